@@ -1,0 +1,248 @@
+//! A proved part of driver memory that is kept, and accessed again and again.
+
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+use core::{error, fmt};
+
+use crate::access::{Readable, Rights, Writable};
+use crate::{AccessError, DeviceRange, DriverAddr, DriverRange, StableMem, TranslateError, Word, Words};
+
+/// A part of driver memory that was proved once, for size, alignment and access, and is accessed word by word from then
+/// on: one of the three areas of a virtqueue.
+///
+/// It holds a handle `M` on the memory, so it may be moved and kept; `A` says what the device may do with it; the driver
+/// gave its address as a multiple of `ALIGN`, and single accesses may be to words of that alignment at most. Accesses go
+/// to byte offsets and are bounds-checked. Each is reported to the memory.
+///
+/// An area that is contiguous here costs one comparison for an access. One that is not, because its host mapping is
+/// fragmented (LAY-4), works as well: what lies beyond its first piece is translated anew for each access.
+///
+/// ```
+/// use virtio_mem_traits::{Area, DriverAddr, DriverRange, HeapMem, ReadWrite};
+///
+/// let mem = HeapMem::new(DriverAddr(0x1000), 0x1000)?;
+/// let range = DriverRange::new(DriverAddr(0x1010), 16).ok_or("too long")?;
+/// let area = Area::<_, ReadWrite, 4>::new(&mem, range)?;
+/// area.store_release(12, 7_u16)?;
+/// assert_eq!(area.load_acquire::<u16>(12)?, 7);
+/// assert!(area.load_acquire::<u16>(16).is_err());
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+pub struct Area<M, A, const ALIGN: usize> {
+    /// INVARIANT: valid for `contiguous` bytes and the access `A`, as [`DeviceRange::new`] demands, until `mem` is
+    /// dropped; a multiple of `ALIGN`.
+    ptr: NonNull<u8>,
+    contiguous: usize,
+    range: DriverRange,
+    mem: M,
+    _rights: PhantomData<A>,
+}
+
+// SAFETY: what `ptr` points at may be accessed from any thread, by (1) of `DeviceRange::new`; `M` is `Send`.
+unsafe impl<M: Send, A, const ALIGN: usize> Send for Area<M, A, ALIGN> {}
+// SAFETY: as for `Send`; every access is atomic, and `M` is `Sync`.
+unsafe impl<M: Sync, A, const ALIGN: usize> Sync for Area<M, A, ALIGN> {}
+
+impl<M: StableMem, A: Rights, const ALIGN: usize> Area<M, A, ALIGN> {
+    /// Proves that all of `range` is there, aligned and accessible. It does not access it.
+    ///
+    /// # Errors
+    ///
+    /// If any of that is not so.
+    pub fn new(mem: M, range: DriverRange) -> Result<Self, AreaError> {
+        const { assert!(ALIGN.is_power_of_two()) };
+        if !range.start().is_aligned_to(ALIGN as u64) {
+            return Err(AreaError::Misaligned { addr: range.start(), align: ALIGN });
+        }
+        let first = mem.translate(range, A::ACCESS)?;
+        if !first.access().allows(A::ACCESS) {
+            return Err(TranslateError::Denied { addr: range.start(), access: A::ACCESS }.into());
+        }
+        let ptr = first.as_ptr();
+        if ptr.align_offset(ALIGN) != 0 {
+            return Err(AreaError::HostMisaligned { addr: range.start(), align: ALIGN });
+        }
+        let contiguous = usize::try_from(range.len()).map_or(first.len(), |len| len.min(first.len()));
+        let mut rest = range.after(contiguous as u64);
+        while !rest.is_empty() {
+            let piece = mem.translate(rest, A::ACCESS)?;
+            if piece.is_empty() {
+                return Err(TranslateError::Unmapped { addr: rest.start() }.into());
+            }
+            rest = rest.after(piece.len() as u64);
+        }
+        // The pointer outlives the borrow that it came from: `M: StableMem` keeps what it points at valid.
+        Ok(Self { ptr, contiguous, range, mem, _rights: PhantomData })
+    }
+
+    /// Returns the handle on the memory.
+    #[inline]
+    #[must_use]
+    pub const fn mem(&self) -> &M {
+        &self.mem
+    }
+
+    /// Returns where the driver has it.
+    #[inline]
+    #[must_use]
+    pub const fn range(&self) -> DriverRange {
+        self.range
+    }
+
+    /// Returns its first contiguous piece, which usually is all of it.
+    #[inline]
+    #[must_use]
+    pub fn first_piece(&self) -> DeviceRange<'_> {
+        // SAFETY: the invariant of `ptr`; `mem` outlives the borrow of `self`.
+        unsafe { DeviceRange::new(self.ptr, self.contiguous, A::ACCESS) }
+    }
+
+    /// Returns the part of the driver's range that an access touches, for the report to the memory.
+    #[inline]
+    fn part(&self, offset: usize, size: usize) -> DriverRange {
+        self.range.after(offset as u64).prefix(size as u64)
+    }
+
+    /// Translates one word that does not lie in the first piece.
+    #[cold]
+    fn translate_word<W: Word>(&self, offset: usize) -> Result<DeviceRange<'_>, AreaError> {
+        let size = size_of::<W>();
+        let part = self.range.slice(offset as u64, size as u64).ok_or(AreaError::OutOfRange { offset, size })?;
+        Ok(self.mem.translate_all(part, A::ACCESS)?)
+    }
+}
+
+impl<M: StableMem, A: Readable, const ALIGN: usize> Area<M, A, ALIGN> {
+    /// Loads `T` at `offset`, each of its words once and relaxed.
+    ///
+    /// # Errors
+    ///
+    /// If it is not inside the area or not aligned, or if the memory is gone.
+    #[inline]
+    pub fn load_relaxed<T: Words>(&self, offset: usize) -> Result<T, AreaError> {
+        self.mem.before_read(self.part(offset, size_of::<T>()));
+        match self.first_piece().load_relaxed(offset) {
+            Err(AccessError::OutOfRange { .. }) => T::try_from_fn(|index| {
+                let word = self.translate_word::<T::Word>(offset.saturating_add(index * size_of::<T::Word>()))?;
+                Ok(word.load_relaxed(0)?)
+            }),
+            loaded => Ok(loaded?),
+        }
+    }
+
+    /// Loads the word at `offset` with acquire ordering.
+    ///
+    /// # Errors
+    ///
+    /// If it is not inside the area or not aligned, or if the memory is gone.
+    #[inline]
+    pub fn load_acquire<W: Word>(&self, offset: usize) -> Result<W, AreaError> {
+        self.mem.before_read(self.part(offset, size_of::<W>()));
+        match self.first_piece().load_acquire(offset) {
+            Err(AccessError::OutOfRange { .. }) => Ok(self.translate_word::<W>(offset)?.load_acquire(0)?),
+            loaded => Ok(loaded?),
+        }
+    }
+}
+
+impl<M: StableMem, A: Writable, const ALIGN: usize> Area<M, A, ALIGN> {
+    /// Stores `value` at `offset`, each of its words once and relaxed.
+    ///
+    /// # Errors
+    ///
+    /// If it does not fit into the area or is not aligned, or if the memory is gone.
+    #[inline]
+    pub fn store_relaxed<T: Words>(&self, offset: usize, value: T) -> Result<(), AreaError> {
+        match self.first_piece().store_relaxed(offset, value) {
+            Err(AccessError::OutOfRange { .. }) => {
+                for (index, word) in value.as_words().iter().enumerate() {
+                    let place = self.translate_word::<T::Word>(offset.saturating_add(index * size_of::<T::Word>()))?;
+                    place.store_relaxed(0, *word)?;
+                }
+            }
+            stored => stored?,
+        }
+        self.mem.written(self.part(offset, size_of::<T>()));
+        Ok(())
+    }
+
+    /// Stores the word at `offset` with release ordering.
+    ///
+    /// # Errors
+    ///
+    /// If it does not fit into the area or is not aligned, or if the memory is gone.
+    #[inline]
+    pub fn store_release<W: Word>(&self, offset: usize, value: W) -> Result<(), AreaError> {
+        match self.first_piece().store_release(offset, value) {
+            Err(AccessError::OutOfRange { .. }) => self.translate_word::<W>(offset)?.store_release(0, value)?,
+            stored => stored?,
+        }
+        self.mem.written(self.part(offset, size_of::<W>()));
+        Ok(())
+    }
+}
+
+impl<M, A, const ALIGN: usize> fmt::Debug for Area<M, A, ALIGN> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Area").field("range", &self.range).finish_non_exhaustive()
+    }
+}
+
+/// An [`Area`] that cannot be made, or an access to one that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AreaError {
+    /// The driver gave an address that is not aligned.
+    Misaligned {
+        /// The address.
+        addr: DriverAddr,
+        /// The alignment that it needs, in bytes.
+        align: usize,
+    },
+    /// The driver's address is aligned, but the place where it is mapped is not.
+    HostMisaligned {
+        /// The driver's address.
+        addr: DriverAddr,
+        /// The alignment that it needs, in bytes.
+        align: usize,
+    },
+    /// The memory is not there, or not for this access.
+    Translate(TranslateError),
+    /// An access that is not all inside the area.
+    OutOfRange {
+        /// Where the access begins, in bytes from the start of the area.
+        offset: usize,
+        /// The size of the access in bytes.
+        size: usize,
+    },
+    /// An access that the translated memory refuses, for its alignment or its rights.
+    Access(AccessError),
+}
+
+impl From<TranslateError> for AreaError {
+    fn from(error: TranslateError) -> Self {
+        Self::Translate(error)
+    }
+}
+
+impl From<AccessError> for AreaError {
+    fn from(error: AccessError) -> Self {
+        Self::Access(error)
+    }
+}
+
+impl fmt::Display for AreaError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Misaligned { addr, align } => write!(f, "address {addr} is not aligned to {align} bytes"),
+            Self::HostMisaligned { addr, align } => {
+                write!(f, "driver memory at {addr} is not mapped to an address aligned to {align} bytes")
+            }
+            Self::Translate(error) => error.fmt(f),
+            Self::OutOfRange { offset, size } => write!(f, "{size} bytes at offset {offset} are outside of the area"),
+            Self::Access(error) => error.fmt(f),
+        }
+    }
+}
+
+impl error::Error for AreaError {}

@@ -1,0 +1,109 @@
+//! The suite that an implementor of [`DriverMem`] runs in its own tests.
+//!
+//! ```
+//! use virtio_mem_traits::conformance::{Probe, check};
+//! use virtio_mem_traits::{Access, DriverAddr, HeapMem};
+//!
+//! let mem = HeapMem::new(DriverAddr(0x1000), 0x1000).unwrap();
+//! check(&mem, &Probe { mapped: mem.range(), access: Access::ReadWrite, absent: DriverAddr(0x2000) });
+//! ```
+
+use crate::{Access, DriverAddr, DriverMem, DriverRange};
+
+/// Where the suite finds what in a memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Probe {
+    /// Memory that is there, at least 64 bytes of it, contiguous or in pieces. What it holds is overwritten if `access`
+    /// includes writing.
+    pub mapped: DriverRange,
+    /// The most that may be done with it.
+    pub access: Access,
+    /// An address where nothing is.
+    pub absent: DriverAddr,
+}
+
+/// Checks that `mem` keeps the contract of [`DriverMem`] at the places that `probe` names.
+///
+/// # Panics
+///
+/// If it does not. The message says what was expected.
+pub fn check(mem: &impl DriverMem, probe: &Probe) {
+    assert!(probe.mapped.len() >= 64, "the probe needs at least 64 mapped bytes");
+    translates_every_start_to_a_prefix(mem, probe);
+    pieces_do_not_depend_on_where_they_begin(mem, probe);
+    refuses_what_is_not_allowed(mem, probe);
+    refuses_what_is_absent(mem, probe);
+    accepts_empty_and_huge_ranges(mem, probe);
+    if probe.access == Access::ReadWrite {
+        reads_back_what_was_written(mem, probe);
+    }
+}
+
+/// Some ranges in `whole`: every start near its ends, with lengths from one byte to all that is left.
+fn ranges(whole: DriverRange) -> impl Iterator<Item = DriverRange> {
+    let starts = (0..16).chain(whole.len() - 16..whole.len());
+    starts.flat_map(move |start| {
+        let rest = whole.after(start);
+        [1, 2, 7, rest.len().div_ceil(2), rest.len()].into_iter().map(move |len| rest.prefix(len))
+    })
+}
+
+fn translates_every_start_to_a_prefix(mem: &impl DriverMem, probe: &Probe) {
+    for range in ranges(probe.mapped) {
+        let piece = mem.translate(range, probe.access).expect("mapped memory translates");
+        assert!(!piece.is_empty(), "{range}: a translation has at least one byte");
+        assert!(piece.len() as u64 <= range.len(), "{range}: a translation is no longer than what was asked for");
+        assert!(piece.access().allows(probe.access), "{range}: a translation allows what was asked for");
+    }
+}
+
+fn pieces_do_not_depend_on_where_they_begin(mem: &impl DriverMem, probe: &Probe) {
+    let first = mem.translate(probe.mapped, probe.access).expect("mapped memory translates");
+    for offset in 1..first.len().min(64) {
+        let later = mem.translate(probe.mapped.after(offset as u64), probe.access).expect("mapped memory translates");
+        assert_eq!(later.as_ptr(), first.after(offset).as_ptr(), "the bytes of one piece lie side by side");
+        assert_eq!(later.len(), first.len() - offset, "a piece is as long as it can be");
+    }
+}
+
+fn refuses_what_is_not_allowed(mem: &impl DriverMem, probe: &Probe) {
+    for access in [Access::Read, Access::Write, Access::ReadWrite] {
+        let answer = mem.translate(probe.mapped, access);
+        assert_eq!(
+            answer.is_ok(),
+            probe.access.allows(access),
+            "{access:?} access, where {:?} is allowed",
+            probe.access
+        );
+    }
+}
+
+fn refuses_what_is_absent(mem: &impl DriverMem, probe: &Probe) {
+    let absent = DriverRange::new(probe.absent, 1).expect("one byte is always a range");
+    for access in [Access::Read, Access::Write, Access::ReadWrite] {
+        assert!(mem.translate(absent, access).is_err(), "{absent}: absent memory does not translate");
+    }
+}
+
+fn accepts_empty_and_huge_ranges(mem: &impl DriverMem, probe: &Probe) {
+    if let Ok(piece) = mem.translate(probe.mapped.prefix(0), probe.access) {
+        assert!(piece.is_empty(), "an empty range has no bytes");
+    }
+    let everything = DriverRange::new(DriverAddr(0), u64::MAX).expect("it ends below 2^64");
+    // Whatever the answer, there is one.
+    let _ = mem.translate(everything, probe.access);
+    let to_the_top = everything.after(probe.mapped.start().0);
+    let piece = mem.translate(to_the_top, probe.access).expect("a range that begins in mapped memory translates");
+    assert!(!piece.is_empty(), "a translation has at least one byte");
+}
+
+fn reads_back_what_was_written(mem: &impl DriverMem, probe: &Probe) {
+    for (value, range) in (1..=u8::MAX).cycle().zip(ranges(probe.mapped)) {
+        let piece = mem.translate(range, Access::Write).expect("mapped memory translates");
+        piece.fill(0, piece.len(), value).expect("a piece can be written as a whole");
+        mem.written(range.prefix(piece.len() as u64));
+        mem.before_read(range.prefix(1));
+        let again = mem.translate(range.prefix(1), Access::Read).expect("mapped memory translates");
+        assert_eq!(again.read::<u8>(0), Ok(value), "{range}: the same address is the same memory");
+    }
+}

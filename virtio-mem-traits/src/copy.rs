@@ -1,0 +1,259 @@
+//! Bulk copies between shared memory and private memory.
+//!
+//! The other side may write the very bytes that are being copied. Under Rust's memory model a plain `memcpy` would then
+//! be a data race, which is undefined; a sequence of relaxed atomic accesses is not, whatever it returns. So that is
+//! what every copy here is, by definition: **each shared byte is accessed by relaxed atomic accesses, in no particular
+//! order, possibly more than once.** The private copy may mix old and new bytes, and all decisions are made on it.
+//!
+//! Atomic accesses through the standard library are one word each and are never merged, which costs several times as
+//! much as a `memcpy`. On x86-64 the accesses are therefore written in assembly: what an `asm!` block does has to be
+//! explicable as something that Rust code could do, and vector moves and `rep movsb` are explicable as one relaxed
+//! atomic access for each byte. Elsewhere, and under Miri, the loops below say the same thing in Rust.
+//!
+//! # Safety
+//!
+//! Of both functions:
+//! 1. `shared` is valid for reads (`copy_in`) or writes (`copy_out`) of as many bytes as the private slice has;
+//! 2. no Rust reference to any of those bytes is alive during the call, so the private slice does not overlap them.
+
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2", not(miri)))]
+pub(crate) use x86_64::{copy_in, copy_out};
+
+#[cfg(not(all(target_arch = "x86_64", target_feature = "sse2", not(miri))))]
+pub(crate) use portable::{copy_in, copy_out};
+
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2", not(miri)))]
+mod x86_64 {
+    use core::arch::asm;
+    use core::ptr::NonNull;
+
+    /// From this many bytes on `rep movsb` is the faster one; below, its start-up is what one pays for.
+    const STRING_MOVE_FROM: usize = 768;
+
+    #[inline]
+    pub(crate) unsafe fn copy_in(shared: NonNull<u8>, private: &mut [u8]) {
+        // SAFETY: readable by (1), writable because it is a `&mut`, apart by (2).
+        unsafe { copy(shared.as_ptr(), private.as_mut_ptr(), private.len()) }
+    }
+
+    #[inline]
+    pub(crate) unsafe fn copy_out(private: &[u8], shared: NonNull<u8>) {
+        // SAFETY: readable because it is a `&`, writable by (1), apart by (2).
+        unsafe { copy(private.as_ptr(), shared.as_ptr(), private.len()) }
+    }
+
+    /// # Safety
+    ///
+    /// 1. `from` is valid for reads and `to` for writes of `len` bytes;
+    /// 2. the two do not overlap.
+    #[inline]
+    unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
+        // SAFETY, of each arm: the arm's own condition on `len`, and (1) and (2), are what the callee demands.
+        match len {
+            0 => {}
+            // SAFETY: as above.
+            1..4 => unsafe { copy_bytes(from, to, len) },
+            // SAFETY: as above.
+            4..8 => unsafe { copy_4_to_8(from, to, len) },
+            // SAFETY: as above.
+            8..16 => unsafe { copy_8_to_16(from, to, len) },
+            // SAFETY: as above.
+            16..STRING_MOVE_FROM => unsafe { copy_from_16(from, to, len) },
+            // SAFETY: as above.
+            STRING_MOVE_FROM.. => unsafe { copy_string(from, to, len) },
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`copy`].
+    #[inline]
+    unsafe fn copy_bytes(from: *const u8, to: *mut u8, len: usize) {
+        // SAFETY: touches `len` bytes at `from` and `to`, and the registers that it names.
+        unsafe {
+            asm!(
+                "2: movzx {byte:e}, byte ptr [{from} + {len} - 1]",
+                "mov byte ptr [{to} + {len} - 1], {byte:l}",
+                "dec {len}",
+                "jnz 2b",
+                from = in(reg) from,
+                to = in(reg) to,
+                len = inout(reg) len => _,
+                byte = out(reg) _,
+                options(nostack),
+            );
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`copy`], with `4 <= len <= 8`.
+    #[inline]
+    unsafe fn copy_4_to_8(from: *const u8, to: *mut u8, len: usize) {
+        // SAFETY: the first and the last 4 bytes, which overlap but are all inside `len`.
+        unsafe {
+            asm!(
+                "mov {head:e}, dword ptr [{from}]",
+                "mov {tail:e}, dword ptr [{from} + {len} - 4]",
+                "mov dword ptr [{to}], {head:e}",
+                "mov dword ptr [{to} + {len} - 4], {tail:e}",
+                from = in(reg) from,
+                to = in(reg) to,
+                len = in(reg) len,
+                head = out(reg) _,
+                tail = out(reg) _,
+                options(nostack, preserves_flags),
+            );
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`copy`], with `8 <= len <= 16`.
+    #[inline]
+    unsafe fn copy_8_to_16(from: *const u8, to: *mut u8, len: usize) {
+        // SAFETY: the first and the last 8 bytes, which overlap but are all inside `len`.
+        unsafe {
+            asm!(
+                "mov {head}, qword ptr [{from}]",
+                "mov {tail}, qword ptr [{from} + {len} - 8]",
+                "mov qword ptr [{to}], {head}",
+                "mov qword ptr [{to} + {len} - 8], {tail}",
+                from = in(reg) from,
+                to = in(reg) to,
+                len = in(reg) len,
+                head = out(reg) _,
+                tail = out(reg) _,
+                options(nostack, preserves_flags),
+            );
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`copy`], with `16 <= len`.
+    #[inline]
+    unsafe fn copy_from_16(from: *const u8, to: *mut u8, len: usize) {
+        // SAFETY: whole blocks of 16 up to `len`, then the last 16, which may overlap the last block.
+        unsafe {
+            asm!(
+                "movups {tail}, [{from} + {len} - 16]",
+                "lea {last}, [{len} - 16]",
+                "xor {at:e}, {at:e}",
+                "2: movups {block}, [{from} + {at}]",
+                "movups [{to} + {at}], {block}",
+                "add {at}, 16",
+                "cmp {at}, {last}",
+                "jb 2b",
+                "movups [{to} + {last}], {tail}",
+                from = in(reg) from,
+                to = in(reg) to,
+                len = in(reg) len,
+                last = out(reg) _,
+                at = out(reg) _,
+                block = out(xmm_reg) _,
+                tail = out(xmm_reg) _,
+                options(nostack),
+            );
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`copy`].
+    #[inline]
+    unsafe fn copy_string(from: *const u8, to: *mut u8, len: usize) {
+        // SAFETY: touches `len` bytes at `from` and `to`; the direction flag is clear on entry to every `asm!`.
+        unsafe {
+            asm!(
+                "rep movsb",
+                inout("rsi") from => _,
+                inout("rdi") to => _,
+                inout("rcx") len => _,
+                options(nostack, preserves_flags),
+            );
+        }
+    }
+}
+
+#[cfg(any(not(all(target_arch = "x86_64", target_feature = "sse2", not(miri))), test))]
+#[cfg_attr(all(target_arch = "x86_64", not(miri)), expect(unreachable_pub, reason = "used by the unit tests alone"))]
+mod portable {
+    use core::ptr::NonNull;
+    use core::sync::atomic::{AtomicU8, Ordering};
+
+    use crate::word::Atomic;
+
+    const WORD: usize = size_of::<u64>();
+
+    pub unsafe fn copy_in(shared: NonNull<u8>, private: &mut [u8]) {
+        let (head, rest) = private.split_at_mut(shared.align_offset(WORD).min(private.len()));
+        let mut at = shared;
+        // SAFETY, of each step: `at` is as far into `shared` as the slot is into `private`, so (1) covers both.
+        for byte in head {
+            // SAFETY: as above.
+            *byte = unsafe { load_byte(at) };
+            // SAFETY: as above.
+            at = unsafe { at.add(1) };
+        }
+        let mut words = rest.chunks_exact_mut(WORD);
+        for word in &mut words {
+            // SAFETY: as above; `at` is aligned since the head.
+            let value = unsafe { u64::load_relaxed(at.cast()) };
+            word.copy_from_slice(&value.to_ne_bytes());
+            // SAFETY: as above.
+            at = unsafe { at.add(WORD) };
+        }
+        for byte in words.into_remainder() {
+            // SAFETY: as above.
+            *byte = unsafe { load_byte(at) };
+            // SAFETY: as above.
+            at = unsafe { at.add(1) };
+        }
+    }
+
+    pub unsafe fn copy_out(private: &[u8], shared: NonNull<u8>) {
+        let (head, rest) = private.split_at(shared.align_offset(WORD).min(private.len()));
+        let mut at = shared;
+        // SAFETY, of each step: `at` is as far into `shared` as the value is into `private`, so (1) covers both.
+        for byte in head {
+            // SAFETY: as above.
+            unsafe { store_byte(at, *byte) };
+            // SAFETY: as above.
+            at = unsafe { at.add(1) };
+        }
+        let mut words = rest.chunks_exact(WORD);
+        for word in &mut words {
+            let mut value = [0; WORD];
+            value.copy_from_slice(word);
+            // SAFETY: as above; `at` is aligned since the head.
+            unsafe { u64::store_relaxed(at.cast(), u64::from_ne_bytes(value)) };
+            // SAFETY: as above.
+            at = unsafe { at.add(WORD) };
+        }
+        for byte in words.remainder() {
+            // SAFETY: as above.
+            unsafe { store_byte(at, *byte) };
+            // SAFETY: as above.
+            at = unsafe { at.add(1) };
+        }
+    }
+
+    /// # Safety
+    ///
+    /// The byte is valid for reads, and no Rust reference to it is alive.
+    unsafe fn load_byte(shared: NonNull<u8>) -> u8 {
+        // SAFETY: as the caller vouches; a byte is always aligned.
+        let atomic = unsafe { AtomicU8::from_ptr(shared.as_ptr()) };
+        atomic.load(Ordering::Relaxed)
+    }
+
+    /// # Safety
+    ///
+    /// The byte is valid for writes, and no Rust reference to it is alive.
+    unsafe fn store_byte(shared: NonNull<u8>, value: u8) {
+        // SAFETY: as the caller vouches; a byte is always aligned.
+        let atomic = unsafe { AtomicU8::from_ptr(shared.as_ptr()) };
+        atomic.store(value, Ordering::Relaxed);
+    }
+}

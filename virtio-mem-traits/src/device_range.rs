@@ -1,0 +1,308 @@
+//! Driver memory that was proved accessible.
+
+use core::marker::PhantomData;
+use core::mem::MaybeUninit;
+use core::ptr::NonNull;
+use core::{error, fmt, slice};
+
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+use crate::word::Atomic;
+use crate::{Access, Word, Words, copy};
+
+/// A contiguous piece of driver memory that the device may access, for as long as `'a`.
+///
+/// Only an implementor of [`DriverMem`](crate::DriverMem) makes one. It is a pointer with provenance, a length and the
+/// access that was proved, and it never turns into a reference or a slice: the driver may write the same bytes at any
+/// moment. All access is a copy or a single atomic load or store, so a value that was read once stays what it was.
+///
+/// Whoever accesses a range through these methods, rather than through [`Area`](crate::Area) or the crates above, owes
+/// the memory its two reports, [`before_read`](crate::DriverMem::before_read) and
+/// [`written`](crate::DriverMem::written): the range does not know which memory it came from.
+#[derive(Clone, Copy)]
+pub struct DeviceRange<'a> {
+    /// INVARIANT: valid for `len` bytes and `access` during `'a`, as `new` demands.
+    ptr: NonNull<u8>,
+    len: usize,
+    access: Access,
+    _memory: PhantomData<&'a ()>,
+}
+
+// SAFETY: every access is atomic, or explicable as atomic accesses, and `new` demands that any thread may access it.
+unsafe impl Send for DeviceRange<'_> {}
+// SAFETY: as for `Send`; no method takes `&mut self`.
+unsafe impl Sync for DeviceRange<'_> {}
+
+impl DeviceRange<'_> {
+    /// Vouches for `len` bytes at `ptr`.
+    ///
+    /// # Safety
+    ///
+    /// During the whole of `'a`, for the `len` bytes at `ptr`:
+    /// 1. they are valid for reads if `access` includes reading, and for writes if it includes writing, from any thread;
+    /// 2. no Rust reference to any of them exists, other than to an atomic or an `UnsafeCell`, and nothing in this
+    ///    program accesses them otherwise than atomically or through such a range;
+    /// 3. they lie in one mapping or allocation, and `len` is at most `isize::MAX`.
+    ///
+    /// Another process, a guest or a device may read and write them in any way at any time.
+    #[inline]
+    #[must_use]
+    pub const unsafe fn new(ptr: NonNull<u8>, len: usize, access: Access) -> Self {
+        Self { ptr, len, access, _memory: PhantomData }
+    }
+
+    /// Returns the length in bytes.
+    #[inline]
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Returns whether the range has no bytes.
+    #[inline]
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Returns the access that was proved.
+    #[inline]
+    #[must_use]
+    pub const fn access(&self) -> Access {
+        self.access
+    }
+
+    /// Returns the address of the first byte, for system calls and devices that take pointers.
+    ///
+    /// What lies there is valid for `'a` and for [`access`](Self::access). Forming a reference to it is undefined
+    /// behaviour: the driver may write it at any time.
+    #[inline]
+    #[must_use]
+    pub const fn as_ptr(&self) -> NonNull<u8> {
+        self.ptr
+    }
+
+    /// Returns the first `len` bytes, or the whole range if it is shorter.
+    #[inline]
+    #[must_use]
+    pub fn prefix(self, len: usize) -> Self {
+        Self { len: len.min(self.len), ..self }
+    }
+
+    /// Returns what follows the first `len` bytes, which is empty if the range is no longer than that.
+    #[inline]
+    #[must_use]
+    pub fn after(self, len: usize) -> Self {
+        let skipped = len.min(self.len);
+        // SAFETY: `skipped <= self.len`, so it stays inside the mapping by (3) of `new`.
+        let ptr = unsafe { self.ptr.add(skipped) };
+        Self { ptr, len: self.len - skipped, ..self }
+    }
+
+    /// Proves an access of `size` bytes at `offset`.
+    #[inline]
+    fn at(&self, offset: usize, size: usize, wanted: Access) -> Result<NonNull<u8>, AccessError> {
+        if !self.access.allows(wanted) {
+            return Err(AccessError::Denied { wanted, allowed: self.access });
+        }
+        match self.len.checked_sub(offset) {
+            // SAFETY: `offset <= self.len`, so it stays inside the mapping by (3) of `new`.
+            Some(rest) if size <= rest => Ok(unsafe { self.ptr.add(offset) }),
+            _ => Err(AccessError::OutOfRange { offset, size, len: self.len }),
+        }
+    }
+
+    /// Proves an access of one `T` at `offset` that has to be aligned.
+    #[inline]
+    fn words_at<T: Words>(&self, offset: usize, wanted: Access) -> Result<NonNull<T::Word>, AccessError> {
+        let ptr = self.at(offset, size_of::<T>(), wanted)?.cast::<T::Word>();
+        if ptr.is_aligned() { Ok(ptr) } else { Err(AccessError::Misaligned { offset, align: align_of::<T::Word>() }) }
+    }
+}
+
+/// Copies and typed objects, at any alignment.
+impl DeviceRange<'_> {
+    /// Copies the bytes at `offset` into `buf`, all of it.
+    ///
+    /// # Errors
+    ///
+    /// If they are not all inside the range, or reading was not proved. Nothing is copied then.
+    #[inline]
+    pub fn read_bytes(&self, offset: usize, buf: &mut [u8]) -> Result<(), AccessError> {
+        let shared = self.at(offset, buf.len(), Access::Read)?;
+        // SAFETY: `at` proved that many bytes readable, and by (2) of `new` no reference to them exists.
+        unsafe { copy::copy_in(shared, buf) };
+        Ok(())
+    }
+
+    /// Copies all of `buf` to `offset`.
+    ///
+    /// # Errors
+    ///
+    /// If it does not fit into the range, or writing was not proved. Nothing is written then.
+    #[inline]
+    pub fn write_bytes(&self, offset: usize, buf: &[u8]) -> Result<(), AccessError> {
+        let shared = self.at(offset, buf.len(), Access::Write)?;
+        // SAFETY: `at` proved that many bytes writable, and by (2) of `new` no reference to them exists.
+        unsafe { copy::copy_out(buf, shared) };
+        Ok(())
+    }
+
+    /// Sets `len` bytes from `offset` on to `value`.
+    ///
+    /// # Errors
+    ///
+    /// If they are not all inside the range, or writing was not proved. Nothing is written then.
+    pub fn fill(&self, offset: usize, len: usize, value: u8) -> Result<(), AccessError> {
+        self.at(offset, len, Access::Write)?;
+        let block = [value; 256];
+        for done in (0..len).step_by(block.len()) {
+            let (part, _) = block.split_at(block.len().min(len - done));
+            self.write_bytes(offset + done, part)?;
+        }
+        Ok(())
+    }
+
+    /// Returns a copy of the `T` at `offset`.
+    ///
+    /// # Errors
+    ///
+    /// If it is not inside the range, or reading was not proved.
+    #[inline]
+    pub fn read<T: FromBytes>(&self, offset: usize) -> Result<T, AccessError> {
+        let shared = self.at(offset, size_of::<T>(), Access::Read)?;
+        let mut object = MaybeUninit::<T>::zeroed();
+        // SAFETY: all bytes of `object` are initialized, and it is borrowed for this call alone.
+        let bytes = unsafe { slice::from_raw_parts_mut(object.as_mut_ptr().cast::<u8>(), size_of::<T>()) };
+        // SAFETY: `at` proved that many bytes readable, and by (2) of `new` no reference to them exists.
+        unsafe { copy::copy_in(shared, bytes) };
+        // SAFETY: `T: FromBytes` is valid for any initialized bytes.
+        Ok(unsafe { object.assume_init() })
+    }
+
+    /// Copies `object` to `offset`.
+    ///
+    /// # Errors
+    ///
+    /// If it does not fit into the range, or writing was not proved. Nothing is written then.
+    #[inline]
+    pub fn write<T: IntoBytes + Immutable>(&self, offset: usize, object: &T) -> Result<(), AccessError> {
+        self.write_bytes(offset, object.as_bytes())
+    }
+}
+
+/// Single accesses to aligned words.
+///
+/// Each returns an error if the words are not all inside the range, are not aligned, or the access was not proved.
+impl DeviceRange<'_> {
+    /// Loads `T` at `offset`, each of its words once and relaxed.
+    ///
+    /// # Errors
+    ///
+    /// As for all single accesses.
+    #[inline]
+    pub fn load_relaxed<T: Words>(&self, offset: usize) -> Result<T, AccessError> {
+        let ptr = self.words_at::<T>(offset, Access::Read)?;
+        T::try_from_fn(|index| {
+            // SAFETY: `T` has a word `index`, and `words_at` proved all of `T` to be inside the range.
+            let word = unsafe { ptr.add(index) };
+            // SAFETY: (1) and (2) by `words_at`, (3) by (2) of `new`.
+            Ok(unsafe { T::Word::load_relaxed(word) })
+        })
+    }
+
+    /// Loads the word at `offset` with acquire ordering.
+    ///
+    /// # Errors
+    ///
+    /// As for all single accesses.
+    #[inline]
+    pub fn load_acquire<W: Word>(&self, offset: usize) -> Result<W, AccessError> {
+        let word = self.words_at::<W>(offset, Access::Read)?;
+        // SAFETY: (1) and (2) by `words_at`, (3) by (2) of `new`.
+        Ok(unsafe { W::load_acquire(word) })
+    }
+
+    /// Stores `value` at `offset`, each of its words once and relaxed.
+    ///
+    /// # Errors
+    ///
+    /// As for all single accesses.
+    #[inline]
+    pub fn store_relaxed<T: Words>(&self, offset: usize, value: T) -> Result<(), AccessError> {
+        let ptr = self.words_at::<T>(offset, Access::Write)?;
+        for (index, word) in value.as_words().iter().enumerate() {
+            // SAFETY: `T` has a word `index`, and `words_at` proved all of `T` to be inside the range.
+            let ptr = unsafe { ptr.add(index) };
+            // SAFETY: (1) and (2) by `words_at`, (3) by (2) of `new`.
+            unsafe { T::Word::store_relaxed(ptr, *word) };
+        }
+        Ok(())
+    }
+
+    /// Stores the word at `offset` with release ordering.
+    ///
+    /// # Errors
+    ///
+    /// As for all single accesses.
+    #[inline]
+    pub fn store_release<W: Word>(&self, offset: usize, value: W) -> Result<(), AccessError> {
+        let word = self.words_at::<W>(offset, Access::Write)?;
+        // SAFETY: (1) and (2) by `words_at`, (3) by (2) of `new`.
+        unsafe { W::store_release(word, value) };
+        Ok(())
+    }
+}
+
+impl fmt::Debug for DeviceRange<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DeviceRange({:p}+{:#x}, {:?})", self.ptr, self.len, self.access)
+    }
+}
+
+/// An access that a [`DeviceRange`] refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AccessError {
+    /// The bytes are not all inside the range.
+    OutOfRange {
+        /// Where the access begins, in bytes from the start of the range.
+        offset: usize,
+        /// The size of the access in bytes.
+        size: usize,
+        /// The length of the range in bytes.
+        len: usize,
+    },
+    /// A single access to memory that is not aligned for it.
+    Misaligned {
+        /// Where the access begins, in bytes from the start of the range.
+        offset: usize,
+        /// The alignment that it needs, in bytes.
+        align: usize,
+    },
+    /// The range was proved for another kind of access.
+    Denied {
+        /// The access that was tried.
+        wanted: Access,
+        /// The access that was proved.
+        allowed: Access,
+    },
+}
+
+impl fmt::Display for AccessError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OutOfRange { offset, size, len } => {
+                write!(f, "{size} bytes at offset {offset} are outside of a range of {len} bytes")
+            }
+            Self::Misaligned { offset, align } => {
+                write!(f, "offset {offset} is not aligned to {align} bytes")
+            }
+            Self::Denied { wanted, allowed } => {
+                write!(f, "{wanted:?} access to a range that allows {allowed:?} access")
+            }
+        }
+    }
+}
+
+impl error::Error for AccessError {}

@@ -1,0 +1,172 @@
+//! Translation: from what the driver claims to what the device may access.
+
+use core::{error, fmt};
+
+use crate::{Access, DeviceRange, DriverAddr, DriverRange};
+
+/// The memory that a driver shares with a device.
+///
+/// # For callers
+///
+/// [`translate`](Self::translate) may answer with less than it was asked for: memory that is contiguous for the driver
+/// need not be so here. Ask again for the rest, or demand everything with [`translate_all`](Self::translate_all).
+///
+/// Whoever accesses the answer reports it: [`before_read`](Self::before_read) ahead of each read,
+/// [`written`](Self::written) after each write. The crates of this workspace do.
+///
+/// # For implementors
+///
+/// Translate each range for the rights that are asked for and no others. Where there is an IOMMU, that is the moment to
+/// check its permissions: VIRTIO 1.4 §6 "Reserved Feature Bits" (FEAT-11) wants every address translated, those of the
+/// rings, of indirect tables and of buffers. The suite in [`conformance`](crate::conformance) checks an implementation.
+///
+/// ```
+/// use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, HeapMem, TranslateError};
+///
+/// /// Memory in which the driver may only be read.
+/// struct ReadOnlyMem(HeapMem);
+///
+/// impl DriverMem for ReadOnlyMem {
+///     fn translate(&self, range: DriverRange, access: Access) -> Result<DeviceRange<'_>, TranslateError> {
+///         if access.writes() {
+///             return Err(TranslateError::Denied { addr: range.start(), access });
+///         }
+///         self.0.translate(range, access)
+///     }
+/// }
+///
+/// let mem = ReadOnlyMem(HeapMem::new(DriverAddr(0x1000), 0x1000).unwrap());
+/// let header = DriverRange::new(DriverAddr(0x1ff8), 8).unwrap();
+/// assert!(mem.translate(header, Access::Read).is_ok());
+/// assert!(mem.translate(header, Access::Write).is_err());
+/// ```
+pub trait DriverMem {
+    /// Proves that the device may access the beginning of `range`, and returns the longest contiguous piece of it that
+    /// begins there: at least one byte, at most all of it. An empty range is an error or an empty answer.
+    ///
+    /// # Errors
+    ///
+    /// If the first byte of the range is not there, or may not be accessed like that.
+    fn translate(&self, range: DriverRange, access: Access) -> Result<DeviceRange<'_>, TranslateError>;
+
+    /// Takes note that the device is about to read `range`: memory that is not coherent is made so here.
+    ///
+    /// It does nothing by default, and costs nothing.
+    #[inline]
+    fn before_read(&self, range: DriverRange) {
+        let _ = range;
+    }
+
+    /// Takes note that the device has written `range`: pages are marked dirty, caches are flushed here.
+    ///
+    /// It does nothing by default, and costs nothing.
+    #[inline]
+    fn written(&self, range: DriverRange) {
+        let _ = range;
+    }
+
+    /// Translates all of `range` in one piece.
+    ///
+    /// # Errors
+    ///
+    /// If [`translate`](Self::translate) fails, or answers with less than the range.
+    #[inline]
+    fn translate_all(&self, range: DriverRange, access: Access) -> Result<DeviceRange<'_>, TranslateError> {
+        let piece = self.translate(range, access)?;
+        match usize::try_from(range.len()) {
+            Ok(len) if len <= piece.len() => Ok(piece.prefix(len)),
+            _ => Err(TranslateError::Fragmented { addr: range.start() }),
+        }
+    }
+}
+
+/// A handle on driver memory that keeps its translations valid for as long as it lives, wherever it is moved.
+///
+/// It lets a queue hold its memory together with what it translated, and move as one. A shared reference is such a
+/// handle; so are `Rc` and `Arc` (feature `alloc`), for a device that owns its memory. `Box` is not: moving it asserts
+/// that nobody else points inside.
+///
+/// # Safety
+///
+/// Of an implementation, for every range that [`DriverMem::translate`] returned from a borrow of the handle:
+/// 1. all that [`DeviceRange::new`] demands goes on to hold until the handle is dropped, whether or not that borrow has
+///    ended, the handle has been moved, or other handles on the same memory have come and gone.
+pub unsafe trait StableMem: DriverMem + Clone {}
+
+// SAFETY: (1) the memory is borrowed for as long as the reference and all its copies live.
+unsafe impl<M: DriverMem + ?Sized> StableMem for &M {}
+
+// SAFETY: (1) the memory stays where it is, and is borrowed by nobody mutably, while a handle on it lives.
+#[cfg(feature = "alloc")]
+unsafe impl<M: DriverMem + ?Sized> StableMem for alloc::rc::Rc<M> {}
+
+// SAFETY: (1) the memory stays where it is, and is borrowed by nobody mutably, while a handle on it lives.
+#[cfg(feature = "alloc")]
+unsafe impl<M: DriverMem + ?Sized> StableMem for alloc::sync::Arc<M> {}
+
+macro_rules! forward {
+    ($($(#[$attribute:meta])* $handle:ty),+) => {$(
+        $(#[$attribute])*
+        impl<M: DriverMem + ?Sized> DriverMem for $handle {
+            #[inline]
+            fn translate(&self, range: DriverRange, access: Access) -> Result<DeviceRange<'_>, TranslateError> {
+                (**self).translate(range, access)
+            }
+
+            #[inline]
+            fn before_read(&self, range: DriverRange) {
+                (**self).before_read(range);
+            }
+
+            #[inline]
+            fn written(&self, range: DriverRange) {
+                (**self).written(range);
+            }
+        }
+    )+};
+}
+
+forward!(
+    &M,
+    #[cfg(feature = "alloc")]
+    alloc::boxed::Box<M>,
+    #[cfg(feature = "alloc")]
+    alloc::rc::Rc<M>,
+    #[cfg(feature = "alloc")]
+    alloc::sync::Arc<M>
+);
+
+/// A range of driver memory that cannot be accessed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TranslateError {
+    /// Nothing is there.
+    Unmapped {
+        /// The first address that is missing.
+        addr: DriverAddr,
+    },
+    /// Something is there, but it may not be accessed like that.
+    Denied {
+        /// The first address that was refused.
+        addr: DriverAddr,
+        /// The access that was asked for.
+        access: Access,
+    },
+    /// Everything is there, but not in one piece.
+    Fragmented {
+        /// The first address of what was asked for.
+        addr: DriverAddr,
+    },
+}
+
+impl fmt::Display for TranslateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unmapped { addr } => write!(f, "no driver memory at {addr}"),
+            Self::Denied { addr, access } => write!(f, "{access:?} access to driver memory at {addr} is not allowed"),
+            Self::Fragmented { addr } => write!(f, "driver memory at {addr} is not contiguous"),
+        }
+    }
+}
+
+impl error::Error for TranslateError {}

@@ -1,0 +1,116 @@
+//! Driver memory on the heap, for tests, examples and drivers that live in the same program.
+
+use alloc::alloc::{alloc_zeroed, dealloc};
+use core::alloc::Layout;
+use core::ptr::NonNull;
+use core::{error, fmt};
+
+use crate::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, TranslateError};
+
+/// One zeroed, page-aligned region of driver memory, allocated on the heap.
+///
+/// Both sides of a virtqueue may use it, from different threads: all access is atomic, or as good as that.
+///
+/// ```
+/// use virtio_mem_traits::{Access, DriverAddr, DriverMem, DriverRange, HeapMem};
+///
+/// let mem = HeapMem::new(DriverAddr(0x8000_0000), 0x1000)?;
+/// let range = DriverRange::new(DriverAddr(0x8000_0010), 5).ok_or("too long")?;
+/// mem.translate_all(range, Access::Write)?.write_bytes(0, b"hello")?;
+/// assert_eq!(mem.translate_all(range, Access::Read)?.read::<[u8; 5]>(0)?, *b"hello");
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+pub struct HeapMem {
+    /// INVARIANT: `layout` bytes of the heap, ours until the drop.
+    ptr: NonNull<u8>,
+    layout: Layout,
+    range: DriverRange,
+}
+
+// SAFETY: the allocation belongs to this value and is accessed through `DeviceRange` alone.
+unsafe impl Send for HeapMem {}
+// SAFETY: as for `Send`; `DeviceRange` may be used from any thread.
+unsafe impl Sync for HeapMem {}
+
+impl HeapMem {
+    /// The alignment of the first byte, here and for the driver if `base` is so aligned.
+    pub const ALIGN: usize = 4096;
+
+    /// Allocates `len` zeroed bytes that the driver knows by the addresses from `base` on.
+    ///
+    /// # Errors
+    ///
+    /// If `len` is zero, if the range would end beyond 2^64, or if there is not as much memory.
+    pub fn new(base: DriverAddr, len: usize) -> Result<Self, HeapMemError> {
+        let range = DriverRange::new(base, len as u64).filter(|range| !range.is_empty());
+        let range = range.ok_or(HeapMemError::BadRange { base, len })?;
+        let out_of_memory = HeapMemError::OutOfMemory { len };
+        let layout = Layout::from_size_align(len, Self::ALIGN).map_err(|_| out_of_memory)?;
+        // SAFETY: `layout` has at least one byte.
+        let ptr = unsafe { alloc_zeroed(layout) };
+        let ptr = NonNull::new(ptr).ok_or(out_of_memory)?;
+        Ok(Self { ptr, layout, range })
+    }
+
+    /// Returns the addresses by which the driver knows it.
+    #[must_use]
+    pub const fn range(&self) -> DriverRange {
+        self.range
+    }
+}
+
+impl DriverMem for HeapMem {
+    #[inline]
+    fn translate(&self, range: DriverRange, access: Access) -> Result<DeviceRange<'_>, TranslateError> {
+        let unmapped = TranslateError::Unmapped { addr: range.start() };
+        let offset = self.range.offset_of(range.start()).and_then(|offset| usize::try_from(offset).ok());
+        let offset = offset.ok_or(unmapped)?;
+        let len = usize::try_from(range.len()).unwrap_or(usize::MAX);
+        // SAFETY: (1) the allocation is zeroed, lives as long as `self` and is bound to no thread; (2) it never leaves
+        // this module but as a `DeviceRange`; (3) it is one allocation, so it is at most `isize::MAX` long.
+        let all = unsafe { DeviceRange::new(self.ptr, self.layout.size(), access) };
+        Ok(all.after(offset).prefix(len))
+    }
+}
+
+impl Drop for HeapMem {
+    fn drop(&mut self) {
+        // SAFETY: allocated in `new` with this layout, and not accessible any more.
+        unsafe { dealloc(self.ptr.as_ptr(), self.layout) };
+    }
+}
+
+impl fmt::Debug for HeapMem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HeapMem({})", self.range)
+    }
+}
+
+/// Heap memory that cannot be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HeapMemError {
+    /// The range is empty, or would end beyond 2^64.
+    BadRange {
+        /// The first address.
+        base: DriverAddr,
+        /// The length in bytes.
+        len: usize,
+    },
+    /// There is not as much memory.
+    OutOfMemory {
+        /// The length in bytes.
+        len: usize,
+    },
+}
+
+impl fmt::Display for HeapMemError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BadRange { base, len } => write!(f, "{len} bytes at {base} are no range of driver memory"),
+            Self::OutOfMemory { len } => write!(f, "{len} bytes of memory could not be allocated"),
+        }
+    }
+}
+
+impl error::Error for HeapMemError {}

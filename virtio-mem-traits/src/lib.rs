@@ -1,0 +1,64 @@
+//! Driver memory, as a virtio device sees it.
+//!
+//! A driver tells a device where things are, and shares the memory in which they are. This crate is the one door
+//! between such a claim and an access:
+//!
+//! * [`DriverAddr`] and [`DriverRange`] are what the driver says. They prove nothing.
+//! * [`DriverMem`] is implemented by whoever knows the memory: a VMM, a vhost-user back end, a hypervisor.
+//! * [`DeviceRange`] is what a `DriverMem` has proved: memory that the device may access, now and in this way.
+//! * [`Area`] is a proved part of memory that is kept for long: a part of a virtqueue.
+//!
+//! No reference and no slice of shared memory is ever formed. Everything is copied out before it is looked at, by
+//! accesses that are atomic in the sense of Rust's memory model, because the driver may write at any time whatever it
+//! likes. All `unsafe` code of the workspace's libraries is here.
+//!
+//! Those who write a device need the crates above (`virtio-queue-core`, `virtio-chain`) and from here an implementation
+//! of `DriverMem`; [`HeapMem`] is one for tests. Those who write a driver, or a transport, need something else.
+//!
+//! ```
+//! use virtio_mem_traits::{Access, DriverAddr, DriverMem, DriverRange, HeapMem};
+//!
+//! let mem = HeapMem::new(DriverAddr(0x4000), 0x1000)?;
+//! let claim = DriverRange::new(DriverAddr(0x4ff0), 0x20).ok_or("beyond 2^64")?;
+//!
+//! // Only the first half of what the driver claims is there.
+//! let proved = mem.translate(claim, Access::Read)?;
+//! assert_eq!(proved.len(), 0x10);
+//! assert_eq!(proved.read::<[u8; 4]>(8)?, [0; 4]);
+//! assert!(proved.write(8, &1_u32).is_err());
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Features
+//!
+//! * `alloc`: `Box`, `Rc` and `Arc` of a memory are memories, and there is [`HeapMem`].
+//! * `conformance`: the suite that an implementor of `DriverMem` runs in its own tests.
+//!
+//! The crate needs a target with 64-bit atomics.
+
+#![no_std]
+#![cfg_attr(not(feature = "alloc"), allow(rustdoc::broken_intra_doc_links, reason = "the docs name what it adds"))]
+
+#[cfg(feature = "alloc")]
+extern crate alloc;
+
+mod access;
+mod area;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod copy;
+mod device_range;
+mod driver_mem;
+mod driver_range;
+#[cfg(feature = "alloc")]
+mod heap;
+mod word;
+
+pub use access::{Access, ReadOnly, ReadWrite, Readable, Rights, Writable, WriteOnly};
+pub use area::{Area, AreaError};
+pub use device_range::{AccessError, DeviceRange};
+pub use driver_mem::{DriverMem, StableMem, TranslateError};
+pub use driver_range::{DriverAddr, DriverRange};
+#[cfg(feature = "alloc")]
+pub use heap::{HeapMem, HeapMemError};
+pub use word::{Word, Words};

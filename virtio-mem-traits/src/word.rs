@@ -1,0 +1,129 @@
+//! Single aligned accesses: the fields of a ring that the other side reads or writes at the same time.
+//!
+//! The standard library's only stable atomic access through a pointer is a momentary reference to an atomic. Those
+//! references are formed here and nowhere else, and end with the access. An atomic is an `UnsafeCell`, so such a
+//! reference promises nothing about the value behind it or about who else changes it.
+
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
+
+/// An integer that shared memory is accessed by in one piece: `u16`, `u32` or `u64`.
+///
+/// Values are in memory order, as they lie there; the byte order of the wire is the caller's business.
+pub trait Word: Words<Word = Self> + Default + sealed::Atomic {}
+
+/// One word, or an array of adjacent ones, loaded or stored as a unit of so many single accesses.
+///
+/// Each word is accessed exactly once, the one at the lowest address first, without any order between them.
+pub trait Words: Copy + sealed::Sealed {
+    /// The integer that it is made of.
+    type Word: Word;
+
+    /// Builds a value from its words, asked for by index from the first to the last.
+    ///
+    /// # Errors
+    ///
+    /// The first error that `word` returns.
+    fn try_from_fn<E>(word: impl FnMut(usize) -> Result<Self::Word, E>) -> Result<Self, E>;
+
+    /// Returns the words.
+    fn as_words(&self) -> &[Self::Word];
+}
+
+impl<W: Word, const N: usize> Words for [W; N] {
+    type Word = W;
+
+    #[inline]
+    fn try_from_fn<E>(mut word: impl FnMut(usize) -> Result<W, E>) -> Result<Self, E> {
+        let mut words = [W::default(); N];
+        for (index, slot) in words.iter_mut().enumerate() {
+            *slot = word(index)?;
+        }
+        Ok(words)
+    }
+
+    #[inline]
+    fn as_words(&self) -> &[W] {
+        self
+    }
+}
+
+impl<W: Word, const N: usize> sealed::Sealed for [W; N] {}
+
+mod sealed {
+    use core::ptr::NonNull;
+
+    pub trait Sealed {}
+
+    /// The atomic operations on a word.
+    ///
+    /// # Safety
+    ///
+    /// Of every function, for a `ptr` to a word:
+    /// 1. `ptr` is aligned to the size of the word;
+    /// 2. the word is valid for reads (loads) or for writes (stores) during the call;
+    /// 3. no Rust reference to any of its bytes is alive during the call, other than to an atomic.
+    pub trait Atomic: Sized {
+        unsafe fn load_relaxed(ptr: NonNull<Self>) -> Self;
+        unsafe fn load_acquire(ptr: NonNull<Self>) -> Self;
+        unsafe fn store_relaxed(ptr: NonNull<Self>, value: Self);
+        unsafe fn store_release(ptr: NonNull<Self>, value: Self);
+    }
+}
+pub(crate) use sealed::Atomic;
+
+macro_rules! word {
+    ($int:ty, $atomic:ty) => {
+        impl Word for $int {}
+
+        impl sealed::Sealed for $int {}
+
+        impl Words for $int {
+            type Word = $int;
+
+            #[inline]
+            fn try_from_fn<E>(mut word: impl FnMut(usize) -> Result<$int, E>) -> Result<$int, E> {
+                word(0)
+            }
+
+            #[inline]
+            fn as_words(&self) -> &[$int] {
+                core::slice::from_ref(self)
+            }
+        }
+
+        impl Atomic for $int {
+            #[inline]
+            unsafe fn load_relaxed(ptr: NonNull<$int>) -> $int {
+                // SAFETY: aligned by (1), valid by (2), shared with atomics only by (3).
+                let atomic = unsafe { <$atomic>::from_ptr(ptr.as_ptr()) };
+                atomic.load(Ordering::Relaxed)
+            }
+
+            #[inline]
+            unsafe fn load_acquire(ptr: NonNull<$int>) -> $int {
+                // SAFETY: aligned by (1), valid by (2), shared with atomics only by (3).
+                let atomic = unsafe { <$atomic>::from_ptr(ptr.as_ptr()) };
+                atomic.load(Ordering::Acquire)
+            }
+
+            #[inline]
+            unsafe fn store_relaxed(ptr: NonNull<$int>, value: $int) {
+                // SAFETY: aligned by (1), valid by (2), shared with atomics only by (3).
+                let atomic = unsafe { <$atomic>::from_ptr(ptr.as_ptr()) };
+                atomic.store(value, Ordering::Relaxed);
+            }
+
+            #[inline]
+            unsafe fn store_release(ptr: NonNull<$int>, value: $int) {
+                // SAFETY: aligned by (1), valid by (2), shared with atomics only by (3).
+                let atomic = unsafe { <$atomic>::from_ptr(ptr.as_ptr()) };
+                atomic.store(value, Ordering::Release);
+            }
+        }
+    };
+}
+
+word!(u16, AtomicU16);
+word!(u32, AtomicU32);
+word!(u64, AtomicU64);
