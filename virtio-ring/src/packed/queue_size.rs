@@ -1,0 +1,34 @@
+//! The size of a packed virtqueue.
+
+use crate::QueueSizeError;
+
+/// The number of descriptors of a packed ring: 1 to 32768, not necessarily a power of two.
+///
+/// VIRTIO 1.4 §2.8 "Packed Virtqueues" (LAY-8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct QueueSize(
+    /// INVARIANT: in `1..=MAX`.
+    u16,
+);
+
+impl QueueSize {
+    /// The largest size.
+    pub const MAX: Self = Self(1 << 15);
+
+    /// Returns `size` as a queue size.
+    ///
+    /// # Errors
+    ///
+    /// If it is 0 or more than 32768.
+    #[inline]
+    pub const fn new(size: u16) -> Result<Self, QueueSizeError> {
+        if size == 0 || size > Self::MAX.0 { Err(QueueSizeError { size }) } else { Ok(Self(size)) }
+    }
+
+    /// Returns the size as a number.
+    #[inline]
+    #[must_use]
+    pub const fn get(self) -> u16 {
+        self.0
+    }
+}

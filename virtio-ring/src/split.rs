@@ -1,0 +1,22 @@
+//! Split virtqueues: a table of descriptors, and a ring in each direction.
+//!
+//! VIRTIO 1.4 §2.7 "Split Virtqueues". The specification's terms: the Descriptor Area is the descriptor table, the Driver
+//! Area is the available ring, the Device Area is the used ring.
+
+mod descriptor;
+mod descriptor_area;
+mod descriptor_table;
+mod device_area;
+mod driver_area;
+mod layout;
+mod queue_size;
+mod ring_index;
+
+pub use descriptor::{Descriptor, DescriptorFlags, DescriptorIndex};
+pub use descriptor_area::DescriptorArea;
+pub use descriptor_table::{DescriptorTable, TableError};
+pub use device_area::{DeviceArea, UsedElement, UsedFlags};
+pub use driver_area::{AvailableFlags, DriverArea};
+pub use layout::Layout;
+pub use queue_size::QueueSize;
+pub use ring_index::RingIndex;

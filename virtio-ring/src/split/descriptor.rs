@@ -1,0 +1,123 @@
+//! A descriptor of a split virtqueue, on the wire.
+
+use core::fmt;
+
+use static_assertions::const_assert_eq;
+use virtio_mem_traits::{DriverAddr, DriverRange};
+use zerocopy::little_endian::{U16, U32, U64};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// A private copy of a descriptor, exactly as the driver wrote it. Nothing in it has been checked.
+///
+/// VIRTIO 1.4 §2.7.5 "The Virtqueue Descriptor Table".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Descriptor {
+    addr: U64,
+    len: U32,
+    flags: U16,
+    next: U16,
+}
+
+const_assert_eq!(size_of::<Descriptor>(), 16);
+const_assert_eq!(core::mem::offset_of!(Descriptor, len), 8);
+const_assert_eq!(core::mem::offset_of!(Descriptor, flags), 12);
+const_assert_eq!(core::mem::offset_of!(Descriptor, next), 14);
+
+impl Descriptor {
+    /// The size in bytes.
+    pub const SIZE: usize = size_of::<Self>();
+
+    /// Returns a descriptor of these fields.
+    #[inline]
+    #[must_use]
+    pub const fn new(addr: DriverAddr, len: u32, flags: DescriptorFlags, next: DescriptorIndex) -> Self {
+        Self { addr: U64::new(addr.0), len: U32::new(len), flags: U16::new(flags.0), next: U16::new(next.0) }
+    }
+
+    /// Returns the descriptor that lies in memory as these two words.
+    #[inline]
+    #[must_use]
+    pub(super) const fn from_words(words: [u64; 2]) -> Self {
+        zerocopy::transmute!(words)
+    }
+
+    /// Returns the address of the element, or of the indirect table.
+    #[inline]
+    #[must_use]
+    pub const fn addr(&self) -> DriverAddr {
+        DriverAddr(self.addr.get())
+    }
+
+    /// Returns the length of the element, or of the indirect table, in bytes.
+    #[inline]
+    #[must_use]
+    pub const fn len(&self) -> u32 {
+        self.len.get()
+    }
+
+    /// Returns whether the element, or the indirect table, has no bytes.
+    #[inline]
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns the range that the descriptor claims, or `None` if it would end beyond 2^64.
+    #[inline]
+    #[must_use]
+    pub const fn range(&self) -> Option<DriverRange> {
+        DriverRange::new(self.addr(), self.len() as u64)
+    }
+
+    /// Returns the flags.
+    #[inline]
+    #[must_use]
+    pub const fn flags(&self) -> DescriptorFlags {
+        DescriptorFlags(self.flags.get())
+    }
+
+    /// Returns the index of the next descriptor, which has a meaning only with [`DescriptorFlags::NEXT`].
+    #[inline]
+    #[must_use]
+    pub const fn next(&self) -> DescriptorIndex {
+        DescriptorIndex(self.next.get())
+    }
+}
+
+/// The index of a descriptor in a table: not a position in a ring, and not checked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct DescriptorIndex(pub u16);
+
+impl fmt::Display for DescriptorIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The flags of a descriptor. Bits without a name have no meaning and are ignored (SPLIT-DESC-8).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct DescriptorFlags(pub u16);
+
+impl DescriptorFlags {
+    /// The chain continues at `next`.
+    pub const NEXT: Self = Self(1);
+    /// The element is device-writable; without it, it is device-readable.
+    pub const WRITE: Self = Self(2);
+    /// The element is a table of descriptors.
+    pub const INDIRECT: Self = Self(4);
+
+    /// Returns whether all bits of `other` are set.
+    #[inline]
+    #[must_use]
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Returns the bits that are set in either.
+    #[inline]
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}

@@ -1,0 +1,41 @@
+//! The Descriptor Area of a split virtqueue.
+
+use virtio_mem_traits::{Area, AreaError, DriverAddr, DriverRange, ReadOnly, StableMem, TranslateError};
+
+use super::{DescriptorTable, Layout};
+
+const ALIGN: usize = Layout::DESCRIPTOR_AREA_ALIGN;
+
+/// The descriptor table of a queue: read by the device, never written (SPLIT-DESC-3).
+///
+/// VIRTIO 1.4 §2.7.5 "The Virtqueue Descriptor Table".
+#[derive(Debug)]
+pub struct DescriptorArea<M> {
+    area: Area<M, ReadOnly, ALIGN>,
+}
+
+impl<M: StableMem> DescriptorArea<M> {
+    /// Proves the area at `addr`, without accessing it.
+    ///
+    /// # Errors
+    ///
+    /// If it is misaligned, or is not all in memory that the device may read.
+    pub fn new(mem: M, layout: Layout, addr: DriverAddr) -> Result<Self, AreaError> {
+        let range = DriverRange::new(addr, layout.descriptor_area_len() as u64);
+        Area::new(mem, range.ok_or(TranslateError::Unmapped { addr })?).map(|area| Self { area })
+    }
+
+    /// Returns the handle on the memory.
+    #[inline]
+    #[must_use]
+    pub const fn mem(&self) -> &M {
+        self.area.mem()
+    }
+
+    /// Returns the table, to read descriptors from.
+    #[inline]
+    #[must_use]
+    pub fn table(&self) -> DescriptorTable<'_, M> {
+        DescriptorTable::proved(self.area.mem(), self.area.range(), self.area.first_piece())
+    }
+}

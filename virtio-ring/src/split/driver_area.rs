@@ -1,0 +1,99 @@
+//! The Driver Area of a split virtqueue.
+
+use virtio_mem_traits::{Area, AreaError, DriverAddr, DriverRange, ReadOnly, StableMem, TranslateError};
+
+use super::{DescriptorIndex, Layout, RingIndex};
+
+const ALIGN: usize = Layout::DRIVER_AREA_ALIGN;
+
+/// The available ring: written by the driver, read by the device (SPLIT-AVAIL-1).
+///
+/// VIRTIO 1.4 §2.7.6 "The Virtqueue Available Ring".
+///
+/// Every method reads one field, once, by one aligned 16-bit access (BAR-12), and fails only if the memory is gone.
+#[derive(Debug)]
+pub struct DriverArea<M> {
+    area: Area<M, ReadOnly, ALIGN>,
+    layout: Layout,
+}
+
+impl<M: StableMem> DriverArea<M> {
+    /// Proves the area at `addr`, without accessing it.
+    ///
+    /// # Errors
+    ///
+    /// If it is misaligned, or is not all in memory that the device may read.
+    pub fn new(mem: M, layout: Layout, addr: DriverAddr) -> Result<Self, AreaError> {
+        let range = DriverRange::new(addr, layout.driver_area_len() as u64);
+        let area = Area::new(mem, range.ok_or(TranslateError::Unmapped { addr })?)?;
+        Ok(Self { area, layout })
+    }
+
+    /// Reads the flags.
+    ///
+    /// Relaxed: the flags advise, and nothing else is read on their account. Who decides by them whether to notify has a
+    /// full fence between its store to the used ring and this load, which pairs with the driver's between its store to
+    /// the flags and its load of the used index (BAR-3).
+    ///
+    /// # Errors
+    ///
+    /// If the memory is gone.
+    #[inline]
+    pub fn flags(&self) -> Result<AvailableFlags, AreaError> {
+        self.area.load_relaxed(Layout::FLAGS).map(|flags| AvailableFlags(u16::from_le(flags)))
+    }
+
+    /// Reads the index that the driver's next entry will have.
+    ///
+    /// Acquire: it pairs with the driver's store of the index, so that the entries before it, and the descriptors and
+    /// buffers that they stand for, are visible to what is read later (BAR-1).
+    ///
+    /// # Errors
+    ///
+    /// If the memory is gone.
+    #[inline]
+    pub fn index(&self) -> Result<RingIndex, AreaError> {
+        self.area.load_acquire(Layout::INDEX).map(|index| RingIndex::new(u16::from_le(index)))
+    }
+
+    /// Reads the entry at `index`: the head of a chain, as the driver says.
+    ///
+    /// Relaxed: [`index`](Self::index) acquired it.
+    ///
+    /// # Errors
+    ///
+    /// If the memory is gone.
+    #[inline]
+    pub fn entry(&self, index: RingIndex) -> Result<DescriptorIndex, AreaError> {
+        let slot = index.slot(self.layout.size());
+        self.area.load_relaxed(Layout::available_entry(slot)).map(|head| DescriptorIndex(u16::from_le(head)))
+    }
+
+    /// Reads the index of the used element that the driver wants to be notified of. It has a meaning only with EVENT_IDX.
+    ///
+    /// Relaxed, under the same full fence as [`flags`](Self::flags).
+    ///
+    /// # Errors
+    ///
+    /// If the memory is gone.
+    #[inline]
+    pub fn used_event(&self) -> Result<RingIndex, AreaError> {
+        self.area.load_relaxed(self.layout.used_event()).map(|event| RingIndex::new(u16::from_le(event)))
+    }
+}
+
+/// The flags of an available ring. Only bit 0 has a meaning (SPLIT-UNOT-9).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct AvailableFlags(pub u16);
+
+impl AvailableFlags {
+    const NO_INTERRUPT: u16 = 1;
+
+    /// Returns whether the driver wants no notification when a buffer was used. Without a meaning if EVENT_IDX was
+    /// negotiated.
+    #[inline]
+    #[must_use]
+    pub const fn no_interrupt(self) -> bool {
+        self.0 & Self::NO_INTERRUPT != 0
+    }
+}

@@ -1,0 +1,55 @@
+//! Indices that run freely.
+
+/// An index into an available or used ring: it counts all entries ever made, modulo 2^16.
+///
+/// There is no order between two of them and no arithmetic but this: how far one is ahead of the other, and which slot of
+/// a ring it stands for. VIRTIO 1.4 §2.7.6 "The Virtqueue Available Ring" (SPLIT-AVAIL-2).
+///
+/// ```
+/// use virtio_ring::split::{QueueSize, RingIndex};
+///
+/// let last = RingIndex::new(0xffff);
+/// let next = last.advanced(2);
+/// assert_eq!(next, RingIndex::new(1));
+/// assert_eq!(next.distance_from(last), 2);
+/// assert_eq!(last.slot(QueueSize::new(256).unwrap()), 255);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct RingIndex(u16);
+
+impl RingIndex {
+    /// Returns the index that the wire form `index` stands for.
+    #[inline]
+    #[must_use]
+    pub const fn new(index: u16) -> Self {
+        Self(index)
+    }
+
+    /// Returns the wire form.
+    #[inline]
+    #[must_use]
+    pub const fn get(self) -> u16 {
+        self.0
+    }
+
+    /// Returns the index `count` entries further on.
+    #[inline]
+    #[must_use]
+    pub const fn advanced(self, count: u16) -> Self {
+        Self(self.0.wrapping_add(count))
+    }
+
+    /// Returns how many entries further on than `earlier` it is.
+    #[inline]
+    #[must_use]
+    pub const fn distance_from(self, earlier: Self) -> u16 {
+        self.0.wrapping_sub(earlier.0)
+    }
+
+    /// Returns the slot of a ring of `size` entries, always less than `size`.
+    #[inline]
+    #[must_use]
+    pub const fn slot(self, size: super::QueueSize) -> u16 {
+        self.0 & (size.get() - 1)
+    }
+}
