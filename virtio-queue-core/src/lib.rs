@@ -1,1 +1,77 @@
+//! The virtqueue, for devices: chains of descriptors come out of it, and go back.
+//!
+//! A device's transport says where the driver has put the rings and which features were negotiated. From that, and from
+//! an implementation of [`DriverMem`](virtio_mem_traits::DriverMem) and one of [`DriverNotify`], this crate makes a
+//! running [`Queue`]. It never trusts the driver: whatever lies in shared memory, the outcome is a typed error and
+//! bounded work.
+//!
+//! Devices that want bytes rather than descriptors go on with the crate `virtio-chain`. This crate alone is for those that
+//! count every nanosecond, or move descriptors and not what they stand for.
+//!
+//! ```
+//! use virtio_mem_traits::{DriverAddr, DriverMem, HeapMem};
+//! use virtio_queue_core::{DriverNotify, QueueConfig, QueueLimits, SplitQueue};
+//! use virtio_ring::RingFeatures;
+//!
+//! struct Interrupt;
+//!
+//! impl DriverNotify for Interrupt {
+//!     fn notify(&self) { /* signal the driver */ }
+//! }
+//!
+//! let mem = HeapMem::new(DriverAddr(0x10_0000), 0x1_0000)?;
+//! let config = QueueConfig {
+//!     size: 256,
+//!     descriptor_area: DriverAddr(0x10_0000),
+//!     driver_area: DriverAddr(0x10_1000),
+//!     device_area: DriverAddr(0x10_2000),
+//!     features: RingFeatures::from_negotiated(1 << 32)?,
+//!     limits: QueueLimits::default(),
+//! };
+//! let mut queue = SplitQueue::new(&config, &mem, Interrupt)?;
+//!
+//! // Whenever the driver kicks:
+//! let mut burst = queue.burst();
+//! while let Some(mut chain) = burst.next_chain()? {
+//!     for element in chain.elements() {
+//!         let element = element?;
+//!         let _bytes = mem.translate(element.range, element.access)?;
+//!     }
+//!     // The drop returns the chain, with nothing written.
+//! }
+//! # drop(burst);
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Features
+//!
+//! * `alloc`: `Rc` and `Arc` of a notifier are notifiers.
 
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(feature = "alloc")]
+extern crate alloc;
+
+mod burst;
+mod chain;
+mod config;
+mod error;
+mod notify;
+mod queue;
+mod ring;
+pub mod split;
+mod state;
+mod token;
+mod walk;
+
+pub use burst::{Burst, BurstChain, Held};
+pub use chain::{Chain, DescChain, ReturnTo};
+pub use config::{ConfigError, QueueArea, QueueConfig, QueueLimits, SUPPORTED_RING_FEATURES};
+pub use error::{ChainError, ChainErrorKind, FatalError, Refused, ReturnError};
+pub use notify::{Armed, DriverNotify};
+pub use queue::{Queue, QueueChain, SplitQueue};
+pub use ring::{Head, Ring};
+pub use state::QueueState;
+pub use token::Token;
+pub use walk::{Element, Elements, Walk};

@@ -31,6 +31,13 @@ impl<'m, M: DriverMem + ?Sized> DescriptorTable<'m, M> {
         Ok(Self::proved(mem, range, mem.translate(range, Access::Read)?))
     }
 
+    /// Returns the memory that the table lies in.
+    #[inline]
+    #[must_use]
+    pub const fn mem(&self) -> &'m M {
+        self.mem
+    }
+
     #[inline]
     pub(super) fn proved(mem: &'m M, range: DriverRange, first_piece: DeviceRange<'m>) -> Self {
         let len = usize::try_from(range.len()).unwrap_or(usize::MAX);
@@ -87,7 +94,6 @@ impl<M: ?Sized> Copy for DescriptorTable<'_, M> {}
 
 /// An entry that a table does not have, or that cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum TableError {
     /// The table is not as long as that.
     NoEntry {

@@ -1,0 +1,97 @@
+//! Many chains, published together.
+
+use core::fmt;
+
+use crate::{DescChain, DriverNotify, FatalError, QueueState, ReturnError, ReturnTo, Ring, Token};
+
+/// A stretch of work on a queue, in which chains that are returned are held back. At its end they are published together,
+/// and the driver is notified once if it wants to be.
+///
+/// The end is [`finish`](Self::finish), or the drop.
+pub struct Burst<'q, R: Ring, N: DriverNotify> {
+    ring: &'q R,
+    state: Held<'q, R, N>,
+}
+
+/// A chain that is held back until the end of its burst.
+pub type BurstChain<'b, 'q, R, N> = DescChain<'b, R, &'b mut Held<'q, R, N>>;
+
+/// The queue of a [`Burst`], as the place where its chains return to.
+pub struct Held<'q, R: Ring, N>(&'q mut QueueState<R, N>);
+
+/// Published at the end of the burst.
+impl<R: Ring, N: DriverNotify> ReturnTo<R> for &mut Held<'_, R, N> {
+    #[inline]
+    fn return_to(&mut self, ring: &R, token: Token, written: u32) -> Result<(), ReturnError> {
+        self.0.put(ring, token, written)
+    }
+}
+
+impl<'q, R: Ring, N: DriverNotify> Burst<'q, R, N> {
+    /// Begins a burst on a queue that is in two parts.
+    #[inline]
+    pub fn new(ring: &'q R, state: &'q mut QueueState<R, N>) -> Self {
+        Self { ring, state: Held(state) }
+    }
+
+    /// Returns the next available chain, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Queue::next_chain`](crate::Queue::next_chain). What was held back until then is not published any more.
+    #[inline]
+    pub fn next_chain(&mut self) -> Result<Option<BurstChain<'_, 'q, R, N>>, FatalError> {
+        let fetched = self.state.0.fetch(self.ring)?;
+        Ok(fetched.map(|fetched| DescChain::new(self.ring, fetched, &mut self.state)))
+    }
+
+    /// Returns the chain that a token stands for, as [`Queue::complete`](crate::Queue::complete) does.
+    ///
+    /// # Errors
+    ///
+    /// If the token is not for a chain in flight in this queue, or if the queue is broken.
+    #[inline]
+    pub fn complete(&mut self, token: Token, written: u32) -> Result<(), ReturnError> {
+        self.state.0.put(self.ring, token, written)
+    }
+
+    /// Publishes what was held back until now, notifies the driver if it wants that, and goes on.
+    ///
+    /// # Errors
+    ///
+    /// If the queue is broken.
+    #[inline]
+    pub fn flush(&mut self) -> Result<(), ReturnError> {
+        self.state.0.publish(self.ring)
+    }
+
+    /// Ends the burst as its drop does, and says if that failed.
+    ///
+    /// # Errors
+    ///
+    /// If the queue is broken.
+    #[inline]
+    pub fn finish(mut self) -> Result<(), ReturnError> {
+        self.flush()
+    }
+}
+
+impl<R: Ring, N: DriverNotify> Drop for Burst<'_, R, N> {
+    #[inline]
+    fn drop(&mut self) {
+        // A queue that is broken has nowhere to publish to, and has said so or will.
+        let _ = self.flush();
+    }
+}
+
+impl<R: Ring<Positions: fmt::Debug>, N: DriverNotify> fmt::Debug for Burst<'_, R, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Burst").field("state", &self.state.0).finish_non_exhaustive()
+    }
+}
+
+impl<R: Ring<Positions: fmt::Debug>, N> fmt::Debug for Held<'_, R, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

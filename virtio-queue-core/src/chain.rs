@@ -1,0 +1,187 @@
+//! Descriptor chains, which return themselves.
+
+use core::{fmt, mem};
+
+use crate::token::Generation;
+use crate::{ChainError, DriverNotify, Element, Elements, Head, QueueState, Refused, ReturnError, Ring, Token, Walk};
+
+/// A descriptor chain that can be walked and has to be returned: what the crate virtio-chain turns into bytes.
+///
+/// Implement it to use that crate with chains from elsewhere.
+pub trait Chain<'m>: Sized {
+    /// A walk along the chain.
+    type Walk: Walk<'m>;
+
+    /// Returns what the driver knows the chain by.
+    fn id(&self) -> u16;
+
+    /// Returns a walk along the rest of the chain.
+    fn walk(&self) -> Self::Walk;
+
+    /// Returns the chain to the driver. The caller vouches that the first `written` writable bytes have been written.
+    ///
+    /// # Errors
+    ///
+    /// If there is nowhere to return it to.
+    fn return_unchecked(self, written: u32) -> Result<(), ReturnError>;
+}
+
+/// Where a chain goes when it is returned: its queue, a burst, or a queue under a lock.
+pub trait ReturnTo<R: Ring> {
+    /// Returns the chain that `token` stands for, with `written` bytes written.
+    ///
+    /// # Errors
+    ///
+    /// As for [`QueueState::put`].
+    fn return_to(&mut self, ring: &R, token: Token, written: u32) -> Result<(), ReturnError>;
+}
+
+/// Published at once.
+impl<R: Ring, N: DriverNotify> ReturnTo<R> for &mut QueueState<R, N> {
+    #[inline]
+    fn return_to(&mut self, ring: &R, token: Token, written: u32) -> Result<(), ReturnError> {
+        self.put(ring, token, written)?;
+        self.publish(ring)
+    }
+}
+
+/// A chain of descriptors that the driver made available.
+///
+/// It borrows its queue, and goes back there: with nothing written when it is dropped, or with what
+/// [`return_written`](Self::return_written) says. To keep it for longer, turn it into a [`Token`].
+///
+/// This is the chain as a list of elements. To read and write it as bytes, give it to `ReadableChain` or `WritableChain`
+/// of the crate virtio-chain.
+pub struct DescChain<'q, R: Ring, T: ReturnTo<R>> {
+    ring: &'q R,
+    walk: R::Walk<'q>,
+    head: Head,
+    generation: Generation,
+    home: T,
+}
+
+impl<'q, R: Ring, T: ReturnTo<R>> DescChain<'q, R, T> {
+    /// Returns the chain that [`QueueState::fetch`] fetched from `ring` as `token` and `walk`.
+    #[inline]
+    pub fn new(ring: &'q R, (token, walk): (Token, R::Walk<'q>), home: T) -> Self {
+        let Token { head, generation } = token;
+        Self { ring, walk, head, generation, home }
+    }
+
+    /// Returns what the driver knows the chain by: the index of its head, or its Buffer ID.
+    #[inline]
+    #[must_use]
+    pub const fn id(&self) -> u16 {
+        self.head.id
+    }
+
+    /// Returns the driver's memory.
+    #[inline]
+    #[must_use]
+    pub fn mem(&self) -> &'q R::Mem {
+        self.ring.mem()
+    }
+
+    /// Returns the next element, or `None` at the end of the chain.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Walk::next_element`].
+    #[inline]
+    pub fn next_element(&mut self) -> Result<Option<Element>, ChainError> {
+        self.walk.next_element()
+    }
+
+    /// Returns the rest of the chain as an iterator.
+    #[inline]
+    pub fn elements(&mut self) -> Elements<'_, R::Walk<'q>> {
+        Elements::new(&mut self.walk)
+    }
+
+    /// Returns the chain to the driver, of which the first `written` writable bytes have been written.
+    ///
+    /// Fewer may be claimed than were written, never more; with a hole in what was written, count up to the hole (§2.7.8.2
+    /// "Device Requirements: The Virtqueue Used Ring", SPLIT-USED-4).
+    ///
+    /// # Errors
+    ///
+    /// If the chain's walk did not come by as many writable bytes, neither before nor now that it looks ahead: the chain is
+    /// in the error and has not been returned. If the queue is broken: there is nowhere to return it to.
+    #[inline]
+    pub fn return_written(self, written: u32) -> Result<(), Refused<Self, ReturnError>> {
+        if u64::from(written) > self.walk.writable_bytes() {
+            let writable = writable_bytes_ahead(self.walk.clone());
+            if u64::from(written) > writable {
+                return Err(Refused { chain: self, error: ReturnError::TooLong { written, writable } });
+            }
+        }
+        self.give_back(written)
+    }
+
+    /// Takes the chain out of the borrow of its queue. It stays in flight until the token is given back.
+    #[inline]
+    pub fn into_token(self) -> Token {
+        let token = self.token();
+        // Without its drop, which would return the chain.
+        mem::forget(self);
+        token
+    }
+
+    #[inline]
+    fn token(&self) -> Token {
+        Token { head: self.head, generation: self.generation }
+    }
+
+    #[inline]
+    fn give_back(mut self, written: u32) -> Result<(), Refused<Self, ReturnError>> {
+        let token = self.token();
+        match self.home.return_to(self.ring, token, written) {
+            Ok(()) => {
+                mem::forget(self);
+                Ok(())
+            }
+            Err(error) => Err(Refused { chain: self, error }),
+        }
+    }
+}
+
+/// Walks to the end of a chain, or to where it is malformed, for the bytes that could have been written.
+#[cold]
+fn writable_bytes_ahead<'m>(mut walk: impl Walk<'m>) -> u64 {
+    while let Ok(Some(_)) = walk.next_element() {}
+    walk.writable_bytes()
+}
+
+impl<'q, R: Ring, T: ReturnTo<R>> Chain<'q> for DescChain<'q, R, T> {
+    type Walk = R::Walk<'q>;
+
+    #[inline]
+    fn id(&self) -> u16 {
+        self.head.id
+    }
+
+    #[inline]
+    fn walk(&self) -> R::Walk<'q> {
+        self.walk.clone()
+    }
+
+    #[inline]
+    fn return_unchecked(self, written: u32) -> Result<(), ReturnError> {
+        self.give_back(written).map_err(|refused| refused.error)
+    }
+}
+
+/// Returns the chain with nothing written.
+impl<R: Ring, T: ReturnTo<R>> Drop for DescChain<'_, R, T> {
+    #[inline]
+    fn drop(&mut self) {
+        // A queue that is broken has nowhere to return it to, and has said so or will.
+        let _ = self.home.return_to(self.ring, self.token(), 0);
+    }
+}
+
+impl<R: Ring, T: ReturnTo<R>> fmt::Debug for DescChain<'_, R, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DescChain").field("head", &self.head).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,104 @@
+//! What a queue is made from.
+
+use core::{error, fmt};
+
+use virtio_mem_traits::{AreaError, DriverAddr};
+use virtio_ring::{QueueSizeError, RingFeatures};
+
+use crate::FatalError;
+
+/// The ring features that queues of this crate can run with: what a device may offer on their account (FEAT-1).
+///
+/// The rest of what a device offers is its own business and its transport's.
+pub const SUPPORTED_RING_FEATURES: RingFeatures = RingFeatures::VERSION_1
+    .union(RingFeatures::INDIRECT_DESC)
+    .union(RingFeatures::EVENT_IDX)
+    .union(RingFeatures::ACCESS_PLATFORM)
+    .union(RingFeatures::ORDER_PLATFORM);
+
+/// What the driver set up through the transport, as plain values, and what the device makes of it.
+///
+/// Nothing in it has been checked; making a queue does that. A running queue's configuration cannot be changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueConfig {
+    /// The number of descriptors.
+    pub size: u16,
+    /// The address of the Descriptor Area.
+    pub descriptor_area: DriverAddr,
+    /// The address of the Driver Area.
+    pub driver_area: DriverAddr,
+    /// The address of the Device Area.
+    pub device_area: DriverAddr,
+    /// The features that the driver accepted.
+    pub features: RingFeatures,
+    /// What the device allows.
+    pub limits: QueueLimits,
+}
+
+/// What a device allows the driver to do with a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueLimits {
+    /// The largest queue size that the driver was shown, 32768 by default (DRV-CFG-4).
+    pub queue_size: u16,
+    /// The largest number of elements in a chain, by default the queue size (DRV-IND-3).
+    ///
+    /// A larger one lets indirect chains be longer than the specification allows, as some drivers make them.
+    pub chain_len: Option<u32>,
+}
+
+impl Default for QueueLimits {
+    fn default() -> Self {
+        Self { queue_size: 1 << 15, chain_len: None }
+    }
+}
+
+/// A configuration that no queue can run with. But for [`Activation`](Self::Activation), the memory was not touched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The format has no queue of this size.
+    Size(QueueSizeError),
+    /// The queue is larger than the device allows.
+    SizeOverLimit {
+        /// The size that the driver chose.
+        size: u16,
+        /// The largest that it may choose.
+        limit: u16,
+    },
+    /// Features that queues of this kind do not have.
+    Features(RingFeatures),
+    /// One of the areas is misaligned or not in memory.
+    Area {
+        /// Which one.
+        area: QueueArea,
+        /// What is wrong with it.
+        error: AreaError,
+    },
+    /// The areas were there, but could not be accessed when the queue was taken into service.
+    Activation(FatalError),
+}
+
+/// One of the three areas of a virtqueue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueueArea {
+    /// The descriptor table of a split virtqueue, the ring of a packed one.
+    Descriptor,
+    /// The available ring of a split virtqueue, the driver's event suppression structure of a packed one.
+    Driver,
+    /// The used ring of a split virtqueue, the device's event suppression structure of a packed one.
+    Device,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Size(error) => error.fmt(f),
+            Self::SizeOverLimit { size, limit } => write!(f, "queue size {size} is over the limit of {limit}"),
+            Self::Features(features) => write!(f, "feature bits {:#x} are not supported here", features.bits()),
+            Self::Area { area, error } => write!(f, "{area:?} Area: {error}"),
+            Self::Activation(error) => error.fmt(f),
+        }
+    }
+}
+
+impl error::Error for ConfigError {}

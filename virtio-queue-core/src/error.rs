@@ -1,0 +1,199 @@
+//! What a driver can do wrong, and what a device can.
+
+use core::{error, fmt};
+
+use virtio_mem_traits::{AreaError, DriverAddr, TranslateError};
+use virtio_ring::split::{DescriptorIndex, TableError};
+
+/// A violation after which the positions in the rings are not known any more: the queue is broken until it is reset.
+///
+/// VIRTIO leaves the reaction to the device but for one hint: it should set DEVICE_NEEDS_RESET (GEN-2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FatalError {
+    /// The driver made more buffers available than the queue has room for beside those in flight (HOST-3, HOST-4).
+    Oversubscribed {
+        /// How many are available, as the driver says.
+        available: u16,
+        /// How many are in flight.
+        in_flight: u16,
+        /// The queue size.
+        size: u16,
+    },
+    /// The driver made a chain available whose head is outside of the table (HOST-1).
+    HeadOutOfRange {
+        /// The head.
+        head: DescriptorIndex,
+        /// The queue size.
+        size: u16,
+    },
+    /// An area of the queue cannot be accessed any more (HOST-13).
+    Area(AreaError),
+}
+
+impl From<AreaError> for FatalError {
+    #[cold]
+    fn from(error: AreaError) -> Self {
+        Self::Area(error)
+    }
+}
+
+impl fmt::Display for FatalError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Oversubscribed { available, in_flight, size } => {
+                write!(f, "{available} available and {in_flight} buffers in flight are too many for a queue of {size}")
+            }
+            Self::HeadOutOfRange { head, size } => write!(f, "a queue of {size} has no descriptor {head}"),
+            Self::Area(error) => write!(f, "an area of the queue is lost: {error}"),
+        }
+    }
+}
+
+impl error::Error for FatalError {}
+
+/// A malformed chain. Only this chain is affected: it can be returned, and those after it are fetched as ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChainError {
+    /// The chain: its head's index in a split virtqueue, its Buffer ID in a packed one.
+    pub id: u16,
+    /// What is wrong with it.
+    pub kind: ChainErrorKind,
+}
+
+/// What is wrong with a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ChainErrorKind {
+    /// The chain goes on at a descriptor that the table does not have (HOST-2).
+    NextOutOfRange {
+        /// The index of the missing descriptor.
+        next: DescriptorIndex,
+    },
+    /// There are more elements than are allowed in a chain, or the chain is a loop (DRV-DESC-2, DRV-IND-3).
+    TooManyElements {
+        /// How many are allowed.
+        limit: u32,
+    },
+    /// The elements add up to more than 2^32 bytes (DRV-DESC-1).
+    TooManyBytes {
+        /// How many they add up to, up to the one that is too many.
+        total: u64,
+    },
+    /// A device-readable element follows a device-writable one (DRV-FRM-1).
+    ReadableAfterWritable {
+        /// The address of the readable element.
+        addr: DriverAddr,
+    },
+    /// An element or an indirect table would end beyond 2^64 (HOST-9).
+    RangeOverflow {
+        /// Its address.
+        addr: DriverAddr,
+        /// Its length in bytes.
+        len: u32,
+    },
+    /// An indirect descriptor, although the feature was not negotiated (DRV-IND-1).
+    IndirectNotNegotiated,
+    /// An indirect descriptor in an indirect table (DRV-IND-2).
+    NestedIndirect,
+    /// An indirect descriptor that the chain is meant to go on after (DRV-IND-4).
+    IndirectWithNext,
+    /// The length of an indirect table is zero, no multiple of 16, or for more descriptors than are allowed in a chain
+    /// (HOST-7, HOST-8).
+    TableLen {
+        /// The length in bytes.
+        len: u32,
+    },
+    /// An element or an indirect table cannot be accessed (HOST-11, HOST-12).
+    Memory(TranslateError),
+}
+
+impl From<TableError> for ChainErrorKind {
+    #[cold]
+    fn from(error: TableError) -> Self {
+        match error {
+            TableError::NoEntry { index } => Self::NextOutOfRange { next: index },
+            TableError::Translate(error) => Self::Memory(error),
+        }
+    }
+}
+
+impl fmt::Display for ChainError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "chain {}: {}", self.id, self.kind)
+    }
+}
+
+impl fmt::Display for ChainErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NextOutOfRange { next } => write!(f, "the table has no descriptor {next}"),
+            Self::TooManyElements { limit } => write!(f, "more than {limit} elements"),
+            Self::TooManyBytes { total } => write!(f, "{total} bytes are more than 2^32"),
+            Self::ReadableAfterWritable { addr } => {
+                write!(f, "device-readable element at {addr} after a device-writable one")
+            }
+            Self::RangeOverflow { addr, len } => write!(f, "{len} bytes at {addr} end beyond 2^64"),
+            Self::IndirectNotNegotiated => f.write_str("indirect descriptors were not negotiated"),
+            Self::NestedIndirect => f.write_str("indirect descriptor in an indirect table"),
+            Self::IndirectWithNext => f.write_str("indirect descriptor with a next one"),
+            Self::TableLen { len } => write!(f, "an indirect table cannot be {len} bytes long"),
+            Self::Memory(error) => error.fmt(f),
+        }
+    }
+}
+
+impl error::Error for ChainError {}
+
+/// A chain that could not be returned to the driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReturnError {
+    /// The token was made by another queue, or before a reset, or was used already. Nothing was touched (QRST-8).
+    Stale {
+        /// The chain that it stood for.
+        id: u16,
+    },
+    /// More bytes are said to be written than the chain has room for (SPLIT-USED-10).
+    TooLong {
+        /// How many bytes are said to be written.
+        written: u32,
+        /// How many bytes are writable.
+        writable: u64,
+    },
+    /// The queue is broken: there is nowhere to return a chain to.
+    Broken(FatalError),
+}
+
+impl fmt::Display for ReturnError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stale { id } => write!(f, "chain {id} is not in flight in this queue"),
+            Self::TooLong { written, writable } => {
+                write!(f, "{written} bytes written, in a chain with room for {writable}")
+            }
+            Self::Broken(error) => write!(f, "the queue is broken: {error}"),
+        }
+    }
+}
+
+impl error::Error for ReturnError {}
+
+/// An operation that was refused, with the chain that it would have used up.
+///
+/// Dropping it drops the chain, which returns it to the driver with nothing written.
+#[derive(Debug)]
+pub struct Refused<C, E> {
+    /// The chain, as it was before.
+    pub chain: C,
+    /// Why it was refused.
+    pub error: E,
+}
+
+impl<C, E: fmt::Display> fmt::Display for Refused<C, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl<C: fmt::Debug, E: error::Error> error::Error for Refused<C, E> {}

@@ -1,0 +1,162 @@
+//! The virtqueue.
+
+use core::fmt;
+
+use virtio_mem_traits::StableMem;
+
+use crate::split::SplitRing;
+use crate::{
+    Armed, Burst, ConfigError, DescChain, DriverNotify, FatalError, QueueConfig, QueueState, ReturnError, Ring, Token,
+};
+
+/// A virtqueue of a device: chains of descriptors come out of it, and go back.
+///
+/// It is the one owner of its ring and needs no lock. It can be moved to another thread, together with its memory if the
+/// memory handle is an `Arc`. [`SplitQueue`] is the type for a split ring.
+///
+/// # Violations by the driver
+///
+/// A malformed chain is a [`ChainError`](crate::ChainError) where it is walked, and concerns that chain alone. A ring that
+/// makes no sense is a [`FatalError`]: it is reported once, and the queue is broken from then on. It accesses nothing, has
+/// nothing available and takes nothing back until it is made anew; the device should set DEVICE_NEEDS_RESET.
+pub struct Queue<R: Ring, N> {
+    ring: R,
+    state: QueueState<R, N>,
+}
+
+/// A virtqueue on a split ring.
+pub type SplitQueue<M, N> = Queue<SplitRing<M>, N>;
+
+/// A chain that its queue publishes when it is returned.
+pub type QueueChain<'q, R, N> = DescChain<'q, R, &'q mut QueueState<R, N>>;
+
+impl<M: StableMem, N: DriverNotify> SplitQueue<M, N> {
+    /// Makes a running queue: what the driver set up is checked, and the driver is asked for notifications.
+    ///
+    /// # Errors
+    ///
+    /// If no queue can run like that. The memory was not touched then.
+    ///
+    /// # Examples
+    ///
+    /// See the [crate's own](crate).
+    pub fn new(config: &QueueConfig, mem: M, notify: N) -> Result<Self, ConfigError> {
+        Self::from_ring(SplitRing::new(config, mem)?, notify).map_err(ConfigError::Activation)
+    }
+}
+
+/// Fetching and returning.
+impl<R: Ring, N: DriverNotify> Queue<R, N> {
+    /// Makes a running queue on `ring`.
+    ///
+    /// # Errors
+    ///
+    /// If an area cannot be accessed.
+    pub fn from_ring(ring: R, notify: N) -> Result<Self, FatalError> {
+        let state = QueueState::activate(&ring, notify)?;
+        Ok(Self { ring, state })
+    }
+
+    /// Returns the next available chain, if there is one.
+    ///
+    /// It is published as soon as it is returned. For more than one at a time, use a [`burst`](Self::burst).
+    ///
+    /// If notifications are enabled and there is none, the driver will notify of the next one.
+    ///
+    /// # Errors
+    ///
+    /// If the queue broke. That is reported once; afterwards nothing is available.
+    #[inline]
+    pub fn next_chain(&mut self) -> Result<Option<QueueChain<'_, R, N>>, FatalError> {
+        let fetched = self.state.fetch(&self.ring)?;
+        Ok(fetched.map(|fetched| DescChain::new(&self.ring, fetched, &mut self.state)))
+    }
+
+    /// Begins a burst: chains that are returned during it are published together at its end, with one notification.
+    #[inline]
+    pub fn burst(&mut self) -> Burst<'_, R, N> {
+        Burst::new(&self.ring, &mut self.state)
+    }
+
+    /// Returns the chain that a token stands for, of which the first `written` writable bytes have been written.
+    ///
+    /// A token does not know how much of its chain is writable, so that more was written than could be is not noticed.
+    ///
+    /// # Errors
+    ///
+    /// If the token is not for a chain in flight in this queue, or if the queue is broken.
+    #[inline]
+    pub fn complete(&mut self, token: Token, written: u32) -> Result<(), ReturnError> {
+        self.state.put(&self.ring, token, written)?;
+        self.state.publish(&self.ring)
+    }
+}
+
+/// Notifications by the driver.
+impl<R: Ring, N: DriverNotify> Queue<R, N> {
+    /// Asks the driver not to notify, for a device that polls or is busy. It is a hint: notifications may still come.
+    #[inline]
+    pub fn suppress_notifications(&mut self) {
+        self.state.suppress_notifications(&self.ring);
+    }
+
+    /// Asks the driver to notify when it makes something available, and looks whether something is there already.
+    ///
+    /// # Errors
+    ///
+    /// As for [`next_chain`](Self::next_chain).
+    #[inline]
+    pub fn enable_notifications(&mut self) -> Result<Armed, FatalError> {
+        self.state.enable_notifications(&self.ring)
+    }
+}
+
+/// What it is and how it is.
+impl<R: Ring, N: DriverNotify> Queue<R, N> {
+    /// Returns the driver's memory.
+    #[inline]
+    #[must_use]
+    pub fn mem(&self) -> &R::Mem {
+        self.ring.mem()
+    }
+
+    /// Returns the number of descriptors.
+    #[inline]
+    #[must_use]
+    pub fn size(&self) -> u16 {
+        self.ring.size()
+    }
+
+    /// Returns how many slots of the ring are in flight: fetched, and not returned.
+    #[inline]
+    #[must_use]
+    pub const fn in_flight(&self) -> u16 {
+        self.state.in_flight()
+    }
+
+    /// Returns why the queue is broken, if it is.
+    #[inline]
+    #[must_use]
+    pub const fn fault(&self) -> Option<FatalError> {
+        self.state.fault()
+    }
+
+    /// Returns whether the queue is broken.
+    #[inline]
+    #[must_use]
+    pub const fn is_broken(&self) -> bool {
+        self.fault().is_some()
+    }
+
+    /// Takes the queue apart, for a wrapper that shares it.
+    #[inline]
+    pub fn into_parts(self) -> (R, QueueState<R, N>) {
+        (self.ring, self.state)
+    }
+}
+
+impl<R: Ring<Positions: fmt::Debug> + fmt::Debug, N> fmt::Debug for Queue<R, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queue").field("ring", &self.ring).field("state", &self.state).finish()
+    }
+}

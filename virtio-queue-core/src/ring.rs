@@ -1,0 +1,89 @@
+//! The boundary between a virtqueue and its format.
+
+use virtio_mem_traits::DriverMem;
+
+use crate::{Armed, FatalError, Walk};
+
+/// A ring in one format: the half of a queue that never changes, and the operations on it.
+///
+/// What changes are the [`Positions`](Self::Positions), which the queue keeps apart: the ring can then be shared between
+/// threads while the positions are under a lock. [`Queue`](crate::Queue) adds what no format cares about: chains in
+/// flight, tokens, generations, bursts, the latch. It calls no method after one has failed.
+///
+/// Users do not call this trait. It is implemented by the formats here, and by whoever brings a ring of another kind.
+pub trait Ring {
+    /// The driver's memory.
+    type Mem: DriverMem;
+
+    /// Where both sides are, as this side remembers it.
+    type Positions;
+
+    /// A walk along a chain in this ring.
+    type Walk<'r>: Walk<'r, Mem = Self::Mem>
+    where
+        Self: 'r;
+
+    /// Returns the driver's memory.
+    fn mem(&self) -> &Self::Mem;
+
+    /// Returns the number of slots: the most that can be in flight.
+    fn size(&self) -> u16;
+
+    /// Takes the ring into service: asks the driver for notifications, and returns the positions of a new ring.
+    ///
+    /// # Errors
+    ///
+    /// If an area cannot be accessed.
+    fn activate(&self) -> Result<Self::Positions, FatalError>;
+
+    /// Fetches the next available chain, if there is one.
+    ///
+    /// `in_flight` slots have been fetched and not returned. If notifications are enabled and there is none, the driver
+    /// will notify of the next one.
+    ///
+    /// # Errors
+    ///
+    /// If the driver's part of the ring makes no sense, or an area cannot be accessed.
+    fn fetch(
+        &self,
+        positions: &mut Self::Positions,
+        in_flight: u16,
+    ) -> Result<Option<(Head, Self::Walk<'_>)>, FatalError>;
+
+    /// Writes that a chain was used, without publishing it.
+    ///
+    /// # Errors
+    ///
+    /// If an area cannot be accessed.
+    fn put_used(&self, positions: &mut Self::Positions, head: Head, written: u32) -> Result<(), FatalError>;
+
+    /// Publishes everything that was put, and returns whether the driver wants to be notified of it.
+    ///
+    /// # Errors
+    ///
+    /// If an area cannot be accessed.
+    fn publish(&self, positions: &mut Self::Positions) -> Result<bool, FatalError>;
+
+    /// Asks the driver not to notify.
+    ///
+    /// # Errors
+    ///
+    /// If an area cannot be accessed.
+    fn suppress_notifications(&self, positions: &mut Self::Positions) -> Result<(), FatalError>;
+
+    /// Asks the driver to notify, and looks whether something is available already.
+    ///
+    /// # Errors
+    ///
+    /// As for [`fetch`](Self::fetch).
+    fn enable_notifications(&self, positions: &mut Self::Positions, in_flight: u16) -> Result<Armed, FatalError>;
+}
+
+/// A chain in flight, as its ring knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// What the driver knows it by: the index of its head, or its Buffer ID.
+    pub id: u16,
+    /// How many slots of the ring it takes.
+    pub slots: u16,
+}

@@ -1,0 +1,11 @@
+//! Virtqueues on split rings.
+//!
+//! VIRTIO 1.4 §2.7 "Split Virtqueues".
+
+mod positions;
+mod ring;
+mod walk;
+
+pub use positions::SplitPositions;
+pub use ring::SplitRing;
+pub use walk::SplitWalk;

@@ -1,0 +1,191 @@
+//! The operations on a split ring.
+
+use core::sync::atomic::{Ordering, fence};
+
+use virtio_mem_traits::{AreaError, StableMem};
+use virtio_ring::RingFeatures;
+use virtio_ring::event::split_crossed;
+use virtio_ring::split::{
+    DescriptorArea, DescriptorIndex, DeviceArea, DriverArea, Layout, QueueSize, RingIndex, UsedElement, UsedFlags,
+};
+
+use super::positions::{SplitPositions, Wanted};
+use super::walk::SplitWalk;
+use crate::{Armed, ConfigError, FatalError, Head, QueueArea, QueueConfig, Ring, SUPPORTED_RING_FEATURES};
+
+/// A split ring: three proved areas, and what was negotiated.
+#[derive(Debug)]
+pub struct SplitRing<M> {
+    descriptor_area: DescriptorArea<M>,
+    driver_area: DriverArea<M>,
+    device_area: DeviceArea<M>,
+    size: QueueSize,
+    features: RingFeatures,
+    chain_limit: u32,
+}
+
+impl<M: StableMem> SplitRing<M> {
+    /// Checks a configuration. The memory is not touched.
+    ///
+    /// # Errors
+    ///
+    /// If no split ring can run like that.
+    pub fn new(config: &QueueConfig, mem: M) -> Result<Self, ConfigError> {
+        let QueueConfig { size, descriptor_area, driver_area, device_area, features, limits } = *config;
+        let size = QueueSize::new(size).map_err(ConfigError::Size)?;
+        if size.get() > limits.queue_size {
+            return Err(ConfigError::SizeOverLimit { size: size.get(), limit: limits.queue_size });
+        }
+        let unsupported = features.difference(SUPPORTED_RING_FEATURES);
+        if !unsupported.is_empty() {
+            return Err(ConfigError::Features(unsupported));
+        }
+        let layout = Layout::new(size);
+        let failed = |area| move |error| ConfigError::Area { area, error };
+        Ok(Self {
+            descriptor_area: DescriptorArea::new(mem.clone(), layout, descriptor_area)
+                .map_err(failed(QueueArea::Descriptor))?,
+            driver_area: DriverArea::new(mem.clone(), layout, driver_area).map_err(failed(QueueArea::Driver))?,
+            device_area: DeviceArea::new(mem, layout, device_area).map_err(failed(QueueArea::Device))?,
+            size,
+            features,
+            chain_limit: limits.chain_len.unwrap_or_else(|| size.get().into()),
+        })
+    }
+
+    fn event_idx(&self) -> bool {
+        self.features.contains(RingFeatures::EVENT_IDX)
+    }
+
+    /// Looks for more entries, and returns whether there are any.
+    fn look(&self, positions: &mut SplitPositions, in_flight: u16) -> Result<bool, FatalError> {
+        let index = self.driver_area.index()?;
+        let available = index.distance_from(positions.next_available);
+        let size = self.size.get();
+        if u32::from(available) + u32::from(in_flight) > u32::from(size) {
+            return Err(FatalError::Oversubscribed { available, in_flight, size });
+        }
+        positions.known_available = index;
+        Ok(available != 0)
+    }
+
+    /// Asks for a notification of the entry that will be fetched next, then looks once more for it.
+    ///
+    /// The request is stored before the available index is loaded, and the driver stores that index before it loads the
+    /// request. With a full fence between the two on either side, one of them sees what the other stored (BAR-2).
+    /// Release and acquire would not do: they let a load pass an earlier store.
+    fn arm(&self, positions: &mut SplitPositions, in_flight: u16) -> Result<bool, FatalError> {
+        let wanted = if self.event_idx() { Wanted::Entry(positions.next_available) } else { Wanted::Everything };
+        self.ask_for(wanted)?;
+        positions.wanted = wanted;
+        fence(Ordering::SeqCst);
+        self.look(positions, in_flight)
+    }
+
+    /// Tells the driver which notifications are wanted. With EVENT_IDX the flags stay 0 (SPLIT-ANOT-3), without it there is
+    /// no `avail_event` (SPLIT-ANOT-8).
+    fn ask_for(&self, wanted: Wanted) -> Result<(), AreaError> {
+        match wanted {
+            Wanted::Entry(index) => self.device_area.set_avail_event(index),
+            Wanted::Everything => self.device_area.set_flags(UsedFlags::NONE),
+            Wanted::Nothing if self.event_idx() => Ok(()),
+            Wanted::Nothing => self.device_area.set_flags(UsedFlags::NO_NOTIFY),
+        }
+    }
+
+    /// Looks for more entries, and if there are none makes sure that the driver notifies of the next one if it was asked
+    /// to notify at all. It was asked for an entry that has been fetched since (SPLIT-ANOT-6).
+    fn look_and_arm(&self, positions: &mut SplitPositions, in_flight: u16) -> Result<bool, FatalError> {
+        if self.look(positions, in_flight)? {
+            return Ok(true);
+        }
+        match positions.wanted {
+            Wanted::Entry(index) if index != positions.next_available => self.arm(positions, in_flight),
+            _ => Ok(false),
+        }
+    }
+}
+
+impl<M: StableMem> Ring for SplitRing<M> {
+    type Mem = M;
+    type Positions = SplitPositions;
+    type Walk<'r>
+        = SplitWalk<'r, M>
+    where
+        M: 'r;
+
+    #[inline]
+    fn mem(&self) -> &M {
+        self.descriptor_area.mem()
+    }
+
+    #[inline]
+    fn size(&self) -> u16 {
+        self.size.get()
+    }
+
+    fn activate(&self) -> Result<SplitPositions, FatalError> {
+        let start = RingIndex::default();
+        let wanted = if self.event_idx() { Wanted::Entry(start) } else { Wanted::Everything };
+        // The flags are ours to initialize in either case: what the driver left there may be wrong (DRV-ANOT-1).
+        self.device_area.set_flags(UsedFlags::NONE)?;
+        self.ask_for(wanted)?;
+        Ok(SplitPositions { next_available: start, known_available: start, next_used: start, unpublished: 0, wanted })
+    }
+
+    #[inline]
+    fn fetch(
+        &self,
+        positions: &mut SplitPositions,
+        in_flight: u16,
+    ) -> Result<Option<(Head, SplitWalk<'_, M>)>, FatalError> {
+        let index = positions.next_available;
+        if index == positions.known_available && !self.look_and_arm(positions, in_flight)? {
+            return Ok(None);
+        }
+        let head = self.driver_area.entry(index)?;
+        let size = self.size.get();
+        if head.0 >= size {
+            return Err(FatalError::HeadOutOfRange { head, size });
+        }
+        positions.next_available = index.advanced(1);
+        let indirect = self.features.contains(RingFeatures::INDIRECT_DESC);
+        let walk = SplitWalk::new(self.descriptor_area.table(), head, self.chain_limit, indirect);
+        Ok(Some((Head { id: head.0, slots: 1 }, walk)))
+    }
+
+    #[inline]
+    fn put_used(&self, positions: &mut SplitPositions, head: Head, written: u32) -> Result<(), FatalError> {
+        self.device_area.set_element(positions.next_used, UsedElement::new(DescriptorIndex(head.id), written))?;
+        positions.next_used = positions.next_used.advanced(1);
+        positions.unpublished += 1;
+        Ok(())
+    }
+
+    #[inline]
+    fn publish(&self, positions: &mut SplitPositions) -> Result<bool, FatalError> {
+        let count = core::mem::take(&mut positions.unpublished);
+        if count == 0 {
+            return Ok(false);
+        }
+        self.device_area.publish(positions.next_used)?;
+        // The index is stored before the driver's wish is loaded, and the driver stores its wish before it loads the index
+        // once more. With a full fence between the two on either side, one of them sees what the other stored (BAR-3).
+        fence(Ordering::SeqCst);
+        if self.event_idx() {
+            Ok(split_crossed(self.driver_area.used_event()?, positions.next_used, count))
+        } else {
+            Ok(!self.driver_area.flags()?.no_interrupt())
+        }
+    }
+
+    fn suppress_notifications(&self, positions: &mut SplitPositions) -> Result<(), FatalError> {
+        self.ask_for(Wanted::Nothing)?;
+        positions.wanted = Wanted::Nothing;
+        Ok(())
+    }
+
+    fn enable_notifications(&self, positions: &mut SplitPositions, in_flight: u16) -> Result<Armed, FatalError> {
+        Ok(if self.arm(positions, in_flight)? { Armed::MoreAvailable } else { Armed::Waiting })
+    }
+}

@@ -1,0 +1,155 @@
+//! What changes while a queue runs.
+
+use core::fmt;
+
+use crate::token::Generation;
+use crate::{Armed, DriverNotify, FatalError, Head, ReturnError, Ring, Token};
+
+/// Everything about a queue that changes: positions, chains in flight, the latch. The ring is the rest.
+///
+/// The two are apart so that chains can hold on to the ring while others are fetched or returned. To use a queue from
+/// several threads, put this half under a lock, as `SharedQueue` of the crate virtio-util does.
+pub struct QueueState<R: Ring, N> {
+    positions: R::Positions,
+    notify: N,
+    generation: Generation,
+    /// Slots fetched and not returned. INVARIANT: at most the ring's size.
+    in_flight: u16,
+    fault: Option<FatalError>,
+    fault_reported: bool,
+}
+
+impl<R: Ring, N: DriverNotify> QueueState<R, N> {
+    /// Takes `ring` into service.
+    pub(crate) fn activate(ring: &R, notify: N) -> Result<Self, FatalError> {
+        let positions = ring.activate()?;
+        let generation = Generation::begin();
+        Ok(Self { positions, notify, generation, in_flight: 0, fault: None, fault_reported: false })
+    }
+
+    /// Fetches the next chain, if there is one, as a token and the walk along it.
+    ///
+    /// # Errors
+    ///
+    /// If the queue broke since it was last asked. After that it answers that there is nothing.
+    #[inline]
+    pub fn fetch<'r>(&mut self, ring: &'r R) -> Result<Option<(Token, R::Walk<'r>)>, FatalError> {
+        if self.fault.is_some() {
+            return self.report();
+        }
+        match ring.fetch(&mut self.positions, self.in_flight) {
+            Ok(Some((head, walk))) => {
+                self.in_flight += head.slots;
+                Ok(Some((Token { head, generation: self.generation }, walk)))
+            }
+            Ok(None) => Ok(None),
+            Err(error) => {
+                self.latch(error);
+                self.report()
+            }
+        }
+    }
+
+    /// Puts a chain back without publishing it.
+    ///
+    /// # Errors
+    ///
+    /// If the token is stale, or the queue is broken.
+    #[inline]
+    pub fn put(&mut self, ring: &R, token: Token, written: u32) -> Result<(), ReturnError> {
+        if let Some(error) = self.fault {
+            return Err(ReturnError::Broken(error));
+        }
+        let Token { head: Head { id, slots }, generation } = token;
+        if generation != self.generation || slots == 0 || slots > self.in_flight {
+            return Err(ReturnError::Stale { id });
+        }
+        self.in_flight -= slots;
+        ring.put_used(&mut self.positions, Head { id, slots }, written).map_err(|error| self.latch(error))
+    }
+
+    /// Publishes what was put back, and notifies the driver if it wants that.
+    ///
+    /// # Errors
+    ///
+    /// If the queue is broken.
+    #[inline]
+    pub fn publish(&mut self, ring: &R) -> Result<(), ReturnError> {
+        if let Some(error) = self.fault {
+            return Err(ReturnError::Broken(error));
+        }
+        if ring.publish(&mut self.positions).map_err(|error| self.latch(error))? {
+            self.notify.notify();
+        }
+        Ok(())
+    }
+
+    /// Asks the driver not to notify. It is a hint, and a broken queue needs none.
+    #[inline]
+    pub fn suppress_notifications(&mut self, ring: &R) {
+        if self.fault.is_none() {
+            if let Err(error) = ring.suppress_notifications(&mut self.positions) {
+                self.latch(error);
+            }
+        }
+    }
+
+    /// Asks the driver to notify, and looks whether something is available already.
+    ///
+    /// # Errors
+    ///
+    /// As for [`fetch`](Self::fetch). A queue that broke earlier waits for ever.
+    #[inline]
+    pub fn enable_notifications(&mut self, ring: &R) -> Result<Armed, FatalError> {
+        if self.fault.is_none() {
+            match ring.enable_notifications(&mut self.positions, self.in_flight) {
+                Ok(armed) => return Ok(armed),
+                Err(error) => self.latch(error),
+            };
+        }
+        self.report().map(|nothing| nothing.unwrap_or(Armed::Waiting))
+    }
+
+    /// Returns how many slots were fetched and not returned.
+    #[inline]
+    #[must_use]
+    pub const fn in_flight(&self) -> u16 {
+        self.in_flight
+    }
+
+    /// Returns why the queue is broken, if it is.
+    #[inline]
+    #[must_use]
+    pub const fn fault(&self) -> Option<FatalError> {
+        self.fault
+    }
+
+    /// Breaks the queue.
+    #[cold]
+    fn latch(&mut self, error: FatalError) -> ReturnError {
+        self.fault = Some(error);
+        ReturnError::Broken(error)
+    }
+
+    /// Reports why the queue is broken, the first time.
+    #[cold]
+    fn report<T>(&mut self) -> Result<Option<T>, FatalError> {
+        match self.fault {
+            Some(error) if !self.fault_reported => {
+                self.fault_reported = true;
+                Err(error)
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+impl<R: Ring<Positions: fmt::Debug>, N> fmt::Debug for QueueState<R, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("QueueState")
+            .field("positions", &self.positions)
+            .field("in_flight", &self.in_flight)
+            .field("fault", &self.fault)
+            .finish_non_exhaustive()
+    }
+}
