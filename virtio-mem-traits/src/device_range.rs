@@ -51,6 +51,14 @@ impl DeviceRange<'_> {
         Self { ptr, len, access, _memory: PhantomData }
     }
 
+    /// Returns a range without bytes.
+    #[inline]
+    #[must_use]
+    pub const fn empty() -> Self {
+        // SAFETY: (1), (2) and (3) hold for no bytes.
+        unsafe { Self::new(NonNull::dangling(), 0, Access::ReadWrite) }
+    }
+
     /// Returns the length in bytes.
     #[inline]
     #[must_use]
@@ -171,7 +179,9 @@ impl DeviceRange<'_> {
     #[inline]
     pub fn read<T: FromBytes>(&self, offset: usize) -> Result<T, AccessError> {
         let shared = self.at(offset, size_of::<T>(), Access::Read)?;
-        let mut object = MaybeUninit::<T>::zeroed();
+        let mut object = MaybeUninit::<T>::uninit();
+        // SAFETY: `object` has room for one `T`. This initializes padding too, as `MaybeUninit::zeroed` need not.
+        unsafe { object.as_mut_ptr().write_bytes(0, 1) };
         // SAFETY: all bytes of `object` are initialized, and it is borrowed for this call alone.
         let bytes = unsafe { slice::from_raw_parts_mut(object.as_mut_ptr().cast::<u8>(), size_of::<T>()) };
         // SAFETY: `at` proved that many bytes readable, and by (2) of `new` no reference to them exists.

@@ -69,6 +69,9 @@ pub struct DriverRange {
 }
 
 impl DriverRange {
+    /// A range without bytes.
+    pub const EMPTY: Self = Self { start: DriverAddr(0), len: 0 };
+
     /// Returns the range of `len` bytes at `start`, or `None` if it would end beyond 2^64.
     #[inline]
     #[must_use]

@@ -23,7 +23,7 @@ pub trait Chain<'m>: Sized {
     /// # Errors
     ///
     /// If there is nowhere to return it to.
-    fn return_unchecked(self, written: u32) -> Result<(), ReturnError>;
+    fn return_unchecked(self, written: u32) -> Result<(), Refused<Self, ReturnError>>;
 }
 
 /// Where a chain goes when it is returned: its queue, a burst, or a queue under a lock.
@@ -166,8 +166,8 @@ impl<'q, R: Ring, T: ReturnTo<R>> Chain<'q> for DescChain<'q, R, T> {
     }
 
     #[inline]
-    fn return_unchecked(self, written: u32) -> Result<(), ReturnError> {
-        self.give_back(written).map_err(|refused| refused.error)
+    fn return_unchecked(self, written: u32) -> Result<(), Refused<Self, ReturnError>> {
+        self.give_back(written)
     }
 }
 
