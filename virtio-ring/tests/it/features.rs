@@ -1,0 +1,53 @@
+//! Feature bits.
+
+use virtio_ring::{FeaturesError, RingFeatures};
+
+const VERSION_1: u64 = 1 << 32;
+const LEGACY: u64 = 1 << 24 | 1 << 27 | 1 << 30;
+
+/// FEAT-23: the bits of the rings are a list, not a range; those of device types are left out.
+#[test]
+fn features_of_device_types_are_left_out() {
+    let features = RingFeatures::from_negotiated(!LEGACY).unwrap();
+    let ring = [28, 29, 32, 33, 34, 35, 36, 38, 39, 40, 43].iter().fold(0, |bits, bit| bits | 1_u64 << bit);
+    assert_eq!(features.bits(), ring);
+}
+
+/// FEAT-8, LEG-1, END-2: legacy drivers are refused.
+#[test]
+fn features_without_version_1_refused() {
+    assert_eq!(RingFeatures::from_negotiated(0), Err(FeaturesError::NotVersion1));
+    assert_eq!(RingFeatures::from_negotiated(u64::from(u32::MAX) & !LEGACY), Err(FeaturesError::NotVersion1));
+}
+
+/// FEAT-24, LEG-5, LEG-6: so are the bits that only they know.
+#[test]
+fn features_of_legacy_devices_refused() {
+    for bit in [24, 27, 30] {
+        let bits = 1 << bit;
+        assert_eq!(RingFeatures::from_negotiated(VERSION_1 | bits), Err(FeaturesError::Legacy { bits }));
+    }
+}
+
+/// DRV-FEAT-1, DRV-FEAT-2: every single bit that was not offered.
+#[test]
+fn features_not_offered_refused() {
+    for bit in (0..64).filter(|&bit| bit != 32) {
+        let bits = 1 << bit;
+        assert_eq!(
+            RingFeatures::from_accepted(VERSION_1, VERSION_1 | bits),
+            Err(FeaturesError::NotOffered { bits }),
+            "bit {bit}"
+        );
+    }
+    assert!(RingFeatures::from_accepted(VERSION_1 | 1 << 5, VERSION_1).is_ok());
+}
+
+#[test]
+fn features_set_operations_work() {
+    let features = RingFeatures::VERSION_1.union(RingFeatures::EVENT_IDX);
+    assert!(features.contains(RingFeatures::EVENT_IDX));
+    assert!(!features.contains(RingFeatures::EVENT_IDX.union(RingFeatures::IN_ORDER)));
+    assert_eq!(features.difference(RingFeatures::EVENT_IDX), RingFeatures::VERSION_1);
+    assert!(features.difference(features).is_empty());
+}

@@ -1,0 +1,106 @@
+//! Tables of descriptors, wherever they lie.
+
+use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, HeapMem, TranslateError};
+use virtio_ring::split::{
+    Descriptor, DescriptorArea, DescriptorFlags, DescriptorIndex, DescriptorTable, Layout, QueueSize, TableError,
+};
+use zerocopy::IntoBytes;
+
+const BASE: u64 = 0x4000;
+
+/// Memory that is contiguous for the driver and breaks off here every `piece` bytes.
+struct Pieces {
+    heap: HeapMem,
+    piece: u64,
+}
+
+impl Pieces {
+    fn new(piece: u64) -> Self {
+        Self { heap: HeapMem::new(DriverAddr(BASE), 0x1000).unwrap(), piece }
+    }
+
+    /// Puts a table of four at `offset`, and returns its range and its entries.
+    fn put_table(&self, offset: u64) -> (DriverRange, [Descriptor; 4]) {
+        let entries = [0_u16, 1, 2, 3].map(|index| {
+            let addr = DriverAddr(0x0101_0101_0101_0101 * u64::from(index + 1));
+            Descriptor::new(addr, 1000 + u32::from(index), DescriptorFlags(index), DescriptorIndex(0xff00 | index))
+        });
+        let range = DriverRange::new(DriverAddr(BASE + offset), 64).unwrap();
+        self.heap.translate_all(range, Access::Write).unwrap().write_bytes(0, entries.as_bytes()).unwrap();
+        (range, entries)
+    }
+}
+
+impl DriverMem for Pieces {
+    fn translate(&self, range: DriverRange, access: Access) -> Result<DeviceRange<'_>, TranslateError> {
+        let left = self.piece - (range.start().0 - BASE) % self.piece;
+        self.heap.translate(range.prefix(left), access)
+    }
+}
+
+/// LAY-11, HOST-32: at every offset, aligned or not, in pieces of every size.
+#[test]
+fn table_indirect_anywhere_reads_the_same() {
+    for piece in [1, 2, 3, 7, 8, 16, 24, 64, 4096] {
+        let mem = Pieces::new(piece);
+        for offset in 0..20 {
+            let (range, entries) = mem.put_table(offset);
+            let table = DescriptorTable::indirect(&mem, range).unwrap();
+            for (index, entry) in (0..).zip(&entries) {
+                assert_eq!(table.get(DescriptorIndex(index)), Ok(*entry), "piece {piece}, offset {offset}");
+            }
+        }
+    }
+}
+
+/// SPLIT-IND-6, HOST-2: an indirect table ends after as many entries as its length says.
+#[test]
+fn table_get_beyond_the_end_refused() {
+    let mem = Pieces::new(4096);
+    let (range, _) = mem.put_table(0);
+    let table = DescriptorTable::indirect(&mem, range).unwrap();
+    for index in [4, 5, 255, 0xffff] {
+        let index = DescriptorIndex(index);
+        assert_eq!(table.get(index), Err(TableError::NoEntry { index }));
+    }
+}
+
+/// HOST-11: a table that goes on where there is no memory can be read up to there.
+#[test]
+fn table_get_where_memory_ends_refused() {
+    let mem = Pieces::new(4096);
+    let range = DriverRange::new(DriverAddr(BASE + 0x1000 - 24), 64).unwrap();
+    let table = DescriptorTable::indirect(&mem, range).unwrap();
+    assert!(table.get(DescriptorIndex(0)).is_ok());
+    let unmapped = TranslateError::Unmapped { addr: DriverAddr(BASE + 0x1000) };
+    assert_eq!(table.get(DescriptorIndex(1)), Err(TableError::Translate(unmapped)));
+    assert!(DescriptorTable::indirect(&mem, range.after(24)).is_err());
+}
+
+/// LAY-4: the table of a queue that is mapped in pieces.
+#[test]
+fn table_of_queue_in_pieces_reads_the_same() {
+    let mem = Pieces::new(24);
+    let (_, entries) = mem.put_table(0);
+    let area = DescriptorArea::new(&mem, Layout::new(QueueSize::new(4).unwrap()), DriverAddr(BASE)).unwrap();
+    let table = area.table();
+    assert_eq!([0, 1, 2, 3].map(|index| table.get(DescriptorIndex(index))), entries.map(Ok));
+    let index = DescriptorIndex(4);
+    assert_eq!(table.get(index), Err(TableError::NoEntry { index }));
+}
+
+/// SPLIT-DESC-5, SPLIT-DESC-8: fields are what they are; the range is checked for its end alone.
+#[test]
+fn descriptor_range_ends_at_the_top_at_most() {
+    let descriptor =
+        |addr, len| Descriptor::new(DriverAddr(addr), len, DescriptorFlags(0xfff8), DescriptorIndex(0xffff));
+    // HOST-10: the last byte of the address space is a byte like any other.
+    assert_eq!(descriptor(u64::MAX, 1).range(), DriverRange::new(DriverAddr(u64::MAX), 1));
+    // HOST-9, HOST-17.
+    assert_eq!(descriptor(u64::MAX, 2).range(), None);
+    assert_eq!(descriptor(u64::MAX, u32::MAX).range(), None);
+    assert_eq!(descriptor(u64::MAX - 255, 512).range(), None);
+    // HOST-14: no bytes, no end.
+    assert!(descriptor(u64::MAX, 0).range().unwrap().is_empty());
+    assert!(!descriptor(0, 0).flags().contains(DescriptorFlags::NEXT));
+}
