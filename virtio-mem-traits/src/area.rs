@@ -54,22 +54,11 @@ impl<M: StableMem, A: Rights, const ALIGN: usize> Area<M, A, ALIGN> {
         if !range.start().is_aligned_to(ALIGN as u64) {
             return Err(AreaError::Misaligned { addr: range.start(), align: ALIGN });
         }
-        let first = mem.translate(range, A::ACCESS)?;
-        if !first.access().allows(A::ACCESS) {
-            return Err(TranslateError::Denied { addr: range.start(), access: A::ACCESS }.into());
-        }
-        let ptr = first.as_ptr();
-        if ptr.align_offset(ALIGN) != 0 {
-            return Err(AreaError::HostMisaligned { addr: range.start(), align: ALIGN });
-        }
-        let contiguous = usize::try_from(range.len()).map_or(first.len(), |len| len.min(first.len()));
+        let first = Self::piece(&mem, range)?;
+        let (ptr, contiguous) = (first.as_ptr(), first.len());
         let mut rest = range.after(contiguous as u64);
         while !rest.is_empty() {
-            let piece = mem.translate(rest, A::ACCESS)?;
-            if piece.is_empty() {
-                return Err(TranslateError::Unmapped { addr: rest.start() }.into());
-            }
-            rest = rest.after(piece.len() as u64);
+            rest = rest.after(Self::piece(&mem, rest)?.len() as u64);
         }
         // The pointer outlives the borrow that it came from: `M: StableMem` keeps what it points at valid.
         Ok(Self { ptr, contiguous, range, mem, _rights: PhantomData })
@@ -103,11 +92,29 @@ impl<M: StableMem, A: Rights, const ALIGN: usize> Area<M, A, ALIGN> {
         self.range.after(offset as u64).prefix(size as u64)
     }
 
-    /// Translates one word that does not lie in the first piece.
+    /// Translates the beginning of `range`, and proves it accessible and as aligned here as it is for the driver.
+    fn piece(mem: &M, range: DriverRange) -> Result<DeviceRange<'_>, AreaError> {
+        let addr = range.start();
+        let piece = mem.translate(range, A::ACCESS)?;
+        if piece.is_empty() && !range.is_empty() {
+            return Err(TranslateError::Unmapped { addr }.into());
+        }
+        if !piece.access().allows(A::ACCESS) {
+            return Err(TranslateError::Denied { addr, access: A::ACCESS }.into());
+        }
+        let shift = (piece.as_ptr().addr().get() as u64).wrapping_sub(addr.0);
+        if shift % ALIGN as u64 != 0 {
+            return Err(AreaError::HostMisaligned { addr, align: ALIGN });
+        }
+        Ok(piece.prefix(usize::try_from(range.len()).unwrap_or(usize::MAX)))
+    }
+
+    /// Translates the word `index` of a `T` at `offset` that does not lie in the first piece, or not all of it.
     #[cold]
-    fn translate_word<W: Word>(&self, offset: usize) -> Result<DeviceRange<'_>, AreaError> {
-        let size = size_of::<W>();
-        let part = self.range.slice(offset as u64, size as u64).ok_or(AreaError::OutOfRange { offset, size })?;
+    fn translate_word<T: Words>(&self, offset: usize, index: usize) -> Result<DeviceRange<'_>, AreaError> {
+        let (size, word) = (size_of::<T>(), size_of::<T::Word>());
+        let all = self.range.slice(offset as u64, size as u64).ok_or(AreaError::OutOfRange { offset, size })?;
+        let part = all.after((index * word) as u64).prefix(word as u64);
         Ok(self.mem.translate_all(part, A::ACCESS)?)
     }
 }
@@ -122,10 +129,9 @@ impl<M: StableMem, A: Readable, const ALIGN: usize> Area<M, A, ALIGN> {
     pub fn load_relaxed<T: Words>(&self, offset: usize) -> Result<T, AreaError> {
         self.mem.before_read(self.part(offset, size_of::<T>()));
         match self.first_piece().load_relaxed(offset) {
-            Err(AccessError::OutOfRange { .. }) => T::try_from_fn(|index| {
-                let word = self.translate_word::<T::Word>(offset.saturating_add(index * size_of::<T::Word>()))?;
-                Ok(word.load_relaxed(0)?)
-            }),
+            Err(AccessError::OutOfRange { .. }) => {
+                T::try_from_fn(|index| Ok(self.translate_word::<T>(offset, index)?.load_relaxed(0)?))
+            }
             loaded => Ok(loaded?),
         }
     }
@@ -139,7 +145,7 @@ impl<M: StableMem, A: Readable, const ALIGN: usize> Area<M, A, ALIGN> {
     pub fn load_acquire<W: Word>(&self, offset: usize) -> Result<W, AreaError> {
         self.mem.before_read(self.part(offset, size_of::<W>()));
         match self.first_piece().load_acquire(offset) {
-            Err(AccessError::OutOfRange { .. }) => Ok(self.translate_word::<W>(offset)?.load_acquire(0)?),
+            Err(AccessError::OutOfRange { .. }) => Ok(self.translate_word::<W>(offset, 0)?.load_acquire(0)?),
             loaded => Ok(loaded?),
         }
     }
@@ -155,9 +161,12 @@ impl<M: StableMem, A: Writable, const ALIGN: usize> Area<M, A, ALIGN> {
     pub fn store_relaxed<T: Words>(&self, offset: usize, value: T) -> Result<(), AreaError> {
         match self.first_piece().store_relaxed(offset, value) {
             Err(AccessError::OutOfRange { .. }) => {
+                // Nothing is stored, and nothing left unreported, unless there is a place for every word.
+                for index in 0..value.as_words().len() {
+                    self.translate_word::<T>(offset, index)?;
+                }
                 for (index, word) in value.as_words().iter().enumerate() {
-                    let place = self.translate_word::<T::Word>(offset.saturating_add(index * size_of::<T::Word>()))?;
-                    place.store_relaxed(0, *word)?;
+                    self.translate_word::<T>(offset, index)?.store_relaxed(0, *word)?;
                 }
             }
             stored => stored?,
@@ -174,7 +183,7 @@ impl<M: StableMem, A: Writable, const ALIGN: usize> Area<M, A, ALIGN> {
     #[inline]
     pub fn store_release<W: Word>(&self, offset: usize, value: W) -> Result<(), AreaError> {
         match self.first_piece().store_release(offset, value) {
-            Err(AccessError::OutOfRange { .. }) => self.translate_word::<W>(offset)?.store_release(0, value)?,
+            Err(AccessError::OutOfRange { .. }) => self.translate_word::<W>(offset, 0)?.store_release(0, value)?,
             stored => stored?,
         }
         self.mem.written(self.part(offset, size_of::<W>()));

@@ -58,11 +58,16 @@ fn translates_every_start_to_a_prefix(mem: &impl DriverMem, probe: &Probe) {
 }
 
 fn pieces_do_not_depend_on_where_they_begin(mem: &impl DriverMem, probe: &Probe) {
-    let first = mem.translate(probe.mapped, probe.access).expect("mapped memory translates");
-    for offset in 1..first.len().min(64) {
-        let later = mem.translate(probe.mapped.after(offset as u64), probe.access).expect("mapped memory translates");
-        assert_eq!(later.as_ptr(), first.after(offset).as_ptr(), "the bytes of one piece lie side by side");
-        assert_eq!(later.len(), first.len() - offset, "a piece is as long as it can be");
+    let mut rest = probe.mapped;
+    while !rest.is_empty() {
+        let piece = mem.translate(rest, probe.access).expect("mapped memory translates");
+        assert!(!piece.is_empty(), "{rest}: a translation has at least one byte");
+        for offset in 1..piece.len().min(64) {
+            let later = mem.translate(rest.after(offset as u64), probe.access).expect("mapped memory translates");
+            assert_eq!(later.as_ptr(), piece.after(offset).as_ptr(), "the bytes of one piece lie side by side");
+            assert_eq!(later.len(), piece.len() - offset, "a piece is as long as it can be");
+        }
+        rest = rest.after(piece.len() as u64);
     }
 }
 
@@ -75,6 +80,9 @@ fn refuses_what_is_not_allowed(mem: &impl DriverMem, probe: &Probe) {
             "{access:?} access, where {:?} is allowed",
             probe.access
         );
+        if let Ok(piece) = answer {
+            assert_eq!(piece.access(), access, "a translation allows what was asked for, and nothing else");
+        }
     }
 }
 

@@ -58,7 +58,11 @@ mod x86_64 {
             // SAFETY: as above.
             8..16 => unsafe { copy_8_to_16(from, to, len) },
             // SAFETY: as above.
-            16..STRING_MOVE_FROM => unsafe { copy_from_16(from, to, len) },
+            16..32 => unsafe { copy_16_to_32(from, to, len) },
+            // SAFETY: as above.
+            32..=64 => unsafe { copy_32_to_64(from, to, len) },
+            // SAFETY: as above.
+            65..STRING_MOVE_FROM => unsafe { copy_from_64(from, to, len) },
             // SAFETY: as above.
             STRING_MOVE_FROM.. => unsafe { copy_string(from, to, len) },
         }
@@ -131,28 +135,92 @@ mod x86_64 {
 
     /// # Safety
     ///
-    /// As for [`copy`], with `16 <= len`.
+    /// As for [`copy`], with `16 <= len <= 32`.
     #[inline]
-    unsafe fn copy_from_16(from: *const u8, to: *mut u8, len: usize) {
-        // SAFETY: whole blocks of 16 up to `len`, then the last 16, which may overlap the last block.
+    unsafe fn copy_16_to_32(from: *const u8, to: *mut u8, len: usize) {
+        // SAFETY: the first and the last 16 bytes, which overlap but are all inside `len`.
         unsafe {
             asm!(
+                "movups {head}, [{from}]",
                 "movups {tail}, [{from} + {len} - 16]",
-                "lea {last}, [{len} - 16]",
+                "movups [{to}], {head}",
+                "movups [{to} + {len} - 16], {tail}",
+                from = in(reg) from,
+                to = in(reg) to,
+                len = in(reg) len,
+                head = out(xmm_reg) _,
+                tail = out(xmm_reg) _,
+                options(nostack, preserves_flags),
+            );
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`copy`], with `32 <= len <= 64`.
+    #[inline]
+    unsafe fn copy_32_to_64(from: *const u8, to: *mut u8, len: usize) {
+        // SAFETY: the first and the last 32 bytes, which overlap but are all inside `len`.
+        unsafe {
+            asm!(
+                "movups {a}, [{from}]",
+                "movups {b}, [{from} + 16]",
+                "movups {c}, [{from} + {len} - 32]",
+                "movups {d}, [{from} + {len} - 16]",
+                "movups [{to}], {a}",
+                "movups [{to} + 16], {b}",
+                "movups [{to} + {len} - 32], {c}",
+                "movups [{to} + {len} - 16], {d}",
+                from = in(reg) from,
+                to = in(reg) to,
+                len = in(reg) len,
+                a = out(xmm_reg) _,
+                b = out(xmm_reg) _,
+                c = out(xmm_reg) _,
+                d = out(xmm_reg) _,
+                options(nostack, preserves_flags),
+            );
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`copy`], with `64 <= len`.
+    #[inline]
+    unsafe fn copy_from_64(from: *const u8, to: *mut u8, len: usize) {
+        // SAFETY: whole blocks of 64 up to `len`, then the last 64, which may overlap the last block.
+        unsafe {
+            asm!(
+                "lea {last}, [{len} - 64]",
                 "xor {at:e}, {at:e}",
-                "2: movups {block}, [{from} + {at}]",
-                "movups [{to} + {at}], {block}",
-                "add {at}, 16",
+                "2: movups {a}, [{from} + {at}]",
+                "movups {b}, [{from} + {at} + 16]",
+                "movups {c}, [{from} + {at} + 32]",
+                "movups {d}, [{from} + {at} + 48]",
+                "movups [{to} + {at}], {a}",
+                "movups [{to} + {at} + 16], {b}",
+                "movups [{to} + {at} + 32], {c}",
+                "movups [{to} + {at} + 48], {d}",
+                "add {at}, 64",
                 "cmp {at}, {last}",
                 "jb 2b",
-                "movups [{to} + {last}], {tail}",
+                "movups {a}, [{from} + {last}]",
+                "movups {b}, [{from} + {last} + 16]",
+                "movups {c}, [{from} + {last} + 32]",
+                "movups {d}, [{from} + {last} + 48]",
+                "movups [{to} + {last}], {a}",
+                "movups [{to} + {last} + 16], {b}",
+                "movups [{to} + {last} + 32], {c}",
+                "movups [{to} + {last} + 48], {d}",
                 from = in(reg) from,
                 to = in(reg) to,
                 len = in(reg) len,
                 last = out(reg) _,
                 at = out(reg) _,
-                block = out(xmm_reg) _,
-                tail = out(xmm_reg) _,
+                a = out(xmm_reg) _,
+                b = out(xmm_reg) _,
+                c = out(xmm_reg) _,
+                d = out(xmm_reg) _,
                 options(nostack),
             );
         }
@@ -177,7 +245,6 @@ mod x86_64 {
 }
 
 #[cfg(any(not(all(target_arch = "x86_64", target_feature = "sse2", not(miri))), test))]
-#[cfg_attr(all(target_arch = "x86_64", not(miri)), expect(unreachable_pub, reason = "used by the unit tests alone"))]
 mod portable {
     use core::ptr::NonNull;
     use core::sync::atomic::{AtomicU8, Ordering};
@@ -186,7 +253,7 @@ mod portable {
 
     const WORD: usize = size_of::<u64>();
 
-    pub unsafe fn copy_in(shared: NonNull<u8>, private: &mut [u8]) {
+    pub(crate) unsafe fn copy_in(shared: NonNull<u8>, private: &mut [u8]) {
         let (head, rest) = private.split_at_mut(shared.align_offset(WORD).min(private.len()));
         let mut at = shared;
         // SAFETY, of each step: `at` is as far into `shared` as the slot is into `private`, so (1) covers both.
@@ -212,7 +279,7 @@ mod portable {
         }
     }
 
-    pub unsafe fn copy_out(private: &[u8], shared: NonNull<u8>) {
+    pub(crate) unsafe fn copy_out(private: &[u8], shared: NonNull<u8>) {
         let (head, rest) = private.split_at(shared.align_offset(WORD).min(private.len()));
         let mut at = shared;
         // SAFETY, of each step: `at` is as far into `shared` as the value is into `private`, so (1) covers both.
@@ -255,5 +322,83 @@ mod portable {
         // SAFETY: as the caller vouches; a byte is always aligned.
         let atomic = unsafe { AtomicU8::from_ptr(shared.as_ptr()) };
         atomic.store(value, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::cell::UnsafeCell;
+    use core::ptr::NonNull;
+
+    use super::portable;
+
+    /// The longest copy: `rep movsb` takes over well below.
+    const LONGEST: usize = if cfg!(miri) { 40 } else { 2100 };
+    /// The size of the buffers: a copy at any alignment, with room to go wrong on both sides.
+    const SIZE: usize = LONGEST + 64;
+    const CANARY: u8 = 0xee;
+
+    /// Shared memory.
+    #[repr(align(64))]
+    struct Shared(UnsafeCell<[u8; SIZE]>);
+
+    impl Shared {
+        fn new(bytes: [u8; SIZE]) -> Self {
+            Self(UnsafeCell::new(bytes))
+        }
+
+        /// A pointer to the whole buffer, `start` bytes into it.
+        fn ptr(&self, start: usize) -> NonNull<u8> {
+            // SAFETY: `start` is a place inside the buffer.
+            unsafe { NonNull::from(&self.0).cast::<u8>().add(start) }
+        }
+    }
+
+    /// Bytes that differ from their neighbours, from those 256 bytes on, and from the canary.
+    fn pattern() -> [u8; SIZE] {
+        core::array::from_fn(|index| u8::try_from((index * 7 + index / 256) % 237).expect("it is below 237"))
+    }
+
+    /// Calls `check` with every start and length.
+    fn for_every_start_and_length(check: impl Fn(usize, usize)) {
+        for start in 16..32 {
+            for len in 0..=LONGEST {
+                check(start, len);
+            }
+        }
+    }
+
+    /// What a private buffer holds after a `copy_in` of `len` shared bytes from `start` on.
+    fn copied_in(copy_in: unsafe fn(NonNull<u8>, &mut [u8]), shared: &Shared, start: usize, len: usize) -> [u8; SIZE] {
+        let mut private = [CANARY; SIZE];
+        // SAFETY: (1) `start + len < SIZE`; (2) the buffer is borrowed as a cell alone.
+        unsafe { copy_in(shared.ptr(start), &mut private[9..9 + len]) };
+        private
+    }
+
+    /// What shared memory holds after a `copy_out` of `len` private bytes to `start`.
+    fn copied_out(copy_out: unsafe fn(&[u8], NonNull<u8>), private: &[u8], start: usize, len: usize) -> [u8; SIZE] {
+        let shared = Shared::new([CANARY; SIZE]);
+        // SAFETY: (1) `start + len < SIZE`; (2) the buffer is borrowed as a cell alone.
+        unsafe { copy_out(&private[9..9 + len], shared.ptr(start)) };
+        shared.0.into_inner()
+    }
+
+    #[test]
+    fn copy_in_portable_does_what_the_default_does() {
+        let shared = Shared::new(pattern());
+        for_every_start_and_length(|start, len| {
+            let expected = copied_in(super::copy_in, &shared, start, len);
+            assert_eq!(copied_in(portable::copy_in, &shared, start, len), expected, "{len} bytes at {start}");
+        });
+    }
+
+    #[test]
+    fn copy_out_portable_does_what_the_default_does() {
+        let private = pattern();
+        for_every_start_and_length(|start, len| {
+            let expected = copied_out(super::copy_out, &private, start, len);
+            assert_eq!(copied_out(portable::copy_out, &private, start, len), expected, "{len} bytes at {start}");
+        });
     }
 }
