@@ -103,7 +103,7 @@ impl<'m, W: Walk<'m>> Cursor<'m, W> {
     /// Translates more, and returns whether there is more.
     fn fill(&mut self) -> Result<bool, ChainError> {
         while !self.ended && self.rest.is_empty() {
-            match self.walk.next_element().map_err(|error| self.fail(error))? {
+            match self.walk.next().transpose().map_err(|error| self.fail(error))? {
                 Some(element) if element.access == self.access => self.rest = element.range,
                 // The readable half was not read to its end.
                 Some(element) if element.access == Access::Read => {}
@@ -162,7 +162,7 @@ impl<'m, W: Walk<'m>> Cursor<'m, W> {
         let mut remaining = Remaining { bytes: self.rest.len(), descriptors: u32::from(!self.rest.is_empty()) };
         let mut walk = self.walk.clone();
         while !self.ended && remaining.bytes < limit {
-            match walk.next_element()? {
+            match walk.next().transpose()? {
                 Some(element) if element.access == self.access => {
                     remaining.bytes += element.range.len();
                     remaining.descriptors += 1;

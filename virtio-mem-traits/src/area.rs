@@ -111,6 +111,7 @@ impl<M: StableMem, A: Rights, const ALIGN: usize> Area<M, A, ALIGN> {
 
     /// Translates the word `index` of a `T` at `offset` that does not lie in the first piece, or not all of it.
     #[cold]
+    #[inline(never)]
     fn translate_word<T: Words>(&self, offset: usize, index: usize) -> Result<DeviceRange<'_>, AreaError> {
         let (size, word) = (size_of::<T>(), size_of::<T::Word>());
         let all = self.range.slice(offset as u64, size as u64).ok_or(AreaError::OutOfRange { offset, size })?;
@@ -129,9 +130,7 @@ impl<M: StableMem, A: Readable, const ALIGN: usize> Area<M, A, ALIGN> {
     pub fn load_relaxed<T: Words>(&self, offset: usize) -> Result<T, AreaError> {
         self.mem.before_read(self.part(offset, size_of::<T>()));
         match self.first_piece().load_relaxed(offset) {
-            Err(AccessError::OutOfRange { .. }) => {
-                T::try_from_fn(|index| Ok(self.translate_word::<T>(offset, index)?.load_relaxed(0)?))
-            }
+            Err(AccessError::OutOfRange { .. }) => self.load_in_pieces(offset),
             loaded => Ok(loaded?),
         }
     }
@@ -149,6 +148,12 @@ impl<M: StableMem, A: Readable, const ALIGN: usize> Area<M, A, ALIGN> {
             loaded => Ok(loaded?),
         }
     }
+
+    #[cold]
+    #[inline(never)]
+    fn load_in_pieces<T: Words>(&self, offset: usize) -> Result<T, AreaError> {
+        T::try_from_fn(|index| Ok(self.translate_word::<T>(offset, index)?.load_relaxed(0)?))
+    }
 }
 
 impl<M: StableMem, A: Writable, const ALIGN: usize> Area<M, A, ALIGN> {
@@ -160,15 +165,7 @@ impl<M: StableMem, A: Writable, const ALIGN: usize> Area<M, A, ALIGN> {
     #[inline]
     pub fn store_relaxed<T: Words>(&self, offset: usize, value: T) -> Result<(), AreaError> {
         match self.first_piece().store_relaxed(offset, value) {
-            Err(AccessError::OutOfRange { .. }) => {
-                // Nothing is stored, and nothing left unreported, unless there is a place for every word.
-                for index in 0..value.as_words().len() {
-                    self.translate_word::<T>(offset, index)?;
-                }
-                for (index, word) in value.as_words().iter().enumerate() {
-                    self.translate_word::<T>(offset, index)?.store_relaxed(0, *word)?;
-                }
-            }
+            Err(AccessError::OutOfRange { .. }) => self.store_in_pieces(offset, value)?,
             stored => stored?,
         }
         self.mem.written(self.part(offset, size_of::<T>()));
@@ -187,6 +184,19 @@ impl<M: StableMem, A: Writable, const ALIGN: usize> Area<M, A, ALIGN> {
             stored => stored?,
         }
         self.mem.written(self.part(offset, size_of::<W>()));
+        Ok(())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn store_in_pieces<T: Words>(&self, offset: usize, value: T) -> Result<(), AreaError> {
+        // Nothing is stored, and nothing left unreported, unless there is a place for every word.
+        for index in 0..value.as_words().len() {
+            self.translate_word::<T>(offset, index)?;
+        }
+        for (index, word) in value.as_words().iter().enumerate() {
+            self.translate_word::<T>(offset, index)?.store_relaxed(0, *word)?;
+        }
         Ok(())
     }
 }

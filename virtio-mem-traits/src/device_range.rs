@@ -113,9 +113,9 @@ impl DeviceRange<'_> {
         if !self.access.allows(wanted) {
             return Err(AccessError::Denied { wanted, allowed: self.access });
         }
-        match self.len.checked_sub(offset) {
+        match offset.checked_add(size) {
             // SAFETY: `offset <= self.len`, so it stays inside the mapping by (3) of `new`.
-            Some(rest) if size <= rest => Ok(unsafe { self.ptr.add(offset) }),
+            Some(end) if end <= self.len => Ok(unsafe { self.ptr.add(offset) }),
             _ => Err(AccessError::OutOfRange { offset, size, len: self.len }),
         }
     }

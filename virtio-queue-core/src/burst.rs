@@ -42,7 +42,7 @@ impl<'q, R: Ring, N: DriverNotify> Burst<'q, R, N> {
     #[inline]
     pub fn next_chain(&mut self) -> Result<Option<BurstChain<'_, 'q, R, N>>, FatalError> {
         let fetched = self.state.0.fetch(self.ring)?;
-        Ok(fetched.map(|fetched| DescChain::new(self.ring, fetched, &mut self.state)))
+        Ok(fetched.map(|token| DescChain::new(self.ring, token, &mut self.state)))
     }
 
     /// Returns the chain that a token stands for, as [`Queue::complete`](crate::Queue::complete) does.

@@ -3,7 +3,7 @@
 use core::{fmt, mem};
 
 use crate::token::Generation;
-use crate::{ChainError, DriverNotify, Element, Elements, Head, QueueState, Refused, ReturnError, Ring, Token, Walk};
+use crate::{DriverNotify, Head, QueueState, Refused, ReturnError, Ring, Token, Walk};
 
 /// A descriptor chain that can be walked and has to be returned: what the crate virtio-chain turns into bytes.
 ///
@@ -15,7 +15,7 @@ pub trait Chain<'m>: Sized {
     /// Returns what the driver knows the chain by.
     fn id(&self) -> u16;
 
-    /// Returns a walk along the rest of the chain.
+    /// Returns a walk along the chain, from its beginning.
     fn walk(&self) -> Self::Walk;
 
     /// Returns the chain to the driver. The caller vouches that the first `written` writable bytes have been written.
@@ -54,18 +54,17 @@ impl<R: Ring, N: DriverNotify> ReturnTo<R> for &mut QueueState<R, N> {
 /// of the crate virtio-chain.
 pub struct DescChain<'q, R: Ring, T: ReturnTo<R>> {
     ring: &'q R,
-    walk: R::Walk<'q>,
     head: Head,
     generation: Generation,
     home: T,
 }
 
 impl<'q, R: Ring, T: ReturnTo<R>> DescChain<'q, R, T> {
-    /// Returns the chain that [`QueueState::fetch`] fetched from `ring` as `token` and `walk`.
+    /// Returns the chain that [`QueueState::fetch`] fetched from `ring` as `token`.
     #[inline]
-    pub fn new(ring: &'q R, (token, walk): (Token, R::Walk<'q>), home: T) -> Self {
+    pub fn new(ring: &'q R, token: Token, home: T) -> Self {
         let Token { head, generation } = token;
-        Self { ring, walk, head, generation, home }
+        Self { ring, head, generation, home }
     }
 
     /// Returns what the driver knows the chain by: the index of its head, or its Buffer ID.
@@ -82,20 +81,11 @@ impl<'q, R: Ring, T: ReturnTo<R>> DescChain<'q, R, T> {
         self.ring.mem()
     }
 
-    /// Returns the next element, or `None` at the end of the chain.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Walk::next_element`].
+    /// Returns the elements of the chain, from its beginning. They do not borrow the chain.
     #[inline]
-    pub fn next_element(&mut self) -> Result<Option<Element>, ChainError> {
-        self.walk.next_element()
-    }
-
-    /// Returns the rest of the chain as an iterator.
-    #[inline]
-    pub fn elements(&mut self) -> Elements<'_, R::Walk<'q>> {
-        Elements::new(&mut self.walk)
+    #[must_use]
+    pub fn elements(&self) -> R::Walk<'q> {
+        self.ring.walk(self.head)
     }
 
     /// Returns the chain to the driver, of which the first `written` writable bytes have been written.
@@ -103,14 +93,17 @@ impl<'q, R: Ring, T: ReturnTo<R>> DescChain<'q, R, T> {
     /// Fewer may be claimed than were written, never more; with a hole in what was written, count up to the hole (§2.7.8.2
     /// "Device Requirements: The Virtqueue Used Ring", SPLIT-USED-4).
     ///
+    /// To find out how much is writable, this walks along the chain unless `written` is 0. Who has counted already has
+    /// [`Chain::return_unchecked`].
+    ///
     /// # Errors
     ///
-    /// If the chain's walk did not come by as many writable bytes, neither before nor now that it looks ahead: the chain is
-    /// in the error and has not been returned. If the queue is broken: there is nowhere to return it to.
+    /// If there are not as many writable bytes: the chain is in the error and has not been returned. If the queue is
+    /// broken: there is nowhere to return it to.
     #[inline]
     pub fn return_written(self, written: u32) -> Result<(), Refused<Self, ReturnError>> {
-        if u64::from(written) > self.walk.writable_bytes() {
-            let writable = writable_bytes_ahead(self.walk.clone());
+        if written != 0 {
+            let writable = writable_bytes(self.elements());
             if u64::from(written) > writable {
                 return Err(Refused { chain: self, error: ReturnError::TooLong { written, writable } });
             }
@@ -145,11 +138,11 @@ impl<'q, R: Ring, T: ReturnTo<R>> DescChain<'q, R, T> {
     }
 }
 
-/// Walks to the end of a chain, or to where it is malformed, for the bytes that could have been written.
-#[cold]
-fn writable_bytes_ahead<'m>(mut walk: impl Walk<'m>) -> u64 {
-    while let Ok(Some(_)) = walk.next_element() {}
-    walk.writable_bytes()
+/// Returns how many bytes are writable in a chain, up to its end or to where it is malformed.
+#[inline]
+fn writable_bytes<'m>(elements: impl Walk<'m>) -> u64 {
+    let writable = elements.map_while(Result::ok).filter(|element| element.access.writes());
+    writable.map(|element| element.range.len()).sum()
 }
 
 impl<'q, R: Ring, T: ReturnTo<R>> Chain<'q> for DescChain<'q, R, T> {
@@ -162,7 +155,7 @@ impl<'q, R: Ring, T: ReturnTo<R>> Chain<'q> for DescChain<'q, R, T> {
 
     #[inline]
     fn walk(&self) -> R::Walk<'q> {
-        self.walk.clone()
+        self.elements()
     }
 
     #[inline]

@@ -32,7 +32,7 @@
 //!
 //! // Whenever the driver kicks:
 //! let mut burst = queue.burst();
-//! while let Some(mut chain) = burst.next_chain()? {
+//! while let Some(chain) = burst.next_chain()? {
 //!     for element in chain.elements() {
 //!         let element = element?;
 //!         let _bytes = mem.translate(element.range, element.access)?;
@@ -74,4 +74,4 @@ pub use queue::{Queue, QueueChain, SplitQueue};
 pub use ring::{Head, Ring};
 pub use state::QueueState;
 pub use token::Token;
-pub use walk::{Element, Elements, Walk};
+pub use walk::{Element, Walk};

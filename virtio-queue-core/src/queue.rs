@@ -69,7 +69,7 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
     #[inline]
     pub fn next_chain(&mut self) -> Result<Option<QueueChain<'_, R, N>>, FatalError> {
         let fetched = self.state.fetch(&self.ring)?;
-        Ok(fetched.map(|fetched| DescChain::new(&self.ring, fetched, &mut self.state)))
+        Ok(fetched.map(|token| DescChain::new(&self.ring, token, &mut self.state)))
     }
 
     /// Begins a burst: chains that are returned during it are published together at its end, with one notification.

@@ -44,11 +44,10 @@ pub trait Ring {
     /// # Errors
     ///
     /// If the driver's part of the ring makes no sense, or an area cannot be accessed.
-    fn fetch(
-        &self,
-        positions: &mut Self::Positions,
-        in_flight: u16,
-    ) -> Result<Option<(Head, Self::Walk<'_>)>, FatalError>;
+    fn fetch(&self, positions: &mut Self::Positions, in_flight: u16) -> Result<Option<Head>, FatalError>;
+
+    /// Returns a walk along the chain of `head`, from its beginning. It bears any head, if with an error.
+    fn walk(&self, head: Head) -> Self::Walk<'_>;
 
     /// Writes that a chain was used, without publishing it.
     ///
@@ -84,6 +83,8 @@ pub trait Ring {
 pub struct Head {
     /// What the driver knows it by: the index of its head, or its Buffer ID.
     pub id: u16,
+    /// Where it begins: the index of a descriptor, or a slot with a wrap counter.
+    pub first: u16,
     /// How many slots of the ring it takes.
     pub slots: u16,
 }

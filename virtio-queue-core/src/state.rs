@@ -3,7 +3,7 @@
 use core::fmt;
 
 use crate::token::Generation;
-use crate::{Armed, DriverNotify, FatalError, Head, ReturnError, Ring, Token};
+use crate::{Armed, DriverNotify, FatalError, ReturnError, Ring, Token};
 
 /// Everything about a queue that changes: positions, chains in flight, the latch. The ring is the rest.
 ///
@@ -27,20 +27,20 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
         Ok(Self { positions, notify, generation, in_flight: 0, fault: None, fault_reported: false })
     }
 
-    /// Fetches the next chain, if there is one, as a token and the walk along it.
+    /// Fetches the next chain, if there is one.
     ///
     /// # Errors
     ///
     /// If the queue broke since it was last asked. After that it answers that there is nothing.
     #[inline]
-    pub fn fetch<'r>(&mut self, ring: &'r R) -> Result<Option<(Token, R::Walk<'r>)>, FatalError> {
+    pub fn fetch(&mut self, ring: &R) -> Result<Option<Token>, FatalError> {
         if self.fault.is_some() {
             return self.report();
         }
         match ring.fetch(&mut self.positions, self.in_flight) {
-            Ok(Some((head, walk))) => {
+            Ok(Some(head)) => {
                 self.in_flight += head.slots;
-                Ok(Some((Token { head, generation: self.generation }, walk)))
+                Ok(Some(Token { head, generation: self.generation }))
             }
             Ok(None) => Ok(None),
             Err(error) => {
@@ -60,12 +60,12 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
         if let Some(error) = self.fault {
             return Err(ReturnError::Broken(error));
         }
-        let Token { head: Head { id, slots }, generation } = token;
-        if generation != self.generation || slots == 0 || slots > self.in_flight {
-            return Err(ReturnError::Stale { id });
+        let Token { head, generation } = token;
+        if generation != self.generation || head.slots == 0 || head.slots > self.in_flight {
+            return Err(ReturnError::Stale { id: head.id });
         }
-        self.in_flight -= slots;
-        ring.put_used(&mut self.positions, Head { id, slots }, written).map_err(|error| self.latch(error))
+        self.in_flight -= head.slots;
+        ring.put_used(&mut self.positions, head, written).map_err(|error| self.latch(error))
     }
 
     /// Publishes what was put back, and notifies the driver if it wants that.

@@ -40,7 +40,7 @@ impl Token {
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "takes apart what `into_u64` put together")]
     pub const fn from_u64(number: u64) -> Self {
-        let head = Head { id: number as u16, slots: (number >> 16) as u16 };
+        let head = Head { id: number as u16, first: 0, slots: (number >> 16) as u16 };
         Self { head, generation: Generation((number >> 32) as u32) }
     }
 }

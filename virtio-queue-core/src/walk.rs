@@ -1,5 +1,7 @@
 //! What a chain is made of.
 
+use core::iter::FusedIterator;
+
 use virtio_mem_traits::{Access, DriverMem, DriverRange};
 
 use crate::ChainError;
@@ -15,50 +17,17 @@ pub struct Element {
     pub access: Access,
 }
 
-/// A walk along a chain.
+/// A walk along a chain: an iterator over its elements.
 ///
-/// It is a private position. A copy goes its own way and reads the descriptors again, which may have changed by then;
+/// First come the readable elements, then the writable ones. There are no more of them than the queue's limit allows, and
+/// no more than 2^32 bytes. If the chain is malformed, the last item is the error that says how.
+///
+/// It is a private position. A clone goes its own way and reads the descriptors again, which may have changed by then;
 /// every walk is checked by itself, so that changes nothing but what the driver gets.
-pub trait Walk<'m>: Clone {
+pub trait Walk<'m>: Clone + FusedIterator<Item = Result<Element, ChainError>> {
     /// The memory that the chain lies in.
     type Mem: DriverMem + ?Sized + 'm;
 
     /// Returns the memory that the chain lies in.
     fn mem(&self) -> &'m Self::Mem;
-
-    /// Returns the next element, or `None` at the end of the chain.
-    ///
-    /// First come the readable elements, then the writable ones. There are no more of them than the queue's limit allows,
-    /// and no more than 2^32 bytes.
-    ///
-    /// # Errors
-    ///
-    /// If the chain is malformed from here on. It has ended then, and stays so.
-    fn next_element(&mut self) -> Result<Option<Element>, ChainError>;
-
-    /// Returns how many writable bytes the walk has come by.
-    fn writable_bytes(&self) -> u64;
-}
-
-/// The rest of a chain as an iterator. After an error it is at its end.
-#[derive(Debug)]
-pub struct Elements<'w, W> {
-    walk: &'w mut W,
-}
-
-impl<'w, W> Elements<'w, W> {
-    /// Returns the rest of `walk`, which goes on after it where the iterator was left.
-    #[inline]
-    pub fn new(walk: &'w mut W) -> Self {
-        Self { walk }
-    }
-}
-
-impl<'m, W: Walk<'m>> Iterator for Elements<'_, W> {
-    type Item = Result<Element, ChainError>;
-
-    #[inline]
-    fn next(&mut self) -> Option<Self::Item> {
-        self.walk.next_element().transpose()
-    }
 }

@@ -95,6 +95,7 @@ impl<M: StableMem> SplitRing<M> {
 
     /// Looks for more entries, and if there are none makes sure that the driver notifies of the next one if it was asked
     /// to notify at all. It was asked for an entry that has been fetched since (SPLIT-ANOT-6).
+    #[inline(never)]
     fn look_and_arm(&self, positions: &mut SplitPositions, in_flight: u16) -> Result<bool, FatalError> {
         if self.look(positions, in_flight)? {
             return Ok(true);
@@ -134,11 +135,7 @@ impl<M: StableMem> Ring for SplitRing<M> {
     }
 
     #[inline]
-    fn fetch(
-        &self,
-        positions: &mut SplitPositions,
-        in_flight: u16,
-    ) -> Result<Option<(Head, SplitWalk<'_, M>)>, FatalError> {
+    fn fetch(&self, positions: &mut SplitPositions, in_flight: u16) -> Result<Option<Head>, FatalError> {
         let index = positions.next_available;
         if index == positions.known_available && !self.look_and_arm(positions, in_flight)? {
             return Ok(None);
@@ -149,9 +146,13 @@ impl<M: StableMem> Ring for SplitRing<M> {
             return Err(FatalError::HeadOutOfRange { head, size });
         }
         positions.next_available = index.advanced(1);
+        Ok(Some(Head { id: head.0, first: head.0, slots: 1 }))
+    }
+
+    #[inline]
+    fn walk(&self, head: Head) -> SplitWalk<'_, M> {
         let indirect = self.features.contains(RingFeatures::INDIRECT_DESC);
-        let walk = SplitWalk::new(self.descriptor_area.table(), head, self.chain_limit, indirect);
-        Ok(Some((Head { id: head.0, slots: 1 }, walk)))
+        SplitWalk::new(self.descriptor_area.table(), DescriptorIndex(head.first), self.chain_limit, indirect)
     }
 
     #[inline]

@@ -1,7 +1,9 @@
 //! Walking along a chain of a split ring.
 
+use core::iter::FusedIterator;
+
 use virtio_mem_traits::{Access, DriverMem};
-use virtio_ring::split::{Descriptor, DescriptorFlags, DescriptorIndex, DescriptorTable};
+use virtio_ring::split::{Descriptor, DescriptorFlags, DescriptorIndex, DescriptorTable, TableError};
 
 use crate::{ChainError, ChainErrorKind, Element, Walk};
 
@@ -30,9 +32,8 @@ pub struct SplitWalk<'r, M> {
     head: DescriptorIndex,
     limit: u32,
     left: u32,
-    /// The bytes of all elements so far, and of the writable ones among them.
+    /// The bytes of all elements so far.
     total: u64,
-    writable: u64,
     /// Whether there was a writable element, if only one without bytes.
     writing: bool,
     stage: Stage,
@@ -53,12 +54,47 @@ impl<'r, M: DriverMem> SplitWalk<'r, M> {
     #[inline]
     pub(super) fn new(table: DescriptorTable<'r, M>, head: DescriptorIndex, limit: u32, indirect: bool) -> Self {
         let stage = if indirect { Stage::Direct } else { Stage::DirectOnly };
-        Self { table, next: Some(head), head, limit, left: limit, total: 0, writable: 0, writing: false, stage }
+        Self { table, next: Some(head), head, limit, left: limit, total: 0, writing: false, stage }
+    }
+
+    /// Accepts the element that `descriptor` stands for, unless it is indirect or against a rule. Then nothing changes.
+    #[inline]
+    fn accept(&mut self, descriptor: &Descriptor) -> Option<Element> {
+        let (len, flags) = (u64::from(descriptor.len()), descriptor.flags());
+        let writable = flags.contains(DescriptorFlags::WRITE);
+        let total = self.total + len;
+        if flags.contains(DescriptorFlags::INDIRECT)
+            || self.left == 0
+            || total > MAX_BYTES
+            || (self.writing && !writable)
+        {
+            return None;
+        }
+        let range = descriptor.range()?;
+        self.left -= 1;
+        self.total = total;
+        self.writing = writable;
+        self.next = flags.contains(DescriptorFlags::NEXT).then(|| descriptor.next());
+        Some(Element { range, access: if writable { Access::Write } else { Access::Read } })
+    }
+
+    /// Returns the rule that [`accept`](Self::accept) found `descriptor` to be against.
+    fn objection(&self, descriptor: &Descriptor) -> ChainErrorKind {
+        let (addr, len) = (descriptor.addr(), descriptor.len());
+        let total = self.total + u64::from(len);
+        if self.left == 0 {
+            ChainErrorKind::TooManyElements { limit: self.limit }
+        } else if total > MAX_BYTES {
+            ChainErrorKind::TooManyBytes { total }
+        } else if self.writing && !descriptor.flags().contains(DescriptorFlags::WRITE) {
+            ChainErrorKind::ReadableAfterWritable { addr }
+        } else {
+            ChainErrorKind::RangeOverflow { addr, len }
+        }
     }
 
     /// Goes on in the table that an indirect descriptor stands for. Its WRITE flag has no meaning (SPLIT-IND-1), and it is
     /// no element itself.
-    #[inline]
     fn enter(&mut self, descriptor: &Descriptor) -> Result<(), ChainErrorKind> {
         match self.stage {
             Stage::Direct => {}
@@ -80,37 +116,58 @@ impl<'r, M: DriverMem> SplitWalk<'r, M> {
         Ok(())
     }
 
-    /// Takes the element that `descriptor` stands for, which may have no bytes.
-    #[inline]
-    fn take(&mut self, descriptor: &Descriptor) -> Result<Element, ChainErrorKind> {
-        let (addr, len) = (descriptor.addr(), descriptor.len());
-        self.left = self.left.checked_sub(1).ok_or(ChainErrorKind::TooManyElements { limit: self.limit })?;
-        self.total += u64::from(len);
-        if self.total > MAX_BYTES {
-            return Err(ChainErrorKind::TooManyBytes { total: self.total });
-        }
-        let access = if descriptor.flags().contains(DescriptorFlags::WRITE) {
-            self.writing = true;
-            self.writable += u64::from(len);
-            Access::Write
-        } else if self.writing {
-            return Err(ChainErrorKind::ReadableAfterWritable { addr });
-        } else {
-            Access::Read
-        };
-        let range = descriptor.range().ok_or(ChainErrorKind::RangeOverflow { addr, len })?;
-        let more = descriptor.flags().contains(DescriptorFlags::NEXT);
-        self.next = more.then(|| descriptor.next());
-        Ok(Element { range, access })
-    }
-
-    /// Ends the walk with an error.
+    /// Goes on from what was read at `next`, whatever it is, and returns where the walk is then.
+    ///
+    /// By value: a walk that is in registers stays there as long as nobody asks for its address.
     #[cold]
-    fn fail(&mut self, kind: ChainErrorKind) -> ChainError {
-        self.next = None;
-        ChainError { id: self.head.0, kind }
+    #[inline(never)]
+    fn next_of_any_kind(
+        mut self,
+        mut read: Result<Descriptor, TableError>,
+    ) -> (Self, Option<<Self as Iterator>::Item>) {
+        loop {
+            let taken = read.map_err(ChainErrorKind::from).and_then(|descriptor| {
+                if descriptor.flags().contains(DescriptorFlags::INDIRECT) {
+                    return self.enter(&descriptor).map(|()| None);
+                }
+                let element = self.accept(&descriptor).ok_or_else(|| self.objection(&descriptor))?;
+                Ok(Some(element).filter(|element| !element.range.is_empty()))
+            });
+            match taken {
+                Ok(Some(element)) => return (self, Some(Ok(element))),
+                Ok(None) => {}
+                Err(kind) => {
+                    self.next = None;
+                    let id = self.head.0;
+                    return (self, Some(Err(ChainError { id, kind })));
+                }
+            }
+            let Some(index) = self.next else { return (self, None) };
+            read = self.table.get(index);
+        }
     }
 }
+
+impl<M: DriverMem> Iterator for SplitWalk<'_, M> {
+    type Item = Result<Element, ChainError>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let read = self.table.get(self.next?);
+        if let Ok(descriptor) = &read {
+            if !descriptor.is_empty() {
+                if let Some(element) = self.accept(descriptor) {
+                    return Some(Ok(element));
+                }
+            }
+        }
+        let (walk, item) = self.clone().next_of_any_kind(read);
+        *self = walk;
+        item
+    }
+}
+
+impl<M: DriverMem> FusedIterator for SplitWalk<'_, M> {}
 
 impl<'r, M: DriverMem> Walk<'r> for SplitWalk<'r, M> {
     type Mem = M;
@@ -119,30 +176,10 @@ impl<'r, M: DriverMem> Walk<'r> for SplitWalk<'r, M> {
     fn mem(&self) -> &'r M {
         self.table.mem()
     }
-
-    #[inline]
-    fn next_element(&mut self) -> Result<Option<Element>, ChainError> {
-        while let Some(index) = self.next {
-            let descriptor = self.table.get(index).map_err(|error| self.fail(error.into()))?;
-            if descriptor.flags().contains(DescriptorFlags::INDIRECT) {
-                self.enter(&descriptor).map_err(|kind| self.fail(kind))?;
-                continue;
-            }
-            let element = self.take(&descriptor).map_err(|kind| self.fail(kind))?;
-            if !element.range.is_empty() {
-                return Ok(Some(element));
-            }
-        }
-        Ok(None)
-    }
-
-    #[inline]
-    fn writable_bytes(&self) -> u64 {
-        self.writable
-    }
 }
 
 impl<M> Clone for SplitWalk<'_, M> {
+    #[inline]
     fn clone(&self) -> Self {
         Self { ..*self }
     }

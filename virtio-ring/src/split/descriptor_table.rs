@@ -57,13 +57,15 @@ impl<'m, M: DriverMem + ?Sized> DescriptorTable<'m, M> {
         self.mem.before_read(self.range.after(offset as u64).prefix(Descriptor::SIZE as u64));
         match self.first_piece.load_relaxed(offset) {
             Ok(words) => Ok(Descriptor::from_words(words)),
-            Err(_) => self.get_anywhere(index),
+            // By value: the address of a table that is in registers must not be needed here.
+            Err(_) => Self::get_anywhere(*self, index),
         }
     }
 
     /// Reads an entry that is not aligned or not in the first piece, if there is one.
     #[cold]
-    fn get_anywhere(&self, index: DescriptorIndex) -> Result<Descriptor, TableError> {
+    #[inline(never)]
+    fn get_anywhere(self, index: DescriptorIndex) -> Result<Descriptor, TableError> {
         let offset = (Descriptor::SIZE * index.0 as usize) as u64;
         let mut entry = self.range.slice(offset, Descriptor::SIZE as u64).ok_or(TableError::NoEntry { index })?;
         let mut descriptor = Descriptor::new_zeroed();
