@@ -107,6 +107,21 @@ impl DeviceRange<'_> {
         Self { ptr, len: self.len - skipped, ..self }
     }
 
+    /// Returns the `len` bytes that begin `offset` bytes into the range, or `None` if they are not all inside it.
+    #[inline]
+    #[must_use]
+    pub fn slice(self, offset: usize, len: usize) -> Option<Self> {
+        let end = offset.checked_add(len)?;
+        (end <= self.len).then(|| self.after(offset).prefix(len))
+    }
+
+    /// Returns whether the first byte is aligned for single accesses to words of this kind.
+    #[inline]
+    #[must_use]
+    pub fn is_aligned_for<W: Word>(&self) -> bool {
+        self.ptr.cast::<W>().is_aligned()
+    }
+
     /// Proves an access of `size` bytes at `offset`.
     #[inline]
     fn at(&self, offset: usize, size: usize, wanted: Access) -> Result<NonNull<u8>, AccessError> {

@@ -3,7 +3,7 @@
 use core::iter::FusedIterator;
 
 use virtio_mem_traits::{Access, DriverMem};
-use virtio_ring::split::{Descriptor, DescriptorFlags, DescriptorIndex, DescriptorTable, TableError};
+use virtio_ring::split::{Descriptor, DescriptorFlags, DescriptorIndex, DescriptorTable};
 
 use crate::{ChainError, ChainErrorKind, Element, Walk};
 
@@ -116,16 +116,18 @@ impl<'r, M: DriverMem> SplitWalk<'r, M> {
         Ok(())
     }
 
-    /// Goes on from what was read at `next`, whatever it is, and returns where the walk is then.
+    /// Goes on from `index`, whatever is there, and returns where the walk is then. It was read already if `descriptor` says so.
     ///
     /// By value: a walk that is in registers stays there as long as nobody asks for its address.
     #[cold]
     #[inline(never)]
     fn next_of_any_kind(
         mut self,
-        mut read: Result<Descriptor, TableError>,
+        mut index: DescriptorIndex,
+        mut descriptor: Option<Descriptor>,
     ) -> (Self, Option<<Self as Iterator>::Item>) {
         loop {
+            let read = descriptor.take().map_or_else(|| self.table.get(index), Ok);
             let taken = read.map_err(ChainErrorKind::from).and_then(|descriptor| {
                 if descriptor.flags().contains(DescriptorFlags::INDIRECT) {
                     return self.enter(&descriptor).map(|()| None);
@@ -142,8 +144,10 @@ impl<'r, M: DriverMem> SplitWalk<'r, M> {
                     return (self, Some(Err(ChainError { id, kind })));
                 }
             }
-            let Some(index) = self.next else { return (self, None) };
-            read = self.table.get(index);
+            match self.next {
+                Some(next) => index = next,
+                None => return (self, None),
+            }
         }
     }
 }
@@ -153,15 +157,14 @@ impl<M: DriverMem> Iterator for SplitWalk<'_, M> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let read = self.table.get(self.next?);
-        if let Ok(descriptor) = &read {
-            if !descriptor.is_empty() {
-                if let Some(element) = self.accept(descriptor) {
-                    return Some(Ok(element));
-                }
+        let index = self.next?;
+        let descriptor = self.table.get_contiguous(index);
+        if let Some(descriptor) = descriptor.filter(|descriptor| !descriptor.is_empty()) {
+            if let Some(element) = self.accept(&descriptor) {
+                return Some(Ok(element));
             }
         }
-        let (walk, item) = self.clone().next_of_any_kind(read);
+        let (walk, item) = self.clone().next_of_any_kind(index, descriptor);
         *self = walk;
         item
     }

@@ -53,25 +53,36 @@ impl<'m, M: DriverMem + ?Sized> DescriptorTable<'m, M> {
     /// If the table has no such entry, or if the entry's memory cannot be read.
     #[inline]
     pub fn get(&self, index: DescriptorIndex) -> Result<Descriptor, TableError> {
+        self.get_contiguous(index).map_or_else(|| Self::get_anywhere(self.mem, self.range, index), Ok)
+    }
+
+    /// Returns a copy of the descriptor at `index`, read once, if it is aligned and in the first piece of the table, as it
+    /// usually is. What else there is to say of it, [`get`](Self::get) says.
+    #[inline]
+    #[must_use]
+    pub fn get_contiguous(&self, index: DescriptorIndex) -> Option<Descriptor> {
         let offset = Descriptor::SIZE * index.0 as usize;
-        self.mem.before_read(self.range.after(offset as u64).prefix(Descriptor::SIZE as u64));
-        match self.first_piece.load_relaxed(offset) {
-            Ok(words) => Ok(Descriptor::from_words(words)),
-            // By value: the address of a table that is in registers must not be needed here.
-            Err(_) => Self::get_anywhere(*self, index),
+        let entry = self.first_piece.slice(offset, Descriptor::SIZE)?;
+        if !entry.is_aligned_for::<u64>() {
+            return None;
         }
+        self.mem.before_read(self.range.after(offset as u64).prefix(Descriptor::SIZE as u64));
+        entry.load_relaxed(0).ok().map(Descriptor::from_words)
     }
 
     /// Reads an entry that is not aligned or not in the first piece, if there is one.
+    ///
+    /// It takes what it needs apart from the table: a table whose address nobody asks for can live in registers.
     #[cold]
     #[inline(never)]
-    fn get_anywhere(self, index: DescriptorIndex) -> Result<Descriptor, TableError> {
+    fn get_anywhere(mem: &M, range: DriverRange, index: DescriptorIndex) -> Result<Descriptor, TableError> {
         let offset = (Descriptor::SIZE * index.0 as usize) as u64;
-        let mut entry = self.range.slice(offset, Descriptor::SIZE as u64).ok_or(TableError::NoEntry { index })?;
+        let mut entry = range.slice(offset, Descriptor::SIZE as u64).ok_or(TableError::NoEntry { index })?;
+        mem.before_read(entry);
         let mut descriptor = Descriptor::new_zeroed();
         let mut rest = descriptor.as_mut_bytes();
         while !rest.is_empty() {
-            let piece = self.mem.translate(entry, Access::Read)?;
+            let piece = mem.translate(entry, Access::Read)?;
             let (part, after) = rest.split_at_mut(piece.len().min(rest.len()));
             piece
                 .read_bytes(0, part)
