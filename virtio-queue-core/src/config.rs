@@ -14,6 +14,7 @@ pub const SUPPORTED_RING_FEATURES: RingFeatures = RingFeatures::VERSION_1
     .union(RingFeatures::INDIRECT_DESC)
     .union(RingFeatures::EVENT_IDX)
     .union(RingFeatures::ACCESS_PLATFORM)
+    .union(RingFeatures::RING_PACKED)
     .union(RingFeatures::ORDER_PLATFORM);
 
 /// What the driver set up through the transport, as plain values, and what the device makes of it.
@@ -33,6 +34,25 @@ pub struct QueueConfig {
     pub features: RingFeatures,
     /// What the device allows.
     pub limits: QueueLimits,
+}
+
+impl QueueConfig {
+    /// Checks what does not depend on the format.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        let (size, limit) = (self.size, self.limits.queue_size);
+        if size > limit {
+            return Err(ConfigError::SizeOverLimit { size, limit });
+        }
+        let unsupported = self.features.difference(SUPPORTED_RING_FEATURES);
+        if !unsupported.is_empty() {
+            return Err(ConfigError::Features(unsupported));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn chain_limit(&self) -> u32 {
+        self.limits.chain_len.unwrap_or(self.size.into())
+    }
 }
 
 /// What a device allows the driver to do with a queue.
@@ -65,8 +85,10 @@ pub enum ConfigError {
         /// The largest that it may choose.
         limit: u16,
     },
-    /// Features that queues of this kind do not have.
+    /// Features that queues do not have here.
     Features(RingFeatures),
+    /// A queue of one format, although the features say that it is the other.
+    Format,
     /// One of the areas is misaligned or not in memory.
     Area {
         /// Which one.
@@ -95,6 +117,7 @@ impl fmt::Display for ConfigError {
             Self::Size(error) => error.fmt(f),
             Self::SizeOverLimit { size, limit } => write!(f, "queue size {size} is over the limit of {limit}"),
             Self::Features(features) => write!(f, "feature bits {:#x} are not supported here", features.bits()),
+            Self::Format => f.write_str("the ring is of the other format"),
             Self::Area { area, error } => write!(f, "{area:?} Area: {error}"),
             Self::Activation(error) => error.fmt(f),
         }

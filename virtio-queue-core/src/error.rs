@@ -27,8 +27,15 @@ pub enum FatalError {
         /// The queue size.
         size: u16,
     },
+    /// A packed ring is one list of descriptors without an end (DRV-PSG-1).
+    EndlessList {
+        /// The queue size.
+        size: u16,
+    },
     /// An area of the queue cannot be accessed any more (HOST-13).
     Area(AreaError),
+    /// The ring was used with the positions of a ring of the other format: a mistake on this side.
+    ForeignPositions,
 }
 
 impl From<AreaError> for FatalError {
@@ -45,6 +52,8 @@ impl fmt::Display for FatalError {
                 write!(f, "{available} available and {in_flight} buffers in flight are too many for a queue of {size}")
             }
             Self::HeadOutOfRange { head, size } => write!(f, "a queue of {size} has no descriptor {head}"),
+            Self::EndlessList { size } => write!(f, "a list of descriptors does not end in a ring of {size}"),
+            Self::ForeignPositions => f.write_str("the positions belong to a ring of the other format"),
             Self::Area(error) => write!(f, "an area of the queue is lost: {error}"),
         }
     }

@@ -10,8 +10,7 @@
 //!
 //! ```
 //! use virtio_mem_traits::{DriverAddr, DriverMem, HeapMem};
-//! use virtio_queue_core::{DriverNotify, QueueConfig, QueueLimits, SplitQueue};
-//! use virtio_ring::RingFeatures;
+//! use virtio_queue_core::{DriverNotify, QueueConfig, QueueLimits, RingFeatures, SplitQueue};
 //!
 //! struct Interrupt;
 //!
@@ -53,25 +52,30 @@
 #[cfg(feature = "alloc")]
 extern crate alloc;
 
+mod any;
 mod burst;
 mod chain;
 mod config;
 mod error;
 mod notify;
+pub mod packed;
 mod queue;
 mod ring;
+mod rules;
 pub mod split;
 mod state;
 mod token;
 mod walk;
 
+pub use any::{AnyPositions, AnyRing, AnyWalk};
 pub use burst::{Burst, BurstChain, Held};
 pub use chain::{Chain, DescChain, ReturnTo};
 pub use config::{ConfigError, QueueArea, QueueConfig, QueueLimits, SUPPORTED_RING_FEATURES};
 pub use error::{ChainError, ChainErrorKind, FatalError, Refused, ReturnError};
 pub use notify::{Armed, DriverNotify};
-pub use queue::{Queue, QueueChain, SplitQueue};
+pub use queue::{AnyQueue, PackedQueue, Queue, QueueChain, SplitQueue};
 pub use ring::{Head, Ring};
 pub use state::QueueState;
 pub use token::Token;
+pub use virtio_ring::{FeaturesError, RingFeatures};
 pub use walk::{Element, Walk};

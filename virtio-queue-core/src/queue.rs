@@ -4,15 +4,18 @@ use core::fmt;
 
 use virtio_mem_traits::StableMem;
 
+use crate::packed::PackedRing;
 use crate::split::SplitRing;
 use crate::{
-    Armed, Burst, ConfigError, DescChain, DriverNotify, FatalError, QueueConfig, QueueState, ReturnError, Ring, Token,
+    AnyRing, Armed, Burst, ConfigError, DescChain, DriverNotify, FatalError, QueueConfig, QueueState, ReturnError,
+    Ring, Token,
 };
 
 /// A virtqueue of a device: chains of descriptors come out of it, and go back.
 ///
 /// It is the one owner of its ring and needs no lock. It can be moved to another thread, together with its memory if the
-/// memory handle is an `Arc`. [`SplitQueue`] is the type for a split ring.
+/// memory handle is an `Arc`. [`SplitQueue`] and [`PackedQueue`] are the types for the two formats, [`AnyQueue`] is the one
+/// for either, chosen when the queue is made.
 ///
 /// # Violations by the driver
 ///
@@ -26,6 +29,12 @@ pub struct Queue<R: Ring, N> {
 
 /// A virtqueue on a split ring.
 pub type SplitQueue<M, N> = Queue<SplitRing<M>, N>;
+
+/// A virtqueue on a packed ring.
+pub type PackedQueue<M, N> = Queue<PackedRing<M>, N>;
+
+/// A virtqueue on a ring of the format that was negotiated.
+pub type AnyQueue<M, N> = Queue<AnyRing<M>, N>;
 
 /// A chain that its queue publishes when it is returned.
 pub type QueueChain<'q, R, N> = DescChain<'q, R, &'q mut QueueState<R, N>>;
@@ -42,6 +51,29 @@ impl<M: StableMem, N: DriverNotify> SplitQueue<M, N> {
     /// See the [crate's own](crate).
     pub fn new(config: &QueueConfig, mem: M, notify: N) -> Result<Self, ConfigError> {
         Self::from_ring(SplitRing::new(config, mem)?, notify).map_err(ConfigError::Activation)
+    }
+}
+
+impl<M: StableMem, N: DriverNotify> PackedQueue<M, N> {
+    /// Makes a running queue, as [`SplitQueue::new`] does.
+    ///
+    /// # Errors
+    ///
+    /// If no queue can run like that. The memory was not touched then.
+    pub fn new(config: &QueueConfig, mem: M, notify: N) -> Result<Self, ConfigError> {
+        Self::from_ring(PackedRing::new(config, mem)?, notify).map_err(ConfigError::Activation)
+    }
+}
+
+impl<M: StableMem, N: DriverNotify> AnyQueue<M, N> {
+    /// Makes a running queue, as [`SplitQueue::new`] does, of the format that was negotiated: packed with RING_PACKED, split
+    /// without (FEAT-13).
+    ///
+    /// # Errors
+    ///
+    /// If no queue can run like that. The memory was not touched then.
+    pub fn new(config: &QueueConfig, mem: M, notify: N) -> Result<Self, ConfigError> {
+        Self::from_ring(AnyRing::new(config, mem)?, notify).map_err(ConfigError::Activation)
     }
 }
 
@@ -76,6 +108,14 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
     #[inline]
     pub fn burst(&mut self) -> Burst<'_, R, N> {
         Burst::new(&self.ring, &mut self.state)
+    }
+
+    /// Turns a token back into its chain, which can be walked again and returns itself.
+    ///
+    /// A token that is stale makes a chain that cannot be returned.
+    #[inline]
+    pub fn chain(&mut self, token: Token) -> QueueChain<'_, R, N> {
+        DescChain::new(&self.ring, token, &mut self.state)
     }
 
     /// Returns the chain that a token stands for, of which the first `written` writable bytes have been written.

@@ -1,26 +1,52 @@
 //! A table of descriptors, that of the queue or an indirect one.
 
+use core::marker::PhantomData;
 use core::{error, fmt};
 
 use virtio_mem_traits::{Access, DeviceRange, DriverMem, DriverRange, TranslateError};
-use zerocopy::FromZeros;
 use zerocopy::IntoBytes;
 
-use super::{Descriptor, DescriptorIndex};
+/// The index of a descriptor in a table: not a position in a ring, and not checked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct DescriptorIndex(pub u16);
+
+impl fmt::Display for DescriptorIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The size of a descriptor in bytes, the same in both formats.
+pub(crate) const DESCRIPTOR_SIZE: usize = 16;
+
+/// A descriptor of either format, as an entry of a [`DescriptorTable`].
+pub trait TableEntry: sealed::Sealed {
+    /// Returns the descriptor that lies in memory as these two words.
+    #[must_use]
+    fn from_words(words: [u64; 2]) -> Self;
+}
+
+pub(crate) mod sealed {
+    pub trait Sealed {}
+}
 
 /// A table of descriptors that can be read, and never is written.
 ///
 /// The table of a queue is aligned and usually in one piece. An indirect one may lie anywhere (LAY-11) and may cross from
 /// one piece of memory into another; it is read more slowly then, but just as well.
+///
+/// `D` is the descriptor of either format. A table that was written for the other one is misread, and nothing worse
+/// (HOST-27).
 #[derive(Debug)]
-pub struct DescriptorTable<'m, M: ?Sized> {
+pub struct DescriptorTable<'m, M: ?Sized, D> {
     mem: &'m M,
     range: DriverRange,
     /// INVARIANT: the beginning of `range`, and no more than that.
     first_piece: DeviceRange<'m>,
+    _descriptor: PhantomData<D>,
 }
 
-impl<'m, M: DriverMem + ?Sized> DescriptorTable<'m, M> {
+impl<'m, M: DriverMem + ?Sized, D: TableEntry> DescriptorTable<'m, M, D> {
     /// Returns the indirect table in `range`, which has as many entries as fit.
     ///
     /// # Errors
@@ -39,9 +65,9 @@ impl<'m, M: DriverMem + ?Sized> DescriptorTable<'m, M> {
     }
 
     #[inline]
-    pub(super) fn proved(mem: &'m M, range: DriverRange, first_piece: DeviceRange<'m>) -> Self {
+    pub(crate) fn proved(mem: &'m M, range: DriverRange, first_piece: DeviceRange<'m>) -> Self {
         let len = usize::try_from(range.len()).unwrap_or(usize::MAX);
-        Self { mem, range, first_piece: first_piece.prefix(len) }
+        Self { mem, range, first_piece: first_piece.prefix(len), _descriptor: PhantomData }
     }
 
     /// Returns a copy of the descriptor at `index`, read once.
@@ -52,7 +78,7 @@ impl<'m, M: DriverMem + ?Sized> DescriptorTable<'m, M> {
     ///
     /// If the table has no such entry, or if the entry's memory cannot be read.
     #[inline]
-    pub fn get(&self, index: DescriptorIndex) -> Result<Descriptor, TableError> {
+    pub fn get(&self, index: DescriptorIndex) -> Result<D, TableError> {
         self.get_contiguous(index).map_or_else(|| Self::get_anywhere(self.mem, self.range, index), Ok)
     }
 
@@ -60,14 +86,14 @@ impl<'m, M: DriverMem + ?Sized> DescriptorTable<'m, M> {
     /// usually is. What else there is to say of it, [`get`](Self::get) says.
     #[inline]
     #[must_use]
-    pub fn get_contiguous(&self, index: DescriptorIndex) -> Option<Descriptor> {
-        let offset = Descriptor::SIZE * index.0 as usize;
-        let entry = self.first_piece.slice(offset, Descriptor::SIZE)?;
+    pub fn get_contiguous(&self, index: DescriptorIndex) -> Option<D> {
+        let offset = DESCRIPTOR_SIZE * index.0 as usize;
+        let entry = self.first_piece.slice(offset, DESCRIPTOR_SIZE)?;
         if !entry.is_aligned_for::<u64>() {
             return None;
         }
-        self.mem.before_read(self.range.after(offset as u64).prefix(Descriptor::SIZE as u64));
-        entry.load_relaxed(0).ok().map(Descriptor::from_words)
+        self.mem.before_read(self.range.after(offset as u64).prefix(DESCRIPTOR_SIZE as u64));
+        entry.load_relaxed(0).ok().map(D::from_words)
     }
 
     /// Reads an entry that is not aligned or not in the first piece, if there is one.
@@ -75,12 +101,12 @@ impl<'m, M: DriverMem + ?Sized> DescriptorTable<'m, M> {
     /// It takes what it needs apart from the table: a table whose address nobody asks for can live in registers.
     #[cold]
     #[inline(never)]
-    fn get_anywhere(mem: &M, range: DriverRange, index: DescriptorIndex) -> Result<Descriptor, TableError> {
-        let offset = (Descriptor::SIZE * index.0 as usize) as u64;
-        let mut entry = range.slice(offset, Descriptor::SIZE as u64).ok_or(TableError::NoEntry { index })?;
+    fn get_anywhere(mem: &M, range: DriverRange, index: DescriptorIndex) -> Result<D, TableError> {
+        let offset = (DESCRIPTOR_SIZE * index.0 as usize) as u64;
+        let mut entry = range.slice(offset, DESCRIPTOR_SIZE as u64).ok_or(TableError::NoEntry { index })?;
         mem.before_read(entry);
-        let mut descriptor = Descriptor::new_zeroed();
-        let mut rest = descriptor.as_mut_bytes();
+        let mut words = [0_u64; 2];
+        let mut rest = words.as_mut_bytes();
         while !rest.is_empty() {
             let piece = mem.translate(entry, Access::Read)?;
             let (part, after) = rest.split_at_mut(piece.len().min(rest.len()));
@@ -93,17 +119,17 @@ impl<'m, M: DriverMem + ?Sized> DescriptorTable<'m, M> {
             entry = entry.after(part.len() as u64);
             rest = after;
         }
-        Ok(descriptor)
+        Ok(D::from_words(words))
     }
 }
 
-impl<M: ?Sized> Clone for DescriptorTable<'_, M> {
+impl<M: ?Sized, D> Clone for DescriptorTable<'_, M, D> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<M: ?Sized> Copy for DescriptorTable<'_, M> {}
+impl<M: ?Sized, D> Copy for DescriptorTable<'_, M, D> {}
 
 /// An entry that a table does not have, or that cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

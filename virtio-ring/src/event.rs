@@ -62,8 +62,7 @@ pub const fn packed_crossed(size: packed::QueueSize, event: packed::OffWrap, new
     if count >= lap {
         return true;
     }
-    let before_new = new.linear(size) + 2 * lap - 1;
-    let event = event.linear(size);
-    // At most 2 * 32768 + 32767, so it cannot exceed `before_new` by more than what the addition below makes up for.
-    (before_new + 2 * lap - event % (2 * lap)) % (2 * lap) < count
+    let circle = 2 * lap;
+    let event = event.linear(size) % circle;
+    (new.linear(size) + circle - 1 + circle - event) % circle < count
 }

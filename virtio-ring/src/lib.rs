@@ -25,11 +25,13 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod descriptor_table;
 pub mod event;
 mod features;
 pub mod packed;
 mod queue_size_error;
 pub mod split;
 
+pub use descriptor_table::{DescriptorIndex, DescriptorTable, TableEntry, TableError};
 pub use features::{FeaturesError, RingFeatures};
 pub use queue_size_error::QueueSizeError;

@@ -11,7 +11,7 @@ use virtio_ring::split::{
 
 use super::positions::{SplitPositions, Wanted};
 use super::walk::SplitWalk;
-use crate::{Armed, ConfigError, FatalError, Head, QueueArea, QueueConfig, Ring, SUPPORTED_RING_FEATURES};
+use crate::{Armed, ConfigError, FatalError, Head, QueueArea, QueueConfig, Ring};
 
 /// A split ring: three proved areas, and what was negotiated.
 #[derive(Debug)]
@@ -31,25 +31,23 @@ impl<M: StableMem> SplitRing<M> {
     ///
     /// If no split ring can run like that.
     pub fn new(config: &QueueConfig, mem: M) -> Result<Self, ConfigError> {
-        let QueueConfig { size, descriptor_area, driver_area, device_area, features, limits } = *config;
-        let size = QueueSize::new(size).map_err(ConfigError::Size)?;
-        if size.get() > limits.queue_size {
-            return Err(ConfigError::SizeOverLimit { size: size.get(), limit: limits.queue_size });
+        config.check()?;
+        if config.features.contains(RingFeatures::RING_PACKED) {
+            return Err(ConfigError::Format);
         }
-        let unsupported = features.difference(SUPPORTED_RING_FEATURES);
-        if !unsupported.is_empty() {
-            return Err(ConfigError::Features(unsupported));
-        }
+        let size = QueueSize::new(config.size).map_err(ConfigError::Size)?;
         let layout = Layout::new(size);
         let failed = |area| move |error| ConfigError::Area { area, error };
+        let descriptor_area = DescriptorArea::new(mem.clone(), layout, config.descriptor_area);
+        let driver_area = DriverArea::new(mem.clone(), layout, config.driver_area);
+        let device_area = DeviceArea::new(mem, layout, config.device_area);
         Ok(Self {
-            descriptor_area: DescriptorArea::new(mem.clone(), layout, descriptor_area)
-                .map_err(failed(QueueArea::Descriptor))?,
-            driver_area: DriverArea::new(mem.clone(), layout, driver_area).map_err(failed(QueueArea::Driver))?,
-            device_area: DeviceArea::new(mem, layout, device_area).map_err(failed(QueueArea::Device))?,
+            descriptor_area: descriptor_area.map_err(failed(QueueArea::Descriptor))?,
+            driver_area: driver_area.map_err(failed(QueueArea::Driver))?,
+            device_area: device_area.map_err(failed(QueueArea::Device))?,
             size,
-            features,
-            chain_limit: limits.chain_len.unwrap_or_else(|| size.get().into()),
+            features: config.features,
+            chain_limit: config.chain_limit(),
         })
     }
 
@@ -75,11 +73,16 @@ impl<M: StableMem> SplitRing<M> {
     /// request. With a full fence between the two on either side, one of them sees what the other stored (BAR-2).
     /// Release and acquire would not do: they let a load pass an earlier store.
     fn arm(&self, positions: &mut SplitPositions, in_flight: u16) -> Result<bool, FatalError> {
-        let wanted = if self.event_idx() { Wanted::Entry(positions.next_available) } else { Wanted::Everything };
+        let wanted = self.everything_from(positions.next_available);
         self.ask_for(wanted)?;
         positions.wanted = wanted;
         fence(Ordering::SeqCst);
         self.look(positions, in_flight)
+    }
+
+    /// Returns what to ask for in order not to miss the entry at `index`, nor what comes later.
+    fn everything_from(&self, index: RingIndex) -> Wanted {
+        if self.event_idx() { Wanted::Entry(index) } else { Wanted::Everything }
     }
 
     /// Tells the driver which notifications are wanted. With EVENT_IDX the flags stay 0 (SPLIT-ANOT-3), without it there is
@@ -127,7 +130,7 @@ impl<M: StableMem> Ring for SplitRing<M> {
 
     fn activate(&self) -> Result<SplitPositions, FatalError> {
         let start = RingIndex::default();
-        let wanted = if self.event_idx() { Wanted::Entry(start) } else { Wanted::Everything };
+        let wanted = self.everything_from(start);
         // The flags are ours to initialize in either case: what the driver left there may be wrong (DRV-ANOT-1).
         self.device_area.set_flags(UsedFlags::NONE)?;
         self.ask_for(wanted)?;
@@ -158,8 +161,9 @@ impl<M: StableMem> Ring for SplitRing<M> {
     #[inline]
     fn put_used(&self, positions: &mut SplitPositions, head: Head, written: u32) -> Result<(), FatalError> {
         self.device_area.set_element(positions.next_used, UsedElement::new(DescriptorIndex(head.id), written))?;
-        positions.next_used = positions.next_used.advanced(1);
-        positions.unpublished += 1;
+        // One slot for a chain; more if it stands for those before it as well (SPLIT-ORD-3).
+        positions.next_used = positions.next_used.advanced(head.slots);
+        positions.unpublished += u32::from(head.slots);
         Ok(())
     }
 

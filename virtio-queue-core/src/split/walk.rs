@@ -2,16 +2,11 @@
 
 use core::iter::FusedIterator;
 
-use virtio_mem_traits::{Access, DriverMem};
+use virtio_mem_traits::DriverMem;
 use virtio_ring::split::{Descriptor, DescriptorFlags, DescriptorIndex, DescriptorTable};
 
+use crate::rules::{Claim, Rules, Stage};
 use crate::{ChainError, ChainErrorKind, Element, Walk};
-
-/// The most bytes that a chain may have, which is more than 32 bits can say (SPLIT-DESC-7).
-const MAX_BYTES: u64 = 1 << 32;
-
-/// The bytes of a descriptor in an indirect table.
-const ENTRY: u32 = 16;
 
 /// A walk along a chain in a split ring: first in the queue's table, then perhaps in an indirect one.
 ///
@@ -30,67 +25,26 @@ pub struct SplitWalk<'r, M> {
     /// The descriptor to be read next, or `None` at the end and after an error.
     next: Option<DescriptorIndex>,
     head: DescriptorIndex,
-    limit: u32,
-    left: u32,
-    /// The bytes of all elements so far.
-    total: u64,
-    /// Whether there was a writable element, if only one without bytes.
-    writing: bool,
+    rules: Rules,
     stage: Stage,
-}
-
-/// What may still come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// The queue's table, without the feature for indirect ones.
-    DirectOnly,
-    /// The queue's table, and perhaps an indirect one at the end.
-    Direct,
-    /// An indirect table.
-    Indirect,
 }
 
 impl<'r, M: DriverMem> SplitWalk<'r, M> {
     #[inline]
     pub(super) fn new(table: DescriptorTable<'r, M>, head: DescriptorIndex, limit: u32, indirect: bool) -> Self {
-        let stage = if indirect { Stage::Direct } else { Stage::DirectOnly };
-        Self { table, next: Some(head), head, limit, left: limit, total: 0, writing: false, stage }
+        Self { table, next: Some(head), head, rules: Rules::new(limit), stage: Stage::new(indirect) }
     }
 
     /// Accepts the element that `descriptor` stands for, unless it is indirect or against a rule. Then nothing changes.
     #[inline]
     fn accept(&mut self, descriptor: &Descriptor) -> Option<Element> {
-        let (len, flags) = (u64::from(descriptor.len()), descriptor.flags());
-        let writable = flags.contains(DescriptorFlags::WRITE);
-        let total = self.total + len;
-        if flags.contains(DescriptorFlags::INDIRECT)
-            || self.left == 0
-            || total > MAX_BYTES
-            || (self.writing && !writable)
-        {
+        let flags = descriptor.flags();
+        if flags.contains(DescriptorFlags::INDIRECT) {
             return None;
         }
-        let range = descriptor.range()?;
-        self.left -= 1;
-        self.total = total;
-        self.writing = writable;
+        let element = self.rules.accept(claim(descriptor))?;
         self.next = flags.contains(DescriptorFlags::NEXT).then(|| descriptor.next());
-        Some(Element { range, access: if writable { Access::Write } else { Access::Read } })
-    }
-
-    /// Returns the rule that [`accept`](Self::accept) found `descriptor` to be against.
-    fn objection(&self, descriptor: &Descriptor) -> ChainErrorKind {
-        let (addr, len) = (descriptor.addr(), descriptor.len());
-        let total = self.total + u64::from(len);
-        if self.left == 0 {
-            ChainErrorKind::TooManyElements { limit: self.limit }
-        } else if total > MAX_BYTES {
-            ChainErrorKind::TooManyBytes { total }
-        } else if self.writing && !descriptor.flags().contains(DescriptorFlags::WRITE) {
-            ChainErrorKind::ReadableAfterWritable { addr }
-        } else {
-            ChainErrorKind::RangeOverflow { addr, len }
-        }
+        Some(element)
     }
 
     /// Goes on in the table that an indirect descriptor stands for. Its WRITE flag has no meaning (SPLIT-IND-1), and it is
@@ -104,19 +58,15 @@ impl<'r, M: DriverMem> SplitWalk<'r, M> {
         if descriptor.flags().contains(DescriptorFlags::NEXT) {
             return Err(ChainErrorKind::IndirectWithNext);
         }
-        let len = descriptor.len();
-        let entries = len / ENTRY;
-        if len % ENTRY != 0 || entries == 0 || entries > self.limit {
-            return Err(ChainErrorKind::TableLen { len });
-        }
-        let range = descriptor.range().ok_or(ChainErrorKind::RangeOverflow { addr: descriptor.addr(), len })?;
+        let (range, _) = self.rules.table(claim(descriptor))?;
         self.table = DescriptorTable::indirect(self.table.mem(), range).map_err(ChainErrorKind::Memory)?;
         self.stage = Stage::Indirect;
         self.next = Some(DescriptorIndex(0));
         Ok(())
     }
 
-    /// Goes on from `index`, whatever is there, and returns where the walk is then. It was read already if `descriptor` says so.
+    /// Goes on from `index`, whatever is there, and returns where the walk is then. It was read already if `descriptor` says
+    /// so.
     ///
     /// By value: a walk that is in registers stays there as long as nobody asks for its address.
     #[cold]
@@ -132,7 +82,7 @@ impl<'r, M: DriverMem> SplitWalk<'r, M> {
                 if descriptor.flags().contains(DescriptorFlags::INDIRECT) {
                     return self.enter(&descriptor).map(|()| None);
                 }
-                let element = self.accept(&descriptor).ok_or_else(|| self.objection(&descriptor))?;
+                let element = self.accept(&descriptor).ok_or_else(|| self.rules.objection(claim(&descriptor)))?;
                 Ok(Some(element).filter(|element| !element.range.is_empty()))
             });
             match taken {
@@ -150,6 +100,12 @@ impl<'r, M: DriverMem> SplitWalk<'r, M> {
             }
         }
     }
+}
+
+#[inline]
+fn claim(descriptor: &Descriptor) -> Claim {
+    let writable = descriptor.flags().contains(DescriptorFlags::WRITE);
+    Claim { addr: descriptor.addr(), len: descriptor.len(), writable }
 }
 
 impl<M: DriverMem> Iterator for SplitWalk<'_, M> {

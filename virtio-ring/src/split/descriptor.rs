@@ -1,11 +1,12 @@
 //! A descriptor of a split virtqueue, on the wire.
 
-use core::fmt;
-
 use static_assertions::const_assert_eq;
 use virtio_mem_traits::{DriverAddr, DriverRange};
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::DescriptorIndex;
+use crate::descriptor_table::{TableEntry, sealed};
 
 /// A private copy of a descriptor, exactly as the driver wrote it. Nothing in it has been checked.
 ///
@@ -33,13 +34,6 @@ impl Descriptor {
     #[must_use]
     pub const fn new(addr: DriverAddr, len: u32, flags: DescriptorFlags, next: DescriptorIndex) -> Self {
         Self { addr: U64::new(addr.0), len: U32::new(len), flags: U16::new(flags.0), next: U16::new(next.0) }
-    }
-
-    /// Returns the descriptor that lies in memory as these two words.
-    #[inline]
-    #[must_use]
-    pub(super) const fn from_words(words: [u64; 2]) -> Self {
-        zerocopy::transmute!(words)
     }
 
     /// Returns the address of the element, or of the indirect table.
@@ -85,15 +79,14 @@ impl Descriptor {
     }
 }
 
-/// The index of a descriptor in a table: not a position in a ring, and not checked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct DescriptorIndex(pub u16);
-
-impl fmt::Display for DescriptorIndex {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+impl TableEntry for Descriptor {
+    #[inline]
+    fn from_words(words: [u64; 2]) -> Self {
+        zerocopy::transmute!(words)
     }
 }
+
+impl sealed::Sealed for Descriptor {}
 
 /// The flags of a descriptor. Bits without a name have no meaning and are ignored (SPLIT-DESC-8).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

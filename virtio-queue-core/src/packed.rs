@@ -1,0 +1,11 @@
+//! Virtqueues on packed rings.
+//!
+//! VIRTIO 1.4 §2.8 "Packed Virtqueues".
+
+mod positions;
+mod ring;
+mod walk;
+
+pub use positions::PackedPositions;
+pub use ring::PackedRing;
+pub use walk::PackedWalk;

@@ -1,0 +1,225 @@
+//! The operations on a packed ring.
+
+use core::sync::atomic::{Ordering, fence};
+
+use virtio_mem_traits::{AreaError, StableMem};
+use virtio_ring::RingFeatures;
+use virtio_ring::event::packed_crossed;
+use virtio_ring::packed::{
+    BufferId, DescriptorArea, DescriptorFlags, DeviceArea, DriverArea, EventSuppression, Layout, NotificationMode,
+    OffWrap, QueueSize, RingPosition, UsedDescriptor,
+};
+
+use super::positions::{PackedPositions, Wanted};
+use super::walk::PackedWalk;
+use crate::{Armed, ConfigError, FatalError, Head, QueueArea, QueueConfig, Ring};
+
+/// A packed ring: three proved areas, and what was negotiated.
+#[derive(Debug)]
+pub struct PackedRing<M> {
+    descriptor_area: DescriptorArea<M>,
+    driver_area: DriverArea<M>,
+    device_area: DeviceArea<M>,
+    size: QueueSize,
+    features: RingFeatures,
+    chain_limit: u32,
+}
+
+impl<M: StableMem> PackedRing<M> {
+    /// Checks a configuration. The memory is not touched.
+    ///
+    /// # Errors
+    ///
+    /// If no packed ring can run like that.
+    pub fn new(config: &QueueConfig, mem: M) -> Result<Self, ConfigError> {
+        config.check()?;
+        if !config.features.contains(RingFeatures::RING_PACKED) {
+            return Err(ConfigError::Format);
+        }
+        let size = QueueSize::new(config.size).map_err(ConfigError::Size)?;
+        let layout = Layout::new(size);
+        let failed = |area| move |error| ConfigError::Area { area, error };
+        let descriptor_area = DescriptorArea::new(mem.clone(), layout, config.descriptor_area);
+        let driver_area = DriverArea::new(mem.clone(), layout, config.driver_area);
+        let device_area = DeviceArea::new(mem, layout, config.device_area);
+        Ok(Self {
+            descriptor_area: descriptor_area.map_err(failed(QueueArea::Descriptor))?,
+            driver_area: driver_area.map_err(failed(QueueArea::Driver))?,
+            device_area: device_area.map_err(failed(QueueArea::Device))?,
+            size,
+            features: config.features,
+            chain_limit: config.chain_limit(),
+        })
+    }
+
+    fn event_idx(&self) -> bool {
+        self.features.contains(RingFeatures::EVENT_IDX)
+    }
+
+    /// Reads the flags of the descriptor that would be fetched next, and returns them if it is available.
+    ///
+    /// Only that one is ever looked at (PACK-WRAP-6): the driver makes descriptors available in the order of the ring.
+    #[inline]
+    fn look(&self, positions: &PackedPositions) -> Result<Option<DescriptorFlags>, FatalError> {
+        let next = positions.next_available;
+        let flags = self.descriptor_area.flags(next)?;
+        Ok(Some(flags).filter(|flags| flags.is_available(next.wrap())))
+    }
+
+    /// Asks for a notification of the descriptor that will be fetched next, then looks once more for it.
+    ///
+    /// The request is stored before the flags are loaded, and the driver stores the flags before it loads the request. With a
+    /// full fence between the two on either side, one of them sees what the other stored (BAR-6). Release and acquire would
+    /// not do: they let a load pass an earlier store.
+    fn arm(&self, positions: &mut PackedPositions) -> Result<Option<DescriptorFlags>, FatalError> {
+        let wanted = self.everything_from(positions.next_available);
+        self.ask_for(wanted)?;
+        positions.wanted = wanted;
+        fence(Ordering::SeqCst);
+        self.look(positions)
+    }
+
+    /// Returns what to ask for in order not to miss the descriptor at `position`, nor what comes later.
+    fn everything_from(&self, position: RingPosition) -> Wanted {
+        if self.event_idx() { Wanted::Descriptor(position) } else { Wanted::Everything }
+    }
+
+    /// Tells the driver which notifications are wanted.
+    fn ask_for(&self, wanted: Wanted) -> Result<(), AreaError> {
+        self.device_area.set_event_suppression(EventSuppression::new(match wanted {
+            Wanted::Descriptor(position) => NotificationMode::Descriptor(position.off_wrap()),
+            Wanted::Everything => NotificationMode::Enable,
+            Wanted::Nothing => NotificationMode::Disable,
+        }))
+    }
+
+    /// Looks for the next descriptor, and if it is not available makes sure that the driver notifies of it if it was asked to
+    /// notify at all. It was asked for a descriptor that has been fetched since.
+    #[inline(never)]
+    fn look_and_arm(&self, positions: &mut PackedPositions) -> Result<Option<DescriptorFlags>, FatalError> {
+        match positions.wanted {
+            Wanted::Descriptor(position) if position != positions.next_available => self.arm(positions),
+            _ => Ok(None),
+        }
+    }
+
+    /// Follows a list of descriptors to its end, and returns its Buffer ID and how many slots it takes.
+    ///
+    /// The driver makes the first descriptor available last, so the others are complete (PACK-SG-6); their own wrap bits do
+    /// not matter to where the list ends, and are not looked at.
+    #[inline]
+    fn measure(&self, start: RingPosition, first: DescriptorFlags) -> Result<(BufferId, u16), FatalError> {
+        if !first.contains(DescriptorFlags::NEXT) {
+            return Ok((self.descriptor_area.id(start)?, 1));
+        }
+        self.measure_list(start)
+    }
+
+    fn measure_list(&self, start: RingPosition) -> Result<(BufferId, u16), FatalError> {
+        let mut position = start;
+        for slots in 2..=self.size.get() {
+            position = position.advanced(1);
+            let (id, flags) = self.descriptor_area.id_and_flags(position)?;
+            if !flags.contains(DescriptorFlags::NEXT) {
+                return Ok((id, slots));
+            }
+        }
+        Err(FatalError::EndlessList { size: self.size.get() })
+    }
+}
+
+impl<M: StableMem> Ring for PackedRing<M> {
+    type Mem = M;
+    type Positions = PackedPositions;
+    type Walk<'r>
+        = PackedWalk<'r, M>
+    where
+        M: 'r;
+
+    #[inline]
+    fn mem(&self) -> &M {
+        self.descriptor_area.mem()
+    }
+
+    #[inline]
+    fn size(&self) -> u16 {
+        self.size.get()
+    }
+
+    fn activate(&self) -> Result<PackedPositions, FatalError> {
+        let start = RingPosition::start(self.size);
+        let wanted = self.everything_from(start);
+        self.ask_for(wanted)?;
+        Ok(PackedPositions { next_available: start, next_used: start, unpublished: None, unpublished_slots: 0, wanted })
+    }
+
+    #[inline]
+    fn fetch(&self, positions: &mut PackedPositions, in_flight: u16) -> Result<Option<Head>, FatalError> {
+        let flags = match self.look(positions)? {
+            Some(flags) => flags,
+            None => match self.look_and_arm(positions)? {
+                Some(flags) => flags,
+                None => return Ok(None),
+            },
+        };
+        let start = positions.next_available;
+        let (id, slots) = self.measure(start, flags)?;
+        let size = self.size.get();
+        if u32::from(slots) + u32::from(in_flight) > u32::from(size) {
+            return Err(FatalError::Oversubscribed { available: slots, in_flight, size });
+        }
+        positions.next_available = start.advanced(slots);
+        Ok(Some(Head { id: id.0, first: start.off_wrap().bits(), slots }))
+    }
+
+    #[inline]
+    fn walk(&self, head: Head) -> PackedWalk<'_, M> {
+        let indirect = self.features.contains(RingFeatures::INDIRECT_DESC);
+        let slot = OffWrap::from_bits(head.first).offset();
+        PackedWalk::new(self.descriptor_area.table(), head, slot, self.size, self.chain_limit, indirect)
+    }
+
+    /// The driver looks at used descriptors in order, and stops at the first that is not there. So all but the first are written
+    /// as they are, and the flags of the first are what publishes them all (PACK-MB-1).
+    #[inline]
+    fn put_used(&self, positions: &mut PackedPositions, head: Head, written: u32) -> Result<(), FatalError> {
+        let position = positions.next_used;
+        let used = UsedDescriptor::new(BufferId(head.id), written, position.wrap());
+        self.descriptor_area.set_used(position, used)?;
+        if positions.unpublished.is_some() {
+            self.descriptor_area.set_flags(position, used)?;
+        } else {
+            positions.unpublished = Some((position, used));
+        }
+        positions.next_used = position.advanced(head.slots);
+        positions.unpublished_slots += u32::from(head.slots);
+        Ok(())
+    }
+
+    #[inline]
+    fn publish(&self, positions: &mut PackedPositions) -> Result<bool, FatalError> {
+        let count = core::mem::take(&mut positions.unpublished_slots);
+        let Some((position, used)) = positions.unpublished.take() else { return Ok(false) };
+        self.descriptor_area.set_flags(position, used)?;
+        // The flags are stored before the driver's wish is loaded, and the driver stores its wish before it looks at the ring
+        // once more. With a full fence between the two on either side, one of them sees what the other stored (BAR-7).
+        fence(Ordering::SeqCst);
+        Ok(match self.driver_area.event_suppression()?.mode(self.event_idx()) {
+            NotificationMode::Enable => true,
+            NotificationMode::Disable => false,
+            NotificationMode::Descriptor(event) => {
+                packed_crossed(self.size, event, positions.next_used.off_wrap(), count)
+            }
+        })
+    }
+
+    fn suppress_notifications(&self, positions: &mut PackedPositions) -> Result<(), FatalError> {
+        self.ask_for(Wanted::Nothing)?;
+        positions.wanted = Wanted::Nothing;
+        Ok(())
+    }
+
+    fn enable_notifications(&self, positions: &mut PackedPositions, _in_flight: u16) -> Result<Armed, FatalError> {
+        Ok(if self.arm(positions)?.is_some() { Armed::MoreAvailable } else { Armed::Waiting })
+    }
+}

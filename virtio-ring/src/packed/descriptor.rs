@@ -1,0 +1,168 @@
+//! A descriptor of a packed virtqueue, on the wire.
+
+use core::fmt;
+use core::mem::offset_of;
+
+use static_assertions::const_assert_eq;
+use virtio_mem_traits::{DriverAddr, DriverRange};
+use zerocopy::little_endian::{U16, U32, U64};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::descriptor_table::{TableEntry, sealed};
+
+/// A private copy of a descriptor, exactly as the driver wrote it. Nothing in it has been checked.
+///
+/// VIRTIO 1.4 §2.8.13 "The Virtqueue Descriptor Format".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Descriptor {
+    addr: U64,
+    len: U32,
+    id: U16,
+    flags: U16,
+}
+
+const_assert_eq!(size_of::<Descriptor>(), 16);
+const_assert_eq!(Descriptor::LEN, 8);
+const_assert_eq!(Descriptor::ID, 12);
+const_assert_eq!(Descriptor::FLAGS, 14);
+
+impl Descriptor {
+    /// The size in bytes.
+    pub const SIZE: usize = size_of::<Self>();
+
+    pub(super) const LEN: usize = offset_of!(Self, len);
+    pub(super) const ID: usize = offset_of!(Self, id);
+    pub(super) const FLAGS: usize = offset_of!(Self, flags);
+
+    /// Returns a descriptor of these fields.
+    #[inline]
+    #[must_use]
+    pub const fn new(addr: DriverAddr, len: u32, id: BufferId, flags: DescriptorFlags) -> Self {
+        Self { addr: U64::new(addr.0), len: U32::new(len), id: U16::new(id.0), flags: U16::new(flags.0) }
+    }
+
+    /// Returns the address of the element, or of the indirect table.
+    #[inline]
+    #[must_use]
+    pub const fn addr(&self) -> DriverAddr {
+        DriverAddr(self.addr.get())
+    }
+
+    /// Returns the length of the element, or of the indirect table, in bytes.
+    #[inline]
+    #[must_use]
+    pub const fn len(&self) -> u32 {
+        self.len.get()
+    }
+
+    /// Returns whether the element, or the indirect table, has no bytes.
+    #[inline]
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns the range that the descriptor claims, or `None` if it would end beyond 2^64.
+    #[inline]
+    #[must_use]
+    pub const fn range(&self) -> Option<DriverRange> {
+        DriverRange::new(self.addr(), self.len() as u64)
+    }
+
+    /// Returns the Buffer ID, which has a meaning only in the last descriptor of a list (PACK-USED-2).
+    #[inline]
+    #[must_use]
+    pub const fn id(&self) -> BufferId {
+        BufferId(self.id.get())
+    }
+
+    /// Returns the flags.
+    #[inline]
+    #[must_use]
+    pub const fn flags(&self) -> DescriptorFlags {
+        DescriptorFlags(self.flags.get())
+    }
+}
+
+impl TableEntry for Descriptor {
+    #[inline]
+    fn from_words(words: [u64; 2]) -> Self {
+        zerocopy::transmute!(words)
+    }
+}
+
+impl sealed::Sealed for Descriptor {}
+
+/// What a driver knows a buffer by. It is the driver's business alone: any value, and the same one twice, is as good as any
+/// other (HOST-19).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct BufferId(pub u16);
+
+impl fmt::Display for BufferId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The flags of a descriptor. Bits without a name have no meaning and are ignored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct DescriptorFlags(pub u16);
+
+impl DescriptorFlags {
+    /// The list continues in the next slot.
+    pub const NEXT: Self = Self(1);
+    /// The element is device-writable; without it, it is device-readable. In a used descriptor: something was written.
+    pub const WRITE: Self = Self(2);
+    /// The element is a table of descriptors.
+    pub const INDIRECT: Self = Self(4);
+    /// Equal to the driver's wrap counter when the descriptor is made available.
+    pub const AVAIL: Self = Self(1 << 7);
+    /// Unequal to the driver's wrap counter when the descriptor is made available, equal when it was used.
+    pub const USED: Self = Self(1 << 15);
+
+    /// Returns whether all bits of `other` are set.
+    #[inline]
+    #[must_use]
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Returns the bits that are set in either.
+    #[inline]
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Returns whether a descriptor with these flags is available to a device whose wrap counter is `wrap`: AVAIL equals it,
+    /// and USED does not (PACK-WRAP-2). The two bits being different would not be enough (PACK-WRAP-5).
+    #[inline]
+    #[must_use]
+    pub const fn is_available(self, wrap: bool) -> bool {
+        self.contains(Self::AVAIL) == wrap && self.contains(Self::USED) != wrap
+    }
+}
+
+/// What a device writes into a descriptor when it has used a buffer. The address stays what it was (PACK-USED-6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UsedDescriptor {
+    /// How many bytes were written. Without any, the field is reserved and 0 (PACK-USED-5).
+    pub len: u32,
+    /// Which buffer.
+    pub id: BufferId,
+    /// Both wrap bits, and WRITE if anything was written; nothing else (PACK-USED-4, PACK-USED-7).
+    pub flags: DescriptorFlags,
+}
+
+impl UsedDescriptor {
+    /// Returns the used descriptor for a buffer with `len` bytes written, in a slot whose wrap counter is `wrap`
+    /// (PACK-WRAP-3).
+    #[inline]
+    #[must_use]
+    pub const fn new(id: BufferId, len: u32, wrap: bool) -> Self {
+        let wrapped = if wrap { DescriptorFlags::AVAIL.0 | DescriptorFlags::USED.0 } else { 0 };
+        let write = if len == 0 { 0 } else { DescriptorFlags::WRITE.0 };
+        Self { len, id, flags: DescriptorFlags(wrapped | write) }
+    }
+}

@@ -1,0 +1,41 @@
+//! The Driver Area of a packed virtqueue.
+
+use virtio_mem_traits::{Area, AreaError, DriverAddr, DriverRange, ReadOnly, StableMem, TranslateError};
+
+use super::{EventSuppression, Layout};
+
+const ALIGN: usize = Layout::DRIVER_AREA_ALIGN;
+
+/// The driver's event suppression structure: written by the driver, read by the device (LAY-9).
+///
+/// VIRTIO 1.4 §2.8.10 "Driver and Device Event Suppression".
+#[derive(Debug)]
+pub struct DriverArea<M> {
+    area: Area<M, ReadOnly, ALIGN>,
+}
+
+impl<M: StableMem> DriverArea<M> {
+    /// Proves the area at `addr`, without accessing it.
+    ///
+    /// # Errors
+    ///
+    /// If it is misaligned, or is not all in memory that the device may read.
+    pub fn new(mem: M, layout: Layout, addr: DriverAddr) -> Result<Self, AreaError> {
+        let range = DriverRange::new(addr, layout.driver_area_len() as u64);
+        Area::new(mem, range.ok_or(TranslateError::Unmapped { addr })?).map(|area| Self { area })
+    }
+
+    /// Reads what the driver wants to be notified of.
+    ///
+    /// One aligned access of 32 bits, so that the place and the flags belong together (BAR-10). Relaxed: nothing else is read
+    /// on its account. Who decides by it whether to notify has a full fence between its store of used flags and this load,
+    /// which pairs with the driver's between its store here and its next look at the ring (BAR-7).
+    ///
+    /// # Errors
+    ///
+    /// If the memory is gone.
+    #[inline]
+    pub fn event_suppression(&self) -> Result<EventSuppression, AreaError> {
+        self.area.load_relaxed(0).map(|bits| EventSuppression::from_bits(u32::from_le(bits)))
+    }
+}
