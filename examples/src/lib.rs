@@ -1,1 +1,38 @@
+//! Complete virtio devices, built on nothing but the crates of this workspace.
+//!
+//! A device here takes chains from a virtqueue and answers them. It knows no transport: whoever has one makes the
+//! [`Queue`](virtio_queue_core::Queue), exposes what the device says of itself (features, configuration space), and
+//! calls [`Device::serve`] when the driver kicks:
+//!
+//! ```
+//! use virtio_examples::blk::{BlockDevice, MemStorage};
+//! use virtio_examples::Device;
+//! use virtio_queue_core::{Armed, DriverNotify, FatalError, Queue, Ring};
+//!
+//! /// Answers everything that is available, and returns when the driver is going to kick again.
+//! fn kicked<R: Ring, N: DriverNotify>(
+//!     disk: &mut BlockDevice<MemStorage>,
+//!     queue: &mut Queue<R, N>,
+//! ) -> Result<(), FatalError> {
+//!     queue.suppress_notifications();
+//!     loop {
+//!         let served = disk.serve(queue, 64)?;
+//!         // With more queues, this is where the others have their turn.
+//!         if !served.pending && queue.enable_notifications()? == Armed::Waiting {
+//!             return Ok(());
+//!         }
+//!     }
+//! }
+//! ```
+//!
+//! The devices are meant to be read, and to be driven by real drivers in tests. They do their I/O while they are called;
+//! a device whose I/O completes later keeps a [`Token`](virtio_queue_core::Token) instead, which none of these do.
 
+#![forbid(unsafe_code)]
+#![expect(clippy::std_instead_of_alloc, reason = "the examples have the standard library")]
+
+pub mod blk;
+mod device;
+pub mod rng;
+
+pub use device::{Device, Served};

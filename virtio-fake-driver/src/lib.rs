@@ -1,1 +1,77 @@
+//! The driver's side of a virtqueue, to test devices with.
+//!
+//! Those who write a virtio device have, in their tests, no driver at hand. This crate is one:
+//!
+//! * [`SplitFixture`] has everything in one place: a running queue, its driver, memory, and a count of the interrupts.
+//! * [`SplitDriver`] makes [`DriverChain`]s available and takes [`UsedBuffer`]s back, as the specification demands of a
+//!   driver. [`RawSplit`](split::RawSplit) does what the specification forbids.
+//! * [`TestMem`] is memory that logs what the device does, refuses it, or changes between two reads.
+//! * [`Traffic`] supplies random chains.
+//!
+//! The drivers share no code with the queues that they test. What a device does wrong is a [`DeviceViolation`]; what a
+//! test does wrong is a panic.
+//!
+//! It is for tests alone, and honest to the point of being slow. It is no start for a real driver.
+//!
+//! ```
+//! use virtio_fake_driver::{DriverChain, SplitFixture};
+//! use virtio_mem_traits::{Access, DriverMem, StableMem};
+//! use virtio_queue_core::{DriverNotify, FatalError, SplitQueue};
+//!
+//! /// The device under test: writes zeros wherever it may.
+//! fn serve<M: StableMem>(queue: &mut SplitQueue<M, impl DriverNotify>) -> Result<(), FatalError> {
+//!     while let Some(chain) = queue.next_chain()? {
+//!         let (mem, mut written) = (chain.mem(), 0);
+//!         for element in chain.elements().map_while(Result::ok) {
+//!             if element.access != Access::Write {
+//!                 continue;
+//!             }
+//!             let Ok(piece) = mem.translate_all(element.range, element.access) else { break };
+//!             let Ok(()) = piece.fill(0, piece.len(), 0) else { break };
+//!             mem.written(element.range);
+//!             written += piece.len() as u32;
+//!         }
+//!         chain.return_written(written).expect("no more was written than could be");
+//!     }
+//!     Ok(())
+//! }
+//!
+//! let mut fixture = SplitFixture::new(8);
+//! let id = fixture.driver.add(&DriverChain::new().readable(b"ignored").writable_cut(100, &[1, 0, 42]))?;
+//! assert!(fixture.driver.needs_kick());
+//!
+//! serve(&mut fixture.queue)?;
+//! assert_eq!(fixture.notifications.count(), 1);
+//!
+//! let used = fixture.driver.reap()?.expect("the device has used the buffer");
+//! assert_eq!(used.id, id);
+//! assert_eq!(used.written(), [0; 100]);
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
 
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod chain;
+mod error;
+pub mod features;
+mod fixture;
+mod memory;
+mod placed;
+mod pool;
+pub mod split;
+mod traffic;
+mod used;
+mod view;
+
+pub use chain::DriverChain;
+pub use error::{AddError, DeviceViolation};
+pub use fixture::{SplitFixture, SplitFixtureOptions};
+pub use memory::{MemEvent, TestMem};
+pub use pool::AddressPool;
+pub use split::{SplitDriver, SplitOptions};
+pub use traffic::{Traffic, TrafficLimits};
+pub use used::UsedBuffer;
+pub use view::DriverView;

@@ -1,0 +1,115 @@
+//! The virtio block device.
+//!
+//! VIRTIO 1.4 §5.2 "Block Device". A [`BlockDevice`] serves a [`Storage`]: a file, memory, or whatever implements it.
+//! It reads, writes, flushes, discards, writes zeroes, and says what it is called; it is one queue wide, but several
+//! devices may share a storage, one for each queue.
+
+mod error;
+mod file;
+mod memory;
+mod request;
+mod storage;
+mod wire;
+
+use core::fmt;
+
+use virtio_chain::{ReadableChain, Reader, WritableChain};
+use virtio_queue_core::Chain;
+
+pub use error::RequestError;
+pub use file::{FileStorage, FileStorageError};
+pub use memory::MemStorage;
+pub use storage::Storage;
+pub use wire::{
+    BlockConfig, DeviceId, MAX_SEGMENT_SECTORS, MAX_SEGMENTS, RequestHeader, RequestType, SECTOR_SIZE, Segment, Status,
+    feature,
+};
+
+use crate::Device;
+
+/// The bytes that are moved between memory and storage at a time.
+const BUFFER_LEN: usize = 64 * 1024;
+
+/// A block device on a storage.
+///
+/// It allocates one buffer when it is made, and nothing for a request.
+pub struct BlockDevice<S> {
+    storage: S,
+    id: DeviceId,
+    buffer: Box<[u8]>,
+    /// Whether the driver is going to flush, so that what it writes need not be stable at once.
+    writeback: bool,
+}
+
+impl<S: Storage> BlockDevice<S> {
+    /// Makes a device of `storage`, which drivers know as `id`.
+    #[must_use]
+    pub fn new(storage: S, id: DeviceId) -> Self {
+        Self { storage, id, buffer: vec![0; BUFFER_LEN].into_boxed_slice(), writeback: false }
+    }
+
+    /// Takes note of the features that the driver accepted.
+    ///
+    /// With [`feature::FLUSH`] among them, writes are stable after a flush only. Without it, as before this is called,
+    /// each is made stable before it completes: VIRTIO 1.4 §5.2.6.2 "Device Requirements: Device Operation".
+    pub const fn accept(&mut self, features: u64) {
+        self.writeback = features & feature::FLUSH != 0;
+    }
+
+    /// Returns the features that the device offers, the queue's not among them: VIRTIO 1.4 §5.2.3 "Feature bits".
+    #[must_use]
+    pub fn features(&self) -> u64 {
+        let access = if self.storage.read_only() { feature::RO } else { feature::DISCARD | feature::WRITE_ZEROES };
+        feature::SEG_MAX | feature::BLK_SIZE | feature::FLUSH | access
+    }
+
+    /// Returns the configuration space, for a queue of at most `queue_size` descriptors: VIRTIO 1.4 §5.2.4 "Device
+    /// configuration layout".
+    #[must_use]
+    pub fn config(&self, queue_size: u16) -> BlockConfig {
+        BlockConfig::new(self.capacity(), queue_size)
+    }
+
+    /// Returns the number of sectors, of which the last may not be all there.
+    fn capacity(&self) -> u64 {
+        self.storage.size().div_ceil(SECTOR_SIZE)
+    }
+
+    /// Returns the storage.
+    #[must_use]
+    pub const fn storage(&self) -> &S {
+        &self.storage
+    }
+}
+
+/// VIRTIO 1.4 §5.2.6 "Device Operation".
+///
+/// A request is a header and perhaps a payload to be read, then perhaps a payload to be written and, last, a status. The
+/// parts are found by counting bytes, however the driver has cut them (FRAME-1).
+///
+/// The driver is told of what was written without a hole: the payload and the status of a request that could be answered
+/// with all of its payload, nothing if a payload is left out before the status.
+impl<S: Storage> Device for BlockDevice<S> {
+    type Error = RequestError;
+
+    fn process<'m>(&mut self, chain: impl Chain<'m>) -> Result<u64, RequestError> {
+        let chain = ReadableChain::new(chain);
+        let mut request = Reader::clone(&chain);
+        let mut payload = WritableChain::from_incomplete_readable(chain);
+        // An error here leaves the driver without a status: there is no place for it, or none that can be found.
+        let payload_len = payload.remaining()?.bytes.checked_sub(1).ok_or(RequestError::NoStatus)?;
+        let mut status = payload.split_at(payload_len)?;
+
+        let result = self.execute(&mut request, &mut payload);
+        status.write_obj(&result.as_ref().map_or_else(RequestError::status, |_| Status::Ok))?;
+        payload.join(status);
+        payload.return_used().map_err(|refused| RequestError::Return(refused.error))?;
+        result
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for BlockDevice<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BlockDevice").field("storage", &self.storage).field("id", &self.id).finish_non_exhaustive()
+    }
+}

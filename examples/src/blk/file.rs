@@ -1,0 +1,122 @@
+//! A storage in a file.
+
+use core::error::Error;
+use core::fmt;
+use std::fs::{self, File};
+use std::io::{self, Seek, SeekFrom};
+use std::os::unix::fs::{FileExt, FileTypeExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
+
+use super::Storage;
+
+/// The bytes of a regular file, or of a block device of the host. It is never made longer.
+#[derive(Debug)]
+pub struct FileStorage {
+    file: File,
+    size: u64,
+    read_only: bool,
+}
+
+impl FileStorage {
+    /// Opens the file at `path` for reading and writing.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be opened, is empty, or is something else than a file or a block device.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, FileStorageError> {
+        Self::open_with(path.as_ref(), false)
+    }
+
+    /// Opens the file at `path` for reading.
+    ///
+    /// # Errors
+    ///
+    /// As for [`open`](Self::open).
+    pub fn open_read_only(path: impl AsRef<Path>) -> Result<Self, FileStorageError> {
+        Self::open_with(path.as_ref(), true)
+    }
+
+    fn open_with(path: &Path, read_only: bool) -> Result<Self, FileStorageError> {
+        let failed = |error| FileStorageError::Io { path: path.into(), error };
+        // Looked at before it is opened: to open a pipe can take for ever.
+        let kind = fs::metadata(path).map_err(failed)?.file_type();
+        if !kind.is_file() && !kind.is_block_device() {
+            return Err(FileStorageError::NotAFile { path: path.into() });
+        }
+        let mut file = File::options().read(true).write(!read_only).open(path).map_err(failed)?;
+        // A block device has no length in its metadata.
+        let size = file.seek(SeekFrom::End(0)).map_err(failed)?;
+        if size == 0 {
+            return Err(FileStorageError::Empty { path: path.into() });
+        }
+        Ok(Self { file, size, read_only })
+    }
+}
+
+impl Storage for FileStorage {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_only(&self) -> bool {
+        self.read_only
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        self.file.read_exact_at(buf, offset)
+    }
+
+    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
+        self.file.write_all_at(buf, offset)
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    /// Makes a hole in the file, where the file system can.
+    fn discard(&self, offset: u64, len: u64) -> io::Result<()> {
+        match fallocate(&self.file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, offset, len) {
+            Ok(()) | Err(Errno::OPNOTSUPP) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// A file that cannot be a storage.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum FileStorageError {
+    /// It cannot be opened like that.
+    Io {
+        /// Where it is.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// It is a directory, a pipe, a terminal or the like.
+    NotAFile {
+        /// Where it is.
+        path: PathBuf,
+    },
+    /// It has no bytes.
+    Empty {
+        /// Where it is.
+        path: PathBuf,
+    },
+}
+
+impl fmt::Display for FileStorageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io { path, error } => write!(f, "{}: {error}", path.display()),
+            Self::NotAFile { path } => write!(f, "{}: neither a file nor a block device", path.display()),
+            Self::Empty { path } => write!(f, "{}: an empty file cannot be a disk", path.display()),
+        }
+    }
+}
+
+impl Error for FileStorageError {}

@@ -1,0 +1,177 @@
+//! The requests, one by one.
+
+use std::io;
+
+use virtio_chain::{Reader, Writer};
+use virtio_queue_core::Walk;
+use zerocopy::{FromZeros, IntoBytes};
+
+use super::{
+    BUFFER_LEN, BlockDevice, MAX_SEGMENT_SECTORS, MAX_SEGMENTS, RequestError, RequestHeader, RequestType, SECTOR_SIZE,
+    Segment, Storage,
+};
+
+impl<S: Storage> BlockDevice<S> {
+    /// Does what `request` says, writes what it asks for to `payload`, and returns how many bytes of storage that was.
+    pub(super) fn execute<'m, W: Walk<'m>>(
+        &mut self,
+        request: &mut Reader<'m, W>,
+        payload: &mut Writer<'m, W>,
+    ) -> Result<u64, RequestError> {
+        let header: RequestHeader = request.read_obj()?;
+        let kind = header.kind.get();
+        match RequestType::from_number(kind).ok_or(RequestError::UnknownType(kind))? {
+            RequestType::In => self.read(header.sector.get(), payload),
+            RequestType::Out => self.write(header.sector.get(), request),
+            RequestType::Flush => {
+                self.storage.flush()?;
+                Ok(0)
+            }
+            RequestType::GetId => self.get_id(payload),
+            RequestType::Discard => self.clear(request, 0, S::discard),
+            RequestType::WriteZeroes => {
+                let len = self.clear(request, Segment::UNMAP, S::write_zeroes)?;
+                self.commit()?;
+                Ok(len)
+            }
+        }
+    }
+
+    fn read<'m>(&mut self, sector: u64, payload: &mut Writer<'m, impl Walk<'m>>) -> Result<u64, RequestError> {
+        let len = payload.remaining()?.bytes;
+        let start = self.offset(sector, len)?;
+        for done in (0..len).step_by(BUFFER_LEN) {
+            let (block, _) = self.buffer.split_at_mut(at_most(len - done, BUFFER_LEN));
+            read_padded(&self.storage, block, start + done)?;
+            payload.write_all(block)?;
+        }
+        Ok(len)
+    }
+
+    fn write<'m>(&mut self, sector: u64, payload: &mut Reader<'m, impl Walk<'m>>) -> Result<u64, RequestError> {
+        self.check_writable()?;
+        let len = payload.remaining()?.bytes;
+        let start = self.offset(sector, len)?;
+        for done in (0..len).step_by(BUFFER_LEN) {
+            let (block, _) = self.buffer.split_at_mut(at_most(len - done, BUFFER_LEN));
+            payload.read_exact(block)?;
+            write_padded(&self.storage, block, start + done)?;
+        }
+        self.commit()?;
+        Ok(len)
+    }
+
+    fn get_id<'m>(&self, payload: &mut Writer<'m, impl Walk<'m>>) -> Result<u64, RequestError> {
+        let (id, len) = (self.id.as_bytes(), payload.remaining()?.bytes);
+        if len != id.len() as u64 {
+            return Err(RequestError::PayloadLen { len, unit: id.len() as u64 });
+        }
+        payload.write_all(id)?;
+        Ok(len)
+    }
+
+    /// Calls `clear` for each segment of a request, if that can be done for all of them.
+    fn clear<'m>(
+        &self,
+        request: &mut Reader<'m, impl Walk<'m>>,
+        known_flags: u32,
+        clear: impl Fn(&S, u64, u64) -> io::Result<()>,
+    ) -> Result<u64, RequestError> {
+        let mut storage = Segments::new_zeroed();
+        let segments = read_segments(request, known_flags, &mut storage)?;
+        self.check_writable()?;
+        for segment in segments {
+            self.range(segment)?;
+        }
+        let mut bytes = 0;
+        for segment in segments {
+            let (offset, len) = self.range(segment)?;
+            if len > 0 {
+                clear(&self.storage, offset, len)?;
+            }
+            bytes += len;
+        }
+        Ok(bytes)
+    }
+
+    /// Returns the offset and the length of a segment in the storage, without the padding of the last sector.
+    fn range(&self, segment: &Segment) -> Result<(u64, u64), RequestError> {
+        let sectors = segment.num_sectors.get();
+        if sectors > MAX_SEGMENT_SECTORS {
+            return Err(RequestError::SegmentTooLong { sectors });
+        }
+        let len = u64::from(sectors) * SECTOR_SIZE;
+        let offset = self.offset(segment.sector.get(), len)?;
+        Ok((offset, len.min(self.storage.size().saturating_sub(offset))))
+    }
+
+    /// Returns where `sector` begins, if the `len` bytes from there on are sectors that the device has.
+    fn offset(&self, sector: u64, len: u64) -> Result<u64, RequestError> {
+        if len % SECTOR_SIZE != 0 {
+            return Err(RequestError::PayloadLen { len, unit: SECTOR_SIZE });
+        }
+        let (sectors, capacity) = (len / SECTOR_SIZE, self.capacity());
+        match capacity.checked_sub(sector) {
+            // No sectors at all, at the end of 2^64 bytes, are the one case for saturation.
+            Some(left) if sectors <= left => Ok(sector.saturating_mul(SECTOR_SIZE)),
+            _ => Err(RequestError::OutOfRange { sector, sectors, capacity }),
+        }
+    }
+
+    fn check_writable(&self) -> Result<(), RequestError> {
+        if self.storage.read_only() { Err(RequestError::ReadOnly) } else { Ok(()) }
+    }
+
+    /// Makes stable what was written, if the driver does not see to that.
+    fn commit(&self) -> io::Result<()> {
+        if self.writeback { Ok(()) } else { self.storage.flush() }
+    }
+}
+
+/// The segments that one request can have.
+type Segments = [Segment; MAX_SEGMENTS as usize];
+
+/// Copies the rest of a request to `storage`, before any of it is looked at, and returns it as segments.
+///
+/// A flag that is not in `known` has precedence over all that may be wrong with the sectors: VIRTIO 1.4 §5.2.6.2 "Device
+/// Requirements: Device Operation".
+fn read_segments<'s, 'm>(
+    request: &mut Reader<'m, impl Walk<'m>>,
+    known: u32,
+    storage: &'s mut Segments,
+) -> Result<&'s [Segment], RequestError> {
+    let (len, unit) = (request.remaining()?.bytes, size_of::<Segment>() as u64);
+    if len == 0 || len % unit != 0 {
+        return Err(RequestError::PayloadLen { len, unit });
+    }
+    let count = usize::try_from(len / unit).unwrap_or(usize::MAX);
+    let segments = storage.get_mut(..count).ok_or(RequestError::TooManySegments { segments: len / unit })?;
+    request.read_exact(segments.as_mut_bytes())?;
+    match segments.iter().map(|segment| segment.flags.get() & !known).find(|unknown| *unknown != 0) {
+        Some(unknown) => Err(RequestError::UnknownFlags(unknown)),
+        None => Ok(segments),
+    }
+}
+
+/// Reads sectors. What the storage lacks of the last one is zero.
+fn read_padded(storage: &impl Storage, sectors: &mut [u8], offset: u64) -> io::Result<()> {
+    let inside = at_most(storage.size().saturating_sub(offset), sectors.len());
+    let (data, padding) = sectors.split_at_mut(inside);
+    padding.fill(0);
+    storage.read_at(data, offset)
+}
+
+/// Writes sectors. What the storage lacks of the last one can be written with zeroes only: nothing else would be read back.
+fn write_padded(storage: &impl Storage, sectors: &[u8], offset: u64) -> io::Result<()> {
+    let inside = at_most(storage.size().saturating_sub(offset), sectors.len());
+    let (data, padding) = sectors.split_at(inside);
+    if padding.iter().any(|byte| *byte != 0) {
+        return Err(io::Error::new(io::ErrorKind::StorageFull, "the last sector is not all there"));
+    }
+    storage.write_at(data, offset)
+}
+
+/// Returns `len`, or `max` if that is less.
+fn at_most(len: u64, max: usize) -> usize {
+    usize::try_from(len).map_or(max, |len| len.min(max))
+}

@@ -1,0 +1,211 @@
+//! What driver and device say to each other.
+
+use core::fmt;
+use core::mem::offset_of;
+
+use static_assertions::const_assert_eq;
+use zerocopy::little_endian::{U16, U32, U64};
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+/// The unit in which drivers count, in bytes. It is the device's block size too.
+pub const SECTOR_SIZE: u64 = 512;
+
+/// The most segments that a request to discard or to write zeroes may have.
+pub const MAX_SEGMENTS: u32 = 16;
+
+/// The most sectors that such a segment may have. Together they bound the work for a request: 64 MiB.
+pub const MAX_SEGMENT_SECTORS: u32 = 8192;
+
+/// Feature bits: VIRTIO 1.4 §5.2.3 "Feature bits". The device offers these and no others.
+pub mod feature {
+    /// `seg_max` says how many pieces of payload a request may have.
+    pub const SEG_MAX: u64 = 1 << 2;
+    /// The device is read-only.
+    pub const RO: u64 = 1 << 5;
+    /// `blk_size` is the block size.
+    pub const BLK_SIZE: u64 = 1 << 6;
+    /// There are requests to flush.
+    pub const FLUSH: u64 = 1 << 9;
+    /// There are requests to discard.
+    pub const DISCARD: u64 = 1 << 13;
+    /// There are requests to write zeroes.
+    pub const WRITE_ZEROES: u64 = 1 << 14;
+}
+
+/// What a request begins with: the fixed part of the specification's `struct virtio_blk_req`.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub struct RequestHeader {
+    /// A [`RequestType`], if the device knows it.
+    pub kind: U32,
+    /// Without a meaning.
+    pub reserved: U32,
+    /// Where to read or write.
+    pub sector: U64,
+}
+
+const_assert_eq!(size_of::<RequestHeader>(), 16);
+
+/// The types of requests that the device knows: `VIRTIO_BLK_T_*`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum RequestType {
+    /// Read sectors.
+    In = 0,
+    /// Write sectors.
+    Out = 1,
+    /// Make stable what was written.
+    Flush = 4,
+    /// Say what the device is called.
+    GetId = 8,
+    /// Give sectors back.
+    Discard = 11,
+    /// Set sectors to zero.
+    WriteZeroes = 13,
+}
+
+impl RequestType {
+    /// Returns the type that a number stands for, if the device knows it.
+    #[must_use]
+    pub const fn from_number(number: u32) -> Option<Self> {
+        Some(match number {
+            0 => Self::In,
+            1 => Self::Out,
+            4 => Self::Flush,
+            8 => Self::GetId,
+            11 => Self::Discard,
+            13 => Self::WriteZeroes,
+            _ => return None,
+        })
+    }
+}
+
+/// How a request went, which is its last byte: `VIRTIO_BLK_S_*`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoBytes, Immutable)]
+#[repr(u8)]
+pub enum Status {
+    /// Well.
+    Ok = 0,
+    /// An error of the driver or of the device.
+    IoErr = 1,
+    /// The device does not do that.
+    Unsupp = 2,
+}
+
+/// A range of sectors to discard or to set to zero: `struct virtio_blk_discard_write_zeroes`.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub struct Segment {
+    /// The first sector.
+    pub sector: U64,
+    /// How many there are.
+    pub num_sectors: U32,
+    /// [`UNMAP`](Self::UNMAP), or nothing.
+    pub flags: U32,
+}
+
+const_assert_eq!(size_of::<Segment>(), 16);
+
+impl Segment {
+    /// The flag that lets the device deallocate what it sets to zero.
+    pub const UNMAP: u32 = 1;
+}
+
+/// The device's configuration space, up to the last field that it has: `struct virtio_blk_config`.
+///
+/// VIRTIO 1.4 §5.2.4 "Device configuration layout".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub struct BlockConfig {
+    /// The number of sectors.
+    pub capacity: U64,
+    /// Not there: the largest piece of a payload.
+    pub size_max: U32,
+    /// The most pieces that a payload may be in.
+    pub seg_max: U32,
+    /// Not there: cylinders, heads and sectors.
+    pub geometry: [u8; 4],
+    /// The block size in bytes.
+    pub blk_size: U32,
+    /// Not there: how to align I/O.
+    pub topology: [u8; 8],
+    /// Not there: the mode of the cache.
+    pub writeback: u8,
+    /// Zero.
+    pub unused0: u8,
+    /// Not there: the number of queues.
+    pub num_queues: U16,
+    /// [`MAX_SEGMENT_SECTORS`].
+    pub max_discard_sectors: U32,
+    /// [`MAX_SEGMENTS`].
+    pub max_discard_seg: U32,
+    /// How to align what is discarded, in sectors.
+    pub discard_sector_alignment: U32,
+    /// [`MAX_SEGMENT_SECTORS`].
+    pub max_write_zeroes_sectors: U32,
+    /// [`MAX_SEGMENTS`].
+    pub max_write_zeroes_seg: U32,
+    /// Zero: what is set to zero stays allocated.
+    pub write_zeroes_may_unmap: u8,
+    /// Zero.
+    pub unused1: [u8; 3],
+}
+
+const_assert_eq!(offset_of!(BlockConfig, seg_max), 12);
+const_assert_eq!(offset_of!(BlockConfig, blk_size), 20);
+const_assert_eq!(offset_of!(BlockConfig, writeback), 32);
+const_assert_eq!(offset_of!(BlockConfig, num_queues), 34);
+const_assert_eq!(offset_of!(BlockConfig, max_discard_sectors), 36);
+const_assert_eq!(offset_of!(BlockConfig, max_write_zeroes_sectors), 48);
+const_assert_eq!(offset_of!(BlockConfig, write_zeroes_may_unmap), 56);
+const_assert_eq!(size_of::<BlockConfig>(), 60);
+
+impl BlockConfig {
+    pub(super) fn new(capacity: u64, queue_size: u16) -> Self {
+        Self {
+            capacity: capacity.into(),
+            // Header and status take a descriptor each.
+            seg_max: u32::from(queue_size).saturating_sub(2).max(1).into(),
+            blk_size: 512.into(),
+            max_discard_sectors: MAX_SEGMENT_SECTORS.into(),
+            max_discard_seg: MAX_SEGMENTS.into(),
+            discard_sector_alignment: 1.into(),
+            max_write_zeroes_sectors: MAX_SEGMENT_SECTORS.into(),
+            max_write_zeroes_seg: MAX_SEGMENTS.into(),
+            ..Self::new_zeroed()
+        }
+    }
+}
+
+/// What a device is called: up to 20 ASCII characters.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct DeviceId([u8; 20]);
+
+impl DeviceId {
+    /// Returns the name `text`, or `None` if it is too long, not ASCII or has a NUL in it.
+    ///
+    /// ```
+    /// use virtio_examples::blk::DeviceId;
+    ///
+    /// assert!(DeviceId::new("disk-0").is_some());
+    /// assert!(DeviceId::new("a name of 21 letters.").is_none());
+    /// ```
+    #[must_use]
+    pub fn new(text: &str) -> Option<Self> {
+        let mut bytes = [0; 20];
+        bytes.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
+        (text.is_ascii() && !text.contains('\0')).then_some(Self(bytes))
+    }
+
+    /// Returns it as the driver gets it: padded with NULs to 20 bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 20] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for DeviceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DeviceId({})", self.0.escape_ascii())
+    }
+}

@@ -1,0 +1,62 @@
+//! What the device says of itself.
+
+use virtio_examples::blk::{BlockDevice, DeviceId, MemStorage, feature};
+use zerocopy::IntoBytes;
+
+use crate::storages::Recorder;
+
+fn id() -> DeviceId {
+    DeviceId::new("").unwrap()
+}
+
+#[test]
+fn features_of_a_writable_device() {
+    let device = BlockDevice::new(MemStorage::new(vec![0]), id());
+    assert_eq!(device.features(), 1 << 2 | 1 << 6 | 1 << 9 | 1 << 13 | 1 << 14);
+}
+
+#[test]
+fn features_of_a_read_only_device() {
+    let device = BlockDevice::new(Recorder { read_only: true, ..Recorder::new(1) }, id());
+    assert_eq!(device.features(), 1 << 2 | 1 << 5 | 1 << 6 | 1 << 9);
+    assert_eq!(device.features() & feature::RO, 1 << 5);
+}
+
+#[test]
+fn config_is_laid_out_as_specified() {
+    let device = BlockDevice::new(Recorder::new(0x0102_0304_0506 * 512), id());
+    let config = device.config(256);
+    let expected: [&[u8]; 10] = [
+        &[6, 5, 4, 3, 2, 1, 0, 0],   // capacity
+        &[0; 4],                     // size_max
+        &[254, 0, 0, 0],             // seg_max
+        &[0; 4],                     // geometry
+        &[0, 2, 0, 0],               // blk_size
+        &[0; 12],                    // topology, writeback, unused0, num_queues
+        &[0, 32, 0, 0, 16, 0, 0, 0], // max_discard_sectors, max_discard_seg
+        &[1, 0, 0, 0],               // discard_sector_alignment
+        &[0, 32, 0, 0, 16, 0, 0, 0], // max_write_zeroes_sectors, max_write_zeroes_seg
+        &[0; 4],                     // write_zeroes_may_unmap, unused1
+    ];
+    assert_eq!(config.as_bytes(), expected.concat());
+}
+
+#[test]
+fn config_counts_the_last_sector_and_at_least_one_segment() {
+    for (size, capacity) in [(1, 1), (512, 1), (513, 2), (u64::MAX, 1 << 55)] {
+        let device = BlockDevice::new(Recorder::new(size), id());
+        assert_eq!(device.config(256).capacity.get(), capacity);
+    }
+    let device = BlockDevice::new(Recorder::new(1), id());
+    for (queue_size, seg_max) in [(1, 1), (2, 1), (3, 1), (4, 2), (32768, 32766)] {
+        assert_eq!(device.config(queue_size).seg_max.get(), seg_max);
+    }
+}
+
+#[test]
+fn ids_are_twenty_characters_at_most() {
+    assert_eq!(DeviceId::new("01234567890123456789").unwrap().as_bytes(), b"01234567890123456789");
+    for text in ["012345678901234567890", "disk\0", "dísk"] {
+        assert_eq!(DeviceId::new(text), None, "{text}");
+    }
+}

@@ -1,0 +1,10 @@
+//! Feature bits, as masks.
+//!
+//! VIRTIO 1.4 §6 "Reserved Feature Bits".
+
+/// The driver may use indirect descriptors.
+pub const INDIRECT_DESC: u64 = 1 << 28;
+/// Either side may name the event that it waits for.
+pub const EVENT_IDX: u64 = 1 << 29;
+/// The device is not a legacy one.
+pub const VERSION_1: u64 = 1 << 32;

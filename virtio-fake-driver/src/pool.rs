@@ -1,0 +1,83 @@
+//! Addresses to give away.
+
+use alloc::collections::BTreeMap;
+
+use virtio_mem_traits::{DriverAddr, DriverRange};
+
+/// An allocator of driver addresses: first fit, out of one range.
+///
+/// It hands out numbers and touches no memory.
+///
+/// ```
+/// use virtio_fake_driver::AddressPool;
+/// use virtio_mem_traits::{DriverAddr, DriverRange};
+///
+/// let mut pool = AddressPool::new(DriverRange::new(DriverAddr(0x1001), 0x100).unwrap());
+/// let table = pool.alloc(32, 16).unwrap();
+/// assert_eq!(table.start(), DriverAddr(0x1010));
+/// pool.free(table);
+/// ```
+#[derive(Clone, Debug)]
+pub struct AddressPool {
+    range: DriverRange,
+    /// The lengths of the free blocks by their start. INVARIANT: no two are adjacent, and none is empty.
+    free: BTreeMap<u64, u64>,
+}
+
+impl AddressPool {
+    /// Makes a pool of all addresses in `range`.
+    #[must_use]
+    pub fn new(range: DriverRange) -> Self {
+        let mut pool = Self { range, free: BTreeMap::new() };
+        pool.free(range);
+        pool
+    }
+
+    /// Takes `len` bytes at a multiple of `align`, a power of two, or returns `None` if there are not as many in one
+    /// place.
+    ///
+    /// No bytes are always there: at the beginning of the pool, whatever the alignment.
+    #[must_use]
+    pub fn alloc(&mut self, len: u64, align: u64) -> Option<DriverRange> {
+        if len == 0 {
+            return Some(self.range.prefix(0));
+        }
+        let found = self.free.iter().find_map(|(start, block_len)| {
+            let block = DriverRange::new(DriverAddr(*start), *block_len)?;
+            let gap = start.wrapping_neg() & (align - 1);
+            block.slice(gap, len).map(|found| (block, gap, found))
+        });
+        let (block, gap, found) = found?;
+        self.free.remove(&block.start().0);
+        self.free(block.prefix(gap));
+        self.free(block.after(gap + len));
+        Some(found)
+    }
+
+    /// Gives `range` back.
+    ///
+    /// # Panics
+    ///
+    /// If some of it is free already.
+    pub fn free(&mut self, range: DriverRange) {
+        if range.is_empty() {
+            return;
+        }
+        let (mut start, mut len) = (range.start().0, range.len());
+        if let Some((before, before_len)) = self.free.range(..=start).next_back().map(|(start, len)| (*start, *len)) {
+            assert!(start - before >= before_len, "{range} is free already");
+            if start - before == before_len {
+                self.free.remove(&before);
+                (start, len) = (before, before_len + len);
+            }
+        }
+        if let Some((after, after_len)) = self.free.range(start..).next().map(|(start, len)| (*start, *len)) {
+            assert!(after - start >= len, "{range} is free already");
+            if after - start == len {
+                self.free.remove(&after);
+                len += after_len;
+            }
+        }
+        self.free.insert(start, len);
+    }
+}

@@ -1,0 +1,66 @@
+//! Descriptors, as a driver writes them.
+
+use virtio_mem_traits::DriverAddr;
+
+/// A descriptor of a split virtqueue, with any content whatever.
+///
+/// VIRTIO 1.4 §2.7.5 "The Virtqueue Descriptor Table".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Descriptor {
+    /// The address of the element, or of an indirect table.
+    pub addr: DriverAddr,
+    /// Its length in bytes.
+    pub len: u32,
+    /// The sum of [`NEXT`](Self::NEXT), [`WRITE`](Self::WRITE), [`INDIRECT`](Self::INDIRECT), and of what makes no
+    /// sense.
+    pub flags: u16,
+    /// The index of the next descriptor, if the flags say that there is one.
+    pub next: u16,
+}
+
+impl Descriptor {
+    /// The chain goes on.
+    pub const NEXT: u16 = 1;
+    /// The element is device-writable.
+    pub const WRITE: u16 = 2;
+    /// The element is an indirect table.
+    pub const INDIRECT: u16 = 4;
+
+    /// The size in bytes.
+    pub const SIZE: u64 = 16;
+
+    /// Returns the descriptor as it lies in memory, the same on every host (FD-14).
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; 16] {
+        let Self { addr, len, flags, next } = self;
+        let number = u128::from(addr.0) | u128::from(len) << 64 | u128::from(flags) << 96 | u128::from(next) << 112;
+        number.to_le_bytes()
+    }
+
+    /// Returns the descriptor that lies in memory as `bytes`.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "takes apart what `to_bytes` put together")]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        let number = u128::from_le_bytes(bytes);
+        Self {
+            addr: DriverAddr(number as u64),
+            len: (number >> 64) as u32,
+            flags: (number >> 96) as u16,
+            next: (number >> 112) as u16,
+        }
+    }
+
+    /// Links `descriptors` into one chain, the `index`th of which will be at `indices[index]`.
+    ///
+    /// What the last one says of a next one has no meaning (SPLIT-DESC-5), so it says something absurd.
+    pub(super) fn link(descriptors: &mut [Self], indices: &[u16]) {
+        let (_, nexts) = indices.split_first().expect("a chain has at least one descriptor");
+        for (descriptor, next) in descriptors.iter_mut().zip(nexts) {
+            descriptor.flags |= Self::NEXT;
+            descriptor.next = *next;
+        }
+        if let Some(last) = descriptors.last_mut() {
+            last.next = u16::MAX;
+        }
+    }
+}

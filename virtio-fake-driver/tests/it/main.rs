@@ -1,0 +1,18 @@
+//! What the public interface of `virtio-fake-driver` promises.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is how a test fails")]
+#![allow(clippy::std_instead_of_alloc, reason = "tests have the standard library")]
+
+mod chain;
+mod device;
+mod echo;
+mod fixture;
+mod golden;
+mod interrupts;
+mod kicks;
+mod memory;
+mod pool;
+mod reap;
+mod stage;
+mod threads;
+mod traffic;
