@@ -7,7 +7,7 @@ use virtio_ring::RingFeatures;
 
 use crate::packed::{PackedPositions, PackedRing, PackedWalk};
 use crate::split::{SplitPositions, SplitRing, SplitWalk};
-use crate::{Armed, ChainError, ConfigError, Element, FatalError, Head, QueueConfig, Ring, Walk};
+use crate::{Armed, ChainError, ConfigError, Element, FatalError, Head, Positioned, QueueConfig, Ring, Walk};
 
 /// A ring of the format that was negotiated.
 #[derive(Debug)]
@@ -113,6 +113,23 @@ impl<M: StableMem> Ring for AnyRing<M> {
 
     fn enable_notifications(&self, positions: &mut AnyPositions, in_flight: u16) -> Result<Armed, FatalError> {
         either!(self, positions, (ring, own) => ring.enable_notifications(own, in_flight))
+    }
+}
+
+impl<M: StableMem> Positioned for AnyRing<M> {
+    fn position(&self, positions: &AnyPositions) -> u16 {
+        match (self, positions) {
+            (Self::Split(ring), AnyPositions::Split(own)) => ring.position(own),
+            (Self::Packed(ring), AnyPositions::Packed(own)) => ring.position(own),
+            _ => 0,
+        }
+    }
+
+    fn positions_at(&self, position: u16) -> Option<AnyPositions> {
+        match self {
+            Self::Split(ring) => ring.positions_at(position).map(AnyPositions::Split),
+            Self::Packed(ring) => ring.positions_at(position).map(AnyPositions::Packed),
+        }
     }
 }
 

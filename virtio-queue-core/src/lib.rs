@@ -45,6 +45,7 @@
 //! # Features
 //!
 //! * `alloc`: `Rc` and `Arc` of a notifier are notifiers.
+//! * `serde`: a [`SavedQueue`] can be serialized.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -57,11 +58,13 @@ mod burst;
 mod chain;
 mod config;
 mod error;
+mod lifecycle;
 mod notify;
 pub mod packed;
 mod queue;
 mod ring;
 mod rules;
+mod saved;
 pub mod split;
 mod state;
 mod token;
@@ -72,9 +75,11 @@ pub use burst::{Burst, BurstChain, Held};
 pub use chain::{Chain, DescChain, ReturnTo};
 pub use config::{ConfigError, QueueArea, QueueConfig, QueueLimits, SUPPORTED_RING_FEATURES};
 pub use error::{ChainError, ChainErrorKind, FatalError, Refused, ReturnError};
+pub use lifecycle::{Draining, Resetting, Suspended};
 pub use notify::{Armed, DriverNotify};
 pub use queue::{AnyQueue, PackedQueue, Queue, QueueChain, SplitQueue};
 pub use ring::{Head, Ring};
+pub use saved::{Positioned, RestoreError, SavedQueue};
 pub use state::QueueState;
 pub use token::Token;
 pub use virtio_ring::{FeaturesError, RingFeatures};

@@ -188,6 +188,18 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
         self.fault().is_some()
     }
 
+    /// Notifies the driver, whether or not it wants that: it has to bear notifications that mean nothing (SPLIT-UNOT-8).
+    #[inline]
+    pub fn notify(&self) {
+        self.state.notifier().notify();
+    }
+
+    /// Puts a queue together from its two parts.
+    #[inline]
+    pub const fn from_parts(ring: R, state: QueueState<R, N>) -> Self {
+        Self { ring, state }
+    }
+
     /// Takes the queue apart, for a wrapper that shares it.
     #[inline]
     pub fn into_parts(self) -> (R, QueueState<R, N>) {

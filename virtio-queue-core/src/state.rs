@@ -22,9 +22,13 @@ pub struct QueueState<R: Ring, N> {
 impl<R: Ring, N: DriverNotify> QueueState<R, N> {
     /// Takes `ring` into service.
     pub(crate) fn activate(ring: &R, notify: N) -> Result<Self, FatalError> {
-        let positions = ring.activate()?;
+        Ok(Self::begin(ring.activate()?, notify))
+    }
+
+    /// Begins with nothing in flight.
+    pub(crate) fn begin(positions: R::Positions, notify: N) -> Self {
         let generation = Generation::begin();
-        Ok(Self { positions, notify, generation, in_flight: 0, fault: None, fault_reported: false })
+        Self { positions, notify, generation, in_flight: 0, fault: None, fault_reported: false }
     }
 
     /// Fetches the next chain, if there is one.
@@ -60,12 +64,19 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
         if let Some(error) = self.fault {
             return Err(ReturnError::Broken(error));
         }
-        let Token { head, generation } = token;
+        let head = token.head;
+        self.discard(token)?;
+        ring.put_used(&mut self.positions, head, written).map_err(|error| self.latch(error))
+    }
+
+    /// Takes a chain out of the books without telling the driver.
+    #[inline]
+    pub(crate) fn discard(&mut self, Token { head, generation }: Token) -> Result<(), ReturnError> {
         if generation != self.generation || head.slots == 0 || head.slots > self.in_flight {
             return Err(ReturnError::Stale { id: head.id });
         }
         self.in_flight -= head.slots;
-        ring.put_used(&mut self.positions, head, written).map_err(|error| self.latch(error))
+        Ok(())
     }
 
     /// Publishes what was put back, and notifies the driver if it wants that.
@@ -122,6 +133,18 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
     #[must_use]
     pub const fn fault(&self) -> Option<FatalError> {
         self.fault
+    }
+
+    pub(crate) const fn positions(&self) -> &R::Positions {
+        &self.positions
+    }
+
+    pub(crate) const fn notifier(&self) -> &N {
+        &self.notify
+    }
+
+    pub(crate) fn into_notify(self) -> N {
+        self.notify
     }
 
     /// Breaks the queue.

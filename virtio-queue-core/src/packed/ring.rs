@@ -12,7 +12,7 @@ use virtio_ring::packed::{
 
 use super::positions::{PackedPositions, Wanted};
 use super::walk::PackedWalk;
-use crate::{Armed, ConfigError, FatalError, Head, QueueArea, QueueConfig, Ring};
+use crate::{Armed, ConfigError, FatalError, Head, Positioned, QueueArea, QueueConfig, Ring};
 
 /// A packed ring: three proved areas, and what was negotiated.
 #[derive(Debug)]
@@ -77,6 +77,17 @@ impl<M: StableMem> PackedRing<M> {
         positions.wanted = wanted;
         fence(Ordering::SeqCst);
         self.look(positions)
+    }
+
+    /// Returns the positions of a ring where both sides are at `position`, as they are once the driver was asked to notify.
+    fn at(&self, position: RingPosition) -> PackedPositions {
+        PackedPositions {
+            next_available: position,
+            next_used: position,
+            unpublished: None,
+            unpublished_slots: 0,
+            wanted: self.everything_from(position),
+        }
     }
 
     /// Returns what to ask for in order not to miss the descriptor at `position`, nor what comes later.
@@ -147,10 +158,9 @@ impl<M: StableMem> Ring for PackedRing<M> {
     }
 
     fn activate(&self) -> Result<PackedPositions, FatalError> {
-        let start = RingPosition::start(self.size);
-        let wanted = self.everything_from(start);
-        self.ask_for(wanted)?;
-        Ok(PackedPositions { next_available: start, next_used: start, unpublished: None, unpublished_slots: 0, wanted })
+        let positions = self.at(RingPosition::start(self.size));
+        self.ask_for(positions.wanted)?;
+        Ok(positions)
     }
 
     #[inline]
@@ -221,5 +231,15 @@ impl<M: StableMem> Ring for PackedRing<M> {
 
     fn enable_notifications(&self, positions: &mut PackedPositions, _in_flight: u16) -> Result<Armed, FatalError> {
         Ok(if self.arm(positions)?.is_some() { Armed::MoreAvailable } else { Armed::Waiting })
+    }
+}
+
+impl<M: StableMem> Positioned for PackedRing<M> {
+    fn position(&self, positions: &PackedPositions) -> u16 {
+        positions.next_available.off_wrap().bits()
+    }
+
+    fn positions_at(&self, position: u16) -> Option<PackedPositions> {
+        RingPosition::from_off_wrap(OffWrap::from_bits(position), self.size).map(|position| self.at(position))
     }
 }

@@ -11,7 +11,7 @@ use virtio_ring::split::{
 
 use super::positions::{SplitPositions, Wanted};
 use super::walk::SplitWalk;
-use crate::{Armed, ConfigError, FatalError, Head, QueueArea, QueueConfig, Ring};
+use crate::{Armed, ConfigError, FatalError, Head, Positioned, QueueArea, QueueConfig, Ring};
 
 /// A split ring: three proved areas, and what was negotiated.
 #[derive(Debug)]
@@ -80,6 +80,17 @@ impl<M: StableMem> SplitRing<M> {
         self.look(positions, in_flight)
     }
 
+    /// Returns the positions of a ring where both sides are at `index`, as they are once the driver was asked to notify.
+    fn at(&self, index: RingIndex) -> SplitPositions {
+        SplitPositions {
+            next_available: index,
+            known_available: index,
+            next_used: index,
+            unpublished: 0,
+            wanted: self.everything_from(index),
+        }
+    }
+
     /// Returns what to ask for in order not to miss the entry at `index`, nor what comes later.
     fn everything_from(&self, index: RingIndex) -> Wanted {
         if self.event_idx() { Wanted::Entry(index) } else { Wanted::Everything }
@@ -129,12 +140,11 @@ impl<M: StableMem> Ring for SplitRing<M> {
     }
 
     fn activate(&self) -> Result<SplitPositions, FatalError> {
-        let start = RingIndex::default();
-        let wanted = self.everything_from(start);
+        let positions = self.at(RingIndex::default());
         // The flags are ours to initialize in either case: what the driver left there may be wrong (DRV-ANOT-1).
         self.device_area.set_flags(UsedFlags::NONE)?;
-        self.ask_for(wanted)?;
-        Ok(SplitPositions { next_available: start, known_available: start, next_used: start, unpublished: 0, wanted })
+        self.ask_for(positions.wanted)?;
+        Ok(positions)
     }
 
     #[inline]
@@ -192,5 +202,15 @@ impl<M: StableMem> Ring for SplitRing<M> {
 
     fn enable_notifications(&self, positions: &mut SplitPositions, in_flight: u16) -> Result<Armed, FatalError> {
         Ok(if self.arm(positions, in_flight)? { Armed::MoreAvailable } else { Armed::Waiting })
+    }
+}
+
+impl<M: StableMem> Positioned for SplitRing<M> {
+    fn position(&self, positions: &SplitPositions) -> u16 {
+        positions.next_available.get()
+    }
+
+    fn positions_at(&self, position: u16) -> Option<SplitPositions> {
+        Some(self.at(RingIndex::new(position)))
     }
 }
