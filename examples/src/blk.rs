@@ -13,7 +13,7 @@ mod wire;
 
 use core::fmt;
 
-use virtio_chain::{ReadableChain, Reader, WritableChain};
+use virtio_chain::{ReadableChain, TransferError};
 use virtio_queue_core::Chain;
 
 pub use error::RequestError;
@@ -93,12 +93,12 @@ impl<S: Storage> Device for BlockDevice<S> {
     type Error = RequestError;
 
     fn process<'m>(&mut self, chain: impl Chain<'m>) -> Result<u64, RequestError> {
-        let chain = ReadableChain::new(chain);
-        let mut request = Reader::clone(&chain);
-        let mut payload = WritableChain::from_incomplete_readable(chain);
+        let (mut request, mut payload) = ReadableChain::new(chain).split();
         // An error here leaves the driver without a status: there is no place for it, or none that can be found.
-        let payload_len = payload.remaining()?.bytes.checked_sub(1).ok_or(RequestError::NoStatus)?;
-        let mut status = payload.split_at(payload_len)?;
+        let mut status = payload.split_last(1).map_err(|error| match error {
+            TransferError::Short { .. } => RequestError::NoStatus,
+            TransferError::Chain(error) => error.into(),
+        })?;
 
         let result = self.execute(&mut request, &mut payload);
         status.write_obj(&result.as_ref().map_or_else(RequestError::status, |_| Status::Ok))?;

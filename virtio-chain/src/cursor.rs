@@ -54,8 +54,9 @@ impl<'m, W: Walk<'m>> Cursor<'m, W> {
             position: 0,
             end: u64::MAX,
             beyond: None,
-            // The readable half may have been cut, the chain goes on.
-            ended: self.fault.is_some(),
+            // The readable half may have been cut, or lie in memory that is not there: the chain goes on. A walk that found it
+            // malformed does not.
+            ended: false,
             ..self
         }
     }
@@ -100,8 +101,8 @@ impl<'m, W: Walk<'m>> Cursor<'m, W> {
         Ok(Some((range, piece)))
     }
 
-    /// Translates more, and returns whether there is more.
-    fn fill(&mut self) -> Result<bool, ChainError> {
+    /// Goes on to the next element if the current one is used up, and returns whether there is one.
+    fn seek(&mut self) -> Result<bool, ChainError> {
         while !self.ended && self.rest.is_empty() {
             match self.walk.next().transpose().map_err(|error| self.fail(error))? {
                 Some(element) if element.access == self.access => self.rest = element.range,
@@ -114,7 +115,12 @@ impl<'m, W: Walk<'m>> Cursor<'m, W> {
                 None => self.ended = true,
             }
         }
-        if self.ended {
+        Ok(!self.ended)
+    }
+
+    /// Translates more, and returns whether there is more.
+    fn fill(&mut self) -> Result<bool, ChainError> {
+        if !self.seek()? {
             return Ok(false);
         }
         let translated = self.walk.mem().translate(self.rest, self.access);
@@ -144,16 +150,19 @@ impl<'m, W: Walk<'m>> Cursor<'m, W> {
         error
     }
 
-    /// Passes over at most `max` bytes, calls `passed` for each range of them, and returns how many they were.
+    /// Passes over at most `max` bytes, calls `passed` for each range of them, and returns how many they were. Nothing is
+    /// translated: they need not be there.
     pub(crate) fn skip(&mut self, max: u64, mut passed: impl FnMut(DriverRange)) -> Result<u64, ChainError> {
-        let mut done = 0;
-        while done < max {
-            let left = usize::try_from(max - done).unwrap_or(usize::MAX);
-            let Some((range, _)) = self.take(left)? else { break };
+        let start = self.position;
+        let end = start.saturating_add(max).min(self.end);
+        while self.position < end && self.seek()? {
+            let range = self.rest.prefix(end - self.position);
+            self.rest = self.rest.after(range.len());
+            self.piece = self.piece.after(usize::try_from(range.len()).unwrap_or(usize::MAX));
+            self.position += range.len();
             passed(range);
-            done += range.len();
         }
-        Ok(done)
+        Ok(self.position - start)
     }
 
     /// Looks ahead: how much there is until the end.
@@ -184,6 +193,13 @@ impl<'m, W: Walk<'m>> Cursor<'m, W> {
         }
         self.end = self.position + len;
         Ok(tail)
+    }
+
+    /// Ends `len` bytes before the end, and returns the rest. If there are not as many, nothing has changed.
+    pub(crate) fn split_last(&mut self, len: u64) -> Result<Self, TransferError> {
+        let available = self.remaining()?.bytes;
+        let before = available.checked_sub(len).ok_or(TransferError::Short { wanted: len, available })?;
+        self.split_at(before)
     }
 
     /// Looks ahead at the next pieces, of `max` bytes together at most, as many as `storage` holds.

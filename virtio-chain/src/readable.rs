@@ -33,6 +33,14 @@ impl<'m, C: Chain<'m>> ReadableChain<'m, C> {
         self.chain.id()
     }
 
+    /// Returns both halves, to read one while the other is written. What is wrong with the readable one does not concern the
+    /// writable one, as long as the chain can be walked that far.
+    #[inline]
+    #[must_use]
+    pub fn split(self) -> (Reader<'m, C::Walk>, WritableChain<'m, C>) {
+        (self.reader.clone(), WritableChain::from_incomplete_readable(self))
+    }
+
     /// Returns the chain, which can be walked or returned from where it was when this was made of it.
     #[inline]
     #[must_use]

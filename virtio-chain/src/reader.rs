@@ -124,4 +124,13 @@ impl<'m, W: Walk<'m>> Reader<'m, W> {
     pub fn split_at(&mut self, len: u64) -> Result<Self, TransferError> {
         self.cursor.split_at(len).map(Self::new)
     }
+
+    /// Cuts off the last `len` bytes, and returns them.
+    ///
+    /// # Errors
+    ///
+    /// If there are not as many bytes, or the chain is malformed before its end. Nothing has changed then.
+    pub fn split_last(&mut self, len: u64) -> Result<Self, TransferError> {
+        self.cursor.split_last(len).map(Self::new)
+    }
 }

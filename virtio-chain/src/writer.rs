@@ -175,6 +175,16 @@ impl<'m, W: Walk<'m>> Writer<'m, W> {
         self.cursor.split_at(len).map(Self::new)
     }
 
+    /// Cuts off the last `len` bytes, such as a status, and returns them. They may be written even where what lies before them
+    /// is in memory that is not there.
+    ///
+    /// # Errors
+    ///
+    /// If there are not as many bytes, or the chain is malformed before its end. Nothing has changed then.
+    pub fn split_last(&mut self, len: u64) -> Result<Self, TransferError> {
+        self.cursor.split_last(len).map(Self::new)
+    }
+
     /// Goes on where `tail` is, which was split off here.
     ///
     /// What was written there counts as if it had been written here. If this half was not written to its end, or `tail` is

@@ -61,7 +61,7 @@ impl<'q, R: Ring, N: DriverNotify> Burst<'q, R, N> {
     ///
     /// If the queue is broken.
     #[inline]
-    pub fn flush(&mut self) -> Result<(), ReturnError> {
+    pub fn flush(&mut self) -> Result<(), FatalError> {
         self.state.0.publish(self.ring)
     }
 
@@ -71,7 +71,7 @@ impl<'q, R: Ring, N: DriverNotify> Burst<'q, R, N> {
     ///
     /// If the queue is broken.
     #[inline]
-    pub fn finish(mut self) -> Result<(), ReturnError> {
+    pub fn finish(mut self) -> Result<(), FatalError> {
         self.flush()
     }
 }

@@ -41,7 +41,7 @@ impl<R: Ring, N: DriverNotify> ReturnTo<R> for &mut QueueState<R, N> {
     #[inline]
     fn return_to(&mut self, ring: &R, token: Token, written: u32) -> Result<(), ReturnError> {
         self.put(ring, token, written)?;
-        self.publish(ring)
+        Ok(self.publish(ring)?)
     }
 }
 

@@ -174,6 +174,12 @@ pub enum ReturnError {
     Broken(FatalError),
 }
 
+impl From<FatalError> for ReturnError {
+    fn from(error: FatalError) -> Self {
+        Self::Broken(error)
+    }
+}
+
 impl fmt::Display for ReturnError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -97,7 +97,7 @@ impl<R: Ring, N: DriverNotify> Draining<R, N> {
     /// If the token is not for a chain in flight in this queue, or if the queue is broken.
     pub fn complete(&mut self, token: Token, written: u32) -> Result<(), ReturnError> {
         self.state.put(&self.ring, token, written)?;
-        self.state.publish(&self.ring)
+        Ok(self.state.publish(&self.ring)?)
     }
 
     /// Returns how many slots are in flight.

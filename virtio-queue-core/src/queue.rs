@@ -128,7 +128,7 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
     #[inline]
     pub fn complete(&mut self, token: Token, written: u32) -> Result<(), ReturnError> {
         self.state.put(&self.ring, token, written)?;
-        self.state.publish(&self.ring)
+        Ok(self.state.publish(&self.ring)?)
     }
 }
 

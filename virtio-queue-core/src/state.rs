@@ -62,11 +62,11 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
     #[inline]
     pub fn put(&mut self, ring: &R, token: Token, written: u32) -> Result<(), ReturnError> {
         if let Some(error) = self.fault {
-            return Err(ReturnError::Broken(error));
+            return Err(error.into());
         }
         let head = token.head;
         self.discard(token)?;
-        ring.put_used(&mut self.positions, head, written).map_err(|error| self.latch(error))
+        Ok(ring.put_used(&mut self.positions, head, written).map_err(|error| self.latch(error))?)
     }
 
     /// Takes a chain out of the books without telling the driver.
@@ -85,9 +85,9 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
     ///
     /// If the queue is broken.
     #[inline]
-    pub fn publish(&mut self, ring: &R) -> Result<(), ReturnError> {
+    pub fn publish(&mut self, ring: &R) -> Result<(), FatalError> {
         if let Some(error) = self.fault {
-            return Err(ReturnError::Broken(error));
+            return Err(error);
         }
         if ring.publish(&mut self.positions).map_err(|error| self.latch(error))? {
             self.notify.notify();
@@ -149,12 +149,12 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
 
     /// Breaks the queue.
     #[cold]
-    fn latch(&mut self, error: FatalError) -> ReturnError {
+    fn latch(&mut self, error: FatalError) -> FatalError {
         self.fault = Some(error);
-        ReturnError::Broken(error)
+        error
     }
 
-    /// Reports why the queue is broken, the first time.
+    /// Reports why the queue is broken, the first time. That it refused a chain meanwhile was no report.
     #[cold]
     fn report<T>(&mut self) -> Result<Option<T>, FatalError> {
         match self.fault {

@@ -100,7 +100,7 @@ impl<L: RawMutex, R: Ring, N: DriverNotify> SharedQueue<L, R, N> {
         // This notifies the driver, under the lock. So whoever has the lock, or the queue for itself, knows that no
         // notification is under way, as a reset demands (QRST-1), and the notifier need not be `Sync`. A notifier that
         // is too slow for that is put into a `BufferedNotify`, lent to the queue and flushed after this call.
-        state.publish(&self.ring)
+        Ok(state.publish(&self.ring)?)
     }
 }
 
