@@ -7,7 +7,9 @@ use virtio_ring::RingFeatures;
 
 use crate::packed::{PackedPositions, PackedRing, PackedWalk};
 use crate::split::{SplitPositions, SplitRing, SplitWalk};
-use crate::{Armed, ChainError, ConfigError, Element, FatalError, Head, Positioned, QueueConfig, Ring, Walk};
+use crate::{
+    Armed, ChainError, ConfigError, Element, FatalError, FromConfig, Head, Positioned, QueueConfig, Ring, Walk,
+};
 
 /// A ring of the format that was negotiated.
 #[derive(Debug)]
@@ -16,21 +18,6 @@ pub enum AnyRing<M> {
     Split(SplitRing<M>),
     /// With RING_PACKED.
     Packed(PackedRing<M>),
-}
-
-impl<M: StableMem> AnyRing<M> {
-    /// Checks a configuration. The memory is not touched.
-    ///
-    /// # Errors
-    ///
-    /// If no ring can run like that.
-    pub fn new(config: &QueueConfig, mem: M) -> Result<Self, ConfigError> {
-        if config.features.contains(RingFeatures::RING_PACKED) {
-            PackedRing::new(config, mem).map(Self::Packed)
-        } else {
-            SplitRing::new(config, mem).map(Self::Split)
-        }
-    }
 }
 
 /// The positions of a ring of either format.
@@ -51,6 +38,16 @@ macro_rules! either {
             _ => Err(FatalError::ForeignPositions),
         }
     };
+}
+
+impl<M: StableMem> FromConfig for AnyRing<M> {
+    fn from_config(config: &QueueConfig, mem: M) -> Result<Self, ConfigError> {
+        if config.features.contains(RingFeatures::RING_PACKED) {
+            PackedRing::from_config(config, mem).map(Self::Packed)
+        } else {
+            SplitRing::from_config(config, mem).map(Self::Split)
+        }
+    }
 }
 
 impl<M: StableMem> Ring for AnyRing<M> {

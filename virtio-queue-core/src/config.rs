@@ -9,13 +9,23 @@ use crate::FatalError;
 
 /// The ring features that queues of this crate can run with: what a device may offer on their account (FEAT-1).
 ///
-/// The rest of what a device offers is its own business and its transport's.
+/// IN_ORDER needs an [`InOrderRing`](crate::InOrderRing). NOTIFICATION_DATA and NOTIF_CONFIG_DATA concern the transport, which
+/// decodes notifications with `virtio_ring::DriverNotification`; RING_RESET and SUSPEND are [`Queue::reset`] and
+/// [`Queue::drain`]. The rest of what a device offers is its own business and its transport's.
+///
+/// [`Queue::reset`]: crate::Queue::reset
+/// [`Queue::drain`]: crate::Queue::drain
 pub const SUPPORTED_RING_FEATURES: RingFeatures = RingFeatures::VERSION_1
     .union(RingFeatures::INDIRECT_DESC)
     .union(RingFeatures::EVENT_IDX)
     .union(RingFeatures::ACCESS_PLATFORM)
     .union(RingFeatures::RING_PACKED)
-    .union(RingFeatures::ORDER_PLATFORM);
+    .union(RingFeatures::IN_ORDER)
+    .union(RingFeatures::ORDER_PLATFORM)
+    .union(RingFeatures::NOTIFICATION_DATA)
+    .union(RingFeatures::NOTIF_CONFIG_DATA)
+    .union(RingFeatures::RING_RESET)
+    .union(RingFeatures::SUSPEND);
 
 /// What the driver set up through the transport, as plain values, and what the device makes of it.
 ///
@@ -43,7 +53,9 @@ impl QueueConfig {
         if size > limit {
             return Err(ConfigError::SizeOverLimit { size, limit });
         }
-        let unsupported = self.features.difference(SUPPORTED_RING_FEATURES);
+        // Only the ring that keeps the order may see that it has to be kept.
+        let supported = SUPPORTED_RING_FEATURES.difference(RingFeatures::IN_ORDER);
+        let unsupported = self.features.difference(supported);
         if !unsupported.is_empty() {
             return Err(ConfigError::Features(unsupported));
         }

@@ -2,13 +2,11 @@
 
 use core::fmt;
 
-use virtio_mem_traits::StableMem;
-
 use crate::packed::PackedRing;
 use crate::split::SplitRing;
 use crate::{
-    AnyRing, Armed, Burst, ConfigError, DescChain, DriverNotify, FatalError, QueueConfig, QueueState, ReturnError,
-    Ring, Token,
+    AnyRing, Armed, Burst, ConfigError, DescChain, DriverNotify, FatalError, FromConfig, QueueConfig, QueueState,
+    ReturnError, Ring, Token,
 };
 
 /// A virtqueue of a device: chains of descriptors come out of it, and go back.
@@ -33,13 +31,13 @@ pub type SplitQueue<M, N> = Queue<SplitRing<M>, N>;
 /// A virtqueue on a packed ring.
 pub type PackedQueue<M, N> = Queue<PackedRing<M>, N>;
 
-/// A virtqueue on a ring of the format that was negotiated.
+/// A virtqueue on a ring of the format that was negotiated: packed with RING_PACKED, split without (FEAT-13).
 pub type AnyQueue<M, N> = Queue<AnyRing<M>, N>;
 
 /// A chain that its queue publishes when it is returned.
 pub type QueueChain<'q, R, N> = DescChain<'q, R, &'q mut QueueState<R, N>>;
 
-impl<M: StableMem, N: DriverNotify> SplitQueue<M, N> {
+impl<R: FromConfig, N: DriverNotify> Queue<R, N> {
     /// Makes a running queue: what the driver set up is checked, and the driver is asked for notifications.
     ///
     /// # Errors
@@ -49,31 +47,8 @@ impl<M: StableMem, N: DriverNotify> SplitQueue<M, N> {
     /// # Examples
     ///
     /// See the [crate's own](crate).
-    pub fn new(config: &QueueConfig, mem: M, notify: N) -> Result<Self, ConfigError> {
-        Self::from_ring(SplitRing::new(config, mem)?, notify).map_err(ConfigError::Activation)
-    }
-}
-
-impl<M: StableMem, N: DriverNotify> PackedQueue<M, N> {
-    /// Makes a running queue, as [`SplitQueue::new`] does.
-    ///
-    /// # Errors
-    ///
-    /// If no queue can run like that. The memory was not touched then.
-    pub fn new(config: &QueueConfig, mem: M, notify: N) -> Result<Self, ConfigError> {
-        Self::from_ring(PackedRing::new(config, mem)?, notify).map_err(ConfigError::Activation)
-    }
-}
-
-impl<M: StableMem, N: DriverNotify> AnyQueue<M, N> {
-    /// Makes a running queue, as [`SplitQueue::new`] does, of the format that was negotiated: packed with RING_PACKED, split
-    /// without (FEAT-13).
-    ///
-    /// # Errors
-    ///
-    /// If no queue can run like that. The memory was not touched then.
-    pub fn new(config: &QueueConfig, mem: M, notify: N) -> Result<Self, ConfigError> {
-        Self::from_ring(AnyRing::new(config, mem)?, notify).map_err(ConfigError::Activation)
+    pub fn new(config: &QueueConfig, mem: R::Mem, notify: N) -> Result<Self, ConfigError> {
+        Self::from_ring(R::from_config(config, mem)?, notify).map_err(ConfigError::Activation)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use virtio_mem_traits::DriverMem;
 
-use crate::{Armed, FatalError, Walk};
+use crate::{Armed, ConfigError, FatalError, QueueConfig, Walk};
 
 /// A ring in one format: the half of a queue that never changes, and the operations on it.
 ///
@@ -78,8 +78,18 @@ pub trait Ring {
     fn enable_notifications(&self, positions: &mut Self::Positions, in_flight: u16) -> Result<Armed, FatalError>;
 }
 
+/// A ring that can be made from what a driver set up.
+pub trait FromConfig: Ring + Sized {
+    /// Checks a configuration, and makes a ring of it. The memory is not touched.
+    ///
+    /// # Errors
+    ///
+    /// If no such ring can run like that.
+    fn from_config(config: &QueueConfig, mem: Self::Mem) -> Result<Self, ConfigError>;
+}
+
 /// A chain in flight, as its ring knows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Head {
     /// What the driver knows it by: the index of its head, or its Buffer ID.
     pub id: u16,

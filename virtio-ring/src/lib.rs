@@ -28,10 +28,12 @@
 mod descriptor_table;
 pub mod event;
 mod features;
+mod notification;
 pub mod packed;
 mod queue_size_error;
 pub mod split;
 
 pub use descriptor_table::{DescriptorIndex, DescriptorTable, TableEntry, TableError};
 pub use features::{FeaturesError, RingFeatures};
+pub use notification::{DriverNotification, NextHint};
 pub use queue_size_error::QueueSizeError;

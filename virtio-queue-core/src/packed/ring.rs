@@ -12,7 +12,7 @@ use virtio_ring::packed::{
 
 use super::positions::{PackedPositions, Wanted};
 use super::walk::PackedWalk;
-use crate::{Armed, ConfigError, FatalError, Head, Positioned, QueueArea, QueueConfig, Ring};
+use crate::{Armed, ConfigError, FatalError, FromConfig, Head, Positioned, QueueArea, QueueConfig, Ring};
 
 /// A packed ring: three proved areas, and what was negotiated.
 #[derive(Debug)]
@@ -26,32 +26,6 @@ pub struct PackedRing<M> {
 }
 
 impl<M: StableMem> PackedRing<M> {
-    /// Checks a configuration. The memory is not touched.
-    ///
-    /// # Errors
-    ///
-    /// If no packed ring can run like that.
-    pub fn new(config: &QueueConfig, mem: M) -> Result<Self, ConfigError> {
-        config.check()?;
-        if !config.features.contains(RingFeatures::RING_PACKED) {
-            return Err(ConfigError::Format);
-        }
-        let size = QueueSize::new(config.size).map_err(ConfigError::Size)?;
-        let layout = Layout::new(size);
-        let failed = |area| move |error| ConfigError::Area { area, error };
-        let descriptor_area = DescriptorArea::new(mem.clone(), layout, config.descriptor_area);
-        let driver_area = DriverArea::new(mem.clone(), layout, config.driver_area);
-        let device_area = DeviceArea::new(mem, layout, config.device_area);
-        Ok(Self {
-            descriptor_area: descriptor_area.map_err(failed(QueueArea::Descriptor))?,
-            driver_area: driver_area.map_err(failed(QueueArea::Driver))?,
-            device_area: device_area.map_err(failed(QueueArea::Device))?,
-            size,
-            features: config.features,
-            chain_limit: config.chain_limit(),
-        })
-    }
-
     fn event_idx(&self) -> bool {
         self.features.contains(RingFeatures::EVENT_IDX)
     }
@@ -136,6 +110,29 @@ impl<M: StableMem> PackedRing<M> {
             }
         }
         Err(FatalError::EndlessList { size: self.size.get() })
+    }
+}
+
+impl<M: StableMem> FromConfig for PackedRing<M> {
+    fn from_config(config: &QueueConfig, mem: M) -> Result<Self, ConfigError> {
+        config.check()?;
+        if !config.features.contains(RingFeatures::RING_PACKED) {
+            return Err(ConfigError::Format);
+        }
+        let size = QueueSize::new(config.size).map_err(ConfigError::Size)?;
+        let layout = Layout::new(size);
+        let failed = |area| move |error| ConfigError::Area { area, error };
+        let descriptor_area = DescriptorArea::new(mem.clone(), layout, config.descriptor_area);
+        let driver_area = DriverArea::new(mem.clone(), layout, config.driver_area);
+        let device_area = DeviceArea::new(mem, layout, config.device_area);
+        Ok(Self {
+            descriptor_area: descriptor_area.map_err(failed(QueueArea::Descriptor))?,
+            driver_area: driver_area.map_err(failed(QueueArea::Driver))?,
+            device_area: device_area.map_err(failed(QueueArea::Device))?,
+            size,
+            features: config.features,
+            chain_limit: config.chain_limit(),
+        })
     }
 }
 

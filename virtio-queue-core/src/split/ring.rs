@@ -11,7 +11,7 @@ use virtio_ring::split::{
 
 use super::positions::{SplitPositions, Wanted};
 use super::walk::SplitWalk;
-use crate::{Armed, ConfigError, FatalError, Head, Positioned, QueueArea, QueueConfig, Ring};
+use crate::{Armed, ConfigError, FatalError, FromConfig, Head, Positioned, QueueArea, QueueConfig, Ring};
 
 /// A split ring: three proved areas, and what was negotiated.
 #[derive(Debug)]
@@ -25,32 +25,6 @@ pub struct SplitRing<M> {
 }
 
 impl<M: StableMem> SplitRing<M> {
-    /// Checks a configuration. The memory is not touched.
-    ///
-    /// # Errors
-    ///
-    /// If no split ring can run like that.
-    pub fn new(config: &QueueConfig, mem: M) -> Result<Self, ConfigError> {
-        config.check()?;
-        if config.features.contains(RingFeatures::RING_PACKED) {
-            return Err(ConfigError::Format);
-        }
-        let size = QueueSize::new(config.size).map_err(ConfigError::Size)?;
-        let layout = Layout::new(size);
-        let failed = |area| move |error| ConfigError::Area { area, error };
-        let descriptor_area = DescriptorArea::new(mem.clone(), layout, config.descriptor_area);
-        let driver_area = DriverArea::new(mem.clone(), layout, config.driver_area);
-        let device_area = DeviceArea::new(mem, layout, config.device_area);
-        Ok(Self {
-            descriptor_area: descriptor_area.map_err(failed(QueueArea::Descriptor))?,
-            driver_area: driver_area.map_err(failed(QueueArea::Driver))?,
-            device_area: device_area.map_err(failed(QueueArea::Device))?,
-            size,
-            features: config.features,
-            chain_limit: config.chain_limit(),
-        })
-    }
-
     fn event_idx(&self) -> bool {
         self.features.contains(RingFeatures::EVENT_IDX)
     }
@@ -118,6 +92,29 @@ impl<M: StableMem> SplitRing<M> {
             Wanted::Entry(index) if index != positions.next_available => self.arm(positions, in_flight),
             _ => Ok(false),
         }
+    }
+}
+
+impl<M: StableMem> FromConfig for SplitRing<M> {
+    fn from_config(config: &QueueConfig, mem: M) -> Result<Self, ConfigError> {
+        config.check()?;
+        if config.features.contains(RingFeatures::RING_PACKED) {
+            return Err(ConfigError::Format);
+        }
+        let size = QueueSize::new(config.size).map_err(ConfigError::Size)?;
+        let layout = Layout::new(size);
+        let failed = |area| move |error| ConfigError::Area { area, error };
+        let descriptor_area = DescriptorArea::new(mem.clone(), layout, config.descriptor_area);
+        let driver_area = DriverArea::new(mem.clone(), layout, config.driver_area);
+        let device_area = DeviceArea::new(mem, layout, config.device_area);
+        Ok(Self {
+            descriptor_area: descriptor_area.map_err(failed(QueueArea::Descriptor))?,
+            driver_area: driver_area.map_err(failed(QueueArea::Driver))?,
+            device_area: device_area.map_err(failed(QueueArea::Device))?,
+            size,
+            features: config.features,
+            chain_limit: config.chain_limit(),
+        })
     }
 }
 

@@ -1,0 +1,275 @@
+//! Buffers used in the order in which they were made available.
+
+use core::fmt;
+use core::marker::PhantomData;
+
+use virtio_ring::RingFeatures;
+
+use crate::{Armed, ConfigError, FatalError, FromConfig, Head, Positioned, QueueConfig, Ring};
+
+/// A ring that uses buffers in the order in which they were made available, if IN_ORDER was negotiated.
+///
+/// VIRTIO 1.4 §2.7.9 "In-order use of descriptors", §2.8.8 for packed rings. The device may return chains in any order; what
+/// is out of order is held back in a storage `S`. What can be published together is published as batches, each with one used
+/// element, which stands for all buffers up to its own. The driver takes those that it skips for used completely, so that a
+/// buffer that was not is the last of its batch (SPLIT-ORD-5, PACK-INO-3).
+///
+/// ```text
+/// fetched      A B C D E
+/// returned     C A B E           C was held back, E still is
+/// published    one element in A's slot, with C's id and length
+/// ```
+///
+/// It costs nothing but a branch for each chain where IN_ORDER was not negotiated. A device that never offers it uses the
+/// ring `R` as it is.
+#[derive(Debug)]
+pub struct InOrderRing<R, S> {
+    ring: R,
+    in_order: bool,
+    _storage: PhantomData<fn() -> S>,
+}
+
+/// Where chains wait for their turn: an array, or a `Vec` with the feature `alloc`.
+pub trait OrderStorage: AsMut<[InFlight]> {
+    /// The largest queue that there is room for.
+    const CAPACITY: u16;
+
+    /// Returns room for at least `len` chains, which is at most [`CAPACITY`](Self::CAPACITY).
+    fn with_len(len: u16) -> Self;
+}
+
+/// Room for queues of up to `N` descriptors.
+impl<const N: usize> OrderStorage for [InFlight; N] {
+    #[expect(clippy::cast_possible_truncation, reason = "only what fits is cast")]
+    const CAPACITY: u16 = if N < u16::MAX as usize { N as u16 } else { u16::MAX };
+
+    fn with_len(_len: u16) -> Self {
+        [InFlight::default(); N]
+    }
+}
+
+/// As much room as the queue needs, allocated when it is made.
+#[cfg(feature = "alloc")]
+impl OrderStorage for alloc::vec::Vec<InFlight> {
+    const CAPACITY: u16 = u16::MAX;
+
+    fn with_len(len: u16) -> Self {
+        alloc::vec![InFlight::default(); len.into()]
+    }
+}
+
+/// A chain in flight, and whether it was returned already.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct InFlight {
+    head: Head,
+    written: Option<u32>,
+}
+
+/// The positions of an [`InOrderRing`], with the chains in flight in the order in which they were fetched.
+pub struct InOrderPositions<P, S> {
+    positions: P,
+    /// A ring of its own: `len` chains from `first` on. Empty where IN_ORDER was not negotiated.
+    storage: S,
+    first: usize,
+    len: usize,
+    /// How many slots were returned and are held back.
+    held: u16,
+}
+
+impl<P, S: OrderStorage> InOrderPositions<P, S> {
+    /// Returns the place of the chain that was fetched `index`th of those in flight.
+    fn place(&mut self, index: usize) -> Option<&mut InFlight> {
+        let storage = self.storage.as_mut();
+        let (len, place) = (storage.len(), self.first + index);
+        storage.get_mut(if place < len { place } else { place - len })
+    }
+
+    fn chain(&mut self, index: usize) -> Option<InFlight> {
+        if index < self.len { self.place(index).copied() } else { None }
+    }
+
+    /// Takes note of a chain that was fetched, and returns whether there is room for it.
+    fn push(&mut self, head: Head) -> bool {
+        let (index, room) = (self.len, self.storage.as_mut().len());
+        if index == room {
+            return false;
+        }
+        if let Some(place) = self.place(index) {
+            *place = InFlight { head, written: None };
+        }
+        self.len += 1;
+        true
+    }
+
+    /// Takes note of a chain that was returned. The search begins with the oldest, which is usually the one.
+    fn hold(&mut self, head: Head, written: u32) {
+        for index in 0..self.len {
+            if let Some(InFlight { head: Head { id, .. }, written: place @ None }) = self.place(index) {
+                if *id == head.id {
+                    *place = Some(written);
+                    self.held += head.slots;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Lets go of the `count` oldest chains.
+    fn pop(&mut self, count: usize, slots: u16) {
+        let room = self.storage.as_mut().len();
+        self.first += count;
+        if self.first >= room {
+            self.first -= room;
+        }
+        self.len -= count;
+        self.held -= slots;
+    }
+}
+
+impl<R: Ring, S: OrderStorage> InOrderRing<R, S> {
+    /// Returns `ring`, in order or just as it is.
+    ///
+    /// # Errors
+    ///
+    /// If the ring is larger than there is room for in `S`.
+    pub fn new(ring: R, in_order: bool) -> Result<Self, ConfigError> {
+        let (size, limit) = (ring.size(), S::CAPACITY);
+        if in_order && size > limit {
+            return Err(ConfigError::SizeOverLimit { size, limit });
+        }
+        Ok(Self { ring, in_order, _storage: PhantomData })
+    }
+
+    fn begin(&self, positions: R::Positions) -> InOrderPositions<R::Positions, S> {
+        let storage = S::with_len(if self.in_order { self.ring.size() } else { 0 });
+        InOrderPositions { positions, storage, first: 0, len: 0, held: 0 }
+    }
+
+    /// Puts one batch, if the oldest chain was returned, and returns whether it did.
+    fn put_batch(&self, positions: &mut InOrderPositions<R::Positions, S>) -> Result<bool, FatalError> {
+        let (mut count, mut slots, mut last) = (0, 0, None);
+        while let Some(InFlight { head, written: Some(written) }) = positions.chain(count) {
+            count += 1;
+            slots += head.slots;
+            last = Some((head, written));
+            // Another one could follow only if this one may be skipped.
+            let next = positions.chain(count).is_some_and(|chain| chain.written.is_some());
+            if !next || !self.is_whole(head, written) {
+                break;
+            }
+        }
+        let Some((head, written)) = last else { return Ok(false) };
+        self.ring.put_used(&mut positions.positions, Head { slots, ..head }, written)?;
+        positions.pop(count, slots);
+        Ok(true)
+    }
+
+    /// Returns whether all that is writable in a chain was written.
+    fn is_whole(&self, head: Head, written: u32) -> bool {
+        let mut writable = 0;
+        for element in self.ring.walk(head) {
+            match element {
+                Ok(element) if element.access.writes() => writable += element.range.len(),
+                Ok(_) => {}
+                // What a malformed chain holds is nobody's guess: the driver is told of it by itself.
+                Err(_) => return false,
+            }
+        }
+        u64::from(written) == writable
+    }
+}
+
+impl<R: FromConfig, S: OrderStorage> FromConfig for InOrderRing<R, S> {
+    fn from_config(config: &QueueConfig, mem: R::Mem) -> Result<Self, ConfigError> {
+        let in_order = config.features.contains(RingFeatures::IN_ORDER);
+        let features = config.features.difference(RingFeatures::IN_ORDER);
+        Self::new(R::from_config(&QueueConfig { features, ..*config }, mem)?, in_order)
+    }
+}
+
+impl<R: Ring, S: OrderStorage> Ring for InOrderRing<R, S> {
+    type Mem = R::Mem;
+    type Positions = InOrderPositions<R::Positions, S>;
+    type Walk<'r>
+        = R::Walk<'r>
+    where
+        Self: 'r;
+
+    #[inline]
+    fn mem(&self) -> &R::Mem {
+        self.ring.mem()
+    }
+
+    #[inline]
+    fn size(&self) -> u16 {
+        self.ring.size()
+    }
+
+    fn activate(&self) -> Result<Self::Positions, FatalError> {
+        self.ring.activate().map(|positions| self.begin(positions))
+    }
+
+    #[inline]
+    fn fetch(&self, positions: &mut Self::Positions, in_flight: u16) -> Result<Option<Head>, FatalError> {
+        // What is held back is in flight for the driver.
+        let fetched = self.ring.fetch(&mut positions.positions, in_flight + positions.held)?;
+        if let (true, Some(head)) = (self.in_order, fetched) {
+            if !positions.push(head) {
+                let (available, size) = (head.slots, self.ring.size());
+                return Err(FatalError::Oversubscribed { available, in_flight, size });
+            }
+        }
+        Ok(fetched)
+    }
+
+    #[inline]
+    fn walk(&self, head: Head) -> Self::Walk<'_> {
+        self.ring.walk(head)
+    }
+
+    #[inline]
+    fn put_used(&self, positions: &mut Self::Positions, head: Head, written: u32) -> Result<(), FatalError> {
+        if !self.in_order {
+            return self.ring.put_used(&mut positions.positions, head, written);
+        }
+        positions.hold(head, written);
+        Ok(())
+    }
+
+    #[inline]
+    fn publish(&self, positions: &mut Self::Positions) -> Result<bool, FatalError> {
+        if self.in_order {
+            while self.put_batch(positions)? {}
+        }
+        self.ring.publish(&mut positions.positions)
+    }
+
+    fn suppress_notifications(&self, positions: &mut Self::Positions) -> Result<(), FatalError> {
+        self.ring.suppress_notifications(&mut positions.positions)
+    }
+
+    fn enable_notifications(&self, positions: &mut Self::Positions, in_flight: u16) -> Result<Armed, FatalError> {
+        self.ring.enable_notifications(&mut positions.positions, in_flight + positions.held)
+    }
+}
+
+impl<R: Positioned, S: OrderStorage> Positioned for InOrderRing<R, S> {
+    fn position(&self, positions: &Self::Positions) -> u16 {
+        self.ring.position(&positions.positions)
+    }
+
+    fn positions_at(&self, position: u16) -> Option<Self::Positions> {
+        self.ring.positions_at(position).map(|positions| self.begin(positions))
+    }
+}
+
+impl<P: fmt::Debug, S> fmt::Debug for InOrderPositions<P, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { positions, len, held, .. } = self;
+        f.debug_struct("InOrderPositions")
+            .field("positions", positions)
+            .field("in_flight", len)
+            .field("held", held)
+            .finish_non_exhaustive()
+    }
+}
