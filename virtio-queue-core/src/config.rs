@@ -90,6 +90,8 @@ impl Default for QueueLimits {
 pub enum ConfigError {
     /// The format has no queue of this size.
     Size(QueueSizeError),
+    /// The device shows the driver a largest size that no queue of the format can have (GEN-14).
+    Limit(QueueSizeError),
     /// The queue is larger than the device allows.
     SizeOverLimit {
         /// The size that the driver chose.
@@ -127,6 +129,7 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Size(error) => error.fmt(f),
+            Self::Limit(error) => write!(f, "as a limit, {error}"),
             Self::SizeOverLimit { size, limit } => write!(f, "queue size {size} is over the limit of {limit}"),
             Self::Features(features) => write!(f, "feature bits {:#x} are not supported here", features.bits()),
             Self::Format => f.write_str("the ring is of the other format"),

@@ -119,6 +119,7 @@ impl<M: StableMem> FromConfig for PackedRing<M> {
         if !config.features.contains(RingFeatures::RING_PACKED) {
             return Err(ConfigError::Format);
         }
+        QueueSize::new(config.limits.queue_size).map_err(ConfigError::Limit)?;
         let size = QueueSize::new(config.size).map_err(ConfigError::Size)?;
         let layout = Layout::new(size);
         let failed = |area| move |error| ConfigError::Area { area, error };

@@ -101,6 +101,7 @@ impl<M: StableMem> FromConfig for SplitRing<M> {
         if config.features.contains(RingFeatures::RING_PACKED) {
             return Err(ConfigError::Format);
         }
+        QueueSize::new(config.limits.queue_size).map_err(ConfigError::Limit)?;
         let size = QueueSize::new(config.size).map_err(ConfigError::Size)?;
         let layout = Layout::new(size);
         let failed = |area| move |error| ConfigError::Area { area, error };
