@@ -6,6 +6,7 @@
 //! * [`DriverAddr`] and [`DriverRange`] are what the driver says. They prove nothing.
 //! * [`DriverMem`] is implemented by whoever knows the memory: a VMM, a vhost-user back end, a hypervisor.
 //! * [`DeviceRange`] is what a `DriverMem` has proved: memory that the device may access, now and in this way.
+//! * [`DeviceArray`] is such memory as a table, for those who read it often.
 //! * [`Area`] is a proved part of memory that is kept for long: a part of a virtqueue.
 //!
 //! No reference and no slice of shared memory is ever formed. Everything is copied out before it is looked at, by
@@ -47,6 +48,7 @@ mod area;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod copy;
+mod device_array;
 mod device_range;
 mod driver_mem;
 mod driver_range;
@@ -56,6 +58,7 @@ mod word;
 
 pub use access::{Access, ReadOnly, ReadWrite, Readable, Rights, Writable, WriteOnly};
 pub use area::{Area, AreaError};
+pub use device_array::DeviceArray;
 pub use device_range::{AccessError, DeviceRange};
 pub use driver_mem::{DriverMem, StableMem, TranslateError};
 pub use driver_range::{DriverAddr, DriverRange};

@@ -10,14 +10,14 @@ const MAX_BYTES: u64 = 1 << 32;
 /// The bytes of a descriptor in an indirect table.
 const ENTRY: u32 = 16;
 
-/// The rules that concern a chain as a whole, and how much of what they allow has been used up.
+/// The rules that concern a chain as a whole, and how much of what they allow is left.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
+    /// How many elements there may be, and may still be.
     limit: u32,
-    /// How many elements there may still be.
     left: u32,
-    /// The bytes of all elements so far.
-    total: u64,
+    /// How many bytes there may still be.
+    bytes_left: u64,
     /// Whether there was a writable element, if only one without bytes.
     writing: bool,
 }
@@ -30,37 +30,41 @@ pub(crate) struct Claim {
     pub(crate) writable: bool,
 }
 
+/// The rule that an element breaks. What there is to say of it takes longer, and is said elsewhere.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Breach {
+    Order,
+    Elements,
+    Bytes,
+    Range,
+}
+
 impl Rules {
     #[inline]
     pub(crate) const fn new(limit: u32) -> Self {
-        Self { limit, left: limit, total: 0, writing: false }
+        Self { limit, left: limit, bytes_left: MAX_BYTES, writing: false }
     }
 
-    /// Accepts the next element, unless it is against a rule. Then nothing changes.
+    /// Accepts the next element, unless it breaks a rule. Then the chain has ended.
     #[inline]
-    pub(crate) fn accept(&mut self, Claim { addr, len, writable }: Claim) -> Option<Element> {
-        let total = self.total + u64::from(len);
-        if self.left == 0 || total > MAX_BYTES || (self.writing && !writable) {
-            return None;
+    pub(crate) fn accept(&mut self, Claim { addr, len, writable }: Claim) -> Result<Element, Breach> {
+        if self.writing && !writable {
+            return Err(Breach::Order);
         }
-        let range = DriverRange::new(addr, len.into())?;
-        self.left -= 1;
-        self.total = total;
         self.writing = writable;
-        Some(Element { range, access: if writable { Access::Write } else { Access::Read } })
+        self.left = self.left.checked_sub(1).ok_or(Breach::Elements)?;
+        self.bytes_left = self.bytes_left.checked_sub(len.into()).ok_or(Breach::Bytes)?;
+        let range = DriverRange::new(addr, len.into()).ok_or(Breach::Range)?;
+        Ok(Element { range, access: if writable { Access::Write } else { Access::Read } })
     }
 
-    /// Returns the rule that [`accept`](Self::accept) found the element to be against.
-    pub(crate) fn objection(&self, Claim { addr, len, writable }: Claim) -> ChainErrorKind {
-        let total = self.total + u64::from(len);
-        if self.left == 0 {
-            ChainErrorKind::TooManyElements { limit: self.limit }
-        } else if total > MAX_BYTES {
-            ChainErrorKind::TooManyBytes { total }
-        } else if self.writing && !writable {
-            ChainErrorKind::ReadableAfterWritable { addr }
-        } else {
-            ChainErrorKind::RangeOverflow { addr, len }
+    /// Returns what is to be said of an element that breaks a rule.
+    pub(crate) fn objection(&self, breach: Breach, Claim { addr, len, .. }: Claim) -> ChainErrorKind {
+        match breach {
+            Breach::Order => ChainErrorKind::ReadableAfterWritable { addr },
+            Breach::Elements => ChainErrorKind::TooManyElements { limit: self.limit },
+            Breach::Bytes => ChainErrorKind::TooManyBytes { total: MAX_BYTES - self.bytes_left + u64::from(len) },
+            Breach::Range => ChainErrorKind::RangeOverflow { addr, len },
         }
     }
 

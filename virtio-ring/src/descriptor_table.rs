@@ -3,7 +3,7 @@
 use core::marker::PhantomData;
 use core::{error, fmt};
 
-use virtio_mem_traits::{Access, DeviceRange, DriverMem, DriverRange, TranslateError};
+use virtio_mem_traits::{Access, DeviceArray, DeviceRange, DriverMem, DriverRange, TranslateError};
 use zerocopy::IntoBytes;
 
 /// The index of a descriptor in a table: not a position in a ring, and not checked.
@@ -41,8 +41,8 @@ pub(crate) mod sealed {
 pub struct DescriptorTable<'m, M: ?Sized, D> {
     mem: &'m M,
     range: DriverRange,
-    /// INVARIANT: the beginning of `range`, and no more than that.
-    first_piece: DeviceRange<'m>,
+    /// The entries that are in the first piece of the table. None if it is not aligned.
+    contiguous: DeviceArray<'m, [u64; 2]>,
     _descriptor: PhantomData<D>,
 }
 
@@ -67,7 +67,8 @@ impl<'m, M: DriverMem + ?Sized, D: TableEntry> DescriptorTable<'m, M, D> {
     #[inline]
     pub(crate) fn proved(mem: &'m M, range: DriverRange, first_piece: DeviceRange<'m>) -> Self {
         let len = usize::try_from(range.len()).unwrap_or(usize::MAX);
-        Self { mem, range, first_piece: first_piece.prefix(len), _descriptor: PhantomData }
+        let contiguous = DeviceArray::new(first_piece.prefix(len)).unwrap_or(DeviceArray::empty());
+        Self { mem, range, contiguous, _descriptor: PhantomData }
     }
 
     /// Returns a copy of the descriptor at `index`, read once.
@@ -87,13 +88,13 @@ impl<'m, M: DriverMem + ?Sized, D: TableEntry> DescriptorTable<'m, M, D> {
     #[inline]
     #[must_use]
     pub fn get_contiguous(&self, index: DescriptorIndex) -> Option<D> {
-        let offset = DESCRIPTOR_SIZE * index.0 as usize;
-        let entry = self.first_piece.slice(offset, DESCRIPTOR_SIZE)?;
-        if !entry.is_aligned_for::<u64>() {
+        let index = usize::from(index.0);
+        if index >= self.contiguous.len() {
             return None;
         }
-        self.mem.before_read(self.range.after(offset as u64).prefix(DESCRIPTOR_SIZE as u64));
-        entry.load_relaxed(0).ok().map(D::from_words)
+        let offset = (DESCRIPTOR_SIZE * index) as u64;
+        self.mem.before_read(self.range.after(offset).prefix(DESCRIPTOR_SIZE as u64));
+        self.contiguous.load_relaxed(index).map(D::from_words)
     }
 
     /// Reads an entry that is not aligned or not in the first piece, if there is one.

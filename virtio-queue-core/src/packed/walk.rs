@@ -5,7 +5,7 @@ use core::iter::FusedIterator;
 use virtio_mem_traits::DriverMem;
 use virtio_ring::packed::{Descriptor, DescriptorFlags, DescriptorIndex, DescriptorTable, QueueSize};
 
-use crate::rules::{Claim, Rules, Stage};
+use crate::rules::{Breach, Claim, Rules, Stage};
 use crate::{ChainError, ChainErrorKind, Element, Head, Walk};
 
 /// A walk along a list in a packed ring, or along the indirect table that its only descriptor stands for.
@@ -55,25 +55,21 @@ impl<'r, M: DriverMem> PackedWalk<'r, M> {
 
     /// Returns whether `descriptor` stands for an indirect table. In a table, all flags but WRITE are ignored (PACK-IND-2).
     #[inline]
-    fn is_indirect(&self, descriptor: &Descriptor) -> bool {
+    fn is_indirect(&self, descriptor: Descriptor) -> bool {
         descriptor.flags().contains(DescriptorFlags::INDIRECT) && self.stage != Stage::Indirect
     }
 
-    /// Accepts the element that `descriptor` stands for, unless it is indirect or against a rule. Then nothing changes.
+    /// Accepts the element that a descriptor stands for which is not indirect, unless it breaks a rule.
     #[inline]
-    fn accept(&mut self, descriptor: &Descriptor) -> Option<Element> {
-        if self.is_indirect(descriptor) {
-            return None;
-        }
-        let element = self.rules.accept(claim(descriptor))?;
+    fn accept(&mut self, descriptor: Descriptor) -> Result<Element, Breach> {
         self.next = if self.next == self.last { 0 } else { self.next.wrapping_add(1) };
         self.descriptors -= 1;
-        Some(element)
+        self.rules.accept(claim(descriptor))
     }
 
     /// Goes on in the table that an indirect descriptor stands for. Its WRITE flag has no meaning (PACK-IND-4), and it is no
     /// element itself. It has to be alone in its list (PACK-SG-5).
-    fn enter(&mut self, descriptor: &Descriptor) -> Result<(), ChainErrorKind> {
+    fn enter(&mut self, descriptor: Descriptor) -> Result<(), ChainErrorKind> {
         if self.stage == Stage::DirectOnly {
             return Err(ChainErrorKind::IndirectNotNegotiated);
         }
@@ -88,37 +84,54 @@ impl<'r, M: DriverMem> PackedWalk<'r, M> {
         Ok(())
     }
 
-    /// Goes on from `descriptor`, or from what is in the next slot, whatever it is, and returns where the walk is then.
+    /// Goes on from the descriptor in the next slot, wherever it is, and returns where the walk is then and what it has come
+    /// upon, if that is an element.
     ///
-    /// By value: a walk that is in registers stays there as long as nobody asks for its address.
+    /// This and what follows take the walk by value: one that is in registers stays there as long as nobody asks for its
+    /// address.
     #[cold]
     #[inline(never)]
-    fn next_of_any_kind(mut self, mut descriptor: Option<Descriptor>) -> (Self, Option<<Self as Iterator>::Item>) {
-        while self.descriptors != 0 {
-            let read = descriptor.take().map_or_else(|| self.table.get(DescriptorIndex(self.next)), Ok);
-            let taken = read.map_err(ChainErrorKind::from).and_then(|descriptor| {
-                if self.is_indirect(&descriptor) {
-                    return self.enter(&descriptor).map(|()| None);
-                }
-                let element = self.accept(&descriptor).ok_or_else(|| self.rules.objection(claim(&descriptor)))?;
-                Ok(Some(element).filter(|element| !element.range.is_empty()))
-            });
-            match taken {
-                Ok(Some(element)) => return (self, Some(Ok(element))),
-                Ok(None) => {}
-                Err(kind) => {
-                    self.descriptors = 0;
-                    let id = self.head.id;
-                    return (self, Some(Err(ChainError { id, kind })));
-                }
-            }
+    fn anywhere(self, index: DescriptorIndex) -> (Self, Option<Result<Element, ChainError>>) {
+        match self.table.get(index) {
+            Ok(descriptor) => self.unusual(descriptor),
+            Err(error) => self.fail(error.into()),
         }
-        (self, None)
+    }
+
+    /// Goes on from a descriptor that may be indirect, or an element without bytes.
+    #[cold]
+    #[inline(never)]
+    fn unusual(mut self, descriptor: Descriptor) -> (Self, Option<Result<Element, ChainError>>) {
+        if self.is_indirect(descriptor) {
+            return match self.enter(descriptor) {
+                Ok(()) => (self, None),
+                Err(kind) => self.fail(kind),
+            };
+        }
+        match self.accept(descriptor) {
+            Ok(element) => (self, Some(Ok(element)).filter(|_| !element.range.is_empty())),
+            Err(breach) => self.breached(breach, descriptor),
+        }
+    }
+
+    /// Ends with a descriptor that breaks a rule.
+    #[cold]
+    #[inline(never)]
+    fn breached(self, breach: Breach, descriptor: Descriptor) -> (Self, Option<Result<Element, ChainError>>) {
+        let kind = self.rules.objection(breach, claim(descriptor));
+        self.fail(kind)
+    }
+
+    #[cold]
+    fn fail(mut self, kind: ChainErrorKind) -> (Self, Option<Result<Element, ChainError>>) {
+        self.descriptors = 0;
+        let id = self.head.id;
+        (self, Some(Err(ChainError { id, kind })))
     }
 }
 
 #[inline]
-fn claim(descriptor: &Descriptor) -> Claim {
+fn claim(descriptor: Descriptor) -> Claim {
     let writable = descriptor.flags().contains(DescriptorFlags::WRITE);
     Claim { addr: descriptor.addr(), len: descriptor.len(), writable }
 }
@@ -128,18 +141,24 @@ impl<M: DriverMem> Iterator for PackedWalk<'_, M> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        if self.descriptors == 0 {
-            return None;
-        }
-        let descriptor = self.table.get_contiguous(DescriptorIndex(self.next));
-        if let Some(descriptor) = descriptor.filter(|descriptor| !descriptor.is_empty()) {
-            if let Some(element) = self.accept(&descriptor) {
-                return Some(Ok(element));
+        while self.descriptors != 0 {
+            let index = DescriptorIndex(self.next);
+            let (walk, item) = match self.table.get_contiguous(index) {
+                Some(descriptor) if self.is_indirect(descriptor) || descriptor.is_empty() => {
+                    self.clone().unusual(descriptor)
+                }
+                Some(descriptor) => match self.accept(descriptor) {
+                    Ok(element) => return Some(Ok(element)),
+                    Err(breach) => self.clone().breached(breach, descriptor),
+                },
+                None => self.clone().anywhere(index),
+            };
+            *self = walk;
+            if item.is_some() {
+                return item;
             }
         }
-        let (walk, item) = self.clone().next_of_any_kind(descriptor);
-        *self = walk;
-        item
+        None
     }
 }
 

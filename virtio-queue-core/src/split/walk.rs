@@ -5,7 +5,7 @@ use core::iter::FusedIterator;
 use virtio_mem_traits::DriverMem;
 use virtio_ring::split::{Descriptor, DescriptorFlags, DescriptorIndex, DescriptorTable};
 
-use crate::rules::{Claim, Rules, Stage};
+use crate::rules::{Breach, Claim, Rules, Stage};
 use crate::{ChainError, ChainErrorKind, Element, Walk};
 
 /// A walk along a chain in a split ring: first in the queue's table, then perhaps in an indirect one.
@@ -35,21 +35,16 @@ impl<'r, M: DriverMem> SplitWalk<'r, M> {
         Self { table, next: Some(head), head, rules: Rules::new(limit), stage: Stage::new(indirect) }
     }
 
-    /// Accepts the element that `descriptor` stands for, unless it is indirect or against a rule. Then nothing changes.
+    /// Accepts the element that a descriptor stands for which is not indirect, unless it breaks a rule.
     #[inline]
-    fn accept(&mut self, descriptor: &Descriptor) -> Option<Element> {
-        let flags = descriptor.flags();
-        if flags.contains(DescriptorFlags::INDIRECT) {
-            return None;
-        }
-        let element = self.rules.accept(claim(descriptor))?;
-        self.next = flags.contains(DescriptorFlags::NEXT).then(|| descriptor.next());
-        Some(element)
+    fn accept(&mut self, descriptor: Descriptor) -> Result<Element, Breach> {
+        self.next = descriptor.flags().contains(DescriptorFlags::NEXT).then(|| descriptor.next());
+        self.rules.accept(claim(descriptor))
     }
 
     /// Goes on in the table that an indirect descriptor stands for. Its WRITE flag has no meaning (SPLIT-IND-1), and it is
     /// no element itself.
-    fn enter(&mut self, descriptor: &Descriptor) -> Result<(), ChainErrorKind> {
+    fn enter(&mut self, descriptor: Descriptor) -> Result<(), ChainErrorKind> {
         match self.stage {
             Stage::Direct => {}
             Stage::DirectOnly => return Err(ChainErrorKind::IndirectNotNegotiated),
@@ -65,45 +60,54 @@ impl<'r, M: DriverMem> SplitWalk<'r, M> {
         Ok(())
     }
 
-    /// Goes on from `index`, whatever is there, and returns where the walk is then. It was read already if `descriptor` says
-    /// so.
+    /// Goes on from the descriptor at `index`, wherever it is, and returns where the walk is then and what it has come upon,
+    /// if that is an element.
     ///
-    /// By value: a walk that is in registers stays there as long as nobody asks for its address.
+    /// This and what follows take the walk by value: one that is in registers stays there as long as nobody asks for its
+    /// address.
     #[cold]
     #[inline(never)]
-    fn next_of_any_kind(
-        mut self,
-        mut index: DescriptorIndex,
-        mut descriptor: Option<Descriptor>,
-    ) -> (Self, Option<<Self as Iterator>::Item>) {
-        loop {
-            let read = descriptor.take().map_or_else(|| self.table.get(index), Ok);
-            let taken = read.map_err(ChainErrorKind::from).and_then(|descriptor| {
-                if descriptor.flags().contains(DescriptorFlags::INDIRECT) {
-                    return self.enter(&descriptor).map(|()| None);
-                }
-                let element = self.accept(&descriptor).ok_or_else(|| self.rules.objection(claim(&descriptor)))?;
-                Ok(Some(element).filter(|element| !element.range.is_empty()))
-            });
-            match taken {
-                Ok(Some(element)) => return (self, Some(Ok(element))),
-                Ok(None) => {}
-                Err(kind) => {
-                    self.next = None;
-                    let id = self.head.0;
-                    return (self, Some(Err(ChainError { id, kind })));
-                }
-            }
-            match self.next {
-                Some(next) => index = next,
-                None => return (self, None),
-            }
+    fn anywhere(self, index: DescriptorIndex) -> (Self, Option<Result<Element, ChainError>>) {
+        match self.table.get(index) {
+            Ok(descriptor) => self.unusual(descriptor),
+            Err(error) => self.fail(error.into()),
         }
+    }
+
+    /// Goes on from a descriptor that may be indirect, or an element without bytes.
+    #[cold]
+    #[inline(never)]
+    fn unusual(mut self, descriptor: Descriptor) -> (Self, Option<Result<Element, ChainError>>) {
+        if descriptor.flags().contains(DescriptorFlags::INDIRECT) {
+            return match self.enter(descriptor) {
+                Ok(()) => (self, None),
+                Err(kind) => self.fail(kind),
+            };
+        }
+        match self.accept(descriptor) {
+            Ok(element) => (self, Some(Ok(element)).filter(|_| !element.range.is_empty())),
+            Err(breach) => self.breached(breach, descriptor),
+        }
+    }
+
+    /// Ends with a descriptor that breaks a rule.
+    #[cold]
+    #[inline(never)]
+    fn breached(self, breach: Breach, descriptor: Descriptor) -> (Self, Option<Result<Element, ChainError>>) {
+        let kind = self.rules.objection(breach, claim(descriptor));
+        self.fail(kind)
+    }
+
+    #[cold]
+    fn fail(mut self, kind: ChainErrorKind) -> (Self, Option<Result<Element, ChainError>>) {
+        self.next = None;
+        let id = self.head.0;
+        (self, Some(Err(ChainError { id, kind })))
     }
 }
 
 #[inline]
-fn claim(descriptor: &Descriptor) -> Claim {
+fn claim(descriptor: Descriptor) -> Claim {
     let writable = descriptor.flags().contains(DescriptorFlags::WRITE);
     Claim { addr: descriptor.addr(), len: descriptor.len(), writable }
 }
@@ -113,16 +117,23 @@ impl<M: DriverMem> Iterator for SplitWalk<'_, M> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let index = self.next?;
-        let descriptor = self.table.get_contiguous(index);
-        if let Some(descriptor) = descriptor.filter(|descriptor| !descriptor.is_empty()) {
-            if let Some(element) = self.accept(&descriptor) {
-                return Some(Ok(element));
+        loop {
+            let index = self.next?;
+            let (walk, item) = match self.table.get_contiguous(index) {
+                Some(descriptor) if descriptor.flags().contains(DescriptorFlags::INDIRECT) || descriptor.is_empty() => {
+                    self.clone().unusual(descriptor)
+                }
+                Some(descriptor) => match self.accept(descriptor) {
+                    Ok(element) => return Some(Ok(element)),
+                    Err(breach) => self.clone().breached(breach, descriptor),
+                },
+                None => self.clone().anywhere(index),
+            };
+            *self = walk;
+            if item.is_some() {
+                return item;
             }
         }
-        let (walk, item) = self.clone().next_of_any_kind(index, descriptor);
-        *self = walk;
-        item
     }
 }
 

@@ -1,0 +1,99 @@
+//! Driver memory that was proved to be an array.
+
+use core::convert::Infallible;
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+
+use crate::word::Atomic;
+use crate::{Access, DeviceRange, Words};
+
+/// As many `T` as fit into a [`DeviceRange`], one after the other: size, alignment and the right to read were proved once,
+/// so that an access costs nothing but the comparison of its index.
+///
+/// It is for tables that are read again and again. As with a range, whoever reads owes the memory its reports.
+///
+/// ```
+/// use virtio_mem_traits::{Access, DeviceArray, DriverAddr, DriverMem, HeapMem};
+///
+/// let mem = HeapMem::new(DriverAddr(0), 64)?;
+/// let range = mem.translate_all(mem.range(), Access::ReadWrite)?;
+/// range.store_relaxed(24, [1_u32, 2])?;
+///
+/// let pairs = DeviceArray::<[u32; 2]>::new(range).ok_or("misaligned")?;
+/// assert_eq!(pairs.len(), 8);
+/// assert_eq!(pairs.load_relaxed(3), Some([1, 2]));
+/// assert_eq!(pairs.load_relaxed(8), None);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct DeviceArray<'a, T: Words> {
+    /// INVARIANT: aligned, and valid for reads of `len` times `T` during `'a`, as [`DeviceRange::new`] demands.
+    ptr: NonNull<T::Word>,
+    len: usize,
+    _memory: PhantomData<DeviceRange<'a>>,
+}
+
+// SAFETY: it allows no more than the range that it was made of, which is `Send`.
+unsafe impl<T: Words> Send for DeviceArray<'_, T> {}
+// SAFETY: as for `Send`; the range is `Sync`.
+unsafe impl<T: Words> Sync for DeviceArray<'_, T> {}
+
+impl<'a, T: Words> DeviceArray<'a, T> {
+    /// Returns `range` as an array, or `None` if it is not aligned or may not be read.
+    #[inline]
+    #[must_use]
+    pub fn new(range: DeviceRange<'a>) -> Option<Self> {
+        let ptr = range.as_ptr().cast::<T::Word>();
+        let proved = range.access().allows(Access::Read) && ptr.is_aligned();
+        proved.then(|| Self { ptr, len: range.len() / size_of::<T>(), _memory: PhantomData })
+    }
+
+    /// Returns an array without elements.
+    #[inline]
+    #[must_use]
+    pub const fn empty() -> Self {
+        Self { ptr: NonNull::dangling(), len: 0, _memory: PhantomData }
+    }
+
+    /// Returns the number of elements.
+    #[inline]
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Returns whether there are no elements.
+    #[inline]
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Loads the element at `index`, each of its words once and relaxed, or returns `None` if there is none.
+    #[inline]
+    #[must_use]
+    pub fn load_relaxed(&self, index: usize) -> Option<T> {
+        if index >= self.len {
+            return None;
+        }
+        // SAFETY: `index < self.len`, so the element lies inside of what `ptr` is valid for.
+        let element = unsafe { self.ptr.cast::<T>().add(index) };
+        let words = element.cast::<T::Word>();
+        let loaded = T::try_from_fn(|word| {
+            // SAFETY: `T` has a word `word`.
+            let word = unsafe { words.add(word) };
+            // SAFETY: (1) and (2) by the invariant, (3) by (2) of `DeviceRange::new`.
+            Ok::<_, Infallible>(unsafe { T::Word::load_relaxed(word) })
+        });
+        loaded.ok()
+    }
+}
+
+impl<T: Words> Clone for DeviceArray<'_, T> {
+    #[inline]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T: Words> Copy for DeviceArray<'_, T> {}
