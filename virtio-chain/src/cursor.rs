@@ -1,5 +1,7 @@
 //! A position in one half of a chain.
 
+use core::fmt;
+
 use virtio_mem_traits::{Access, DeviceRange, DriverMem, DriverRange, TranslateError};
 use virtio_queue_core::{Chain, ChainError, ChainErrorKind, Walk};
 
@@ -9,7 +11,7 @@ use crate::{Remaining, TransferError};
 ///
 /// An element is translated piece by piece as the position reaches it, since it may cross from one region of memory into
 /// another. How the driver has cut its message is not visible from outside (FRAME-1).
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Cursor<'m, W> {
     walk: W,
     id: u16,
@@ -77,6 +79,11 @@ impl<'m, W: Walk<'m>> Cursor<'m, W> {
         self.end
     }
 
+    /// Returns a copy that goes on until the end of its half, wherever this one was to stop.
+    pub(crate) fn uncut(&self) -> Self {
+        Self { end: u64::MAX, ..self.clone() }
+    }
+
     /// Returns the error that the position stopped at, if it did.
     pub(crate) fn fault(&self) -> Option<ChainError> {
         self.fault
@@ -85,14 +92,12 @@ impl<'m, W: Walk<'m>> Cursor<'m, W> {
     /// Takes the next piece, of at most `max` bytes, or `None` at the end.
     #[inline]
     pub(crate) fn take(&mut self, max: usize) -> Result<Option<(DriverRange, DeviceRange<'m>)>, ChainError> {
-        if self.piece.is_empty() && !self.fill()? {
+        let limit = usize::try_from(self.end - self.position).unwrap_or(usize::MAX).min(max);
+        // Nothing is looked at beyond the end: it may be malformed there.
+        if limit == 0 || (self.piece.is_empty() && !self.fill()?) {
             return Ok(None);
         }
-        let limit = usize::try_from(self.end - self.position).unwrap_or(usize::MAX);
-        let piece = self.piece.prefix(max.min(limit));
-        if piece.is_empty() {
-            return Ok(None);
-        }
+        let piece = self.piece.prefix(limit);
         let len = piece.len() as u64;
         let range = self.rest.prefix(len);
         self.rest = self.rest.after(len);
@@ -124,8 +129,12 @@ impl<'m, W: Walk<'m>> Cursor<'m, W> {
             return Ok(false);
         }
         let translated = self.walk.mem().translate(self.rest, self.access);
-        let piece = translated.and_then(|piece| {
-            if piece.is_empty() { Err(TranslateError::Unmapped { addr: self.rest.start() }) } else { Ok(piece) }
+        let (addr, access) = (self.rest.start(), self.access);
+        let piece = translated.and_then(|piece| match piece.access().allows(access) {
+            _ if piece.is_empty() => Err(TranslateError::Unmapped { addr }),
+            // Fragments go to where it is not checked any more.
+            false => Err(TranslateError::Denied { addr, access }),
+            true => Ok(piece),
         });
         let piece =
             piece.map_err(|error| self.fail(ChainError { id: self.id, kind: ChainErrorKind::Memory(error) }))?;
@@ -168,6 +177,9 @@ impl<'m, W: Walk<'m>> Cursor<'m, W> {
     /// Looks ahead: how much there is until the end.
     pub(crate) fn remaining(&self) -> Result<Remaining, ChainError> {
         let limit = self.end - self.position;
+        if limit == 0 {
+            return Ok(Remaining::default());
+        }
         let mut remaining = Remaining { bytes: self.rest.len(), descriptors: u32::from(!self.rest.is_empty()) };
         let mut walk = self.walk.clone();
         while !self.ended && remaining.bytes < limit {
@@ -216,5 +228,17 @@ impl<'m, W: Walk<'m>> Cursor<'m, W> {
             count += 1;
         }
         Ok(count)
+    }
+}
+
+/// Whatever the walk is: who is handed a chain back wants to unwrap the error beside it.
+impl<W> fmt::Debug for Cursor<'_, W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cursor")
+            .field("id", &self.id)
+            .field("access", &self.access)
+            .field("position", &self.position)
+            .field("fault", &self.fault)
+            .finish_non_exhaustive()
     }
 }

@@ -6,17 +6,18 @@ use virtio_queue_core::{ChainError, Walk};
 
 use crate::{Reader, TransferError, Writer};
 
-/// Ends with `Ok(0)`, and with an error of the kind `InvalidData` where the chain is malformed.
+/// Ends with `Ok(0)`, and with an error of the kind `InvalidData` where the chain is malformed: a call copies from one piece
+/// of memory at most, since after an error nothing may have been copied.
 impl<'m, W: Walk<'m>> Read for Reader<'m, W> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        Reader::read(self, buf).map_err(invalid_data)
+        self.read_piece(buf).map_err(invalid_data)
     }
 }
 
-/// Ends with `Ok(0)`, and with an error of the kind `InvalidData` where the chain is malformed. There is nothing to flush.
+/// As for reading. There is nothing to flush.
 impl<'m, W: Walk<'m>> Write for Writer<'m, W> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        Writer::write(self, buf).map_err(invalid_data)
+        self.write_piece(buf).map_err(invalid_data)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -1,5 +1,6 @@
 //! A chain that is being read.
 
+use core::fmt;
 use core::ops::{Deref, DerefMut};
 
 use virtio_queue_core::{Chain, Refused};
@@ -11,7 +12,6 @@ use crate::{IncompleteError, Reader, WritableChain};
 ///
 /// It is a [`Reader`] that owns the chain. It turns into a [`WritableChain`], in the order that chains have: first what
 /// the driver says, then what the device answers. Dropping it returns the chain with nothing written.
-#[derive(Debug)]
 pub struct ReadableChain<'m, C: Chain<'m>> {
     chain: C,
     reader: Reader<'m, C::Walk>,
@@ -91,7 +91,8 @@ impl<'m, C: Chain<'m>> ReadableChain<'m, C> {
 
 /// The conversions under the names that say what they are for.
 impl<'m, C: Chain<'m>> ReadableChain<'m, C> {
-    /// Goes on with the writable half, if all of the readable one was read.
+    /// Goes on with the writable half, if all of the readable one was read. What was [split off](Reader::split_at) is not
+    /// looked at.
     ///
     /// # Errors
     ///
@@ -114,5 +115,11 @@ impl<'m, C: Chain<'m>> DerefMut for ReadableChain<'m, C> {
     #[inline]
     fn deref_mut(&mut self) -> &mut Self::Target {
         &mut self.reader
+    }
+}
+
+impl<'m, C: Chain<'m>> fmt::Debug for ReadableChain<'m, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ReadableChain").field(&self.reader).finish()
     }
 }

@@ -1,5 +1,7 @@
 //! Reading.
 
+use core::fmt;
+
 use virtio_mem_traits::{DeviceRange, DriverMem};
 use virtio_queue_core::{ChainError, Walk};
 use zerocopy::{FromBytes, IntoBytes};
@@ -10,7 +12,7 @@ use crate::{Remaining, TransferError};
 /// The readable bytes of a chain, or a part of them, from a position on.
 ///
 /// After an error it is at its end.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Reader<'m, W> {
     cursor: Cursor<'m, W>,
 }
@@ -37,15 +39,23 @@ impl<'m, W: Walk<'m>> Reader<'m, W> {
     #[inline]
     pub fn read(&mut self, buf: &mut [u8]) -> Result<usize, ChainError> {
         let mut done = 0;
-        while done < buf.len() {
+        loop {
             let (_, rest) = buf.split_at_mut(done);
-            let Some((range, piece)) = self.cursor.take(rest.len())? else { break };
-            self.cursor.mem().before_read(range);
-            let (part, _) = rest.split_at_mut(piece.len());
-            piece.read_bytes(0, part).map_err(|_| self.cursor.refused(range))?;
-            done += piece.len();
+            match self.read_piece(rest)? {
+                0 => return Ok(done),
+                count => done += count,
+            }
         }
-        Ok(done)
+    }
+
+    /// Copies as much into `buf` as the next piece has, and returns how much. After an error nothing was copied.
+    #[inline]
+    pub(crate) fn read_piece(&mut self, buf: &mut [u8]) -> Result<usize, ChainError> {
+        let Some((range, piece)) = self.cursor.take(buf.len())? else { return Ok(0) };
+        self.cursor.mem().before_read(range);
+        let (part, _) = buf.split_at_mut(piece.len());
+        piece.read_bytes(0, part).map_err(|_| self.cursor.refused(range))?;
+        Ok(piece.len())
     }
 
     /// Copies the next bytes into `buf`, all of it.
@@ -132,5 +142,11 @@ impl<'m, W: Walk<'m>> Reader<'m, W> {
     /// If there are not as many bytes, or the chain is malformed before its end. Nothing has changed then.
     pub fn split_last(&mut self, len: u64) -> Result<Self, TransferError> {
         self.cursor.split_last(len).map(Self::new)
+    }
+}
+
+impl<W> fmt::Debug for Reader<'_, W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Reader").field(&self.cursor).finish()
     }
 }

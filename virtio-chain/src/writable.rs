@@ -1,5 +1,6 @@
 //! A chain that is being written.
 
+use core::fmt;
 use core::ops::{Deref, DerefMut};
 
 use virtio_queue_core::{Chain, Refused, ReturnError};
@@ -10,7 +11,6 @@ use crate::{IncompleteError, ReadableChain, Writer};
 ///
 /// It is a [`Writer`] that owns the chain. However it ends, the driver is told of as many bytes as were written from the
 /// beginning on without a hole (SPLIT-USED-4), unless the device says fewer: dropping it returns the chain like that.
-#[derive(Debug)]
 pub struct WritableChain<'m, C: Chain<'m>> {
     /// `None` once it was returned.
     chain: Option<C>,
@@ -25,7 +25,8 @@ impl<'m, C: Chain<'m>> WritableChain<'m, C> {
         Self::from_incomplete_readable(ReadableChain::new(chain))
     }
 
-    /// Goes on with the writable half, if all of the readable one was read.
+    /// Goes on with the writable half, if all of the readable one was read. What was
+    /// [split off](crate::Reader::split_at) is not looked at.
     ///
     /// # Errors
     ///
@@ -98,8 +99,9 @@ impl<'m, C: Chain<'m>> WritableChain<'m, C> {
         if let Some(error) = self.writer.cursor().fault() {
             return Err(error.into());
         }
-        let mut left = self.writer.remaining()?;
-        left.bytes += self.writer.cursor().position() - self.writer.prefix();
+        let cursor = self.writer.cursor();
+        let mut left = cursor.uncut().remaining()?;
+        left.bytes += cursor.position() - self.writer.written();
         if left.bytes > 0 { Err(IncompleteError::Unwritten(left)) } else { Ok(()) }
     }
 
@@ -145,5 +147,11 @@ impl<'m, C: Chain<'m>> DerefMut for WritableChain<'m, C> {
     #[inline]
     fn deref_mut(&mut self) -> &mut Self::Target {
         &mut self.writer
+    }
+}
+
+impl<'m, C: Chain<'m>> fmt::Debug for WritableChain<'m, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("WritableChain").field(&self.writer).finish()
     }
 }

@@ -1,5 +1,7 @@
 //! Writing.
 
+use core::fmt;
+
 use virtio_mem_traits::{DeviceRange, DriverMem};
 use virtio_queue_core::{ChainError, Walk};
 use zerocopy::{Immutable, IntoBytes};
@@ -13,7 +15,7 @@ use crate::{Remaining, TransferError};
 /// length for the number of bytes that it can read from the start of the buffer (SPLIT-USED-4).
 ///
 /// After an error it is at its end.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Writer<'m, W> {
     cursor: Cursor<'m, W>,
     /// How many bytes were written.
@@ -67,16 +69,25 @@ impl<'m, W: Walk<'m>> Writer<'m, W> {
     /// If the chain is malformed before that. What was copied by then has been counted.
     #[inline]
     pub fn write(&mut self, buf: &[u8]) -> Result<usize, ChainError> {
-        let mut rest = buf;
-        while !rest.is_empty() {
-            let Some((range, piece)) = self.cursor.take(rest.len())? else { break };
-            let (part, after) = rest.split_at(piece.len());
-            piece.write_bytes(0, part).map_err(|_| self.cursor.refused(range))?;
-            self.cursor.mem().written(range);
-            self.wrote(range.len());
-            rest = after;
+        let mut done = 0;
+        loop {
+            let (_, rest) = buf.split_at(done);
+            match self.write_piece(rest)? {
+                0 => return Ok(done),
+                count => done += count,
+            }
         }
-        Ok(buf.len() - rest.len())
+    }
+
+    /// Copies as much of `buf` as fits into the next piece, and returns how much. After an error nothing was copied.
+    #[inline]
+    pub(crate) fn write_piece(&mut self, buf: &[u8]) -> Result<usize, ChainError> {
+        let Some((range, piece)) = self.cursor.take(buf.len())? else { return Ok(0) };
+        let (part, _) = buf.split_at(piece.len());
+        piece.write_bytes(0, part).map_err(|_| self.cursor.refused(range))?;
+        self.cursor.mem().written(range);
+        self.wrote(range.len());
+        Ok(piece.len())
     }
 
     /// Copies all of `buf` to the next bytes.
@@ -187,14 +198,28 @@ impl<'m, W: Walk<'m>> Writer<'m, W> {
 
     /// Goes on where `tail` is, which was split off here.
     ///
-    /// What was written there counts as if it had been written here. If this half was not written to its end, or `tail` is
-    /// from elsewhere, there is a hole before it.
+    /// What was written there counts as if it had been written here. If this half was not written to its end, or something
+    /// between the two is not joined, there is a hole before `tail`. Parts are joined in the order in which they lie: one
+    /// from before the end of this half, or from another chain, changes nothing.
     pub fn join(&mut self, tail: Self) {
         let end = self.cursor.end();
-        if tail.cursor.id() == self.cursor.id() && tail.start == end && self.whole_until == end {
+        if tail.cursor.id() != self.cursor.id() || tail.start < end {
+            return;
+        }
+        if tail.start == end && self.whole_until == end {
             self.whole_until = tail.whole_until;
         }
         self.written += tail.written;
         self.cursor = tail.cursor;
+    }
+}
+
+impl<W> fmt::Debug for Writer<'_, W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer")
+            .field("cursor", &self.cursor)
+            .field("prefix", &self.whole_until)
+            .field("written", &self.written)
+            .finish_non_exhaustive()
     }
 }

@@ -1,0 +1,145 @@
+//! Writing, where it depends on the cut or on the end.
+
+use virtio_chain::{ReadableChain, Remaining, TransferError, WritableChain};
+use virtio_mem_traits::DeviceRange;
+
+use super::rig::{Message, Rig, Writable};
+
+/// Lets `device` write a chain with 12 bytes in three elements, and checks what the driver gets.
+#[track_caller]
+fn check(len: u32, runs: &[(usize, &[u8])], device: impl FnOnce(Writable<'_>)) {
+    let message = Message::new(&[b"not", b"read"], &[3, 0, 5, 4, 0]);
+    Rig::new().serve(&message, |chain| device(WritableChain::new(chain))).check(len, runs);
+}
+
+/// HOST-14: elements without bytes are not counted.
+#[test]
+fn remaining_counts_what_lies_ahead() {
+    check(12, &[(0, &[7; 12])], |mut chain| {
+        let mut expect = |written, bytes, descriptors| {
+            assert_eq!(chain.fill(written, 7), Ok(written));
+            assert_eq!(chain.remaining(), Ok(Remaining { bytes, descriptors }));
+        };
+        expect(0, 12, 3);
+        expect(1, 11, 3);
+        expect(2, 9, 2);
+        expect(6, 3, 1);
+        expect(3, 0, 0);
+    });
+}
+
+#[test]
+fn remaining_of_a_part_counts_the_elements_in_it() {
+    check(0, &[], |mut chain| {
+        let tail = chain.split_at(5).unwrap();
+        assert_eq!(chain.remaining(), Ok(Remaining { bytes: 5, descriptors: 2 }));
+        assert_eq!(tail.remaining(), Ok(Remaining { bytes: 7, descriptors: 2 }));
+        assert_eq!(chain.skip(9), Ok(5));
+        assert_eq!(chain.remaining(), Ok(Remaining::default()));
+    });
+}
+
+#[test]
+fn write_beyond_the_end_writes_what_fits() {
+    check(12, &[(0, b"0123456789ab")], |mut chain| {
+        assert_eq!(chain.write(b""), Ok(0));
+        assert_eq!(chain.write(b"0123456789abcdef"), Ok(12));
+        assert_eq!(chain.write(b"g"), Ok(0));
+    });
+}
+
+#[test]
+fn write_all_beyond_the_end_says_how_much_fitted() {
+    check(12, &[(0, b"0123456701234567".split_at(12).0)], |mut chain| {
+        let object = u64::from_le_bytes(*b"01234567").to_le();
+        chain.write_obj(&object).unwrap();
+        assert_eq!(chain.write_obj(&object), Err(TransferError::Short { wanted: 8, available: 4 }));
+        assert_eq!(chain.write_all(b"more"), Err(TransferError::Short { wanted: 4, available: 0 }));
+        chain.write_all(b"").unwrap();
+    });
+}
+
+#[test]
+fn fill_beyond_the_end_fills_what_there_is() {
+    check(12, &[(0, &[0xee; 12])], |mut chain| {
+        assert_eq!(chain.fill(4, 0xee), Ok(4));
+        assert_eq!(chain.fill(u64::MAX, 0xee), Ok(8));
+        assert_eq!(chain.fill(1, 0), Ok(0));
+    });
+}
+
+/// Longer than any buffer on the way.
+#[test]
+fn fill_of_many_bytes_fills_all() {
+    let message = Message::new(&[], &[1000, 1, 999]);
+    let answer = Rig::new().serve(&message, |chain| {
+        let mut chain = WritableChain::new(chain);
+        assert_eq!(chain.fill(1777, 0x11), Ok(1777));
+    });
+    answer.check(1777, &[(0, &[0x11; 1777])]);
+}
+
+/// SPLIT-USED-2: the device vouches for what it wrote by other means.
+#[test]
+fn advance_counts_what_was_written_through_fragments() {
+    check(10, &[(0, &[1; 7]), (7, b"xyz")], |mut chain| {
+        let mut storage = [DeviceRange::empty(); 4];
+        let count = chain.fragments(7, &mut storage).unwrap();
+        assert_eq!(storage.map(|piece| piece.len()), [3, 4, 0, 0]);
+        for piece in &storage[..count] {
+            piece.fill(0, piece.len(), 1).unwrap();
+        }
+        assert_eq!((chain.prefix(), chain.written()), (0, 0));
+        assert_eq!(chain.advance(7), Ok(7));
+        chain.write_all(b"xyz").unwrap();
+    });
+}
+
+#[test]
+fn split_at_more_than_there_is_changes_nothing() {
+    check(12, &[(0, b"abcdefghijkl")], |mut chain| {
+        chain.write_all(b"abcd").unwrap();
+        assert_eq!(chain.split_at(9).unwrap_err(), TransferError::Short { wanted: 9, available: 8 });
+        assert_eq!(chain.split_at(u64::MAX).unwrap_err(), TransferError::Short { wanted: u64::MAX, available: 8 });
+        chain.write_all(b"efghijkl").unwrap();
+    });
+}
+
+/// SPLIT-USED-2: a status at the end, wherever that is.
+#[test]
+fn split_last_cuts_from_the_end() {
+    for len in 0..=12 {
+        let (head, tail) = b"abcdefghijkl".split_at(12 - len);
+        check(12, &[(0, b"abcdefghijkl")], |mut chain| {
+            let mut last = chain.split_last(len as u64).unwrap();
+            last.write_all(tail).unwrap();
+            assert_eq!(chain.write(b"abcdefghijkl"), Ok(head.len()));
+            chain.join(last);
+            chain.return_complete().unwrap();
+        });
+    }
+    check(0, &[], |mut chain| {
+        assert_eq!(chain.split_last(13).unwrap_err(), TransferError::Short { wanted: 13, available: 12 });
+        assert_eq!(chain.remaining().unwrap().bytes, 12);
+    });
+}
+
+/// SPLIT-DESC-1: a writer that follows a reader in the middle of an element begins with the first writable one.
+#[test]
+fn write_after_reading_in_part_reaches_writable_bytes_alone() {
+    for read in 0..=7 {
+        let message = Message::new(&[b"not", b"read"], &[4]);
+        let mut rig = Rig::new();
+        let id = rig.add(&message);
+        let readable = rig.last_placed().readable.clone();
+        let mut chain = ReadableChain::new(rig.fetch());
+        chain.advance(read).unwrap();
+        let mut chain = WritableChain::from_incomplete_readable(chain);
+        assert_eq!(chain.id(), id);
+        assert_eq!(chain.write(&[0x55; 20]), Ok(4));
+        drop(chain);
+        rig.reap().check(4, &[(0, &[0x55; 4])]);
+        assert_eq!(rig.mem.view().peek(readable[0].start(), 3), b"not");
+        assert_eq!(rig.mem.view().peek(readable[1].start(), 4), b"read");
+    }
+}

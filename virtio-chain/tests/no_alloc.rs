@@ -1,0 +1,246 @@
+//! Nothing is allocated between the construction of a queue and its drop: not to fetch, walk, read, write, split, take
+//! fragments, return, keep tokens, work in bursts or notify, and not where anything of that fails.
+
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+#![allow(clippy::std_instead_of_alloc, reason = "tests have the standard library")]
+
+use core::alloc::{GlobalAlloc, Layout};
+use core::cell::Cell;
+use std::alloc::System;
+use std::sync::Arc;
+
+use virtio_chain::{IoVec, ReadableChain, WritableChain};
+use virtio_fake_driver::{
+    DriverChain, SplitFixture, SplitFixtureOptions, Traffic, TrafficLimits, UsedBuffer, features,
+};
+use virtio_mem_traits::{DeviceRange, DriverAddr, HeapMem};
+use virtio_queue_core::{Armed, Chain, DriverNotify, Queue, Ring, Token};
+
+/// The system's allocator, with a count of what is asked of it.
+struct Counting;
+
+thread_local! {
+    /// Allocations of this thread. It needs none itself, and no destructor.
+    static COUNT: Cell<usize> = const { Cell::new(0) };
+}
+
+// SAFETY: the methods are those of `System`, which keep the contract.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        COUNT.set(COUNT.get() + 1);
+        // SAFETY: the caller's contract is the same.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        // SAFETY: the caller's contract is the same.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const SIZE: u16 = 64;
+
+fn fixture(features: u64) -> SplitFixture<Arc<HeapMem>> {
+    SplitFixtureOptions { size: SIZE, features, ..Default::default() }.build_plain().unwrap()
+}
+
+/// Calls `device`, which may not allocate.
+#[track_caller]
+fn check<T>(device: impl FnOnce() -> T) -> T {
+    let before = COUNT.get();
+    let result = device();
+    assert_eq!(COUNT.get() - before, 0, "allocations");
+    result
+}
+
+#[test]
+fn allocation_is_counted() {
+    let before = COUNT.get();
+    drop(core::hint::black_box(Box::new(1)));
+    assert_eq!(COUNT.get() - before, 1);
+}
+
+/// Runs random chains through a queue until `device`, which has its turn when the queue is full, has had `count` of them.
+/// It returns how many it used.
+#[track_caller]
+fn check_traffic(
+    features: u64,
+    count: usize,
+    mut device: impl FnMut(&mut SplitFixture<Arc<HeapMem>>) -> usize,
+) -> Vec<UsedBuffer> {
+    let mut fixture = fixture(features);
+    let limits = TrafficLimits { elements: 12, bytes: 600, indirect: features & features::INDIRECT_DESC != 0 };
+    let (mut traffic, mut all) = (Traffic::new(features, limits), Vec::new());
+    while all.len() < count {
+        while fixture.driver.add(&traffic.next_chain()).is_ok() {}
+        let done = check(|| device(&mut fixture));
+        let used = fixture.driver.reap_all().unwrap();
+        assert!(done != 0 && used.len() == done, "the device does its part");
+        all.extend(used);
+    }
+    all
+}
+
+/// Reads and writes everything of a chain, in all ways that there are.
+fn use_all_of<'m>(chain: impl Chain<'m>) {
+    let mut chain = ReadableChain::new(chain);
+    let mut buf = [0; 64];
+    let room = chain.remaining().unwrap();
+    if let Ok(mut tail) = chain.split_at(room.bytes / 2) {
+        while tail.read(&mut buf).unwrap() != 0 {}
+        assert!(tail.read_exact(&mut buf).is_err());
+    }
+    let mut fragments = [IoVec::EMPTY; 16];
+    let _ = chain.fragments(room.bytes, &mut fragments).unwrap();
+    let _ = chain.read_obj::<u64>();
+    while chain.next_with_limit(7).unwrap().is_some() {}
+    chain.advance(u64::MAX).unwrap();
+
+    let mut chain = WritableChain::from_incomplete_readable(chain);
+    let room = chain.remaining().unwrap();
+    let mut status = chain.split_at(room.bytes / 2).unwrap();
+    let mut fragments = [DeviceRange::empty(); 16];
+    let count = chain.fragments(100, &mut fragments).unwrap();
+    let pieces = fragments.iter().take(count);
+    let filled = pieces.map(|piece| piece.fill(0, piece.len(), 1).map_or(0, |()| piece.len() as u64)).sum();
+    chain.advance(filled).unwrap();
+    let _ = chain.write_obj(&1_u64);
+    chain.fill(room.bytes, 0x11).unwrap();
+    status.skip(1).unwrap();
+    let _ = status.write_all(&[0x22; 64]);
+    chain.join(status);
+    if let Err(refused) = chain.return_complete() {
+        if let Err(refused) = refused.chain.return_written(u32::MAX) {
+            drop(refused);
+        }
+    }
+}
+
+#[test]
+fn chains_one_by_one_allocate_nothing() {
+    for features in [0, features::INDIRECT_DESC, features::EVENT_IDX | features::INDIRECT_DESC] {
+        check_traffic(features, 2000, |fixture| {
+            let mut done = 0;
+            while let Some(chain) = fixture.queue.next_chain().unwrap() {
+                match done % 4 {
+                    0 => drop(chain),
+                    1 => assert!(chain.return_written(u32::MAX).is_err()),
+                    _ => use_all_of(chain),
+                }
+                done += 1;
+            }
+            fixture.queue.suppress_notifications();
+            assert_eq!(fixture.queue.enable_notifications(), Ok(Armed::Waiting));
+            done
+        });
+    }
+}
+
+#[test]
+fn chains_in_bursts_allocate_nothing() {
+    check_traffic(features::INDIRECT_DESC, 2000, |fixture| {
+        let before = fixture.notifications.count();
+        let done = burst(&mut fixture.queue);
+        assert_eq!(fixture.notifications.count() - before, 2);
+        done
+    });
+}
+
+/// Serves everything that is there in one burst with one break.
+fn burst<R: Ring, N: DriverNotify>(queue: &mut Queue<R, N>) -> usize {
+    let mut burst = queue.burst();
+    let mut done = 0;
+    loop {
+        let Some(chain) = burst.next_chain().unwrap() else { break };
+        use_all_of(chain);
+        done += 1;
+        if done == 1 {
+            burst.flush().unwrap();
+        }
+    }
+    burst.finish().unwrap();
+    done
+}
+
+#[test]
+fn tokens_allocate_nothing() {
+    check_traffic(0, 2000, |fixture| {
+        let mut numbers = [None; SIZE as usize];
+        let mut done = 0;
+        while let Some(chain) = fixture.queue.next_chain().unwrap() {
+            if let Some(slot) = numbers.get_mut(done) {
+                *slot = Some(chain.into_token().into_u64());
+            }
+            done += 1;
+        }
+        for number in numbers.into_iter().flatten().rev() {
+            let (token, again) = (Token::from_u64(number), Token::from_u64(number ^ 1 << 32));
+            assert!(fixture.queue.complete(again, 0).is_err());
+            fixture.queue.complete(token, 0).unwrap();
+        }
+        done
+    });
+}
+
+/// A chain of a loop, of memory that is not there, or of the wrong order: whatever is wrong, it costs nothing.
+#[test]
+fn malformed_chains_allocate_nothing() {
+    let mut fixture = fixture(0);
+    let absent = DriverAddr(u64::MAX - 7);
+    let bad = [
+        DriverChain::new().writable(4).readable(b"late"),
+        DriverChain::new().readable(b"far"),
+        DriverChain::new().readable(b"for ever"),
+        DriverChain::new().readable(b"and").writable(4),
+    ];
+    for round in 0..1000 {
+        let ids = [0, 1, 2, 3].map(|index: usize| {
+            let id = fixture.driver.stage_unchecked(&bad[index]).unwrap();
+            let raw = fixture.driver.raw();
+            let mut descriptor = raw.descriptor(id);
+            match index {
+                1 => (descriptor.addr, descriptor.len) = (absent, 8),
+                2 => (descriptor.flags, descriptor.next) = (1, id),
+                3 => descriptor.next = SIZE,
+                _ => {}
+            }
+            raw.set_descriptor(id, descriptor);
+            id
+        });
+        fixture.driver.publish();
+        check(|| {
+            for id in ids {
+                let chain = fixture.queue.next_chain().unwrap().unwrap();
+                assert_eq!(chain.id(), id);
+                let (mut reader, mut writer) = ReadableChain::new(chain).split();
+                let mut fragments = [IoVec::EMPTY; 4];
+                let ahead = reader.remaining().is_err() | reader.fragments(99, &mut fragments).is_err();
+                let split = reader.clone().split_at(9999).is_err() & writer.split_at(9999).is_err();
+                let read = reader.clone().advance(99).is_err() | reader.read(&mut [0; 9999]).is_err();
+                let write = writer.fragments(9, &mut fragments).is_err() | writer.fill(9, 0).is_err();
+                let refused = writer.return_complete().is_err();
+                // What is wrong is wrong in one half.
+                assert!(split && (ahead || read || write || refused), "round {round}, chain {id}");
+            }
+        });
+        assert_eq!(fixture.driver.reap_all().unwrap().len(), 4);
+    }
+}
+
+/// A queue that breaks, and what was in flight then.
+#[test]
+fn broken_queue_allocates_nothing() {
+    let mut fixture = fixture(0);
+    fixture.driver.add(&DriverChain::new().writable(4)).unwrap();
+    fixture.driver.raw().set_available_index(SIZE + 9);
+    let queue = &mut fixture.queue;
+    check(|| {
+        assert!(queue.next_chain().is_err());
+        assert!(queue.next_chain().unwrap().is_none());
+        assert!(queue.complete(Token::from_u64(0), 0).is_err());
+        assert_eq!(queue.enable_notifications(), Ok(Armed::Waiting));
+    });
+}
