@@ -30,7 +30,10 @@ impl Token {
     #[inline]
     #[must_use]
     pub const fn into_u64(self) -> u64 {
-        (self.generation.0 as u64) << 32 | (self.head.slots as u64) << 16 | self.head.id as u64
+        let Head { id, first, slots } = self.head;
+        // A chain takes between 1 and 32768 slots, which is 15 bits.
+        let slots = (slots as u64).saturating_sub(1);
+        (self.generation.0 as u64) << 47 | slots << 32 | (first as u64) << 16 | id as u64
     }
 
     /// Turns the number back into the token.
@@ -40,12 +43,16 @@ impl Token {
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "takes apart what `into_u64` put together")]
     pub const fn from_u64(number: u64) -> Self {
-        let head = Head { id: number as u16, first: 0, slots: (number >> 16) as u16 };
-        Self { head, generation: Generation((number >> 32) as u32) }
+        let slots = (number >> 32 & 0x7fff) as u16 + 1;
+        let head = Head { id: number as u16, first: (number >> 16) as u16, slots };
+        Self { head, generation: Generation((number >> 47) as u32) }
     }
 }
 
-/// One life of one queue, from activation to reset. No two have the same within 2^32 of them.
+/// One life of one queue, from activation to reset, as a number of 17 bits.
+///
+/// A queue does not end by itself while chains are in flight, so that a number comes round again to a token that is still
+/// there only if a queue was dropped with its I/O going on, and 2^17 others were made meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Generation(u32);
 
@@ -54,6 +61,6 @@ impl Generation {
     pub(crate) fn begin() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         // Relaxed: the number alone has to be unique, and orders nothing.
-        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+        Self(NEXT.fetch_add(1, Ordering::Relaxed) & 0x1_ffff)
     }
 }

@@ -11,8 +11,8 @@ pub struct PackedPositions {
     pub(super) next_used: RingPosition,
     /// The first of the used descriptors that were written and not published: its flags are missing.
     pub(super) unpublished: Option<(RingPosition, UsedDescriptor)>,
-    /// How many slots lie between that and `next_used`.
-    pub(super) unpublished_slots: u32,
+    /// How many slots lie between that and `next_used`. INVARIANT: with those in flight, at most the ring's size.
+    pub(super) unpublished_slots: u16,
     /// What the driver was last asked for.
     pub(super) wanted: Wanted,
 }

@@ -173,6 +173,8 @@ impl<M: StableMem> Ring for PackedRing<M> {
         let start = positions.next_available;
         let (id, slots) = self.measure(start, flags)?;
         let size = self.size.get();
+        // What was put back and not published is in flight for the driver: it has nothing yet to make available instead.
+        let in_flight = in_flight + positions.unpublished_slots;
         if u32::from(slots) + u32::from(in_flight) > u32::from(size) {
             return Err(FatalError::Oversubscribed { available: slots, in_flight, size });
         }
@@ -200,7 +202,7 @@ impl<M: StableMem> Ring for PackedRing<M> {
             positions.unpublished = Some((position, used));
         }
         positions.next_used = position.advanced(head.slots);
-        positions.unpublished_slots += u32::from(head.slots);
+        positions.unpublished_slots += head.slots;
         Ok(())
     }
 
@@ -216,7 +218,7 @@ impl<M: StableMem> Ring for PackedRing<M> {
             NotificationMode::Enable => true,
             NotificationMode::Disable => false,
             NotificationMode::Descriptor(event) => {
-                packed_crossed(self.size, event, positions.next_used.off_wrap(), count)
+                packed_crossed(self.size, event, positions.next_used.off_wrap(), count.into())
             }
         })
     }

@@ -11,8 +11,8 @@ pub struct SplitPositions {
     pub(super) known_available: RingIndex,
     /// The used element to be written next.
     pub(super) next_used: RingIndex,
-    /// How many used elements were written and not published.
-    pub(super) unpublished: u32,
+    /// How many used elements were written and not published. INVARIANT: with those in flight, at most the ring's size.
+    pub(super) unpublished: u16,
     /// What the driver was last asked for.
     pub(super) wanted: Wanted,
 }

@@ -34,6 +34,8 @@ impl<M: StableMem> SplitRing<M> {
         let index = self.driver_area.index()?;
         let available = index.distance_from(positions.next_available);
         let size = self.size.get();
+        // What was put back and not published is in flight for the driver: it has nothing yet to make available instead.
+        let in_flight = in_flight + positions.unpublished;
         if u32::from(available) + u32::from(in_flight) > u32::from(size) {
             return Err(FatalError::Oversubscribed { available, in_flight, size });
         }
@@ -171,7 +173,7 @@ impl<M: StableMem> Ring for SplitRing<M> {
         self.device_area.set_element(positions.next_used, UsedElement::new(DescriptorIndex(head.id), written))?;
         // One slot for a chain; more if it stands for those before it as well (SPLIT-ORD-3).
         positions.next_used = positions.next_used.advanced(head.slots);
-        positions.unpublished += u32::from(head.slots);
+        positions.unpublished += head.slots;
         Ok(())
     }
 
@@ -186,7 +188,7 @@ impl<M: StableMem> Ring for SplitRing<M> {
         // once more. With a full fence between the two on either side, one of them sees what the other stored (BAR-3).
         fence(Ordering::SeqCst);
         if self.event_idx() {
-            Ok(split_crossed(self.driver_area.used_event()?, positions.next_used, count))
+            Ok(split_crossed(self.driver_area.used_event()?, positions.next_used, count.into()))
         } else {
             Ok(!self.driver_area.flags()?.no_interrupt())
         }

@@ -1,0 +1,233 @@
+//! What the themes share: queues, chains written by hand, logs taken apart, and a device.
+
+use std::rc::Rc;
+
+use virtio_fake_driver::split::{Descriptor, RawSplit, UsedElement};
+use virtio_fake_driver::{
+    DriverChain, MemEvent, SplitFixture, SplitFixtureOptions, TestMem, Traffic, TrafficLimits, features,
+};
+use virtio_mem_traits::{Access, DriverAddr, DriverMem, DriverRange, StableMem};
+use virtio_queue_core::{
+    ChainError, DescChain, DriverNotify, Element, Queue, QueueLimits, ReturnTo, Ring, RingFeatures,
+    SUPPORTED_RING_FEATURES,
+};
+
+pub(crate) const INDIRECT: u64 = features::INDIRECT_DESC;
+pub(crate) const EVENT_IDX: u64 = features::EVENT_IDX;
+
+/// An address in every fixture's memory, behind the rings of a queue of up to 256: half of the memory is for buffers and
+/// indirect tables that a test writes itself.
+pub(crate) const SPACE: u64 = 0x1000_8000;
+
+/// A queue and its driver, and memory that tells tales.
+pub(crate) type Fixture = SplitFixture<Rc<TestMem>>;
+
+pub(crate) fn options(size: u16, features: u64) -> SplitFixtureOptions {
+    // Little, where that is enough: all of it is zeroed for each fixture.
+    let memory_len = if size > 256 { 1 << 20 } else { 1 << 16 };
+    SplitFixtureOptions { size, features, memory_len, ..Default::default() }
+}
+
+pub(crate) fn fixture(size: u16, features: u64) -> Fixture {
+    options(size, features).build().unwrap()
+}
+
+/// A fixture whose chains may have other than as many elements as the queue has descriptors.
+pub(crate) fn fixture_with_chain_len(size: u16, features: u64, chain_len: Option<u32>) -> Fixture {
+    let limits = QueueLimits { chain_len, ..QueueLimits::default() };
+    SplitFixtureOptions { limits, ..options(size, features) }.build().unwrap()
+}
+
+/// All sets of features that a queue on a split ring can run with, VERSION_1 always among them.
+pub(crate) fn feature_sets() -> Vec<u64> {
+    let others = RingFeatures::RING_PACKED.union(RingFeatures::IN_ORDER).union(RingFeatures::VERSION_1);
+    let optional = SUPPORTED_RING_FEATURES.difference(others).bits();
+    let bits: Vec<u64> = (0..64).map(|bit| 1 << bit).filter(|bit| optional & bit != 0).collect();
+    let union = |set: usize| (0..bits.len()).filter(|n| set >> n & 1 != 0).map(|n| bits[n]).sum();
+    (0..1 << bits.len()).map(union).collect()
+}
+
+/// The features that change what a split ring looks like, in every combination.
+pub(crate) const RING_SETS: [u64; 4] = [0, INDIRECT, EVENT_IDX, INDIRECT | EVENT_IDX];
+
+/// Descriptors by hand. `next` is absurd unless the descriptor is [`linked`].
+pub(crate) fn readable(addr: u64, len: u32) -> Descriptor {
+    Descriptor { addr: DriverAddr(addr), len, flags: 0, next: u16::MAX }
+}
+
+pub(crate) fn writable(addr: u64, len: u32) -> Descriptor {
+    Descriptor { flags: Descriptor::WRITE, ..readable(addr, len) }
+}
+
+/// A reference to an indirect table.
+pub(crate) fn table(addr: u64, len: u32) -> Descriptor {
+    Descriptor { flags: Descriptor::INDIRECT, ..readable(addr, len) }
+}
+
+pub(crate) fn linked(descriptor: Descriptor, next: u16) -> Descriptor {
+    Descriptor { flags: descriptor.flags | Descriptor::NEXT, next, ..descriptor }
+}
+
+/// Links descriptors that lie one after the other from index `first` on.
+pub(crate) fn in_line(first: u16, descriptors: &[Descriptor]) -> Vec<Descriptor> {
+    let end = first + descriptors.len() as u16;
+    let link = |(index, descriptor): (u16, &Descriptor)| match index + 1 {
+        next if next == end => *descriptor,
+        next => linked(*descriptor, next),
+    };
+    (first..).zip(descriptors).map(link).collect()
+}
+
+/// Writes descriptors into the queue's own table, from index 0 on.
+pub(crate) fn write_direct(raw: &RawSplit, descriptors: &[Descriptor]) {
+    for (index, descriptor) in (0..).zip(descriptors) {
+        raw.set_descriptor(index, *descriptor);
+    }
+}
+
+/// Writes descriptors into an indirect table at `addr`.
+pub(crate) fn write_table(raw: &RawSplit, addr: u64, descriptors: &[Descriptor]) {
+    for (offset, descriptor) in (0..).step_by(16).zip(descriptors) {
+        raw.set_descriptor_at(DriverAddr(addr + offset), *descriptor);
+    }
+}
+
+/// Makes the chains at `heads` available by one store of the index, whatever they are and whether or not there is room.
+pub(crate) fn offer(raw: &RawSplit, heads: &[u16]) {
+    let mut index = raw.available_index();
+    for head in heads {
+        raw.set_available_entry(index % raw.areas().size, *head);
+        index = index.wrapping_add(1);
+    }
+    raw.set_available_index(index);
+}
+
+pub(crate) const fn used(id: u32, len: u32) -> UsedElement {
+    UsedElement { id, len }
+}
+
+/// The used elements at the indices from `first` on, up to the used index.
+pub(crate) fn used_since(raw: &RawSplit, first: u16) -> Vec<UsedElement> {
+    let count = raw.used_index().wrapping_sub(first);
+    (0..count).map(|n| raw.used_element(first.wrapping_add(n) % raw.areas().size)).collect()
+}
+
+pub(crate) fn range(addr: u64, len: u64) -> DriverRange {
+    DriverRange::new(DriverAddr(addr), len).unwrap()
+}
+
+/// Runs `action`, and returns what it returned and the reads and writes that the device made in it.
+pub(crate) fn logged<T>(mem: &TestMem, action: impl FnOnce() -> T) -> (T, Vec<MemEvent>) {
+    mem.start_log();
+    let result = action();
+    (result, accesses(&mem.take_log()))
+}
+
+/// The reads and writes of a log, without the translations.
+pub(crate) fn accesses(log: &[MemEvent]) -> Vec<MemEvent> {
+    log.iter().copied().filter(|event| !matches!(event, MemEvent::Translate { .. })).collect()
+}
+
+/// An element as plain values: its address, its length, and whether the device may write it.
+pub(crate) type Plain = (u64, u64, bool);
+
+pub(crate) fn plain(element: Element) -> Plain {
+    let Element { range, access } = element;
+    let write = match access {
+        Access::Read => false,
+        Access::Write => true,
+        Access::ReadWrite => panic!("{range} is neither readable nor writable"),
+    };
+    (range.start().0, range.len(), write)
+}
+
+/// Walks along a chain, to its end or its error, which is final.
+pub(crate) fn walk<R: Ring, T: ReturnTo<R>>(chain: &DescChain<'_, R, T>) -> (Vec<Plain>, Option<ChainError>) {
+    let (mut elements, mut error) = (Vec::new(), None);
+    let mut walk = chain.elements();
+    for element in walk.by_ref() {
+        assert_eq!(error, None, "nothing comes after an error");
+        match element {
+            Ok(element) => elements.push(plain(element)),
+            Err(found) => error = Some(found),
+        }
+    }
+    assert_eq!(walk.next(), None, "a walk that has ended stays so");
+    (elements, error)
+}
+
+/// Walks along the next chain, which has to be there, and returns it with nothing written.
+pub(crate) fn walk_next<R: Ring, N: DriverNotify>(queue: &mut Queue<R, N>) -> (Vec<Plain>, Option<ChainError>) {
+    walk(&queue.next_chain().unwrap().expect("a chain is available"))
+}
+
+/// What the device of these tests answers: what it was sent, over and over.
+pub(crate) fn reply(request: &[u8], len: u64) -> Vec<u8> {
+    let endless = request.iter().copied().cycle().chain(core::iter::repeat(0));
+    endless.take(len as usize).collect()
+}
+
+/// Serves a chain as the device of these tests does, but does not return it; returns how much was written.
+pub(crate) fn serve<R: Ring, T: ReturnTo<R>>(chain: &DescChain<'_, R, T>) -> u32 {
+    let (elements, error) = walk(chain);
+    assert_eq!(error, None);
+    let pieces = |writes| elements.iter().filter(move |element| element.2 == writes);
+    let mut request = Vec::new();
+    for (addr, len, _) in pieces(false) {
+        copy(chain.mem(), range(*addr, *len), Access::Read, &mut vec![0; *len as usize], &mut request);
+    }
+    let len = pieces(true).map(|element| element.1).sum();
+    let (mut rest, mut written) = (reply(&request, len), Vec::new());
+    for (addr, len, _) in pieces(true) {
+        let after = rest.split_off(*len as usize);
+        copy(chain.mem(), range(*addr, *len), Access::Write, &mut rest, &mut written);
+        rest = after;
+    }
+    len as u32
+}
+
+/// Copies between driver memory, which may be in pieces, and `bytes`; appends them to `done`.
+fn copy(mem: &impl DriverMem, range: DriverRange, access: Access, bytes: &mut [u8], done: &mut Vec<u8>) {
+    let (mut range, mut rest) = (range, bytes);
+    while !range.is_empty() {
+        let piece = mem.translate(range, access).unwrap();
+        let (part, after) = rest.split_at_mut(piece.len());
+        if access.writes() {
+            piece.write_bytes(0, part).unwrap();
+            mem.written(range.prefix(piece.len() as u64));
+        } else {
+            mem.before_read(range.prefix(piece.len() as u64));
+            piece.read_bytes(0, part).unwrap();
+        }
+        done.extend_from_slice(part);
+        (range, rest) = (range.after(piece.len() as u64), after);
+    }
+}
+
+/// Runs some random chains through a queue, one after the other, with a kick and an interrupt for each.
+pub(crate) fn smoke<M: StableMem>(fixture: &mut SplitFixture<M>, count: usize) {
+    let indirect = fixture.driver.features() & INDIRECT != 0;
+    let limits = TrafficLimits { elements: fixture.driver.size().min(8), bytes: 64, indirect };
+    for chain in Traffic::new(1, limits).take(count) {
+        one_chain(fixture, &chain);
+    }
+}
+
+/// Runs one chain through a queue that has nothing else to do.
+pub(crate) fn one_chain<M: StableMem>(fixture: &mut SplitFixture<M>, chain: &DriverChain) {
+    let SplitFixture { queue, driver, notifications, .. } = fixture;
+    assert!(queue.next_chain().unwrap().is_none());
+    let id = driver.add(chain).unwrap();
+    assert!(driver.needs_kick(), "the device waits");
+
+    let fetched = queue.next_chain().unwrap().expect("a chain is available");
+    assert_eq!(fetched.id(), id);
+    let written = serve(&fetched);
+    fetched.return_written(written).unwrap();
+
+    assert_eq!(notifications.take(), 1, "the driver waits");
+    let used = driver.reap().unwrap().expect("the buffer is used");
+    assert_eq!((used.id, u64::from(used.len)), (id, chain.writable_len()));
+    assert_eq!(used.written(), reply(&chain.readable_bytes(), chain.writable_len()));
+    assert_eq!(driver.reap(), Ok(None));
+}
