@@ -104,10 +104,11 @@ impl<P, S: OrderStorage> InOrderPositions<P, S> {
     /// Takes note of a chain that was returned. The search begins with the oldest, which is usually the one.
     fn hold(&mut self, head: Head, written: u32) {
         for index in 0..self.len {
-            if let Some(InFlight { head: Head { id, .. }, written: place @ None }) = self.place(index) {
+            if let Some(InFlight { head: Head { id, slots, .. }, written: place @ None }) = self.place(index) {
                 if *id == head.id {
                     *place = Some(written);
-                    self.held += head.slots;
+                    // As it was fetched: a token that was made up may say otherwise.
+                    self.held += *slots;
                     return;
                 }
             }

@@ -12,7 +12,7 @@ use futures::{Stream, StreamExt};
 use static_assertions::assert_impl_all;
 use virtio_mem_traits::HeapMem;
 use virtio_queue_core::split::{SplitPositions, SplitRing, SplitWalk};
-use virtio_queue_core::{Armed, FatalError, Head, Queue, Ring};
+use virtio_queue_core::{Armed, FatalError, FromConfig, Head, Queue, Ring};
 use virtio_util::atomic_waker::AtomicWaker;
 use virtio_util::{DescChainStream, NotificationCounter, SharedQueue};
 
@@ -221,7 +221,7 @@ fn interrupted<'a>(
     moment: Moment,
     event: impl FnOnce() + Send + 'a,
 ) -> Shared<Interrupted<'a>, NotificationCounter> {
-    let ring = SplitRing::new(&config(), mem).unwrap();
+    let ring = SplitRing::from_config(&config(), mem).unwrap();
     let ring = Interrupted { ring, moment, event: Mutex::new(Some(Box::new(event))) };
     SharedQueue::new(Queue::from_ring(ring, NotificationCounter::new()).unwrap())
 }
