@@ -70,7 +70,7 @@ impl<L: RawMutex, R: Ring, N: DriverNotify> SharedQueue<L, R, N> {
     ///     for (token, written) in finished {
     ///         burst.complete(token, written)?;
     ///     }
-    ///     burst.finish()
+    ///     Ok(burst.finish()?)
     /// })
     /// # }
     /// ```
