@@ -177,7 +177,7 @@ fn tokens_allocate_nothing() {
             done += 1;
         }
         for number in numbers.into_iter().flatten().rev() {
-            let (token, again) = (Token::from_u64(number), Token::from_u64(number ^ 1 << 32));
+            let (token, again) = (Token::from_u64(number), Token::from_u64(number ^ 1 << 47));
             assert!(fixture.queue.complete(again, 0).is_err());
             fixture.queue.complete(token, 0).unwrap();
         }

@@ -30,6 +30,7 @@ pub struct DriverChain {
     /// How many elements come before the indirect table, if there is to be one.
     indirect_after: Option<usize>,
     table: TablePlace,
+    flags_in_table: u16,
 }
 
 /// One element.
@@ -140,7 +141,7 @@ impl DriverChain {
     }
 
     /// Puts the first `direct` descriptors into the queue's own table, and the others into an indirect one
-    /// (SPLIT-IND-2).
+    /// (SPLIT-IND-2). On a packed ring, it is all of them or none (PACK-SG-5).
     ///
     /// If there are no others, there is no indirect table.
     #[must_use]
@@ -160,6 +161,14 @@ impl DriverChain {
     #[must_use]
     pub fn table_at(mut self, addr: DriverAddr) -> Self {
         self.table = TablePlace::At(addr);
+        self
+    }
+
+    /// Sets `flags` in all entries of the indirect table, beside those that belong there. On a packed ring a device
+    /// ignores them (PACK-IND-2). An honest driver refuses the chain.
+    #[must_use]
+    pub fn table_flags(mut self, flags: u16) -> Self {
+        self.flags_in_table = flags;
         self
     }
 }
@@ -210,6 +219,10 @@ impl DriverChain {
 
     pub(crate) fn table(&self) -> TablePlace {
         self.table
+    }
+
+    pub(crate) fn flags_in_table(&self) -> u16 {
+        self.flags_in_table
     }
 }
 

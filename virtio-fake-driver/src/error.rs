@@ -44,8 +44,14 @@ pub enum DeviceViolation {
         /// How many were available to it.
         available: u16,
     },
-    /// A buffer is used that was not available, or is used twice (SPLIT-USED-5). The driver goes on after it.
+    /// A buffer is used that was not available, or is used twice (SPLIT-USED-5). The driver of a split ring goes on
+    /// after it. That of a packed one does not know where to go on.
     UnknownId {
+        /// What the device knows it by.
+        id: u32,
+    },
+    /// With IN_ORDER, a buffer is used before others that were available before it (SPLIT-ORD-1). It is not taken back.
+    OutOfOrder {
         /// What the device knows it by.
         id: u32,
     },
@@ -67,6 +73,7 @@ impl fmt::Display for DeviceViolation {
                 write!(f, "the device used {used} buffers, and {available} were available")
             }
             Self::UnknownId { id } => write!(f, "the device used buffer {id}, which was not available"),
+            Self::OutOfOrder { id } => write!(f, "the device used buffer {id} before its turn"),
             Self::TooLong { id, len, writable } => {
                 write!(f, "the device says it wrote {len} bytes into buffer {id}, which has room for {writable}")
             }

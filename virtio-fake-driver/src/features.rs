@@ -8,3 +8,7 @@ pub const INDIRECT_DESC: u64 = 1 << 28;
 pub const EVENT_IDX: u64 = 1 << 29;
 /// The device is not a legacy one.
 pub const VERSION_1: u64 = 1 << 32;
+/// The ring is packed.
+pub const RING_PACKED: u64 = 1 << 34;
+/// The device uses buffers in the order in which they were made available.
+pub const IN_ORDER: u64 = 1 << 35;

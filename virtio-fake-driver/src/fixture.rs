@@ -2,42 +2,95 @@
 
 use alloc::rc::Rc;
 use alloc::sync::Arc;
+use core::fmt;
 
 use virtio_mem_traits::{DriverAddr, HeapMem, StableMem};
-use virtio_queue_core::{ConfigError, QueueConfig, QueueLimits, SplitQueue};
+use virtio_queue_core::packed::PackedRing;
+use virtio_queue_core::split::SplitRing;
+use virtio_queue_core::{AnyRing, ConfigError, FromConfig, Positioned, Queue, QueueConfig, QueueLimits, Ring};
 use virtio_ring::RingFeatures;
 use virtio_util::NotificationCounter;
 
-use crate::{SplitDriver, SplitOptions, TestMem};
+use crate::{Any, Driver, DriverOptions, Format, Packed, Split, TestMem};
 
 /// Where the driver of a fixture has its memory.
 const BASE: DriverAddr = DriverAddr(0x1000_0000);
 
-/// A running queue on a split ring, its driver, the memory between them, and a count of the interrupts.
+/// A running queue, its driver, the memory between them, and a count of the interrupts.
 ///
 /// The parts are separate fields that do not borrow one another: the driver can add and reap while a chain of the queue
-/// is held. See the [crate's own](crate) example.
-#[derive(Debug)]
-pub struct SplitFixture<M: StableMem = Rc<TestMem>> {
+/// is held. [`SplitFixture`] and [`PackedFixture`] have a ring of that format. [`AnyFixture`] has one of the format that
+/// the features say, and the queue that decides by itself. See the [crate's own](crate) example.
+///
+/// A test for every format is generic over it:
+///
+/// ```
+/// use virtio_fake_driver::{Any, DriverChain, Fixture, Packed, QueueFormat, Split};
+///
+/// fn device_returns_what_it_drops<F: QueueFormat>() {
+///     let Fixture { mut queue, mut driver, .. } = Fixture::<F>::new(8);
+///     let id = driver.add(&DriverChain::new().readable(b"1")).unwrap();
+///     drop(queue.next_chain().unwrap().unwrap());
+///     assert_eq!(driver.reap().unwrap().unwrap().id, id);
+/// }
+///
+/// device_returns_what_it_drops::<Split>();
+/// device_returns_what_it_drops::<Packed>();
+/// device_returns_what_it_drops::<Any>();
+/// ```
+pub struct Fixture<F: QueueFormat, M: StableMem = Rc<TestMem>> {
     /// The device's side.
-    pub queue: SplitQueue<M, Arc<NotificationCounter>>,
+    pub queue: Queue<F::Ring<M>, Arc<NotificationCounter>>,
     /// The driver's side.
-    pub driver: SplitDriver,
+    pub driver: Driver<F>,
     /// What the device has for memory.
     pub mem: M,
     /// How often the device has signalled the driver.
     pub notifications: Arc<NotificationCounter>,
 }
 
-impl SplitFixture {
+/// A fixture with a split ring.
+pub type SplitFixture<M = Rc<TestMem>> = Fixture<Split, M>;
+
+/// A fixture with a packed ring.
+pub type PackedFixture<M = Rc<TestMem>> = Fixture<Packed, M>;
+
+/// A fixture with a ring of the format that the features say.
+pub type AnyFixture<M = Rc<TestMem>> = Fixture<Any, M>;
+
+/// A format, with what a queue of it runs on.
+pub trait QueueFormat: Format {
+    /// The device's side of a ring.
+    type Ring<M: StableMem>: FromConfig + Positioned + Ring<Mem = M>;
+}
+
+impl QueueFormat for Split {
+    type Ring<M: StableMem> = SplitRing<M>;
+}
+
+impl QueueFormat for Packed {
+    type Ring<M: StableMem> = PackedRing<M>;
+}
+
+impl QueueFormat for Any {
+    type Ring<M: StableMem> = AnyRing<M>;
+}
+
+impl<F: QueueFormat> Fixture<F> {
     /// Makes a fixture with a queue of `size` descriptors and a [`TestMem`], and otherwise as by default.
     ///
     /// # Panics
     ///
-    /// If `size` is not a power of two up to 32768.
+    /// If the format has no such size.
     #[must_use]
     pub fn new(size: u16) -> Self {
-        SplitFixtureOptions { size, ..Default::default() }.build().expect("the default options suit every size")
+        FixtureOptions { size, ..Default::default() }.build().expect("the default options suit every size")
+    }
+}
+
+impl<F: QueueFormat, M: StableMem + fmt::Debug> fmt::Debug for Fixture<F, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fixture").field("driver", &self.driver).field("mem", &self.mem).finish_non_exhaustive()
     }
 }
 
@@ -52,27 +105,39 @@ impl SplitFixture {
 /// # Ok::<_, virtio_queue_core::ConfigError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SplitFixtureOptions {
+pub struct FixtureOptions<F> {
+    /// The format of the ring: it follows from the type.
+    pub format: F,
     /// The queue size.
     pub size: u16,
-    /// The features that were negotiated, as in [`features`](crate::features). VERSION_1 is always one of them.
+    /// The features that were negotiated, as for [`DriverOptions::features`].
     pub features: u64,
     /// What the device allows.
     pub limits: QueueLimits,
-    /// The seed by which the driver hands out descriptors in disorder, if it is to.
+    /// The seed by which the driver hands out descriptors or Buffer IDs in disorder, if it is to.
     pub scramble: Option<u64>,
     /// How many bytes of memory there are, for the rings as well as for buffers and tables.
     pub memory_len: usize,
 }
 
+/// What a fixture with a split ring is made like.
+pub type SplitFixtureOptions = FixtureOptions<Split>;
+
+/// What a fixture with a packed ring is made like.
+pub type PackedFixtureOptions = FixtureOptions<Packed>;
+
+/// What a fixture with a ring of the format that the features say is made like.
+pub type AnyFixtureOptions = FixtureOptions<Any>;
+
 /// 256 descriptors, no features but VERSION_1, no limits, in order, 1 MiB.
-impl Default for SplitFixtureOptions {
+impl<F: Default> Default for FixtureOptions<F> {
     fn default() -> Self {
-        Self { size: 256, features: 0, limits: QueueLimits::default(), scramble: None, memory_len: 1 << 20 }
+        let limits = QueueLimits::default();
+        Self { format: F::default(), size: 256, features: 0, limits, scramble: None, memory_len: 1 << 20 }
     }
 }
 
-impl SplitFixtureOptions {
+impl<F: QueueFormat> FixtureOptions<F> {
     /// Makes a fixture with a [`TestMem`].
     ///
     /// # Errors
@@ -82,7 +147,7 @@ impl SplitFixtureOptions {
     /// # Panics
     ///
     /// As for [`build_on`](Self::build_on).
-    pub fn build(&self) -> Result<SplitFixture, ConfigError> {
+    pub fn build(&self) -> Result<Fixture<F>, ConfigError> {
         self.build_on(|mem, _| Rc::new(TestMem::new(mem)))
     }
 
@@ -95,7 +160,7 @@ impl SplitFixtureOptions {
     /// # Panics
     ///
     /// As for [`build_on`](Self::build_on).
-    pub fn build_plain(&self) -> Result<SplitFixture<Arc<HeapMem>>, ConfigError> {
+    pub fn build_plain(&self) -> Result<Fixture<F, Arc<HeapMem>>, ConfigError> {
         self.build_on(|mem, _| mem)
     }
 
@@ -108,23 +173,23 @@ impl SplitFixtureOptions {
     ///
     /// # Panics
     ///
-    /// If the size is not a power of two, if the memory is too small, or if there are features that no device offers.
+    /// If the format has no such size, if the memory is too small, or if there are features that no device offers.
     pub fn build_on<M: StableMem>(
         &self,
-        wrap: impl FnOnce(Arc<HeapMem>, &mut SplitDriver) -> M,
-    ) -> Result<SplitFixture<M>, ConfigError> {
-        let Self { size, features, limits, scramble, memory_len } = *self;
+        wrap: impl FnOnce(Arc<HeapMem>, &mut Driver<F>) -> M,
+    ) -> Result<Fixture<F, M>, ConfigError> {
+        let Self { size, features, limits, scramble, memory_len, .. } = *self;
         let heap = Arc::new(HeapMem::new(BASE, memory_len).expect("there is as much memory"));
-        let options = SplitOptions { features, scramble, ..SplitOptions::default() };
-        let mut driver = SplitDriver::new(Arc::clone(&heap), size, options);
+        let options = DriverOptions { features, start: None, scramble };
+        let mut driver = Driver::new(Arc::clone(&heap), size, options);
         let mem = wrap(heap, &mut driver);
         let notifications = Arc::new(NotificationCounter::new());
-        let queue = SplitQueue::new(&driver.queue_config(limits), mem.clone(), Arc::clone(&notifications))?;
-        Ok(SplitFixture { queue, driver, mem, notifications })
+        let queue = Queue::new(&driver.queue_config(limits), mem.clone(), Arc::clone(&notifications))?;
+        Ok(Fixture { queue, driver, mem, notifications })
     }
 }
 
-impl SplitDriver {
+impl<F: Format> Driver<F> {
     /// Returns the configuration of a queue that serves this driver, as a transport would have learnt it.
     ///
     /// # Panics
@@ -132,14 +197,8 @@ impl SplitDriver {
     /// If there are features that no device offers.
     #[must_use]
     pub fn queue_config(&self, limits: QueueLimits) -> QueueConfig {
-        let areas = self.areas();
-        QueueConfig {
-            size: areas.size,
-            descriptor_area: areas.descriptor_area,
-            driver_area: areas.driver_area,
-            device_area: areas.device_area,
-            features: RingFeatures::from_negotiated(self.features()).expect("a device has offered the features"),
-            limits,
-        }
+        let [descriptor_area, driver_area, device_area] = self.area_addresses();
+        let features = RingFeatures::from_negotiated(self.features()).expect("a device has offered the features");
+        QueueConfig { size: self.size(), descriptor_area, driver_area, device_area, features, limits }
     }
 }

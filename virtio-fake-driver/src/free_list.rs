@@ -1,55 +1,69 @@
-//! Which descriptors are free.
+//! What is free to be handed out.
 
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
-/// The free descriptors of a table, in the order in which they are taken from the end.
+/// The free descriptors of a table, or the free Buffer IDs, in the order in which they are taken.
 #[derive(Clone, Debug)]
-pub(super) struct FreeList {
-    free: Vec<u16>,
-    /// What brings disorder, if anything does.
-    rng: Option<Xoshiro256PlusPlus>,
+pub(crate) struct FreeList {
+    free: VecDeque<u16>,
+    reuse: Reuse,
+}
+
+/// What comes back is taken again ...
+#[derive(Clone, Debug)]
+enum Reuse {
+    /// ... before anything else.
+    First,
+    /// ... after everything else.
+    Last,
+    /// ... at some time.
+    Random(Xoshiro256PlusPlus),
 }
 
 impl FreeList {
-    /// Makes a list of all descriptors below `size`: from 0 upwards, or scrambled by a seed.
-    pub(super) fn new(size: u16, scramble: Option<u64>) -> Self {
-        let mut list = Self { free: (0..size).rev().collect(), rng: scramble.map(SeedableRng::seed_from_u64) };
-        if let Some(rng) = &mut list.rng {
-            list.free.shuffle(rng);
+    /// Makes a list of all numbers below `size`: from 0 upwards, or scrambled by a seed.
+    pub(crate) fn new(size: u16, scramble: Option<u64>) -> Self {
+        let reuse = scramble.map_or(Reuse::First, |seed| Reuse::Random(SeedableRng::seed_from_u64(seed)));
+        let mut list = Self { free: (0..size).collect(), reuse };
+        if let Reuse::Random(rng) = &mut list.reuse {
+            list.free.make_contiguous().shuffle(rng);
         }
         list
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.free.len()
+    /// Makes a list that hands out all numbers below `size` in a circle, as long as they come back in that order.
+    pub(crate) fn circle(size: u16) -> Self {
+        Self { free: (0..size).collect(), reuse: Reuse::Last }
     }
 
-    /// Takes `count` descriptors. There have to be as many.
-    pub(super) fn take(&mut self, count: usize) -> Vec<u16> {
-        let mut taken = self.free.split_off(self.free.len() - count);
-        taken.reverse();
-        taken
+    /// Takes `count` numbers. There have to be as many.
+    pub(crate) fn take(&mut self, count: usize) -> Vec<u16> {
+        self.free.drain(..count).collect()
     }
 
-    /// Takes descriptors back: the first of them is taken first the next time, unless they are scrambled.
-    pub(super) fn give_back(&mut self, descriptors: &[u16]) {
-        for descriptor in descriptors.iter().rev() {
-            self.free.push(*descriptor);
-            if let Some(rng) = &mut self.rng {
-                let last = self.free.len() - 1;
-                self.free.swap(last, rng.random_range(0..=last));
+    /// Takes numbers back.
+    pub(crate) fn give_back(&mut self, numbers: &[u16]) {
+        if let Reuse::Last = self.reuse {
+            self.free.extend(numbers);
+            return;
+        }
+        for number in numbers.iter().rev() {
+            self.free.push_front(*number);
+            if let Reuse::Random(rng) = &mut self.reuse {
+                self.free.swap(0, rng.random_range(0..self.free.len()));
             }
         }
     }
 
     /// Returns the order in which the entries of an indirect table are linked. It begins with 0 (SPLIT-IND-3).
-    pub(super) fn table_order(&mut self, entries: u16) -> Vec<u16> {
+    pub(crate) fn table_order(&mut self, entries: u16) -> Vec<u16> {
         let mut order: Vec<u16> = (0..entries).collect();
-        if let (Some(rng), Some((_, rest))) = (&mut self.rng, order.split_first_mut()) {
+        if let (Reuse::Random(rng), Some((_, rest))) = (&mut self.reuse, order.split_first_mut()) {
             rest.shuffle(rng);
         }
         order

@@ -2,9 +2,9 @@
 //!
 //! Those who write a virtio device have, in their tests, no driver at hand. This crate is one:
 //!
-//! * [`SplitFixture`] has everything in one place: a running queue, its driver, memory, and a count of the interrupts.
-//! * [`SplitDriver`] makes [`DriverChain`]s available and takes [`UsedBuffer`]s back, as the specification demands of a
-//!   driver. [`RawSplit`](split::RawSplit) does what the specification forbids.
+//! * [`Fixture`] has everything in one place: a running queue, its driver, memory, and a count of the interrupts.
+//! * [`Driver`] makes [`DriverChain`]s available and takes [`UsedBuffer`]s back, as the specification demands of a
+//!   driver. [`RawSplit`](split::RawSplit) and [`RawPacked`](packed::RawPacked) do what the specification forbids.
 //! * [`TestMem`] is memory that logs what the device does, refuses it, or changes between two reads.
 //! * [`Traffic`] supplies random chains.
 //!
@@ -54,11 +54,17 @@
 
 extern crate alloc;
 
+mod any;
 mod chain;
+mod driver;
 mod error;
 pub mod features;
 mod fixture;
+mod format;
+mod free_list;
 mod memory;
+mod notification_data;
+pub mod packed;
 mod placed;
 mod pool;
 pub mod split;
@@ -66,12 +72,20 @@ mod traffic;
 mod used;
 mod view;
 
+pub use any::{Any, AnyDriver, AnyRaw};
 pub use chain::DriverChain;
+pub use driver::{Driver, DriverOptions};
 pub use error::{AddError, DeviceViolation};
-pub use fixture::{SplitFixture, SplitFixtureOptions};
+pub use fixture::{
+    AnyFixture, AnyFixtureOptions, Fixture, FixtureOptions, PackedFixture, PackedFixtureOptions, QueueFormat,
+    SplitFixture, SplitFixtureOptions,
+};
+pub use format::Format;
 pub use memory::{MemEvent, TestMem};
+pub use notification_data::NotificationData;
+pub use packed::{Packed, PackedDriver, PackedOptions};
 pub use pool::AddressPool;
-pub use split::{SplitDriver, SplitOptions};
+pub use split::{Split, SplitDriver, SplitOptions};
 pub use traffic::{Traffic, TrafficLimits};
 pub use used::UsedBuffer;
 pub use view::DriverView;

@@ -8,12 +8,16 @@ use crate::chain::{Content, TablePlace};
 use crate::used::poison;
 use crate::{AddError, AddressPool, DriverChain, DriverView};
 
-/// A chain in memory, whatever the format of the ring.
+/// The bytes of a descriptor, whatever the format.
+const DESCRIPTOR: u64 = 16;
+
+/// A chain in memory, but for its descriptors, whatever the format of the ring.
 #[derive(Debug)]
-pub(crate) struct Placed {
-    pub(crate) elements: Vec<Element>,
-    /// Where the indirect table goes, if there is one.
-    pub(crate) table: Option<DriverAddr>,
+pub struct Placed {
+    /// The elements that have their descriptors in the ring.
+    pub(crate) direct: Vec<Element>,
+    /// The others.
+    pub(crate) table: Option<Table>,
     /// What has to be given back to the pool.
     owned: Vec<DriverRange>,
 }
@@ -26,17 +30,21 @@ pub(crate) struct Element {
     pub(crate) writable: bool,
 }
 
+/// The place of an indirect table, and what is to be in it.
+#[derive(Debug)]
+pub(crate) struct Table {
+    pub(crate) addr: DriverAddr,
+    pub(crate) entries: Vec<Element>,
+    /// What is to be set in all entries.
+    pub(crate) flags: u16,
+}
+
 impl Placed {
-    /// Finds a place for everything in `chain`, with tables of `entry` bytes for each element, then fills the elements:
-    /// the readable ones with what they hold, the writable ones with poison (FD-7).
-    pub(crate) fn new(
-        chain: &DriverChain,
-        entry: u64,
-        view: &DriverView,
-        pool: &mut AddressPool,
-    ) -> Result<Self, AddError> {
-        let mut placed = Self { elements: Vec::new(), table: None, owned: Vec::new() };
-        match placed.find(chain, entry, pool) {
+    /// Finds a place for everything in `chain`, then fills the elements: the readable ones with what they hold, the
+    /// writable ones with poison (FD-7).
+    pub(crate) fn new(chain: &DriverChain, view: &DriverView, pool: &mut AddressPool) -> Result<Self, AddError> {
+        let mut placed = Self { direct: Vec::new(), table: None, owned: Vec::new() };
+        match placed.find(chain, pool) {
             Ok(()) => {
                 placed.fill(chain, view);
                 Ok(placed)
@@ -48,19 +56,21 @@ impl Placed {
         }
     }
 
-    fn find(&mut self, chain: &DriverChain, entry: u64, pool: &mut AddressPool) -> Result<(), AddError> {
+    fn find(&mut self, chain: &DriverChain, pool: &mut AddressPool) -> Result<(), AddError> {
         for part in chain.parts() {
             let len = part.len();
             let addr = part.at.map_or_else(|| self.alloc(pool, len, 1), Ok)?;
             let len = u32::try_from(len).expect("an element has less than 2^32 bytes");
-            self.elements.push(Element { addr, len, writable: part.is_writable() });
+            self.direct.push(Element { addr, len, writable: part.is_writable() });
         }
         if chain.has_table() {
-            let len = entry * (chain.elements() - chain.direct_elements()) as u64;
-            self.table = Some(match chain.table() {
+            let entries = self.direct.split_off(chain.direct_elements());
+            let len = DESCRIPTOR * entries.len() as u64;
+            let addr = match chain.table() {
                 TablePlace::At(addr) => addr,
-                TablePlace::Misaligned(by) => DriverAddr(self.alloc(pool, by + len, 16)?.0 + by),
-            });
+                TablePlace::Misaligned(by) => DriverAddr(self.alloc(pool, by + len, DESCRIPTOR)?.0 + by),
+            };
+            self.table = Some(Table { addr, entries, flags: chain.flags_in_table() });
         }
         Ok(())
     }
@@ -73,7 +83,7 @@ impl Placed {
 
     fn fill(&self, chain: &DriverChain, view: &DriverView) {
         let mut poison = (0..).map(poison);
-        for (part, element) in chain.parts().iter().zip(&self.elements) {
+        for (part, element) in chain.parts().iter().zip(self.elements()) {
             match &part.content {
                 Content::Readable(bytes) => view.poke(element.addr, bytes),
                 Content::Writable(_) => {
@@ -84,9 +94,14 @@ impl Placed {
         }
     }
 
+    /// Returns all elements, wherever their descriptors are.
+    fn elements(&self) -> impl Iterator<Item = &Element> {
+        self.direct.iter().chain(self.table.iter().flat_map(|table| &table.entries))
+    }
+
     /// Returns what all writable elements hold.
     pub(crate) fn writable_bytes(&self, view: &DriverView) -> Vec<u8> {
-        let writable = self.elements.iter().filter(|element| element.writable);
+        let writable = self.elements().filter(|element| element.writable);
         writable.flat_map(|element| view.peek(element.addr, element.byte_count())).collect()
     }
 
@@ -100,5 +115,17 @@ impl Placed {
 impl Element {
     fn byte_count(self) -> usize {
         usize::try_from(self.len).expect("what is in memory has a length of that kind")
+    }
+}
+
+impl Table {
+    /// Returns the length of the table in bytes.
+    pub(crate) fn len(&self) -> u32 {
+        u32::try_from(DESCRIPTOR * self.entries.len() as u64).expect("a table has less than 2^32 bytes")
+    }
+
+    /// Returns the address of an entry.
+    pub(crate) fn entry(&self, index: u16) -> DriverAddr {
+        DriverAddr(self.addr.0 + DESCRIPTOR * u64::from(index))
     }
 }

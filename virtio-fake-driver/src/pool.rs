@@ -81,3 +81,9 @@ impl AddressPool {
         self.free.insert(start, len);
     }
 }
+
+/// Returns the `len` bytes at `offset` of the area at `area`.
+pub(crate) fn field(area: DriverAddr, offset: u64, len: u64) -> DriverRange {
+    let start = area.checked_add(offset);
+    start.and_then(|start| DriverRange::new(start, len)).expect("the areas end below 2^64")
+}

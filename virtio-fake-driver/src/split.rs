@@ -7,11 +7,11 @@
 mod areas;
 mod descriptor;
 mod driver;
-mod free_list;
-mod notifications;
 mod raw;
+mod side;
 
 pub use areas::SplitAreas;
 pub use descriptor::Descriptor;
-pub use driver::{SplitDriver, SplitOptions};
+pub use driver::{Split, SplitDriver, SplitOptions};
 pub use raw::{RawSplit, UsedElement};
+pub(crate) use side::SplitSide;

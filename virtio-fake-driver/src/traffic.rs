@@ -11,6 +11,7 @@ use crate::DriverChain;
 ///
 /// A chain has up to so many elements and bytes: no readable ones, no writable ones, only empty ones, and every cut in
 /// between. Where that is allowed, some are indirect, entirely or in part, with tables at any address.
+/// [`Driver::traffic`](crate::Driver::traffic) makes traffic that suits a driver.
 ///
 /// ```
 /// use virtio_fake_driver::{Traffic, TrafficLimits};
@@ -25,6 +26,8 @@ use crate::DriverChain;
 pub struct Traffic {
     rng: Xoshiro256PlusPlus,
     limits: TrafficLimits,
+    /// Whether a chain may be direct at first and indirect then.
+    mixed: bool,
 }
 
 /// What random chains are like.
@@ -47,7 +50,13 @@ impl Traffic {
     #[must_use]
     pub fn new(seed: u64, limits: TrafficLimits) -> Self {
         assert!(limits.elements != 0, "a chain has at least one element");
-        Self { rng: SeedableRng::seed_from_u64(seed), limits }
+        Self { rng: SeedableRng::seed_from_u64(seed), limits, mixed: true }
+    }
+
+    /// Makes chains either direct or indirect, and none that are both: a packed ring takes no others (PACK-SG-5).
+    #[must_use]
+    pub fn without_mixed_chains(self) -> Self {
+        Self { mixed: false, ..self }
     }
 
     /// Returns the next chain.
@@ -89,6 +98,7 @@ impl Traffic {
         let chain = match self.rng.random_range(0..3) {
             0 => chain,
             1 => chain.indirect(),
+            _ if !self.mixed => chain.indirect(),
             // The last choice leaves nothing for the table.
             _ => chain.indirect_after(self.rng.random_range(0..=elements).into()),
         };

@@ -29,6 +29,13 @@ impl UsedBuffer {
         self.writable.split_at(self.claimed()).0
     }
 
+    /// Returns all that was writable, beyond what the device says it wrote too: what is behind a hole, as a status byte
+    /// may be (SPLIT-USED-4), cannot be said otherwise. What was not written is poison.
+    #[must_use]
+    pub fn writable(&self) -> &[u8] {
+        &self.writable
+    }
+
     /// Returns whether none of the writable bytes after [`written`](Self::written) has changed.
     ///
     /// A device may touch them (SPLIT-USED-3), but most have no reason to.

@@ -64,6 +64,11 @@ impl DriverView {
         }
     }
 
+    pub(crate) fn zero(&self, range: DriverRange) {
+        let len = usize::try_from(range.len()).expect("the range is in memory");
+        self.poke(range.start(), &vec![0; len]);
+    }
+
     /// Finds `len` bytes, at least one.
     fn place(&self, addr: DriverAddr, len: usize) -> DeviceRange<'_> {
         let place = DriverRange::new(addr, len as u64).map(|range| self.mem.translate_all(range, Access::ReadWrite));

@@ -4,6 +4,7 @@ use virtio_mem_traits::{DriverAddr, DriverRange};
 
 use super::Descriptor;
 use crate::AddressPool;
+use crate::pool::field;
 
 /// The three areas of a split virtqueue, and every field in them by its range: that is how a
 /// [`TestMem`](crate::TestMem) reports an access to it.
@@ -115,9 +116,4 @@ impl SplitAreas {
     pub fn avail_event(&self) -> DriverRange {
         field(self.device_area, 4 + 8 * u64::from(self.size), 2)
     }
-}
-
-fn field(area: DriverAddr, offset: u64, len: u64) -> DriverRange {
-    let start = area.checked_add(offset);
-    start.and_then(|start| DriverRange::new(start, len)).expect("the areas end below 2^64")
 }

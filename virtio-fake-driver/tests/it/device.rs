@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use virtio_fake_driver::split::RawSplit;
 use virtio_fake_driver::{DriverChain, SplitDriver, SplitOptions};
-use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, HeapMem, StableMem};
-use virtio_queue_core::{Chain, DriverNotify, FatalError, SplitQueue, Walk};
+use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, HeapMem};
+use virtio_queue_core::{Chain, DriverNotify, FatalError, Queue, Ring, Walk};
 
 /// What the device answers to `request` if it may write `writable` bytes: not as many as it could.
 fn answer(request: &[u8], writable: u64) -> Vec<u8> {
@@ -19,7 +19,7 @@ pub(crate) fn answer_to(chain: &DriverChain) -> Vec<u8> {
 }
 
 /// Answers all chains that are available.
-pub(crate) fn serve<M: StableMem>(queue: &mut SplitQueue<M, impl DriverNotify>) -> Result<usize, FatalError> {
+pub(crate) fn serve(queue: &mut Queue<impl Ring, impl DriverNotify>) -> Result<usize, FatalError> {
     let mut served = 0;
     while let Some(chain) = queue.next_chain()? {
         let written = serve_chain(chain.walk());
@@ -97,6 +97,11 @@ impl Puppet {
         self.next_used = self.next_used.wrapping_add(1);
     }
 
+    /// Leaves elements out that the last one stands for.
+    pub(crate) fn skip(&mut self, count: usize) {
+        self.next_used = self.next_used.wrapping_add(count.try_into().unwrap());
+    }
+
     /// Lets the driver see what was put.
     pub(crate) fn publish(&self) {
         self.set_used_index(self.next_used);
@@ -127,7 +132,7 @@ impl Puppet {
 /// A driver with a queue of 8, and a puppet.
 pub(crate) fn with_puppet(options: SplitOptions) -> (SplitDriver, Puppet) {
     let driver = SplitDriver::new(heap(), 8, options);
-    let puppet = Puppet::new(&driver, options.start_index);
+    let puppet = Puppet::new(&driver, options.start.unwrap_or(0));
     (driver, puppet)
 }
 

@@ -2,19 +2,20 @@
 
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
-use virtio_fake_driver::features::{EVENT_IDX, INDIRECT_DESC};
-use virtio_fake_driver::{SplitFixture, SplitFixtureOptions, TestMem, Traffic, TrafficLimits};
-use virtio_mem_traits::{Access, DriverAddr, StableMem};
+use virtio_fake_driver::features::{EVENT_IDX, INDIRECT_DESC, RING_PACKED};
+use virtio_fake_driver::{Any, Driver, DriverOptions, Fixture, FixtureOptions, Packed, QueueFormat, Split, TestMem};
+use virtio_mem_traits::{Access, DriverAddr, DriverRange, HeapMem, StableMem};
+use virtio_queue_core::{Armed, FromConfig, Queue, QueueLimits, SavedQueue};
+use virtio_util::NotificationCounter;
 
 use crate::device::{answer_to, serve};
 
 /// Sends `count` random chains through, in batches of any size, and checks what each side gets of the other.
-fn check<M: StableMem>(mut fixture: SplitFixture<M>, bytes: u32, count: usize) {
-    let SplitFixture { queue, driver, notifications, .. } = &mut fixture;
-    let indirect = driver.features() & INDIRECT_DESC != 0;
-    let limits = TrafficLimits { elements: driver.size(), bytes, indirect };
-    let mut traffic = Traffic::new(count as u64, limits).take(count).peekable();
+fn check<F: QueueFormat, M: StableMem>(mut fixture: Fixture<F, M>, bytes: u32, count: usize) {
+    let Fixture { queue, driver, notifications, .. } = &mut fixture;
+    let mut traffic = driver.traffic(count as u64, bytes).take(count).peekable();
     let mut expected = HashMap::new();
     let (mut sent, mut received) = (0, 0);
     while received < count {
@@ -43,37 +44,85 @@ fn check<M: StableMem>(mut fixture: SplitFixture<M>, bytes: u32, count: usize) {
 
 const FEATURES: [u64; 4] = [0, EVENT_IDX, INDIRECT_DESC, EVENT_IDX | INDIRECT_DESC];
 
+fn check_sizes<F: QueueFormat>(sizes: &[u16], more_features: u64) {
+    for features in FEATURES.map(|features| features | more_features) {
+        for size in sizes {
+            let scramble = (size % 3 != 0).then_some(1);
+            let options = FixtureOptions::<F> { size: *size, features, scramble, ..Default::default() };
+            check(options.build_plain().unwrap(), 200, if *size > 8 { 150 } else { 1000 });
+        }
+    }
+}
+
 #[test]
-fn random_chains_go_through_queues_of_every_kind() {
+fn random_chains_go_through_split_queues_of_every_kind() {
+    check_sizes::<Split>(&[1, 2, 8, 256], 0);
+}
+
+/// LAY-8
+#[test]
+fn random_chains_go_through_packed_queues_of_every_kind() {
+    check_sizes::<Packed>(&[1, 2, 3, 5, 7, 8, 255, 256, 257], 0);
+}
+
+#[test]
+fn random_chains_go_through_queues_of_a_format_chosen_when_they_are_made() {
+    check_sizes::<Any>(&[1, 8], 0);
+    check_sizes::<Any>(&[1, 3, 8], RING_PACKED);
+}
+
+/// PACK-WRAP-4
+#[test]
+fn wrap_counters_change_thousands_of_times() {
+    for (features, size) in [(0, 1), (0, 3), (EVENT_IDX, 1), (EVENT_IDX | INDIRECT_DESC, 3)] {
+        let options = FixtureOptions::<Packed> { size, features, ..Default::default() };
+        check(options.build_plain().unwrap(), 10, 5000);
+    }
+}
+
+/// Sends chains through a queue that was restored, and where both sides begin at `start`.
+fn check_restored<F: QueueFormat>(size: u16, features: u64, start: u16, saved: &SavedQueue) {
+    let mem = Arc::new(HeapMem::new(DriverAddr(0x1000), 0x8000).unwrap());
+    let options = DriverOptions { features, start: Some(start), scramble: Some(6) };
+    let driver = Driver::<F>::new(mem.clone(), size, options);
+    let ring = F::Ring::from_config(&driver.queue_config(QueueLimits::default()), mem.clone()).unwrap();
+    let notifications = Arc::new(NotificationCounter::new());
+    let (queue, armed) = Queue::restore(ring, notifications.clone(), saved).unwrap();
+    assert_eq!((armed, notifications.take()), (Armed::Waiting, 1));
+    check(Fixture { queue, driver, mem, notifications }, 20, 200);
+}
+
+/// SPLIT-AVAIL-2, SPLIT-USED-7
+#[test]
+fn restored_split_queue_passes_2_to_the_16() {
     for features in FEATURES {
-        for size in [1, 2, 8, 256] {
-            for scramble in [None, Some(1)] {
-                let options = SplitFixtureOptions { size, features, scramble, ..Default::default() };
-                check(options.build_plain().unwrap(), 300, 1500);
+        for start in [0x7ff0, 0xff80, 0xfffd, 0xffff] {
+            check_restored::<Split>(8, features, start, &SavedQueue::from_split_vring_base(start.into()));
+        }
+    }
+}
+
+#[test]
+fn restored_packed_queue_begins_in_any_slot_of_either_lap() {
+    for features in FEATURES {
+        for (size, wrap) in [1, 3, 8].into_iter().flat_map(|size| [0, 0x8000].map(|wrap| (size, wrap))) {
+            for start in (0..size).map(|slot| slot | wrap) {
+                let saved = SavedQueue::from_packed_vring_base(u32::from(start) << 16 | u32::from(start));
+                check_restored::<Packed>(size, features, start, &saved);
             }
         }
     }
 }
 
-/// SPLIT-AVAIL-2, SPLIT-USED-7
-#[test]
-fn indices_pass_2_to_the_16() {
-    for features in [0, EVENT_IDX | INDIRECT_DESC] {
-        let options = SplitFixtureOptions { size: 8, features, scramble: Some(2), ..Default::default() };
-        check(options.build_plain().unwrap(), 30, 70_000);
-    }
-}
-
-/// LAY-4, LAY-5, SPLIT-DESC-3, SPLIT-AVAIL-1
-#[test]
-fn random_chains_go_through_memory_in_pieces_with_the_least_rights() {
+/// Sends chains through memory in pieces, in which the device may do with an area what `rights` say and no more.
+fn check_least_rights<F: QueueFormat>(size: u16, rights: impl Fn(&F) -> [(Access, u64); 3]) {
     for features in FEATURES {
-        let options = SplitFixtureOptions { size: 8, features, scramble: Some(3), ..Default::default() };
+        let options = FixtureOptions::<F> { size, features, scramble: Some(3), ..Default::default() };
         let fixture = options.build_on(|heap, driver| {
-            let (mem, areas) = (Rc::new(TestMem::new(heap)), driver.areas());
-            mem.restrict(areas.descriptors(), Access::Read);
-            mem.restrict(areas.available_ring(), Access::Read);
-            mem.restrict(areas.used_ring(), Access::Write);
+            let mem = Rc::new(TestMem::new(heap));
+            for (start, (access, len)) in driver.area_addresses().into_iter().zip(rights(&options.format)) {
+                mem.restrict(DriverRange::new(start, len).unwrap(), access);
+            }
             for offset in (0..0x400).step_by(13 * 4) {
                 mem.split_at(DriverAddr(mem.view().mem().range().start().0 + offset));
             }
@@ -81,4 +130,16 @@ fn random_chains_go_through_memory_in_pieces_with_the_least_rights() {
         });
         check(fixture.unwrap(), 200, 500);
     }
+}
+
+/// LAY-4, LAY-5, SPLIT-DESC-3, SPLIT-AVAIL-1
+#[test]
+fn random_chains_go_through_a_split_ring_in_pieces_with_the_least_rights() {
+    check_least_rights(8, |_: &Split| [(Access::Read, 16 * 8), (Access::Read, 6 + 2 * 8), (Access::Write, 6 + 8 * 8)]);
+}
+
+/// LAY-4, LAY-9
+#[test]
+fn random_chains_go_through_a_packed_ring_in_pieces_with_the_least_rights() {
+    check_least_rights(7, |_: &Packed| [(Access::ReadWrite, 16 * 7), (Access::Read, 4), (Access::Write, 4)]);
 }

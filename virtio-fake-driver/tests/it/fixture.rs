@@ -1,11 +1,14 @@
 //! The fixture, and what tests of a device do with it.
 
-use virtio_fake_driver::features::{EVENT_IDX, INDIRECT_DESC};
+use virtio_fake_driver::features::{EVENT_IDX, INDIRECT_DESC, RING_PACKED};
 use virtio_fake_driver::split::Descriptor;
-use virtio_fake_driver::{DriverChain, MemEvent, SplitFixture, SplitFixtureOptions};
-use virtio_queue_core::{ChainErrorKind, ConfigError, QueueLimits};
+use virtio_fake_driver::{
+    AnyFixture, AnyFixtureOptions, AnyRaw, DriverChain, Fixture, MemEvent, Packed, PackedFixture, PackedFixtureOptions,
+    QueueFormat, Split, SplitFixture, SplitFixtureOptions, packed,
+};
+use virtio_queue_core::{Chain, ChainErrorKind, ConfigError, FatalError, QueueLimits};
 
-use crate::device::serve;
+use crate::device::{answer_to, serve};
 
 #[test]
 fn driver_goes_on_while_a_chain_is_held() {
@@ -19,18 +22,37 @@ fn driver_goes_on_while_a_chain_is_held() {
     assert_eq!(notifications.count(), 2);
 }
 
+fn check_full<F: QueueFormat>(size: u16) {
+    let mut fixture = Fixture::<F>::new(size);
+    for _ in 0..size {
+        fixture.driver.stage(&DriverChain::new().readable(b"1")).unwrap();
+    }
+    fixture.driver.publish();
+    assert!(fixture.driver.needs_kick());
+    assert_eq!(serve(&mut fixture.queue), Ok(size.into()));
+    assert_eq!(fixture.driver.reap_all().unwrap().len(), usize::from(size));
+}
+
+/// LAY-3, LAY-8
 #[test]
 fn every_size_is_there() {
     for size in (0..16).map(|shift| 1 << shift) {
-        let mut fixture = SplitFixture::new(size);
-        for _ in 0..size {
-            fixture.driver.stage(&DriverChain::new().readable(b"1")).unwrap();
-        }
-        fixture.driver.publish();
-        assert!(fixture.driver.needs_kick());
-        assert_eq!(serve(&mut fixture.queue), Ok(size.into()));
-        assert_eq!(fixture.driver.reap_all().unwrap().len(), usize::from(size));
+        check_full::<Split>(size);
     }
+    for size in [1, 2, 3, 5, 7, 255, 256, 257, 32767, 32768] {
+        check_full::<Packed>(size);
+    }
+}
+
+#[test]
+fn format_of_a_fixture_of_any_follows_from_the_features() {
+    let mut fixture = AnyFixture::new(8);
+    fixture.driver.add(&DriverChain::new().readable(b"1")).unwrap();
+    assert!(matches!(fixture.driver.raw(), AnyRaw::Split(raw) if raw.available_index() == 1));
+    let options = AnyFixtureOptions { size: 7, features: RING_PACKED, ..Default::default() };
+    let mut fixture = options.build().unwrap();
+    fixture.driver.add(&DriverChain::new().readable(b"1")).unwrap();
+    assert!(matches!(fixture.driver.raw(), AnyRaw::Packed(raw) if raw.descriptor(0).flags == 0x80));
 }
 
 #[test]
@@ -72,6 +94,68 @@ fn raw_queue_makes_a_loop() {
     let chain = fixture.queue.next_chain().unwrap().unwrap();
     let error = chain.elements().find_map(Result::err).unwrap();
     assert_eq!(error.kind, ChainErrorKind::TooManyElements { limit: 4 });
+}
+
+/// PACK-USED-2, PACK-USED-4 to 7, LAY-9: the rest of the ring stays as it is.
+#[test]
+fn packed_log_shows_what_a_completion_writes() {
+    let mut fixture = PackedFixture::new(3);
+    let areas = *fixture.driver.areas();
+    for (written, flags) in [(0, 0x8080), (2, 0x0002)] {
+        fixture.driver.add(&DriverChain::new().readable(b"1").writable(1).writable(1)).unwrap();
+        let before = [0, 1, 2].map(|slot| fixture.driver.raw().descriptor(slot));
+        let chain = fixture.queue.next_chain().unwrap().unwrap();
+        fixture.mem.start_log();
+        chain.return_unchecked(written).unwrap();
+        let writes = [areas.len(0), areas.id(0), areas.flags(0)].map(MemEvent::Written);
+        assert_eq!(fixture.mem.take_log(), [&writes[..], &[MemEvent::Read(areas.driver_events())]].concat());
+        let used = packed::Descriptor { len: written, id: 0, flags, ..before[0] };
+        assert_eq!([0, 1, 2].map(|slot| fixture.driver.raw().descriptor(slot)), [used, before[1], before[2]]);
+        fixture.driver.reap().unwrap().unwrap();
+    }
+}
+
+/// DRV-PSG-1
+#[test]
+fn raw_packed_queue_makes_a_list_without_an_end() {
+    let mut fixture = PackedFixture::new(3);
+    for slot in 0..3 {
+        let flags = packed::Descriptor::NEXT | packed::Descriptor::AVAIL;
+        fixture.driver.raw().set_descriptor(slot, packed::Descriptor { flags, ..Default::default() });
+    }
+    assert_eq!(fixture.queue.next_chain().map(drop), Err(FatalError::EndlessList { size: 3 }));
+}
+
+/// DRV-PIND-2, PACK-IND-1, PACK-IND-2: in a table, the device goes by WRITE alone.
+#[test]
+fn flags_of_no_meaning_in_a_packed_table_change_nothing() {
+    let options = PackedFixtureOptions { size: 3, features: INDIRECT_DESC, ..Default::default() };
+    let mut fixture = options.build().unwrap();
+    for flags in [0, 1, 4, 5, 0x80, 0x8000, 0xfffd] {
+        let chain = DriverChain::new().readable(b"ab").writable(2).writable(7).indirect().table_flags(flags);
+        fixture.driver.stage_unchecked(&chain).unwrap();
+        fixture.driver.publish();
+        assert_eq!(serve(&mut fixture.queue), Ok(1));
+        assert_eq!(fixture.driver.reap().unwrap().unwrap().written(), answer_to(&chain), "flags {flags:#x}");
+    }
+}
+
+/// DRV-PSG-2, DRV-PSG-1, DRV-PIND-4
+#[test]
+fn unchecked_lists_reach_the_device() {
+    let options = PackedFixtureOptions { size: 2, features: INDIRECT_DESC, ..Default::default() };
+    let mut fixture = options.build().unwrap();
+    let wrong_order = DriverChain::new().writable(1).readable(b"1");
+    let too_long = DriverChain::new().writable_cut(3, &[1; 3]).indirect();
+    let mixed = DriverChain::new().writable(1).writable(1).indirect_after(1);
+    for chain in [wrong_order, too_long, mixed] {
+        fixture.driver.stage_unchecked(&chain).unwrap();
+        fixture.driver.publish();
+        let chain = fixture.queue.next_chain().unwrap().unwrap();
+        assert!(chain.elements().any(|element| element.is_err()));
+        drop(chain);
+        assert_eq!(fixture.driver.reap().unwrap().unwrap().len, 0);
+    }
 }
 
 /// DRV-FRM-1, DRV-IND-3

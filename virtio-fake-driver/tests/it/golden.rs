@@ -54,7 +54,7 @@ fn chain_is_direct_then_indirect_with_the_table_at_an_odd_address() {
 
 #[test]
 fn batch_is_published_by_one_store_of_the_index() {
-    let (mut driver, view) = driver(SplitOptions { start_index: 0xffff, ..Default::default() });
+    let (mut driver, view) = driver(SplitOptions { start: Some(0xffff), ..Default::default() });
     assert_eq!(view.peek(AVAILABLE, 4), [0, 0, 0xff, 0xff]);
     assert_eq!(driver.stage(&DriverChain::new().readable(b"1")), Ok(0));
     assert_eq!(driver.stage(&DriverChain::new().readable(b"2")), Ok(1));
@@ -67,7 +67,7 @@ fn batch_is_published_by_one_store_of_the_index() {
 
 #[test]
 fn used_elements_are_read_in_their_order() {
-    let (mut driver, view) = driver(SplitOptions { features: EVENT_IDX, start_index: 0xffff, ..Default::default() });
+    let (mut driver, view) = driver(SplitOptions { features: EVENT_IDX, start: Some(0xffff), ..Default::default() });
     assert_eq!(view.peek(DriverAddr(0x110e), 2), [0xff, 0xff], "used_event");
     driver.add(&DriverChain::new().readable(b"1")).unwrap();
     driver.add(&DriverChain::new().writable(3)).unwrap();

@@ -8,8 +8,8 @@ use crate::device::{Puppet, with_puppet};
 const STARTS: [u16; 4] = [0, 5, 0xfffc, 0xffff];
 
 /// Returns a driver with 8 chains available.
-fn busy(features: u64, start_index: u16) -> (SplitDriver, Puppet) {
-    let (mut driver, device) = with_puppet(SplitOptions { features, start_index, scramble: None });
+fn busy(features: u64, start: u16) -> (SplitDriver, Puppet) {
+    let (mut driver, device) = with_puppet(SplitOptions { features, start: Some(start), scramble: None });
     for _ in 0..8 {
         driver.add(&DriverChain::new().readable(b"1")).unwrap();
     }

@@ -22,7 +22,7 @@ fn with_event_idx_it_kicks_if_the_event_is_among_the_new_entries() {
     for start in [0, 1, 0x7ffe, 0xfff9, 0xffff_u16] {
         for event in (0..24_u16).map(|offset| start.wrapping_add(offset).wrapping_sub(4)) {
             for window in 1..5 {
-                let options = SplitOptions { features: EVENT_IDX, start_index: start, scramble: None };
+                let options = SplitOptions { features: EVENT_IDX, start: Some(start), scramble: None };
                 let (mut driver, mut device) = with_puppet(options);
                 device.set_avail_event(event);
                 device.set_used_flags(1); // of no meaning

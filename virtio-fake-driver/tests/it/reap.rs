@@ -100,7 +100,7 @@ fn more_than_there_was_room_for_is_a_violation() {
 /// SPLIT-USED-7
 #[test]
 fn more_used_than_available_is_a_violation_until_mended() {
-    let (mut driver, mut device) = with_puppet(SplitOptions { start_index: 0xfffe, ..Default::default() });
+    let (mut driver, mut device) = with_puppet(SplitOptions { start: Some(0xfffe), ..Default::default() });
     for _ in 0..3 {
         driver.add(&DriverChain::new().readable(b"1")).unwrap();
     }

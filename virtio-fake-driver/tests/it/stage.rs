@@ -10,7 +10,7 @@ use virtio_mem_traits::DriverAddr;
 
 use crate::device::{heap, range, with_puppet};
 
-const INDIRECT: SplitOptions = SplitOptions { features: INDIRECT_DESC, start_index: 0, scramble: None };
+const INDIRECT: SplitOptions = SplitOptions { features: INDIRECT_DESC, start: None, scramble: None };
 
 #[test]
 fn full_queue_refuses_and_takes_nothing() {

@@ -41,3 +41,11 @@ fn every_kind_of_chain_occurs() {
         assert!(occurs(&|chain| chain.elements() == 5 && chain.descriptors() == descriptors));
     }
 }
+
+#[test]
+fn traffic_for_a_packed_ring_is_never_mixed() {
+    let chains: Vec<DriverChain> = Traffic::new(1, LIMITS).without_mixed_chains().take(5000).collect();
+    assert!(chains.iter().all(|chain| [1, chain.elements()].contains(&chain.descriptors())));
+    assert!(chains.iter().any(|chain| chain.elements() == 5 && chain.descriptors() == 1));
+    assert!(chains.iter().any(|chain| chain.elements() == 5 && chain.descriptors() == 5));
+}

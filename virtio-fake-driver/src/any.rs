@@ -1,0 +1,138 @@
+//! A driver of either format, chosen when it is made.
+
+use alloc::collections::VecDeque;
+use core::ops::Range;
+
+use virtio_mem_traits::DriverAddr;
+
+use crate::features::RING_PACKED;
+use crate::format::{Format, InFlight, Side, Used};
+use crate::packed::{PackedSide, RawPacked};
+use crate::placed::Placed;
+use crate::split::{RawSplit, SplitSide};
+use crate::{AddressPool, DeviceViolation, Driver, DriverOptions, DriverView};
+
+/// The format that the features say: packed with RING_PACKED, split without.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Any;
+
+/// A driver of a virtqueue of the format that the features say.
+pub type AnyDriver = Driver<Any>;
+
+impl Format for Any {
+    type Side = AnySide;
+}
+
+/// A virtqueue of either format as bytes.
+#[derive(Clone, Copy, Debug)]
+pub enum AnyRaw<'d> {
+    /// Without RING_PACKED.
+    Split(&'d RawSplit),
+    /// With RING_PACKED.
+    Packed(&'d RawPacked),
+}
+
+impl AnyDriver {
+    /// Returns the queue as bytes, to spoil it or to look at it.
+    #[must_use]
+    pub const fn raw(&self) -> AnyRaw<'_> {
+        match &self.side {
+            AnySide::Split(side) => AnyRaw::Split(side.raw()),
+            AnySide::Packed(side) => AnyRaw::Packed(side.raw()),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub enum AnySide {
+    Split(SplitSide),
+    Packed(PackedSide),
+}
+
+/// Does the same with the side of either format.
+macro_rules! either {
+    ($self:ident, $side:ident => $result:expr) => {
+        match $self {
+            Self::Split($side) => $result,
+            Self::Packed($side) => $result,
+        }
+    };
+}
+
+impl Side for AnySide {
+    fn new(view: DriverView, size: u16, pool: &mut AddressPool, options: &DriverOptions) -> Self {
+        if options.features & RING_PACKED == 0 {
+            Self::Split(SplitSide::new(view, size, pool, options))
+        } else {
+            Self::Packed(PackedSide::new(view, size, pool, options))
+        }
+    }
+
+    fn features(features: u64) -> u64 {
+        features
+    }
+
+    fn size(&self) -> u16 {
+        either!(self, side => side.size())
+    }
+
+    fn areas(&self) -> [DriverAddr; 3] {
+        either!(self, side => side.areas())
+    }
+
+    fn view(&self) -> &DriverView {
+        either!(self, side => side.view())
+    }
+
+    fn takes_mixed_chains(&self) -> bool {
+        either!(self, side => side.takes_mixed_chains())
+    }
+
+    fn to_wire(&self, position: u64) -> u16 {
+        either!(self, side => side.to_wire(position))
+    }
+
+    fn position(&self, wire: u16) -> u64 {
+        either!(self, side => side.position(wire))
+    }
+
+    fn write(&mut self, position: u64, placed: Placed) -> InFlight {
+        either!(self, side => side.write(position, placed))
+    }
+
+    fn publish(&mut self, position: u64) {
+        either!(self, side => side.publish(position));
+    }
+
+    fn advance(&self, chain: &InFlight) -> u64 {
+        either!(self, side => side.advance(chain))
+    }
+
+    fn used(&self, position: u64, available: u16) -> Result<Option<Used>, DeviceViolation> {
+        either!(self, side => side.used(position, available))
+    }
+
+    fn used_until(&self, position: u64, in_flight: &VecDeque<InFlight>) -> u64 {
+        either!(self, side => side.used_until(position, in_flight))
+    }
+
+    fn advance_of_unknown(&self) -> u64 {
+        either!(self, side => side.advance_of_unknown())
+    }
+
+    fn free(&mut self, chain: &InFlight) {
+        either!(self, side => side.free(chain));
+    }
+
+    fn wants_kick(&self, new: Range<u64>) -> bool {
+        either!(self, side => side.wants_kick(new))
+    }
+
+    fn disable_interrupts(&self, position: u64) {
+        either!(self, side => side.disable_interrupts(position));
+    }
+
+    fn enable_interrupts(&self, position: u64) {
+        either!(self, side => side.enable_interrupts(position));
+    }
+}

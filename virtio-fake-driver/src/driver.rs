@@ -1,0 +1,351 @@
+//! The driver of a virtqueue.
+
+mod notifications;
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use virtio_mem_traits::{DriverAddr, HeapMem};
+
+use self::notifications::{Interrupts, KickCounts};
+use crate::features::{EVENT_IDX, IN_ORDER, INDIRECT_DESC, VERSION_1};
+use crate::format::{Format, InFlight, Side, Used};
+use crate::placed::Placed;
+use crate::{AddError, AddressPool, DeviceViolation, DriverChain, DriverView, Traffic, TrafficLimits, UsedBuffer};
+
+/// A driver of a virtqueue that keeps to the rules, unless it is told otherwise.
+///
+/// ```text
+/// stage:    find room for the elements; write descriptors, where the device does not look yet
+/// publish:  one store that lets the device see everything that was staged
+/// kick:     full fence; is the device asking for it?
+/// reap:     load what the device stores last; read the rest of its report; take the chain apart
+/// ```
+///
+/// It is meant to be unlike the drivers that a device is usually run with: areas are aligned no better than they have
+/// to be, buffers begin at odd addresses, fields without a meaning hold something absurd, and with
+/// [`DriverOptions::scramble`] descriptors or Buffer IDs come in any order.
+///
+/// [`SplitDriver`](crate::SplitDriver), [`PackedDriver`](crate::PackedDriver) and [`AnyDriver`](crate::AnyDriver) are
+/// the types for the two formats, and for the one that [`DriverOptions::features`] say. It may run in another thread
+/// than the device.
+///
+/// ```
+/// use std::sync::Arc;
+/// use virtio_fake_driver::{DriverChain, DriverOptions, SplitDriver};
+/// use virtio_mem_traits::{DriverAddr, HeapMem};
+///
+/// let mem = Arc::new(HeapMem::new(DriverAddr(0x10_0000), 0x1_0000)?);
+/// let mut driver = SplitDriver::new(mem, 8, DriverOptions::default());
+/// driver.add(&DriverChain::new().readable(b"ping").writable(4))?;
+/// assert!(driver.needs_kick());
+///
+/// // The device has its turn now. Then:
+/// while let Some(used) = driver.reap()? {
+///     assert_eq!(used.written(), b"pong");
+/// }
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Driver<F: Format> {
+    pub(crate) side: F::Side,
+    options: DriverOptions,
+    pool: AddressPool,
+    /// How many descriptors of the ring no chain occupies.
+    free: usize,
+    /// The chains that were staged and not published.
+    staged: Vec<InFlight>,
+    /// The chains that were published and not taken back, in that order.
+    in_flight: VecDeque<InFlight>,
+    /// A report that stands for chains before its own, which are taken back first.
+    batch: Option<Used>,
+    /// Where the next chain is staged, how far the device can see, and for how much of that it was kicked or could have
+    /// been.
+    next_available: u64,
+    published: u64,
+    announced: u64,
+    /// Where the next report is.
+    next_used: u64,
+    kicks: KickCounts,
+    interrupts: Interrupts,
+}
+
+/// How a driver is set up. By default: VERSION_1 alone, from where a new queue begins, in an orderly fashion.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DriverOptions {
+    /// The features that were negotiated, as in [`features`](crate::features). VERSION_1 is always one of them.
+    /// RING_PACKED follows from the format if that is known.
+    ///
+    /// With IN_ORDER, one report may stand for several buffers (FD-6).
+    pub features: u64,
+    /// Where both sides begin, for a device that was restored: an index for a split ring; a slot, with the wrap counter
+    /// in bit 15, for a packed one.
+    pub start: Option<u16>,
+    /// The seed by which descriptors or Buffer IDs are handed out in disorder, if they are to be. A split ring with
+    /// IN_ORDER has its descriptors in order nonetheless (FD-3).
+    pub scramble: Option<u64>,
+}
+
+impl<F: Format> Driver<F> {
+    /// Sets up a queue of `size` descriptors somewhere in `mem`; the rest of the memory is for buffers and tables.
+    ///
+    /// # Panics
+    ///
+    /// If the format has no such size (DRV-CFG-3), or if the memory is too small.
+    #[must_use]
+    pub fn new(mem: Arc<HeapMem>, size: u16, mut options: DriverOptions) -> Self {
+        let mut pool = AddressPool::new(mem.range());
+        options.features = F::Side::features(options.features);
+        Self::from_side(F::Side::new(DriverView::new(mem), size, &mut pool, &options), pool, options)
+    }
+
+    /// Begins anew in the same memory with a queue of another size, as after a reset of the queue (FD-11): positions
+    /// are where a new queue begins, and what was in flight is forgotten.
+    ///
+    /// To suspend and resume a queue, nothing is to be done: all positions stay as they are.
+    ///
+    /// # Panics
+    ///
+    /// As for [`new`](Self::new).
+    #[must_use]
+    pub fn reset(self, size: u16) -> Self {
+        Self::new(Arc::clone(self.view().mem()), size, DriverOptions { start: None, ..self.options })
+    }
+
+    pub(crate) fn from_side(side: F::Side, pool: AddressPool, mut options: DriverOptions) -> Self {
+        options.features = F::Side::features(options.features) | VERSION_1;
+        let start = options.start.map_or(0, |wire| side.position(wire));
+        let mut driver = Self {
+            free: side.size().into(),
+            side,
+            options,
+            pool,
+            staged: Vec::new(),
+            in_flight: VecDeque::new(),
+            batch: None,
+            next_available: start,
+            published: start,
+            announced: start,
+            next_used: start,
+            kicks: KickCounts::default(),
+            interrupts: Interrupts::EveryBuffer,
+        };
+        driver.rearm();
+        driver
+    }
+}
+
+/// Making buffers available.
+impl<F: Format> Driver<F> {
+    /// Makes one chain available, and returns its id: what the device will know it by. See [`stage`](Self::stage).
+    ///
+    /// # Errors
+    ///
+    /// If there is no room for it.
+    ///
+    /// # Panics
+    ///
+    /// If the chain breaks a rule.
+    pub fn add(&mut self, chain: &DriverChain) -> Result<u16, AddError> {
+        let id = self.stage(chain)?;
+        self.publish();
+        Ok(id)
+    }
+
+    /// Prepares a chain that the device will see with the next [`publish`](Self::publish), and returns its id. The
+    /// chains of a batch are staged one by one and published together (DRV-MAY-1).
+    ///
+    /// # Errors
+    ///
+    /// If there is no room for it: not enough free descriptors or not enough memory. Nothing was written then.
+    ///
+    /// # Panics
+    ///
+    /// If the chain has no elements, or breaks a rule of VIRTIO 1.4 §2.7.4.2 "Driver Requirements: Message Framing",
+    /// §2.7.5.2 "Driver Requirements: The Virtqueue Descriptor Table", §2.7.5.3.1 "Driver Requirements: Indirect
+    /// Descriptors" or their counterparts §2.8.17 and §2.8.19:
+    /// * a readable element after a writable one (DRV-FRM-1, DRV-PSG-2);
+    /// * more than 2^32 bytes (DRV-DESC-1);
+    /// * an indirect table without the feature (DRV-IND-1, DRV-PIND-1);
+    /// * more elements than the queue has descriptors (DRV-IND-3, DRV-PSG-1);
+    /// * flags in an indirect table that do not belong there (DRV-IND-2, DRV-PIND-2);
+    /// * on a packed ring, an indirect table after direct elements (DRV-PIND-4).
+    pub fn stage(&mut self, chain: &DriverChain) -> Result<u16, AddError> {
+        let parts = chain.parts();
+        let total: u64 = parts.iter().map(|part| part.len()).sum();
+        let mixed = chain.has_table() && chain.direct_elements() != 0;
+        assert!(
+            parts.is_sorted_by_key(|part| part.is_writable()),
+            "readable after writable elements (DRV-FRM-1, DRV-PSG-2)"
+        );
+        assert!(total <= 1 << 32, "{total} bytes are more than 2^32 (DRV-DESC-1)");
+        assert!(
+            !chain.has_table() || self.has(INDIRECT_DESC),
+            "INDIRECT_DESC was not negotiated (DRV-IND-1, DRV-PIND-1)"
+        );
+        assert!(parts.len() <= usize::from(self.size()), "the chain is longer than the queue (DRV-IND-3, DRV-PSG-1)");
+        assert!(chain.flags_in_table() == 0, "flags in an indirect table (DRV-IND-2, DRV-PIND-2)");
+        assert!(!mixed || self.side.takes_mixed_chains(), "a list with an indirect table (DRV-PIND-4)");
+        self.stage_unchecked(chain)
+    }
+
+    /// Prepares a chain as [`stage`](Self::stage) does, whatever rules it breaks.
+    ///
+    /// # Errors
+    ///
+    /// If there is no room for it. Nothing was written then.
+    ///
+    /// # Panics
+    ///
+    /// If the chain has no elements, or 2^16 of them in an indirect table.
+    pub fn stage_unchecked(&mut self, chain: &DriverChain) -> Result<u16, AddError> {
+        assert!(chain.elements() != 0, "a chain has at least one element");
+        let (needed, free) = (chain.descriptors(), self.free);
+        if needed > free {
+            return Err(AddError::NoDescriptors { needed, free });
+        }
+        let placed = Placed::new(chain, self.side.view(), &mut self.pool)?;
+        let chain = self.side.write(self.next_available, placed);
+        let id = chain.id;
+        self.free -= needed;
+        self.next_available += self.side.advance(&chain);
+        self.staged.push(chain);
+        Ok(id)
+    }
+
+    /// Lets the device see everything that was staged, by one store.
+    ///
+    /// VIRTIO 1.4 §2.7.13.3.1 "Driver Requirements: Updating idx" (DRV-BAR-1), §2.8.21.1.1 "Driver Requirements:
+    /// Updating flags" (DRV-PBAR-1).
+    pub fn publish(&mut self) {
+        self.in_flight.extend(self.staged.drain(..));
+        self.published = self.next_available;
+        self.side.publish(self.published);
+    }
+}
+
+/// Taking buffers back.
+impl<F: Format> Driver<F> {
+    /// Takes the next used buffer back, if there is one: its descriptors and its memory are free then.
+    ///
+    /// # Errors
+    ///
+    /// If the device has broken a rule.
+    pub fn reap(&mut self) -> Result<Option<UsedBuffer>, DeviceViolation> {
+        let report = match self.batch.take() {
+            Some(batch) => Some(batch),
+            None => self.side.used(self.next_used, self.available())?,
+        };
+        let Some(used) = report else { return Ok(None) };
+        let place = self.find(used).inspect_err(|_| self.next_used += self.side.advance_of_unknown())?;
+        if place == 0 || !self.has(IN_ORDER) {
+            return self.take_back(place, Some(used.len)).map(Some);
+        }
+        // The buffers before the one that is named are used as well, and completely (SPLIT-ORD-5, PACK-INO-3).
+        self.batch = Some(used);
+        self.take_back(0, None).map(Some)
+    }
+
+    /// Takes all used buffers back, in the order in which they were used.
+    ///
+    /// # Errors
+    ///
+    /// If the device has broken a rule. What was taken back before that is lost.
+    pub fn reap_all(&mut self) -> Result<Vec<UsedBuffer>, DeviceViolation> {
+        core::iter::from_fn(|| self.reap().transpose()).collect()
+    }
+
+    /// Finds the chain in flight that a report names.
+    fn find(&self, Used { id, at_most, .. }: Used) -> Result<usize, DeviceViolation> {
+        let place = self.in_flight.iter().position(|chain| u32::from(chain.id) == id);
+        let place = place.ok_or(DeviceViolation::UnknownId { id })?;
+        if self.has(IN_ORDER) && place >= at_most {
+            return Err(DeviceViolation::OutOfOrder { id });
+        }
+        Ok(place)
+    }
+
+    /// Takes a chain in flight apart, into which the device says it wrote `len` bytes, or all that there was room for.
+    fn take_back(&mut self, place: usize, len: Option<u32>) -> Result<UsedBuffer, DeviceViolation> {
+        let chain = self.in_flight.remove(place).expect("that is where it was found");
+        self.next_used += self.side.advance(&chain);
+        self.rearm();
+        let (id, bytes) = (chain.id, chain.placed.writable_bytes(self.side.view()));
+        self.free += chain.descriptors.len();
+        self.side.free(&chain);
+        chain.placed.give_back(&mut self.pool);
+        let writable = bytes.len() as u64;
+        let len = len.unwrap_or_else(|| u32::try_from(writable).unwrap_or(u32::MAX));
+        if u64::from(len) > writable {
+            return Err(DeviceViolation::TooLong { id, len, writable });
+        }
+        Ok(UsedBuffer::new(id, len, bytes))
+    }
+
+    /// Returns how far the used side is behind the available side.
+    fn available(&self) -> u16 {
+        u16::try_from(self.published - self.next_used).expect("no more is available than the ring has room for")
+    }
+}
+
+/// What it is and how it is.
+impl<F: Format> Driver<F> {
+    /// Returns the driver's view of the memory.
+    #[must_use]
+    pub fn view(&self) -> &DriverView {
+        self.side.view()
+    }
+
+    /// Returns the pool that buffers and tables come from, so that a test can take something for itself.
+    pub const fn pool(&mut self) -> &mut AddressPool {
+        &mut self.pool
+    }
+
+    /// Returns the queue size.
+    #[must_use]
+    pub fn size(&self) -> u16 {
+        self.side.size()
+    }
+
+    /// Returns where the Descriptor Area, the Driver Area and the Device Area are.
+    #[must_use]
+    pub fn area_addresses(&self) -> [DriverAddr; 3] {
+        self.side.areas()
+    }
+
+    /// Returns the features that were negotiated.
+    #[must_use]
+    pub const fn features(&self) -> u64 {
+        self.options.features
+    }
+
+    /// Returns how many descriptors are free.
+    #[must_use]
+    pub const fn free_descriptors(&self) -> usize {
+        self.free
+    }
+
+    /// Returns how many chains are available to the device and not reaped.
+    #[must_use]
+    pub fn in_flight(&self) -> u16 {
+        self.in_flight.len().try_into().unwrap_or(u16::MAX)
+    }
+
+    /// Returns an endless supply of random chains that this driver takes, with up to as many elements as the queue has
+    /// descriptors and up to `bytes` bytes.
+    #[must_use]
+    pub fn traffic(&self, seed: u64, bytes: u32) -> Traffic {
+        let limits = TrafficLimits { elements: self.size(), bytes, indirect: self.has(INDIRECT_DESC) };
+        let traffic = Traffic::new(seed, limits);
+        if self.side.takes_mixed_chains() { traffic } else { traffic.without_mixed_chains() }
+    }
+
+    const fn event_idx(&self) -> bool {
+        self.has(EVENT_IDX)
+    }
+
+    const fn has(&self, feature: u64) -> bool {
+        self.options.features & feature != 0
+    }
+}

@@ -1,0 +1,87 @@
+//! Where everything is in a packed virtqueue.
+
+use virtio_mem_traits::{DriverAddr, DriverRange};
+
+use super::Descriptor;
+use crate::AddressPool;
+use crate::pool::field;
+
+/// The three areas of a packed virtqueue, and every field in them by its range: that is how a
+/// [`TestMem`](crate::TestMem) reports an access to it.
+///
+/// VIRTIO 1.4 §2.8.10.1 "Structure Size and Alignment" (LAY-7).
+///
+/// # Panics
+///
+/// Every method panics if an area would end beyond 2^64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PackedAreas {
+    /// The queue size: any from 1 to 32768.
+    pub size: u16,
+    /// The address of the Descriptor Area, the descriptor ring.
+    pub descriptor_area: DriverAddr,
+    /// The address of the Driver Area, the driver's event suppression structure.
+    pub driver_area: DriverAddr,
+    /// The address of the Device Area, the device's event suppression structure.
+    pub device_area: DriverAddr,
+}
+
+impl PackedAreas {
+    /// Takes the areas of a queue of `size` out of `pool`, if they fit. Each is aligned as it has to be (DRV-CFG-1),
+    /// and no better: who relies on more will notice.
+    #[must_use]
+    pub fn alloc(size: u16, pool: &mut AddressPool) -> Option<Self> {
+        let mut area = |len, align| pool.alloc(align + len, 2 * align)?.start().checked_add(align);
+        Some(Self {
+            size,
+            descriptor_area: area(Descriptor::SIZE * u64::from(size), 16)?,
+            driver_area: area(4, 4)?,
+            device_area: area(4, 4)?,
+        })
+    }
+
+    /// Returns the whole Descriptor Area.
+    #[must_use]
+    pub fn descriptors(&self) -> DriverRange {
+        field(self.descriptor_area, 0, Descriptor::SIZE * u64::from(self.size))
+    }
+
+    /// Returns the whole Driver Area: which used descriptors the driver waits for.
+    #[must_use]
+    pub fn driver_events(&self) -> DriverRange {
+        field(self.driver_area, 0, 4)
+    }
+
+    /// Returns the whole Device Area: which available descriptors the device waits for.
+    #[must_use]
+    pub fn device_events(&self) -> DriverRange {
+        field(self.device_area, 0, 4)
+    }
+}
+
+/// The fields. Slots are not bounds-checked, so that a test can name what lies behind the end.
+impl PackedAreas {
+    /// Returns the descriptor in a slot.
+    #[must_use]
+    pub fn descriptor(&self, slot: u16) -> DriverRange {
+        field(self.descriptor_area, Descriptor::SIZE * u64::from(slot), Descriptor::SIZE)
+    }
+
+    /// Returns the length of the descriptor in a slot.
+    #[must_use]
+    pub fn len(&self, slot: u16) -> DriverRange {
+        field(self.descriptor_area, Descriptor::SIZE * u64::from(slot) + 8, 4)
+    }
+
+    /// Returns the Buffer ID of the descriptor in a slot.
+    #[must_use]
+    pub fn id(&self, slot: u16) -> DriverRange {
+        field(self.descriptor_area, Descriptor::SIZE * u64::from(slot) + 12, 2)
+    }
+
+    /// Returns the flags of the descriptor in a slot.
+    #[must_use]
+    pub fn flags(&self, slot: u16) -> DriverRange {
+        field(self.descriptor_area, Descriptor::SIZE * u64::from(slot) + 14, 2)
+    }
+}

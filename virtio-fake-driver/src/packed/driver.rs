@@ -1,0 +1,51 @@
+//! The driver of a packed virtqueue.
+
+use alloc::sync::Arc;
+
+use virtio_mem_traits::HeapMem;
+
+use super::{PackedAreas, PackedSide, RawPacked};
+use crate::format::Format;
+use crate::{AddressPool, Driver, DriverOptions, DriverView};
+
+/// The format of packed virtqueues.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Packed;
+
+impl Format for Packed {
+    type Side = PackedSide;
+}
+
+/// A driver of a packed virtqueue.
+pub type PackedDriver = Driver<Packed>;
+
+/// How a driver of a packed virtqueue is set up.
+pub type PackedOptions = DriverOptions;
+
+impl PackedDriver {
+    /// Sets up a queue at a place of the test's choice; buffers and tables come from `pool`.
+    ///
+    /// Everything is zero at first (LAY-10), but for the flags of descriptors if the sides are to begin elsewhere: all
+    /// of them are used then, those before the start one lap later than the others.
+    ///
+    /// # Panics
+    ///
+    /// If the size is not from 1 to 32768 (DRV-CFG-3), if there is no such slot to start at, or if an area is not in
+    /// `mem`.
+    #[must_use]
+    pub fn with_areas(mem: Arc<HeapMem>, areas: PackedAreas, pool: AddressPool, options: PackedOptions) -> Self {
+        Self::from_side(PackedSide::with_areas(DriverView::new(mem), areas, &options), pool, options)
+    }
+
+    /// Returns the queue as bytes, to spoil it or to look at it.
+    #[must_use]
+    pub const fn raw(&self) -> &RawPacked {
+        self.side.raw()
+    }
+
+    /// Returns where the queue is.
+    #[must_use]
+    pub const fn areas(&self) -> &PackedAreas {
+        self.raw().areas()
+    }
+}

@@ -1,0 +1,126 @@
+//! A packed virtqueue as bytes.
+
+use virtio_mem_traits::{DriverAddr, DriverRange};
+
+use super::{Descriptor, EventSuppression, PackedAreas, UsedDescriptor};
+use crate::DriverView;
+
+/// A packed virtqueue without any rules: each field can be written as it suits a test, and read as a driver reads it.
+///
+/// An honest driver is built on one; [`PackedDriver::raw`](super::PackedDriver::raw) returns it, so that a test can
+/// spoil what the driver did. It is a handle without a state of its own. Slots are not bounds-checked.
+///
+/// ```
+/// use std::sync::Arc;
+/// use virtio_fake_driver::packed::{Descriptor, PackedDriver, PackedOptions};
+/// use virtio_mem_traits::{DriverAddr, HeapMem};
+///
+/// let mem = Arc::new(HeapMem::new(DriverAddr(0x1000), 0x1000)?);
+/// let raw = PackedDriver::new(mem, 3, PackedOptions::default()).raw().clone();
+///
+/// // A list without an end (DRV-PSG-1).
+/// for slot in 0..3 {
+///     let flags = Descriptor::NEXT | Descriptor::AVAIL;
+///     raw.set_descriptor(slot, Descriptor { flags, ..Descriptor::default() });
+/// }
+/// # Ok::<_, virtio_mem_traits::HeapMemError>(())
+/// ```
+///
+/// # Panics
+///
+/// Every method panics if the field is not in the driver's memory, or is a misaligned one of a ring.
+#[derive(Clone, Debug)]
+pub struct RawPacked {
+    view: DriverView,
+    areas: PackedAreas,
+}
+
+impl RawPacked {
+    /// Returns the queue that has its areas there in the memory. Nothing is accessed.
+    #[must_use]
+    pub const fn new(view: DriverView, areas: PackedAreas) -> Self {
+        Self { view, areas }
+    }
+
+    /// Returns the driver's view of the memory, to read and write anything anywhere.
+    #[must_use]
+    pub const fn view(&self) -> &DriverView {
+        &self.view
+    }
+
+    /// Returns where everything is.
+    #[must_use]
+    pub const fn areas(&self) -> &PackedAreas {
+        &self.areas
+    }
+}
+
+/// Descriptors.
+impl RawPacked {
+    /// Reads the descriptor in a slot.
+    #[must_use]
+    pub fn descriptor(&self, slot: u16) -> Descriptor {
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&self.view.peek(self.areas.descriptor(slot).start(), 16));
+        Descriptor::from_bytes(bytes)
+    }
+
+    /// Writes the descriptor in a slot: first what the device looks at last, then the flags.
+    pub fn set_descriptor(&self, slot: u16, descriptor: Descriptor) {
+        self.set_all_but_flags(slot, descriptor);
+        self.set_flags(slot, descriptor.flags);
+    }
+
+    /// Writes the descriptor in a slot and leaves its flags as they are.
+    pub fn set_all_but_flags(&self, slot: u16, descriptor: Descriptor) {
+        let [bytes @ .., _, _] = descriptor.to_bytes();
+        self.view.poke(self.areas.descriptor(slot).start(), &bytes);
+    }
+
+    /// Writes the flags of the descriptor in a slot, after everything that was written before (DRV-PBAR-1).
+    ///
+    /// Release: it pairs with the device's load of the flags, which has to be an acquiring one (BAR-5).
+    pub fn set_flags(&self, slot: u16, flags: u16) {
+        self.view.store_release(self.areas.flags(slot).start(), flags.to_le());
+    }
+
+    /// Writes a descriptor to `addr`: into an indirect table, or anywhere.
+    pub fn set_descriptor_at(&self, addr: DriverAddr, descriptor: Descriptor) {
+        self.view.poke(addr, &descriptor.to_bytes());
+    }
+
+    /// Reads what the device has written into a slot, if it has: the flags before the rest.
+    ///
+    /// Acquire: it pairs with the device's store of the flags, which has to be a releasing one (BAR-8).
+    #[must_use]
+    pub fn used_descriptor(&self, slot: u16) -> UsedDescriptor {
+        let flags = u16::from_le(self.view.load_acquire(self.areas.flags(slot).start()));
+        let len = u32::from_le(self.view.load(self.areas.len(slot).start()));
+        let id = u16::from_le(self.view.load(self.areas.id(slot).start()));
+        UsedDescriptor { len, id, flags }
+    }
+}
+
+/// Event suppression. Each structure is read and written as a whole (BAR-10).
+impl RawPacked {
+    /// Reads which used descriptors the driver waits for.
+    #[must_use]
+    pub fn driver_events(&self) -> EventSuppression {
+        self.events(self.areas.driver_events())
+    }
+
+    /// Writes which used descriptors the driver waits for.
+    pub fn set_driver_events(&self, events: EventSuppression) {
+        self.view.store(self.areas.driver_events().start(), events.to_bits().to_le());
+    }
+
+    /// Reads which available descriptors the device waits for.
+    #[must_use]
+    pub fn device_events(&self) -> EventSuppression {
+        self.events(self.areas.device_events())
+    }
+
+    fn events(&self, field: DriverRange) -> EventSuppression {
+        EventSuppression::from_bits(u32::from_le(self.view.load(field.start())))
+    }
+}

@@ -1,0 +1,219 @@
+//! The driver's side of a packed ring.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use virtio_mem_traits::DriverAddr;
+
+use super::{Descriptor, EventSuppression, PackedAreas, RawPacked};
+use crate::features::{EVENT_IDX, IN_ORDER, RING_PACKED};
+use crate::format::{InFlight, Side, Used};
+use crate::free_list::FreeList;
+use crate::placed::{Element, Placed, Table};
+use crate::{AddressPool, DeviceViolation, DriverOptions, DriverView};
+
+/// The wrap counter in a position as the device is told of it.
+const WRAP: u16 = 1 << 15;
+
+/// Both bits that tell the lap.
+const BOTH: u16 = Descriptor::AVAIL | Descriptor::USED;
+
+/// The driver's side of a packed ring. A chain is known by a Buffer ID, from 0 to the size.
+#[derive(Debug)]
+pub struct PackedSide {
+    raw: RawPacked,
+    ids: FreeList,
+    /// The slot of the first descriptor that the device does not see yet, and the flags that it lacks.
+    withheld: Option<(u16, u16)>,
+    event_idx: bool,
+    in_order: bool,
+}
+
+impl PackedSide {
+    pub(super) fn with_areas(view: DriverView, areas: PackedAreas, options: &DriverOptions) -> Self {
+        let DriverOptions { features, start, scramble } = *options;
+        let size = areas.size;
+        assert!((1..=1 << 15).contains(&size), "a queue size of {size} is not from 1 to 32768 (DRV-CFG-3)");
+        let side = Self {
+            raw: RawPacked::new(view, areas),
+            ids: FreeList::new(size, scramble),
+            withheld: None,
+            event_idx: features & EVENT_IDX != 0,
+            in_order: features & IN_ORDER != 0,
+        };
+        for area in [areas.descriptors(), areas.driver_events(), areas.device_events()] {
+            side.view().zero(area);
+        }
+        // What is in the ring was used, either in the lap that the start is in or in the one before.
+        let start = side.position(start.unwrap_or(WRAP));
+        for passed in (start..).take(size.into()) {
+            let flags = if side.wrap(passed) { 0 } else { BOTH };
+            side.raw.set_flags(side.slot(passed), flags);
+        }
+        side
+    }
+
+    pub(crate) const fn raw(&self) -> &RawPacked {
+        &self.raw
+    }
+
+    /// Returns the slot that a position stands for.
+    fn slot(&self, position: u64) -> u16 {
+        u16::try_from(position % u64::from(self.size())).expect("it is less than the size")
+    }
+
+    /// Returns the wrap counter of a position: 1 in the first lap (PACK-WRAP-1).
+    fn wrap(&self, position: u64) -> bool {
+        position / u64::from(self.size()) % 2 == 0
+    }
+
+    /// Returns the flags by which the device knows that the descriptor at `position` is available (PACK-WRAP-2).
+    fn available(&self, position: u64) -> u16 {
+        if self.wrap(position) { Descriptor::AVAIL } else { Descriptor::USED }
+    }
+
+    /// Returns what the device has reported at `position`, if anything.
+    fn used_at(&self, position: u64) -> Option<Used> {
+        let used = self.raw.used_descriptor(self.slot(position));
+        let report = Used { id: used.id.into(), len: used.written(), at_most: usize::MAX };
+        used.is_used(self.wrap(position)).then_some(report)
+    }
+
+    /// Writes an indirect table, and returns the descriptor that refers to it.
+    ///
+    /// No entry says how to go on, and their Buffer IDs have no meaning (PACK-IND-1, PACK-IND-3): so they are absurd.
+    fn write_table(&self, table: &Table) -> Descriptor {
+        for (element, index) in table.entries.iter().zip(0..) {
+            let mut entry = Descriptor { id: !index, ..descriptor(element) };
+            entry.flags |= table.flags;
+            self.raw.set_descriptor_at(table.entry(index), entry);
+        }
+        Descriptor { addr: table.addr, len: table.len(), flags: Descriptor::INDIRECT, id: 0 }
+    }
+}
+
+fn descriptor(element: &Element) -> Descriptor {
+    let flags = if element.writable { Descriptor::WRITE } else { 0 };
+    Descriptor { addr: element.addr, len: element.len, flags, id: 0 }
+}
+
+impl Side for PackedSide {
+    fn new(view: DriverView, size: u16, pool: &mut AddressPool, options: &DriverOptions) -> Self {
+        let areas = PackedAreas::alloc(size, pool).expect("the memory has room for the queue");
+        Self::with_areas(view, areas, options)
+    }
+
+    fn features(features: u64) -> u64 {
+        features | RING_PACKED
+    }
+
+    fn size(&self) -> u16 {
+        self.raw.areas().size
+    }
+
+    fn areas(&self) -> [DriverAddr; 3] {
+        let areas = self.raw.areas();
+        [areas.descriptor_area, areas.driver_area, areas.device_area]
+    }
+
+    fn view(&self) -> &DriverView {
+        self.raw.view()
+    }
+
+    fn takes_mixed_chains(&self) -> bool {
+        false
+    }
+
+    fn to_wire(&self, position: u64) -> u16 {
+        self.slot(position) | if self.wrap(position) { WRAP } else { 0 }
+    }
+
+    fn position(&self, wire: u16) -> u64 {
+        let (slot, size) = (wire & !WRAP, self.size());
+        assert!(slot < size, "there is no slot {slot} in a ring of {size}");
+        u64::from(slot) + if wire & WRAP == 0 { size.into() } else { 0 }
+    }
+
+    /// The device looks at the descriptors in order, and stops at the first that is not available: as long as the flags
+    /// of the first are missing, it sees none of those after it (PACK-SG-6).
+    fn write(&mut self, position: u64, placed: Placed) -> InFlight {
+        let mut list: Vec<Descriptor> = placed.direct.iter().map(descriptor).collect();
+        list.extend(placed.table.iter().map(|table| self.write_table(table)));
+        let id = *self.ids.take(1).first().expect("there is an id for every descriptor");
+        Descriptor::link(&mut list, id);
+        let mut slots = Vec::new();
+        for (mut descriptor, position) in list.into_iter().zip(position..) {
+            let slot = self.slot(position);
+            slots.push(slot);
+            descriptor.flags |= self.available(position);
+            if self.withheld.is_some() {
+                self.raw.set_descriptor(slot, descriptor);
+            } else {
+                self.raw.set_all_but_flags(slot, descriptor);
+                self.withheld = Some((slot, descriptor.flags));
+            }
+        }
+        InFlight { id, descriptors: slots, placed }
+    }
+
+    fn publish(&mut self, _position: u64) {
+        if let Some((slot, flags)) = self.withheld.take() {
+            self.raw.set_flags(slot, flags);
+        }
+    }
+
+    fn advance(&self, chain: &InFlight) -> u64 {
+        chain.descriptors.len() as u64
+    }
+
+    fn used(&self, position: u64, available: u16) -> Result<Option<Used>, DeviceViolation> {
+        match self.used_at(position) {
+            Some(_) if available == 0 => Err(DeviceViolation::TooManyUsed { used: 1, available }),
+            used => Ok(used),
+        }
+    }
+
+    /// Where a used descriptor is depends on the lengths of the lists that those before it stand for.
+    fn used_until(&self, mut position: u64, in_flight: &VecDeque<InFlight>) -> u64 {
+        let mut left: Vec<&InFlight> = in_flight.iter().collect();
+        while let Some(used) = self.used_at(position) {
+            let Some(place) = left.iter().position(|chain| u32::from(chain.id) == used.id) else { break };
+            let first = if self.in_order { 0 } else { place };
+            position += left.drain(first..=place).map(|chain| self.advance(chain)).sum::<u64>();
+        }
+        position
+    }
+
+    /// How long the list was is not known.
+    fn advance_of_unknown(&self) -> u64 {
+        0
+    }
+
+    fn free(&mut self, chain: &InFlight) {
+        self.ids.give_back(&[chain.id]);
+    }
+
+    fn wants_kick(&self, mut new: Range<u64>) -> bool {
+        let events = self.raw.device_events();
+        match events.flags & 3 {
+            EventSuppression::DISABLE => false,
+            EventSuppression::DESC if self.event_idx => new.any(|position| self.to_wire(position) == events.off_wrap),
+            // A kick too many does no harm, if that is something that the device must not ask for.
+            _ => true,
+        }
+    }
+
+    fn disable_interrupts(&self, _position: u64) {
+        self.raw.set_driver_events(EventSuppression { off_wrap: u16::MAX, flags: EventSuppression::DISABLE });
+    }
+
+    /// Where the offset has no meaning, it is absurd (PACK-EVT-6).
+    fn enable_interrupts(&self, position: u64) {
+        self.raw.set_driver_events(if self.event_idx {
+            EventSuppression { off_wrap: self.to_wire(position), flags: EventSuppression::DESC }
+        } else {
+            EventSuppression { off_wrap: u16::MAX, flags: EventSuppression::ENABLE }
+        });
+    }
+}
