@@ -1,0 +1,54 @@
+//! `cargo xtask interop`: the example devices against drivers that this project did not write.
+
+#[cfg(feature = "devices")]
+mod back_end;
+#[cfg(feature = "devices")]
+mod disk;
+#[cfg(feature = "devices")]
+mod virtio_driver;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+/// What a driver is called, and what it is.
+const DRIVERS: [(&str, &str); 1] =
+    [("virtio-driver", "vhost-user-blk against libblkio's driver, the crate virtio-driver, over a socket")];
+
+/// Run the example devices against real drivers
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Against these drivers only
+    #[arg(value_parser = DRIVERS.map(|(name, _)| name))]
+    names: Vec<String>,
+    /// List the drivers
+    #[arg(long)]
+    list: bool,
+}
+
+/// Runs the devices against the drivers, one after the other.
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    if args.list {
+        for (name, about) in DRIVERS {
+            println!("{name:<14} {about}");
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    run_drivers(&args.names)
+}
+
+#[cfg(feature = "devices")]
+fn run_drivers(names: &[String]) -> Result<ExitCode> {
+    let wanted = |name| names.is_empty() || names.iter().any(|wanted| wanted == name);
+    let mut code = ExitCode::SUCCESS;
+    if wanted("virtio-driver") && !virtio_driver::run()? {
+        code = ExitCode::FAILURE;
+    }
+    Ok(code)
+}
+
+/// The names make sense, and are for a program that has the devices.
+#[cfg(not(feature = "devices"))]
+fn run_drivers(_: &[String]) -> Result<ExitCode> {
+    crate::devices::run()
+}

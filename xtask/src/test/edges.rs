@@ -1,0 +1,175 @@
+//! Who may depend on whom.
+
+use std::collections::BTreeSet;
+
+use cargo_metadata::{DependencyKind, Metadata};
+
+use Rest::{Any, Only};
+
+/// What a package of the workspace may depend on.
+struct Rule {
+    name: &'static str,
+    /// Packages of the workspace.
+    internal: &'static [&'static str],
+    /// Packages from elsewhere.
+    external: Rest,
+}
+
+enum Rest {
+    Any,
+    Only(&'static [&'static str]),
+}
+
+/// The layers, from below. Only [`ABOVE`] depends on what it likes.
+const RULES: &[Rule] = &[
+    Rule { name: "virtio-mem-traits", internal: &[], external: Only(&["static_assertions", "zerocopy"]) },
+    Rule { name: "virtio-ring", internal: &["virtio-mem-traits"], external: Only(&["static_assertions", "zerocopy"]) },
+    Rule { name: "virtio-queue-core", internal: &["virtio-mem-traits", "virtio-ring"], external: Only(&["serde"]) },
+    Rule {
+        name: "virtio-chain",
+        internal: &["virtio-mem-traits", "virtio-ring", "virtio-queue-core"],
+        external: Only(&["static_assertions", "zerocopy"]),
+    },
+    Rule {
+        name: "virtio-util",
+        internal: &["virtio-mem-traits", "virtio-ring", "virtio-queue-core"],
+        external: Only(&["atomic-waker", "futures-core", "lock_api", "rustix"]),
+    },
+    Rule {
+        name: "virtio-fake-driver",
+        internal: &["virtio-mem-traits", "virtio-ring", "virtio-queue-core", "virtio-util"],
+        external: Only(&["rand"]),
+    },
+    Rule {
+        name: "virtio-examples",
+        internal: &["virtio-mem-traits", "virtio-ring", "virtio-queue-core", "virtio-chain", "virtio-util"],
+        external: Any,
+    },
+];
+
+const ABOVE: &str = "xtask";
+
+/// What tests may use beyond that: the fake driver, and what it builds on.
+const FOR_TESTS: &[&str] =
+    &["virtio-fake-driver", "virtio-util", "virtio-queue-core", "virtio-ring", "virtio-mem-traits"];
+
+/// All that a consumer of virtio-ring compiles.
+const BELOW_RING: &[&str] = &[
+    "virtio-ring",
+    "virtio-mem-traits",
+    "static_assertions",
+    "zerocopy",
+    "zerocopy-derive",
+    "proc-macro2",
+    "quote",
+    "syn",
+    "unicode-ident",
+];
+
+/// A dependency of one package of the workspace.
+struct Edge<'m> {
+    from: &'m str,
+    to: &'m str,
+    kind: DependencyKind,
+    internal: bool,
+}
+
+/// Returns whether `name` is a crate that people build devices on.
+pub(super) fn is_library(name: &str) -> bool {
+    RULES.iter().any(|rule| rule.name == name && matches!(rule.external, Only(_)))
+}
+
+/// Checks the dependencies of every package, and returns a sentence for each that is not allowed.
+pub(super) fn check_metadata(metadata: &Metadata) -> Vec<String> {
+    let packages = metadata.packages.iter().filter(|package| package.name != ABOVE);
+    let edges = packages.flat_map(|package| {
+        package.dependencies.iter().map(|dependency| Edge {
+            from: &package.name,
+            to: &dependency.name,
+            kind: dependency.kind,
+            internal: dependency.path.is_some(),
+        })
+    });
+    edges.filter_map(|edge| check_edge(&edge).err()).collect()
+}
+
+/// Checks a dependency.
+fn check_edge(edge: &Edge<'_>) -> Result<(), String> {
+    let Edge { from, to, kind, internal } = *edge;
+    let Some(rule) = RULES.iter().find(|rule| rule.name == from) else {
+        return Err(format!("{from} has no place among the layers: see the table in {}", file!()));
+    };
+    let for_tests = kind == DependencyKind::Development;
+    let allowed = match (internal, &rule.external) {
+        (true, _) => rule.internal.contains(&to) || (for_tests && (FOR_TESTS.contains(&to) || from == to)),
+        (false, Only(names)) => for_tests || names.contains(&to),
+        (false, Any) => true,
+    };
+    if allowed {
+        return Ok(());
+    }
+    let what = if for_tests { "the tests of " } else { "" };
+    Err(format!("{what}{from} may not depend on {to}: see the table in {}", file!()))
+}
+
+/// Checks the lines of `cargo tree -p virtio-ring -e normal --prefix none`.
+pub(super) fn check_tree_of_ring(tree: &str) -> Vec<String> {
+    let packages: BTreeSet<_> = tree.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    let more = packages.into_iter().filter(|package| !BELOW_RING.contains(package));
+    more.map(|package| format!("who uses virtio-ring may not have to compile {package}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NORMAL: DependencyKind = DependencyKind::Normal;
+    const FOR_TESTS: DependencyKind = DependencyKind::Development;
+
+    #[track_caller]
+    fn check(from: &str, to: &str, kind: DependencyKind, internal: bool, expected: Option<&str>) {
+        let error = check_edge(&Edge { from, to, kind, internal }).err();
+        let sentence = error.as_deref().and_then(|error| error.split(':').next());
+        assert_eq!(sentence, expected, "{from} -> {to}");
+    }
+
+    #[test]
+    fn edges_of_the_design_are_allowed() {
+        check("virtio-chain", "virtio-ring", NORMAL, true, None);
+        check("virtio-ring", "zerocopy", NORMAL, false, None);
+        check("virtio-ring", "virtio-fake-driver", FOR_TESTS, true, None);
+        check("virtio-mem-traits", "virtio-mem-traits", FOR_TESTS, true, None);
+        check("virtio-ring", "proptest", FOR_TESTS, false, None);
+        check("virtio-examples", "anything", NORMAL, false, None);
+    }
+
+    #[test]
+    fn an_edge_upwards_is_refused() {
+        let sentence = "virtio-ring may not depend on virtio-queue-core";
+        check("virtio-ring", "virtio-queue-core", NORMAL, true, Some(sentence));
+        let sentence = "virtio-ring may not depend on virtio-fake-driver";
+        check("virtio-ring", "virtio-fake-driver", NORMAL, true, Some(sentence));
+        let sentence = "the tests of virtio-ring may not depend on virtio-chain";
+        check("virtio-ring", "virtio-chain", FOR_TESTS, true, Some(sentence));
+    }
+
+    #[test]
+    fn a_new_external_dependency_is_refused() {
+        check("virtio-ring", "libc", NORMAL, false, Some("virtio-ring may not depend on libc"));
+        let sentence = "virtio-queue-core may not depend on cc";
+        check("virtio-queue-core", "cc", DependencyKind::Build, false, Some(sentence));
+        // A crate of our name that is not ours.
+        check("virtio-chain", "virtio-ring", NORMAL, false, Some("virtio-chain may not depend on virtio-ring"));
+    }
+
+    #[test]
+    fn a_package_outside_of_the_table_is_refused() {
+        check("virtio-new", "zerocopy", NORMAL, false, Some("virtio-new has no place among the layers"));
+    }
+
+    #[test]
+    fn a_package_more_below_ring_is_named() {
+        let tree = "virtio-ring v0.1.0 (/ring)\nzerocopy v0.8.1\nlibc v0.2.1\nlibc v0.2.1 (*)\n";
+        assert_eq!(check_tree_of_ring(tree), ["who uses virtio-ring may not have to compile libc"]);
+    }
+}

@@ -1,0 +1,121 @@
+//! The steps, in the order in which they run.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Result, bail};
+use cargo_metadata::Package;
+
+use super::{edges, house_rules};
+use crate::cargo::{Cargo, metadata, workspace_root};
+use crate::conformance;
+use crate::spinner::Spinner;
+
+/// One thing that a change must pass.
+pub(super) struct Step {
+    pub(super) name: &'static str,
+    pub(super) about: &'static str,
+    pub(super) run: fn(&Spinner) -> Result<()>,
+}
+
+pub(super) const STEPS: [Step; 10] = [
+    Step { name: "format", about: "rustfmt", run: format },
+    Step { name: "clippy", about: "all targets with all features, warnings denied", run: clippy },
+    Step { name: "features", about: "each library without features, with each, and with all", run: features },
+    Step { name: "tests", about: "unit and integration tests", run: tests },
+    Step { name: "doctests", about: "examples in the documentation", run: doctests },
+    Step { name: "no_std", about: "the layers in a program without the standard library", run: no_std },
+    Step { name: "edges", about: "who depends on whom", run: edges },
+    Step { name: "rules", about: "unsafe code and house rules", run: rules },
+    Step { name: "clauses", about: "every clause has a test or a reason", run: clauses },
+    Step { name: "docs", about: "rustdoc, warnings denied", run: docs },
+];
+
+/// The package of the step `no_std`, which is not in the workspace.
+const NO_STD: &str = "--manifest-path xtask/no-std-proof/Cargo.toml";
+
+fn format(spinner: &Spinner) -> Result<()> {
+    Cargo::new("fmt --all --check").run(spinner)?;
+    Cargo::new(format!("fmt --check {NO_STD}")).run(spinner)?;
+    Ok(())
+}
+
+fn clippy(spinner: &Spinner) -> Result<()> {
+    Cargo::new("clippy --locked --workspace --all-targets --all-features -- -D warnings").run(spinner)?;
+    // This program as it is built for most verbs.
+    Cargo::new("clippy --locked -p xtask -- -D warnings").run(spinner)?;
+    Ok(())
+}
+
+/// Clippy, not check, because it denies warnings without compiling all dependencies anew.
+fn features(spinner: &Spinner) -> Result<()> {
+    for package in libraries()? {
+        for features in feature_sets(&package) {
+            let features = features.join(",");
+            let name = &package.name;
+            let line = format!("clippy --locked -p {name} --no-default-features --features={features} -- -D warnings");
+            Cargo::new(line).run(spinner)?;
+        }
+    }
+    Ok(())
+}
+
+fn tests(spinner: &Spinner) -> Result<()> {
+    Cargo::new("test --locked --workspace --all-features --lib --bins --tests").run(spinner)?;
+    Ok(())
+}
+
+fn doctests(spinner: &Spinner) -> Result<()> {
+    Cargo::new("test --locked --workspace --all-features --doc").run(spinner)?;
+    Ok(())
+}
+
+fn no_std(spinner: &Spinner) -> Result<()> {
+    let target = metadata()?.target_directory.join("no-std-proof");
+    for build in ["clippy", "build", "build --release"] {
+        let warnings = if build == "clippy" { "-- -D warnings" } else { "" };
+        Cargo::new(format!("{build} --locked {NO_STD} {warnings}")).env("CARGO_TARGET_DIR", &target).run(spinner)?;
+    }
+    Ok(())
+}
+
+fn edges(spinner: &Spinner) -> Result<()> {
+    let mut violations = edges::check_metadata(&metadata()?);
+    let tree = Cargo::new("tree --locked -p virtio-ring -e normal --prefix none").run(spinner)?;
+    violations.extend(edges::check_tree_of_ring(&tree));
+    unless_any(&violations)
+}
+
+fn rules(_: &Spinner) -> Result<()> {
+    let libraries: Vec<_> = libraries()?.iter().map(|package| package.name.to_string()).collect();
+    unless_any(&house_rules::check_tree(workspace_root(), &libraries)?)
+}
+
+fn clauses(_: &Spinner) -> Result<()> {
+    unless_any(&conformance::check()?)
+}
+
+fn docs(spinner: &Spinner) -> Result<()> {
+    let docs = Cargo::new("doc --locked --workspace --all-features --no-deps").env("RUSTDOCFLAGS", "-D warnings");
+    docs.run(spinner)?;
+    Ok(())
+}
+
+/// Returns the packages that people build devices on.
+fn libraries() -> Result<Vec<Package>> {
+    let packages = metadata()?.packages;
+    Ok(packages.into_iter().filter(|package| edges::is_library(&package.name)).collect())
+}
+
+/// Returns no feature, each alone, and all of them.
+fn feature_sets(package: &Package) -> BTreeSet<Vec<&str>> {
+    let all: Vec<_> = package.features.keys().map(String::as_str).collect();
+    let alone = all.iter().map(|feature| vec![*feature]);
+    alone.chain([Vec::new(), all.clone()]).collect()
+}
+
+fn unless_any(violations: &[String]) -> Result<()> {
+    if !violations.is_empty() {
+        bail!("{}", violations.join("\n"));
+    }
+    Ok(())
+}
