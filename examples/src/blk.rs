@@ -7,6 +7,7 @@
 mod error;
 mod file;
 mod memory;
+mod null;
 mod request;
 mod storage;
 mod wire;
@@ -19,6 +20,7 @@ use virtio_queue_core::Chain;
 pub use error::RequestError;
 pub use file::{FileStorage, FileStorageError};
 pub use memory::MemStorage;
+pub use null::NullStorage;
 pub use storage::Storage;
 pub use wire::{
     BlockConfig, DeviceId, MAX_SEGMENT_SECTORS, MAX_SEGMENTS, RequestHeader, RequestType, SECTOR_SIZE, Segment, Status,

@@ -25,14 +25,18 @@
 //! }
 //! ```
 //!
+//! One transport is here all the same, because drivers are needed to try the devices with: [`vhost_user`] serves any of
+//! them to the front ends of that protocol.
+//!
 //! The devices are meant to be read, and to be driven by real drivers in tests. They do their I/O while they are called;
 //! a device whose I/O completes later keeps a [`Token`](virtio_queue_core::Token) instead, which none of these do.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 #![expect(clippy::std_instead_of_alloc, reason = "the examples have the standard library")]
 
 pub mod blk;
 mod device;
 pub mod rng;
+pub mod vhost_user;
 
 pub use device::{Device, Served};

@@ -16,7 +16,7 @@ pub const MAX_SEGMENTS: u32 = 16;
 /// The most sectors that such a segment may have. Together they bound the work for a request: 64 MiB.
 pub const MAX_SEGMENT_SECTORS: u32 = 8192;
 
-/// Feature bits: VIRTIO 1.4 §5.2.3 "Feature bits". The device offers these and no others.
+/// Feature bits: VIRTIO 1.4 §5.2.3 "Feature bits". The device offers these and no others, but for [`MQ`](feature::MQ).
 pub mod feature {
     /// `seg_max` says how many pieces of payload a request may have.
     pub const SEG_MAX: u64 = 1 << 2;
@@ -26,6 +26,8 @@ pub mod feature {
     pub const BLK_SIZE: u64 = 1 << 6;
     /// There are requests to flush.
     pub const FLUSH: u64 = 1 << 9;
+    /// `num_queues` is the number of queues: for whoever gives each of several queues its device.
+    pub const MQ: u64 = 1 << 12;
     /// There are requests to discard.
     pub const DISCARD: u64 = 1 << 13;
     /// There are requests to write zeroes.
@@ -133,7 +135,7 @@ pub struct BlockConfig {
     pub writeback: u8,
     /// Zero.
     pub unused0: u8,
-    /// Not there: the number of queues.
+    /// Not there unless it is filled in: the number of queues.
     pub num_queues: U16,
     /// [`MAX_SEGMENT_SECTORS`].
     pub max_discard_sectors: U32,

@@ -15,3 +15,4 @@ mod disk;
 mod rng;
 mod serve;
 mod storages;
+mod vhost_user;

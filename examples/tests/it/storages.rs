@@ -70,3 +70,15 @@ impl Storage for Recorder {
         self.call(offset, Call::WriteZeroes(offset, len))
     }
 }
+
+#[test]
+fn a_null_storage_is_zero_whatever_is_written() {
+    let storage = virtio_examples::blk::NullStorage::new(1 << 40);
+    assert_eq!((storage.size(), storage.read_only()), (1 << 40, false));
+    storage.write_at(&[7; 8], 0).unwrap();
+    storage.write_zeroes(0, 1 << 40).unwrap();
+    storage.flush().unwrap();
+    let mut bytes = [1; 8];
+    storage.read_at(&mut bytes, 0).unwrap();
+    assert_eq!(bytes, [0; 8]);
+}

@@ -1,0 +1,79 @@
+//! Serves a disk to vhost-user front ends.
+
+#![expect(clippy::std_instead_of_alloc, reason = "a program has the standard library")]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Parser, value_parser};
+use virtio_examples::blk::{BlockDevice, DeviceId, FileStorage, NullStorage, Storage, feature};
+use virtio_examples::vhost_user::{self, Options, VhostUserDevice};
+use zerocopy::IntoBytes;
+
+/// Serves a disk to vhost-user front ends, one after the other
+#[derive(Debug, Parser)]
+struct Args {
+    #[command(flatten)]
+    options: Options,
+    /// The file that holds the sectors
+    #[arg(long, value_name = "FILE", required_unless_present = "null")]
+    image: Option<PathBuf>,
+    /// Let nobody write to it
+    #[arg(long, conflicts_with = "null")]
+    read_only: bool,
+    /// A disk of so many bytes that are always zero, rather than a file
+    #[arg(long, value_name = "BYTES", conflicts_with = "image", value_parser = value_parser!(u64).range(1..))]
+    null: Option<u64>,
+    /// The number of queues, each with a thread of its own
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u16).range(1..=256))]
+    queues: u16,
+}
+
+fn main() -> ExitCode {
+    vhost_user::run(|Args { options, image, read_only, null, queues }| {
+        let storage: SharedStorage = match (image, null) {
+            (Some(path), _) if read_only => Arc::new(FileStorage::open_read_only(path)?),
+            (Some(path), _) => Arc::new(FileStorage::open(path)?),
+            (None, size) => Arc::new(NullStorage::new(size.unwrap_or_default())),
+        };
+        let id = DeviceId::new("vhost-user-blk").ok_or("the name is too long")?;
+        let disk = Disk { device: BlockDevice::new(storage, id), id, queues, queue_size: options.queue_size };
+        Ok((options, disk))
+    })
+}
+
+type SharedStorage = Arc<dyn Storage + Send + Sync>;
+
+/// A disk with one block device for each queue.
+struct Disk {
+    /// What all of them say of themselves.
+    device: BlockDevice<SharedStorage>,
+    id: DeviceId,
+    queues: u16,
+    queue_size: u16,
+}
+
+impl VhostUserDevice for Disk {
+    type Queue = BlockDevice<SharedStorage>;
+
+    fn queue(&self, _index: u32, features: u64) -> Self::Queue {
+        let mut device = BlockDevice::new(Arc::clone(self.device.storage()), self.id);
+        device.accept(features);
+        device
+    }
+
+    fn features(&self) -> u64 {
+        self.device.features() | if self.queues > 1 { feature::MQ } else { 0 }
+    }
+
+    fn config(&self) -> Vec<u8> {
+        let mut config = self.device.config(self.queue_size);
+        config.num_queues = self.queues.into();
+        config.as_bytes().to_vec()
+    }
+
+    fn queues(&self) -> usize {
+        self.queues.into()
+    }
+}

@@ -1,0 +1,42 @@
+//! A storage that stores nothing.
+
+use std::io;
+
+use super::Storage;
+
+/// Zeroes, whatever is written: for measuring everything but the storage.
+#[derive(Clone, Copy, Debug)]
+pub struct NullStorage {
+    size: u64,
+}
+
+impl NullStorage {
+    /// Returns a storage that says to have `size` bytes.
+    #[must_use]
+    pub const fn new(size: u64) -> Self {
+        Self { size }
+    }
+}
+
+impl Storage for NullStorage {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_at(&self, buf: &mut [u8], _offset: u64) -> io::Result<()> {
+        buf.fill(0);
+        Ok(())
+    }
+
+    fn write_at(&self, _buf: &[u8], _offset: u64) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write_zeroes(&self, _offset: u64, _len: u64) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,154 @@
+//! Devices behind a vhost-user socket.
+//!
+//! A back end is a program that serves a device to whoever connects to a socket: QEMU, DPDK, libblkio. Everything that
+//! device types have in common in that is here. One of them brings its [`VhostUserDevice`] and a `main`:
+//!
+//! ```no_run
+//! use std::process::ExitCode;
+//!
+//! use virtio_examples::rng::{OsEntropy, RngDevice};
+//! use virtio_examples::vhost_user::{self, Options, VhostUserDevice};
+//!
+//! struct Rng;
+//!
+//! impl VhostUserDevice for Rng {
+//!     type Queue = RngDevice<OsEntropy>;
+//!
+//!     fn queue(&self, _index: u32, _features: u64) -> Self::Queue {
+//!         RngDevice::new(OsEntropy)
+//!     }
+//! }
+//!
+//! /// Hands out random bytes
+//! #[derive(clap::Parser)]
+//! struct Args {
+//!     #[command(flatten)]
+//!     options: Options,
+//! }
+//!
+//! fn main() -> ExitCode {
+//!     vhost_user::run(|args: Args| Ok((args.options, Rng)))
+//! }
+//! ```
+//!
+//! The messages are handled on the main thread, and each ring that runs has a thread of its own. Between messages and
+//! rings there is one rule: whatever concerns a ring that runs is changed while it does not. Its thread ends at a point
+//! where nothing is in flight, and another one goes on from there.
+//!
+//! # Front ends that are not to be trusted
+//!
+//! A front end can make its own device fail, and nothing else. One thing remains that no back end can prevent, because
+//! it is the front end who owns the memory: if it makes the file behind a region shorter afterwards, then an access ends
+//! this process with SIGBUS. What is beyond the end of the file from the beginning is refused.
+
+mod event;
+#[expect(unsafe_code, reason = "what is mapped is vouched for here")]
+mod memory;
+mod options;
+mod session;
+mod socket;
+mod vring;
+mod worker;
+
+use core::error::Error;
+use core::fmt;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::thread;
+
+use clap::Parser;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+pub use options::Options;
+use session::Session;
+use socket::Socket;
+
+use crate::Device;
+
+/// A device type, as vhost-user front ends get to know it.
+pub trait VhostUserDevice {
+    /// What serves one of its queues.
+    type Queue: Device + Send + 'static;
+
+    /// Returns what serves the queue `index` for a driver that accepted `features`. A queue that is interrupted, as when
+    /// the front end changes its memory, goes on with a new one.
+    fn queue(&self, index: u32, features: u64) -> Self::Queue;
+
+    /// Returns the features that the device offers, the queue's not among them.
+    fn features(&self) -> u64 {
+        0
+    }
+
+    /// Returns the configuration space, of which nothing can be written.
+    fn config(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    /// Returns the number of queues.
+    fn queues(&self) -> usize {
+        1
+    }
+}
+
+/// Is the `main` of a back end: makes a device as the arguments `A` say, and serves it to one front end after the other,
+/// until SIGTERM or SIGINT. When they can connect, there is a line that says so on the standard output.
+///
+/// What is wrong with the arguments is said in one line, and the exit code is 2 then.
+pub fn run<A: Parser, D: VhostUserDevice>(
+    make: impl FnOnce(A) -> Result<(Options, D), Box<dyn Error + Send + Sync>>,
+) -> ExitCode {
+    let args = match A::try_parse() {
+        Ok(args) => args,
+        Err(error) if error.use_stderr() => return wrong_arguments(&error.to_string()),
+        Err(help) => {
+            print!("{help}");
+            return ExitCode::SUCCESS;
+        }
+    };
+    let prepared = make(args).and_then(|(options, device)| {
+        // In this order: from the moment that there is a file, a signal removes it.
+        let signals = Signals::new([SIGTERM, SIGINT])?;
+        let socket = Socket::bind(&options.socket)
+            .map_err(|error| io::Error::other(format!("{}: {error}", options.socket.display())))?;
+        Ok((options, device, signals, socket))
+    });
+    match prepared {
+        Ok((options, device, signals, socket)) => {
+            // Nobody has to listen.
+            let _ = writeln!(io::stdout(), "serving {}", options.socket.display());
+            serve(&options, &device, signals, &socket)
+        }
+        Err(error) => wrong_arguments(&format!("error: {error}")),
+    }
+}
+
+/// Serves one front end after the other, until there is a signal.
+fn serve(options: &Options, device: &impl VhostUserDevice, mut signals: Signals, socket: &Socket) -> ExitCode {
+    let signals_end = signals.handle();
+    let result = thread::scope(|scope| {
+        scope.spawn(move || signals.forever().for_each(|_| socket.stop()));
+        let result = socket.for_each(|connection| Session::new(device, options).run(connection));
+        signals_end.close();
+        result
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report(format_args!("error: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Writes a line to the standard error, if anybody reads that: `eprintln` panics otherwise.
+fn report(line: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Says what is wrong, in one line of what clap has to say.
+fn wrong_arguments(message: &str) -> ExitCode {
+    let lines: Vec<_> = message.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+    report(format_args!("{}", lines.join(" ")));
+    ExitCode::from(2)
+}

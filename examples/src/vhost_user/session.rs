@@ -1,0 +1,341 @@
+//! A conversation with one front end.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex};
+
+use vhost::VhostUserMemoryRegionBase;
+use vhost::vhost_user::message::{
+    VhostTransferStateDirection, VhostTransferStatePhase, VhostUserConfigFlags, VhostUserInflight, VhostUserLog,
+    VhostUserMemoryRegion, VhostUserProtocolFeatures, VhostUserShMemConfig, VhostUserSharedMsg,
+    VhostUserSingleMemoryRegion, VhostUserVirtioFeatures, VhostUserVringAddrFlags, VhostUserVringState,
+};
+use vhost::vhost_user::{BackendReqHandler, Error, GpuBackend, Result, VhostUserBackendReqHandlerMut};
+use virtio_queue_core::{RingFeatures, SavedQueue};
+
+use super::event::{Call, event_fd};
+use super::memory::Memory;
+use super::vring::{Areas, Setup, Vring};
+use super::worker::POLLS;
+use super::{Options, VhostUserDevice, report};
+
+/// The feature bit that belongs to this protocol, and is none of a device's.
+const PROTOCOL_FEATURES: u64 = VhostUserVirtioFeatures::PROTOCOL_FEATURES.bits();
+
+/// What is offered of the protocol.
+const OFFERED: VhostUserProtocolFeatures = VhostUserProtocolFeatures::MQ
+    .union(REPLY_ACK)
+    .union(VhostUserProtocolFeatures::CONFIG)
+    .union(VhostUserProtocolFeatures::RESET_DEVICE)
+    .union(VhostUserProtocolFeatures::CONFIGURE_MEM_SLOTS);
+
+const REPLY_ACK: VhostUserProtocolFeatures = VhostUserProtocolFeatures::REPLY_ACK;
+
+/// All that one front end has said. When it goes, so do its rings and its memory.
+pub(super) struct Session<'d, D> {
+    device: &'d D,
+    options: &'d Options,
+    /// The features that the driver accepted, and those of them that concern the rings.
+    accepted: Option<(u64, RingFeatures)>,
+    protocol: VhostUserProtocolFeatures,
+    memory: Memory,
+    vrings: Vec<Vring>,
+}
+
+impl<'d, D: VhostUserDevice> Session<'d, D> {
+    /// Begins a conversation in which nothing has been said.
+    pub(super) fn new(device: &'d D, options: &'d Options) -> Self {
+        let vrings = new_vrings(device);
+        let protocol = VhostUserProtocolFeatures::empty();
+        Self { device, options, accepted: None, protocol, memory: Memory::default(), vrings }
+    }
+
+    /// Answers the front end until it goes, or says what is no message.
+    ///
+    /// A message that is refused ends the conversation only if the front end cannot be told of it.
+    pub(super) fn run(self, connection: UnixStream) {
+        let session = Arc::new(Mutex::new(self));
+        let mut handler = BackendReqHandler::from_stream(connection, Arc::clone(&session));
+        loop {
+            let error = match handler.handle_request() {
+                Ok(()) => continue,
+                Err(Error::Disconnected | Error::SocketBroken(_)) => return,
+                Err(error) => error,
+            };
+            report(format_args!("refused what the front end says: {error}"));
+            let told = session.lock().is_ok_and(|session| session.protocol.contains(REPLY_ACK));
+            if !told || !matches!(error, Error::ReqHandlerError(_)) {
+                return;
+            }
+        }
+    }
+
+    /// Returns the features that are offered.
+    fn offered(&self) -> u64 {
+        self.options.ring_features().bits() | self.device.features() | PROTOCOL_FEATURES
+    }
+
+    fn vring(&mut self, index: u32) -> Result<&mut Vring> {
+        let vring = usize::try_from(index).ok().and_then(|index| self.vrings.get_mut(index));
+        vring.ok_or_else(|| refused(format!("there is no ring {index}")))
+    }
+
+    fn is_packed(&self) -> bool {
+        self.accepted.is_some_and(|(_, features)| features.contains(RingFeatures::RING_PACKED))
+    }
+
+    /// Returns what rings run with, once the features are known.
+    fn setup(&self, memory: &Memory) -> Option<Setup> {
+        let (accepted, features) = self.accepted?;
+        let polls = if self.options.poll { POLLS } else { 0 };
+        Some(Setup { memory: memory.clone(), accepted, features, limits: self.options.limits(), polls })
+    }
+
+    /// Lets a ring run, if all has been said.
+    fn start(&mut self, index: u32) -> Result<()> {
+        let Some(setup) = self.setup(&self.memory) else { return Ok(()) };
+        let device = self.device;
+        self.vring(index)?.start(index, &setup, device).map_err(Error::ReqHandlerError)
+    }
+
+    /// Changes something of a ring, between two stretches of its work if it is running.
+    fn change(&mut self, index: u32, change: impl FnOnce(&mut Vring)) -> Result<()> {
+        let vring = self.vring(index)?;
+        vring.pause();
+        change(vring);
+        self.start(index)
+    }
+
+    /// Changes something of a ring that may not be running.
+    fn set_up(&mut self, index: u32, change: impl FnOnce(&mut Vring)) -> Result<()> {
+        if self.vring(index)?.is_running() {
+            return Err(refused(format!("ring {index} is running")));
+        }
+        self.change(index, change)
+    }
+
+    /// Gives all rings another memory, or none of them: those that are running have to be in it.
+    fn replace_memory(&mut self, memory: io::Result<Memory>) -> Result<()> {
+        let memory = memory.map_err(Error::ReqHandlerError)?;
+        if let Some(setup) = self.setup(&memory) {
+            let mut running = self.vrings.iter().filter(|vring| vring.is_running());
+            running.try_for_each(|vring| vring.ring(&setup).map(drop)).map_err(Error::ReqHandlerError)?;
+        }
+        self.memory = memory;
+        for index in self.indices() {
+            if self.vring(index)?.is_running() {
+                self.change(index, |_| {})?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the indices of all rings, as messages have them.
+    fn indices(&self) -> impl Iterator<Item = u32> + use<D> {
+        (0..).take(self.vrings.len())
+    }
+}
+
+fn new_vrings(device: &impl VhostUserDevice) -> Vec<Vring> {
+    (0..device.queues()).map(|_| Vring::default()).collect()
+}
+
+/// A message that makes no sense, and why.
+fn refused(reason: impl Into<String>) -> Error {
+    Error::ReqHandlerError(io::Error::other(reason.into()))
+}
+
+/// What was not offered, and is asked for all the same.
+fn not_offered<T>() -> Result<T> {
+    Err(Error::InvalidOperation("it was not offered"))
+}
+
+impl<D: VhostUserDevice> VhostUserBackendReqHandlerMut for Session<'_, D> {
+    fn set_owner(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn reset_owner(&mut self) -> Result<()> {
+        self.vrings.iter_mut().for_each(|vring| {
+            vring.pause();
+            vring.enabled = false;
+        });
+        Ok(())
+    }
+
+    fn reset_device(&mut self) -> Result<()> {
+        self.vrings = new_vrings(self.device);
+        self.accepted = None;
+        Ok(())
+    }
+
+    fn get_features(&mut self) -> Result<u64> {
+        Ok(self.offered())
+    }
+
+    fn set_features(&mut self, features: u64) -> Result<()> {
+        let [offered, accepted] = [self.offered(), features].map(|features| features & !PROTOCOL_FEATURES);
+        let rings = RingFeatures::from_accepted(offered, accepted).map_err(|error| refused(error.to_string()))?;
+        let accepted = Some((accepted, rings));
+        if self.accepted != accepted && self.vrings.iter().any(Vring::is_running) {
+            return Err(refused("features cannot change while a ring is running"));
+        }
+        self.accepted = accepted;
+        // Who does not know of SET_VRING_ENABLE cannot use it.
+        let enabled = features & PROTOCOL_FEATURES == 0;
+        self.vrings.iter_mut().for_each(|vring| vring.enabled |= enabled);
+        self.indices().try_for_each(|index| self.start(index))
+    }
+
+    fn set_mem_table(
+        &mut self,
+        regions: &[VhostUserMemoryRegion],
+        files: Vec<File>,
+        _postcopy_listening: Option<bool>,
+    ) -> Result<Option<Vec<VhostUserMemoryRegionBase>>> {
+        self.replace_memory(Memory::new(regions, &files)).map(|()| None)
+    }
+
+    fn get_max_mem_slots(&mut self) -> Result<u64> {
+        Ok(Memory::MAX_REGIONS as u64)
+    }
+
+    fn add_mem_region(
+        &mut self,
+        region: &VhostUserSingleMemoryRegion,
+        file: File,
+        _postcopy_listening: Option<bool>,
+    ) -> Result<Option<VhostUserMemoryRegionBase>> {
+        self.replace_memory(self.memory.with(region, &file)).map(|()| None)
+    }
+
+    fn remove_mem_region(&mut self, region: &VhostUserSingleMemoryRegion) -> Result<()> {
+        self.replace_memory(self.memory.without(region))
+    }
+
+    fn set_vring_num(&mut self, index: u32, size: u32) -> Result<()> {
+        let limit = self.options.queue_size;
+        let size = u16::try_from(size).ok().filter(|size| (1..=limit).contains(size));
+        let size = size.ok_or_else(|| refused(format!("the size of a ring is 1 to {limit}")))?;
+        self.set_up(index, |vring| vring.size = size)
+    }
+
+    fn set_vring_addr(
+        &mut self,
+        index: u32,
+        _flags: VhostUserVringAddrFlags,
+        descriptor: u64,
+        used: u64,
+        available: u64,
+        _log: u64,
+    ) -> Result<()> {
+        let areas = Areas { descriptor, driver: available, device: used };
+        areas.in_guest(&self.memory).map_err(Error::ReqHandlerError)?;
+        self.set_up(index, |vring| vring.areas = Some(areas))
+    }
+
+    fn set_vring_base(&mut self, index: u32, base: u32) -> Result<()> {
+        let saved =
+            if self.is_packed() { SavedQueue::from_packed_vring_base } else { SavedQueue::from_split_vring_base };
+        self.set_up(index, |vring| vring.base = Some(saved(base)))
+    }
+
+    /// Stops the ring as well, until there is another kick for it.
+    fn get_vring_base(&mut self, index: u32) -> Result<VhostUserVringState> {
+        /// Both positions at the first slot, with their wrap counters set.
+        const NEW_PACKED: SavedQueue = SavedQueue::from_packed_vring_base(0x8000_8000);
+        let packed = self.is_packed();
+        // What has an answer of its own cannot be refused by another, so that this ends the conversation.
+        let vring = self.vring(index).map_err(|_| Error::InvalidParam)?;
+        vring.pause();
+        vring.kick = None;
+        let base = match vring.base {
+            base if packed => base.unwrap_or(NEW_PACKED).packed_vring_base(),
+            base => base.map_or(0, |base| base.split_vring_base()),
+        };
+        Ok(VhostUserVringState::new(index, base))
+    }
+
+    fn set_vring_kick(&mut self, index: u8, file: Option<File>) -> Result<()> {
+        let file = file.ok_or_else(|| refused("a ring without kicks is not supported"))?;
+        let kick = event_fd(file).map_err(Error::ReqHandlerError)?;
+        self.change(index.into(), |vring| vring.kick = Some(kick))
+    }
+
+    fn set_vring_call(&mut self, index: u8, file: Option<File>) -> Result<()> {
+        let call = file.map(event_fd).transpose().map_err(Error::ReqHandlerError)?;
+        self.change(index.into(), |vring| vring.call = Call(call))
+    }
+
+    fn set_vring_err(&mut self, index: u8, file: Option<File>) -> Result<()> {
+        let error = file.map(event_fd).transpose().map_err(Error::ReqHandlerError)?;
+        self.change(index.into(), |vring| vring.error = Call(error))
+    }
+
+    fn set_vring_enable(&mut self, index: u32, enable: bool) -> Result<()> {
+        self.change(index, |vring| vring.enabled = enable)
+    }
+
+    fn get_protocol_features(&mut self) -> Result<VhostUserProtocolFeatures> {
+        Ok(OFFERED)
+    }
+
+    fn set_protocol_features(&mut self, features: u64) -> Result<()> {
+        let accepted = VhostUserProtocolFeatures::from_bits(features).filter(|features| OFFERED.contains(*features));
+        // Who accepts what was not offered cannot be told of anything any more.
+        self.protocol = accepted.unwrap_or(VhostUserProtocolFeatures::empty());
+        accepted.map(drop).ok_or_else(|| refused(format!("protocol features {features:#x} were not offered")))
+    }
+
+    fn get_queue_num(&mut self) -> Result<u64> {
+        Ok(self.vrings.len() as u64)
+    }
+
+    /// What the device does not have is zero: a front end may know more fields than the device.
+    fn get_config(&mut self, offset: u32, size: u32, _flags: VhostUserConfigFlags) -> Result<Vec<u8>> {
+        let all = self.device.config().into_iter().chain(core::iter::repeat(0));
+        Ok(all.skip(offset as usize).take(size as usize).collect())
+    }
+
+    fn set_config(&mut self, _offset: u32, _buf: &[u8], _flags: VhostUserConfigFlags) -> Result<()> {
+        Err(refused("nothing in the configuration space can be written"))
+    }
+
+    fn set_gpu_socket(&mut self, _socket: GpuBackend) -> Result<()> {
+        not_offered()
+    }
+
+    fn get_shared_object(&mut self, _uuid: VhostUserSharedMsg) -> Result<File> {
+        not_offered()
+    }
+
+    fn get_inflight_fd(&mut self, _inflight: &VhostUserInflight) -> Result<(VhostUserInflight, File)> {
+        not_offered()
+    }
+
+    fn set_inflight_fd(&mut self, _inflight: &VhostUserInflight, _file: File) -> Result<()> {
+        not_offered()
+    }
+
+    fn set_device_state_fd(
+        &mut self,
+        _direction: VhostTransferStateDirection,
+        _phase: VhostTransferStatePhase,
+        _file: File,
+    ) -> Result<Option<File>> {
+        not_offered()
+    }
+
+    fn check_device_state(&mut self) -> Result<()> {
+        not_offered()
+    }
+
+    fn get_shmem_config(&mut self) -> Result<VhostUserShMemConfig> {
+        not_offered()
+    }
+
+    fn set_log_base(&mut self, _log: &VhostUserLog, _file: File) -> Result<()> {
+        not_offered()
+    }
+}

@@ -1,0 +1,147 @@
+//! One ring, as the front end sets it up.
+
+use std::io;
+use std::sync::Arc;
+
+use virtio_mem_traits::{Access, DriverAddr, DriverMem, DriverRange};
+use virtio_queue_core::{FromConfig, Queue, QueueConfig, QueueLimits, RingFeatures, SavedQueue};
+use virtio_util::EventFd;
+
+use super::VhostUserDevice;
+use super::event::Call;
+use super::memory::Memory;
+use super::worker::{VringRing, Work, Worker};
+
+/// What a front end has said of a ring, in any order, and its worker while it runs.
+#[derive(Debug, Default)]
+pub(super) struct Vring {
+    pub(super) size: u16,
+    pub(super) areas: Option<Areas>,
+    /// Where to begin: at the beginning, if nothing is said.
+    pub(super) base: Option<SavedQueue>,
+    pub(super) kick: Option<Arc<EventFd>>,
+    pub(super) call: Call,
+    pub(super) error: Call,
+    pub(super) enabled: bool,
+    worker: Option<Worker>,
+}
+
+/// Where a ring is, in the addresses of the front end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Areas {
+    pub(super) descriptor: u64,
+    pub(super) driver: u64,
+    pub(super) device: u64,
+}
+
+/// What the rings of a device have in common.
+#[derive(Debug)]
+pub(super) struct Setup {
+    pub(super) memory: Memory,
+    /// The features that the driver accepted.
+    pub(super) accepted: u64,
+    /// Those of them that concern the rings.
+    pub(super) features: RingFeatures,
+    pub(super) limits: QueueLimits,
+    pub(super) polls: u32,
+}
+
+impl Vring {
+    /// Returns the ring that would run in `setup`, which touches no memory.
+    ///
+    /// # Errors
+    ///
+    /// If it could not.
+    pub(super) fn ring(&self, setup: &Setup) -> io::Result<VringRing> {
+        VringRing::from_config(&self.config(setup)?, setup.memory.table()).map_err(io::Error::other)
+    }
+
+    fn config(&self, setup: &Setup) -> io::Result<QueueConfig> {
+        let areas = self.areas.ok_or_else(|| io::Error::other("nobody said where the ring is"))?;
+        let [descriptor_area, driver_area, device_area] = areas.in_guest(&setup.memory)?;
+        let Setup { features, limits, .. } = *setup;
+        Ok(QueueConfig { size: self.size, descriptor_area, driver_area, device_area, features, limits })
+    }
+
+    /// Begins to serve the ring from where it was, if all has been said and it is not being served already.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot run like that.
+    pub(super) fn start(&mut self, index: u32, setup: &Setup, device: &impl VhostUserDevice) -> io::Result<()> {
+        let (Some(kick), None, true, true) = (&self.kick, &self.worker, self.enabled, self.areas.is_some()) else {
+            return Ok(());
+        };
+        let (ring, call) = (self.ring(setup)?, self.call.clone());
+        let queue = match self.base {
+            // Whether there is work already makes no difference: a worker looks before it waits.
+            Some(base) if !self.is_new(base, setup)? => Queue::restore(ring, call, &base).map_err(io::Error::other)?.0,
+            _ => Queue::from_ring(ring, call).map_err(io::Error::other)?,
+        };
+        let name = format!("queue {index}");
+        let work = Work { name, queue, kick: Arc::clone(kick), error: self.error.clone(), polls: setup.polls };
+        self.worker = Some(Worker::spawn(work, device.queue(index, setup.accepted))?);
+        Ok(())
+    }
+
+    /// Stops serving the ring, and takes note of where it is. It goes on with the next start.
+    ///
+    /// A broken ring does not: it has to be set up again, with a new kick.
+    pub(super) fn pause(&mut self) {
+        if let Some(worker) = self.worker.take() {
+            self.base = worker.stop();
+            if self.base.is_none() {
+                self.kick = None;
+            }
+        }
+    }
+
+    /// Returns whether it is being served.
+    pub(super) const fn is_running(&self) -> bool {
+        self.worker.is_some()
+    }
+
+    /// Returns whether a packed ring that is said to begin with both wrap counters at 0 has never been used.
+    ///
+    /// That base is where a ring is when it was used from end to end. But there are front ends, the crate virtio-driver among
+    /// them, that say 0 of every new ring as if it were a split one. The difference is in the flag USED: no descriptor
+    /// has it in a new ring, whereas here the device has set it in every list of the last round. Where the driver has
+    /// made something available since, it has set it as well.
+    fn is_new(&self, base: SavedQueue, setup: &Setup) -> io::Result<bool> {
+        const DESCRIPTOR: usize = 16;
+        const HIGH_FLAGS: usize = 15;
+        const USED: u8 = 0x80;
+        if !setup.features.contains(RingFeatures::RING_PACKED) || base.packed_vring_base() != 0 {
+            return Ok(false);
+        }
+        let (start, size) = (self.config(setup)?.descriptor_area, usize::from(self.size));
+        let ring = DriverRange::new(start, (size * DESCRIPTOR) as u64).unwrap_or(DriverRange::EMPTY);
+        let table = setup.memory.table();
+        let ring = table.translate_all(ring, Access::Read).map_err(io::Error::other)?;
+        let mut flags = (0..size).map(|slot| ring.read::<u8>(slot * DESCRIPTOR + HIGH_FLAGS));
+        Ok(flags.all(|flags| flags.is_ok_and(|flags| flags & USED == 0)))
+    }
+}
+
+impl Areas {
+    /// Returns the three addresses as the guest knows them.
+    ///
+    /// # Errors
+    ///
+    /// If one is not in memory.
+    pub(super) fn in_guest(self, memory: &Memory) -> io::Result<[DriverAddr; 3]> {
+        let guest_addr = |user| {
+            memory
+                .guest_addr(user)
+                .ok_or_else(|| io::Error::other(format!("no memory at the ring's address {user:#x}")))
+        };
+        Ok([guest_addr(self.descriptor)?, guest_addr(self.driver)?, guest_addr(self.device)?])
+    }
+}
+
+/// Not without its worker.
+impl Drop for Vring {
+    fn drop(&mut self) {
+        self.pause();
+    }
+}

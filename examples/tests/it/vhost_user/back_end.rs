@@ -1,0 +1,142 @@
+//! The process under test.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+
+/// How long anything may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits until `fd` can be read.
+#[track_caller]
+pub(crate) fn wait_readable(fd: impl AsFd, what: &str) {
+    let patience = Timespec::try_from(PATIENCE).unwrap();
+    let ready = poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&patience)).unwrap();
+    assert_eq!(ready, 1, "{what} took too long");
+}
+
+/// Returns a path at which there is no socket yet.
+pub(crate) fn socket_path() -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    std::env::temp_dir().join(format!("virtio-examples-{}-{number}.sock", std::process::id()))
+}
+
+/// Returns the program with its arguments.
+pub(crate) fn command(socket: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vhost-user-blk"));
+    command.arg("--socket").arg(socket).args(args);
+    command
+}
+
+/// A running back end. It is killed with the test.
+pub(crate) struct BackEnd {
+    child: Child,
+    socket: PathBuf,
+}
+
+impl BackEnd {
+    /// Starts one, and waits until it serves.
+    #[track_caller]
+    pub(crate) fn start(args: &[&str]) -> Self {
+        Self::start_at(socket_path(), args)
+    }
+
+    #[track_caller]
+    pub(crate) fn start_at(socket: PathBuf, args: &[&str]) -> Self {
+        let mut command = command(&socket, args);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        wait_readable(stdout.get_ref(), "the start");
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        assert_eq!(line, format!("serving {}\n", socket.display()));
+        Self { child, socket }
+    }
+
+    pub(crate) fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// Returns how many files it has open.
+    pub(crate) fn files(&self) -> usize {
+        self.count("fd")
+    }
+
+    /// Checks how many rings are being served. A thread that has ended can be seen for another moment.
+    #[track_caller]
+    pub(crate) fn check_rings(&self, expected: usize) {
+        // One thread is for messages, one for signals.
+        let began = Instant::now();
+        while self.count("task") != 2 + expected {
+            assert!(began.elapsed() < PATIENCE, "{} threads for {expected} rings", self.count("task"));
+            thread::yield_now();
+        }
+    }
+
+    fn count(&self, directory: &str) -> usize {
+        fs::read_dir(format!("/proc/{}/{directory}", self.child.id())).unwrap().count()
+    }
+
+    /// Returns how many files it has mapped that exist in memory only.
+    pub(crate) fn mappings(&self) -> usize {
+        let maps = fs::read_to_string(format!("/proc/{}/maps", self.child.id())).unwrap();
+        maps.lines().filter(|line| line.contains("/memfd:")).count()
+    }
+
+    /// Ends it with `signal`, checks that it ended well, and returns what it had to say.
+    #[track_caller]
+    pub(crate) fn end_with(mut self, signal: Signal) -> String {
+        let pidfd = pidfd_open(self.pid(), PidfdFlags::empty()).unwrap();
+        kill_process(self.pid(), signal).unwrap();
+        wait_readable(pidfd, "the end");
+        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+        assert!(!self.socket.exists(), "the socket is left behind");
+        let mut said = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        said
+    }
+
+    /// Ends it, after it had nothing to say.
+    #[track_caller]
+    pub(crate) fn end(self) {
+        assert_eq!(self.end_with(Signal::TERM), "");
+    }
+}
+
+impl Drop for BackEnd {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_file(&self.socket);
+    }
+}
+
+/// Runs the program with arguments that it cannot work with, and returns what it says.
+#[track_caller]
+pub(crate) fn refusal(mut command: Command) -> String {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // It says nothing there until it ends, unless it serves.
+    let mut stdout = child.stdout.take().unwrap();
+    wait_readable(&stdout, "the refusal");
+    if stdout.read(&mut [0]).unwrap() != 0 {
+        child.kill().unwrap();
+    }
+    let Output { status, stderr, .. } = child.wait_with_output().unwrap();
+    assert_eq!(status.code(), Some(2));
+    let said = String::from_utf8(stderr).unwrap();
+    assert_eq!(said.lines().count(), 1, "{said}");
+    said
+}
