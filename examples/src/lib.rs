@@ -40,3 +40,8 @@ pub mod rng;
 pub mod vhost_user;
 
 pub use device::{Device, Served};
+
+/// The device in the README of the workspace, which is compiled and run with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
