@@ -68,6 +68,7 @@ mod buffered_notify;
 mod desc_chain_stream;
 #[cfg(all(feature = "eventfd", target_os = "linux"))]
 mod event_fd;
+mod iommu_mem;
 mod notification_counter;
 #[cfg(feature = "alloc")]
 mod region_table;
@@ -77,6 +78,7 @@ pub use buffered_notify::BufferedNotify;
 pub use desc_chain_stream::DescChainStream;
 #[cfg(all(feature = "eventfd", target_os = "linux"))]
 pub use event_fd::EventFd;
+pub use iommu_mem::{Iommu, IommuMem};
 pub use notification_counter::NotificationCounter;
 #[cfg(feature = "alloc")]
 pub use region_table::{RegionError, RegionTable};

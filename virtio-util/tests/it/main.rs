@@ -6,6 +6,7 @@
 mod driver;
 #[cfg(all(feature = "eventfd", target_os = "linux"))]
 mod event_fd;
+mod iommu;
 mod notify;
 #[cfg(feature = "alloc")]
 mod regions;

@@ -1,0 +1,107 @@
+//! Memory behind an IOMMU.
+
+use core::fmt;
+
+use virtio_mem_traits::{Access, DeviceRange, DriverMem, DriverRange, TranslateError};
+
+/// Finds the memory behind the addresses that a driver uses, if it accepted ACCESS_PLATFORM.
+///
+/// VIRTIO 1.4 §6 "Reserved Feature Bits" (FEAT-11).
+pub trait Iommu {
+    /// Returns where the beginning of `range` is in memory, as far as it is in one piece there: at least one byte, usually up
+    /// to the end of a page.
+    ///
+    /// # Errors
+    ///
+    /// If the first byte is not mapped, or not for this access.
+    fn lookup(&self, range: DriverRange, access: Access) -> Result<DriverRange, TranslateError>;
+}
+
+impl<I: Iommu + ?Sized> Iommu for &I {
+    fn lookup(&self, range: DriverRange, access: Access) -> Result<DriverRange, TranslateError> {
+        (**self).lookup(range, access)
+    }
+}
+
+/// A memory `M` whose addresses come out of an IOMMU `I` where ACCESS_PLATFORM was negotiated, and are taken as they are where
+/// it was not: then the IOMMU is never asked.
+///
+/// Every address goes through it, those of the rings, of indirect tables and of buffers, and each with the smallest rights
+/// that do. What the device reads and writes is reported to `M` by the addresses there.
+///
+/// Not for a driver that takes mappings of a running queue's areas away: a queue keeps what it has translated. Make the queue
+/// again when they change, as for any other change of its memory.
+///
+/// ```
+/// use virtio_mem_traits::{Access, DriverAddr, DriverMem, DriverRange, HeapMem, TranslateError};
+/// use virtio_util::{Iommu, IommuMem};
+///
+/// /// Maps everything 1 MiB higher.
+/// struct Offset;
+///
+/// impl Iommu for Offset {
+///     fn lookup(&self, range: DriverRange, _: Access) -> Result<DriverRange, TranslateError> {
+///         let addr = range.start();
+///         let memory = addr.checked_add(0x10_0000).and_then(|start| DriverRange::new(start, range.len()));
+///         memory.ok_or(TranslateError::Unmapped { addr })
+///     }
+/// }
+///
+/// let heap = HeapMem::new(DriverAddr(0x10_0000), 0x1000)?;
+/// let range = DriverRange::new(DriverAddr(0x10), 4).ok_or("too long")?;
+/// assert!(IommuMem::new(&heap, Some(Offset)).translate_all(range, Access::Read).is_ok());
+/// assert!(IommuMem::new(&heap, None::<Offset>).translate_all(range, Access::Read).is_err());
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+pub struct IommuMem<M, I> {
+    mem: M,
+    iommu: Option<I>,
+}
+
+impl<M: DriverMem, I: Iommu> IommuMem<M, I> {
+    /// Returns `mem` behind `iommu`, if there is one.
+    #[must_use]
+    pub const fn new(mem: M, iommu: Option<I>) -> Self {
+        Self { mem, iommu }
+    }
+
+    /// Calls `report` with each piece of memory that `range` stands for. What is not mapped any more is nobody's.
+    fn for_each_piece(&self, range: DriverRange, access: Access, report: impl Fn(&M, DriverRange)) {
+        let Some(iommu) = &self.iommu else { return report(&self.mem, range) };
+        let mut rest = range;
+        while let Ok(piece) = iommu.lookup(rest, access) {
+            let piece = piece.prefix(rest.len());
+            if piece.is_empty() {
+                return;
+            }
+            report(&self.mem, piece);
+            rest = rest.after(piece.len());
+        }
+    }
+}
+
+impl<M: DriverMem, I: Iommu> DriverMem for IommuMem<M, I> {
+    fn translate(&self, range: DriverRange, access: Access) -> Result<DeviceRange<'_>, TranslateError> {
+        match &self.iommu {
+            Some(iommu) => self.mem.translate(iommu.lookup(range, access)?.prefix(range.len()), access),
+            None => self.mem.translate(range, access),
+        }
+    }
+
+    fn before_read(&self, range: DriverRange) {
+        self.for_each_piece(range, Access::Read, M::before_read);
+    }
+
+    fn written(&self, range: DriverRange) {
+        self.for_each_piece(range, Access::Write, M::written);
+    }
+}
+
+impl<M: fmt::Debug, I> fmt::Debug for IommuMem<M, I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IommuMem")
+            .field("mem", &self.mem)
+            .field("translates", &self.iommu.is_some())
+            .finish_non_exhaustive()
+    }
+}
