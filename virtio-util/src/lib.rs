@@ -10,6 +10,7 @@
 //! | [`BufferedNotify`] | many notifications in one | |
 //! | [`EventFd`] | signals through KVM, vhost-user and everything else that uses eventfds | `eventfd` |
 //! | [`RegionTable`] | driver memory in several regions | `alloc` |
+//! | [`IommuMem`] | driver memory behind an IOMMU, for ACCESS_PLATFORM | |
 //! | [`NotificationCounter`] | tests | |
 //!
 //! Those who write a device on one thread, with one region of memory and a signal of its own kind, need none of it:

@@ -8,6 +8,7 @@
 #![allow(clippy::std_instead_of_alloc, reason = "a test has std")]
 #![allow(clippy::cast_possible_truncation, reason = "models count in wider types, modulo what the ring counts in")]
 
+mod packed_support;
 mod support;
 
 mod available_notifications;
@@ -15,8 +16,13 @@ mod config;
 mod fatal;
 mod fetch;
 mod hostile;
+mod in_order;
 mod malformed;
 mod order;
+mod packed_fetch;
+mod packed_notifications;
+mod packed_used;
+mod packed_walk;
 mod snapshots;
 mod tokens;
 mod traffic;
