@@ -58,6 +58,19 @@ impl<'m, W: Walk<'m>> Reader<'m, W> {
         Ok(piece.len())
     }
 
+    /// Copies the next bytes into `buf` as if zeroes without end followed the last, and returns how many came from the chain.
+    ///
+    /// For commands that grow from one version of the specification to the next: VIRTIO 1.4 §2.13.1 "Device Requirements:
+    /// Group administration commands" (USER-2).
+    ///
+    /// # Errors
+    ///
+    /// If the chain is malformed before that.
+    pub fn read_padded(&mut self, buf: &mut [u8]) -> Result<usize, ChainError> {
+        buf.fill(0);
+        self.read(buf)
+    }
+
     /// Copies the next bytes into `buf`, all of it.
     ///
     /// # Errors

@@ -54,6 +54,18 @@ fn read_beyond_the_end_returns_what_there_is() {
     });
 }
 
+/// USER-2: what is missing of a command counts as zeros.
+#[test]
+fn read_padded_beyond_the_end_is_zero() {
+    check(|mut chain| {
+        let mut buf = [0xee; 20];
+        assert_eq!(chain.read_padded(&mut buf[..4]), Ok(4));
+        assert_eq!(buf[..5], *b"onet\xee");
+        assert_eq!(chain.read_padded(&mut buf), Ok(11));
+        assert_eq!(buf, *b"hreeseventh\0\0\0\0\0\0\0\0\0");
+    });
+}
+
 #[test]
 fn read_exact_beyond_the_end_says_how_much_there_was() {
     check(|mut chain| {

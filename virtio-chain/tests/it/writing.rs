@@ -39,6 +39,7 @@ fn remaining_of_a_part_counts_the_elements_in_it() {
     });
 }
 
+/// USER-2: what does not fit of an answer is cut off, and the used length says what was written.
 #[test]
 fn write_beyond_the_end_writes_what_fits() {
     check(12, &[(0, b"0123456789ab")], |mut chain| {
