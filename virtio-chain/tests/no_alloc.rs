@@ -185,7 +185,7 @@ fn tokens_allocate_nothing() {
     });
 }
 
-/// A chain of a loop, of memory that is not there, or of the wrong order: whatever is wrong, it costs nothing.
+/// INV-9: a chain of a loop, of memory that is not there, or of the wrong order: whatever is wrong, it costs nothing.
 #[test]
 fn malformed_chains_allocate_nothing() {
     let mut fixture = fixture(0);

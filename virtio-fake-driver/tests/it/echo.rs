@@ -92,7 +92,7 @@ fn check_restored<F: QueueFormat>(size: u16, features: u64, start: u16, saved: &
     check(Fixture { queue, driver, mem, notifications }, 20, 200);
 }
 
-/// SPLIT-AVAIL-2, SPLIT-USED-7
+/// SPLIT-AVAIL-2, SPLIT-USED-7, FD-14
 #[test]
 fn restored_split_queue_passes_2_to_the_16() {
     for features in FEATURES {

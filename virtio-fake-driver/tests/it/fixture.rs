@@ -83,7 +83,7 @@ fn log_shows_what_a_fetch_reads() {
     assert_eq!(fixture.mem.take_log(), expected);
 }
 
-/// DRV-DESC-2
+/// DRV-DESC-2, FD-13
 #[test]
 fn raw_queue_makes_a_loop() {
     let mut fixture = SplitFixture::new(4);
@@ -140,7 +140,7 @@ fn flags_of_no_meaning_in_a_packed_table_change_nothing() {
     }
 }
 
-/// DRV-PSG-2, DRV-PSG-1, DRV-PIND-4
+/// DRV-PSG-2, DRV-PSG-1, DRV-PIND-4, FD-13
 #[test]
 fn unchecked_lists_reach_the_device() {
     let options = PackedFixtureOptions { size: 2, features: INDIRECT_DESC, ..Default::default() };
@@ -158,7 +158,7 @@ fn unchecked_lists_reach_the_device() {
     }
 }
 
-/// DRV-FRM-1, DRV-IND-3
+/// DRV-FRM-1, DRV-IND-3, FD-13
 #[test]
 fn unchecked_chains_reach_the_device() {
     let options = SplitFixtureOptions { size: 2, features: INDIRECT_DESC, ..Default::default() };

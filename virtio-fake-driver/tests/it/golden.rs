@@ -20,6 +20,7 @@ fn driver(options: SplitOptions) -> (SplitDriver, DriverView) {
     (SplitDriver::with_areas(heap, areas, AddressPool::new(range(0x2001, 0x1000)), options), view)
 }
 
+/// FD-1
 #[test]
 fn new_driver_zeroes_the_areas_and_nothing_else() {
     let (_, view) = driver(SplitOptions::default());
@@ -28,6 +29,7 @@ fn new_driver_zeroes_the_areas_and_nothing_else() {
     assert_eq!(view.peek(DriverAddr(0x1203), 40), [&[0xee][..], &[0; 38], &[0xee]].concat());
 }
 
+/// FD-2, FD-14
 #[test]
 fn direct_chain_is_linked_in_the_table_of_the_queue() {
     let (mut driver, view) = driver(SplitOptions::default());
@@ -39,6 +41,7 @@ fn direct_chain_is_linked_in_the_table_of_the_queue() {
     assert_eq!(view.peek(DriverAddr(0x2001), 3), b"abc");
 }
 
+/// FD-2
 #[test]
 fn chain_is_direct_then_indirect_with_the_table_at_an_odd_address() {
     let (mut driver, view) = driver(SplitOptions { features: INDIRECT_DESC, ..Default::default() });
@@ -52,6 +55,7 @@ fn chain_is_direct_then_indirect_with_the_table_at_an_odd_address() {
     assert_eq!(view.peek(DriverAddr(0x2011), 32), [table_first, table_second].concat());
 }
 
+/// FD-2, DRV-BAR-1
 #[test]
 fn batch_is_published_by_one_store_of_the_index() {
     let (mut driver, view) = driver(SplitOptions { start: Some(0xffff), ..Default::default() });
@@ -65,6 +69,7 @@ fn batch_is_published_by_one_store_of_the_index() {
     assert_eq!(view.peek(AVAILABLE, 4), [0, 0, 1, 0]);
 }
 
+/// FD-12, BAR-13
 #[test]
 fn used_elements_are_read_in_their_order() {
     let (mut driver, view) = driver(SplitOptions { features: EVENT_IDX, start: Some(0xffff), ..Default::default() });

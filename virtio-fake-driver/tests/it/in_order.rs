@@ -39,7 +39,7 @@ fn split_descriptors_are_taken_in_the_order_of_the_ring() {
     assert_eq!(nexts, [[1, 0], [2, 0], [3, 0]]);
 }
 
-/// SPLIT-ORD-2 to 6
+/// SPLIT-ORD-2 to 6, FD-6
 #[test]
 fn split_element_stands_for_those_before_it() {
     for batches in [vec![1, 1, 1, 1, 1], vec![5], vec![2, 3], vec![4, 1], vec![1, 3, 1]] {
@@ -74,7 +74,7 @@ fn split_buffer_before_its_turn_is_a_violation() {
     assert_eq!(driver.reap(), Err(DeviceViolation::OutOfOrder { id: ids[2].into() }));
 }
 
-/// PACK-INO-2 to 4
+/// PACK-INO-2 to 4, FD-6
 #[test]
 fn packed_descriptor_stands_for_those_before_it() {
     for start in 0..22 {

@@ -49,6 +49,7 @@ fn with_event_idx_one_interrupt_is_for_all_until_it_reaps() {
     assert_eq!([(); 4].map(|()| use_one(&driver, &mut device)), [true, false, false, false]);
 }
 
+/// FD-9
 #[test]
 fn disabled_interrupts_do_not_come() {
     for (features, start) in [0, EVENT_IDX].into_iter().flat_map(|features| STARTS.map(|start| (features, start))) {
@@ -63,7 +64,7 @@ fn disabled_interrupts_do_not_come() {
     }
 }
 
-/// DRV-MAY-2
+/// DRV-MAY-2, FD-9
 #[test]
 fn enabling_tells_what_is_used_already() {
     for (features, start) in [0, EVENT_IDX].into_iter().flat_map(|features| STARTS.map(|start| (features, start))) {
@@ -76,6 +77,7 @@ fn enabling_tells_what_is_used_already() {
     }
 }
 
+/// FD-9
 #[test]
 fn delayed_interrupt_comes_with_the_buffer_that_was_asked_for() {
     for start in STARTS {

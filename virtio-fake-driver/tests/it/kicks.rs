@@ -16,7 +16,7 @@ fn pass(driver: &mut SplitDriver, device: &mut Puppet, count: u64) {
     }
 }
 
-/// DRV-ANOT-3
+/// DRV-ANOT-3, FD-8
 #[test]
 fn with_event_idx_it_kicks_if_the_event_is_among_the_new_entries() {
     for start in [0, 1, 0x7ffe, 0xfff9, 0xffff_u16] {
@@ -55,7 +55,7 @@ fn with_event_idx_every_event_is_among_2_to_the_16_entries() {
     assert!(!driver.needs_kick());
 }
 
-/// DRV-ANOT-2
+/// DRV-ANOT-2, FD-8
 #[test]
 fn without_event_idx_it_kicks_unless_the_flag_is_set() {
     let (mut driver, mut device) = with_puppet(SplitOptions::default());

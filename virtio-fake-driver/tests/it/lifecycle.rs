@@ -47,6 +47,7 @@ fn check_reset<F: QueueFormat>(features: u64) {
     check_one(&mut fixture);
 }
 
+/// FD-11
 #[test]
 fn queue_of_another_size_begins_anew_in_the_same_memory() {
     for_every_format([check_reset::<Split>, check_reset::<Packed>, check_reset::<Any>]);
@@ -74,6 +75,7 @@ fn check_suspend<F: QueueFormat>(features: u64) {
     }
 }
 
+/// FD-11
 #[test]
 fn suspended_queue_goes_on_where_it_was() {
     for_every_format([check_suspend::<Split>, check_suspend::<Packed>, check_suspend::<Any>]);

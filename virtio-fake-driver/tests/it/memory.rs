@@ -52,6 +52,7 @@ fn memory_with_everything_conforms() {
     check(&mem, &Probe { mapped: range(0x1800, 0x100), access: Access::Write, absent: DriverAddr(0x1000) });
 }
 
+/// FD-15
 #[test]
 fn hole_ends_a_translation_and_begins_none() {
     let mem = mem();
@@ -64,6 +65,7 @@ fn hole_ends_a_translation_and_begins_none() {
     }
 }
 
+/// FD-15
 #[test]
 fn restriction_concerns_the_access_that_it_excludes() {
     let mem = mem();
@@ -98,6 +100,7 @@ fn split_memory_is_the_same_memory_in_pieces() {
     assert_eq!(mem.translate(range(0x1003, 1), Access::Read).unwrap().read::<u8>(0), Ok(b'y'));
 }
 
+/// FD-15
 #[test]
 fn log_has_every_access_of_the_device_with_its_range_and_none_of_the_driver() {
     let mem = mem();
@@ -119,7 +122,7 @@ fn log_has_every_access_of_the_device_with_its_range_and_none_of_the_driver() {
     assert_eq!(mem.take_log(), [MemEvent::Read(range(0x101c, 4))]);
 }
 
-/// HOST-20
+/// HOST-20, FD-15
 #[test]
 fn memory_changes_between_two_reads() {
     let mem = mem();

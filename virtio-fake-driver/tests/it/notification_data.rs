@@ -10,7 +10,7 @@ fn options(start: u16) -> DriverOptions {
     DriverOptions { start: Some(start), ..Default::default() }
 }
 
-/// NOTIF-2, NOTIF-7
+/// NOTIF-2, NOTIF-7, FD-10
 #[test]
 fn data_has_the_queue_in_the_lower_half_in_either_order_of_bytes() {
     let data = NotificationData { queue: 3, position: 0x8005 };
@@ -20,7 +20,7 @@ fn data_has_the_queue_in_the_lower_half_in_either_order_of_bytes() {
     assert_eq!(config_data.to_be_bytes(), [0x80, 0x05, 0xab, 0xcd]);
 }
 
-/// NOTIF-3
+/// NOTIF-3, FD-10
 #[test]
 fn split_driver_names_the_available_index() {
     let mut driver = SplitDriver::new(heap(), 8, options(0x8000));
@@ -30,7 +30,7 @@ fn split_driver_names_the_available_index() {
     assert_eq!(driver.notification_data(3), NotificationData { queue: 3, position: 0x8001 });
 }
 
-/// NOTIF-4, NOTIF-5
+/// NOTIF-4, NOTIF-5, FD-10
 #[test]
 fn packed_driver_names_the_next_slot_and_its_wrap_counter() {
     for (start, expected) in [(0x8000, 0x8002), (0x8003, 0x0000), (0x8004, 0x0001), (0x0003, 0x8000)] {

@@ -4,6 +4,7 @@ use virtio_fake_driver::{DeviceViolation, DriverChain, SplitOptions};
 
 use crate::device::with_puppet;
 
+/// FD-7, DRV-USED-1
 #[test]
 fn only_what_the_device_wrote_is_shown() {
     let (mut driver, mut device) = with_puppet(SplitOptions::default());
@@ -31,6 +32,7 @@ fn bytes_that_were_claimed_and_not_written_are_counted() {
     assert!(used.rest_is_untouched());
 }
 
+/// FD-7
 #[test]
 fn memory_is_poisoned_anew_for_each_chain() {
     let (mut driver, mut device) = with_puppet(SplitOptions::default());

@@ -5,7 +5,7 @@ use virtio_ring::{FeaturesError, RingFeatures};
 const VERSION_1: u64 = 1 << 32;
 const LEGACY: u64 = 1 << 24 | 1 << 27 | 1 << 30;
 
-/// FEAT-23: the bits of the rings are a list, not a range; those of device types are left out.
+/// FEAT-23, AMB-19, FEAT-21, FEAT-22: the bits of the rings are a list, not a range; those of device types are left out.
 #[test]
 fn features_of_device_types_are_left_out() {
     let features = RingFeatures::from_negotiated(!LEGACY).unwrap();
@@ -13,7 +13,7 @@ fn features_of_device_types_are_left_out() {
     assert_eq!(features.bits(), ring);
 }
 
-/// FEAT-8, LEG-1, END-2: legacy drivers are refused.
+/// FEAT-8, LEG-1, LEG-2, LEG-3, LEG-4, END-2, DRV-FEAT-3: legacy drivers are refused.
 #[test]
 fn features_without_version_1_refused() {
     assert_eq!(RingFeatures::from_negotiated(0), Err(FeaturesError::NotVersion1));

@@ -20,7 +20,7 @@ fn driver(options: PackedOptions) -> (PackedDriver, DriverView) {
     (PackedDriver::with_areas(heap, areas, AddressPool::new(range(0x2001, 0x1000)), options), view)
 }
 
-/// LAY-10
+/// LAY-10, FD-1
 #[test]
 fn new_driver_zeroes_the_areas_and_nothing_else() {
     let (_, view) = driver(PackedOptions::default());
@@ -40,7 +40,7 @@ fn restored_driver_finds_all_slots_used() {
     }
 }
 
-/// PACK-USED-2
+/// PACK-USED-2, FD-4
 #[test]
 fn list_has_its_id_in_the_last_descriptor() {
     let (mut driver, view) = driver(PackedOptions::default());
@@ -51,7 +51,7 @@ fn list_has_its_id_in_the_last_descriptor() {
     assert_eq!(view.peek(DriverAddr(0x2001), 3), b"abc");
 }
 
-/// PACK-WRAP-7
+/// PACK-WRAP-7, FD-4
 #[test]
 fn list_goes_over_the_end_of_the_ring_with_flipped_bits() {
     for (start, before, after) in [(0x8002, 0x0080_u16, 0x8000_u16), (0x0002, 0x8000, 0x0080)] {
@@ -77,7 +77,7 @@ fn indirect_table_has_no_links_and_may_be_at_an_odd_address() {
     assert_eq!(view.peek(DriverAddr(0x2011), 32), [first, second].concat());
 }
 
-/// DRV-MAY-1, PACK-SG-6
+/// DRV-MAY-1, PACK-SG-6, FD-4, DRV-PBAR-1
 #[test]
 fn batch_is_published_by_one_store_of_flags() {
     let (mut driver, view) = driver(PackedOptions { start: Some(0x8002), ..Default::default() });
@@ -94,6 +94,7 @@ fn batch_is_published_by_one_store_of_flags() {
     assert_eq!(view.peek(RING, 46), before[..46]);
 }
 
+/// FD-12
 #[test]
 fn used_descriptors_are_read_in_their_order() {
     let (mut driver, view) = driver(PackedOptions { features: EVENT_IDX, start: Some(0x0002), scramble: None });

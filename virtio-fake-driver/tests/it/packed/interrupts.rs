@@ -53,6 +53,7 @@ fn with_event_idx_one_interrupt_is_for_all_until_it_reaps() {
     assert_eq!([(); 4].map(|()| use_one(&mut device)), [true, false, false, false]);
 }
 
+/// FD-9
 #[test]
 fn disabled_interrupts_do_not_come() {
     for features in [0, EVENT_IDX] {
@@ -85,7 +86,7 @@ fn enabling_tells_what_is_used_already() {
     }
 }
 
-/// EVA-9: the slot that is asked for may be in the middle of a list.
+/// EVA-9, FD-9: the slot that is asked for may be in the middle of a list.
 #[test]
 fn delayed_interrupt_comes_with_the_list_that_passes_the_slot() {
     for_all(|size, start, slots| {

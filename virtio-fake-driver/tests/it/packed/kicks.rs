@@ -28,7 +28,7 @@ fn check(size: u16, start: u64, count: u64, event: u64, longest: u64) {
     assert_eq!((driver.kicks(), driver.suppressed_kicks()), (due.into(), (!due).into()));
 }
 
-/// EVA-5, EVA-6, EVA-9
+/// EVA-5, EVA-6, EVA-9, FD-8
 #[test]
 fn with_an_event_it_kicks_if_the_slot_is_among_the_new_ones() {
     for size in 1..=13 {
@@ -67,7 +67,7 @@ fn with_an_event_it_kicks_in_large_rings_too() {
     }
 }
 
-/// PACK-EVT-6, HOST-21
+/// PACK-EVT-6, HOST-21, FD-8
 #[test]
 fn without_an_event_it_kicks_unless_the_device_says_no() {
     for features in [0, EVENT_IDX] {

@@ -4,7 +4,7 @@ use virtio_fake_driver::{DeviceViolation, DriverChain, PackedOptions};
 
 use super::device::{Fetched, Puppet, list, with_puppet};
 
-/// REG-17: a driver that looks at USED alone takes a slot that was skipped for a used one.
+/// REG-17, FD-5: a driver that looks at USED alone takes a slot that was skipped for a used one.
 #[test]
 fn only_both_bits_together_say_that_a_slot_is_used() {
     for start in 0..10 {
@@ -23,7 +23,7 @@ fn only_both_bits_together_say_that_a_slot_is_used() {
     }
 }
 
-/// PACK-USED-1, PACK-WRAP-4
+/// PACK-USED-1, PACK-WRAP-4, FD-5
 #[test]
 fn list_is_skipped_by_its_own_length_in_any_order() {
     for (start, order) in (0..18).flat_map(|start| [[0, 1, 2], [1, 2, 0], [2, 1, 0]].map(|order| (start, order))) {
@@ -39,6 +39,7 @@ fn list_is_skipped_by_its_own_length_in_any_order() {
     }
 }
 
+/// FD-7, DRV-USED-1
 #[test]
 fn only_what_the_device_wrote_is_shown() {
     let (mut driver, mut device) = with_puppet(4, 7, PackedOptions::default());
