@@ -51,3 +51,45 @@ fn features_set_operations_work() {
     assert_eq!(features.difference(RingFeatures::EVENT_IDX), RingFeatures::VERSION_1);
     assert!(features.difference(features).is_empty());
 }
+
+/// FEAT-21, FEAT-22, AMB-19, FEAT-23: SR_IOV and ADMIN_VQ are bits for all devices or for some, and of no ring: each by itself
+/// leaves the ring as it is. So does whatever has no meaning yet.
+#[test]
+fn features_of_transports_are_no_ring_features() {
+    for bit in [37, 41, 42, 44, 49, 50, 63] {
+        let features = RingFeatures::from_negotiated(VERSION_1 | 1 << bit);
+        assert_eq!(features, Ok(RingFeatures::VERSION_1), "bit {bit}");
+    }
+}
+
+/// FEAT-24, FEAT-8, DRV-FEAT-3: every ring feature without VERSION_1 is that of a legacy driver, also if it was offered.
+#[test]
+fn features_without_version_1_refused_whatever_else() {
+    for bit in [28, 29, 33, 34, 35, 36, 38, 39, 40, 43] {
+        assert_eq!(RingFeatures::from_negotiated(1 << bit), Err(FeaturesError::NotVersion1), "bit {bit}");
+        let offered = VERSION_1 | 1 << bit;
+        assert_eq!(RingFeatures::from_accepted(offered, 1 << bit), Err(FeaturesError::NotVersion1), "bit {bit}");
+        let accepted = RingFeatures::from_accepted(offered, offered).unwrap();
+        assert_eq!(accepted.bits(), offered);
+    }
+}
+
+/// FEAT-5, FEAT-6, FEAT-11, FEAT-13, FEAT-17, FEAT-18, FEAT-19, FEAT-20: which bit is which.
+#[test]
+fn features_by_name_are_these_bits() {
+    for (feature, bit) in [
+        (RingFeatures::INDIRECT_DESC, 28),
+        (RingFeatures::EVENT_IDX, 29),
+        (RingFeatures::VERSION_1, 32),
+        (RingFeatures::ACCESS_PLATFORM, 33),
+        (RingFeatures::RING_PACKED, 34),
+        (RingFeatures::IN_ORDER, 35),
+        (RingFeatures::ORDER_PLATFORM, 36),
+        (RingFeatures::NOTIFICATION_DATA, 38),
+        (RingFeatures::NOTIF_CONFIG_DATA, 39),
+        (RingFeatures::RING_RESET, 40),
+        (RingFeatures::SUSPEND, 43),
+    ] {
+        assert_eq!(feature.bits(), 1 << bit);
+    }
+}

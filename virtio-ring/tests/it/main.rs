@@ -7,4 +7,8 @@ mod areas;
 mod event;
 mod features;
 mod layout;
+mod notification;
+mod notification;
+mod packed;
+mod packed;
 mod table;
