@@ -59,6 +59,7 @@ impl<'m, W: Walk<'m>> Cursor<'m, W> {
             // The readable half may have been cut, or lie in memory that is not there: the chain goes on. A walk that found it
             // malformed does not.
             ended: false,
+            fault: self.fault.filter(|_| self.walk.clone().next().is_none()),
             ..self
         }
     }

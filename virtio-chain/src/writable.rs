@@ -65,8 +65,8 @@ impl<'m, C: Chain<'m>> WritableChain<'m, C> {
         if let Err(error) = self.check_written() {
             return Err(Refused { chain: self, error });
         }
-        let prefix = self.writer.prefix();
-        self.give_back(prefix, IncompleteError::Return)
+        let written = self.reportable();
+        self.give_back(written, IncompleteError::Return)
     }
 
     /// Returns the chain to the driver with what was written from the beginning on without a hole, as its drop does.
@@ -76,8 +76,8 @@ impl<'m, C: Chain<'m>> WritableChain<'m, C> {
     /// If the queue is broken.
     #[inline]
     pub fn return_used(self) -> Result<(), Refused<Self, ReturnError>> {
-        let prefix = self.writer.prefix();
-        self.give_back(prefix, |error| error)
+        let written = self.reportable();
+        self.give_back(written, |error| error)
     }
 
     /// Returns the chain to the driver, which is told that `len` bytes were written.
@@ -93,6 +93,12 @@ impl<'m, C: Chain<'m>> WritableChain<'m, C> {
             return Err(Refused { chain: self, error });
         }
         self.give_back(len.into(), |error| error)
+    }
+
+    /// Returns how many bytes the driver may be told of. A writer can be swapped for another one, of another part or chain.
+    #[inline]
+    fn reportable(&self) -> u64 {
+        self.chain.as_ref().map_or(0, |chain| self.writer.reportable(chain.id()))
     }
 
     fn check_written(&self) -> Result<(), IncompleteError> {
@@ -127,9 +133,10 @@ fn used_len(written: u64) -> u32 {
 impl<'m, C: Chain<'m>> Drop for WritableChain<'m, C> {
     #[inline]
     fn drop(&mut self) {
+        let written = self.reportable();
         if let Some(chain) = self.chain.take() {
             // A queue that is broken has nowhere to return it to, and has said so or will.
-            let _ = chain.return_unchecked(used_len(self.writer.prefix()));
+            let _ = chain.return_unchecked(used_len(written));
         }
     }
 }

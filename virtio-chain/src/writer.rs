@@ -14,6 +14,8 @@ use crate::{Remaining, TransferError};
 /// It keeps count of what was written, and how far from the beginning that goes without a hole: a driver takes the used
 /// length for the number of bytes that it can read from the start of the buffer (SPLIT-USED-4).
 ///
+/// It does not hold on to the chain. Write nothing to it once the chain was returned: the memory is the driver's again.
+///
 /// After an error it is at its end.
 #[derive(Clone)]
 pub struct Writer<'m, W> {
@@ -50,6 +52,12 @@ impl<'m, W: Walk<'m>> Writer<'m, W> {
     #[must_use]
     pub fn written(&self) -> u64 {
         self.written
+    }
+
+    /// Returns how many bytes the driver of chain `id` may be told of: none if this began somewhere else.
+    #[inline]
+    pub(crate) fn reportable(&self, id: u16) -> u64 {
+        if self.start == 0 && self.cursor.id() == id { self.whole_until } else { 0 }
     }
 
     /// Takes note that all up to the position was written, of which `len` bytes just now.

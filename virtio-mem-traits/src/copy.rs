@@ -5,6 +5,10 @@
 //! what every copy here is, by definition: **each shared byte is accessed by relaxed atomic accesses, in no particular
 //! order, possibly more than once.** The private copy may mix old and new bytes, and all decisions are made on it.
 //!
+//! Rust's model has nothing to say of atomic accesses of different sizes to the same bytes that race with each other; a
+//! device cannot keep a driver from such a race. What the hardware does then is what is relied on here: each byte that is
+//! read is one that was written, by one side or the other.
+//!
 //! Atomic accesses through the standard library are one word each and are never merged, which costs several times as
 //! much as a `memcpy`. On x86-64 the accesses are therefore written in assembly: what an `asm!` block does has to be
 //! explicable as something that Rust code could do, and vector moves and `rep movsb` are explicable as one relaxed
@@ -16,13 +20,13 @@
 //! 1. `shared` is valid for reads (`copy_in`) or writes (`copy_out`) of as many bytes as the private slice has;
 //! 2. no Rust reference to any of those bytes is alive during the call, so the private slice does not overlap them.
 
-#[cfg(all(target_arch = "x86_64", target_feature = "sse2", not(miri)))]
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64", target_feature = "sse2", not(miri)))]
 pub(crate) use x86_64::{copy_in, copy_out};
 
-#[cfg(not(all(target_arch = "x86_64", target_feature = "sse2", not(miri))))]
+#[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", target_feature = "sse2", not(miri))))]
 pub(crate) use portable::{copy_in, copy_out};
 
-#[cfg(all(target_arch = "x86_64", target_feature = "sse2", not(miri)))]
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64", target_feature = "sse2", not(miri)))]
 mod x86_64 {
     use core::arch::asm;
     use core::ptr::NonNull;
@@ -244,7 +248,7 @@ mod x86_64 {
     }
 }
 
-#[cfg(any(not(all(target_arch = "x86_64", target_feature = "sse2", not(miri))), test))]
+#[cfg(any(not(all(target_arch = "x86_64", target_pointer_width = "64", target_feature = "sse2", not(miri))), test))]
 mod portable {
     use core::ptr::NonNull;
     use core::sync::atomic::{AtomicU8, Ordering};

@@ -4,6 +4,7 @@ use core::convert::Infallible;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
+use crate::device_range::is_aligned;
 use crate::word::Atomic;
 use crate::{Access, DeviceRange, Words};
 
@@ -43,8 +44,9 @@ impl<'a, T: Words> DeviceArray<'a, T> {
     #[inline]
     #[must_use]
     pub fn new(range: DeviceRange<'a>) -> Option<Self> {
+        const { assert!(size_of::<T>() != 0, "an element has at least one word") };
         let ptr = range.as_ptr().cast::<T::Word>();
-        let proved = range.access().allows(Access::Read) && ptr.is_aligned();
+        let proved = range.access().allows(Access::Read) && is_aligned(ptr);
         proved.then(|| Self { ptr, len: range.len() / size_of::<T>(), _memory: PhantomData })
     }
 

@@ -119,7 +119,7 @@ impl DeviceRange<'_> {
     #[inline]
     #[must_use]
     pub fn is_aligned_for<W: Word>(&self) -> bool {
-        self.ptr.cast::<W>().is_aligned()
+        is_aligned(self.ptr.cast::<W>())
     }
 
     /// Proves an access of `size` bytes at `offset`.
@@ -139,8 +139,15 @@ impl DeviceRange<'_> {
     #[inline]
     fn words_at<T: Words>(&self, offset: usize, wanted: Access) -> Result<NonNull<T::Word>, AccessError> {
         let ptr = self.at(offset, size_of::<T>(), wanted)?.cast::<T::Word>();
-        if ptr.is_aligned() { Ok(ptr) } else { Err(AccessError::Misaligned { offset, align: align_of::<T::Word>() }) }
+        if is_aligned(ptr) { Ok(ptr) } else { Err(AccessError::Misaligned { offset, align: size_of::<T::Word>() }) }
     }
+}
+
+/// Returns whether a word can be accessed atomically: it has to be aligned to its size, which may be more than what the
+/// integer itself needs.
+#[inline]
+pub(crate) fn is_aligned<W: Word>(ptr: NonNull<W>) -> bool {
+    ptr.addr().get() % size_of::<W>() == 0
 }
 
 /// Copies and typed objects, at any alignment.

@@ -95,7 +95,7 @@ impl<M: StableMem> Ring for AnyRing<M> {
     }
 
     #[inline]
-    fn put_used(&self, positions: &mut AnyPositions, head: Head, written: u32) -> Result<(), FatalError> {
+    fn put_used(&self, positions: &mut AnyPositions, head: Head, written: u32) -> Result<bool, FatalError> {
         either!(self, positions, (ring, own) => ring.put_used(own, head, written))
     }
 

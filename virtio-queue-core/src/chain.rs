@@ -133,7 +133,11 @@ impl<'q, R: Ring, T: ReturnTo<R>> DescChain<'q, R, T> {
                 mem::forget(self);
                 Ok(())
             }
-            Err(error) => Err(Refused { chain: self, error }),
+            Err(error) => {
+                // The token was used up, and with it the chain: there is nothing left to be returned.
+                self.generation = Generation::NONE;
+                Err(Refused { chain: self, error })
+            }
         }
     }
 }

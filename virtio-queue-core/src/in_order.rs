@@ -5,7 +5,7 @@ use core::marker::PhantomData;
 
 use virtio_ring::RingFeatures;
 
-use crate::{Armed, ConfigError, FatalError, FromConfig, Head, Positioned, QueueConfig, Ring};
+use crate::{Armed, ConfigError, FatalError, FromConfig, Head, Lasting, Positioned, QueueConfig, Ring};
 
 /// A ring that uses buffers in the order in which they were made available, if IN_ORDER was negotiated.
 ///
@@ -23,11 +23,23 @@ use crate::{Armed, ConfigError, FatalError, FromConfig, Head, Positioned, QueueC
 /// It costs nothing but a branch for each chain where IN_ORDER was not negotiated. A device that never offers it uses the
 /// ring `R` as it is.
 #[derive(Debug)]
-pub struct InOrderRing<R, S> {
+pub struct InOrderRing<R, S, const ALWAYS: bool = false> {
     ring: R,
-    in_order: bool,
+    /// Whether the order is kept, and whether the driver knows of it and of batches.
+    ordered: bool,
+    negotiated: bool,
     _storage: PhantomData<fn() -> S>,
 }
+
+/// A ring that always keeps the order, although it publishes batches only if IN_ORDER was negotiated.
+///
+/// The chains in flight in a packed ring can then be walked at any time, because used descriptors are written over none but
+/// their own: see [`Lasting`].
+pub type OrderedRing<R, S> = InOrderRing<R, S, true>;
+
+impl<R: Ring, S: OrderStorage> Lasting for InOrderRing<R, S, true> {}
+
+impl<R: Lasting, S: OrderStorage> Lasting for InOrderRing<R, S, false> {}
 
 /// Where chains wait for their turn: an array, or a `Vec` with the feature `alloc`.
 pub trait OrderStorage: AsMut<[InFlight]> {
@@ -101,18 +113,21 @@ impl<P, S: OrderStorage> InOrderPositions<P, S> {
         true
     }
 
-    /// Takes note of a chain that was returned. The search begins with the oldest, which is usually the one.
-    fn hold(&mut self, head: Head, written: u32) {
+    /// Takes note of a chain that was returned, and returns whether it was in flight. The search begins with the oldest, which
+    /// is usually the one.
+    ///
+    /// It is known by all of its head, for others may have the same Buffer ID (HOST-19).
+    fn hold(&mut self, head: Head, written: u32) -> bool {
         for index in 0..self.len {
-            if let Some(InFlight { head: Head { id, slots, .. }, written: place @ None }) = self.place(index) {
-                if *id == head.id {
+            if let Some(InFlight { head: chain, written: place @ None }) = self.place(index) {
+                if *chain == head {
                     *place = Some(written);
-                    // As it was fetched: a token that was made up may say otherwise.
-                    self.held += *slots;
-                    return;
+                    self.held += head.slots;
+                    return true;
                 }
             }
         }
+        false
     }
 
     /// Lets go of the `count` oldest chains.
@@ -127,22 +142,22 @@ impl<P, S: OrderStorage> InOrderPositions<P, S> {
     }
 }
 
-impl<R: Ring, S: OrderStorage> InOrderRing<R, S> {
-    /// Returns `ring`, in order or just as it is.
+impl<R: Ring, S: OrderStorage, const ALWAYS: bool> InOrderRing<R, S, ALWAYS> {
+    /// Returns `ring`, for a driver that has negotiated IN_ORDER or one that has not.
     ///
     /// # Errors
     ///
     /// If the ring is larger than there is room for in `S`.
-    pub fn new(ring: R, in_order: bool) -> Result<Self, ConfigError> {
-        let (size, limit) = (ring.size(), S::CAPACITY);
-        if in_order && size > limit {
+    pub fn new(ring: R, negotiated: bool) -> Result<Self, ConfigError> {
+        let (size, limit, ordered) = (ring.size(), S::CAPACITY, ALWAYS || negotiated);
+        if ordered && size > limit {
             return Err(ConfigError::SizeOverLimit { size, limit });
         }
-        Ok(Self { ring, in_order, _storage: PhantomData })
+        Ok(Self { ring, ordered, negotiated, _storage: PhantomData })
     }
 
     fn begin(&self, positions: R::Positions) -> InOrderPositions<R::Positions, S> {
-        let storage = S::with_len(if self.in_order { self.ring.size() } else { 0 });
+        let storage = S::with_len(if self.ordered { self.ring.size() } else { 0 });
         InOrderPositions { positions, storage, first: 0, len: 0, held: 0 }
     }
 
@@ -155,7 +170,7 @@ impl<R: Ring, S: OrderStorage> InOrderRing<R, S> {
             last = Some((head, written));
             // Another one could follow only if this one may be skipped.
             let next = positions.chain(count).is_some_and(|chain| chain.written.is_some());
-            if !next || !self.is_whole(head, written) {
+            if !next || !self.negotiated || !self.is_whole(head, written) {
                 break;
             }
         }
@@ -180,15 +195,15 @@ impl<R: Ring, S: OrderStorage> InOrderRing<R, S> {
     }
 }
 
-impl<R: FromConfig, S: OrderStorage> FromConfig for InOrderRing<R, S> {
+impl<R: FromConfig, S: OrderStorage, const ALWAYS: bool> FromConfig for InOrderRing<R, S, ALWAYS> {
     fn from_config(config: &QueueConfig, mem: R::Mem) -> Result<Self, ConfigError> {
-        let in_order = config.features.contains(RingFeatures::IN_ORDER);
+        let negotiated = config.features.contains(RingFeatures::IN_ORDER);
         let features = config.features.difference(RingFeatures::IN_ORDER);
-        Self::new(R::from_config(&QueueConfig { features, ..*config }, mem)?, in_order)
+        Self::new(R::from_config(&QueueConfig { features, ..*config }, mem)?, negotiated)
     }
 }
 
-impl<R: Ring, S: OrderStorage> Ring for InOrderRing<R, S> {
+impl<R: Ring, S: OrderStorage, const ALWAYS: bool> Ring for InOrderRing<R, S, ALWAYS> {
     type Mem = R::Mem;
     type Positions = InOrderPositions<R::Positions, S>;
     type Walk<'r>
@@ -214,7 +229,7 @@ impl<R: Ring, S: OrderStorage> Ring for InOrderRing<R, S> {
     fn fetch(&self, positions: &mut Self::Positions, in_flight: u16) -> Result<Option<Head>, FatalError> {
         // What is held back is in flight for the driver.
         let fetched = self.ring.fetch(&mut positions.positions, in_flight + positions.held)?;
-        if let (true, Some(head)) = (self.in_order, fetched) {
+        if let (true, Some(head)) = (self.ordered, fetched) {
             if !positions.push(head) {
                 let (available, size) = (head.slots, self.ring.size());
                 return Err(FatalError::Oversubscribed { available, in_flight, size });
@@ -229,17 +244,16 @@ impl<R: Ring, S: OrderStorage> Ring for InOrderRing<R, S> {
     }
 
     #[inline]
-    fn put_used(&self, positions: &mut Self::Positions, head: Head, written: u32) -> Result<(), FatalError> {
-        if !self.in_order {
+    fn put_used(&self, positions: &mut Self::Positions, head: Head, written: u32) -> Result<bool, FatalError> {
+        if !self.ordered {
             return self.ring.put_used(&mut positions.positions, head, written);
         }
-        positions.hold(head, written);
-        Ok(())
+        Ok(positions.hold(head, written))
     }
 
     #[inline]
     fn publish(&self, positions: &mut Self::Positions) -> Result<bool, FatalError> {
-        if self.in_order {
+        if self.ordered {
             while self.put_batch(positions)? {}
         }
         self.ring.publish(&mut positions.positions)
@@ -254,7 +268,7 @@ impl<R: Ring, S: OrderStorage> Ring for InOrderRing<R, S> {
     }
 }
 
-impl<R: Positioned, S: OrderStorage> Positioned for InOrderRing<R, S> {
+impl<R: Positioned, S: OrderStorage, const ALWAYS: bool> Positioned for InOrderRing<R, S, ALWAYS> {
     fn position(&self, positions: &Self::Positions) -> u16 {
         self.ring.position(&positions.positions)
     }

@@ -112,8 +112,9 @@ impl<R: Ring, N: DriverNotify> Draining<R, N> {
     ///
     /// If there are chains in flight, or if the queue is broken: then it cannot be suspended, and the device should set
     /// DEVICE_NEEDS_RESET (SUSP-3).
-    pub fn suspend(self) -> Result<Suspended<R, N>, Self> {
-        if self.in_flight() == 0 && self.fault().is_none() {
+    pub fn suspend(mut self) -> Result<Suspended<R, N>, Self> {
+        // Nothing may be left behind that was put back and not published.
+        if self.in_flight() == 0 && self.state.publish(&self.ring).is_ok() {
             Ok(Suspended { ring: self.ring, state: self.state })
         } else {
             Err(self)
@@ -126,10 +127,13 @@ impl<R: Ring, N: DriverNotify> Draining<R, N> {
         self.state.fault()
     }
 
-    /// Gives up on suspending, and goes on.
-    #[must_use]
-    pub fn cancel(self) -> Queue<R, N> {
-        Queue::from_parts(self.ring, self.state)
+    /// Gives up on suspending, and goes on as [`Suspended::resume`] does.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn cancel(self) -> Result<(Queue<R, N>, Armed), FatalError> {
+        Suspended { ring: self.ring, state: self.state }.resume()
     }
 }
 

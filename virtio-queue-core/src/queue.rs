@@ -5,8 +5,8 @@ use core::fmt;
 use crate::packed::PackedRing;
 use crate::split::SplitRing;
 use crate::{
-    AnyRing, Armed, Burst, ConfigError, DescChain, DriverNotify, FatalError, FromConfig, QueueConfig, QueueState,
-    ReturnError, Ring, Token,
+    AnyRing, Armed, Burst, ConfigError, DescChain, DriverNotify, FatalError, FromConfig, Lasting, QueueConfig,
+    QueueState, ReturnError, Ring, Token,
 };
 
 /// A virtqueue of a device: chains of descriptors come out of it, and go back.
@@ -38,7 +38,8 @@ pub type AnyQueue<M, N> = Queue<AnyRing<M>, N>;
 pub type QueueChain<'q, R, N> = DescChain<'q, R, &'q mut QueueState<R, N>>;
 
 impl<R: FromConfig, N: DriverNotify> Queue<R, N> {
-    /// Makes a running queue: what the driver set up is checked, and the driver is asked for notifications.
+    /// Makes a running queue: what the driver set up is checked, and the driver is asked for notifications. Look at the queue
+    /// once without waiting for one: what was made available before was not notified of (GEN-9).
     ///
     /// # Errors
     ///
@@ -85,14 +86,6 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
         Burst::new(&self.ring, &mut self.state)
     }
 
-    /// Turns a token back into its chain, which can be walked again and returns itself.
-    ///
-    /// A token that is stale makes a chain that cannot be returned.
-    #[inline]
-    pub fn chain(&mut self, token: Token) -> QueueChain<'_, R, N> {
-        DescChain::new(&self.ring, token, &mut self.state)
-    }
-
     /// Returns the chain that a token stands for, of which the first `written` writable bytes have been written.
     ///
     /// A token does not know how much of its chain is writable, so that more was written than could be is not noticed.
@@ -104,6 +97,19 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
     pub fn complete(&mut self, token: Token, written: u32) -> Result<(), ReturnError> {
         self.state.put(&self.ring, token, written)?;
         Ok(self.state.publish(&self.ring)?)
+    }
+}
+
+impl<R: Lasting, N: DriverNotify> Queue<R, N> {
+    /// Turns a token back into its chain, which can be walked again and returns itself.
+    ///
+    /// # Errors
+    ///
+    /// If the token is not for a chain in flight in this queue, or if the queue is broken.
+    #[inline]
+    pub fn chain(&mut self, token: Token) -> Result<QueueChain<'_, R, N>, ReturnError> {
+        self.state.check(&token)?;
+        Ok(DescChain::new(&self.ring, token, &mut self.state))
     }
 }
 

@@ -49,12 +49,13 @@ pub trait Ring {
     /// Returns a walk along the chain of `head`, from its beginning. It bears any head, if with an error.
     fn walk(&self, head: Head) -> Self::Walk<'_>;
 
-    /// Writes that a chain was used, without publishing it.
+    /// Writes that a chain was used, without publishing it, and returns whether there is such a chain in flight. A ring that
+    /// does not remember them takes the queue's word for it.
     ///
     /// # Errors
     ///
     /// If an area cannot be accessed.
-    fn put_used(&self, positions: &mut Self::Positions, head: Head, written: u32) -> Result<(), FatalError>;
+    fn put_used(&self, positions: &mut Self::Positions, head: Head, written: u32) -> Result<bool, FatalError>;
 
     /// Publishes everything that was put, and returns whether the driver wants to be notified of it.
     ///
@@ -77,6 +78,13 @@ pub trait Ring {
     /// As for [`fetch`](Self::fetch).
     fn enable_notifications(&self, positions: &mut Self::Positions, in_flight: u16) -> Result<Armed, FatalError>;
 }
+
+/// A ring in which a chain can be walked for as long as it is in flight, whatever happens to others meanwhile.
+///
+/// A split ring is one: nobody but the driver writes descriptors. A packed ring is not: used descriptors are written over
+/// those of the chain that was fetched first, which may still be in flight. There, walk along a chain before another one is
+/// returned, or keep the order with an [`OrderedRing`](crate::OrderedRing).
+pub trait Lasting: Ring {}
 
 /// A ring that can be made from what a driver set up.
 pub trait FromConfig: Ring + Sized {

@@ -54,28 +54,56 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
         }
     }
 
-    /// Puts a chain back without publishing it.
+    /// Puts a chain back without publishing it. It is not in flight any more after that, whatever comes of it, unless it never
+    /// was.
     ///
     /// # Errors
     ///
     /// If the token is stale, or the queue is broken.
     #[inline]
     pub fn put(&mut self, ring: &R, token: Token, written: u32) -> Result<(), ReturnError> {
+        let head = token.head;
+        let in_flight = self.check_in_flight(&token);
         if let Some(error) = self.fault {
+            if in_flight.is_ok() {
+                self.in_flight -= head.slots;
+            }
             return Err(error.into());
         }
-        let head = token.head;
-        self.discard(token)?;
-        Ok(ring.put_used(&mut self.positions, head, written).map_err(|error| self.latch(error))?)
-    }
-
-    /// Takes a chain out of the books without telling the driver.
-    #[inline]
-    pub(crate) fn discard(&mut self, Token { head, generation }: Token) -> Result<(), ReturnError> {
-        if generation != self.generation || head.slots == 0 || head.slots > self.in_flight {
+        in_flight?;
+        let put = ring.put_used(&mut self.positions, head, written);
+        if put == Ok(false) {
             return Err(ReturnError::Stale { id: head.id });
         }
         self.in_flight -= head.slots;
+        put.map(drop).map_err(|error| self.latch(error).into())
+    }
+
+    /// Takes a chain out of the books without telling the driver.
+    pub(crate) fn discard(&mut self, token: Token) -> Result<(), ReturnError> {
+        self.check_in_flight(&token)?;
+        self.in_flight -= token.head.slots;
+        Ok(())
+    }
+
+    /// Checks that a token can be for a chain in flight in this queue, and that the queue is not broken.
+    ///
+    /// # Errors
+    ///
+    /// If that is not so.
+    #[inline]
+    pub fn check(&self, token: &Token) -> Result<(), ReturnError> {
+        match self.fault {
+            Some(error) => Err(error.into()),
+            None => self.check_in_flight(token),
+        }
+    }
+
+    #[inline]
+    fn check_in_flight(&self, Token { head, generation }: &Token) -> Result<(), ReturnError> {
+        if *generation != self.generation || head.slots == 0 || head.slots > self.in_flight {
+            return Err(ReturnError::Stale { id: head.id });
+        }
         Ok(())
     }
 

@@ -57,10 +57,13 @@ impl Token {
 pub(crate) struct Generation(u32);
 
 impl Generation {
+    /// The generation of no queue: what is of it is stale everywhere.
+    pub(crate) const NONE: Self = Self(0x1_ffff);
+
     /// Begins a new one.
     pub(crate) fn begin() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         // Relaxed: the number alone has to be unique, and orders nothing.
-        Self(NEXT.fetch_add(1, Ordering::Relaxed) & 0x1_ffff)
+        Self(NEXT.fetch_add(1, Ordering::Relaxed) % Self::NONE.0)
     }
 }

@@ -4,7 +4,7 @@ use core::fmt;
 
 use lock_api::{Mutex, RawMutex};
 use virtio_queue_core::{
-    Armed, Burst, DescChain, DriverNotify, FatalError, Queue, QueueState, ReturnError, ReturnTo, Ring, Token,
+    Armed, Burst, DescChain, DriverNotify, FatalError, Lasting, Queue, QueueState, ReturnError, ReturnTo, Ring, Token,
 };
 
 /// A virtqueue whose chains are fetched and returned on any thread.
@@ -41,17 +41,6 @@ impl<L: RawMutex, R: Ring, N: DriverNotify> SharedQueue<L, R, N> {
         Self { ring, state: Mutex::new(state) }
     }
 
-    /// Returns the next available chain, if there is one.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Queue::next_chain`]. Of several threads that ask, one is told.
-    #[inline]
-    pub fn next_chain(&self) -> Result<Option<SharedChain<'_, L, R, N>>, FatalError> {
-        let token = self.state.lock().fetch(&self.ring)?;
-        Ok(token.map(|token| self.chain(token)))
-    }
-
     /// Locks the queue once for as many chains as `work` fetches and returns, and notifies the driver once at the end.
     ///
     /// It is for completing what has gathered, or for work so short that others can wait for it. `work` uses the burst
@@ -79,14 +68,6 @@ impl<L: RawMutex, R: Ring, N: DriverNotify> SharedQueue<L, R, N> {
         work(Burst::new(&self.ring, &mut self.state.lock()))
     }
 
-    /// Returns a token's chain as a chain, on whatever thread goes on with it.
-    ///
-    /// Whether the token is for a chain in flight shows when it is returned.
-    #[inline]
-    pub fn chain(&self, token: Token) -> SharedChain<'_, L, R, N> {
-        DescChain::new(&self.ring, token, self)
-    }
-
     /// Returns to the driver the chain that a token stands for, of which the first `written` writable bytes have been
     /// written.
     ///
@@ -101,6 +82,32 @@ impl<L: RawMutex, R: Ring, N: DriverNotify> SharedQueue<L, R, N> {
         // notification is under way, as a reset demands (QRST-1), and the notifier need not be `Sync`. A notifier that
         // is too slow for that is put into a `BufferedNotify`, lent to the queue and flushed after this call.
         Ok(state.publish(&self.ring)?)
+    }
+}
+
+/// Chains that are walked without the lock, while others are returned. In a packed ring that takes an
+/// [`OrderedRing`](virtio_queue_core::OrderedRing); without one, walk along the chains of a [burst](SharedQueue::burst).
+impl<L: RawMutex, R: Lasting, N: DriverNotify> SharedQueue<L, R, N> {
+    /// Returns the next available chain, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Queue::next_chain`]. Of several threads that ask, one is told.
+    #[inline]
+    pub fn next_chain(&self) -> Result<Option<SharedChain<'_, L, R, N>>, FatalError> {
+        let token = self.state.lock().fetch(&self.ring)?;
+        Ok(token.map(|token| DescChain::new(&self.ring, token, self)))
+    }
+
+    /// Returns a token's chain as a chain, on whatever thread goes on with it.
+    ///
+    /// # Errors
+    ///
+    /// If the token is not for a chain in flight in this queue, or if the queue is broken.
+    #[inline]
+    pub fn chain(&self, token: Token) -> Result<SharedChain<'_, L, R, N>, ReturnError> {
+        self.state.lock().check(&token)?;
+        Ok(DescChain::new(&self.ring, token, self))
     }
 }
 

@@ -158,6 +158,8 @@ impl<M: StableMem> Ring for PackedRing<M> {
     fn activate(&self) -> Result<PackedPositions, FatalError> {
         let positions = self.at(RingPosition::start(self.size));
         self.ask_for(positions.wanted)?;
+        // As in `arm`: the first look at the ring comes after what was asked for.
+        fence(Ordering::SeqCst);
         Ok(positions)
     }
 
@@ -192,7 +194,7 @@ impl<M: StableMem> Ring for PackedRing<M> {
     /// The driver looks at used descriptors in order, and stops at the first that is not there. So all but the first are written
     /// as they are, and the flags of the first are what publishes them all (PACK-MB-1).
     #[inline]
-    fn put_used(&self, positions: &mut PackedPositions, head: Head, written: u32) -> Result<(), FatalError> {
+    fn put_used(&self, positions: &mut PackedPositions, head: Head, written: u32) -> Result<bool, FatalError> {
         let position = positions.next_used;
         let used = UsedDescriptor::new(BufferId(head.id), written, position.wrap());
         self.descriptor_area.set_used(position, used)?;
@@ -203,7 +205,7 @@ impl<M: StableMem> Ring for PackedRing<M> {
         }
         positions.next_used = position.advanced(head.slots);
         positions.unpublished_slots += head.slots;
-        Ok(())
+        Ok(true)
     }
 
     #[inline]

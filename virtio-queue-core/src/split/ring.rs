@@ -11,7 +11,7 @@ use virtio_ring::split::{
 
 use super::positions::{SplitPositions, Wanted};
 use super::walk::SplitWalk;
-use crate::{Armed, ConfigError, FatalError, FromConfig, Head, Positioned, QueueArea, QueueConfig, Ring};
+use crate::{Armed, ConfigError, FatalError, FromConfig, Head, Lasting, Positioned, QueueArea, QueueConfig, Ring};
 
 /// A split ring: three proved areas, and what was negotiated.
 #[derive(Debug)]
@@ -144,6 +144,8 @@ impl<M: StableMem> Ring for SplitRing<M> {
         // The flags are ours to initialize in either case: what the driver left there may be wrong (DRV-ANOT-1).
         self.device_area.set_flags(UsedFlags::NONE)?;
         self.ask_for(positions.wanted)?;
+        // As in `arm`: the first look at the ring comes after what was asked for.
+        fence(Ordering::SeqCst);
         Ok(positions)
     }
 
@@ -169,12 +171,12 @@ impl<M: StableMem> Ring for SplitRing<M> {
     }
 
     #[inline]
-    fn put_used(&self, positions: &mut SplitPositions, head: Head, written: u32) -> Result<(), FatalError> {
+    fn put_used(&self, positions: &mut SplitPositions, head: Head, written: u32) -> Result<bool, FatalError> {
         self.device_area.set_element(positions.next_used, UsedElement::new(DescriptorIndex(head.id), written))?;
         // One slot for a chain; more if it stands for those before it as well (SPLIT-ORD-3).
         positions.next_used = positions.next_used.advanced(head.slots);
         positions.unpublished += head.slots;
-        Ok(())
+        Ok(true)
     }
 
     #[inline]
@@ -204,6 +206,8 @@ impl<M: StableMem> Ring for SplitRing<M> {
         Ok(if self.arm(positions, in_flight)? { Armed::MoreAvailable } else { Armed::Waiting })
     }
 }
+
+impl<M: StableMem> Lasting for SplitRing<M> {}
 
 impl<M: StableMem> Positioned for SplitRing<M> {
     fn position(&self, positions: &SplitPositions) -> u16 {

@@ -108,7 +108,7 @@ fn round(rng: &mut Xoshiro256PlusPlus, fixture: &mut Fixture, tokens: &mut Vec<T
             outcomes.broken += usize::from(fetched.is_err());
             break;
         };
-        let chain = fixture.queue.chain(token);
+        let chain = fixture.queue.chain(token).unwrap();
         outcomes.fetched += 1;
         let (elements, error) = walk(&chain);
         assert!(elements.len() <= limit);

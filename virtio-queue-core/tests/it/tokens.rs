@@ -80,7 +80,7 @@ fn token_turned_back_into_chain() {
         for (token, len) in tokens.into_iter().zip([1, 2, 3, 4_u32]).rev() {
             let id = token.id();
             let token = if through_u64 { Token::from_u64(token.into_u64()) } else { token };
-            let chain = fixture.queue.chain(token);
+            let chain = fixture.queue.chain(token).unwrap();
             assert_eq!((chain.id(), serve(&chain)), (id, len));
             let refused = chain.return_written(len + 1).unwrap_err();
             assert_eq!(refused.error, ReturnError::TooLong { written: len + 1, writable: len.into() });

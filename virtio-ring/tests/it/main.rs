@@ -8,7 +8,5 @@ mod event;
 mod features;
 mod layout;
 mod notification;
-mod notification;
-mod packed;
 mod packed;
 mod table;

@@ -118,7 +118,7 @@ fn chains_fetched_in_a_burst_are_walked_and_returned_after_it() {
     }
     let tokens: Vec<_> = queue
         .burst(|mut burst| core::iter::from_fn(|| burst.next_chain().unwrap().map(DescChain::into_token)).collect());
-    for chain in tokens.into_iter().map(|token| queue.chain(token)) {
+    for chain in tokens.into_iter().map(|token| queue.chain(token).unwrap()) {
         assert_eq!(chain.elements().count(), 1);
         chain.return_written(BUFFER).unwrap();
     }
