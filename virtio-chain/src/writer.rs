@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use core::ptr;
+
 use virtio_mem_traits::{DeviceRange, DriverMem};
 use virtio_queue_core::{ChainError, Walk};
 use zerocopy::{Immutable, IntoBytes};
@@ -211,7 +213,8 @@ impl<'m, W: Walk<'m>> Writer<'m, W> {
     /// from before the end of this half, or from another chain, changes nothing.
     pub fn join(&mut self, tail: Self) {
         let end = self.cursor.end();
-        if tail.cursor.id() != self.cursor.id() || tail.start < end {
+        let elsewhere = tail.cursor.id() != self.cursor.id() || !ptr::addr_eq(tail.cursor.mem(), self.cursor.mem());
+        if elsewhere || tail.start < end {
             return;
         }
         if tail.start == end && self.whole_until == end {

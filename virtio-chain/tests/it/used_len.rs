@@ -1,6 +1,7 @@
 //! What the driver is told was written (VIRTIO 1.4 §2.7.8.2 "Device Requirements: The Virtqueue Used Ring").
 
 use virtio_chain::{ReadableChain, WritableChain};
+use virtio_fake_driver::{DriverChain, SplitFixture};
 use virtio_queue_core::ReturnError;
 
 use super::rig::{Message, Readable, Rig, Writable, refused};
@@ -132,4 +133,33 @@ fn chain_that_was_walked_is_written_from_the_beginning() {
         });
         answer.check(8, &[(0, b"anything")]);
     }
+}
+
+/// SPLIT-USED-4: whoever goes on with a tail in the place of the chain's own writer is not taken for having written what lies
+/// before it.
+#[test]
+fn writer_swapped_for_a_tail_reports_nothing() {
+    let mut fixture = SplitFixture::new(8);
+    fixture.driver.add(&DriverChain::new().writable(513)).unwrap();
+    let mut chain = WritableChain::new(fixture.queue.next_chain().unwrap().unwrap());
+    *chain = chain.split_at(512).unwrap();
+    chain.write_all(b"s").unwrap();
+    drop(chain);
+    assert_eq!(fixture.driver.reap().unwrap().unwrap().len, 0);
+}
+
+/// SPLIT-USED-4: nor is a tail of another queue, though it may be of a chain with the same id.
+#[test]
+fn tail_of_another_queue_joined_reports_nothing() {
+    let (mut one, mut other) = (SplitFixture::new(8), SplitFixture::new(8));
+    one.driver.add(&DriverChain::new().writable(8)).unwrap();
+    other.driver.add(&DriverChain::new().writable(8)).unwrap();
+    let mut ours = WritableChain::new(one.queue.next_chain().unwrap().unwrap());
+    let mut theirs = WritableChain::new(other.queue.next_chain().unwrap().unwrap());
+    drop(ours.split_at(0).unwrap());
+    let mut tail = theirs.split_at(0).unwrap();
+    tail.write_all(&[1; 8]).unwrap();
+    ours.join(tail);
+    drop(ours);
+    assert_eq!(one.driver.reap().unwrap().unwrap().len, 0);
 }

@@ -1,0 +1,108 @@
+//! Who owns a chain in flight, and for how long it can be walked.
+
+use static_assertions::{assert_impl_all, assert_not_impl_any};
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use virtio_fake_driver::{DriverChain, FixtureOptions, Format, Packed, QueueFormat, Split, SplitFixture, TestMem};
+use virtio_queue_core::packed::PackedRing;
+use virtio_queue_core::split::SplitRing;
+use virtio_queue_core::{
+    AnyRing, InFlight, InOrderRing, Lasting, OrderedRing, Queue, QueueLimits, Refused, ReturnError, SplitQueue, Token,
+};
+
+type Mem = Rc<TestMem>;
+
+// Used descriptors of a packed ring are written over those of chains in flight.
+assert_not_impl_any!(PackedRing<Mem>: Lasting);
+assert_not_impl_any!(AnyRing<Mem>: Lasting);
+assert_not_impl_any!(InOrderRing<PackedRing<Mem>, [InFlight; 8]>: Lasting);
+assert_impl_all!(SplitRing<Mem>: Lasting);
+assert_impl_all!(InOrderRing<SplitRing<Mem>, [InFlight; 8]>: Lasting);
+assert_impl_all!(OrderedRing<PackedRing<Mem>, [InFlight; 8]>: Lasting);
+
+/// Walks along the first of two chains before and after the second was returned.
+fn check_ordered<F: QueueFormat>()
+where
+    F::Ring<Mem>: virtio_queue_core::FromConfig,
+{
+    let mut fixture = FixtureOptions::<F> { size: 8, ..Default::default() }.build().unwrap();
+    let config = fixture.driver.queue_config(QueueLimits::default());
+    let (mem, notify) = (Rc::clone(&fixture.mem), Arc::clone(&fixture.notifications));
+    let mut queue = Queue::<OrderedRing<F::Ring<Mem>, [InFlight; 8]>, _>::new(&config, mem, notify).unwrap();
+    fixture.driver.add(&DriverChain::new().readable(b"first").writable(4)).unwrap();
+    fixture.driver.add(&DriverChain::new().readable(b"2").writable(4096)).unwrap();
+    let first = queue.next_chain().unwrap().unwrap().into_token();
+    let second = queue.next_chain().unwrap().unwrap().into_token();
+    let first = queue.chain(first).unwrap();
+    let before: Vec<_> = first.elements().collect();
+    let first = first.into_token();
+    queue.complete(second, 4096).unwrap();
+    assert_eq!(fixture.driver.reap(), Ok(None), "it waits for its turn");
+    let first = queue.chain(first).unwrap();
+    assert_eq!(first.elements().collect::<Vec<_>>(), before);
+    first.return_written(4).unwrap();
+    // One by one, because the driver knows nothing of batches.
+    let used: Vec<_> = fixture.driver.reap_all().unwrap().iter().map(|used| used.len).collect();
+    assert_eq!(used, [4, 4096]);
+}
+
+/// PACK-WRAP-9, HOST-20: a chain is what it was when it was fetched, whatever was returned meanwhile.
+#[test]
+fn chain_of_ordered_ring_can_be_walked_until_it_is_returned() {
+    check_ordered::<Split>();
+    check_ordered::<Packed>();
+}
+
+/// QRST-5: a driver that breaks a queue cannot keep it from being reset.
+#[test]
+fn chains_of_broken_queue_completed_let_reset_end() {
+    let mut fixture = SplitFixture::new(8);
+    (0..2).for_each(|_| _ = fixture.driver.add(&DriverChain::new().writable(4)).unwrap());
+    let tokens = [(); 2].map(|()| fixture.queue.next_chain().unwrap().unwrap().into_token());
+    fixture.driver.raw().set_available_index(100);
+    let fault = fixture.queue.next_chain().map(drop).unwrap_err();
+    for token in tokens {
+        assert_eq!(fixture.queue.complete(token, 4), Err(ReturnError::Broken(fault)));
+    }
+    let resetting = fixture.queue.reset();
+    assert!(resetting.is_complete());
+    assert!(resetting.finish().is_ok());
+}
+
+/// QRST-5, GEN-5: a chain that could not be returned is counted once, whoever holds on to it.
+#[test]
+fn refused_chain_is_not_in_flight() {
+    let mut fixture = FixtureOptions::<Split>::default().build_on(|heap, driver| {
+        let mem = TestMem::new(heap);
+        mem.split_at(driver.areas().used_element(0).start());
+        Rc::new(mem)
+    });
+    let fixture = fixture.as_mut().unwrap();
+    (0..2).for_each(|_| _ = fixture.driver.add(&DriverChain::new().writable(4)).unwrap());
+    let other = fixture.queue.next_chain().unwrap().unwrap().into_token();
+    let chain = fixture.queue.next_chain().unwrap().unwrap();
+    fixture.mem.unmap(fixture.driver.areas().used_ring());
+    let Refused { chain, .. } = chain.return_written(0).unwrap_err();
+    let token = chain.into_token();
+    assert_eq!(fixture.queue.in_flight(), 1);
+    assert!(fixture.queue.complete(Token::from_u64(token.into_u64()), 0).is_err());
+    assert_eq!(fixture.queue.in_flight(), 1);
+    assert!(fixture.queue.complete(other, 0).is_err());
+    assert_eq!(fixture.queue.in_flight(), 0);
+}
+
+/// QRST-8, GEN-5: a token of an earlier life becomes no chain, and nothing is accessed on its account.
+#[test]
+fn stale_token_becomes_no_chain() {
+    let SplitFixture { mut queue, mut driver, mem, notifications } = SplitFixture::new(8);
+    let id = driver.add(&DriverChain::new().writable(4)).unwrap();
+    let old = queue.next_chain().unwrap().unwrap().into_token();
+    drop(queue);
+    let config = driver.queue_config(QueueLimits::default());
+    let mut queue = SplitQueue::new(&config, Rc::clone(&mem), notifications).unwrap();
+    mem.start_log();
+    assert_eq!(queue.chain(old).map(drop), Err(ReturnError::Stale { id }));
+    assert_eq!(mem.take_log(), []);
+}
