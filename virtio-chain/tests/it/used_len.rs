@@ -156,7 +156,7 @@ fn tail_of_another_queue_joined_reports_nothing() {
     other.driver.add(&DriverChain::new().writable(8)).unwrap();
     let mut ours = WritableChain::new(one.queue.next_chain().unwrap().unwrap());
     let mut theirs = WritableChain::new(other.queue.next_chain().unwrap().unwrap());
-    drop(ours.split_at(0).unwrap());
+    ours.split_at(0).unwrap();
     let mut tail = theirs.split_at(0).unwrap();
     tail.write_all(&[1; 8]).unwrap();
     ours.join(tail);

@@ -21,6 +21,8 @@ mod in_order;
 mod lifecycle;
 mod malformed;
 mod order;
+mod order_platform;
+mod ownership;
 mod packed_config;
 mod packed_fetch;
 mod packed_hostile;

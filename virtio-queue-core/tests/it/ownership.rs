@@ -5,7 +5,7 @@ use static_assertions::{assert_impl_all, assert_not_impl_any};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use virtio_fake_driver::{DriverChain, FixtureOptions, Format, Packed, QueueFormat, Split, SplitFixture, TestMem};
+use virtio_fake_driver::{DriverChain, FixtureOptions, Packed, QueueFormat, Split, SplitFixture, TestMem};
 use virtio_queue_core::packed::PackedRing;
 use virtio_queue_core::split::SplitRing;
 use virtio_queue_core::{

@@ -1,6 +1,6 @@
 //! Packed virtqueues: layout, areas, descriptors, positions and event suppression, byte by byte.
 
-use std::cell::RefCell;
+use core::cell::RefCell;
 
 use virtio_mem_traits::{Access, AreaError, DeviceRange, DriverAddr, DriverMem, DriverRange, HeapMem, TranslateError};
 use virtio_ring::packed::{

@@ -1,0 +1,718 @@
+//! What is the same for both formats, in one source: compiled for each, and run with the queue that decides by itself.
+
+use core::cell::RefCell;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{RngExt, SeedableRng};
+use virtio_fake_driver::features::{EVENT_IDX, IN_ORDER, INDIRECT_DESC, RING_PACKED, VERSION_1};
+use virtio_fake_driver::{
+    Any, AnyRaw, Driver, DriverChain, DriverOptions, Fixture, FixtureOptions, MemEvent, Packed, QueueFormat, Split,
+    TestMem, Traffic, features, packed, split,
+};
+use virtio_mem_traits::{Access, DriverAddr, HeapMem, TranslateError};
+use virtio_queue_core::{
+    AnyQueue, AnyRing, Armed, ChainErrorKind, ConfigError, DriverNotify, FatalError, FromConfig, InFlight, InOrderRing,
+    PackedQueue, Queue, QueueLimits, ReturnError, Ring, SUPPORTED_RING_FEATURES, SplitQueue, Token,
+};
+use virtio_util::NotificationCounter;
+
+use crate::packed_support::fetch;
+use crate::support::{SPACE, logged, range, reply, serve, walk};
+
+/// Runs a check with each format: as its own type, and chosen at run time.
+macro_rules! for_each_format {
+    ($check:ident($features:expr $(, $other:expr)*)) => {
+        $check::<Split>($features $(, $other)*);
+        $check::<Packed>($features $(, $other)*);
+        $check::<Any>($features $(, $other)*);
+        $check::<Any>($features | RING_PACKED $(, $other)*);
+    };
+}
+
+fn start<F: QueueFormat>(size: u16, features: u64) -> Fixture<F> {
+    FixtureOptions { size, features, memory_len: 1 << 18, ..Default::default() }.build().unwrap()
+}
+
+/// What both sides have to agree on.
+struct Model<F: QueueFormat> {
+    fixture: Fixture<F>,
+    traffic: Traffic,
+    rng: Xoshiro256PlusPlus,
+    /// Made available and not fetched, in order.
+    available: VecDeque<u16>,
+    plans: HashMap<u16, DriverChain>,
+    /// Fetched and served, and not returned.
+    held: Vec<(Token, u32)>,
+    /// Published and not reaped, in order.
+    used: VecDeque<(u16, u32)>,
+    /// Whether the device found nothing when it last looked, after it had asked for kicks.
+    waiting: bool,
+    suppressed: bool,
+    driver_waiting: bool,
+    published: usize,
+}
+
+impl<F: QueueFormat> Model<F> {
+    fn new(size: u16, features: u64) -> Self {
+        let seed = u64::from(size) + features;
+        let options = FixtureOptions { size, features, scramble: Some(seed), ..Default::default() };
+        let fixture: Fixture<F> = options.build().unwrap();
+        let traffic = fixture.driver.traffic(seed, 200);
+        Self {
+            fixture,
+            traffic,
+            rng: SeedableRng::seed_from_u64(seed),
+            available: VecDeque::new(),
+            plans: HashMap::new(),
+            held: Vec::new(),
+            used: VecDeque::new(),
+            waiting: false,
+            suppressed: false,
+            driver_waiting: true,
+            published: 0,
+        }
+    }
+
+    fn add(&mut self) {
+        let before = self.available.len();
+        for _ in 0..self.rng.random_range(1..=6) {
+            let plan = self.traffic.next_chain();
+            let Ok(id) = self.fixture.driver.stage(&plan) else { break };
+            self.available.push_back(id);
+            assert!(self.plans.insert(id, plan).is_none());
+        }
+        self.fixture.driver.publish();
+        let kicked = self.fixture.driver.needs_kick();
+        if self.available.len() != before && self.waiting {
+            assert!(kicked, "the device waits for a kick");
+            self.waiting = false;
+        }
+    }
+
+    fn fetch(&mut self) {
+        for _ in 0..self.rng.random_range(1..=6) {
+            let Some(chain) = self.fixture.queue.next_chain().unwrap() else {
+                assert!(self.available.is_empty(), "{:?} were not found", self.available);
+                self.waiting = !self.suppressed;
+                return;
+            };
+            assert_eq!(self.available.pop_front(), Some(chain.id()));
+            let written = serve(&chain);
+            assert_eq!(u64::from(written), self.plans[&chain.id()].writable_len());
+            let written = self.rng.random_range(0..=written);
+            if self.rng.random() {
+                self.held.push((chain.into_token(), written));
+            } else {
+                let id = chain.id();
+                chain.return_written(written).unwrap();
+                self.publish(&[(id, written)]);
+            }
+        }
+    }
+
+    fn complete(&mut self) {
+        let count = self.rng.random_range(0..=self.held.len());
+        let mut published = Vec::new();
+        let mut burst = self.fixture.queue.burst();
+        for _ in 0..count {
+            let (token, written) = self.held.swap_remove(self.rng.random_range(0..self.held.len()));
+            published.push((token.id(), written));
+            burst.complete(Token::from_u64(token.into_u64()), written).unwrap();
+        }
+        burst.finish().unwrap();
+        self.publish(&published);
+    }
+
+    fn publish(&mut self, published: &[(u16, u32)]) {
+        let expected = !published.is_empty() && self.driver_waiting;
+        assert_eq!(self.fixture.notifications.take(), usize::from(expected));
+        if expected && self.fixture.driver.features() & EVENT_IDX != 0 {
+            self.driver_waiting = false;
+        }
+        self.used.extend(published);
+        self.published += published.len();
+    }
+
+    fn reap(&mut self) {
+        self.fixture.driver.disable_interrupts();
+        self.driver_waiting = false;
+        while let Some(used) = self.fixture.driver.reap().unwrap() {
+            assert_eq!(self.used.pop_front(), Some((used.id, used.len)));
+            let plan = self.plans.remove(&used.id).unwrap();
+            let whole = reply(&plan.readable_bytes(), plan.writable_len());
+            assert_eq!(used.written(), &whole[..used.len as usize]);
+        }
+        assert!(self.used.is_empty(), "{:?} were not found", self.used);
+        if self.rng.random() {
+            assert!(!self.fixture.driver.enable_interrupts());
+            self.driver_waiting = true;
+        }
+    }
+
+    fn switch(&mut self) {
+        self.suppressed = self.rng.random();
+        self.waiting = false;
+        if self.suppressed {
+            self.fixture.queue.suppress_notifications();
+        } else {
+            let armed = self.fixture.queue.enable_notifications().unwrap();
+            self.waiting = self.available.is_empty();
+            assert_eq!(armed, if self.waiting { Armed::Waiting } else { Armed::MoreAvailable });
+        }
+    }
+
+    fn step(&mut self) {
+        match self.rng.random_range(0..10) {
+            0..=2 => self.add(),
+            3..=5 => self.fetch(),
+            6..=7 => self.complete(),
+            8 => self.reap(),
+            _ => self.switch(),
+        }
+        assert!(!self.fixture.queue.is_broken() && self.fixture.queue.in_flight() <= self.fixture.queue.size());
+    }
+}
+
+fn check_traffic<F: QueueFormat>(features: u64) {
+    for size in [1, 2, 8, 64] {
+        let mut model = Model::<F>::new(size, features);
+        (0..2500).for_each(|_| model.step());
+        assert!(model.published > 80, "{}", model.published);
+    }
+}
+
+/// GEN-12, AMB-13, FRAME-1, FRAME-3, FRAME-4, INV-4, INV-5, EVA-15, PACK-EVT-7, PACK-EVT-9, PACK-SG-1, PACK-WRAP-8, PACK-WRAP-9,
+/// PACK-USED-1, PACK-USED-2, REG-15, GEN-8, USER-3: everything that an honest driver and a device may do, in random order:
+/// each buffer comes out once and goes back once, in order, with what was written; nobody waits in vain, and the driver is
+/// told exactly when it wants to be.
+#[test]
+fn random_traffic_is_as_modelled() {
+    for features in [0, INDIRECT_DESC, EVENT_IDX, INDIRECT_DESC | EVENT_IDX] {
+        for_each_format!(check_traffic(features));
+    }
+}
+
+/// All sets of what a device may offer, but for the format and the order.
+fn feature_sets() -> Vec<u64> {
+    let optional = SUPPORTED_RING_FEATURES.bits() & !(VERSION_1 | RING_PACKED | IN_ORDER);
+    let bits: Vec<u64> = (0..64).map(|bit| 1 << bit).filter(|bit| optional & bit != 0).collect();
+    let union = |set: usize| (0..bits.len()).filter(|n| set >> n & 1 != 0).map(|n| bits[n]).sum();
+    (0..1 << bits.len()).map(union).collect()
+}
+
+/// Sends a few chains through a queue on any ring, and back.
+fn check_smoke<F: QueueFormat, R: Ring<Mem = Rc<TestMem>> + FromConfig>(size: u16, features: u64, count: usize) {
+    let heap = Arc::new(HeapMem::new(DriverAddr(0x1000_0000), if size > 256 { 1 << 20 } else { 1 << 15 }).unwrap());
+    let options = DriverOptions { features, ..Default::default() };
+    let mut driver = Driver::<F>::new(Arc::clone(&heap), size, options);
+    let (mem, notifications) = (Rc::new(TestMem::new(heap)), NotificationCounter::new());
+    let mut queue = Queue::<R, _>::new(&driver.queue_config(QueueLimits::default()), mem, &notifications).unwrap();
+    assert_eq!(queue.size(), size);
+    let mut chains = vec![DriverChain::new().readable(b"abc").writable(7)];
+    if features & INDIRECT_DESC != 0 {
+        chains.push(DriverChain::new().readable(b"abc").writable(7).indirect().table_misaligned_by(5));
+    }
+    for chain in chains.iter().cycle().take(count).filter(|chain| chain.descriptors() <= size.into()) {
+        assert!(queue.next_chain().unwrap().is_none());
+        let chain = if chain.elements() > size.into() { &DriverChain::new().writable(7) } else { chain };
+        let id = driver.add(chain).unwrap();
+        assert!(driver.needs_kick());
+        let fetched = queue.next_chain().unwrap().unwrap();
+        let written = serve(&fetched);
+        fetched.return_written(written).unwrap();
+        assert_eq!(notifications.take(), 1);
+        let used = driver.reap().unwrap().unwrap();
+        assert_eq!((used.id, used.written()), (id, &reply(&chain.readable_bytes(), 7)[..]));
+    }
+    // One that takes all of the ring.
+    let elements = usize::from(size.min(1000));
+    let whole = (0..elements).fold(DriverChain::new(), |chain, _| chain.writable(1));
+    for _ in 0..3 {
+        driver.add(&whole).unwrap();
+        let fetched = queue.next_chain().unwrap().unwrap();
+        assert_eq!(walk(&fetched).0.len(), elements);
+        drop(fetched);
+        assert_eq!(driver.reap_all().unwrap().len(), 1);
+    }
+}
+
+type Mem = Rc<TestMem>;
+type Ordered<R> = InOrderRing<R, Vec<InFlight>>;
+
+/// FEAT-2, FEAT-3, FEAT-4, FEAT-5, FEAT-6, FEAT-9, FEAT-10, FEAT-13, FEAT-14, FEAT-15, FEAT-17, FEAT-18, FEAT-19, FEAT-20,
+/// DRV-FEAT-6, GEN-12, AMB-22: every subset of what may be offered runs, in both formats and in order or not: no feature
+/// requires another, or is missed.
+#[test]
+fn every_subset_of_features_runs() {
+    let sets = feature_sets();
+    assert_eq!(sets.len(), 256);
+    for features in sets {
+        for size in [1, 2, 8] {
+            check_smoke::<Split, <Split as QueueFormat>::Ring<Mem>>(size, features, 3);
+            check_smoke::<Packed, <Packed as QueueFormat>::Ring<Mem>>(size, features, 3);
+            check_smoke::<Any, AnyRing<Mem>>(size, features, 3);
+            check_smoke::<Any, AnyRing<Mem>>(size, features | RING_PACKED, 3);
+            check_smoke::<Any, Ordered<AnyRing<Mem>>>(size, features, 3);
+            check_smoke::<Any, Ordered<AnyRing<Mem>>>(size, features | RING_PACKED, 3);
+            check_smoke::<Any, Ordered<AnyRing<Mem>>>(size, features | IN_ORDER, 3);
+            check_smoke::<Any, Ordered<AnyRing<Mem>>>(size, features | IN_ORDER | RING_PACKED, 3);
+        }
+    }
+}
+
+/// LAY-8, LAY-3, REG-1, AMB-22, GEN-12: sizes of every kind, with every feature that changes what a ring looks like.
+#[test]
+fn every_size_runs() {
+    for features in [0, INDIRECT_DESC, EVENT_IDX, INDIRECT_DESC | EVENT_IDX] {
+        for size in [1, 2, 3, 5, 7, 255, 256, 257, 32767, 32768] {
+            check_smoke::<Packed, <Packed as QueueFormat>::Ring<Mem>>(size, features, 20);
+            check_smoke::<Any, Ordered<AnyRing<Mem>>>(size, features | RING_PACKED | IN_ORDER, 20);
+            if size.is_power_of_two() {
+                check_smoke::<Split, <Split as QueueFormat>::Ring<Mem>>(size, features, 20);
+                check_smoke::<Any, Ordered<AnyRing<Mem>>>(size, features | IN_ORDER, 20);
+            }
+        }
+    }
+}
+
+/// FEAT-15: with ORDER_PLATFORM and ACCESS_PLATFORM every access is as without them, and in the same order.
+#[test]
+fn platform_features_change_no_access() {
+    fn run<F: QueueFormat>(features: u64) -> Vec<MemEvent> {
+        let mut fixture = start::<F>(8, features);
+        fixture.mem.start_log();
+        for len in 1..30 {
+            fixture.driver.add(&DriverChain::new().readable(b"?").writable(len)).unwrap();
+            let chain = fixture.queue.next_chain().unwrap().unwrap();
+            let written = serve(&chain);
+            chain.return_written(written).unwrap();
+            fixture.driver.reap_all().unwrap();
+            assert!(fixture.queue.next_chain().unwrap().is_none());
+        }
+        fixture.mem.take_log()
+    }
+    fn check<F: QueueFormat>(features: u64) {
+        let plain = run::<F>(features);
+        assert!(plain.len() > 100);
+        for platform in [1 << 33, 1 << 36, 1 << 33 | 1 << 36] {
+            assert_eq!(run::<F>(features | platform), plain);
+        }
+    }
+    for_each_format!(check(EVENT_IDX));
+}
+
+fn check_together<F: QueueFormat>(features: u64, count: usize) {
+    let mut fixture = start::<F>(16, features);
+    for _ in 0..7 {
+        let Fixture { queue, driver, mem, notifications } = &mut fixture;
+        (0..count).for_each(|_| _ = driver.stage(&DriverChain::new().readable(b"?").writable(3)).unwrap());
+        driver.publish();
+        let visible = Rc::new(RefCell::new(HashSet::new()));
+        let seen = Rc::clone(&visible);
+        // How many are used, as a driver counts them between any two accesses of the device.
+        let counted: Rc<dyn Fn() -> usize> = used_counter(driver);
+        mem.on_event(move |_, _| _ = seen.borrow_mut().insert(counted()));
+        let mut burst = queue.burst();
+        for _ in 0..count {
+            burst.next_chain().unwrap().unwrap().return_written(3).unwrap();
+        }
+        burst.finish().unwrap();
+        mem.on_event(|_, _| {});
+        assert!(visible.borrow().iter().all(|seen| *seen == 0 || *seen == count), "{:?}", visible.borrow());
+        assert!(visible.borrow().contains(&count));
+        assert_eq!((driver.reap_all().unwrap().len(), notifications.take()), (count, 1));
+    }
+}
+
+/// A count of the used buffers that are visible and not reaped: nobody uses half a burst.
+fn used_counter<F: QueueFormat>(driver: &Driver<F>) -> Rc<dyn Fn() -> usize> {
+    let (view, [descriptors, _, device]) = (driver.view().clone(), driver.area_addresses());
+    let (size, position) = (usize::from(driver.size()), driver.notification_data(0).position);
+    let in_flight = usize::from(driver.in_flight());
+    if driver.features() & RING_PACKED == 0 {
+        let before = position.wrapping_sub(in_flight as u16);
+        Rc::new(move || {
+            let index = view.peek(DriverAddr(device.0 + 2), 2);
+            usize::from(u16::from_le_bytes([index[0], index[1]]).wrapping_sub(before))
+        })
+    } else {
+        // Each chain has two descriptors; what is used is counted up to the first slot that is not.
+        let next = usize::from(position & 0x7fff) + if position & 0x8000 == 0 { size } else { 0 };
+        let before = next + 2 * size - 2 * in_flight;
+        Rc::new(move || {
+            let is_used = |n: &usize| {
+                let position = before + 2 * n;
+                let slot = position % size;
+                let flags = view.peek(DriverAddr(descriptors.0 + 16 * slot as u64 + 14), 2);
+                let expected = if position / size % 2 == 0 { 0x80 } else { 0 };
+                flags.iter().all(|flags| flags & 0x80 == expected)
+            };
+            (0..in_flight).take_while(is_used).count()
+        })
+    }
+}
+
+/// PACK-MB-1, PACK-MB-2, USER-1, SPLIT-USED-11: between any two accesses of a device that returns buffers in a burst, its
+/// driver finds none of them used, or all.
+#[test]
+fn buffers_of_burst_become_visible_together() {
+    for count in 1..=8 {
+        for_each_format!(check_together(EVENT_IDX, count));
+    }
+}
+
+/// What a device finds, and whether it then waits for a kick.
+fn poll<R: Ring, N: DriverNotify>(queue: &mut Queue<R, N>) -> (usize, bool) {
+    let mut found = 0;
+    loop {
+        while let Some(chain) = queue.next_chain().unwrap() {
+            drop(chain);
+            found += 1;
+        }
+        if queue.enable_notifications() == Ok(Armed::Waiting) {
+            return (found, true);
+        }
+    }
+}
+
+/// The driver makes a buffer available before the device's access number `publish`, and decides on the kick before the one
+/// with the number `decide`. The device is between two polls, one of which finds nothing and goes to sleep.
+fn check_kick<F: QueueFormat + 'static>(features: u64, suppressed: bool, publish: usize, decide: usize) -> bool {
+    let Fixture { mut queue, mut driver, mem, .. } = start::<F>(4, features);
+    // Somewhere in the middle of things.
+    for _ in 0..3 {
+        driver.add(&DriverChain::new().writable(1)).unwrap();
+        let _ = driver.needs_kick();
+        drop(queue.next_chain().unwrap());
+        driver.reap_all().unwrap();
+    }
+    if suppressed {
+        queue.suppress_notifications();
+    }
+    let shared = Rc::new(RefCell::new((driver, 0_usize, false)));
+    let driver = Rc::clone(&shared);
+    mem.on_event(move |_, _| {
+        let (driver, count, kicked) = &mut *driver.borrow_mut();
+        if *count == publish {
+            driver.add(&DriverChain::new().writable(1)).unwrap();
+        }
+        if *count == decide {
+            *kicked = driver.needs_kick();
+        }
+        *count += 1;
+    });
+    let (mut found, _) = poll(&mut queue);
+    mem.on_event(|_, _| {});
+    let (driver, count, kicked) = &mut *shared.borrow_mut();
+    let reached = publish < *count;
+    if !reached {
+        driver.add(&DriverChain::new().writable(1)).unwrap();
+    }
+    if decide >= *count {
+        *kicked = driver.needs_kick();
+    }
+    // Asleep: only a kick wakes it.
+    if *kicked {
+        found += poll(&mut queue).0;
+    }
+    assert_eq!(found, 1, "features {features:#x}, {publish} {decide}: a buffer is there and nobody looks");
+    reached
+}
+
+/// INV-11, BAR-2, BAR-6, SPLIT-ANOT-7, PACK-EVT-7: a device goes to sleep, access by access, and between any two of them a
+/// driver makes a buffer available, and between the same or any later two it decides on the kick. Every one of these orders
+/// ends with the buffer found.
+#[test]
+fn kick_is_never_lost_in_any_order_of_accesses() {
+    fn check<F: QueueFormat + 'static>(features: u64) {
+        for suppressed in [false, true] {
+            for publish in 0..12 {
+                for decide in publish..12 {
+                    let reached = check_kick::<F>(features, suppressed, publish, decide);
+                    assert!(!reached || publish < 11, "there are more accesses than are tried");
+                }
+            }
+        }
+    }
+    for features in [0, EVENT_IDX] {
+        for_each_format!(check(features));
+    }
+}
+
+/// A driver goes to sleep before the device's access number `ask`: it asks to be interrupted, and looks once more before the
+/// access number `look`. The device uses one buffer meanwhile.
+fn check_interrupt<F: QueueFormat + 'static>(features: u64, ask: usize, look: usize) -> bool {
+    let Fixture { mut queue, mut driver, mem, notifications } = start::<F>(4, features);
+    for _ in 0..3 {
+        driver.add(&DriverChain::new().writable(1)).unwrap();
+        drop(queue.next_chain().unwrap());
+        driver.reap_all().unwrap();
+    }
+    driver.disable_interrupts();
+    driver.add(&DriverChain::new().writable(1)).unwrap();
+    let chain = queue.next_chain().unwrap().unwrap();
+    notifications.take();
+    let shared = Rc::new(RefCell::new((driver, 0_usize, false)));
+    let driver = Rc::clone(&shared);
+    mem.on_event(move |_, _| {
+        let (driver, count, found) = &mut *driver.borrow_mut();
+        if *count == ask {
+            let _ = driver.enable_interrupts();
+        }
+        if *count == look {
+            *found = driver.reap().unwrap().is_some();
+        }
+        *count += 1;
+    });
+    drop(chain);
+    mem.on_event(|_, _| {});
+    let (driver, count, found) = &mut *shared.borrow_mut();
+    let reached = ask < *count;
+    if !reached {
+        let _ = driver.enable_interrupts();
+    }
+    if look >= *count {
+        *found = driver.reap().unwrap().is_some();
+    }
+    assert!(*found || notifications.count() != 0, "features {features:#x}, {ask} {look}: nobody tells the driver");
+    reached
+}
+
+/// INV-11, BAR-3, BAR-7, DRV-MAY-2: the other way round: a device uses a buffer, access by access, and between any
+/// two of them a driver asks for an interrupt, and between the same or any later two it looks once more. It finds the buffer,
+/// or is interrupted.
+#[test]
+fn interrupt_is_never_lost_in_any_order_of_accesses() {
+    fn check<F: QueueFormat + 'static>(features: u64) {
+        for ask in 0..12 {
+            for look in ask..12 {
+                let reached = check_interrupt::<F>(features, ask, look);
+                assert!(!reached || ask < 11, "more accesses than were tried");
+            }
+        }
+    }
+    for features in [0, EVENT_IDX] {
+        for_each_format!(check(features));
+    }
+}
+
+fn check_spurious<F: QueueFormat>(features: u64) {
+    let mut fixture = start::<F>(4, features);
+    for round in 0..10 {
+        fixture.queue.notify();
+        assert_eq!((fixture.notifications.take(), fixture.driver.reap()), (1, Ok(None)));
+        fixture.driver.add(&DriverChain::new().writable(1)).unwrap();
+        fixture.queue.notify();
+        assert_eq!((fixture.notifications.take(), fixture.driver.reap()), (1, Ok(None)), "round {round}");
+        drop(fixture.queue.next_chain().unwrap().unwrap());
+        assert_eq!((fixture.notifications.take(), fixture.driver.reap_all().unwrap().len()), (1, 1));
+    }
+}
+
+/// DRV-UNOT-3, SPLIT-UNOT-8: a device may notify for nothing, and the driver finds nothing. What is asked for is not used up by
+/// it.
+#[test]
+fn notification_without_reason_does_no_harm() {
+    for features in [0, EVENT_IDX] {
+        for_each_format!(check_spurious(features));
+    }
+}
+
+/// What the driver of each format writes by hand: a chain of one descriptor, with flags beyond those of its format.
+fn offer_one(driver: &Driver<Any>, addr: u64, len: u32, flags: u16) {
+    match driver.raw() {
+        AnyRaw::Split(raw) => {
+            raw.set_descriptor(0, split::Descriptor { addr: DriverAddr(addr), len, flags, next: 0 });
+            raw.set_available_entry(raw.available_index() % raw.areas().size, 0);
+            raw.set_available_index(raw.available_index().wrapping_add(1));
+        }
+        AnyRaw::Packed(raw) => {
+            let flags = flags | packed::Descriptor::AVAIL;
+            raw.set_descriptor(0, packed::Descriptor { addr: DriverAddr(addr), len, flags, id: 0 });
+        }
+    }
+}
+
+/// AMB-1: the four reactions, in either format. CFG: no queue, and no access. CHAIN: an error where the chain is walked, and
+/// everything goes on. TOL: nothing to be seen. FATAL: reported once, then nothing any more.
+#[test]
+fn reactions_are_these_four() {
+    for format in [0, RING_PACKED] {
+        let fixture = start::<Any>(8, format);
+        let config = fixture.driver.queue_config(QueueLimits::default());
+        let config = virtio_queue_core::QueueConfig { size: 0, ..config };
+        let (refused, log) = logged(&fixture.mem, || {
+            AnyQueue::new(&config, Rc::clone(&fixture.mem), Arc::clone(&fixture.notifications)).err()
+        });
+        assert!(matches!(refused, Some(ConfigError::Size(_))) && log.is_empty());
+
+        let mut fixture = start::<Any>(8, format);
+        offer_one(&fixture.driver, u64::MAX, 2, 0);
+        let chain = fixture.queue.next_chain().unwrap().unwrap();
+        let kind = ChainErrorKind::RangeOverflow { addr: DriverAddr(u64::MAX), len: 2 };
+        assert_eq!(walk(&chain).1.map(|error| error.kind), Some(kind));
+        drop(chain);
+        assert!(!fixture.queue.is_broken());
+        assert_eq!(fixture.notifications.take(), 1);
+
+        let mut fixture = start::<Any>(8, format);
+        offer_one(&fixture.driver, 1, 2, 1 << 6 | 1 << 10);
+        let chain = fixture.queue.next_chain().unwrap().unwrap();
+        assert_eq!(walk(&chain), (vec![(1, 2, false)], None));
+        drop(chain);
+
+        let mut fixture = start::<Any>(8, format);
+        match fixture.driver.raw() {
+            AnyRaw::Split(raw) => raw.set_available_index(9),
+            AnyRaw::Packed(raw) => {
+                let flags = packed::Descriptor::AVAIL | packed::Descriptor::NEXT;
+                (0..8).for_each(|slot| raw.set_descriptor(slot, packed::Descriptor { flags, ..Default::default() }));
+            }
+        }
+        let fault: FatalError = fixture.queue.next_chain().unwrap_err();
+        assert_eq!(fixture.queue.fault(), Some(fault));
+        let (polled, log) = logged(&fixture.mem, || fixture.queue.next_chain().unwrap().is_some());
+        assert_eq!((polled, log), (false, vec![]));
+    }
+}
+
+fn check_overlaps<F: QueueFormat>(features: u64) {
+    for round in 0..25 {
+        let mut fixture = start::<F>(4, features);
+        let areas = fixture.driver.area_addresses();
+        let targets = [areas[0].0, areas[1].0, areas[2].0, areas[0].0 + 16, SPACE];
+        let (from, to) = (targets[round % 5], targets[round / 5]);
+        let chain = DriverChain::new().readable([0xa5; 4]).at(DriverAddr(from)).writable(4).at(DriverAddr(to));
+        let _ = fixture.driver.add(&chain);
+        for _ in 0..6 {
+            let Ok(Some(chain)) = fixture.queue.next_chain() else { break };
+            let (elements, _) = walk(&chain);
+            assert!(elements.len() <= 4);
+            let _ = chain.return_written(0);
+        }
+        assert!(fixture.queue.in_flight() <= 4);
+    }
+}
+
+/// HOST-15, HOST-16, AMB-17, INV-1: buffers that lie over the rings, over each other and over the chain that describes them.
+/// The driver gets what it deserves, and nothing worse happens.
+#[test]
+fn buffers_over_rings_do_no_harm() {
+    for features in [0, INDIRECT_DESC | EVENT_IDX] {
+        for_each_format!(check_overlaps(features));
+    }
+}
+
+/// AMB-17, HOST-15: all three areas at one place. There is a queue, and what it does is bounded.
+#[test]
+fn areas_over_each_other_do_no_harm() {
+    for format in [0, RING_PACKED] {
+        for features in [format, format | EVENT_IDX] {
+            let fixture = start::<Any>(8, features);
+            let config = fixture.driver.queue_config(QueueLimits::default());
+            let same = config.descriptor_area;
+            let config = virtio_queue_core::QueueConfig { driver_area: same, device_area: same, ..config };
+            let mut queue =
+                AnyQueue::new(&config, Rc::clone(&fixture.mem), Arc::clone(&fixture.notifications)).unwrap();
+            for byte in 0..=u8::MAX {
+                fixture.driver.view().poke(same, &[byte; 128]);
+                let Ok(Some(chain)) = queue.next_chain() else { continue };
+                assert!(walk(&chain).0.len() <= 8);
+            }
+        }
+    }
+}
+
+fn check_minimal_rights<F: QueueFormat>(features: u64) {
+    let mut fixture = start::<F>(8, features);
+    let (input, output) = (range(SPACE, 0x40), range(SPACE + 0x40, 0x40));
+    fixture.mem.restrict(input, Access::Read);
+    fixture.mem.restrict(output, Access::Write);
+    for len in 1..40 {
+        let chain = DriverChain::new().readable([7; 9]).at(input.start()).writable(len).at(output.start());
+        fixture.driver.add(&chain).unwrap();
+        let fetched = fixture.queue.next_chain().unwrap().unwrap();
+        let written = serve(&fetched);
+        fetched.return_written(written).unwrap();
+        assert_eq!(fixture.driver.reap().unwrap().unwrap().written(), vec![7; len as usize]);
+    }
+}
+
+/// AMB-23, PACK-DESC-1, PACK-DESC-2, SPLIT-DESC-1, SPLIT-DESC-2, FEAT-9, FEAT-11: where readable buffers can only be read and
+/// writable ones only be written, everything works.
+#[test]
+fn buffers_mapped_in_one_direction_work() {
+    for features in [0, features::EVENT_IDX | 1 << 33] {
+        for_each_format!(check_minimal_rights(features));
+    }
+}
+
+fn check_denied<F: QueueFormat>(features: u64) {
+    let mut fixture = start::<F>(8, features);
+    fixture.mem.unmap(range(SPACE, 0x40));
+    let chain = DriverChain::new().readable(b"gone").at(DriverAddr(SPACE));
+    fixture.driver.add(&chain).unwrap();
+    let fetched = fixture.queue.next_chain().unwrap().unwrap();
+    let element = fetched.elements().next().unwrap().unwrap();
+    let error = virtio_mem_traits::DriverMem::translate(fetched.mem(), element.range, element.access).err();
+    assert_eq!(error, Some(TranslateError::Unmapped { addr: DriverAddr(SPACE) }));
+    drop(fetched);
+    assert_eq!((fixture.driver.reap_all().unwrap().len(), fixture.queue.fault()), (1, None));
+}
+
+/// DRV-FEAT-4, HOST-11, FEAT-11: a buffer that the device cannot access is the chain's error, and nobody else's.
+#[test]
+fn buffer_that_is_not_there_concerns_its_chain_alone() {
+    for_each_format!(check_denied(0));
+}
+
+/// FEAT-13: a ring that is used with the positions of the other format says so: a mistake on this side, not of the driver.
+#[test]
+fn positions_of_other_format_refused() {
+    let rings = [0, RING_PACKED].map(|features| {
+        let fixture = start::<Any>(8, features);
+        let config = fixture.driver.queue_config(QueueLimits::default());
+        let ring = AnyRing::from_config(&config, Rc::clone(&fixture.mem)).unwrap();
+        let positions = ring.activate().unwrap();
+        (ring, positions)
+    });
+    let [(split_ring, mut split), (packed_ring, mut packed)] = rings;
+    for (ring, foreign) in [(&split_ring, &mut packed), (&packed_ring, &mut split)] {
+        let error = FatalError::ForeignPositions;
+        assert_eq!(ring.fetch(foreign, 0), Err(error));
+        assert_eq!(ring.put_used(foreign, virtio_queue_core::Head::default(), 0), Err(error));
+        assert_eq!(ring.publish(foreign), Err(error));
+        assert_eq!(ring.suppress_notifications(foreign), Err(error));
+        assert_eq!(ring.enable_notifications(foreign, 0), Err(error));
+    }
+}
+
+/// QRST-8, GEN-12: tokens of a queue of the other format are refused like those of any other queue.
+#[test]
+fn tokens_of_other_format_refused() {
+    let mut one = start::<Split>(8, 0);
+    let mut other = start::<Packed>(8, 0);
+    one.driver.add(&DriverChain::new().writable(1)).unwrap();
+    other.driver.add(&DriverChain::new().writable(1)).unwrap();
+    let (ours, theirs) = (fetch(&mut one.queue), fetch(&mut other.queue));
+    let (our_id, their_id) = (ours.id(), theirs.id());
+    assert_eq!(one.queue.complete(theirs, 0), Err(ReturnError::Stale { id: their_id }));
+    assert_eq!(other.queue.complete(ours, 0), Err(ReturnError::Stale { id: our_id }));
+}
+
+/// FEAT-13: each queue refuses to run on the other format.
+#[test]
+fn queue_of_other_format_refused() {
+    let split = start::<Split>(8, 0);
+    let packed = start::<Packed>(8, 0);
+    let limits = QueueLimits::default();
+    let made =
+        PackedQueue::new(&split.driver.queue_config(limits), Rc::clone(&split.mem), Arc::clone(&split.notifications));
+    assert_eq!(made.err(), Some(ConfigError::Format));
+    let made =
+        SplitQueue::new(&packed.driver.queue_config(limits), Rc::clone(&packed.mem), Arc::clone(&packed.notifications));
+    assert_eq!(made.err(), Some(ConfigError::Format));
+}

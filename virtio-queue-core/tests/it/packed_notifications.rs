@@ -1,0 +1,333 @@
+//! Event suppression: when the driver is told that descriptors were used, and how the device asks to be told.
+
+use core::cell::Cell;
+use std::rc::Rc;
+
+use virtio_fake_driver::MemEvent;
+use virtio_fake_driver::packed::EventSuppression;
+use virtio_queue_core::Armed;
+use virtio_ring::DriverNotification;
+
+use crate::packed_support::{Fixture, Hand, fetch, off_wrap, place, readable, start};
+use crate::support::{EVENT_IDX, INDIRECT, logged};
+
+/// Uses lists of these lengths in one burst, and returns how often the driver was notified.
+fn use_lists(fixture: &mut Fixture, hand: &mut Hand, lens: &[usize]) -> usize {
+    for (id, len) in (0..).zip(lens) {
+        hand.offer(id, &vec![readable(1, 1); *len]);
+    }
+    let mut burst = fixture.queue.burst();
+    lens.iter().for_each(|_| drop(burst.next_chain().unwrap().expect("the list is available")));
+    burst.finish().unwrap();
+    fixture.notifications.take()
+}
+
+/// PACK-EVT-1, PACK-EVT-6, HOST-21, AMB-11, AMB-7: the two lowest bits of the flags decide: all notifications, none, or the
+/// one for a certain slot if that was negotiated. The reserved value, and a slot without the feature, are taken for all.
+/// All other bits, and off_wrap where it has no meaning, are ignored.
+#[test]
+fn flags_of_every_value_are_a_mode() {
+    for features in [0, EVENT_IDX] {
+        let (mut fixture, mut hand) = start(3, features);
+        for flags in 0..=u16::MAX {
+            // The slot that comes next, in this lap and in the other one.
+            for ahead in [0, 3] {
+                hand.wait_for(flags, off_wrap(3, hand.next + ahead));
+                let expected = match flags & 3 {
+                    1 => false,
+                    2 if features == EVENT_IDX => ahead == 0,
+                    _ => true,
+                };
+                let notified = use_lists(&mut fixture, &mut hand, &[1]);
+                assert_eq!(notified, usize::from(expected), "{flags:#x} {ahead}");
+            }
+        }
+    }
+}
+
+/// Whether one of the `count` positions from `old` on is the slot that is waited for, in a lap with its wrap counter. As
+/// many positions as the ring has pass every slot: that is answered by a notification in any case (EVA-10).
+fn expected(size: u16, event: u16, old: u32, count: u32) -> bool {
+    count >= u32::from(size) || (old..old + count).any(|position| off_wrap(size, position) == event)
+}
+
+/// PACK-EVT-2, PACK-EVT-9, EVA-5, EVA-6, EVA-9, EVA-10, REG-3, AMB-7: lists and batches of every length, from every slot, with
+/// an event on every slot of either lap: there is a notification exactly if the event is among the slots that were passed,
+/// at the beginning, at the end or in between.
+#[test]
+fn event_among_slots_passed_notifies() {
+    for size in 1..=6_u16 {
+        let full = usize::from(size);
+        let mut batches: Vec<Vec<usize>> = (1..=full).map(|len| vec![len]).collect();
+        batches.extend((2..=full).map(|count| vec![1; count]));
+        batches.extend((2..full).map(|len| vec![1, len]));
+        batches.extend((2..full).map(|len| vec![len, 1]));
+        for batch in batches {
+            for start_at in 0..2 * u32::from(size) {
+                for event in 0..2 * u32::from(size) {
+                    let (mut fixture, mut hand) = start(size, EVENT_IDX);
+                    for _ in 0..start_at {
+                        use_lists(&mut fixture, &mut hand, &[1]);
+                    }
+                    hand.wait_for(EventSuppression::DESC, off_wrap(size, event));
+                    let count = batch.iter().sum::<usize>() as u32;
+                    let notified = use_lists(&mut fixture, &mut hand, &batch);
+                    let wanted = expected(size, off_wrap(size, event), start_at, count);
+                    assert_eq!(notified, usize::from(wanted), "size {size}, {batch:?} from {start_at}, event {event}");
+                }
+            }
+        }
+    }
+}
+
+/// EVA-6, EVA-11, EVA-12, PACK-EVT-2: a long run in rings of odd sizes, with events ahead, behind and changing, and with the
+/// other modes in between: what was used while nobody asked for a slot does not count afterwards.
+#[test]
+fn events_over_many_laps_are_as_modelled() {
+    let mut state = 7_u64;
+    let mut random = |below: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    for size in [1, 2, 3, 7, 255, 256] {
+        let (mut fixture, mut hand) = start(size, EVENT_IDX);
+        let (mut fired, mut silent) = (0, 0);
+        for _ in 0..6000 {
+            let old = hand.next;
+            let mode = random(6).min(2) as u16;
+            let ahead = random(3 * u64::from(size)) as u32;
+            let event = off_wrap(size, old + 2 * u32::from(size) - u32::from(size) / 2 + ahead);
+            hand.wait_for(mode, event);
+            let mut room = usize::from(size);
+            let mut batch = Vec::new();
+            for _ in 0..=random(3) {
+                if room != 0 {
+                    let len = 1 + random(room.min(5) as u64) as usize;
+                    room -= len;
+                    batch.push(len);
+                }
+            }
+            let notified = use_lists(&mut fixture, &mut hand, &batch);
+            let wanted = match mode {
+                EventSuppression::ENABLE => true,
+                EventSuppression::DISABLE => false,
+                _ => expected(size, event, old, batch.iter().sum::<usize>() as u32),
+            };
+            assert_eq!(
+                notified,
+                usize::from(wanted),
+                "size {size}, {batch:?} from {old}, mode {mode}, event {event:#x}"
+            );
+            *(if wanted { &mut fired } else { &mut silent }) += 1;
+        }
+        assert!(fired > 500 && silent > 500, "{fired} {silent}");
+    }
+}
+
+/// EVA-11: the driver wants nothing for three laps, then a slot ahead. What was used before is not counted against it.
+#[test]
+fn event_after_three_laps_of_silence_waits_for_its_slot() {
+    for size in [2, 5, 8] {
+        let (mut fixture, mut hand) = start(size, EVENT_IDX);
+        hand.wait_for(EventSuppression::DISABLE, 0);
+        (0..3 * size).for_each(|_| assert_eq!(use_lists(&mut fixture, &mut hand, &[1]), 0));
+        hand.wait_for(EventSuppression::DESC, off_wrap(size, hand.next + 1));
+        assert_eq!(use_lists(&mut fixture, &mut hand, &[1]), 0);
+        assert_eq!(use_lists(&mut fixture, &mut hand, &[1]), 1);
+        assert_eq!(use_lists(&mut fixture, &mut hand, &[1]), 0);
+    }
+}
+
+/// EVA-16, HOST-21: off_wrap may say anything. For a slot of the ring there is one right answer, and for others none; nothing
+/// panics.
+#[test]
+fn off_wrap_of_every_value_is_answered() {
+    for size in [1, 3, 256] {
+        let (mut fixture, mut hand) = start(size, EVENT_IDX);
+        for event in 0..=u16::MAX {
+            let old = hand.next;
+            hand.wait_for(EventSuppression::DESC, event);
+            let notified = use_lists(&mut fixture, &mut hand, &[1]);
+            if event & 0x7fff < size {
+                assert_eq!(notified, usize::from(expected(size, event, old, 1)), "{event:#x} at {old}");
+            }
+        }
+        assert!(!fixture.queue.is_broken());
+    }
+}
+
+/// BAR-7, BAR-10: the driver's structure is read once, in one piece, after the flags. A driver that changes its mind right
+/// before that is understood.
+#[test]
+fn driver_that_asks_at_last_moment_is_notified() {
+    for (features, flags) in [(0, EventSuppression::ENABLE), (EVENT_IDX, EventSuppression::DESC)] {
+        for late in [false, true] {
+            let (mut fixture, mut hand) = start(4, features);
+            hand.wait_for(EventSuppression::DISABLE, 0xffff);
+            hand.offer(0, &[readable(1, 1)]);
+            let (driver, asks_at) = (hand.clone(), hand.raw.areas().flags(0));
+            let events = hand.raw.areas().driver_events();
+            fixture.mem.on_event(move |_, event| {
+                let now = if late { MemEvent::Read(events) } else { MemEvent::Written(asks_at) };
+                if event == now {
+                    driver.wait_for(flags, off_wrap(4, 0));
+                }
+            });
+            let token = fetch(&mut fixture.queue);
+            fixture.queue.complete(token, 0).unwrap();
+            assert_eq!(fixture.notifications.count(), 1);
+        }
+    }
+}
+
+/// PACK-EVT-3, PACK-EVT-4, PACK-EVT-5, PACK-EVT-8, PACK-EVT-11, EVA-14, EVA-15, BAR-6, BAR-10: to enable is one store of 32 bits
+/// and then one look at the next slot. With EVENT_IDX the slot is named that is fetched next, with its wrap counter, however
+/// far behind the used position is. To suppress is one store.
+#[test]
+fn suppress_and_enable_write_one_word() {
+    for features in [0, EVENT_IDX] {
+        for size in [1, 2, 5] {
+            for behind in 0..size {
+                let (mut fixture, mut hand) = start(size, features);
+                let mut tokens = Vec::new();
+                for position in 0..4 * u32::from(size) {
+                    let (raw, areas) = (hand.raw.clone(), *hand.raw.areas());
+                    let ((), log) = logged(&fixture.mem, || fixture.queue.suppress_notifications());
+                    assert_eq!(log, [MemEvent::Written(areas.device_events())]);
+                    assert_eq!(raw.device_events().flags, EventSuppression::DISABLE);
+                    let (armed, log) = logged(&fixture.mem, || fixture.queue.enable_notifications());
+                    assert_eq!(armed, Ok(Armed::Waiting));
+                    let (slot, _) = place(size, position);
+                    assert_eq!(log, [MemEvent::Written(areas.device_events()), MemEvent::Read(areas.flags(slot))]);
+                    let written = raw.device_events();
+                    if features == EVENT_IDX {
+                        let expected = (EventSuppression::DESC, off_wrap(size, position));
+                        assert_eq!((written.flags, written.off_wrap), expected, "size {size}, {behind} behind");
+                        assert!(written.off_wrap & 0x7fff < size);
+                    } else {
+                        assert_eq!(written.flags, EventSuppression::ENABLE);
+                    }
+                    hand.offer(0, &[readable(1, 1)]);
+                    tokens.push(fetch(&mut fixture.queue));
+                    if tokens.len() > behind.into() {
+                        fixture.queue.complete(tokens.remove(0), 0).unwrap();
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// PACK-EVT-3, PACK-EVT-4, PACK-EVT-5, PACK-EVT-11: over a long run with everything in it, the device writes no other words
+/// than these, whoever writes there meanwhile.
+#[test]
+fn device_area_has_no_other_values() {
+    for features in [0, EVENT_IDX] {
+        let (mut fixture, mut hand) = start(5, features);
+        let areas = *hand.raw.areas();
+        let (writes, raw) = (Rc::new(Cell::new(0)), hand.raw.clone());
+        let count = Rc::clone(&writes);
+        fixture.mem.on_event(move |_, event| {
+            if event == MemEvent::Written(areas.device_events()) {
+                let EventSuppression { off_wrap, flags } = raw.device_events();
+                match flags {
+                    EventSuppression::ENABLE => assert_eq!((features, off_wrap), (0, 0)),
+                    EventSuppression::DISABLE => assert_eq!(off_wrap, 0),
+                    EventSuppression::DESC => assert!(features == EVENT_IDX && off_wrap & 0x7fff < 5),
+                    _ => panic!("{flags:#x}"),
+                }
+                raw.view().poke(areas.device_events().start(), &[0xff; 4]);
+                count.set(count.get() + 1);
+            }
+        });
+        for round in 0..2000 {
+            match round % 7 {
+                0 => fixture.queue.suppress_notifications(),
+                3 | 5 => drop(fixture.queue.enable_notifications().unwrap()),
+                n => _ = use_lists(&mut fixture, &mut hand, &vec![1; n % 4 + 1]),
+            }
+            assert!(fixture.queue.next_chain().unwrap().is_none());
+        }
+        assert!(writes.get() > 800, "{}", writes.get());
+    }
+}
+
+/// PACK-EVT-8: while notifications are suppressed, a poll does not ask for any.
+#[test]
+fn suppressed_until_enabled() {
+    for features in [0, EVENT_IDX] {
+        let (mut fixture, mut hand) = start(3, features);
+        fixture.queue.suppress_notifications();
+        for _ in 0..10 {
+            use_lists(&mut fixture, &mut hand, &[1]);
+            assert!(fixture.queue.next_chain().unwrap().is_none());
+            assert_eq!(hand.raw.device_events().flags, EventSuppression::DISABLE);
+        }
+        assert_eq!(fixture.queue.enable_notifications(), Ok(Armed::Waiting));
+        assert_ne!(hand.raw.device_events().flags, EventSuppression::DISABLE);
+    }
+}
+
+/// PACK-EVT-7, BAR-6: a driver that makes something available after the device has asked, and before it has looked again,
+/// may not have seen it ask. Enabling finds it.
+#[test]
+fn enable_finds_what_came_before_second_look() {
+    for features in [0, EVENT_IDX] {
+        for start_at in 0..6 {
+            let (mut fixture, mut hand) = start(3, features);
+            (0..start_at).for_each(|_| _ = use_lists(&mut fixture, &mut hand, &[1]));
+            fixture.queue.suppress_notifications();
+            let (asked, mut driver) = (hand.raw.areas().device_events(), Some(hand.clone()));
+            fixture.mem.on_event(move |_, event| {
+                let late = if event == MemEvent::Written(asked) { driver.take() } else { None };
+                if let Some(mut hand) = late {
+                    hand.offer(6, &[readable(1, 1), readable(1, 1)]);
+                }
+            });
+            assert_eq!(fixture.queue.enable_notifications(), Ok(Armed::MoreAvailable));
+            assert_eq!(fixture.queue.next_chain().unwrap().unwrap().id(), 6);
+            assert_eq!(fixture.queue.enable_notifications(), Ok(Armed::Waiting));
+        }
+    }
+}
+
+/// PACK-EVT-7, BAR-6: the same while a poll asks for the descriptor after those that it has fetched.
+#[test]
+fn poll_finds_what_came_before_second_look() {
+    for start_at in 0..6 {
+        let (mut fixture, mut hand) = start(3, EVENT_IDX);
+        (0..start_at).for_each(|_| _ = use_lists(&mut fixture, &mut hand, &[1]));
+        assert!(fixture.queue.next_chain().unwrap().is_none());
+        use_lists(&mut fixture, &mut hand, &[1]);
+        let (asked, mut driver) = (hand.raw.areas().device_events(), Some(hand.clone()));
+        fixture.mem.on_event(move |_, event| {
+            let late = if event == MemEvent::Written(asked) { driver.take() } else { None };
+            if let Some(mut hand) = late {
+                hand.offer(6, &[readable(1, 1)]);
+            }
+        });
+        assert_eq!(fixture.queue.next_chain().unwrap().map(|chain| chain.id()), Some(6));
+        assert!(fixture.queue.next_chain().unwrap().is_none());
+        assert_eq!(hand.raw.device_events().off_wrap, off_wrap(3, start_at + 2));
+    }
+}
+
+/// NOTIF-6, HOST-24, DRV-PDESC-3, DRV-PDESC-4, DRV-MAY-3, NOTIF-5: whatever a kick says, out of the ring, out of date or for no
+/// queue, and however often: what is in the ring decides alone.
+#[test]
+fn kick_says_anything_and_ring_decides() {
+    let (mut fixture, mut hand) = start(5, INDIRECT);
+    for hint in 0..=u16::MAX {
+        let [low, high] = hint.to_le_bytes();
+        let kick = DriverNotification::from_le_bytes32([0xff, 0xff, low, high]);
+        assert_eq!((kick.queue, kick.next.unwrap().packed().bits()), (0xffff, hint));
+        // All that there is to do with it: to look.
+        for _ in 0..2 {
+            assert!(fixture.queue.next_chain().unwrap().is_none(), "{hint:#x}");
+        }
+        if hint % 64 == 0 {
+            hand.offer(hint, &[readable(1, 1)]);
+            assert_eq!(fixture.queue.next_chain().unwrap().map(|chain| chain.id()), Some(hint));
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! What the themes of packed queues share: a driver that writes descriptors by hand and counts positions without end, and
+//! a queue at any of them.
+
+use std::rc::Rc;
+
+use virtio_fake_driver::packed::{Descriptor, EventSuppression, RawPacked, UsedDescriptor};
+use virtio_fake_driver::{MemEvent, PackedFixture, PackedFixtureOptions, TestMem, features};
+use virtio_mem_traits::DriverAddr;
+use virtio_queue_core::{Armed, DriverNotify, FatalError, Queue, ReturnError, Ring, Token};
+
+use crate::support::logged;
+
+pub(crate) const IN_ORDER: u64 = features::IN_ORDER;
+
+/// Both bits that tell the lap.
+pub(crate) const BOTH: u16 = Descriptor::AVAIL | Descriptor::USED;
+
+/// A queue and its driver, and memory that tells tales.
+pub(crate) type Fixture = PackedFixture<Rc<TestMem>>;
+
+pub(crate) fn options(size: u16, features: u64) -> PackedFixtureOptions {
+    let memory_len = if size > 256 { 1 << 21 } else { 1 << 16 };
+    PackedFixtureOptions { size, features, memory_len, ..Default::default() }
+}
+
+/// Makes a queue, and the driver by hand that writes its descriptors.
+pub(crate) fn start(size: u16, features: u64) -> (Fixture, Hand) {
+    with_options(&options(size, features))
+}
+
+pub(crate) fn with_options(options: &PackedFixtureOptions) -> (Fixture, Hand) {
+    let fixture = options.build().unwrap();
+    let hand = Hand::new(fixture.driver.raw().clone());
+    (fixture, hand)
+}
+
+/// Descriptors by hand. Their Buffer IDs are absurd unless they are the last of a [`Hand::offer`].
+pub(crate) fn readable(addr: u64, len: u32) -> Descriptor {
+    Descriptor { addr: DriverAddr(addr), len, flags: 0, id: 0xbad }
+}
+
+pub(crate) fn writable(addr: u64, len: u32) -> Descriptor {
+    Descriptor { flags: Descriptor::WRITE, ..readable(addr, len) }
+}
+
+/// A reference to an indirect table.
+pub(crate) fn table(addr: u64, len: u32) -> Descriptor {
+    Descriptor { flags: Descriptor::INDIRECT, ..readable(addr, len) }
+}
+
+pub(crate) fn with_flags(descriptor: Descriptor, flags: u16) -> Descriptor {
+    Descriptor { flags: descriptor.flags | flags, ..descriptor }
+}
+
+/// Writes descriptors into an indirect table at `addr`.
+pub(crate) fn write_table(raw: &RawPacked, addr: u64, descriptors: &[Descriptor]) {
+    for (offset, descriptor) in (0..).step_by(16).zip(descriptors) {
+        raw.set_descriptor_at(DriverAddr(addr + offset), *descriptor);
+    }
+}
+
+/// The flags that make a descriptor available, in a lap with that wrap counter.
+pub(crate) const fn available(wrap: bool) -> u16 {
+    if wrap { Descriptor::AVAIL } else { Descriptor::USED }
+}
+
+/// The flags that make it a used one.
+pub(crate) const fn used(wrap: bool) -> u16 {
+    if wrap { BOTH } else { 0 }
+}
+
+/// The slot and the wrap counter of a position that counts on without end: in the first lap the counter is 1.
+pub(crate) fn place(size: u16, position: u32) -> (u16, bool) {
+    let size = u32::from(size);
+    ((position % size) as u16, position / size % 2 == 0)
+}
+
+/// The same as in event suppression structures.
+pub(crate) fn off_wrap(size: u16, position: u32) -> u16 {
+    let (slot, wrap) = place(size, position);
+    slot | u16::from(wrap) << 15
+}
+
+/// A driver that keeps to no rules but the order of the ring.
+#[derive(Clone)]
+pub(crate) struct Hand {
+    pub(crate) raw: RawPacked,
+    /// The position of the next list.
+    pub(crate) next: u32,
+}
+
+impl Hand {
+    pub(crate) fn new(raw: RawPacked) -> Self {
+        Self { raw, next: 0 }
+    }
+
+    pub(crate) fn place(&self, position: u32) -> (u16, bool) {
+        place(self.raw.areas().size, position)
+    }
+
+    /// Makes a list available whose Buffer ID is `id`, the first descriptor last, and returns its position.
+    pub(crate) fn offer(&mut self, id: u16, list: &[Descriptor]) -> u32 {
+        let first = self.next;
+        let last = list.len() - 1;
+        for (index, descriptor) in list.iter().enumerate().rev() {
+            let (slot, wrap) = self.place(first + index as u32);
+            let more = if index == last { 0 } else { Descriptor::NEXT };
+            let mut descriptor = with_flags(*descriptor, available(wrap) | more);
+            if index == last {
+                descriptor.id = id;
+            }
+            self.raw.set_descriptor(slot, descriptor);
+        }
+        self.next += list.len() as u32;
+        first
+    }
+
+    /// What the device has written at a position, if both flags say so.
+    pub(crate) fn used_at(&self, position: u32) -> Option<UsedDescriptor> {
+        let (slot, wrap) = self.place(position);
+        let found = self.raw.used_descriptor(slot);
+        (found.flags & BOTH == used(wrap)).then_some(found)
+    }
+
+    /// Checks what the device has written at a position.
+    #[track_caller]
+    pub(crate) fn check_used(&self, position: u32, id: u16, len: u32) {
+        let (_, wrap) = self.place(position);
+        let flags = used(wrap) | if len == 0 { 0 } else { Descriptor::WRITE };
+        assert_eq!(self.used_at(position), Some(UsedDescriptor { len, id, flags }), "at {position}");
+    }
+
+    /// Says which used descriptors the driver waits for.
+    pub(crate) fn wait_for(&self, flags: u16, off_wrap: u16) {
+        self.raw.set_driver_events(EventSuppression { off_wrap, flags });
+    }
+}
+
+/// Fetches a chain, which has to be there.
+#[track_caller]
+pub(crate) fn fetch<R: Ring, N: DriverNotify>(queue: &mut Queue<R, N>) -> Token {
+    queue.next_chain().unwrap().expect("a chain is available").into_token()
+}
+
+/// Checks that a queue is broken for good. The first report was made already if `reported`; `tokens` are in flight.
+#[track_caller]
+pub(crate) fn check_dead<R: Ring, N: DriverNotify>(
+    queue: &mut Queue<R, N>,
+    mem: &TestMem,
+    fault: FatalError,
+    reported: bool,
+    tokens: Vec<Token>,
+) {
+    assert_eq!(queue.fault(), Some(fault));
+    let dead = || {
+        if !reported {
+            assert_eq!(queue.next_chain().unwrap_err(), fault);
+        }
+        assert!(queue.next_chain().unwrap().is_none());
+        assert!(queue.burst().next_chain().unwrap().is_none());
+        assert_eq!(queue.enable_notifications(), Ok(Armed::Waiting));
+        queue.suppress_notifications();
+        for token in tokens {
+            assert_eq!(queue.complete(token, 0), Err(ReturnError::Broken(fault)));
+        }
+        assert_eq!(queue.burst().finish(), Err(fault));
+    };
+    let ((), log) = logged(mem, dead);
+    assert_eq!(log, [], "nobody accesses the ring any more");
+}
+
+/// The accesses to fields, as the memory sees them.
+pub(crate) fn reads<const N: usize>(ranges: [virtio_mem_traits::DriverRange; N]) -> Vec<MemEvent> {
+    ranges.map(MemEvent::Read).to_vec()
+}
