@@ -75,6 +75,8 @@ impl OrderStorage for alloc::vec::Vec<InFlight> {
 pub struct InFlight {
     head: Head,
     written: Option<u32>,
+    /// Where the chain is kept that begins in the slot of this number, if there is one.
+    begins_here: u16,
 }
 
 /// The positions of an [`InOrderRing`], with the chains in flight in the order in which they were fetched.
@@ -102,29 +104,38 @@ impl<P, S: OrderStorage> InOrderPositions<P, S> {
 
     /// Takes note of a chain that was fetched, and returns whether there is room for it.
     fn push(&mut self, head: Head) -> bool {
-        let (index, room) = (self.len, self.storage.as_mut().len());
-        if index == room {
+        let storage = self.storage.as_mut();
+        let (room, end) = (storage.len(), self.first + self.len);
+        if self.len == room {
             return false;
         }
-        if let Some(place) = self.place(index) {
-            *place = InFlight { head, written: None };
+        let place = if end < room { end } else { end - room };
+        if let Some(chain) = storage.get_mut(place) {
+            (chain.head, chain.written) = (head, None);
+        }
+        if let (Some(slot), Ok(place)) = (storage.get_mut(slot_of(head)), u16::try_from(place)) {
+            slot.begins_here = place;
         }
         self.len += 1;
         true
     }
 
-    /// Takes note of a chain that was returned, and returns whether it was in flight. The search begins with the oldest, which
-    /// is usually the one.
+    /// Takes note of a chain that was returned, and returns whether it was in flight.
     ///
-    /// It is known by all of its head, for others may have the same Buffer ID (HOST-19).
+    /// It is known by all of its head, for others may have the same Buffer ID (HOST-19). Where it begins says where it is kept;
+    /// the search is for a driver that has made the same descriptors available twice (HOST-6).
     fn hold(&mut self, head: Head, written: u32) -> bool {
-        for index in 0..self.len {
-            if let Some(InFlight { head: chain, written: place @ None }) = self.place(index) {
-                if *chain == head {
-                    *place = Some(written);
-                    self.held += head.slots;
-                    return true;
+        let (room, first) = (self.storage.as_mut().len(), self.first);
+        let place = self.storage.as_mut().get(slot_of(head)).map_or(0, |slot| usize::from(slot.begins_here));
+        let index = if place < first { place + room - first } else { place - first };
+        for index in core::iter::once(index).chain(0..self.len) {
+            let waits = |chain: &InFlight| chain.head == head && chain.written.is_none();
+            if let Some(chain) = self.chain(index).filter(waits) {
+                if let Some(place) = self.place(index) {
+                    *place = InFlight { written: Some(written), ..chain };
                 }
+                self.held += head.slots;
+                return true;
             }
         }
         false
@@ -140,6 +151,11 @@ impl<P, S: OrderStorage> InOrderPositions<P, S> {
         self.len -= count;
         self.held -= slots;
     }
+}
+
+/// Returns the number of the slot that a chain begins in, in either format.
+fn slot_of(head: Head) -> usize {
+    usize::from(head.first & 0x7fff)
 }
 
 impl<R: Ring, S: OrderStorage, const ALWAYS: bool> InOrderRing<R, S, ALWAYS> {
@@ -164,7 +180,7 @@ impl<R: Ring, S: OrderStorage, const ALWAYS: bool> InOrderRing<R, S, ALWAYS> {
     /// Puts one batch, if the oldest chain was returned, and returns whether it did.
     fn put_batch(&self, positions: &mut InOrderPositions<R::Positions, S>) -> Result<bool, FatalError> {
         let (mut count, mut slots, mut last) = (0, 0, None);
-        while let Some(InFlight { head, written: Some(written) }) = positions.chain(count) {
+        while let Some(InFlight { head, written: Some(written), .. }) = positions.chain(count) {
             count += 1;
             slots += head.slots;
             last = Some((head, written));
