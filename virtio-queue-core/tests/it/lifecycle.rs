@@ -15,24 +15,9 @@ use virtio_queue_core::{
 };
 use virtio_util::NotificationCounter;
 
+use crate::formats::{for_each_format, start};
 use crate::packed_support::{check_dead, fetch};
 use crate::support::logged;
-
-fn start<F: QueueFormat>(size: u16, features: u64) -> Fixture<F> {
-    FixtureOptions { size, features, memory_len: 1 << 16, ..Default::default() }.build().unwrap()
-}
-
-/// Runs a check with each format.
-macro_rules! for_each_format {
-    ($check:ident) => {
-        for features in [0, EVENT_IDX] {
-            $check::<Split>(features);
-            $check::<Packed>(features);
-            $check::<Any>(features);
-            $check::<Any>(features | RING_PACKED);
-        }
-    };
-}
 
 fn add<F: Format>(driver: &mut Driver<F>, count: usize) {
     (0..count).for_each(|_| _ = driver.add(&DriverChain::new().readable(b"?").writable(4)).unwrap());
@@ -91,7 +76,9 @@ fn check_reset<F: QueueFormat>(features: u64) {
 /// on until then. Afterwards nothing is left that could access the memory.
 #[test]
 fn reset_discards_chains_and_lets_memory_go() {
-    for_each_format!(check_reset);
+    for features in [0, EVENT_IDX] {
+        for_each_format!(check_reset(features));
+    }
 }
 
 fn check_dropped<F: QueueFormat>(features: u64) {
@@ -105,7 +92,9 @@ fn check_dropped<F: QueueFormat>(features: u64) {
 /// GEN-5, QRST-1: a queue that is given up in the middle of a reset is silent too.
 #[test]
 fn reset_given_up_is_silent() {
-    for_each_format!(check_dropped);
+    for features in [0, EVENT_IDX] {
+        for_each_format!(check_dropped(features));
+    }
 }
 
 /// Makes a queue anew in the same memory: with this size and these features, at the place where a new driver wants it.
@@ -158,15 +147,9 @@ fn check_made_anew<F: QueueFormat>(features: u64) {
 /// nothing.
 #[test]
 fn queue_made_after_reset_begins_anew() {
-    for_each_format!(check_made_anew);
-}
-
-/// Breaks the ring of a driver: it says more than it has room for.
-fn spoil<F: Format>(driver: &Driver<F>) -> FatalError
-where
-    Driver<F>: RawAccess,
-{
-    driver.spoil()
+    for features in [0, EVENT_IDX] {
+        for_each_format!(check_made_anew(features));
+    }
 }
 
 /// What a driver of each format does to break the rules.
@@ -214,7 +197,7 @@ where
     Driver<F>: RawAccess,
 {
     let Fixture { mut queue, driver, mem, notifications } = start::<F>(4, features);
-    let fault = spoil(&driver);
+    let fault = driver.spoil();
     assert_eq!(queue.next_chain().unwrap_err(), fault);
     check_dead(&mut queue, &mem, fault, true, Vec::new());
     let (draining, log) = logged(&mem, || {
@@ -236,7 +219,9 @@ where
 /// clears it.
 #[test]
 fn broken_queue_reset_and_not_suspended() {
-    for_each_format!(check_broken);
+    for features in [0, EVENT_IDX] {
+        for_each_format!(check_broken(features));
+    }
 }
 
 fn check_other<F: QueueFormat>(features: u64) {
@@ -265,7 +250,9 @@ fn check_other<F: QueueFormat>(features: u64) {
 /// QRST-7: another queue notices nothing, and its chains are as good as before.
 #[test]
 fn other_queue_undisturbed_by_reset() {
-    for_each_format!(check_other);
+    for features in [0, EVENT_IDX] {
+        for_each_format!(check_other(features));
+    }
 }
 
 /// DRV-RST-2, DRV-CFG-5: what the driver has not set up again is not what it was before; where an area is missing there is no
@@ -342,7 +329,9 @@ fn check_suspend<F: QueueFormat>(features: u64) {
 /// added although it should not have.
 #[test]
 fn queue_suspended_and_resumed() {
-    for_each_format!(check_suspend);
+    for features in [0, EVENT_IDX] {
+        for_each_format!(check_suspend(features));
+    }
 }
 
 fn check_waiting<F: QueueFormat>(features: u64) {
@@ -361,7 +350,9 @@ fn check_waiting<F: QueueFormat>(features: u64) {
 /// SUSP-4, EVA-15: a resumed queue asks for kicks, also if it did not want any before.
 #[test]
 fn resume_asks_for_notifications() {
-    for_each_format!(check_waiting);
+    for features in [0, EVENT_IDX] {
+        for_each_format!(check_waiting(features));
+    }
 }
 
 fn check_cancelled<F: QueueFormat>(features: u64) {
@@ -382,7 +373,9 @@ fn check_cancelled<F: QueueFormat>(features: u64) {
 /// SUSP-3: a device that is not suspended after all goes on as before.
 #[test]
 fn drain_cancelled_goes_on() {
-    for_each_format!(check_cancelled);
+    for features in [0, EVENT_IDX] {
+        for_each_format!(check_cancelled(features));
+    }
 }
 
 fn resume_fails<R: Ring, N: DriverNotify>(suspended: Suspended<R, N>, fault: FatalError) {
@@ -394,7 +387,7 @@ fn resume_fails<R: Ring, N: DriverNotify>(suspended: Suspended<R, N>, fault: Fat
 #[test]
 fn resume_into_spoilt_ring_refused() {
     let Fixture { queue, driver, .. } = start::<Split>(4, 0);
-    resume_fails(queue.drain().suspend().unwrap(), spoil(&driver));
+    resume_fails(queue.drain().suspend().unwrap(), driver.spoil());
 
     // Where the device asks for kicks, and where it looks for the next descriptor.
     let fixture = FixtureOptions { format: Split, size: 4, features: EVENT_IDX, ..Default::default() };
@@ -466,7 +459,9 @@ fn check_kept<F: QueueFormat>(features: u64) {
 /// later.
 #[test]
 fn running_queue_keeps_its_configuration() {
-    for_each_format!(check_kept);
+    for features in [0, EVENT_IDX] {
+        for_each_format!(check_kept(features));
+    }
 }
 
 /// DRV-INIT-1, GEN-1, AMB-21: before a queue is taken into service there is nothing to be asked for: a ring that was checked
