@@ -12,7 +12,7 @@ use virtio_mem_traits::{DriverAddr, HeapMem};
 use virtio_queue_core::packed::PackedRing;
 use virtio_queue_core::{
     AnyQueue, Armed, ConfigError, DriverNotify, FatalError, FromConfig, InFlight, InOrderRing, Lasting, OrderStorage,
-    OrderedRing, PackedQueue, Queue, QueueLimits, Ring, RingFeatures, SplitQueue, Token,
+    OrderedRing, PackedQueue, Queue, QueueLimits, ReturnError, Ring, RingFeatures, SplitQueue, Token,
 };
 use virtio_util::NotificationCounter;
 
@@ -707,6 +707,39 @@ fn check_traffic<F: QueueFormat, S: OrderStorage>(features: u64) {
 #[test]
 fn random_traffic_stays_in_order() {
     for_each_ring!(check_traffic(0, EVENT_IDX, INDIRECT_DESC));
+}
+
+fn check_made_up<F: QueueFormat, S: OrderStorage>(features: u64) {
+    let mut rig = Rig::<F, S>::new(8, features);
+    for _ in 0..9 {
+        let tokens = rig.fetch(&[chain(0), chain(2)]);
+        let numbers: Vec<u64> = tokens.into_iter().map(|token| token.unwrap().into_u64()).collect();
+        let in_flight = rig.queue.in_flight();
+        for number in &numbers {
+            // The id is right, and where the chain begins or how many slots it takes is not.
+            for other in [1 << 16, 1 << 18, 1 << 31, 1 << 32] {
+                let made_up = Token::from_u64(number ^ other);
+                let refused = Err(ReturnError::Stale { id: made_up.id() });
+                let (returned, log) = logged(&rig.mem, || rig.queue.complete(made_up, 0));
+                assert_eq!((returned, log, rig.queue.in_flight()), (refused, vec![], in_flight), "{other:#x}");
+            }
+        }
+        for (number, len) in numbers.iter().zip([0, 2]).rev() {
+            rig.queue.complete(Token::from_u64(*number), len).unwrap();
+        }
+        for number in numbers {
+            let id = Token::from_u64(number).id();
+            assert_eq!(rig.queue.complete(Token::from_u64(number), 0), Err(ReturnError::Stale { id }), "twice");
+        }
+        assert_eq!(rig.reap(), [0, 2]);
+    }
+}
+
+/// QRST-8, INV-1, INV-4: a queue that keeps the order remembers its chains: of numbers that were made up, those with the wrong
+/// place or length are refused even if the id is one in flight.
+#[test]
+fn tokens_with_wrong_place_refused() {
+    for_each_ring!(check_made_up(0, EVENT_IDX));
 }
 
 /// INV-1, INV-4: numbers that were made up for a queue that keeps the order. They may return somebody else's chain, and do

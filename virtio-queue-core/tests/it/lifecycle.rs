@@ -334,6 +334,29 @@ fn queue_suspended_and_resumed() {
     }
 }
 
+fn check_unpublished<F: QueueFormat>(features: u64) {
+    let Fixture { mut queue, mut driver, mem, notifications } = start::<F>(4, features);
+    add(&mut driver, 2);
+    let mut burst = queue.burst();
+    (0..2).for_each(|_| drop(burst.next_chain().unwrap().unwrap()));
+    // A burst without an end: nobody has published what it holds back.
+    core::mem::forget(burst);
+    assert_eq!((driver.reap(), notifications.count()), (Ok(None), 0));
+    let suspended = queue.drain().suspend().unwrap();
+    assert_eq!((driver.reap_all().unwrap().len(), notifications.take()), (2, 1));
+    let (queue, armed) = suspended.resume().unwrap();
+    assert_eq!(armed, Armed::Waiting);
+    check_one(&mut Fixture { queue, driver, mem, notifications });
+}
+
+/// SUSP-2: what was returned and not published yet is published before the queue is suspended.
+#[test]
+fn suspend_publishes_what_was_held_back() {
+    for features in [0, EVENT_IDX] {
+        for_each_format!(check_unpublished(features));
+    }
+}
+
 fn check_waiting<F: QueueFormat>(features: u64) {
     let mut fixture = start::<F>(4, features);
     for _ in 0..9 {
