@@ -44,7 +44,7 @@
 //!
 //! # Features
 //!
-//! * `alloc`: `Rc` and `Arc` of a notifier are notifiers.
+//! * `alloc`: `Rc` and `Arc` of a notifier are notifiers, and a `Vec` can be the storage of an [`InOrderRing`].
 //! * `serde`: a [`SavedQueue`] can be serialized.
 
 #![no_std]

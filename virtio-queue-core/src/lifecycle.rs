@@ -3,10 +3,9 @@
 //! A queue that stops is another type for as long as it stops: what may not be done then is not there to be called.
 //!
 //! ```text
-//! Queue ── reset ──> Resetting ── finish ──> (gone; a new Queue may be made)
-//!   │
-//!   └──── drain ──> Draining ── suspend ──> Suspended ── resume ──> Queue
-//!                                               └──── save ──> SavedQueue ── restore ──> Queue
+//! Queue ── drain ──> Draining ── suspend ──> Suspended ── resume ──> Queue
+//!   │                  │  └──── cancel ──> Queue  │  └──── save ──> SavedQueue ── restore ──> Queue
+//!   └──── reset ───────┴────────── reset ─────────┴──> Resetting ── finish ──> (gone; a new Queue may be made)
 //! ```
 
 use core::fmt;
@@ -127,13 +126,15 @@ impl<R: Ring, N: DriverNotify> Draining<R, N> {
         self.state.fault()
     }
 
-    /// Gives up on suspending, and goes on as [`Suspended::resume`] does.
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    pub fn cancel(self) -> Result<(Queue<R, N>, Armed), FatalError> {
-        Suspended { ring: self.ring, state: self.state }.resume()
+    /// Gives up on suspending: the queue is what it was before. Look at it once without waiting for a notification, if one may
+    /// have been ignored meanwhile.
+    pub fn cancel(self) -> Queue<R, N> {
+        Queue::from_parts(self.ring, self.state)
+    }
+
+    /// Gives up on suspending, and begins a reset as [`Queue::reset`] does.
+    pub fn reset(self) -> Resetting<R, N> {
+        self.cancel().reset()
     }
 }
 
@@ -160,6 +161,11 @@ impl<R: Ring, N: DriverNotify> Suspended<R, N> {
         let mut queue = Queue::from_parts(self.ring, self.state);
         let armed = queue.enable_notifications()?;
         Ok((queue, armed))
+    }
+
+    /// Begins a reset as [`Queue::reset`] does. Nothing is in flight.
+    pub fn reset(self) -> Resetting<R, N> {
+        Queue::from_parts(self.ring, self.state).reset()
     }
 }
 
