@@ -5,7 +5,8 @@ use core::ptr::NonNull;
 use core::{error, fmt};
 
 use crate::access::{Readable, Rights, Writable};
-use crate::{AccessError, DeviceRange, DriverAddr, DriverRange, StableMem, TranslateError, Word, Words};
+use crate::word::{load_words, store_words};
+use crate::{AccessError, DeviceArray, DeviceRange, DriverAddr, DriverRange, StableMem, TranslateError, Word, Words};
 
 /// A part of driver memory that was proved once, for size, alignment and access, and is accessed word by word from then
 /// on: one of the three areas of a virtqueue.
@@ -78,12 +79,25 @@ impl<M: StableMem, A: Rights, const ALIGN: usize> Area<M, A, ALIGN> {
         self.range
     }
 
-    /// Returns its first contiguous piece, which usually is all of it.
+    /// Returns whether a `T` at `offset` is aligned and all in the first piece of the area, which usually is all of it.
+    ///
+    /// With an offset that is a multiple of the word's size at compile time, that is one comparison.
     #[inline]
-    #[must_use]
-    pub fn first_piece(&self) -> DeviceRange<'_> {
-        // SAFETY: the invariant of `ptr`; `mem` outlives the borrow of `self`.
-        unsafe { DeviceRange::new(self.ptr, self.contiguous, A::ACCESS) }
+    fn has<T: Words>(&self, offset: usize) -> bool {
+        const { assert!(ALIGN % size_of::<T::Word>() == 0, "the area is not aligned for such words") };
+        let inside = offset.checked_add(size_of::<T>()).is_some_and(|end| end <= self.contiguous);
+        inside && offset % size_of::<T::Word>() == 0
+    }
+
+    /// Returns where a `T` at `offset` is.
+    ///
+    /// # Safety
+    ///
+    /// 1. [`has`](Self::has) says that it is there.
+    #[inline]
+    unsafe fn place<T: Words>(&self, offset: usize) -> NonNull<T::Word> {
+        // SAFETY: `offset` lies in the first piece by (1).
+        unsafe { self.ptr.add(offset) }.cast()
     }
 
     /// Returns the part of the driver's range that an access touches, for the report to the memory.
@@ -109,12 +123,16 @@ impl<M: StableMem, A: Rights, const ALIGN: usize> Area<M, A, ALIGN> {
         Ok(piece.prefix(usize::try_from(range.len()).unwrap_or(usize::MAX)))
     }
 
-    /// Translates the word `index` of a `T` at `offset` that does not lie in the first piece, or not all of it.
+    /// Translates the word `index` of a `T` at `offset` that does not lie in the first piece, or not all of it, or is not
+    /// aligned.
     #[cold]
     #[inline(never)]
     fn translate_word<T: Words>(&self, offset: usize, index: usize) -> Result<DeviceRange<'_>, AreaError> {
         let (size, word) = (size_of::<T>(), size_of::<T::Word>());
         let all = self.range.slice(offset as u64, size as u64).ok_or(AreaError::OutOfRange { offset, size })?;
+        if offset % word != 0 {
+            return Err(AccessError::Misaligned { offset, align: word }.into());
+        }
         let part = all.after((index * word) as u64).prefix(word as u64);
         Ok(self.mem.translate_all(part, A::ACCESS)?)
     }
@@ -129,10 +147,13 @@ impl<M: StableMem, A: Readable, const ALIGN: usize> Area<M, A, ALIGN> {
     #[inline]
     pub fn load_relaxed<T: Words>(&self, offset: usize) -> Result<T, AreaError> {
         self.mem.before_read(self.part(offset, size_of::<T>()));
-        match self.first_piece().load_relaxed(offset) {
-            Err(AccessError::OutOfRange { .. }) => self.load_in_pieces(offset),
-            loaded => Ok(loaded?),
+        if !self.has::<T>(offset) {
+            return self.load_in_pieces(offset);
         }
+        // SAFETY: (1) was looked at.
+        let words = unsafe { self.place::<T>(offset) };
+        // SAFETY: (1) and (2) by `has`, (3) by the invariant of `ptr`.
+        Ok(unsafe { load_words(words) })
     }
 
     /// Loads the word at `offset` with acquire ordering.
@@ -143,10 +164,22 @@ impl<M: StableMem, A: Readable, const ALIGN: usize> Area<M, A, ALIGN> {
     #[inline]
     pub fn load_acquire<W: Word>(&self, offset: usize) -> Result<W, AreaError> {
         self.mem.before_read(self.part(offset, size_of::<W>()));
-        match self.first_piece().load_acquire(offset) {
-            Err(AccessError::OutOfRange { .. }) => Ok(self.translate_word::<W>(offset, 0)?.load_acquire(0)?),
-            loaded => Ok(loaded?),
+        if !self.has::<W>(offset) {
+            return Ok(self.translate_word::<W>(offset, 0)?.load_acquire(0)?);
         }
+        // SAFETY: (1) was looked at.
+        let word = unsafe { self.place::<W>(offset) };
+        // SAFETY: (1) and (2) by `has`, (3) by the invariant of `ptr`.
+        Ok(unsafe { W::load_acquire(word) })
+    }
+
+    /// Returns the first contiguous piece of the area as an array of as many `T` as it has.
+    #[inline]
+    #[must_use]
+    pub fn array<T: Words>(&self) -> DeviceArray<'_, T> {
+        const { assert!(ALIGN % size_of::<T::Word>() == 0, "the area is not aligned for such words") };
+        // SAFETY: (1) and (2) by the invariant of `ptr`; `mem` outlives the borrow of `self`.
+        unsafe { DeviceArray::new_unchecked(self.ptr.cast(), self.contiguous / size_of::<T>()) }
     }
 
     #[cold]
@@ -164,9 +197,13 @@ impl<M: StableMem, A: Writable, const ALIGN: usize> Area<M, A, ALIGN> {
     /// If it does not fit into the area or is not aligned, or if the memory is gone.
     #[inline]
     pub fn store_relaxed<T: Words>(&self, offset: usize, value: T) -> Result<(), AreaError> {
-        match self.first_piece().store_relaxed(offset, value) {
-            Err(AccessError::OutOfRange { .. }) => self.store_in_pieces(offset, value)?,
-            stored => stored?,
+        if self.has::<T>(offset) {
+            // SAFETY: (1) was looked at.
+            let words = unsafe { self.place::<T>(offset) };
+            // SAFETY: (1) and (2) by `has`, (3) by the invariant of `ptr`.
+            unsafe { store_words(words, value) };
+        } else {
+            self.store_in_pieces(offset, value)?;
         }
         self.mem.written(self.part(offset, size_of::<T>()));
         Ok(())
@@ -179,9 +216,13 @@ impl<M: StableMem, A: Writable, const ALIGN: usize> Area<M, A, ALIGN> {
     /// If it does not fit into the area or is not aligned, or if the memory is gone.
     #[inline]
     pub fn store_release<W: Word>(&self, offset: usize, value: W) -> Result<(), AreaError> {
-        match self.first_piece().store_release(offset, value) {
-            Err(AccessError::OutOfRange { .. }) => self.translate_word::<W>(offset, 0)?.store_release(0, value)?,
-            stored => stored?,
+        if self.has::<W>(offset) {
+            // SAFETY: (1) was looked at.
+            let word = unsafe { self.place::<W>(offset) };
+            // SAFETY: (1) and (2) by `has`, (3) by the invariant of `ptr`.
+            unsafe { W::store_release(word, value) };
+        } else {
+            self.translate_word::<W>(offset, 0)?.store_release(0, value)?;
         }
         self.mem.written(self.part(offset, size_of::<W>()));
         Ok(())

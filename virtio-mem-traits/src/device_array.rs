@@ -1,11 +1,10 @@
 //! Driver memory that was proved to be an array.
 
-use core::convert::Infallible;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
 use crate::device_range::is_aligned;
-use crate::word::Atomic;
+use crate::word::load_words;
 use crate::{Access, DeviceRange, Words};
 
 /// As many `T` as fit into a [`DeviceRange`], one after the other: size, alignment and the right to read were proved once,
@@ -50,6 +49,17 @@ impl<'a, T: Words> DeviceArray<'a, T> {
         proved.then(|| Self { ptr, len: range.len() / size_of::<T>(), _memory: PhantomData })
     }
 
+    /// Vouches for `len` elements at `ptr`.
+    ///
+    /// # Safety
+    ///
+    /// 1. `ptr` is aligned to the size of a word.
+    /// 2. All that [`DeviceRange::new`] demands holds for the elements, with the right to read.
+    #[inline]
+    pub(crate) const unsafe fn new_unchecked(ptr: NonNull<T::Word>, len: usize) -> Self {
+        Self { ptr, len, _memory: PhantomData }
+    }
+
     /// Returns an array without elements.
     #[inline]
     #[must_use]
@@ -80,14 +90,8 @@ impl<'a, T: Words> DeviceArray<'a, T> {
         }
         // SAFETY: `index < self.len`, so the element lies inside of what `ptr` is valid for.
         let element = unsafe { self.ptr.cast::<T>().add(index) };
-        let words = element.cast::<T::Word>();
-        let loaded = T::try_from_fn(|word| {
-            // SAFETY: `T` has a word `word`.
-            let word = unsafe { words.add(word) };
-            // SAFETY: (1) and (2) by the invariant, (3) by (2) of `DeviceRange::new`.
-            Ok::<_, Infallible>(unsafe { T::Word::load_relaxed(word) })
-        });
-        loaded.ok()
+        // SAFETY: (1) and (2) by the invariant, (3) by (2) of `DeviceRange::new`.
+        Some(unsafe { load_words(element.cast()) })
     }
 }
 

@@ -7,7 +7,7 @@ use core::{error, fmt, slice};
 
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use crate::word::Atomic;
+use crate::word::{load_words, store_words};
 use crate::{Access, Word, Words, copy};
 
 /// A contiguous piece of driver memory that the device may access, for as long as `'a`.
@@ -234,13 +234,9 @@ impl DeviceRange<'_> {
     /// As for all single accesses.
     #[inline]
     pub fn load_relaxed<T: Words>(&self, offset: usize) -> Result<T, AccessError> {
-        let ptr = self.words_at::<T>(offset, Access::Read)?;
-        T::try_from_fn(|index| {
-            // SAFETY: `T` has a word `index`, and `words_at` proved all of `T` to be inside the range.
-            let word = unsafe { ptr.add(index) };
-            // SAFETY: (1) and (2) by `words_at`, (3) by (2) of `new`.
-            Ok(unsafe { T::Word::load_relaxed(word) })
-        })
+        let words = self.words_at::<T>(offset, Access::Read)?;
+        // SAFETY: (1) and (2) by `words_at`, (3) by (2) of `new`.
+        Ok(unsafe { load_words(words) })
     }
 
     /// Loads the word at `offset` with acquire ordering.
@@ -262,13 +258,9 @@ impl DeviceRange<'_> {
     /// As for all single accesses.
     #[inline]
     pub fn store_relaxed<T: Words>(&self, offset: usize, value: T) -> Result<(), AccessError> {
-        let ptr = self.words_at::<T>(offset, Access::Write)?;
-        for (index, word) in value.as_words().iter().enumerate() {
-            // SAFETY: `T` has a word `index`, and `words_at` proved all of `T` to be inside the range.
-            let ptr = unsafe { ptr.add(index) };
-            // SAFETY: (1) and (2) by `words_at`, (3) by (2) of `new`.
-            unsafe { T::Word::store_relaxed(ptr, *word) };
-        }
+        let words = self.words_at::<T>(offset, Access::Write)?;
+        // SAFETY: (1) and (2) by `words_at`, (3) by (2) of `new`.
+        unsafe { store_words(words, value) };
         Ok(())
     }
 

@@ -24,6 +24,7 @@ pub struct HeapMem {
     /// INVARIANT: `layout` bytes of the heap, ours until the drop.
     ptr: NonNull<u8>,
     layout: Layout,
+    /// INVARIANT: as long as the allocation.
     range: DriverRange,
 }
 
@@ -62,14 +63,17 @@ impl HeapMem {
 impl DriverMem for HeapMem {
     #[inline]
     fn translate(&self, range: DriverRange, access: Access) -> Result<DeviceRange<'_>, TranslateError> {
-        let unmapped = TranslateError::Unmapped { addr: range.start() };
-        let offset = self.range.offset_of(range.start()).and_then(|offset| usize::try_from(offset).ok());
-        let offset = offset.ok_or(unmapped)?;
-        let len = usize::try_from(range.len()).unwrap_or(usize::MAX);
+        let Some(offset) = self.range.offset_of(range.start()) else {
+            return Err(TranslateError::Unmapped { addr: range.start() });
+        };
+        let len = range.len().min(self.range.len() - offset);
+        #[expect(clippy::cast_possible_truncation, reason = "both are at most the length of the allocation")]
+        let (offset, len) = (offset as usize, len as usize);
+        // SAFETY: `offset` lies in the allocation.
+        let ptr = unsafe { self.ptr.add(offset) };
         // SAFETY: (1) the allocation is zeroed, lives as long as `self` and is bound to no thread; (2) it never leaves
         // this module but as a `DeviceRange`; (3) it is one allocation, so it is at most `isize::MAX` long.
-        let all = unsafe { DeviceRange::new(self.ptr, self.layout.size(), access) };
-        Ok(all.after(offset).prefix(len))
+        Ok(unsafe { DeviceRange::new(ptr, len, access) })
     }
 }
 

@@ -4,6 +4,7 @@
 //! references are formed here and nowhere else, and end with the access. An atomic is an `UnsafeCell`, so such a
 //! reference promises nothing about the value behind it or about who else changes it.
 
+use core::convert::Infallible;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 
@@ -49,6 +50,37 @@ impl<W: Word, const N: usize> Words for [W; N] {
 }
 
 impl<W: Word, const N: usize> sealed::Sealed for [W; N] {}
+
+/// Loads the words of a `T`, each once and relaxed.
+///
+/// # Safety
+///
+/// As for the [operations](Atomic) on each of them, which begin at `ptr`.
+#[inline]
+pub(crate) unsafe fn load_words<T: Words>(ptr: NonNull<T::Word>) -> T {
+    let Ok(words) = T::try_from_fn(|index| {
+        // SAFETY: `T` has a word `index`, and all of them are valid by (2).
+        let word = unsafe { ptr.add(index) };
+        // SAFETY: the caller's.
+        Ok::<_, Infallible>(unsafe { T::Word::load_relaxed(word) })
+    });
+    words
+}
+
+/// Stores the words of `value`, each once and relaxed.
+///
+/// # Safety
+///
+/// As for the [operations](Atomic) on each of them, which begin at `ptr`.
+#[inline]
+pub(crate) unsafe fn store_words<T: Words>(ptr: NonNull<T::Word>, value: T) {
+    for (index, word) in value.as_words().iter().enumerate() {
+        // SAFETY: `T` has a word `index`, and all of them are valid by (2).
+        let ptr = unsafe { ptr.add(index) };
+        // SAFETY: the caller's.
+        unsafe { T::Word::store_relaxed(ptr, *word) };
+    }
+}
 
 mod sealed {
     use core::ptr::NonNull;

@@ -3,7 +3,7 @@
 use core::marker::PhantomData;
 use core::{error, fmt};
 
-use virtio_mem_traits::{Access, DeviceArray, DeviceRange, DriverMem, DriverRange, TranslateError};
+use virtio_mem_traits::{Access, DeviceArray, DriverMem, DriverRange, TranslateError};
 use zerocopy::IntoBytes;
 
 /// The index of a descriptor in a table: not a position in a ring, and not checked.
@@ -54,7 +54,9 @@ impl<'m, M: DriverMem + ?Sized, D: TableEntry> DescriptorTable<'m, M, D> {
     /// If the range cannot be translated for reading.
     #[inline]
     pub fn indirect(mem: &'m M, range: DriverRange) -> Result<Self, TranslateError> {
-        Ok(Self::proved(mem, range, mem.translate(range, Access::Read)?))
+        let len = usize::try_from(range.len()).unwrap_or(usize::MAX);
+        let first_piece = mem.translate(range, Access::Read)?.prefix(len);
+        Ok(Self::proved(mem, range, DeviceArray::new(first_piece).unwrap_or(DeviceArray::empty())))
     }
 
     /// Returns the memory that the table lies in.
@@ -65,9 +67,7 @@ impl<'m, M: DriverMem + ?Sized, D: TableEntry> DescriptorTable<'m, M, D> {
     }
 
     #[inline]
-    pub(crate) fn proved(mem: &'m M, range: DriverRange, first_piece: DeviceRange<'m>) -> Self {
-        let len = usize::try_from(range.len()).unwrap_or(usize::MAX);
-        let contiguous = DeviceArray::new(first_piece.prefix(len)).unwrap_or(DeviceArray::empty());
+    pub(crate) fn proved(mem: &'m M, range: DriverRange, contiguous: DeviceArray<'m, [u64; 2]>) -> Self {
         Self { mem, range, contiguous, _descriptor: PhantomData }
     }
 

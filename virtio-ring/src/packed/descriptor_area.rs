@@ -36,7 +36,7 @@ impl<M: StableMem> DescriptorArea<M> {
     #[inline]
     #[must_use]
     pub fn table(&self) -> DescriptorTable<'_, M> {
-        DescriptorTable::proved(self.area.mem(), self.area.range(), self.area.first_piece())
+        DescriptorTable::proved(self.area.mem(), self.area.range(), self.area.array())
     }
 
     /// Reads the flags of the descriptor at `position`.
