@@ -2,8 +2,7 @@
 
 use core::{fmt, mem};
 
-use crate::token::Generation;
-use crate::{DriverNotify, Head, QueueState, Refused, ReturnError, Ring, Token, Walk};
+use crate::{DriverNotify, QueueState, Refused, ReturnError, Ring, Token, Walk};
 
 /// A descriptor chain that can be walked and has to be returned: what the crate virtio-chain turns into bytes.
 ///
@@ -54,8 +53,7 @@ impl<R: Ring, N: DriverNotify> ReturnTo<R> for &mut QueueState<R, N> {
 /// of the crate virtio-chain.
 pub struct DescChain<'q, R: Ring, T: ReturnTo<R>> {
     ring: &'q R,
-    head: Head,
-    generation: Generation,
+    token: Token,
     home: T,
 }
 
@@ -63,15 +61,14 @@ impl<'q, R: Ring, T: ReturnTo<R>> DescChain<'q, R, T> {
     /// Returns the chain that [`QueueState::fetch`] fetched from `ring` as `token`.
     #[inline]
     pub fn new(ring: &'q R, token: Token, home: T) -> Self {
-        let Token { head, generation } = token;
-        Self { ring, head, generation, home }
+        Self { ring, token, home }
     }
 
     /// Returns what the driver knows the chain by: the index of its head, or its Buffer ID.
     #[inline]
     #[must_use]
     pub const fn id(&self) -> u16 {
-        self.head.id
+        self.token.id()
     }
 
     /// Returns the driver's memory.
@@ -85,7 +82,7 @@ impl<'q, R: Ring, T: ReturnTo<R>> DescChain<'q, R, T> {
     #[inline]
     #[must_use]
     pub fn elements(&self) -> R::Walk<'q> {
-        self.ring.walk(self.head)
+        self.ring.walk(self.token.head())
     }
 
     /// Returns the chain to the driver, of which the first `written` writable bytes have been written.
@@ -114,28 +111,22 @@ impl<'q, R: Ring, T: ReturnTo<R>> DescChain<'q, R, T> {
     /// Takes the chain out of the borrow of its queue. It stays in flight until the token is given back.
     #[inline]
     pub fn into_token(self) -> Token {
-        let token = self.token();
+        let token = self.token.again();
         // Without its drop, which would return the chain.
         mem::forget(self);
         token
     }
 
     #[inline]
-    fn token(&self) -> Token {
-        Token { head: self.head, generation: self.generation }
-    }
-
-    #[inline]
     fn give_back(mut self, written: u32) -> Result<(), Refused<Self, ReturnError>> {
-        let token = self.token();
-        match self.home.return_to(self.ring, token, written) {
+        match self.home.return_to(self.ring, self.token.again(), written) {
             Ok(()) => {
                 mem::forget(self);
                 Ok(())
             }
             Err(error) => {
                 // The token was used up, and with it the chain: there is nothing left to be returned.
-                self.generation = Generation::NONE;
+                self.token = Token::NONE;
                 Err(Refused { chain: self, error })
             }
         }
@@ -154,7 +145,7 @@ impl<'q, R: Ring, T: ReturnTo<R>> Chain<'q> for DescChain<'q, R, T> {
 
     #[inline]
     fn id(&self) -> u16 {
-        self.head.id
+        self.token.id()
     }
 
     #[inline]
@@ -173,12 +164,12 @@ impl<R: Ring, T: ReturnTo<R>> Drop for DescChain<'_, R, T> {
     #[inline]
     fn drop(&mut self) {
         // A queue that is broken has nowhere to return it to, and has said so or will.
-        let _ = self.home.return_to(self.ring, self.token(), 0);
+        let _ = self.home.return_to(self.ring, self.token.again(), 0);
     }
 }
 
 impl<R: Ring, T: ReturnTo<R>> fmt::Debug for DescChain<'_, R, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DescChain").field("head", &self.head).finish_non_exhaustive()
+        f.debug_struct("DescChain").field("head", &self.token.head()).finish_non_exhaustive()
     }
 }

@@ -134,7 +134,7 @@ impl<P, S: OrderStorage> InOrderPositions<P, S> {
                 if let Some(place) = self.place(index) {
                     *place = InFlight { written: Some(written), ..chain };
                 }
-                self.held += head.slots;
+                self.held += head.slots();
                 return true;
             }
         }
@@ -155,7 +155,7 @@ impl<P, S: OrderStorage> InOrderPositions<P, S> {
 
 /// Returns the number of the slot that a chain begins in, in either format.
 fn slot_of(head: Head) -> usize {
-    usize::from(head.first & 0x7fff)
+    usize::from(head.first() & 0x7fff)
 }
 
 impl<R: Ring, S: OrderStorage, const ALWAYS: bool> InOrderRing<R, S, ALWAYS> {
@@ -182,7 +182,7 @@ impl<R: Ring, S: OrderStorage, const ALWAYS: bool> InOrderRing<R, S, ALWAYS> {
         let (mut count, mut slots, mut last) = (0, 0, None);
         while let Some(InFlight { head, written: Some(written), .. }) = positions.chain(count) {
             count += 1;
-            slots += head.slots;
+            slots += head.slots();
             last = Some((head, written));
             // Another one could follow only if this one may be skipped.
             let next = positions.chain(count).is_some_and(|chain| chain.written.is_some());
@@ -191,7 +191,7 @@ impl<R: Ring, S: OrderStorage, const ALWAYS: bool> InOrderRing<R, S, ALWAYS> {
             }
         }
         let Some((head, written)) = last else { return Ok(false) };
-        self.ring.put_used(&mut positions.positions, Head { slots, ..head }, written)?;
+        self.ring.put_used(&mut positions.positions, Head::new(head.id(), head.first(), slots), written)?;
         positions.pop(count, slots);
         Ok(true)
     }
@@ -247,7 +247,7 @@ impl<R: Ring, S: OrderStorage, const ALWAYS: bool> Ring for InOrderRing<R, S, AL
         let fetched = self.ring.fetch(&mut positions.positions, in_flight + positions.held)?;
         if let (true, Some(head)) = (self.ordered, fetched) {
             if !positions.push(head) {
-                let (available, size) = (head.slots, self.ring.size());
+                let (available, size) = (head.slots(), self.ring.size());
                 return Err(FatalError::Oversubscribed { available, in_flight, size });
             }
         }

@@ -2,7 +2,7 @@
 
 use virtio_mem_traits::DriverMem;
 
-use crate::{Armed, ConfigError, FatalError, QueueConfig, Walk};
+use crate::{Armed, ConfigError, FatalError, Head, QueueConfig, Walk};
 
 /// A ring in one format: the half of a queue that never changes, and the operations on it.
 ///
@@ -94,15 +94,4 @@ pub trait FromConfig: Ring + Sized {
     ///
     /// If no such ring can run like that.
     fn from_config(config: &QueueConfig, mem: Self::Mem) -> Result<Self, ConfigError>;
-}
-
-/// A chain in flight, as its ring knows it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Head {
-    /// What the driver knows it by: the index of its head, or its Buffer ID.
-    pub id: u16,
-    /// Where it begins: the index of a descriptor, or a slot with a wrap counter.
-    pub first: u16,
-    /// How many slots of the ring it takes.
-    pub slots: u16,
 }

@@ -2,7 +2,7 @@
 
 use virtio_mem_traits::{Access, DriverAddr, DriverRange};
 
-use crate::{ChainErrorKind, Element};
+use crate::{ChainErrorKind, Element, QueueConfig, RingFeatures};
 
 /// The most bytes that a chain may have, which is more than 32 bits can say (SPLIT-DESC-7).
 const MAX_BYTES: u64 = 1 << 32;
@@ -10,14 +10,46 @@ const MAX_BYTES: u64 = 1 << 32;
 /// The bytes of a descriptor in an indirect table.
 const ENTRY: u32 = 16;
 
+/// What a queue allows in a chain.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// How many elements there may be.
+    elements: u32,
+    /// As many elements as there may be cannot add up to too many bytes, if none has more than this.
+    harmless: u32,
+    /// Whether there may be indirect tables.
+    pub(crate) indirect: bool,
+}
+
+impl Limits {
+    pub(crate) fn new(config: &QueueConfig) -> Self {
+        let elements = config.chain_limit();
+        let harmless = (MAX_BYTES / u64::from(elements.max(1))).try_into().unwrap_or(u32::MAX);
+        Self { elements, harmless, indirect: config.features.contains(RingFeatures::INDIRECT_DESC) }
+    }
+
+    /// Returns where an indirect table is, and how many descriptors it has.
+    pub(crate) fn table(&self, Claim { addr, len, .. }: Claim) -> Result<(DriverRange, u32), ChainErrorKind> {
+        let entries = len / ENTRY;
+        if len % ENTRY != 0 || entries == 0 || entries > self.elements {
+            return Err(ChainErrorKind::TableLen { len });
+        }
+        let range = DriverRange::new(addr, len.into()).ok_or(ChainErrorKind::RangeOverflow { addr, len })?;
+        Ok((range, entries))
+    }
+}
+
 /// The rules that concern a chain as a whole, and how much of what they allow is left.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Rules {
-    /// How many elements there may be, and may still be.
-    limit: u32,
+pub(crate) struct Rules<'r> {
+    pub(crate) limits: &'r Limits,
+    /// How many elements there may still be.
     left: u32,
-    /// How many bytes there may still be.
-    bytes_left: u64,
+    /// How many bytes there were.
+    bytes: u64,
+    /// Nobody has to look at the sum until there was an element with more bytes than this. From then on everybody does, and
+    /// this is 0.
+    harmless: u32,
     /// Whether there was a writable element, if only one without bytes.
     writing: bool,
 }
@@ -30,69 +62,52 @@ pub(crate) struct Claim {
     pub(crate) writable: bool,
 }
 
-/// The rule that an element breaks. What there is to say of it takes longer, and is said elsewhere.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Breach {
-    Order,
-    Elements,
-    Bytes,
-    Range,
-}
-
-impl Rules {
+impl<'r> Rules<'r> {
     #[inline]
-    pub(crate) const fn new(limit: u32) -> Self {
-        Self { limit, left: limit, bytes_left: MAX_BYTES, writing: false }
+    pub(crate) const fn new(limits: &'r Limits) -> Self {
+        Self { limits, left: limits.elements, bytes: 0, harmless: limits.harmless, writing: false }
     }
 
-    /// Accepts the next element, unless it breaks a rule. Then the chain has ended.
+    /// Accepts the next element if there is nothing to be said of it. Otherwise nothing has changed, and
+    /// [`accept`](Self::accept) says it.
     #[inline]
-    pub(crate) fn accept(&mut self, Claim { addr, len, writable }: Claim) -> Result<Element, Breach> {
-        if self.writing && !writable {
-            return Err(Breach::Order);
+    pub(crate) fn accept_plain(&mut self, claim: Claim) -> Option<Element> {
+        // The length less one: no bytes are more than any other number of them.
+        if claim.len.wrapping_sub(1) >= self.harmless || claim.writable < self.writing {
+            return None;
+        }
+        let left = self.left.checked_sub(1)?;
+        let element = claim.element()?;
+        (self.left, self.writing) = (left, claim.writable);
+        self.bytes += u64::from(claim.len);
+        Some(element)
+    }
+
+    /// Accepts the next element, which is left out if it has no bytes, unless it breaks a rule. Then the chain has ended.
+    pub(crate) fn accept(&mut self, claim: Claim) -> Result<Option<Element>, ChainErrorKind> {
+        let Claim { addr, len, writable } = claim;
+        if writable < self.writing {
+            return Err(ChainErrorKind::ReadableAfterWritable { addr });
         }
         self.writing = writable;
-        self.left = self.left.checked_sub(1).ok_or(Breach::Elements)?;
-        self.bytes_left = self.bytes_left.checked_sub(len.into()).ok_or(Breach::Bytes)?;
-        let range = DriverRange::new(addr, len.into()).ok_or(Breach::Range)?;
-        Ok(Element { range, access: if writable { Access::Write } else { Access::Read } })
-    }
-
-    /// Returns what is to be said of an element that breaks a rule.
-    pub(crate) fn objection(&self, breach: Breach, Claim { addr, len, .. }: Claim) -> ChainErrorKind {
-        match breach {
-            Breach::Order => ChainErrorKind::ReadableAfterWritable { addr },
-            Breach::Elements => ChainErrorKind::TooManyElements { limit: self.limit },
-            Breach::Bytes => ChainErrorKind::TooManyBytes { total: MAX_BYTES - self.bytes_left + u64::from(len) },
-            Breach::Range => ChainErrorKind::RangeOverflow { addr, len },
+        let limit = self.limits.elements;
+        self.left = self.left.checked_sub(1).ok_or(ChainErrorKind::TooManyElements { limit })?;
+        self.bytes += u64::from(len);
+        if self.bytes > MAX_BYTES {
+            return Err(ChainErrorKind::TooManyBytes { total: self.bytes });
         }
-    }
-
-    /// Returns where an indirect table is, and how many descriptors it has.
-    pub(crate) fn table(&self, Claim { addr, len, .. }: Claim) -> Result<(DriverRange, u32), ChainErrorKind> {
-        let entries = len / ENTRY;
-        if len % ENTRY != 0 || entries == 0 || entries > self.limit {
-            return Err(ChainErrorKind::TableLen { len });
+        if len > self.harmless {
+            self.harmless = 0;
         }
-        let range = DriverRange::new(addr, len.into()).ok_or(ChainErrorKind::RangeOverflow { addr, len })?;
-        Ok((range, entries))
+        let element = claim.element().ok_or(ChainErrorKind::RangeOverflow { addr, len })?;
+        Ok(Some(element).filter(|element| !element.range.is_empty()))
     }
 }
 
-/// Where indirect tables may occur in a chain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stage {
-    /// In the queue's own table, without the feature for indirect ones.
-    DirectOnly,
-    /// In the queue's own table.
-    Direct,
-    /// In an indirect table.
-    Indirect,
-}
-
-impl Stage {
+impl Claim {
     #[inline]
-    pub(crate) const fn new(indirect: bool) -> Self {
-        if indirect { Self::Direct } else { Self::DirectOnly }
+    fn element(self) -> Option<Element> {
+        let range = DriverRange::new(self.addr, self.len.into())?;
+        Some(Element { range, access: if self.writable { Access::Write } else { Access::Read } })
     }
 }

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use crate::token::Generation;
-use crate::{Armed, DriverNotify, FatalError, ReturnError, Ring, Token};
+use crate::{Armed, DriverNotify, FatalError, Head, ReturnError, Ring, Token};
 
 /// Everything about a queue that changes: positions, chains in flight, the latch. The ring is the rest.
 ///
@@ -36,21 +36,18 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
     /// # Errors
     ///
     /// If the queue broke since it was last asked. After that it answers that there is nothing.
-    #[inline]
+    #[inline(always)]
     pub fn fetch(&mut self, ring: &R) -> Result<Option<Token>, FatalError> {
         if self.fault.is_some() {
             return self.report();
         }
         match ring.fetch(&mut self.positions, self.in_flight) {
             Ok(Some(head)) => {
-                self.in_flight += head.slots;
-                Ok(Some(Token { head, generation: self.generation }))
+                self.in_flight += head.slots();
+                Ok(Some(Token::new(head, self.generation)))
             }
             Ok(None) => Ok(None),
-            Err(error) => {
-                self.latch(error);
-                self.report()
-            }
+            Err(error) => self.break_down(error),
         }
     }
 
@@ -60,29 +57,35 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
     /// # Errors
     ///
     /// If the token is stale, or the queue is broken.
-    #[inline]
+    #[inline(always)]
     pub fn put(&mut self, ring: &R, token: Token, written: u32) -> Result<(), ReturnError> {
-        let head = token.head;
-        let in_flight = self.check_in_flight(&token);
-        if let Some(error) = self.fault {
-            if in_flight.is_ok() {
-                self.in_flight -= head.slots;
+        let (None, Some((head, left))) = (self.fault, self.find(&token)) else {
+            return self.refuse(&token);
+        };
+        match ring.put_used(&mut self.positions, head, written) {
+            Ok(true) => {
+                self.in_flight = left;
+                Ok(())
             }
-            return Err(error.into());
+            Ok(false) => Err(ReturnError::Stale { id: head.id() }),
+            Err(error) => {
+                self.in_flight = left;
+                Err(self.latch(error).into())
+            }
         }
-        in_flight?;
-        let put = ring.put_used(&mut self.positions, head, written);
-        if put == Ok(false) {
-            return Err(ReturnError::Stale { id: head.id });
-        }
-        self.in_flight -= head.slots;
-        put.map(drop).map_err(|error| self.latch(error).into())
+    }
+
+    /// Refuses a token that is stale, or one that is not while the queue is broken.
+    #[cold]
+    fn refuse(&mut self, token: &Token) -> Result<(), ReturnError> {
+        let stale = self.discard(token.again());
+        self.fault.map_or(stale, |error| Err(error.into()))
     }
 
     /// Takes a chain out of the books without telling the driver.
     pub(crate) fn discard(&mut self, token: Token) -> Result<(), ReturnError> {
-        self.check_in_flight(&token)?;
-        self.in_flight -= token.head.slots;
+        let (_, left) = self.find(&token).ok_or(ReturnError::Stale { id: token.id() })?;
+        self.in_flight = left;
         Ok(())
     }
 
@@ -93,18 +96,20 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
     /// If that is not so.
     #[inline]
     pub fn check(&self, token: &Token) -> Result<(), ReturnError> {
-        match self.fault {
-            Some(error) => Err(error.into()),
-            None => self.check_in_flight(token),
+        match (self.fault, self.find(token)) {
+            (Some(error), _) => Err(error.into()),
+            (None, None) => Err(ReturnError::Stale { id: token.id() }),
+            (None, Some(_)) => Ok(()),
         }
     }
 
+    /// Returns the head of a chain that can be in flight in this queue, and how many slots are without it.
     #[inline]
-    fn check_in_flight(&self, Token { head, generation }: &Token) -> Result<(), ReturnError> {
-        if *generation != self.generation || head.slots == 0 || head.slots > self.in_flight {
-            return Err(ReturnError::Stale { id: head.id });
-        }
-        Ok(())
+    fn find(&self, token: &Token) -> Option<(Head, u16)> {
+        let head = token.head_in(self.generation)?;
+        // A token that was made up may take no slots.
+        let left = self.in_flight.checked_sub(head.slots()).filter(|left| *left < self.in_flight)?;
+        Some((head, left))
     }
 
     /// Publishes what was put back, and notifies the driver if it wants that.
@@ -173,6 +178,13 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
 
     pub(crate) fn into_notify(self) -> N {
         self.notify
+    }
+
+    /// Breaks the queue, and reports it.
+    #[cold]
+    fn break_down<T>(&mut self, error: FatalError) -> Result<Option<T>, FatalError> {
+        self.latch(error);
+        self.report()
     }
 
     /// Breaks the queue.

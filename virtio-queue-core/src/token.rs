@@ -1,5 +1,6 @@
 //! Chains that outlive the borrow of their queue.
 
+use core::fmt;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::Head;
@@ -11,29 +12,53 @@ use crate::Head;
 /// in flight until the queue is reset.
 ///
 /// It fits through a `u64`, such as the user data of io_uring.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 #[must_use = "the chain stays in flight until the token is given back to the queue"]
-pub struct Token {
-    pub(crate) head: Head,
-    pub(crate) generation: Generation,
-}
+pub struct Token(
+    /// The head in the lower 48 bits, the generation above.
+    u64,
+);
 
 impl Token {
+    /// The token of no queue, which is stale everywhere.
+    pub(crate) const NONE: Self = Self(Generation::NONE.0);
+
+    #[inline]
+    pub(crate) const fn new(head: Head, generation: Generation) -> Self {
+        Self(generation.0 | head.bits())
+    }
+
+    /// Returns the token once more. One of the two is good for nothing as soon as the other is used.
+    #[inline]
+    pub(crate) const fn again(&self) -> Self {
+        Self(self.0)
+    }
+
+    /// Returns the head, if the token is of that generation.
+    #[inline]
+    pub(crate) const fn head_in(&self, generation: Generation) -> Option<Head> {
+        Head::from_bits(self.0 ^ generation.0)
+    }
+
+    /// Returns the head.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "takes what the head put there")]
+    pub(crate) const fn head(&self) -> Head {
+        Head::new(self.0 as u16, (self.0 >> 16) as u16, (self.0 >> 32) as u16)
+    }
+
     /// Returns what the driver knows the chain by: the index of its head, or its Buffer ID.
     #[inline]
     #[must_use]
     pub const fn id(&self) -> u16 {
-        self.head.id
+        self.head().id()
     }
 
     /// Turns the token into a number.
     #[inline]
     #[must_use]
     pub const fn into_u64(self) -> u64 {
-        let Head { id, first, slots } = self.head;
-        // A chain takes between 1 and 32768 slots, which is 15 bits.
-        let slots = (slots as u64).saturating_sub(1);
-        (self.generation.0 as u64) << 47 | slots << 32 | (first as u64) << 16 | id as u64
+        self.0
     }
 
     /// Turns the number back into the token.
@@ -41,29 +66,35 @@ impl Token {
     /// Each number is good for one token. A number that was made up, or used twice, cannot harm this side: the queue
     /// refuses what it cannot have given away. But it may return a chain that is still in use elsewhere.
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "takes apart what `into_u64` put together")]
     pub const fn from_u64(number: u64) -> Self {
-        let slots = (number >> 32 & 0x7fff) as u16 + 1;
-        let head = Head { id: number as u16, first: (number >> 16) as u16, slots };
-        Self { head, generation: Generation((number >> 47) as u32) }
+        Self(number)
     }
 }
 
-/// One life of one queue, from activation to reset, as a number of 17 bits.
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Token").field("head", &self.head()).finish_non_exhaustive()
+    }
+}
+
+/// One life of one queue, from activation to reset, as a number of 16 bits.
 ///
 /// A queue does not end by itself while chains are in flight, so that a number comes round again to a token that is still
-/// there only if a queue was dropped with its I/O going on, and 2^17 others were made meanwhile.
+/// there only if a queue was dropped with its I/O going on, and 2^16 others were made meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Generation(u32);
+pub(crate) struct Generation(
+    /// The number in the upper 16 bits.
+    u64,
+);
 
 impl Generation {
     /// The generation of no queue: what is of it is stale everywhere.
-    pub(crate) const NONE: Self = Self(0x1_ffff);
+    const NONE: Self = Self(0xffff << 48);
 
     /// Begins a new one.
     pub(crate) fn begin() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         // Relaxed: the number alone has to be unique, and orders nothing.
-        Self(NEXT.fetch_add(1, Ordering::Relaxed) % Self::NONE.0)
+        Self(u64::from(NEXT.fetch_add(1, Ordering::Relaxed) % 0xffff) << 48)
     }
 }

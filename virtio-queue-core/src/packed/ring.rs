@@ -12,6 +12,7 @@ use virtio_ring::packed::{
 
 use super::positions::{PackedPositions, Wanted};
 use super::walk::PackedWalk;
+use crate::rules::Limits;
 use crate::{Armed, ConfigError, FatalError, FromConfig, Head, Positioned, QueueArea, QueueConfig, Ring};
 
 /// A packed ring: three proved areas, and what was negotiated.
@@ -22,7 +23,7 @@ pub struct PackedRing<M> {
     device_area: DeviceArea<M>,
     size: QueueSize,
     features: RingFeatures,
-    chain_limit: u32,
+    limits: Limits,
 }
 
 impl<M: StableMem> PackedRing<M> {
@@ -132,7 +133,7 @@ impl<M: StableMem> FromConfig for PackedRing<M> {
             device_area: device_area.map_err(failed(QueueArea::Device))?,
             size,
             features: config.features,
-            chain_limit: config.chain_limit(),
+            limits: Limits::new(config),
         })
     }
 }
@@ -163,7 +164,7 @@ impl<M: StableMem> Ring for PackedRing<M> {
         Ok(positions)
     }
 
-    #[inline]
+    #[inline(always)]
     fn fetch(&self, positions: &mut PackedPositions, in_flight: u16) -> Result<Option<Head>, FatalError> {
         let flags = match self.look(positions)? {
             Some(flags) => flags,
@@ -181,30 +182,29 @@ impl<M: StableMem> Ring for PackedRing<M> {
             return Err(FatalError::Oversubscribed { available: slots, in_flight, size });
         }
         positions.next_available = start.advanced(slots);
-        Ok(Some(Head { id: id.0, first: start.off_wrap().bits(), slots }))
+        Ok(Some(Head::new(id.0, start.off_wrap().bits(), slots)))
     }
 
-    #[inline]
+    #[inline(always)]
     fn walk(&self, head: Head) -> PackedWalk<'_, M> {
-        let indirect = self.features.contains(RingFeatures::INDIRECT_DESC);
-        let slot = OffWrap::from_bits(head.first).offset();
-        PackedWalk::new(self.descriptor_area.table(), head, slot, self.size, self.chain_limit, indirect)
+        let slot = OffWrap::from_bits(head.first()).offset();
+        PackedWalk::new(self.descriptor_area.table(), head, slot, self.size, &self.limits)
     }
 
     /// The driver looks at used descriptors in order, and stops at the first that is not there. So all but the first are written
     /// as they are, and the flags of the first are what publishes them all (PACK-MB-1).
-    #[inline]
+    #[inline(always)]
     fn put_used(&self, positions: &mut PackedPositions, head: Head, written: u32) -> Result<bool, FatalError> {
         let position = positions.next_used;
-        let used = UsedDescriptor::new(BufferId(head.id), written, position.wrap());
+        let used = UsedDescriptor::new(BufferId(head.id()), written, position.wrap());
         self.descriptor_area.set_used(position, used)?;
         if positions.unpublished.is_some() {
             self.descriptor_area.set_flags(position, used)?;
         } else {
             positions.unpublished = Some((position, used));
         }
-        positions.next_used = position.advanced(head.slots);
-        positions.unpublished_slots += head.slots;
+        positions.next_used = position.advanced(head.slots());
+        positions.unpublished_slots += head.slots();
         Ok(true)
     }
 

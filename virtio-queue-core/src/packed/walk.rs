@@ -5,7 +5,7 @@ use core::iter::FusedIterator;
 use virtio_mem_traits::DriverMem;
 use virtio_ring::packed::{Descriptor, DescriptorFlags, DescriptorIndex, DescriptorTable, QueueSize};
 
-use crate::rules::{Breach, Claim, Rules, Stage};
+use crate::rules::{Claim, Limits, Rules};
 use crate::{ChainError, ChainErrorKind, Element, Head, Walk};
 
 /// A walk along a list in a packed ring, or along the indirect table that its only descriptor stands for.
@@ -28,8 +28,9 @@ pub struct PackedWalk<'r, M> {
     /// How many descriptors are to be read; 0 at the end and after an error.
     descriptors: u32,
     head: Head,
-    rules: Rules,
-    stage: Stage,
+    rules: Rules<'r>,
+    /// Whether `table` is an indirect one.
+    indirect: bool,
 }
 
 impl<'r, M: DriverMem> PackedWalk<'r, M> {
@@ -39,93 +40,85 @@ impl<'r, M: DriverMem> PackedWalk<'r, M> {
         head: Head,
         slot: u16,
         size: QueueSize,
-        limit: u32,
-        indirect: bool,
+        limits: &'r Limits,
     ) -> Self {
         Self {
             table,
             next: slot,
             last: size.get() - 1,
-            descriptors: head.slots.into(),
+            descriptors: head.slots().into(),
             head,
-            rules: Rules::new(limit),
-            stage: Stage::new(indirect),
+            rules: Rules::new(limits),
+            indirect: false,
         }
     }
 
-    /// Returns whether `descriptor` stands for an indirect table. In a table, all flags but WRITE are ignored (PACK-IND-2).
+    /// Accepts the element that a descriptor stands for, if there is nothing unusual about it.
     #[inline]
-    fn is_indirect(&self, descriptor: Descriptor) -> bool {
-        descriptor.flags().contains(DescriptorFlags::INDIRECT) && self.stage != Stage::Indirect
+    fn accept_plain(&mut self, descriptor: Descriptor) -> Option<Element> {
+        if descriptor.flags().contains(DescriptorFlags::INDIRECT) {
+            return None;
+        }
+        let element = self.rules.accept_plain(claim(descriptor))?;
+        self.advance();
+        Some(element)
     }
 
-    /// Accepts the element that a descriptor stands for which is not indirect, unless it breaks a rule.
     #[inline]
-    fn accept(&mut self, descriptor: Descriptor) -> Result<Element, Breach> {
+    fn advance(&mut self) {
         self.next = if self.next == self.last { 0 } else { self.next.wrapping_add(1) };
         self.descriptors -= 1;
-        self.rules.accept(claim(descriptor))
     }
 
     /// Goes on in the table that an indirect descriptor stands for. Its WRITE flag has no meaning (PACK-IND-4), and it is no
     /// element itself. It has to be alone in its list (PACK-SG-5).
     fn enter(&mut self, descriptor: Descriptor) -> Result<(), ChainErrorKind> {
-        if self.stage == Stage::DirectOnly {
+        if !self.rules.limits.indirect {
             return Err(ChainErrorKind::IndirectNotNegotiated);
         }
-        if self.head.slots != 1 {
+        if self.head.slots() != 1 {
             return Err(ChainErrorKind::IndirectWithNext);
         }
-        let (range, entries) = self.rules.table(claim(descriptor))?;
+        let (range, entries) = self.rules.limits.table(claim(descriptor))?;
         let last = u16::try_from(entries - 1).map_err(|_| ChainErrorKind::TableLen { len: descriptor.len() })?;
         self.table = DescriptorTable::indirect(self.table.mem(), range).map_err(ChainErrorKind::Memory)?;
-        self.stage = Stage::Indirect;
+        self.indirect = true;
         (self.next, self.last, self.descriptors) = (0, last, entries);
         Ok(())
     }
 
-    /// Goes on from the descriptor in the next slot, wherever it is, and returns where the walk is then and what it has come
-    /// upon, if that is an element.
-    ///
-    /// This and what follows take the walk by value: one that is in registers stays there as long as nobody asks for its
-    /// address.
+    /// Goes on from the descriptor in the next slot, wherever that is, as [`step`](Self::step) does.
     #[cold]
     #[inline(never)]
-    fn anywhere(self, index: DescriptorIndex) -> (Self, Option<Result<Element, ChainError>>) {
+    fn step_anywhere(self, index: DescriptorIndex) -> (Self, Option<Result<Element, ChainError>>) {
         match self.table.get(index) {
-            Ok(descriptor) => self.unusual(descriptor),
+            Ok(descriptor) => self.step(descriptor),
             Err(error) => self.fail(error.into()),
         }
     }
 
-    /// Goes on from a descriptor that may be indirect, or an element without bytes.
+    /// Goes on from a descriptor, whatever it stands for, and returns where the walk is then and what it has come upon, if that
+    /// is an element. In a table, all flags but WRITE are ignored (PACK-IND-2).
+    ///
+    /// It takes the walk by value: one that is in registers stays there as long as nobody asks for its address.
     #[cold]
     #[inline(never)]
-    fn unusual(mut self, descriptor: Descriptor) -> (Self, Option<Result<Element, ChainError>>) {
-        if self.is_indirect(descriptor) {
-            return match self.enter(descriptor) {
-                Ok(()) => (self, None),
-                Err(kind) => self.fail(kind),
-            };
-        }
-        match self.accept(descriptor) {
-            Ok(element) => (self, Some(Ok(element)).filter(|_| !element.range.is_empty())),
-            Err(breach) => self.breached(breach, descriptor),
+    fn step(mut self, descriptor: Descriptor) -> (Self, Option<Result<Element, ChainError>>) {
+        let accepted = if descriptor.flags().contains(DescriptorFlags::INDIRECT) && !self.indirect {
+            self.enter(descriptor).map(|()| None)
+        } else {
+            self.advance();
+            self.rules.accept(claim(descriptor))
+        };
+        match accepted {
+            Ok(element) => (self, element.map(Ok)),
+            Err(kind) => self.fail(kind),
         }
     }
 
-    /// Ends with a descriptor that breaks a rule.
-    #[cold]
-    #[inline(never)]
-    fn breached(self, breach: Breach, descriptor: Descriptor) -> (Self, Option<Result<Element, ChainError>>) {
-        let kind = self.rules.objection(breach, claim(descriptor));
-        self.fail(kind)
-    }
-
-    #[cold]
     fn fail(mut self, kind: ChainErrorKind) -> (Self, Option<Result<Element, ChainError>>) {
         self.descriptors = 0;
-        let id = self.head.id;
+        let id = self.head.id();
         (self, Some(Err(ChainError { id, kind })))
     }
 }
@@ -139,19 +132,16 @@ fn claim(descriptor: Descriptor) -> Claim {
 impl<M: DriverMem> Iterator for PackedWalk<'_, M> {
     type Item = Result<Element, ChainError>;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         while self.descriptors != 0 {
             let index = DescriptorIndex(self.next);
             let (walk, item) = match self.table.get_contiguous(index) {
-                Some(descriptor) if self.is_indirect(descriptor) || descriptor.is_empty() => {
-                    self.clone().unusual(descriptor)
-                }
-                Some(descriptor) => match self.accept(descriptor) {
-                    Ok(element) => return Some(Ok(element)),
-                    Err(breach) => self.clone().breached(breach, descriptor),
+                Some(descriptor) => match self.accept_plain(descriptor) {
+                    Some(element) => return Some(Ok(element)),
+                    None => self.clone().step(descriptor),
                 },
-                None => self.clone().anywhere(index),
+                None => self.clone().step_anywhere(index),
             };
             *self = walk;
             if item.is_some() {

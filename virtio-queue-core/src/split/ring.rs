@@ -11,6 +11,7 @@ use virtio_ring::split::{
 
 use super::positions::{SplitPositions, Wanted};
 use super::walk::SplitWalk;
+use crate::rules::Limits;
 use crate::{Armed, ConfigError, FatalError, FromConfig, Head, Lasting, Positioned, QueueArea, QueueConfig, Ring};
 
 /// A split ring: three proved areas, and what was negotiated.
@@ -21,7 +22,7 @@ pub struct SplitRing<M> {
     device_area: DeviceArea<M>,
     size: QueueSize,
     features: RingFeatures,
-    chain_limit: u32,
+    limits: Limits,
 }
 
 impl<M: StableMem> SplitRing<M> {
@@ -116,7 +117,7 @@ impl<M: StableMem> FromConfig for SplitRing<M> {
             device_area: device_area.map_err(failed(QueueArea::Device))?,
             size,
             features: config.features,
-            chain_limit: config.chain_limit(),
+            limits: Limits::new(config),
         })
     }
 }
@@ -149,7 +150,7 @@ impl<M: StableMem> Ring for SplitRing<M> {
         Ok(positions)
     }
 
-    #[inline]
+    #[inline(always)]
     fn fetch(&self, positions: &mut SplitPositions, in_flight: u16) -> Result<Option<Head>, FatalError> {
         let index = positions.next_available;
         if index == positions.known_available && !self.look_and_arm(positions, in_flight)? {
@@ -161,21 +162,20 @@ impl<M: StableMem> Ring for SplitRing<M> {
             return Err(FatalError::HeadOutOfRange { head, size });
         }
         positions.next_available = index.advanced(1);
-        Ok(Some(Head { id: head.0, first: head.0, slots: 1 }))
+        Ok(Some(Head::new(head.0, head.0, 1)))
     }
 
-    #[inline]
+    #[inline(always)]
     fn walk(&self, head: Head) -> SplitWalk<'_, M> {
-        let indirect = self.features.contains(RingFeatures::INDIRECT_DESC);
-        SplitWalk::new(self.descriptor_area.table(), DescriptorIndex(head.first), self.chain_limit, indirect)
+        SplitWalk::new(self.descriptor_area.table(), DescriptorIndex(head.first()), &self.limits)
     }
 
-    #[inline]
+    #[inline(always)]
     fn put_used(&self, positions: &mut SplitPositions, head: Head, written: u32) -> Result<bool, FatalError> {
-        self.device_area.set_element(positions.next_used, UsedElement::new(DescriptorIndex(head.id), written))?;
+        self.device_area.set_element(positions.next_used, UsedElement::new(DescriptorIndex(head.id()), written))?;
         // One slot for a chain; more if it stands for those before it as well (SPLIT-ORD-3).
-        positions.next_used = positions.next_used.advanced(head.slots);
-        positions.unpublished += head.slots;
+        positions.next_used = positions.next_used.advanced(head.slots());
+        positions.unpublished += head.slots();
         Ok(true)
     }
 

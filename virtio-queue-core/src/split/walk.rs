@@ -5,7 +5,7 @@ use core::iter::FusedIterator;
 use virtio_mem_traits::DriverMem;
 use virtio_ring::split::{Descriptor, DescriptorFlags, DescriptorIndex, DescriptorTable};
 
-use crate::rules::{Breach, Claim, Rules, Stage};
+use crate::rules::{Claim, Limits, Rules};
 use crate::{ChainError, ChainErrorKind, Element, Walk};
 
 /// A walk along a chain in a split ring: first in the queue's table, then perhaps in an indirect one.
@@ -25,80 +25,76 @@ pub struct SplitWalk<'r, M> {
     /// The descriptor to be read next, or `None` at the end and after an error.
     next: Option<DescriptorIndex>,
     head: DescriptorIndex,
-    rules: Rules,
-    stage: Stage,
+    rules: Rules<'r>,
+    /// Whether `table` is an indirect one.
+    indirect: bool,
 }
 
 impl<'r, M: DriverMem> SplitWalk<'r, M> {
     #[inline]
-    pub(super) fn new(table: DescriptorTable<'r, M>, head: DescriptorIndex, limit: u32, indirect: bool) -> Self {
-        Self { table, next: Some(head), head, rules: Rules::new(limit), stage: Stage::new(indirect) }
+    pub(super) fn new(table: DescriptorTable<'r, M>, head: DescriptorIndex, limits: &'r Limits) -> Self {
+        Self { table, next: Some(head), head, rules: Rules::new(limits), indirect: false }
     }
 
-    /// Accepts the element that a descriptor stands for which is not indirect, unless it breaks a rule.
+    /// Accepts the element that a descriptor stands for, if there is nothing unusual about it.
     #[inline]
-    fn accept(&mut self, descriptor: Descriptor) -> Result<Element, Breach> {
-        self.next = descriptor.flags().contains(DescriptorFlags::NEXT).then(|| descriptor.next());
-        self.rules.accept(claim(descriptor))
+    fn accept_plain(&mut self, descriptor: Descriptor) -> Option<Element> {
+        if descriptor.flags().contains(DescriptorFlags::INDIRECT) {
+            return None;
+        }
+        let element = self.rules.accept_plain(claim(descriptor))?;
+        self.next = next(descriptor);
+        Some(element)
     }
 
     /// Goes on in the table that an indirect descriptor stands for. Its WRITE flag has no meaning (SPLIT-IND-1), and it is
     /// no element itself.
     fn enter(&mut self, descriptor: Descriptor) -> Result<(), ChainErrorKind> {
-        match self.stage {
-            Stage::Direct => {}
-            Stage::DirectOnly => return Err(ChainErrorKind::IndirectNotNegotiated),
-            Stage::Indirect => return Err(ChainErrorKind::NestedIndirect),
+        if !self.rules.limits.indirect {
+            return Err(ChainErrorKind::IndirectNotNegotiated);
+        }
+        if self.indirect {
+            return Err(ChainErrorKind::NestedIndirect);
         }
         if descriptor.flags().contains(DescriptorFlags::NEXT) {
             return Err(ChainErrorKind::IndirectWithNext);
         }
-        let (range, _) = self.rules.table(claim(descriptor))?;
+        let (range, _) = self.rules.limits.table(claim(descriptor))?;
         self.table = DescriptorTable::indirect(self.table.mem(), range).map_err(ChainErrorKind::Memory)?;
-        self.stage = Stage::Indirect;
+        self.indirect = true;
         self.next = Some(DescriptorIndex(0));
         Ok(())
     }
 
-    /// Goes on from the descriptor at `index`, wherever it is, and returns where the walk is then and what it has come upon,
-    /// if that is an element.
-    ///
-    /// This and what follows take the walk by value: one that is in registers stays there as long as nobody asks for its
-    /// address.
+    /// Goes on from the descriptor at `index`, wherever that is, as [`step`](Self::step) does.
     #[cold]
     #[inline(never)]
-    fn anywhere(self, index: DescriptorIndex) -> (Self, Option<Result<Element, ChainError>>) {
+    fn step_anywhere(self, index: DescriptorIndex) -> (Self, Option<Result<Element, ChainError>>) {
         match self.table.get(index) {
-            Ok(descriptor) => self.unusual(descriptor),
+            Ok(descriptor) => self.step(descriptor),
             Err(error) => self.fail(error.into()),
         }
     }
 
-    /// Goes on from a descriptor that may be indirect, or an element without bytes.
+    /// Goes on from a descriptor, whatever it stands for, and returns where the walk is then and what it has come upon, if that
+    /// is an element.
+    ///
+    /// It takes the walk by value: one that is in registers stays there as long as nobody asks for its address.
     #[cold]
     #[inline(never)]
-    fn unusual(mut self, descriptor: Descriptor) -> (Self, Option<Result<Element, ChainError>>) {
-        if descriptor.flags().contains(DescriptorFlags::INDIRECT) {
-            return match self.enter(descriptor) {
-                Ok(()) => (self, None),
-                Err(kind) => self.fail(kind),
-            };
-        }
-        match self.accept(descriptor) {
-            Ok(element) => (self, Some(Ok(element)).filter(|_| !element.range.is_empty())),
-            Err(breach) => self.breached(breach, descriptor),
+    fn step(mut self, descriptor: Descriptor) -> (Self, Option<Result<Element, ChainError>>) {
+        let accepted = if descriptor.flags().contains(DescriptorFlags::INDIRECT) {
+            self.enter(descriptor).map(|()| None)
+        } else {
+            self.next = next(descriptor);
+            self.rules.accept(claim(descriptor))
+        };
+        match accepted {
+            Ok(element) => (self, element.map(Ok)),
+            Err(kind) => self.fail(kind),
         }
     }
 
-    /// Ends with a descriptor that breaks a rule.
-    #[cold]
-    #[inline(never)]
-    fn breached(self, breach: Breach, descriptor: Descriptor) -> (Self, Option<Result<Element, ChainError>>) {
-        let kind = self.rules.objection(breach, claim(descriptor));
-        self.fail(kind)
-    }
-
-    #[cold]
     fn fail(mut self, kind: ChainErrorKind) -> (Self, Option<Result<Element, ChainError>>) {
         self.next = None;
         let id = self.head.0;
@@ -112,22 +108,24 @@ fn claim(descriptor: Descriptor) -> Claim {
     Claim { addr: descriptor.addr(), len: descriptor.len(), writable }
 }
 
+#[inline]
+fn next(descriptor: Descriptor) -> Option<DescriptorIndex> {
+    descriptor.flags().contains(DescriptorFlags::NEXT).then(|| descriptor.next())
+}
+
 impl<M: DriverMem> Iterator for SplitWalk<'_, M> {
     type Item = Result<Element, ChainError>;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             let index = self.next?;
             let (walk, item) = match self.table.get_contiguous(index) {
-                Some(descriptor) if descriptor.flags().contains(DescriptorFlags::INDIRECT) || descriptor.is_empty() => {
-                    self.clone().unusual(descriptor)
-                }
-                Some(descriptor) => match self.accept(descriptor) {
-                    Ok(element) => return Some(Ok(element)),
-                    Err(breach) => self.clone().breached(breach, descriptor),
+                Some(descriptor) => match self.accept_plain(descriptor) {
+                    Some(element) => return Some(Ok(element)),
+                    None => self.clone().step(descriptor),
                 },
-                None => self.clone().anywhere(index),
+                None => self.clone().step_anywhere(index),
             };
             *self = walk;
             if item.is_some() {
