@@ -1,7 +1,6 @@
 //! Driver memory in several regions.
 
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicUsize, Ordering};
 use core::{error, fmt};
 
 use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, TranslateError};
@@ -9,8 +8,9 @@ use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange,
 /// Driver memory that consists of regions, each of which is a [`DriverMem`] of its own and knows its part by the
 /// driver's addresses.
 ///
-/// Where an address lies is found at once if it is the same region as last time, and by binary search if not. A range
-/// that goes on into the next region is answered in pieces, also if the regions are neighbours here.
+/// Where an address lies is found in a few steps, however many regions there are, unless most of them are crowded together
+/// and others far away. A range that goes on into the next region is answered in pieces, also if the regions are neighbours
+/// here.
 ///
 /// A table does not change: [`with`](Self::with) and [`without`](Self::without) make another one, as for the memory
 /// slots of vhost-user. A queue goes on with the table that it was made with, and keeps that table's regions alive.
@@ -40,8 +40,11 @@ use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange,
 pub struct RegionTable<M> {
     /// INVARIANT: sorted by address; none is empty, no two overlap.
     regions: Vec<(DriverRange, M)>,
-    /// The index of the region that was found last. It is a hint: relaxed, since any value is as good as any other.
-    last: AtomicUsize,
+    /// The addresses from the first region to the end of the last, cut into `1 << shift` bytes each: the index of the first
+    /// region that ends beyond the beginning of such a part.
+    parts: Vec<usize>,
+    shift: u32,
+    lowest: DriverAddr,
 }
 
 impl<M: DriverMem> RegionTable<M> {
@@ -62,7 +65,9 @@ impl<M: DriverMem> RegionTable<M> {
                 return Err(RegionError::Overlap { low: *low, high: *high });
             }
         }
-        Ok(Self { regions, last: AtomicUsize::new(0) })
+        let (parts, shift) = cut(&regions);
+        let lowest = regions.first().map_or(DriverAddr(0), |(lowest, _)| lowest.start());
+        Ok(Self { regions, parts, shift, lowest })
     }
 
     /// Returns a table with one more region.
@@ -98,37 +103,68 @@ impl<M: DriverMem> RegionTable<M> {
         &self.regions
     }
 
+    /// Returns the index of the first region that ends beyond the beginning of a part.
+    #[inline]
+    fn part(&self, index: u64) -> Option<usize> {
+        self.parts.get(usize::try_from(index).ok()?).copied()
+    }
+
+    /// Returns the regions in the parts from that of `first` to that of `last`, among which are all that touch those addresses.
+    #[inline]
+    fn regions_in(&self, first: DriverAddr, last: DriverAddr) -> &[(DriverRange, M)] {
+        let part = |addr: DriverAddr| addr.0.saturating_sub(self.lowest.0) >> self.shift;
+        let Some(begin) = self.part(part(first)) else { return &[] };
+        let end = self.part(part(last) + 1).map_or(self.regions.len(), |next| next + 1);
+        self.regions.get(begin..end).unwrap_or_default()
+    }
+
     /// Returns the region in which `range` begins, and the part of the range that lies in it.
     #[inline]
     fn find(&self, range: DriverRange) -> Option<(&M, DriverRange)> {
-        if let Some((region, mem)) = self.regions.get(self.last.load(Ordering::Relaxed)) {
-            if let Some(part) = part_in(*region, range) {
-                return Some((mem, part));
-            }
+        // An address below all regions is far beyond all parts, or in none of the regions that are looked at.
+        let first = self.part(range.start().0.wrapping_sub(self.lowest.0) >> self.shift)?;
+        let (region, mem) = self.regions.get(first)?;
+        match part_in(*region, range) {
+            Some(part) => Some((mem, part)),
+            None => self.find_after(first, range),
         }
-        self.search(range)
     }
 
-    /// Finds what was not in the region that was found last, and remembers where that is.
-    fn search(&self, range: DriverRange) -> Option<(&M, DriverRange)> {
-        let index = self.regions.partition_point(|(region, _)| region.start() <= range.start()).checked_sub(1)?;
-        let (region, mem) = self.regions.get(index)?;
-        let part = part_in(*region, range)?;
-        self.last.store(index, Ordering::Relaxed);
-        Some((mem, part))
+    /// Finds what is not in the first region that it could be in.
+    #[cold]
+    fn find_after(&self, first: usize, range: DriverRange) -> Option<(&M, DriverRange)> {
+        let regions = self.regions.get(first + 1..)?.iter();
+        let mut before = regions.take_while(|(region, _)| region.start() <= range.start());
+        before.find_map(|(region, mem)| Some((mem, part_in(*region, range)?)))
     }
 
     /// Calls `report` for each region that `range` touches, with the part that lies in it.
+    ///
+    /// The loop has no other end than that of the regions, so that nothing is left of it if the reports do nothing.
     #[inline]
     fn report(&self, range: DriverRange, report: impl Fn(&M, DriverRange)) {
-        match self.find(range) {
-            Some((mem, part)) if part == range => report(mem, part),
-            _ => {
-                let parts = self.regions.iter().filter_map(|(region, mem)| Some((mem, overlap(*region, range)?)));
-                parts.for_each(|(mem, part)| report(mem, part));
+        let last = range.after(range.len().saturating_sub(1)).start();
+        for (region, mem) in self.regions_in(range.start(), last) {
+            if let Some(part) = overlap(*region, range) {
+                report(mem, part);
             }
         }
     }
+}
+
+/// Cuts the addresses of `regions` into parts, as many as there are regions or a few times that, and returns the index of the
+/// first region that ends beyond the beginning of each, and how many bits there are in the length of one.
+fn cut<M>(regions: &[(DriverRange, M)]) -> (Vec<usize>, u32) {
+    let Some(((lowest, _), (highest, _))) = regions.first().zip(regions.last()) else { return (Vec::new(), 0) };
+    // Of the last byte: all addresses together may be 2^64.
+    let last = highest.after(highest.len() - 1).start().0 - lowest.start().0;
+    let wanted = 4 * regions.len() as u64;
+    let shift = (u64::BITS - (last / wanted).leading_zeros()).min(u64::BITS - 1);
+    let part = |index: u64| {
+        let begin = DriverAddr(lowest.start().0 + (index << shift));
+        regions.partition_point(|(region, _)| region.start() < begin && region.offset_of(begin).is_none())
+    };
+    ((0..=last >> shift).map(part).collect(), shift)
 }
 
 impl<M: DriverMem> DriverMem for RegionTable<M> {
@@ -156,6 +192,7 @@ fn part_in(region: DriverRange, range: DriverRange) -> Option<DriverRange> {
 }
 
 /// Returns what two ranges have in common. If they have anything in common, one of them begins in the other.
+#[inline]
 fn overlap(one: DriverRange, other: DriverRange) -> Option<DriverRange> {
     part_in(one, other).or_else(|| part_in(other, one))
 }
@@ -194,20 +231,3 @@ impl fmt::Display for RegionError {
 }
 
 impl error::Error for RegionError {}
-
-#[cfg(test)]
-mod tests {
-    use virtio_mem_traits::HeapMem;
-
-    use super::*;
-
-    #[test]
-    fn find_hit_is_remembered_and_miss_is_not() {
-        let regions = [0x1000, 0x2000, 0x4000].map(|start| HeapMem::new(DriverAddr(start), 0x1000).unwrap());
-        let table = RegionTable::new(regions.map(|mem| (mem.range(), mem))).unwrap();
-        for (addr, last) in [(0x4000, 2), (0x4fff, 2), (0x5000, 2), (0x3000, 2), (0x1000, 0), (0, 0), (0x2fff, 1)] {
-            let _ = table.find(DriverRange::new(DriverAddr(addr), 1).unwrap());
-            assert_eq!(table.last.load(Ordering::Relaxed), last, "{addr:#x}");
-        }
-    }
-}
