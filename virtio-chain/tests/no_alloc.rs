@@ -4,42 +4,15 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 #![allow(clippy::std_instead_of_alloc, reason = "tests have the standard library")]
 
-use core::alloc::{GlobalAlloc, Layout};
-use core::cell::Cell;
-use std::alloc::System;
 use std::sync::Arc;
 
+use allocation_counter::measure;
 use virtio_chain::{IoVec, ReadableChain, WritableChain};
 use virtio_fake_driver::{
     DriverChain, SplitFixture, SplitFixtureOptions, Traffic, TrafficLimits, UsedBuffer, features,
 };
 use virtio_mem_traits::{DeviceRange, DriverAddr, HeapMem};
 use virtio_queue_core::{Armed, Chain, DriverNotify, Queue, Ring, Token};
-
-/// The system's allocator, with a count of what is asked of it.
-struct Counting;
-
-thread_local! {
-    /// Allocations of this thread. It needs none itself, and no destructor.
-    static COUNT: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: the methods are those of `System`, which keep the contract.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        COUNT.set(COUNT.get() + 1);
-        // SAFETY: the caller's contract is the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        // SAFETY: the caller's contract is the same.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 const SIZE: u16 = 64;
 
@@ -50,17 +23,15 @@ fn fixture(features: u64) -> SplitFixture<Arc<HeapMem>> {
 /// Calls `device`, which may not allocate.
 #[track_caller]
 fn check<T>(device: impl FnOnce() -> T) -> T {
-    let before = COUNT.get();
-    let result = device();
-    assert_eq!(COUNT.get() - before, 0, "allocations");
-    result
+    let mut result = None;
+    let measured = measure(|| result = Some(device()));
+    assert_eq!(measured.count_total, 0, "allocations");
+    result.unwrap()
 }
 
 #[test]
 fn allocation_is_counted() {
-    let before = COUNT.get();
-    drop(core::hint::black_box(Box::new(1)));
-    assert_eq!(COUNT.get() - before, 1);
+    assert_eq!(measure(|| drop(core::hint::black_box(Box::new(1)))).count_total, 1);
 }
 
 /// Runs random chains through a queue until `device`, which has its turn when the queue is full, has had `count` of them.
