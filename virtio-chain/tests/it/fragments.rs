@@ -1,19 +1,10 @@
 //! Fragments: pieces for system calls, without a copy.
 
-use core::ffi::c_void;
-
 use virtio_chain::{IoVec, ReadableChain, WritableChain};
 use virtio_fake_driver::MemEvent;
 use virtio_mem_traits::DeviceRange;
 
 use super::rig::{Message, Rig};
-
-/// An `iovec` as POSIX has it.
-#[repr(C)]
-struct PosixIoVec {
-    base: *mut c_void,
-    len: usize,
-}
 
 /// FRAME-1: pieces in their order, the last of them cut at the limit; `advance` goes past what was used.
 #[test]
@@ -64,49 +55,56 @@ fn fragments_of_elements_in_pieces_are_pieces() {
     assert_eq!(storage.map(|piece| piece.len()), [2, 1, 2, 0, 0, 0, 0, 0]);
 }
 
-/// The layout is the one of POSIX: an array of them can be passed to `readv` and `writev` as it is.
+/// The same fragments, whichever of the two forms they are taken in.
 #[test]
-fn io_vec_is_posix_iovec() {
-    assert_eq!(size_of::<IoVec<'_>>(), size_of::<PosixIoVec>());
-    assert_eq!(align_of::<IoVec<'_>>(), align_of::<PosixIoVec>());
-    assert_eq!(size_of::<[IoVec<'_>; 3]>(), 3 * size_of::<PosixIoVec>());
-    assert!(IoVec::EMPTY.base().is_null());
-    assert!(IoVec::EMPTY.is_empty());
-
+fn io_vecs_are_device_ranges() {
+    assert!(IoVec::EMPTY.base().is_null() && IoVec::EMPTY.is_empty());
     let answer = Rig::new().serve(&Message::new(&[b"abc", b"defg"], &[2, 5]), |chain| {
         let mut chain = ReadableChain::new(chain);
         let (mut vectors, mut ranges) = ([IoVec::EMPTY; 4], [DeviceRange::empty(); 4]);
         let count = chain.fragments(6, &mut vectors).unwrap();
         assert_eq!(chain.fragments(6, &mut ranges), Ok(count));
-        for (vector, range) in vectors[..count].iter().zip(&ranges) {
-            assert_eq!(vector.base(), range.as_ptr().as_ptr().cast());
-            assert_eq!(vector.len(), range.len());
-            assert!(!vector.is_empty());
-            let raw: *const PosixIoVec = core::ptr::from_ref(vector).cast();
-            // SAFETY: an `IoVec` is `repr(C)`, and has as many bytes and the alignment, as asserted above.
-            let posix = unsafe { &*raw };
-            assert_eq!((posix.base, posix.len), (vector.base(), vector.len()));
-        }
+        check_same(&vectors[..count], &ranges[..count], &[3, 3]);
         assert_eq!(chain.advance(7), Ok(7));
+
         let mut chain = chain.into_writable().unwrap();
-        assert_eq!(chain.fragments(6, &mut vectors), Ok(2));
-        assert_eq!(vectors[..2].iter().map(IoVec::len).collect::<Vec<_>>(), [2, 4]);
-        read_vectored(b"system", &vectors[..2]);
+        let count = chain.fragments(6, &mut vectors).unwrap();
+        assert_eq!(chain.fragments(6, &mut ranges), Ok(count));
+        check_same(&vectors[..count], &ranges[..count], &[2, 4]);
+        ranges[0].write_bytes(0, b"sy").unwrap();
+        ranges[1].write_bytes(0, b"stem").unwrap();
         assert_eq!(chain.advance(6), Ok(6));
         chain.write_all(b"!").unwrap();
     });
     answer.check(7, &[(0, b"system!")]);
 }
 
-/// Does what `readv` would: copies from `file` to where the vectors point.
-fn read_vectored(file: &[u8], vectors: &[IoVec<'_>]) {
-    let mut file = file;
-    for vector in vectors {
-        let (part, rest) = file.split_at(vector.len());
-        // SAFETY: nobody else accesses the memory during the call, and the vector is a piece of it that is writable.
-        unsafe { vector.base().cast::<u8>().copy_from_nonoverlapping(part.as_ptr(), part.len()) };
-        file = rest;
-    }
+#[track_caller]
+fn check_same(vectors: &[IoVec<'_>], ranges: &[DeviceRange<'_>], lens: &[usize]) {
+    let pieces = |vector: &IoVec<'_>| (vector.base(), vector.len(), vector.is_empty());
+    let expected = ranges.iter().map(|range| (range.as_ptr().as_ptr().cast(), range.len(), false));
+    assert!(vectors.iter().map(pieces).eq(expected), "{vectors:?} is not {ranges:?}");
+    assert!(vectors.iter().map(IoVec::len).eq(lens.iter().copied()), "{vectors:?}");
+}
+
+/// The layout is the one of POSIX, an address and then a length: an array of them can be passed to `readv` and `writev` as it
+/// is. What such a call would find is read as it would, by the kernel.
+#[cfg(target_os = "linux")]
+#[test]
+fn io_vecs_are_posix_iovecs_to_the_kernel() {
+    use std::os::unix::fs::FileExt;
+
+    assert_eq!(align_of::<IoVec<'_>>(), align_of::<usize>());
+    Rig::new().serve(&Message::new(&[b"abc", b"", b"defg"], &[]), |chain| {
+        let mut vectors = [IoVec::EMPTY; 3];
+        assert_eq!(ReadableChain::new(chain).fragments(6, &mut vectors), Ok(2));
+        let mut found = [0; 3 * size_of::<[usize; 2]>()];
+        let memory = std::fs::File::open("/proc/self/mem").unwrap();
+        memory.read_exact_at(&mut found, vectors.as_ptr().expose_provenance() as u64).unwrap();
+        let words = vectors.map(|vector| [vector.base().addr(), vector.len()]);
+        assert_eq!(found[..], words.as_flattened().iter().copied().flat_map(usize::to_ne_bytes).collect::<Vec<_>>());
+        assert_eq!(size_of_val(&found), size_of_val(&vectors));
+    });
 }
 
 /// What was put into the storage will be read; what did not fit, and what is written, will not.
