@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use super::lexer::{Token, tokens};
 
-/// The one library crate that has unsafe code.
+/// The one library crate that has unsafe code, in its tests as well.
 const WITH_UNSAFE: &str = "virtio-mem-traits";
 
 /// What lands nowhere, and why.
@@ -25,21 +25,22 @@ pub(super) fn check_tree(root: &Path, libraries: &[String]) -> Result<Vec<String
     for path in source_files(root)? {
         let source = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let name = path.strip_prefix(root)?.to_string_lossy().replace('\\', "/");
-        let library = libraries.iter().find(|library| name.starts_with(&format!("{library}/src/")));
-        violations.extend(check_file(&name, library.map(String::as_str), &source));
+        violations.extend(check_file(&name, libraries, &source));
     }
     Ok(violations)
 }
 
-/// Checks the file `name`, which belongs to the sources of `library` if there is one.
-fn check_file(name: &str, library: Option<&str>, source: &str) -> Vec<String> {
+/// Checks the file `name`, which belongs to one of `libraries` if it is in its folder: a source file or a test.
+fn check_file(name: &str, libraries: &[String], source: &str) -> Vec<String> {
     let tokens = tokens(source);
     let mut violations = Vec::new();
     for (pattern, reason) in BANNED {
         let lines = lines_with(&tokens, pattern);
         violations.extend(lines.iter().map(|line| format!("{name}:{line}: `{pattern}`: {reason}")));
     }
-    let Some(library) = library else { return violations };
+    let Some(library) = libraries.iter().find(|library| name.starts_with(&format!("{library}/"))) else {
+        return violations;
+    };
 
     let mut required = vec!["#![no_std]"];
     if library != WITH_UNSAFE {
@@ -90,45 +91,50 @@ mod tests {
     const HEAD: &str = "#![no_std]\n#![forbid(unsafe_code)]\n";
 
     #[track_caller]
-    fn check(name: &str, library: Option<&str>, source: &str, expected: &[&str]) {
-        assert_eq!(check_file(name, library, source), expected, "{source}");
+    fn check(name: &str, source: &str, expected: &[&str]) {
+        let libraries = ["virtio-mem-traits", "virtio-ring"].map(str::to_owned);
+        assert_eq!(check_file(name, &libraries, source), expected, "{source}");
     }
 
     #[test]
     fn unsafe_in_a_library_is_refused() {
         let source = format!("{HEAD}fn f() {{\n    unsafe {{}}\n}}");
+        check(LIB, &source, &["virtio-ring/src/lib.rs:4: `unsafe` belongs in virtio-mem-traits alone"]);
+    }
+
+    #[test]
+    fn unsafe_in_tests_of_a_library_is_refused() {
         check(
-            LIB,
-            Some("virtio-ring"),
-            &source,
-            &["virtio-ring/src/lib.rs:4: `unsafe` belongs in virtio-mem-traits alone"],
+            "virtio-ring/tests/it/main.rs",
+            "fn f() { unsafe {} }",
+            &["virtio-ring/tests/it/main.rs:1: `unsafe` belongs in virtio-mem-traits alone"],
         );
     }
 
     #[test]
     fn unsafe_in_comments_and_strings_is_allowed() {
         let source = format!("{HEAD}/// unsafe\nconst S: &str = \"unsafe\"; // unsafe");
-        check(LIB, Some("virtio-ring"), &source, &[]);
+        check(LIB, &source, &[]);
     }
 
     #[test]
     fn unsafe_is_allowed_where_it_belongs() {
-        check("virtio-mem-traits/src/lib.rs", Some("virtio-mem-traits"), "#![no_std] unsafe fn f() {}", &[]);
-        check("xtask/src/main.rs", None, "unsafe fn f() {}", &[]);
+        check("virtio-mem-traits/src/lib.rs", "#![no_std] unsafe fn f() {}", &[]);
+        check("virtio-mem-traits/tests/it/main.rs", "unsafe fn f() {}", &[]);
+        check("xtask/src/main.rs", "unsafe fn f() {}", &[]);
     }
 
     #[test]
     fn attributes_that_are_missing_are_named() {
         check(
             LIB,
-            Some("virtio-ring"),
             "// #![no_std]\n#![deny(unsafe_code)]",
             &[
                 "virtio-ring/src/lib.rs: `#![no_std]` is missing",
                 "virtio-ring/src/lib.rs: `#![forbid(unsafe_code)]` is missing",
             ],
         );
-        check("virtio-ring/src/event.rs", Some("virtio-ring"), "", &[]);
+        check("virtio-ring/src/event.rs", "", &[]);
     }
 
     #[test]
@@ -136,7 +142,6 @@ mod tests {
         let source = "#[test]\n#[ignore = \"slow\"]\n#[should_panic]\nfn f() { dbg!(todo!()) }";
         check(
             "examples/tests/it/main.rs",
-            None,
             source,
             &[
                 "examples/tests/it/main.rs:4: `todo!`: finish it first",
