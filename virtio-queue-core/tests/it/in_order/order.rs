@@ -1,0 +1,77 @@
+//! The order in which chains are used, whatever the order in which they are returned.
+
+use virtio_fake_driver::features::{EVENT_IDX, INDIRECT_DESC};
+use virtio_fake_driver::{DriverChain, MemEvent, QueueFormat};
+use virtio_queue_core::OrderStorage;
+
+use super::{Rig, chain, for_each_ring};
+use crate::packed_support::fetch;
+use crate::support::logged;
+
+fn permutations(of: &[usize]) -> Vec<Vec<usize>> {
+    if of.is_empty() {
+        return vec![Vec::new()];
+    }
+    let mut all = Vec::new();
+    for first in of {
+        let rest: Vec<_> = of.iter().copied().filter(|other| other != first).collect();
+        all.extend(permutations(&rest).into_iter().map(|tail| [&[*first], &tail[..]].concat()));
+    }
+    all
+}
+
+fn check_every_order<F: QueueFormat, S: OrderStorage>(features: u64) {
+    let lens = [3, 0, 1, 8];
+    let chains = [chain(3), DriverChain::new().readable(b"??"), chain(1), DriverChain::new().writable(8)];
+    let mut rig = Rig::<F, S>::new(8, features);
+    for order in permutations(&[0, 1, 2, 3]) {
+        let ids: Vec<u16> = chains.iter().map(|chain| rig.driver.add(chain).unwrap()).collect();
+        let mut tokens: Vec<_> = chains.iter().map(|_| Some(fetch(&mut rig.queue))).collect();
+        let (mut done, mut reaped) = ([false; 4], 0);
+        for at in &order {
+            let before = rig.driver.in_flight();
+            let token = tokens[*at].take().unwrap();
+            assert_eq!(token.id(), ids[*at]);
+            let (completed, log) = logged(&rig.mem, || rig.queue.complete(token, lens[*at]));
+            completed.unwrap();
+            done[*at] = true;
+            if !done[reaped] {
+                assert_eq!((log, rig.driver.in_flight()), (vec![], before), "{order:?}: {at} is held back");
+            }
+            while let Some(used) = rig.driver.reap().unwrap() {
+                assert_eq!((used.id, used.len), (ids[reaped], lens[reaped]), "{order:?}");
+                reaped += 1;
+            }
+            assert_eq!(reaped, done.iter().take_while(|done| **done).count(), "{order:?}");
+        }
+        assert_eq!((rig.queue.in_flight(), rig.driver.in_flight()), (0, 0));
+    }
+}
+
+/// SPLIT-ORD-1, PACK-INO-1, FEAT-14: in whatever order chains are returned, they are used in the order in which they were made
+/// available. One that is before its turn is held back, and nothing at all is accessed for it.
+#[test]
+fn chains_returned_in_any_order_used_in_order() {
+    for_each_ring!(check_every_order(0, EVENT_IDX, INDIRECT_DESC));
+}
+
+fn check_one_by_one<F: QueueFormat, S: OrderStorage>(features: u64) {
+    let mut rig = Rig::<F, S>::new(8, features);
+    for _ in 0..30 {
+        let mut tokens = rig.fetch(&[chain(2), chain(3)]);
+        for (token, len) in tokens.iter_mut().zip([2, 3]) {
+            let ((), log) = logged(&rig.mem, || rig.queue.complete(token.take().unwrap(), len).unwrap());
+            let walks = log.iter().any(|event| matches!(event, MemEvent::Read(range) if range.len() == 16));
+            assert!(!walks, "nobody has to know whether it was filled");
+            let used = rig.driver.reap().unwrap().unwrap();
+            assert_eq!(used.len, len);
+            assert_eq!(rig.driver.reap(), Ok(None));
+        }
+    }
+}
+
+/// SPLIT-ORD-7, PACK-INO-1: a device that returns chains in order has a report for each of them at once.
+#[test]
+fn chains_returned_in_order_used_at_once() {
+    for_each_ring!(check_one_by_one(0, EVENT_IDX));
+}
