@@ -18,8 +18,7 @@ use virtio_queue_core::{
 };
 use virtio_util::NotificationCounter;
 
-use crate::formats::{for_each_format, start};
-use crate::packed_support::fetch;
+use crate::formats::{fetch, for_each_format, start};
 use crate::support::{SPACE, logged, range, reply, serve, walk};
 
 /// What both sides have to agree on.

@@ -4,9 +4,10 @@ use std::rc::Rc;
 
 use virtio_fake_driver::{MemEvent, TestMem};
 use virtio_mem_traits::{AreaError, DriverRange, TranslateError};
-use virtio_queue_core::{Armed, Burst, ChainError, ChainErrorKind, DescChain, FatalError, ReturnError, Token};
+use virtio_queue_core::{Burst, ChainError, ChainErrorKind, DescChain, FatalError, ReturnError, Token};
 use virtio_ring::split::DescriptorIndex;
 
+use crate::formats;
 use crate::support::{
     EVENT_IDX, Fixture, INDIRECT, fixture, logged, offer, options, readable, used, used_since, walk_next,
 };
@@ -23,36 +24,14 @@ fn advance(fixture: &mut Fixture, returned: u16, in_flight: u16) -> Vec<Token> {
     (0..in_flight).map(|_| fixture.queue.next_chain().unwrap().unwrap().into_token()).collect()
 }
 
-/// Checks that a queue that has reported `fault`, or will do so yet, accesses nothing any more whatever is asked of it, and
-/// notifies nobody.
+/// Checks that a queue that has reported `fault`, or will do so yet, accesses nothing any more whatever is asked of it, not even
+/// in its drop, and notifies nobody.
 #[track_caller]
 fn check_dead(mut fixture: Fixture, fault: FatalError, reported: bool, tokens: Vec<Token>) {
-    assert!(fixture.queue.is_broken());
-    assert_eq!(fixture.queue.fault(), Some(fault));
     fixture.notifications.take();
-    fixture.mem.start_log();
-    let queue = &mut fixture.queue;
-    if !reported {
-        assert_eq!(queue.next_chain().unwrap_err(), fault);
-    }
-    for token in tokens {
-        assert_eq!(queue.complete(token, 0), Err(ReturnError::Broken(fault)));
-    }
-    assert_eq!(queue.complete(Token::from_u64(0), 0), Err(ReturnError::Broken(fault)));
-    for _ in 0..3 {
-        assert!(queue.next_chain().unwrap().is_none());
-        queue.suppress_notifications();
-        assert_eq!(queue.enable_notifications(), Ok(Armed::Waiting));
-        let mut burst = queue.burst();
-        assert!(burst.next_chain().unwrap().is_none());
-        assert_eq!(burst.complete(Token::from_u64(1 << 16), 0), Err(ReturnError::Broken(fault)));
-        assert_eq!(burst.flush(), Err(fault));
-        assert_eq!(burst.finish(), Err(fault));
-        drop(queue.burst());
-    }
-    drop(fixture.queue);
-    assert_eq!(fixture.mem.take_log(), []);
-    assert_eq!(fixture.notifications.count(), 0);
+    formats::check_dead(&mut fixture.queue, &fixture.mem, fault, reported, tokens);
+    let ((), log) = logged(&fixture.mem, || drop(fixture.queue));
+    assert_eq!((log, fixture.notifications.count()), (vec![], 0));
 }
 
 /// HOST-3, DRV-AVAIL-1, REG-9, INV-3, GEN-2: the index jumps by more than fits, forwards or backwards, with nothing in

@@ -19,7 +19,7 @@ use virtio_mem_traits::{DriverAddr, HeapMem};
 use virtio_queue_core::{InFlight, InOrderRing, OrderStorage, Queue, QueueLimits, Token};
 use virtio_util::NotificationCounter;
 
-use crate::packed_support::fetch;
+use crate::formats::fetch;
 
 /// Room for eight, and for any number.
 type Few = [InFlight; 8];

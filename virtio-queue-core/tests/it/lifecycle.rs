@@ -15,8 +15,7 @@ use virtio_queue_core::{
 };
 use virtio_util::NotificationCounter;
 
-use crate::formats::{for_each_format, start};
-use crate::packed_support::{check_dead, fetch};
+use crate::formats::{check_dead, fetch, for_each_format, start};
 use crate::support::logged;
 
 fn add<F: Format>(driver: &mut Driver<F>, count: usize) {

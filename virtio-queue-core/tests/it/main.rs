@@ -26,6 +26,7 @@ mod order;
 mod order_platform;
 mod ownership;
 mod packed_config;
+mod packed_fatal;
 mod packed_fetch;
 mod packed_hostile;
 mod packed_notifications;

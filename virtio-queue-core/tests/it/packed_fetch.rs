@@ -5,11 +5,11 @@ use std::rc::Rc;
 
 use virtio_fake_driver::packed::Descriptor;
 use virtio_fake_driver::{MemEvent, TestMem};
-use virtio_queue_core::{ChainError, ChainErrorKind, FatalError};
+use virtio_queue_core::{ChainError, ChainErrorKind};
 
+use crate::formats::fetch;
 use crate::packed_support::{
-    BOTH, Fixture, Hand, available, check_dead, fetch, off_wrap, options, place, readable, reads, start, table, used,
-    with_flags, writable,
+    BOTH, Hand, available, off_wrap, options, place, readable, reads, start, table, used, with_flags, writable,
 };
 use crate::support::{EVENT_IDX, INDIRECT, Plain, accesses, logged, range, walk, walk_next};
 
@@ -184,85 +184,6 @@ fn buffer_ids_echoed() {
             for (index, id) in (0..).zip(ids.into_iter().rev()) {
                 hand.check_used(first + index, id, 1 + lap + index);
             }
-        }
-    }
-}
-
-/// Makes one list of each length available, and fetches them.
-fn in_flight(fixture: &mut Fixture, hand: &mut Hand, lens: &[u16]) -> Vec<virtio_queue_core::Token> {
-    lens.iter().for_each(|len| _ = hand.offer(*len, &list_of(*len).0));
-    lens.iter().map(|_| fetch(&mut fixture.queue)).collect()
-}
-
-/// HOST-5, DRV-PSG-3, DRV-PDESC-1, INV-5, INV-3, GEN-2, DRV-STAT-2: a list that reaches into slots in flight breaks the queue, wherever in
-/// the ring that is; one that is as long as the room is not.
-#[test]
-fn list_over_slots_in_flight_breaks_queue() {
-    for size in [1, 2, 5] {
-        for advance in 0..2 * size {
-            for used in 1..=size {
-                for len in 1..=size {
-                    let (mut fixture, mut hand) = start(size, EVENT_IDX);
-                    for _ in 0..advance {
-                        hand.offer(0, &[readable(1, 1)]);
-                        drop(fixture.queue.next_chain().unwrap().unwrap());
-                    }
-                    let tokens = in_flight(&mut fixture, &mut hand, &[used]);
-                    hand.offer(9, &list_of(len).0);
-                    if used + len <= size {
-                        let _in_flight = fetch(&mut fixture.queue);
-                        assert_eq!(fixture.queue.in_flight(), used + len);
-                        continue;
-                    }
-                    let fault = FatalError::Oversubscribed { available: len, in_flight: used, size };
-                    assert_eq!(fixture.queue.next_chain().unwrap_err(), fault);
-                    fixture.notifications.take();
-                    check_dead(&mut fixture.queue, &fixture.mem, fault, true, tokens);
-                    assert_eq!(fixture.notifications.count(), 0);
-                }
-            }
-        }
-    }
-}
-
-/// HOST-5, INV-2, INV-5: what a burst holds back is in flight for the driver, who cannot have made more available in its
-/// place. So a burst ends, and holds back no more than the ring has room for.
-#[test]
-fn oversubscription_during_burst_breaks_queue() {
-    for held in 1..=5 {
-        let (mut fixture, mut hand) = start(5, EVENT_IDX);
-        (0..held).for_each(|id| _ = hand.offer(id, &[readable(1, 1)]));
-        let mut burst = fixture.queue.burst();
-        (0..held).for_each(|_| drop(burst.next_chain().unwrap().unwrap()));
-        (held..5).for_each(|id| _ = hand.offer(id, &[readable(1, 1)]));
-        (held..5).for_each(|_| drop(burst.next_chain().unwrap().unwrap()));
-        hand.offer(5, &[readable(1, 1)]);
-        let fault = FatalError::Oversubscribed { available: 1, in_flight: 5, size: 5 };
-        assert_eq!(burst.next_chain().unwrap_err(), fault);
-        drop(burst);
-        assert!(hand.used_at(0).is_none(), "what was held back is not published");
-        assert_eq!(fixture.notifications.count(), 0);
-        check_dead(&mut fixture.queue, &fixture.mem, fault, true, Vec::new());
-    }
-}
-
-/// DRV-PSG-1, HOST-18, INV-2, INV-3: NEXT in all slots is a list without an end, and nobody knows what comes after it. It is
-/// found by looking at each slot once.
-#[test]
-fn list_without_end_breaks_queue() {
-    for size in [1, 2, 3, 8] {
-        for start_at in 0..2 * size {
-            let (mut fixture, mut hand) = start(size, INDIRECT);
-            for _ in 0..start_at {
-                hand.offer(0, &[readable(1, 1)]);
-                drop(fixture.queue.next_chain().unwrap().unwrap());
-            }
-            let endless: Vec<_> = (0..size).map(|_| with_flags(readable(1, 0), Descriptor::NEXT)).collect();
-            hand.offer(0, &endless);
-            let fault = FatalError::EndlessList { size };
-            let (error, log) = logged(&fixture.mem, || fixture.queue.next_chain().unwrap_err());
-            assert_eq!((error, log.len()), (fault, usize::from(size)));
-            check_dead(&mut fixture.queue, &fixture.mem, fault, true, Vec::new());
         }
     }
 }

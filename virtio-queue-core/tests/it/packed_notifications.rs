@@ -8,7 +8,8 @@ use virtio_fake_driver::packed::EventSuppression;
 use virtio_queue_core::Armed;
 use virtio_ring::DriverNotification;
 
-use crate::packed_support::{Fixture, Hand, fetch, off_wrap, place, readable, start};
+use crate::formats::fetch;
+use crate::packed_support::{Fixture, Hand, off_wrap, place, readable, start};
 use crate::support::{EVENT_IDX, INDIRECT, logged};
 
 /// Uses lists of these lengths in one burst, and returns how often the driver was notified.

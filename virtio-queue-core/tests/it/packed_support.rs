@@ -5,10 +5,7 @@ use std::rc::Rc;
 
 use virtio_fake_driver::packed::{Descriptor, EventSuppression, RawPacked, UsedDescriptor};
 use virtio_fake_driver::{MemEvent, PackedFixture, PackedFixtureOptions, TestMem, features};
-use virtio_mem_traits::DriverAddr;
-use virtio_queue_core::{Armed, DriverNotify, FatalError, Queue, ReturnError, Ring, Token};
-
-use crate::support::logged;
+use virtio_mem_traits::{DriverAddr, DriverRange};
 
 pub(crate) const IN_ORDER: u64 = features::IN_ORDER;
 
@@ -136,40 +133,7 @@ impl Hand {
     }
 }
 
-/// Fetches a chain, which has to be there.
-#[track_caller]
-pub(crate) fn fetch<R: Ring, N: DriverNotify>(queue: &mut Queue<R, N>) -> Token {
-    queue.next_chain().unwrap().expect("a chain is available").into_token()
-}
-
-/// Checks that a queue is broken for good. The first report was made already if `reported`; `tokens` are in flight.
-#[track_caller]
-pub(crate) fn check_dead<R: Ring, N: DriverNotify>(
-    queue: &mut Queue<R, N>,
-    mem: &TestMem,
-    fault: FatalError,
-    reported: bool,
-    tokens: Vec<Token>,
-) {
-    assert_eq!(queue.fault(), Some(fault));
-    let dead = || {
-        if !reported {
-            assert_eq!(queue.next_chain().unwrap_err(), fault);
-        }
-        assert!(queue.next_chain().unwrap().is_none());
-        assert!(queue.burst().next_chain().unwrap().is_none());
-        assert_eq!(queue.enable_notifications(), Ok(Armed::Waiting));
-        queue.suppress_notifications();
-        for token in tokens {
-            assert_eq!(queue.complete(token, 0), Err(ReturnError::Broken(fault)));
-        }
-        assert_eq!(queue.burst().finish(), Err(fault));
-    };
-    let ((), log) = logged(mem, dead);
-    assert_eq!(log, [], "nobody accesses the ring any more");
-}
-
 /// The accesses to fields, as the memory sees them.
-pub(crate) fn reads<const N: usize>(ranges: [virtio_mem_traits::DriverRange; N]) -> Vec<MemEvent> {
+pub(crate) fn reads<const N: usize>(ranges: [DriverRange; N]) -> Vec<MemEvent> {
     ranges.map(MemEvent::Read).to_vec()
 }

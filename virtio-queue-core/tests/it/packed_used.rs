@@ -8,7 +8,8 @@ use virtio_fake_driver::{DriverChain, MemEvent, PackedFixtureOptions, TestMem};
 use virtio_mem_traits::{Access, DriverAddr, DriverMem, DriverRange};
 use virtio_queue_core::{ReturnError, Token};
 
-use crate::packed_support::{BOTH, Fixture, available, fetch, options, readable, start, used, writable};
+use crate::formats::fetch;
+use crate::packed_support::{BOTH, Fixture, available, options, readable, start, used, writable};
 use crate::support::{EVENT_IDX, INDIRECT, SPACE, logged, range, serve};
 
 /// PACK-USED-4, PACK-USED-5, PACK-USED-6, PACK-USED-7, PACK-WRAP-3, END-1, AMB-10: the bytes, little-endian on every host, in

@@ -9,7 +9,7 @@ use virtio_mem_traits::{DriverAddr, HeapMem};
 use virtio_queue_core::{Armed, FatalError, FromConfig, Queue, QueueLimits, RestoreError, SavedQueue};
 use virtio_util::NotificationCounter;
 
-use crate::packed_support::fetch;
+use crate::formats::fetch;
 use crate::support::{logged, reply, serve};
 
 type Mem = Rc<TestMem>;

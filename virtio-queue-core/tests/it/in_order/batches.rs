@@ -6,7 +6,8 @@ use virtio_fake_driver::{Any, DriverChain, MemEvent, Packed, QueueFormat, Split}
 use virtio_queue_core::{InFlight, OrderStorage};
 
 use super::{Many, Rig, for_each_ring, packed_rig, split_rig, writes};
-use crate::packed_support::{Hand, fetch};
+use crate::formats::fetch;
+use crate::packed_support::Hand;
 use crate::support::{self, SPACE, logged};
 
 /// Room for more than eight.

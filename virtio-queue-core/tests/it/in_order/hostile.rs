@@ -5,7 +5,8 @@ use virtio_fake_driver::features::INDIRECT_DESC;
 use virtio_queue_core::{FatalError, Token};
 
 use super::{packed_rig, split_rig};
-use crate::packed_support::{self, Hand, check_dead, fetch};
+use crate::formats::{check_dead, fetch};
+use crate::packed_support::{self, Hand};
 use crate::support::{self, SPACE};
 
 /// HOST-4, INV-5: what is held back is in flight for the driver. One that makes more available breaks the queue.

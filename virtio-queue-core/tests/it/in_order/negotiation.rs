@@ -13,7 +13,7 @@ use virtio_queue_core::{
 };
 
 use super::{Few, Many, Mem, chain, writes};
-use crate::packed_support::fetch;
+use crate::formats::fetch;
 use crate::support::{self, logged};
 
 struct Silent;

@@ -5,7 +5,7 @@ use virtio_fake_driver::{DriverChain, MemEvent, QueueFormat};
 use virtio_queue_core::OrderStorage;
 
 use super::{Rig, chain, for_each_ring};
-use crate::packed_support::fetch;
+use crate::formats::fetch;
 use crate::support::logged;
 
 fn permutations(of: &[usize]) -> Vec<Vec<usize>> {
