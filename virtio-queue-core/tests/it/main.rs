@@ -25,7 +25,6 @@ mod malformed;
 mod order;
 mod order_platform;
 mod ownership;
-mod packed_config;
 mod packed_fatal;
 mod packed_fetch;
 mod packed_hostile;

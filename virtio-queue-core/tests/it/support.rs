@@ -4,13 +4,12 @@ use std::rc::Rc;
 
 use virtio_fake_driver::split::{Descriptor, RawSplit, UsedElement};
 use virtio_fake_driver::{
-    DriverChain, MemEvent, SplitFixture, SplitFixtureOptions, TestMem, Traffic, TrafficLimits, features,
+    Driver, DriverChain, Format, MemEvent, QueueFormat, SplitFixture, SplitFixtureOptions, TestMem, Traffic,
+    TrafficLimits, features,
 };
 use virtio_mem_traits::{Access, DriverAddr, DriverMem, DriverRange, StableMem};
-use virtio_queue_core::{
-    ChainError, DescChain, DriverNotify, Element, Queue, QueueLimits, ReturnTo, Ring, RingFeatures,
-    SUPPORTED_RING_FEATURES,
-};
+use virtio_queue_core::{ChainError, DescChain, DriverNotify, Element, Queue, QueueLimits, ReturnTo, Ring};
+use virtio_util::NotificationCounter;
 
 pub(crate) const INDIRECT: u64 = features::INDIRECT_DESC;
 pub(crate) const EVENT_IDX: u64 = features::EVENT_IDX;
@@ -38,16 +37,7 @@ pub(crate) fn fixture_with_chain_len(size: u16, features: u64, chain_len: Option
     SplitFixtureOptions { limits, ..options(size, features) }.build().unwrap()
 }
 
-/// All sets of features that a queue on a split ring can run with, VERSION_1 always among them.
-pub(crate) fn feature_sets() -> Vec<u64> {
-    let others = RingFeatures::RING_PACKED.union(RingFeatures::IN_ORDER).union(RingFeatures::VERSION_1);
-    let optional = SUPPORTED_RING_FEATURES.difference(others).bits();
-    let bits: Vec<u64> = (0..64).map(|bit| 1 << bit).filter(|bit| optional & bit != 0).collect();
-    let union = |set: usize| (0..bits.len()).filter(|n| set >> n & 1 != 0).map(|n| bits[n]).sum();
-    (0..1 << bits.len()).map(union).collect()
-}
-
-/// The features that change what a split ring looks like, in every combination.
+/// The features that change what a ring looks like, in every combination.
 pub(crate) const RING_SETS: [u64; 4] = [0, INDIRECT, EVENT_IDX, INDIRECT | EVENT_IDX];
 
 /// Descriptors by hand. `next` is absurd unless the descriptor is [`linked`].
@@ -204,18 +194,29 @@ fn copy(mem: &impl DriverMem, range: DriverRange, access: Access, bytes: &mut [u
     }
 }
 
+/// Random chains that a driver takes, with up to so many elements and bytes each.
+pub(crate) fn traffic<F: Format>(driver: &Driver<F>, seed: u64, elements: u16, bytes: u32) -> Traffic {
+    let has = |feature| driver.features() & feature != 0;
+    let limits = TrafficLimits { elements: elements.min(driver.size()), bytes, indirect: has(INDIRECT) };
+    let traffic = Traffic::new(seed, limits);
+    if has(features::RING_PACKED) { traffic.without_mixed_chains() } else { traffic }
+}
+
 /// Runs some random chains through a queue, one after the other, with a kick and an interrupt for each.
-pub(crate) fn smoke<M: StableMem>(fixture: &mut SplitFixture<M>, count: usize) {
-    let indirect = fixture.driver.features() & INDIRECT != 0;
-    let limits = TrafficLimits { elements: fixture.driver.size().min(8), bytes: 64, indirect };
-    for chain in Traffic::new(1, limits).take(count) {
-        one_chain(fixture, &chain);
+pub(crate) fn smoke<F: QueueFormat, M: StableMem>(fixture: &mut virtio_fake_driver::Fixture<F, M>, count: usize) {
+    let virtio_fake_driver::Fixture { queue, driver, notifications, .. } = fixture;
+    for chain in traffic(driver, 1, 8, 64).take(count) {
+        one_chain(queue, driver, notifications, &chain);
     }
 }
 
 /// Runs one chain through a queue that has nothing else to do.
-pub(crate) fn one_chain<M: StableMem>(fixture: &mut SplitFixture<M>, chain: &DriverChain) {
-    let SplitFixture { queue, driver, notifications, .. } = fixture;
+pub(crate) fn one_chain<R: Ring, N: DriverNotify, F: Format>(
+    queue: &mut Queue<R, N>,
+    driver: &mut Driver<F>,
+    notifications: &NotificationCounter,
+    chain: &DriverChain,
+) {
     assert!(queue.next_chain().unwrap().is_none());
     let id = driver.add(chain).unwrap();
     assert!(driver.needs_kick(), "the device waits");
