@@ -1,184 +1,22 @@
 //! What is the same for both formats, in one source: compiled for each, and run with the queue that decides by itself.
 
-use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use rand::rngs::Xoshiro256PlusPlus;
-use rand::{RngExt, SeedableRng};
 use virtio_fake_driver::features::{EVENT_IDX, IN_ORDER, INDIRECT_DESC, RING_PACKED, VERSION_1};
 use virtio_fake_driver::{
-    Any, AnyRaw, Driver, DriverChain, DriverOptions, Fixture, FixtureOptions, MemEvent, Packed, QueueFormat, Split,
-    TestMem, Traffic, features, packed, split,
+    Any, AnyRaw, Driver, DriverChain, DriverOptions, MemEvent, Packed, QueueFormat, Split, TestMem, features, packed,
+    split,
 };
 use virtio_mem_traits::{Access, DriverAddr, HeapMem, TranslateError};
 use virtio_queue_core::{
-    AnyQueue, AnyRing, Armed, ChainErrorKind, ConfigError, FatalError, FromConfig, InFlight, InOrderRing, Queue,
-    QueueLimits, ReturnError, Ring, SUPPORTED_RING_FEATURES, Token,
+    AnyQueue, AnyRing, ChainErrorKind, ConfigError, FatalError, FromConfig, InFlight, InOrderRing, Queue, QueueLimits,
+    ReturnError, Ring, SUPPORTED_RING_FEATURES,
 };
 use virtio_util::NotificationCounter;
 
 use crate::formats::{fetch, for_each_format, start};
-use crate::support::{SPACE, logged, one_chain, range, reply, serve, traffic, walk};
-
-/// What both sides have to agree on.
-struct Model<F: QueueFormat> {
-    fixture: Fixture<F>,
-    traffic: Traffic,
-    rng: Xoshiro256PlusPlus,
-    /// Made available and not fetched, in order.
-    available: VecDeque<u16>,
-    plans: HashMap<u16, DriverChain>,
-    /// Fetched and served, and not returned.
-    held: Vec<(Token, u32)>,
-    /// Published and not reaped, in order.
-    used: VecDeque<(u16, u32)>,
-    /// Whether the device found nothing when it last looked, after it had asked for kicks.
-    waiting: bool,
-    suppressed: bool,
-    driver_waiting: bool,
-    published: usize,
-}
-
-impl<F: QueueFormat> Model<F> {
-    fn new(size: u16, features: u64) -> Self {
-        let seed = u64::from(size) + features;
-        let options = FixtureOptions { size, features, scramble: Some(seed), ..Default::default() };
-        let fixture: Fixture<F> = options.build().unwrap();
-        let traffic = fixture.driver.traffic(seed, 200);
-        Self {
-            fixture,
-            traffic,
-            rng: SeedableRng::seed_from_u64(seed),
-            available: VecDeque::new(),
-            plans: HashMap::new(),
-            held: Vec::new(),
-            used: VecDeque::new(),
-            waiting: false,
-            suppressed: false,
-            driver_waiting: true,
-            published: 0,
-        }
-    }
-
-    fn add(&mut self) {
-        let before = self.available.len();
-        for _ in 0..self.rng.random_range(1..=6) {
-            let plan = self.traffic.next_chain();
-            let Ok(id) = self.fixture.driver.stage(&plan) else { break };
-            self.available.push_back(id);
-            assert!(self.plans.insert(id, plan).is_none());
-        }
-        self.fixture.driver.publish();
-        let kicked = self.fixture.driver.needs_kick();
-        if self.available.len() != before && self.waiting {
-            assert!(kicked, "the device waits for a kick");
-            self.waiting = false;
-        }
-    }
-
-    fn fetch(&mut self) {
-        for _ in 0..self.rng.random_range(1..=6) {
-            let Some(chain) = self.fixture.queue.next_chain().unwrap() else {
-                assert!(self.available.is_empty(), "{:?} were not found", self.available);
-                self.waiting = !self.suppressed;
-                return;
-            };
-            assert_eq!(self.available.pop_front(), Some(chain.id()));
-            let written = serve(&chain);
-            assert_eq!(u64::from(written), self.plans[&chain.id()].writable_len());
-            let written = self.rng.random_range(0..=written);
-            if self.rng.random() {
-                self.held.push((chain.into_token(), written));
-            } else {
-                let id = chain.id();
-                chain.return_written(written).unwrap();
-                self.publish(&[(id, written)]);
-            }
-        }
-    }
-
-    fn complete(&mut self) {
-        let count = self.rng.random_range(0..=self.held.len());
-        let mut published = Vec::new();
-        let mut burst = self.fixture.queue.burst();
-        for _ in 0..count {
-            let (token, written) = self.held.swap_remove(self.rng.random_range(0..self.held.len()));
-            published.push((token.id(), written));
-            burst.complete(Token::from_u64(token.into_u64()), written).unwrap();
-        }
-        burst.finish().unwrap();
-        self.publish(&published);
-    }
-
-    fn publish(&mut self, published: &[(u16, u32)]) {
-        let expected = !published.is_empty() && self.driver_waiting;
-        assert_eq!(self.fixture.notifications.take(), usize::from(expected));
-        if expected && self.fixture.driver.features() & EVENT_IDX != 0 {
-            self.driver_waiting = false;
-        }
-        self.used.extend(published);
-        self.published += published.len();
-    }
-
-    fn reap(&mut self) {
-        self.fixture.driver.disable_interrupts();
-        self.driver_waiting = false;
-        while let Some(used) = self.fixture.driver.reap().unwrap() {
-            assert_eq!(self.used.pop_front(), Some((used.id, used.len)));
-            let plan = self.plans.remove(&used.id).unwrap();
-            let whole = reply(&plan.readable_bytes(), plan.writable_len());
-            assert_eq!(used.written(), &whole[..used.len as usize]);
-        }
-        assert!(self.used.is_empty(), "{:?} were not found", self.used);
-        if self.rng.random() {
-            assert!(!self.fixture.driver.enable_interrupts());
-            self.driver_waiting = true;
-        }
-    }
-
-    fn switch(&mut self) {
-        self.suppressed = self.rng.random();
-        self.waiting = false;
-        if self.suppressed {
-            self.fixture.queue.suppress_notifications();
-        } else {
-            let armed = self.fixture.queue.enable_notifications().unwrap();
-            self.waiting = self.available.is_empty();
-            assert_eq!(armed, if self.waiting { Armed::Waiting } else { Armed::MoreAvailable });
-        }
-    }
-
-    fn step(&mut self) {
-        match self.rng.random_range(0..10) {
-            0..=2 => self.add(),
-            3..=5 => self.fetch(),
-            6..=7 => self.complete(),
-            8 => self.reap(),
-            _ => self.switch(),
-        }
-        assert!(!self.fixture.queue.is_broken() && self.fixture.queue.in_flight() <= self.fixture.queue.size());
-    }
-}
-
-fn check_traffic<F: QueueFormat>(features: u64) {
-    for size in [1, 2, 8, 64] {
-        let mut model = Model::<F>::new(size, features);
-        (0..2500).for_each(|_| model.step());
-        assert!(model.published > 80, "{}", model.published);
-    }
-}
-
-/// GEN-12, AMB-13, FRAME-1, FRAME-3, FRAME-4, INV-4, INV-5, EVA-15, PACK-EVT-7, PACK-EVT-9, PACK-SG-1, PACK-WRAP-8, PACK-WRAP-9,
-/// PACK-USED-1, PACK-USED-2, REG-15, GEN-8, USER-3: everything that an honest driver and a device may do, in random order:
-/// each buffer comes out once and goes back once, in order, with what was written; nobody waits in vain, and the driver is
-/// told exactly when it wants to be.
-#[test]
-fn random_traffic_is_as_modelled() {
-    for features in [0, INDIRECT_DESC, EVENT_IDX, INDIRECT_DESC | EVENT_IDX] {
-        for_each_format!(check_traffic(features));
-    }
-}
+use crate::support::{SPACE, logged, one_chain, range, serve, traffic, walk};
 
 /// All sets of what a device may offer, but for the format and the order.
 fn feature_sets() -> Vec<u64> {
