@@ -1,14 +1,15 @@
-//! What happens when a queue is taken into service, and what does not before.
+//! What happens when a queue is taken into service, what does not before, and what nothing changes afterwards.
 
 use std::rc::Rc;
 
-use virtio_fake_driver::{MemEvent, Split};
-use virtio_mem_traits::TranslateError;
+use virtio_fake_driver::{DriverChain, MemEvent, Split};
+use virtio_mem_traits::{DriverAddr, TranslateError};
 use virtio_queue_core::split::SplitRing;
 use virtio_queue_core::{ConfigError, FatalError, FromConfig, Queue, QueueArea};
+use virtio_util::NotificationCounter;
 
 use super::{Areas, Mem, Setup, Silent, for_each_setup};
-use crate::support::{EVENT_IDX, accesses, logged};
+use crate::support::{EVENT_IDX, accesses, logged, one_chain, traffic};
 
 fn check_not_activated<F: Areas>(size: u16, features: u64) {
     let setup = Setup::<F>::new(size, features);
@@ -82,4 +83,49 @@ fn check_from_ring<F: Areas>(size: u16, features: u64) {
 #[test]
 fn queue_from_ring_runs() {
     for_each_setup!(check_from_ring(0));
+}
+
+fn check_kept<F: Areas>(size: u16, features: u64) {
+    let Setup::<F> { mem, mut driver, mut config } = Setup::new(size, features);
+    let notifications = NotificationCounter::new();
+    let ring = F::Ring::<Mem>::from_config(&config, Rc::clone(&mem)).unwrap();
+    let mut queue = Queue::from_ring(ring, &notifications).unwrap();
+    // A driver that changes its mind, about everything.
+    config.size = 16;
+    config.features = config.features.difference(config.features);
+    (config.descriptor_area, config.driver_area, config.device_area) = (DriverAddr(0), DriverAddr(0), DriverAddr(0));
+    assert!(F::Ring::<Mem>::from_config(&config, mem).is_err());
+    assert_eq!(queue.size(), size);
+    for chain in traffic(&driver, 1, 8, 64).take(20) {
+        one_chain(&mut queue, &mut driver, &notifications, &chain);
+    }
+}
+
+/// GEN-15, DRV-INIT-2, DRV-CFG-6: a queue has what it was made with for as long as it runs, whatever the configuration says
+/// later.
+#[test]
+fn running_queue_keeps_its_configuration() {
+    for features in [0, EVENT_IDX] {
+        for_each_setup!(check_kept(features));
+    }
+}
+
+fn check_not_in_service<F: Areas>(size: u16, features: u64) {
+    let Setup::<F> { mem, mut driver, config } = Setup::new(size, features);
+    let (ring, log) = logged(&mem, || {
+        let ring = F::Ring::<Mem>::from_config(&config, Rc::clone(&mem)).unwrap();
+        driver.add(&DriverChain::new().writable(1)).unwrap();
+        let _ = driver.needs_kick();
+        ring
+    });
+    assert_eq!(log, []);
+    let mut queue = Queue::from_ring(ring, NotificationCounter::new()).unwrap();
+    assert!(queue.next_chain().unwrap().is_some(), "nothing is missed");
+}
+
+/// DRV-INIT-1, GEN-1, AMB-21: before a queue is taken into service there is nothing to be asked for: a ring that was checked
+/// is not accessed, whoever kicks.
+#[test]
+fn ring_not_in_service_not_accessed() {
+    for_each_setup!(check_not_in_service(EVENT_IDX));
 }
