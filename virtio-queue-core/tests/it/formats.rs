@@ -1,7 +1,8 @@
 //! What the themes share that know no format.
 
 use virtio_fake_driver::{Fixture, FixtureOptions, QueueFormat, TestMem};
-use virtio_queue_core::{Armed, DriverNotify, FatalError, Queue, ReturnError, Ring, Token};
+use virtio_mem_traits::DriverMem;
+use virtio_queue_core::{Armed, DriverNotify, Element, FatalError, Queue, ReturnError, Ring, Token};
 
 use crate::support::logged;
 
@@ -25,6 +26,16 @@ pub(crate) fn start<F: QueueFormat>(size: u16, features: u64) -> Fixture<F> {
 #[track_caller]
 pub(crate) fn fetch<R: Ring, N: DriverNotify>(queue: &mut Queue<R, N>) -> Token {
     queue.next_chain().unwrap().expect("a chain is available").into_token()
+}
+
+/// Fetches a chain, writes five bytes to the beginning of its first element, and returns it.
+pub(crate) fn write_hello<R: Ring, N: DriverNotify>(queue: &mut Queue<R, N>) {
+    let chain = queue.next_chain().unwrap().unwrap();
+    let Element { range, access } = chain.elements().next().unwrap().unwrap();
+    let range = range.prefix(5);
+    chain.mem().translate_all(range, access).unwrap().write_bytes(0, b"hello").unwrap();
+    chain.mem().written(range);
+    chain.return_written(5).unwrap();
 }
 
 /// Checks that a queue is broken for good, and accesses nothing any more whatever is asked of it. The first report was made

@@ -5,10 +5,10 @@ use std::rc::Rc;
 
 use virtio_fake_driver::packed::Descriptor;
 use virtio_fake_driver::{DriverChain, MemEvent, PackedFixtureOptions, TestMem};
-use virtio_mem_traits::{Access, DriverAddr, DriverMem, DriverRange};
+use virtio_mem_traits::{Access, DriverAddr, DriverRange};
 use virtio_queue_core::{ReturnError, Token};
 
-use crate::formats::fetch;
+use crate::formats::{fetch, write_hello};
 use crate::packed_support::{BOTH, Fixture, available, options, readable, start, used, writable};
 use crate::support::{EVENT_IDX, INDIRECT, SPACE, logged, range, serve};
 
@@ -54,15 +54,7 @@ fn buffer_written_before_length_and_id_before_flags() {
         let (mut fixture, mut hand) = start(4, features);
         for position in 0..12 {
             hand.offer(9, &[writable(SPACE, 8)]);
-            let serve = || {
-                let chain = fixture.queue.next_chain().unwrap().unwrap();
-                let element = chain.elements().next().unwrap().unwrap();
-                let piece = fixture.mem.translate_all(element.range.prefix(5), element.access).unwrap();
-                piece.write_bytes(0, b"hello").unwrap();
-                chain.mem().written(element.range.prefix(5));
-                chain.return_written(5).unwrap();
-            };
-            let ((), log) = logged(&fixture.mem, serve);
+            let ((), log) = logged(&fixture.mem, || write_hello(&mut fixture.queue));
             let (areas, (slot, _)) = (*hand.raw.areas(), hand.place(position));
             let written = [range(SPACE, 5), areas.len(slot), areas.id(slot), areas.flags(slot)].map(MemEvent::Written);
             let events = MemEvent::Read(areas.driver_events());

@@ -4,9 +4,10 @@ use std::rc::Rc;
 
 use virtio_fake_driver::split::RawSplit;
 use virtio_fake_driver::{MemEvent, TestMem, Traffic, TrafficLimits};
-use virtio_mem_traits::{Access, DriverAddr, DriverMem, DriverRange};
+use virtio_mem_traits::{Access, DriverAddr, DriverRange};
 use virtio_queue_core::{Chain, ReturnError};
 
+use crate::formats::write_hello;
 use crate::support::{
     EVENT_IDX, Fixture, INDIRECT, RING_SETS, SPACE, accesses, fixture, fixture_with_chain_len, in_line, linked, logged,
     offer, options, range, readable, table, used, used_since, walk, walk_next, writable, write_direct, write_table,
@@ -41,15 +42,7 @@ fn used_ring_bytes_are_these() {
 fn buffer_written_before_element_before_index() {
     let (mut fixture, raw) = with_buffers(0);
     offer(&raw, &[2]);
-    let serve = || {
-        let chain = fixture.queue.next_chain().unwrap().unwrap();
-        let element = chain.elements().next().unwrap().unwrap();
-        let piece = fixture.mem.translate_all(element.range.prefix(5), element.access).unwrap();
-        piece.write_bytes(0, b"hello").unwrap();
-        chain.mem().written(element.range.prefix(5));
-        chain.return_written(5).unwrap();
-    };
-    let ((), log) = logged(&fixture.mem, serve);
+    let ((), log) = logged(&fixture.mem, || write_hello(&mut fixture.queue));
     let areas = raw.areas();
     let writes: Vec<_> = log.iter().copied().filter(|event| matches!(event, MemEvent::Written(_))).collect();
     let expected = [range(SPACE + 0x200, 5), areas.used_element(0), areas.used_index()].map(MemEvent::Written);

@@ -1,59 +1,11 @@
 //! The areas of a split virtqueue, field by field, in memory that logs every access.
 
-use core::cell::RefCell;
-
-use virtio_mem_traits::{Access, AreaError, DeviceRange, DriverAddr, DriverMem, DriverRange, HeapMem, TranslateError};
+use virtio_mem_traits::{Access, AreaError, DriverAddr, TranslateError};
 use virtio_ring::split::{
     DescriptorArea, DescriptorIndex, DeviceArea, DriverArea, Layout, QueueSize, RingIndex, UsedElement, UsedFlags,
 };
 
-const BASE: u64 = 0x1_0000;
-
-/// An access that was reported: its offset from the base, its width, and whether it was a write.
-type Logged = (u64, u64, bool);
-
-struct LogMem {
-    heap: HeapMem,
-    rights: RefCell<Vec<Access>>,
-    log: RefCell<Vec<Logged>>,
-}
-
-impl LogMem {
-    fn new() -> Self {
-        Self {
-            heap: HeapMem::new(DriverAddr(BASE), 0x1000).unwrap(),
-            rights: RefCell::default(),
-            log: RefCell::default(),
-        }
-    }
-
-    fn poke(&self, offset: usize, bytes: &[u8]) {
-        self.heap.translate(self.heap.range(), Access::Write).unwrap().write_bytes(offset, bytes).unwrap();
-    }
-
-    fn peek<const N: usize>(&self, offset: usize) -> [u8; N] {
-        self.heap.translate(self.heap.range(), Access::Read).unwrap().read(offset).unwrap()
-    }
-
-    fn take_log(&self) -> Vec<Logged> {
-        self.log.take()
-    }
-}
-
-impl DriverMem for LogMem {
-    fn translate(&self, range: DriverRange, access: Access) -> Result<DeviceRange<'_>, TranslateError> {
-        self.rights.borrow_mut().push(access);
-        self.heap.translate(range, access)
-    }
-
-    fn before_read(&self, range: DriverRange) {
-        self.log.borrow_mut().push((range.start().0 - BASE, range.len(), false));
-    }
-
-    fn written(&self, range: DriverRange) {
-        self.log.borrow_mut().push((range.start().0 - BASE, range.len(), true));
-    }
-}
+use crate::log_mem::{BASE, LogMem};
 
 fn layout(size: u16) -> Layout {
     Layout::new(QueueSize::new(size).unwrap())
@@ -65,7 +17,7 @@ fn driver_area_fields_read_once_at_their_place() {
     let mem = LogMem::new();
     let area = DriverArea::new(&mem, layout(4), DriverAddr(BASE + 0x10)).unwrap();
     assert_eq!(mem.rights.take(), [Access::Read]);
-    assert_eq!(mem.take_log(), []);
+    assert_eq!(mem.log.take(), []);
 
     mem.poke(0x10, &[1, 0, 0x34, 0x12, 3, 0, 2, 0, 1, 0, 0xff, 0xff, 0x78, 0x56]);
     assert!(area.flags().unwrap().no_interrupt());
@@ -74,7 +26,7 @@ fn driver_area_fields_read_once_at_their_place() {
     assert_eq!(area.entry(RingIndex::new(7)), Ok(DescriptorIndex(0xffff)));
     assert_eq!(area.used_event(), Ok(RingIndex::new(0x5678)));
     assert_eq!(
-        mem.take_log(),
+        mem.log.take(),
         [(0x10, 2, false), (0x12, 2, false), (0x14, 2, false), (0x1a, 2, false), (0x1c, 2, false)]
     );
 }
@@ -96,13 +48,13 @@ fn device_area_fields_written_at_their_place() {
     let mem = LogMem::new();
     let area = DeviceArea::new(&mem, layout(4), DriverAddr(BASE + 0x20)).unwrap();
     assert_eq!(mem.rights.take(), [Access::Write]);
-    assert_eq!(mem.take_log(), []);
+    assert_eq!(mem.log.take(), []);
 
     area.set_flags(UsedFlags::NO_NOTIFY).unwrap();
     area.set_element(RingIndex::new(6), UsedElement::new(DescriptorIndex(1), 0x99)).unwrap();
     area.publish(RingIndex::new(7)).unwrap();
     area.set_avail_event(RingIndex::new(0x8001)).unwrap();
-    assert_eq!(mem.take_log(), [(0x20, 2, true), (0x34, 8, true), (0x22, 2, true), (0x44, 2, true)]);
+    assert_eq!(mem.log.take(), [(0x20, 2, true), (0x34, 8, true), (0x22, 2, true), (0x44, 2, true)]);
     assert_eq!(mem.peek(0x20), [1, 0, 7, 0]);
     assert_eq!(mem.peek(0x34), [1, 0, 0, 0, 0x99, 0, 0, 0]);
     assert_eq!(mem.peek(0x44), [1, 0x80]);
@@ -133,5 +85,5 @@ fn areas_misaligned_or_beyond_memory_refused() {
     assert_eq!(device(BASE + 2), misaligned(BASE + 2, 4));
     assert_eq!(device(end - device_len - 2), None);
     assert_eq!(device(end - device_len + 2), unmapped(end));
-    assert_eq!(mem.take_log(), [], "an area is proved without being accessed");
+    assert_eq!(mem.log.take(), [], "an area is proved without being accessed");
 }

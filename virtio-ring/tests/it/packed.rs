@@ -1,54 +1,13 @@
 //! Packed virtqueues: layout, areas, descriptors, positions and event suppression, byte by byte.
 
-use core::cell::RefCell;
-
-use virtio_mem_traits::{Access, AreaError, DeviceRange, DriverAddr, DriverMem, DriverRange, HeapMem, TranslateError};
+use virtio_mem_traits::{Access, AreaError, DriverAddr, DriverRange, TranslateError};
 use virtio_ring::packed::{
     BufferId, Descriptor, DescriptorArea, DescriptorFlags, DescriptorIndex, DescriptorTable, DeviceArea, DriverArea,
     EventSuppression, Layout, NotificationMode, OffWrap, QueueSize, RingPosition, TableError, UsedDescriptor,
 };
 use zerocopy::IntoBytes;
 
-const BASE: u64 = 0x1_0000;
-
-/// An access that was reported: its offset from the base, its width, and whether it was a write.
-type Logged = (u64, u64, bool);
-
-struct LogMem {
-    heap: HeapMem,
-    rights: RefCell<Vec<Access>>,
-    log: RefCell<Vec<Logged>>,
-}
-
-impl LogMem {
-    fn new() -> Self {
-        let heap = HeapMem::new(DriverAddr(BASE), 0x1000).unwrap();
-        Self { heap, rights: RefCell::default(), log: RefCell::default() }
-    }
-
-    fn poke(&self, offset: usize, bytes: &[u8]) {
-        self.heap.translate(self.heap.range(), Access::Write).unwrap().write_bytes(offset, bytes).unwrap();
-    }
-
-    fn peek<const N: usize>(&self, offset: usize) -> [u8; N] {
-        self.heap.translate(self.heap.range(), Access::Read).unwrap().read(offset).unwrap()
-    }
-}
-
-impl DriverMem for LogMem {
-    fn translate(&self, range: DriverRange, access: Access) -> Result<DeviceRange<'_>, TranslateError> {
-        self.rights.borrow_mut().push(access);
-        self.heap.translate(range, access)
-    }
-
-    fn before_read(&self, range: DriverRange) {
-        self.log.borrow_mut().push((range.start().0 - BASE, range.len(), false));
-    }
-
-    fn written(&self, range: DriverRange) {
-        self.log.borrow_mut().push((range.start().0 - BASE, range.len(), true));
-    }
-}
+use crate::log_mem::{BASE, LogMem};
 
 fn size(size: u16) -> QueueSize {
     QueueSize::new(size).unwrap()
