@@ -21,7 +21,7 @@ pub struct Held<'q, R: Ring, N>(&'q mut QueueState<R, N>);
 
 /// Published at the end of the burst.
 impl<R: Ring, N: DriverNotify> ReturnTo<R> for &mut Held<'_, R, N> {
-    #[inline]
+    #[inline(always)]
     fn return_to(&mut self, ring: &R, token: Token, written: u32) -> Result<(), ReturnError> {
         self.0.put(ring, token, written)
     }

@@ -37,7 +37,7 @@ pub trait ReturnTo<R: Ring> {
 
 /// Published at once.
 impl<R: Ring, N: DriverNotify> ReturnTo<R> for &mut QueueState<R, N> {
-    #[inline]
+    #[inline(always)]
     fn return_to(&mut self, ring: &R, token: Token, written: u32) -> Result<(), ReturnError> {
         self.put(ring, token, written)?;
         Ok(self.publish(ring)?)
@@ -117,7 +117,7 @@ impl<'q, R: Ring, T: ReturnTo<R>> DescChain<'q, R, T> {
         token
     }
 
-    #[inline]
+    #[inline(always)]
     fn give_back(mut self, written: u32) -> Result<(), Refused<Self, ReturnError>> {
         match self.home.return_to(self.ring, self.token.again(), written) {
             Ok(()) => {
@@ -153,7 +153,7 @@ impl<'q, R: Ring, T: ReturnTo<R>> Chain<'q> for DescChain<'q, R, T> {
         self.elements()
     }
 
-    #[inline]
+    #[inline(always)]
     fn return_unchecked(self, written: u32) -> Result<(), Refused<Self, ReturnError>> {
         self.give_back(written)
     }
@@ -161,7 +161,7 @@ impl<'q, R: Ring, T: ReturnTo<R>> Chain<'q> for DescChain<'q, R, T> {
 
 /// Returns the chain with nothing written.
 impl<R: Ring, T: ReturnTo<R>> Drop for DescChain<'_, R, T> {
-    #[inline]
+    #[inline(never)]
     fn drop(&mut self) {
         // A queue that is broken has nowhere to return it to, and has said so or will.
         let _ = self.home.return_to(self.ring, self.token.again(), 0);

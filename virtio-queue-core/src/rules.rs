@@ -44,7 +44,7 @@ impl Limits {
 pub(crate) struct Rules<'r> {
     pub(crate) limits: &'r Limits,
     /// How many elements there may still be.
-    left: u32,
+    pub(crate) left: u32,
     /// How many bytes there were.
     bytes: u64,
     /// Nobody has to look at the sum until there was an element with more bytes than this. From then on everybody does, and
@@ -68,12 +68,20 @@ impl<'r> Rules<'r> {
         Self { limits, left: limits.elements, bytes: 0, harmless: limits.harmless, writing: false }
     }
 
+    /// Returns the rules for a chain of `count` elements, and how many of those are too many.
+    #[inline]
+    pub(crate) const fn with_count(limits: &'r Limits, count: u32) -> (Self, u32) {
+        let excess = count.saturating_sub(limits.elements);
+        (Self { left: count - excess, ..Self::new(limits) }, excess)
+    }
+
     /// Accepts the next element if there is nothing to be said of it. Otherwise nothing has changed, and
     /// [`accept`](Self::accept) says it.
     #[inline]
     pub(crate) fn accept_plain(&mut self, claim: Claim) -> Option<Element> {
-        // The length less one: no bytes are more than any other number of them.
-        if claim.len.wrapping_sub(1) >= self.harmless || claim.writable < self.writing {
+        // The length less one: no bytes are more than any other number of them. And no branch for each of two bools.
+        let out_of_order = u8::from(claim.writable) < u8::from(self.writing);
+        if claim.len.wrapping_sub(1) >= self.harmless || out_of_order {
             return None;
         }
         let left = self.left.checked_sub(1)?;
@@ -86,7 +94,7 @@ impl<'r> Rules<'r> {
     /// Accepts the next element, which is left out if it has no bytes, unless it breaks a rule. Then the chain has ended.
     pub(crate) fn accept(&mut self, claim: Claim) -> Result<Option<Element>, ChainErrorKind> {
         let Claim { addr, len, writable } = claim;
-        if writable < self.writing {
+        if self.writing && !writable {
             return Err(ChainErrorKind::ReadableAfterWritable { addr });
         }
         self.writing = writable;

@@ -107,9 +107,9 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
     #[inline]
     fn find(&self, token: &Token) -> Option<(Head, u16)> {
         let head = token.head_in(self.generation)?;
-        // A token that was made up may take no slots.
-        let left = self.in_flight.checked_sub(head.slots()).filter(|left| *left < self.in_flight)?;
-        Some((head, left))
+        // A token that was made up may take no slots, which is one less than none.
+        let can_be = head.slots().wrapping_sub(1) < self.in_flight;
+        can_be.then(|| (head, self.in_flight - head.slots()))
     }
 
     /// Publishes what was put back, and notifies the driver if it wants that.

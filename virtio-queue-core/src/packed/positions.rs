@@ -9,7 +9,7 @@ pub struct PackedPositions {
     pub(super) next_available: RingPosition,
     /// Where the used descriptor to be written next goes. It never passes the other.
     pub(super) next_used: RingPosition,
-    /// The first of the used descriptors that were written and not published: its flags are missing.
+    /// The first of the used descriptors that are not published: it has not been written.
     pub(super) unpublished: Option<(RingPosition, UsedDescriptor)>,
     /// How many slots lie between that and `next_used`. INVARIANT: with those in flight, at most the ring's size.
     pub(super) unpublished_slots: u16,

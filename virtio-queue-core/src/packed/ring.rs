@@ -31,14 +31,14 @@ impl<M: StableMem> PackedRing<M> {
         self.features.contains(RingFeatures::EVENT_IDX)
     }
 
-    /// Reads the flags of the descriptor that would be fetched next, and returns them if it is available.
+    /// Looks at the descriptor that would be fetched next, and returns its Buffer ID and flags if it is available.
     ///
     /// Only that one is ever looked at (PACK-WRAP-6): the driver makes descriptors available in the order of the ring.
     #[inline]
-    fn look(&self, positions: &PackedPositions) -> Result<Option<DescriptorFlags>, FatalError> {
+    fn look(&self, positions: &PackedPositions) -> Result<Option<First>, FatalError> {
         let next = positions.next_available;
-        let flags = self.descriptor_area.flags(next)?;
-        Ok(Some(flags).filter(|flags| flags.is_available(next.wrap())))
+        let first = self.descriptor_area.first(next)?;
+        Ok(Some(first).filter(|(_, flags)| flags.is_available(next.wrap())))
     }
 
     /// Asks for a notification of the descriptor that will be fetched next, then looks once more for it.
@@ -46,7 +46,7 @@ impl<M: StableMem> PackedRing<M> {
     /// The request is stored before the flags are loaded, and the driver stores the flags before it loads the request. With a
     /// full fence between the two on either side, one of them sees what the other stored (BAR-6). Release and acquire would
     /// not do: they let a load pass an earlier store.
-    fn arm(&self, positions: &mut PackedPositions) -> Result<Option<DescriptorFlags>, FatalError> {
+    fn arm(&self, positions: &mut PackedPositions) -> Result<Option<First>, FatalError> {
         let wanted = self.everything_from(positions.next_available);
         self.ask_for(wanted)?;
         positions.wanted = wanted;
@@ -82,30 +82,22 @@ impl<M: StableMem> PackedRing<M> {
     /// Looks for the next descriptor, and if it is not available makes sure that the driver notifies of it if it was asked to
     /// notify at all. It was asked for a descriptor that has been fetched since.
     #[inline(never)]
-    fn look_and_arm(&self, positions: &mut PackedPositions) -> Result<Option<DescriptorFlags>, FatalError> {
+    fn look_and_arm(&self, positions: &mut PackedPositions) -> Result<Option<First>, FatalError> {
         match positions.wanted {
             Wanted::Descriptor(position) if position != positions.next_available => self.arm(positions),
             _ => Ok(None),
         }
     }
 
-    /// Follows a list of descriptors to its end, and returns its Buffer ID and how many slots it takes.
+    /// Follows the list that begins at `start` to its end, and returns its Buffer ID and how many slots it takes.
     ///
     /// The driver makes the first descriptor available last, so the others are complete (PACK-SG-6); their own wrap bits do
     /// not matter to where the list ends, and are not looked at.
-    #[inline]
-    fn measure(&self, start: RingPosition, first: DescriptorFlags) -> Result<(BufferId, u16), FatalError> {
-        if !first.contains(DescriptorFlags::NEXT) {
-            return Ok((self.descriptor_area.id(start)?, 1));
-        }
-        self.measure_list(start)
-    }
-
-    fn measure_list(&self, start: RingPosition) -> Result<(BufferId, u16), FatalError> {
-        let mut position = start;
-        for slots in 2..=self.size.get() {
-            position = position.advanced(1);
-            let (id, flags) = self.descriptor_area.id_and_flags(position)?;
+    fn measure(&self, start: RingPosition) -> Result<(BufferId, u16), FatalError> {
+        let (mut position, mut slots) = (start, 1);
+        while slots < self.size.get() {
+            (position, slots) = (position.advanced(1, self.size), slots + 1);
+            let (id, flags) = self.descriptor_area.later(position)?;
             if !flags.contains(DescriptorFlags::NEXT) {
                 return Ok((id, slots));
             }
@@ -113,6 +105,9 @@ impl<M: StableMem> PackedRing<M> {
         Err(FatalError::EndlessList { size: self.size.get() })
     }
 }
+
+/// What matters to a queue of the first descriptor of a list.
+type First = (BufferId, DescriptorFlags);
 
 impl<M: StableMem> FromConfig for PackedRing<M> {
     fn from_config(config: &QueueConfig, mem: M) -> Result<Self, ConfigError> {
@@ -157,7 +152,7 @@ impl<M: StableMem> Ring for PackedRing<M> {
     }
 
     fn activate(&self) -> Result<PackedPositions, FatalError> {
-        let positions = self.at(RingPosition::start(self.size));
+        let positions = self.at(RingPosition::START);
         self.ask_for(positions.wanted)?;
         // As in `arm`: the first look at the ring comes after what was asked for.
         fence(Ordering::SeqCst);
@@ -166,22 +161,22 @@ impl<M: StableMem> Ring for PackedRing<M> {
 
     #[inline(always)]
     fn fetch(&self, positions: &mut PackedPositions, in_flight: u16) -> Result<Option<Head>, FatalError> {
-        let flags = match self.look(positions)? {
-            Some(flags) => flags,
+        let (id, flags) = match self.look(positions)? {
+            Some(first) => first,
             None => match self.look_and_arm(positions)? {
-                Some(flags) => flags,
+                Some(first) => first,
                 None => return Ok(None),
             },
         };
         let start = positions.next_available;
-        let (id, slots) = self.measure(start, flags)?;
+        let (id, slots) = if flags.contains(DescriptorFlags::NEXT) { self.measure(start)? } else { (id, 1) };
         let size = self.size.get();
         // What was put back and not published is in flight for the driver: it has nothing yet to make available instead.
         let in_flight = in_flight + positions.unpublished_slots;
         if u32::from(slots) + u32::from(in_flight) > u32::from(size) {
             return Err(FatalError::Oversubscribed { available: slots, in_flight, size });
         }
-        positions.next_available = start.advanced(slots);
+        positions.next_available = start.advanced(slots, self.size);
         Ok(Some(Head::new(id.0, start.off_wrap().bits(), slots)))
     }
 
@@ -192,18 +187,17 @@ impl<M: StableMem> Ring for PackedRing<M> {
     }
 
     /// The driver looks at used descriptors in order, and stops at the first that is not there. So all but the first are written
-    /// as they are, and the flags of the first are what publishes them all (PACK-MB-1).
+    /// at once, and the first is what publishes them all (PACK-MB-1).
     #[inline(always)]
     fn put_used(&self, positions: &mut PackedPositions, head: Head, written: u32) -> Result<bool, FatalError> {
         let position = positions.next_used;
         let used = UsedDescriptor::new(BufferId(head.id()), written, position.wrap());
-        self.descriptor_area.set_used(position, used)?;
         if positions.unpublished.is_some() {
-            self.descriptor_area.set_flags(position, used)?;
+            self.descriptor_area.set_used(position, used)?;
         } else {
             positions.unpublished = Some((position, used));
         }
-        positions.next_used = position.advanced(head.slots());
+        positions.next_used = position.advanced(head.slots(), self.size);
         positions.unpublished_slots += head.slots();
         Ok(true)
     }
@@ -212,7 +206,7 @@ impl<M: StableMem> Ring for PackedRing<M> {
     fn publish(&self, positions: &mut PackedPositions) -> Result<bool, FatalError> {
         let count = core::mem::take(&mut positions.unpublished_slots);
         let Some((position, used)) = positions.unpublished.take() else { return Ok(false) };
-        self.descriptor_area.set_flags(position, used)?;
+        self.descriptor_area.set_used(position, used)?;
         // The flags are stored before the driver's wish is loaded, and the driver stores its wish before it looks at the ring
         // once more. With a full fence between the two on either side, one of them sees what the other stored (BAR-7).
         fence(Ordering::SeqCst);

@@ -25,8 +25,8 @@ pub struct PackedWalk<'r, M> {
     /// The descriptor to be read next, and the last one of the table, after which comes the first.
     next: u16,
     last: u16,
-    /// How many descriptors are to be read; 0 at the end and after an error.
-    descriptors: u32,
+    /// How many descriptors there are beyond those that may be elements, which `rules` counts; 0 after an error.
+    excess: u32,
     head: Head,
     rules: Rules<'r>,
     /// Whether `table` is an indirect one.
@@ -42,15 +42,8 @@ impl<'r, M: DriverMem> PackedWalk<'r, M> {
         size: QueueSize,
         limits: &'r Limits,
     ) -> Self {
-        Self {
-            table,
-            next: slot,
-            last: size.get() - 1,
-            descriptors: head.slots().into(),
-            head,
-            rules: Rules::new(limits),
-            indirect: false,
-        }
+        let (rules, excess) = Rules::with_count(limits, head.slots().into());
+        Self { table, next: slot, last: size.get() - 1, excess, head, rules, indirect: false }
     }
 
     /// Accepts the element that a descriptor stands for, if there is nothing unusual about it.
@@ -67,7 +60,6 @@ impl<'r, M: DriverMem> PackedWalk<'r, M> {
     #[inline]
     fn advance(&mut self) {
         self.next = if self.next == self.last { 0 } else { self.next.wrapping_add(1) };
-        self.descriptors -= 1;
     }
 
     /// Goes on in the table that an indirect descriptor stands for. Its WRITE flag has no meaning (PACK-IND-4), and it is no
@@ -83,7 +75,8 @@ impl<'r, M: DriverMem> PackedWalk<'r, M> {
         let last = u16::try_from(entries - 1).map_err(|_| ChainErrorKind::TableLen { len: descriptor.len() })?;
         self.table = DescriptorTable::indirect(self.table.mem(), range).map_err(ChainErrorKind::Memory)?;
         self.indirect = true;
-        (self.next, self.last, self.descriptors) = (0, last, entries);
+        (self.next, self.last) = (0, last);
+        (self.rules, self.excess) = Rules::with_count(self.rules.limits, entries);
         Ok(())
     }
 
@@ -117,7 +110,7 @@ impl<'r, M: DriverMem> PackedWalk<'r, M> {
     }
 
     fn fail(mut self, kind: ChainErrorKind) -> (Self, Option<Result<Element, ChainError>>) {
-        self.descriptors = 0;
+        (self.rules.left, self.excess) = (0, 0);
         let id = self.head.id();
         (self, Some(Err(ChainError { id, kind })))
     }
@@ -134,21 +127,26 @@ impl<M: DriverMem> Iterator for PackedWalk<'_, M> {
 
     #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
-        while self.descriptors != 0 {
+        loop {
             let index = DescriptorIndex(self.next);
-            let (walk, item) = match self.table.get_contiguous(index) {
-                Some(descriptor) => match self.accept_plain(descriptor) {
-                    Some(element) => return Some(Ok(element)),
-                    None => self.clone().step(descriptor),
-                },
-                None => self.clone().step_anywhere(index),
+            let (walk, item) = if self.rules.left != 0 {
+                match self.table.get_contiguous(index) {
+                    Some(descriptor) => match self.accept_plain(descriptor) {
+                        Some(element) => return Some(Ok(element)),
+                        None => self.clone().step(descriptor),
+                    },
+                    None => self.clone().step_anywhere(index),
+                }
+            } else if self.excess == 0 {
+                return None;
+            } else {
+                self.clone().step_anywhere(index)
             };
             *self = walk;
             if item.is_some() {
                 return item;
             }
         }
-        None
     }
 }
 

@@ -157,9 +157,8 @@ impl<M: StableMem> Ring for SplitRing<M> {
             return Ok(None);
         }
         let head = self.driver_area.entry(index)?;
-        let size = self.size.get();
-        if head.0 >= size {
-            return Err(FatalError::HeadOutOfRange { head, size });
+        if head.0 > self.size.last_slot() {
+            return Err(FatalError::HeadOutOfRange { head, size: self.size.get() });
         }
         positions.next_available = index.advanced(1);
         Ok(Some(Head::new(head.0, head.0, 1)))

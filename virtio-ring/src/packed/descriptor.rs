@@ -140,7 +140,7 @@ impl DescriptorFlags {
     #[inline]
     #[must_use]
     pub const fn is_available(self, wrap: bool) -> bool {
-        self.contains(Self::AVAIL) == wrap && self.contains(Self::USED) != wrap
+        self.0 & (Self::AVAIL.0 | Self::USED.0) == if wrap { Self::AVAIL.0 } else { Self::USED.0 }
     }
 }
 
@@ -164,5 +164,11 @@ impl UsedDescriptor {
         let wrapped = if wrap { DescriptorFlags::AVAIL.0 | DescriptorFlags::USED.0 } else { 0 };
         let write = if len == 0 { 0 } else { DescriptorFlags::WRITE.0 };
         Self { len, id, flags: DescriptorFlags(wrapped | write) }
+    }
+
+    /// Returns the upper half of the descriptor, read as a little-endian word.
+    #[inline]
+    pub(super) const fn bits(self) -> u64 {
+        self.len as u64 | (self.id.0 as u64) << 32 | (self.flags.0 as u64) << 48
     }
 }

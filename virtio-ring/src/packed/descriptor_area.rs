@@ -39,68 +39,50 @@ impl<M: StableMem> DescriptorArea<M> {
         DescriptorTable::proved(self.area.mem(), self.area.range(), self.area.array())
     }
 
-    /// Reads the flags of the descriptor at `position`.
+    /// Reads the Buffer ID and the flags of the descriptor at `position`, which may be the first of a list that is available.
     ///
     /// Acquire: it pairs with the driver's store of the flags, so that the rest of the descriptor, the other descriptors of
-    /// its list, and the buffers that they stand for, are visible to what is read later (BAR-5).
+    /// its list, and the buffers that they stand for, are visible to what is read later (BAR-5). The driver stores the Buffer
+    /// ID before the flags; one access of 32 bits cannot see the later store and miss the earlier one.
     ///
     /// # Errors
     ///
     /// If the memory is gone.
     #[inline]
-    pub fn flags(&self, position: RingPosition) -> Result<DescriptorFlags, AreaError> {
-        let flags = self.area.load_acquire(Layout::descriptor_flags(position.slot()))?;
-        Ok(DescriptorFlags(u16::from_le(flags)))
-    }
-
-    /// Reads the Buffer ID of the descriptor at `position`.
-    ///
-    /// Relaxed: [`flags`](Self::flags) of the first descriptor of the list acquired it.
-    ///
-    /// # Errors
-    ///
-    /// If the memory is gone.
-    #[inline]
-    pub fn id(&self, position: RingPosition) -> Result<BufferId, AreaError> {
-        self.area.load_relaxed(Layout::descriptor_id(position.slot())).map(|id| BufferId(u16::from_le(id)))
+    pub fn first(&self, position: RingPosition) -> Result<(BufferId, DescriptorFlags), AreaError> {
+        self.area.load_acquire(Layout::descriptor_id(position.slot())).map(id_and_flags)
     }
 
     /// Reads the Buffer ID and the flags of the descriptor at `position`, which is not the first of its list.
     ///
-    /// Relaxed: [`flags`](Self::flags) of the first descriptor of the list acquired it.
+    /// Relaxed: [`first`](Self::first) acquired it.
     ///
     /// # Errors
     ///
     /// If the memory is gone.
     #[inline]
-    pub fn id_and_flags(&self, position: RingPosition) -> Result<(BufferId, DescriptorFlags), AreaError> {
-        let [id, flags]: [u16; 2] = self.area.load_relaxed(Layout::descriptor_id(position.slot()))?;
-        Ok((BufferId(u16::from_le(id)), DescriptorFlags(u16::from_le(flags))))
+    pub fn later(&self, position: RingPosition) -> Result<(BufferId, DescriptorFlags), AreaError> {
+        self.area.load_relaxed(Layout::descriptor_id(position.slot())).map(id_and_flags)
     }
 
-    /// Writes all of a used descriptor but its flags. The driver does not look at it before it sees those.
+    /// Writes a used descriptor, which the driver may see at once. Nothing in it changes after that (BAR-9).
     ///
-    /// Relaxed: [`set_flags`](Self::set_flags) releases it.
+    /// Release: it pairs with the driver's load of the flags, so that what was written into the buffer is visible to what the
+    /// driver reads later (BAR-8). The Buffer ID and the length become visible together with the flags: all three are one
+    /// aligned access of 64 bits.
     ///
     /// # Errors
     ///
     /// If the memory is gone.
     #[inline]
     pub fn set_used(&self, position: RingPosition, used: UsedDescriptor) -> Result<(), AreaError> {
-        self.area.store_relaxed(Layout::descriptor_len(position.slot()), used.len.to_le())?;
-        self.area.store_relaxed(Layout::descriptor_id(position.slot()), used.id.0.to_le())
+        self.area.store_release(Layout::descriptor_len(position.slot()), used.bits().to_le())
     }
+}
 
-    /// Writes the flags of a used descriptor, which the driver may see at once. Nothing in it changes after that (BAR-9).
-    ///
-    /// Release: it pairs with the driver's load of the flags, so that the Buffer ID and the length, and what was written into
-    /// the buffer, are visible to what the driver reads later (BAR-8).
-    ///
-    /// # Errors
-    ///
-    /// If the memory is gone.
-    #[inline]
-    pub fn set_flags(&self, position: RingPosition, used: UsedDescriptor) -> Result<(), AreaError> {
-        self.area.store_release(Layout::descriptor_flags(position.slot()), used.flags.0.to_le())
-    }
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "takes the word apart")]
+const fn id_and_flags(word: u32) -> (BufferId, DescriptorFlags) {
+    let word = u32::from_le(word);
+    (BufferId(word as u16), DescriptorFlags((word >> 16) as u16))
 }

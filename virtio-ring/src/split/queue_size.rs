@@ -7,13 +7,13 @@ use crate::QueueSizeError;
 /// VIRTIO 1.4 §2.7 "Split Virtqueues" (LAY-3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct QueueSize(
-    /// INVARIANT: a power of two.
+    /// The largest slot, by which an index is reduced to its slot. INVARIANT: a power of two, less one.
     u16,
 );
 
 impl QueueSize {
     /// The largest size.
-    pub const MAX: Self = Self(1 << 15);
+    pub const MAX: Self = Self((1 << 15) - 1);
 
     /// Returns `size` as a queue size.
     ///
@@ -22,13 +22,20 @@ impl QueueSize {
     /// If it is not a power of two.
     #[inline]
     pub const fn new(size: u16) -> Result<Self, QueueSizeError> {
-        if size.is_power_of_two() { Ok(Self(size)) } else { Err(QueueSizeError { size }) }
+        if size.is_power_of_two() { Ok(Self(size - 1)) } else { Err(QueueSizeError { size }) }
     }
 
     /// Returns the size as a number.
     #[inline]
     #[must_use]
     pub const fn get(self) -> u16 {
+        self.0 + 1
+    }
+
+    /// Returns the largest slot of a ring, of which all bits are set that a slot may have.
+    #[inline]
+    #[must_use]
+    pub const fn last_slot(self) -> u16 {
         self.0
     }
 }

@@ -50,6 +50,6 @@ impl RingIndex {
     #[inline]
     #[must_use]
     pub const fn slot(self, size: super::QueueSize) -> u16 {
-        self.0 & (size.get() - 1)
+        self.0 & size.last_slot()
     }
 }

@@ -97,7 +97,7 @@ fn ring_position_advances_as_modelled() {
         let (lap, slot) = (position / u32::from(n), position % u32::from(n));
         (slot as u16, lap % 2 == 0)
     };
-    let start = RingPosition::start(size(9));
+    let start = RingPosition::START;
     assert_eq!((start.slot(), start.wrap(), start.off_wrap().bits()), (0, true, 0x8000));
     for n in [1, 2, 3, 5, 8, 255, 32767, 32768] {
         let lap = u32::from(n);
@@ -105,7 +105,7 @@ fn ring_position_advances_as_modelled() {
         for from in [near(0), near(lap), near(2 * lap)].concat() {
             let (slot, wrap) = model(n, from);
             for step in [near(0), near(lap), near(2 * lap)].concat().into_iter().filter(|step| *step <= 0xffff) {
-                let reached = at(n, slot, wrap).advanced(step as u16);
+                let reached = at(n, slot, wrap).advanced(step as u16, size(n));
                 let expected = model(n, from + step);
                 assert_eq!((reached.slot(), reached.wrap()), expected, "{step} from {from} in {n}");
                 assert_eq!(reached.off_wrap(), OffWrap::new(expected.0, expected.1));
