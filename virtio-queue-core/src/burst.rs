@@ -10,17 +10,17 @@ use crate::{DescChain, DriverNotify, FatalError, QueueState, ReturnError, Return
 /// The end is [`finish`](Self::finish), or the drop.
 pub struct Burst<'q, R: Ring, N: DriverNotify> {
     ring: &'q R,
-    state: Held<'q, R, N>,
+    state: &'q mut QueueState<R, N>,
 }
 
 /// A chain that is held back until the end of its burst.
-pub type BurstChain<'b, 'q, R, N> = DescChain<'b, R, &'b mut Held<'q, R, N>>;
+pub type BurstChain<'b, R, N> = DescChain<'b, R, Held<'b, R, N>>;
 
 /// The queue of a [`Burst`], as the place where its chains return to.
-pub struct Held<'q, R: Ring, N>(&'q mut QueueState<R, N>);
+pub struct Held<'b, R: Ring, N>(&'b mut QueueState<R, N>);
 
 /// Published at the end of the burst.
-impl<R: Ring, N: DriverNotify> ReturnTo<R> for &mut Held<'_, R, N> {
+impl<R: Ring, N: DriverNotify> ReturnTo<R> for Held<'_, R, N> {
     #[inline(always)]
     fn return_to(&mut self, ring: &R, token: Token, written: u32) -> Result<(), ReturnError> {
         self.0.put(ring, token, written)
@@ -31,7 +31,7 @@ impl<'q, R: Ring, N: DriverNotify> Burst<'q, R, N> {
     /// Begins a burst on a queue that is in two parts.
     #[inline]
     pub fn new(ring: &'q R, state: &'q mut QueueState<R, N>) -> Self {
-        Self { ring, state: Held(state) }
+        Self { ring, state }
     }
 
     /// Returns the next available chain, if there is one.
@@ -40,9 +40,9 @@ impl<'q, R: Ring, N: DriverNotify> Burst<'q, R, N> {
     ///
     /// As for [`Queue::next_chain`](crate::Queue::next_chain). What was held back until then is not published any more.
     #[inline]
-    pub fn next_chain(&mut self) -> Result<Option<BurstChain<'_, 'q, R, N>>, FatalError> {
-        let fetched = self.state.0.fetch(self.ring)?;
-        Ok(fetched.map(|token| DescChain::new(self.ring, token, &mut self.state)))
+    pub fn next_chain(&mut self) -> Result<Option<BurstChain<'_, R, N>>, FatalError> {
+        let fetched = self.state.fetch(self.ring)?;
+        Ok(fetched.map(|token| DescChain::new(self.ring, token, Held(self.state))))
     }
 
     /// Returns the chain that a token stands for, as [`Queue::complete`](crate::Queue::complete) does.
@@ -52,7 +52,7 @@ impl<'q, R: Ring, N: DriverNotify> Burst<'q, R, N> {
     /// If the token is not for a chain in flight in this queue, or if the queue is broken.
     #[inline]
     pub fn complete(&mut self, token: Token, written: u32) -> Result<(), ReturnError> {
-        self.state.0.put(self.ring, token, written)
+        self.state.put(self.ring, token, written)
     }
 
     /// Publishes what was held back until now, notifies the driver if it wants that, and goes on.
@@ -62,7 +62,7 @@ impl<'q, R: Ring, N: DriverNotify> Burst<'q, R, N> {
     /// If the queue is broken.
     #[inline]
     pub fn flush(&mut self) -> Result<(), FatalError> {
-        self.state.0.publish(self.ring)
+        self.state.publish(self.ring)
     }
 
     /// Ends the burst as its drop does, and says if that failed.
@@ -86,7 +86,7 @@ impl<R: Ring, N: DriverNotify> Drop for Burst<'_, R, N> {
 
 impl<R: Ring<Positions: fmt::Debug>, N: DriverNotify> fmt::Debug for Burst<'_, R, N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Burst").field("state", &self.state.0).finish_non_exhaustive()
+        f.debug_struct("Burst").field("state", &self.state).finish_non_exhaustive()
     }
 }
 
