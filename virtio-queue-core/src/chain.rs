@@ -1,6 +1,7 @@
 //! Descriptor chains, which return themselves.
 
-use core::{fmt, mem};
+use core::fmt;
+use core::mem::ManuallyDrop;
 
 use crate::{DriverNotify, QueueState, Refused, ReturnError, Ring, Token, Walk};
 
@@ -111,25 +112,21 @@ impl<'q, R: Ring, T: ReturnTo<R>> DescChain<'q, R, T> {
     /// Takes the chain out of the borrow of its queue. It stays in flight until the token is given back.
     #[inline]
     pub fn into_token(self) -> Token {
-        let token = self.token.again();
         // Without its drop, which would return the chain.
-        mem::forget(self);
-        token
+        ManuallyDrop::new(self).token.again()
     }
 
     #[inline(always)]
-    fn give_back(mut self, written: u32) -> Result<(), Refused<Self, ReturnError>> {
-        match self.home.return_to(self.ring, self.token.again(), written) {
-            Ok(()) => {
-                mem::forget(self);
-                Ok(())
-            }
-            Err(error) => {
-                // The token was used up, and with it the chain: there is nothing left to be returned.
-                self.token = Token::NONE;
-                Err(Refused { chain: self, error })
-            }
-        }
+    fn give_back(self, written: u32) -> Result<(), Refused<Self, ReturnError>> {
+        // Its drop would return it once more.
+        let mut chain = ManuallyDrop::new(self);
+        let token = chain.token.again();
+        let ring = chain.ring;
+        chain.home.return_to(ring, token, written).map_err(|error| {
+            // The token was used up, and with it the chain: there is nothing left to be returned.
+            chain.token = Token::NONE;
+            Refused { chain: ManuallyDrop::into_inner(chain), error }
+        })
     }
 }
 

@@ -11,8 +11,9 @@ pub struct SplitPositions {
     pub(super) known_available: RingIndex,
     /// The used element to be written next.
     pub(super) next_used: RingIndex,
-    /// How many used elements were written and not published. INVARIANT: with those in flight, at most the ring's size.
-    pub(super) unpublished: u16,
+    /// The used index as it was published last. INVARIANT: what was written since and what is in flight are together at most the
+    /// ring's size.
+    pub(super) published: RingIndex,
     /// What the driver was last asked for.
     pub(super) wanted: Wanted,
 }

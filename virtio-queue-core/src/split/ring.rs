@@ -36,7 +36,7 @@ impl<M: StableMem> SplitRing<M> {
         let available = index.distance_from(positions.next_available);
         let size = self.size.get();
         // What was put back and not published is in flight for the driver: it has nothing yet to make available instead.
-        let in_flight = in_flight + positions.unpublished;
+        let in_flight = in_flight + positions.next_used.distance_from(positions.published);
         if u32::from(available) + u32::from(in_flight) > u32::from(size) {
             return Err(FatalError::Oversubscribed { available, in_flight, size });
         }
@@ -63,7 +63,7 @@ impl<M: StableMem> SplitRing<M> {
             next_available: index,
             known_available: index,
             next_used: index,
-            unpublished: 0,
+            published: index,
             wanted: self.everything_from(index),
         }
     }
@@ -174,16 +174,16 @@ impl<M: StableMem> Ring for SplitRing<M> {
         self.device_area.set_element(positions.next_used, UsedElement::new(DescriptorIndex(head.id()), written))?;
         // One slot for a chain; more if it stands for those before it as well (SPLIT-ORD-3).
         positions.next_used = positions.next_used.advanced(head.slots());
-        positions.unpublished += head.slots();
         Ok(true)
     }
 
     #[inline]
     fn publish(&self, positions: &mut SplitPositions) -> Result<bool, FatalError> {
-        let count = core::mem::take(&mut positions.unpublished);
+        let count = positions.next_used.distance_from(positions.published);
         if count == 0 {
             return Ok(false);
         }
+        positions.published = positions.next_used;
         self.device_area.publish(positions.next_used)?;
         // The index is stored before the driver's wish is loaded, and the driver stores its wish before it loads the index
         // once more. With a full fence between the two on either side, one of them sees what the other stored (BAR-3).
