@@ -107,12 +107,24 @@ impl DeviceRange<'_> {
         Self { ptr, len: self.len - skipped, ..self }
     }
 
+    /// Returns the range for `access` and nothing else, of what was proved for both.
+    #[inline]
+    pub(crate) const fn for_access(self, access: Access) -> Self {
+        // What was proved includes `access`, whichever that is.
+        debug_assert!(matches!(self.access, Access::ReadWrite));
+        Self { access, ..self }
+    }
+
     /// Returns the `len` bytes that begin `offset` bytes into the range, or `None` if they are not all inside it.
     #[inline]
     #[must_use]
     pub fn slice(self, offset: usize, len: usize) -> Option<Self> {
-        let end = offset.checked_add(len)?;
-        (end <= self.len).then(|| self.after(offset).prefix(len))
+        if offset.checked_add(len)? > self.len {
+            return None;
+        }
+        // SAFETY: `offset <= self.len`, so it stays inside the mapping by (3) of `new`.
+        let ptr = unsafe { self.ptr.add(offset) };
+        Some(Self { ptr, len, ..self })
     }
 
     /// Returns whether the first byte is aligned for single accesses to words of this kind.

@@ -49,6 +49,20 @@ pub trait DriverMem {
     /// If the first byte of the range is not there, or may not be accessed like that.
     fn translate(&self, range: DriverRange, access: Access) -> Result<DeviceRange<'_>, TranslateError>;
 
+    /// Proves as much as is contiguous around the beginning of `range`, before it and beyond its end, and returns where the
+    /// driver has that and where it is here.
+    ///
+    /// It is for those who will ask again, such as a [`RegionCache`](crate::RegionCache). By default it is what
+    /// [`translate`](Self::translate) answers.
+    ///
+    /// # Errors
+    ///
+    /// As for [`translate`](Self::translate).
+    #[inline]
+    fn region(&self, range: DriverRange, access: Access) -> Result<(DriverRange, DeviceRange<'_>), TranslateError> {
+        self.translate(range, access).map(|piece| (range.prefix(piece.len() as u64), piece))
+    }
+
     /// Takes note that the device is about to read `range`: memory that is not coherent is made so here.
     ///
     /// It does nothing by default, and costs nothing.
@@ -72,11 +86,16 @@ pub trait DriverMem {
     /// If [`translate`](Self::translate) fails, or answers with less than the range.
     #[inline]
     fn translate_all(&self, range: DriverRange, access: Access) -> Result<DeviceRange<'_>, TranslateError> {
-        let piece = self.translate(range, access)?;
-        match usize::try_from(range.len()) {
-            Ok(len) if len <= piece.len() => Ok(piece.prefix(len)),
-            _ => Err(TranslateError::Fragmented { addr: range.start() }),
-        }
+        whole(range, self.translate(range, access)?)
+    }
+}
+
+/// Returns `piece` if it is all of `range`.
+#[inline]
+pub(crate) fn whole(range: DriverRange, piece: DeviceRange<'_>) -> Result<DeviceRange<'_>, TranslateError> {
+    match usize::try_from(range.len()) {
+        Ok(len) if len <= piece.len() => Ok(piece.prefix(len)),
+        _ => Err(TranslateError::Fragmented { addr: range.start() }),
     }
 }
 
@@ -111,6 +130,15 @@ macro_rules! forward {
             #[inline]
             fn translate(&self, range: DriverRange, access: Access) -> Result<DeviceRange<'_>, TranslateError> {
                 (**self).translate(range, access)
+            }
+
+            #[inline]
+            fn region(
+                &self,
+                range: DriverRange,
+                access: Access,
+            ) -> Result<(DriverRange, DeviceRange<'_>), TranslateError> {
+                (**self).region(range, access)
             }
 
             #[inline]

@@ -75,6 +75,12 @@ impl DriverMem for HeapMem {
         // this module but as a `DeviceRange`; (3) it is one allocation, so it is at most `isize::MAX` long.
         Ok(unsafe { DeviceRange::new(ptr, len, access) })
     }
+
+    #[inline]
+    fn region(&self, range: DriverRange, access: Access) -> Result<(DriverRange, DeviceRange<'_>), TranslateError> {
+        self.translate(range.prefix(0), access)?;
+        Ok((self.range, self.translate(self.range, access)?))
+    }
 }
 
 impl Drop for HeapMem {

@@ -7,6 +7,7 @@
 //! * [`DriverMem`] is implemented by whoever knows the memory: a VMM, a vhost-user back end, a hypervisor.
 //! * [`DeviceRange`] is what a `DriverMem` has proved: memory that the device may access, now and in this way.
 //! * [`DeviceArray`] is such memory as a table, for those who read it often.
+//! * [`RegionCache`] saves a search for each address where there are many regions.
 //! * [`Area`] is a proved part of memory that is kept for long: a part of a virtqueue.
 //!
 //! No reference and no slice of shared memory is ever formed. Everything is copied out before it is looked at, by
@@ -54,6 +55,7 @@ mod driver_mem;
 mod driver_range;
 #[cfg(feature = "alloc")]
 mod heap;
+mod region_cache;
 mod word;
 
 pub use access::{Access, ReadOnly, ReadWrite, Readable, Rights, Writable, WriteOnly};
@@ -64,4 +66,5 @@ pub use driver_mem::{DriverMem, StableMem, TranslateError};
 pub use driver_range::{DriverAddr, DriverRange};
 #[cfg(feature = "alloc")]
 pub use heap::{HeapMem, HeapMemError};
+pub use region_cache::RegionCache;
 pub use word::{Word, Words};

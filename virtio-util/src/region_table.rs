@@ -120,22 +120,22 @@ impl<M: DriverMem> RegionTable<M> {
 
     /// Returns the region in which `range` begins, and the part of the range that lies in it.
     #[inline]
-    fn find(&self, range: DriverRange) -> Option<(&M, DriverRange)> {
+    fn find(&self, range: DriverRange) -> Option<(&(DriverRange, M), DriverRange)> {
         // An address below all regions is far beyond all parts, or in none of the regions that are looked at.
         let first = self.part(range.start().0.wrapping_sub(self.lowest.0) >> self.shift)?;
-        let (region, mem) = self.regions.get(first)?;
-        match part_in(*region, range) {
-            Some(part) => Some((mem, part)),
+        let region = self.regions.get(first)?;
+        match part_in(region.0, range) {
+            Some(part) => Some((region, part)),
             None => self.find_after(first, range),
         }
     }
 
     /// Finds what is not in the first region that it could be in.
     #[cold]
-    fn find_after(&self, first: usize, range: DriverRange) -> Option<(&M, DriverRange)> {
-        let regions = self.regions.get(first + 1..)?.iter();
-        let mut before = regions.take_while(|(region, _)| region.start() <= range.start());
-        before.find_map(|(region, mem)| Some((mem, part_in(*region, range)?)))
+    fn find_after(&self, first: usize, range: DriverRange) -> Option<(&(DriverRange, M), DriverRange)> {
+        let mut before =
+            self.regions.get(first + 1..)?.iter().take_while(|(region, _)| region.start() <= range.start());
+        before.find_map(|region| Some((region, part_in(region.0, range)?)))
     }
 
     /// Calls `report` for each region that `range` touches, with the part that lies in it.
@@ -170,8 +170,18 @@ fn cut<M>(regions: &[(DriverRange, M)]) -> (Vec<usize>, u32) {
 impl<M: DriverMem> DriverMem for RegionTable<M> {
     #[inline]
     fn translate(&self, range: DriverRange, access: Access) -> Result<DeviceRange<'_>, TranslateError> {
-        let (mem, part) = self.find(range).ok_or(TranslateError::Unmapped { addr: range.start() })?;
+        let ((_, mem), part) = self.find(range).ok_or(TranslateError::Unmapped { addr: range.start() })?;
         mem.translate(part, access)
+    }
+
+    #[inline]
+    fn region(&self, range: DriverRange, access: Access) -> Result<(DriverRange, DeviceRange<'_>), TranslateError> {
+        let ((region, mem), part) = self.find(range).ok_or(TranslateError::Unmapped { addr: range.start() })?;
+        let (around, memory) = mem.region(part, access)?;
+        // The region may be a part only of what the memory has there.
+        let part = overlap(*region, around).ok_or(TranslateError::Unmapped { addr: range.start() })?;
+        let skipped = usize::try_from(part.start().0 - around.start().0).unwrap_or(usize::MAX);
+        Ok((part, memory.after(skipped).prefix(usize::try_from(part.len()).unwrap_or(usize::MAX))))
     }
 
     #[inline]

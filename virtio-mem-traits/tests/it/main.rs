@@ -14,5 +14,6 @@ mod driver_mem;
 mod driver_range;
 mod heap;
 mod memories;
+mod region_cache;
 mod threads;
 mod words;

@@ -5,7 +5,9 @@ use std::thread;
 
 use static_assertions::assert_impl_all;
 use virtio_mem_traits::conformance::{Probe, check};
-use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, HeapMem, TranslateError};
+use virtio_mem_traits::{
+    Access, DeviceRange, DriverAddr, DriverMem, DriverRange, HeapMem, RegionCache, TranslateError,
+};
 use virtio_queue_core::SplitQueue;
 use virtio_util::{NotificationCounter, RegionError, RegionTable};
 
@@ -177,6 +179,27 @@ fn reports_reach_the_regions_that_they_touch() {
 }
 
 #[test]
+fn region_is_the_part_of_its_memory_that_is_in_the_table() {
+    let mem = Arc::new(HeapMem::new(DriverAddr(0x1000), 0x4000).unwrap());
+    let table =
+        RegionTable::new([range(0x1000, 0x100), range(0x2000, 0x1000)].map(|range| (range, mem.clone()))).unwrap();
+    for (asked, region) in [
+        (range(0x1080, 1), range(0x1000, 0x100)),
+        (range(0x10ff, 0x2000), range(0x1000, 0x100)),
+        (range(0x2000, 8), range(0x2000, 0x1000)),
+        (range(0x2fff, 0), range(0x2000, 0x1000)),
+    ] {
+        let (around, piece) = table.region(asked, Access::ReadWrite).unwrap();
+        let expected = mem.translate(region, Access::ReadWrite).unwrap();
+        assert_eq!((around, piece.as_ptr(), piece.len()), (region, expected.as_ptr(), expected.len()));
+    }
+    for addr in [0xfff, 0x1100, 0x1fff, 0x3000] {
+        let unmapped = TranslateError::Unmapped { addr: DriverAddr(addr) };
+        assert_eq!(table.region(range(addr, 1), Access::Read).map(|_| ()), Err(unmapped));
+    }
+}
+
+#[test]
 fn suite_on_tables_passes() {
     let table = table();
     for (mapped, absent) in [
@@ -185,7 +208,9 @@ fn suite_on_tables_passes() {
         (range(0x3000, 0x800), 0x2fff),
         (range(u64::MAX - 0x7ff, 0x800), u64::MAX - 0x800),
     ] {
-        check(&table, &Probe { mapped, access: Access::ReadWrite, absent: DriverAddr(absent) });
+        let probe = Probe { mapped, access: Access::ReadWrite, absent: DriverAddr(absent) };
+        check(&table, &probe);
+        check(&RegionCache::new(&table), &probe);
     }
 }
 

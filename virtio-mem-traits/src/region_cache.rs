@@ -1,0 +1,108 @@
+//! The region that was accessed last.
+
+use core::cell::Cell;
+use core::fmt;
+
+use crate::driver_mem::whole;
+use crate::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, TranslateError};
+
+/// Driver memory that remembers the region that was asked for last, so that the next address in it is found by two
+/// comparisons, however long the memory itself has to search.
+///
+/// It is a borrow of the memory, and for one thread: make one beside a queue, or for a burst. Only what the device may both
+/// read and write is remembered.
+///
+/// # When not to use it
+///
+/// For a memory that is a single region, which is as fast by itself. Where successive buffers rarely lie in the same region:
+/// then it costs a few comparisons and gains nothing.
+///
+/// ```
+/// use virtio_mem_traits::{Access, DriverAddr, DriverMem, DriverRange, HeapMem, RegionCache};
+///
+/// let mem = HeapMem::new(DriverAddr(0x4000), 0x1000)?;
+/// let cache = RegionCache::new(&mem);
+/// let buffer = DriverRange::new(DriverAddr(0x4ff0), 0x20).ok_or("beyond 2^64")?;
+/// assert_eq!(cache.translate(buffer, Access::Read)?.len(), 0x10);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+pub struct RegionCache<'m, M: ?Sized> {
+    mem: &'m M,
+    last: Cell<Region<'m>>,
+}
+
+/// What is remembered: where the driver has it, and where it is.
+#[derive(Clone, Copy)]
+struct Region<'m> {
+    start: DriverAddr,
+    /// INVARIANT: it may be read and written.
+    memory: DeviceRange<'m>,
+}
+
+impl<'m, M: DriverMem + ?Sized> RegionCache<'m, M> {
+    /// Returns `mem` with nothing remembered.
+    #[inline]
+    #[must_use]
+    pub const fn new(mem: &'m M) -> Self {
+        Self { mem, last: Cell::new(Region { start: DriverAddr(0), memory: DeviceRange::empty() }) }
+    }
+
+    /// Returns what is remembered of the first `len` bytes at `start`, if that is all of them.
+    #[inline]
+    fn find(&self, start: DriverAddr, len: u64) -> Option<DeviceRange<'m>> {
+        let Region { start: known, memory } = self.last.get();
+        let offset = usize::try_from(start.0.wrapping_sub(known.0)).ok()?;
+        memory.slice(offset, usize::try_from(len).ok()?)
+    }
+
+    /// Asks the memory for what is not remembered, and remembers it.
+    #[cold]
+    #[inline(never)]
+    fn ask(&self, range: DriverRange, access: Access) -> Result<DeviceRange<'m>, TranslateError> {
+        if let Ok((around, memory)) = self.mem.region(range, Access::ReadWrite) {
+            if memory.access() == Access::ReadWrite {
+                self.last.set(Region { start: around.start(), memory });
+            }
+        }
+        self.mem.translate(range, access)
+    }
+}
+
+impl<M: DriverMem + ?Sized> DriverMem for RegionCache<'_, M> {
+    #[inline]
+    fn translate(&self, range: DriverRange, access: Access) -> Result<DeviceRange<'_>, TranslateError> {
+        match self.find(range.start(), range.len()) {
+            Some(memory) => Ok(memory.for_access(access)),
+            None => self.ask(range, access),
+        }
+    }
+
+    #[inline]
+    fn translate_all(&self, range: DriverRange, access: Access) -> Result<DeviceRange<'_>, TranslateError> {
+        match self.find(range.start(), range.len()) {
+            Some(memory) => Ok(memory.for_access(access)),
+            None => whole(range, self.ask(range, access)?),
+        }
+    }
+
+    #[inline]
+    fn region(&self, range: DriverRange, access: Access) -> Result<(DriverRange, DeviceRange<'_>), TranslateError> {
+        self.mem.region(range, access)
+    }
+
+    #[inline]
+    fn before_read(&self, range: DriverRange) {
+        self.mem.before_read(range);
+    }
+
+    #[inline]
+    fn written(&self, range: DriverRange) {
+        self.mem.written(range);
+    }
+}
+
+impl<M: ?Sized> fmt::Debug for RegionCache<'_, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RegionCache").field("last", &self.last.get().memory).finish_non_exhaustive()
+    }
+}

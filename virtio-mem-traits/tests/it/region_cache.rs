@@ -1,0 +1,122 @@
+//! `RegionCache`.
+
+use core::cell::Cell;
+
+use virtio_mem_traits::conformance::{Probe, check};
+use virtio_mem_traits::{
+    Access, AccessError, DeviceRange, DriverAddr, DriverMem, DriverRange, RegionCache, TranslateError,
+};
+
+use crate::memories::{FnMem, Logged, Pieces, Report, SplitMem, heap, range};
+
+/// Memory that counts how often it is asked.
+struct Counted<M> {
+    mem: M,
+    asked: Cell<usize>,
+}
+
+impl<M: DriverMem> Counted<M> {
+    fn new(mem: M) -> Self {
+        Self { mem, asked: Cell::new(0) }
+    }
+}
+
+impl<M: DriverMem> DriverMem for Counted<M> {
+    fn translate(&self, range: DriverRange, access: Access) -> Result<DeviceRange<'_>, TranslateError> {
+        self.asked.set(self.asked.get() + 1);
+        self.mem.translate(range, access)
+    }
+
+    fn region(&self, range: DriverRange, access: Access) -> Result<(DriverRange, DeviceRange<'_>), TranslateError> {
+        self.mem.region(range, access)
+    }
+}
+
+fn place(piece: DeviceRange<'_>) -> (*mut u8, usize, Access) {
+    (piece.as_ptr().as_ptr(), piece.len(), piece.access())
+}
+
+#[test]
+fn address_in_the_region_of_the_last_one_is_not_asked_for() {
+    let mem = Counted::new(heap(0x1000, 0x1000));
+    let cache = RegionCache::new(&mem);
+    for (start, len) in [(0x1800, 8), (0x1000, 1), (0x1fff, 1), (0x1000, 0x1000), (0x1234, 0)] {
+        for access in [Access::Read, Access::Write, Access::ReadWrite] {
+            let expected = mem.mem.translate(range(start, len), access).map(place);
+            assert_eq!(cache.translate(range(start, len), access).map(place), expected);
+            assert_eq!(cache.translate_all(range(start, len), access).map(place), expected);
+        }
+    }
+    assert_eq!(mem.asked.get(), 1);
+    // What is not all in it is asked for.
+    assert_eq!(cache.translate(range(0x1fff, 2), Access::Read).unwrap().len(), 1);
+    let fragmented = Err(TranslateError::Fragmented { addr: DriverAddr(0x1fff) });
+    assert_eq!(cache.translate_all(range(0x1fff, 2), Access::Read).map(place), fragmented);
+    for addr in [0, 0xfff, 0x2000, u64::MAX] {
+        let unmapped = Err(TranslateError::Unmapped { addr: DriverAddr(addr) });
+        assert_eq!(cache.translate(range(addr, 1), Access::Read).map(place), unmapped);
+    }
+    assert_eq!(mem.asked.get(), 7);
+}
+
+#[test]
+fn access_is_the_one_that_was_asked_for() {
+    let mem = heap(0x1000, 0x1000);
+    let cache = RegionCache::new(&mem);
+    for _ in 0..2 {
+        let read = cache.translate(range(0x1000, 8), Access::Read).unwrap();
+        assert!(matches!(read.write(0, &1_u8), Err(AccessError::Denied { .. })));
+        let write = cache.translate(range(0x1000, 8), Access::Write).unwrap();
+        assert!(matches!(write.read::<u8>(0), Err(AccessError::Denied { .. })));
+    }
+}
+
+#[test]
+fn region_that_may_only_be_read_is_not_remembered() {
+    let mem = Counted::new(FnMem {
+        heap: heap(0x1000, 0x1000),
+        translate: |heap, range, access| match access {
+            Access::Read => heap.translate(range, access),
+            _ => Err(TranslateError::Denied { addr: range.start(), access }),
+        },
+    });
+    let cache = RegionCache::new(&mem);
+    for asked in 1..4 {
+        assert!(cache.translate(range(0x1800, 8), Access::Read).is_ok());
+        assert_eq!(mem.asked.get(), 2 * asked - 1);
+        let denied = Err(TranslateError::Denied { addr: DriverAddr(0x1800), access: Access::Write });
+        assert_eq!(cache.translate(range(0x1800, 8), Access::Write).map(place), denied);
+        assert_eq!(mem.asked.get(), 2 * asked);
+    }
+}
+
+#[test]
+fn answer_from_a_memory_without_regions_is_remembered_as_far_as_it_goes() {
+    let mem = Counted::new(SplitMem::new(0x1000, 0x1000, 0x1800));
+    let cache = RegionCache::new(&mem);
+    for (start, len, asked) in
+        [(0x1700, 0x80, 1), (0x1710, 0x10, 1), (0x1700, 0x81, 2), (0x1700, 0x80, 2), (0x1800, 1, 3)]
+    {
+        let expected = mem.mem.translate(range(start, len), Access::Read).map(place);
+        assert_eq!(cache.translate(range(start, len), Access::Read).map(place), expected);
+        assert_eq!(mem.asked.get(), asked, "{start:#x}");
+    }
+}
+
+#[test]
+fn reports_reach_the_memory() {
+    let mem = Logged::new(heap(0x1000, 0x1000));
+    let cache = RegionCache::new(&mem);
+    cache.before_read(range(0x1000, 4));
+    cache.written(range(0x1004, 4));
+    assert_eq!(mem.take(), [Report::BeforeRead(range(0x1000, 4)), Report::Written(range(0x1004, 4))]);
+}
+
+#[test]
+fn suite_on_caches_passes() {
+    let probe = Probe { mapped: range(0x1000, 0x1000), access: Access::ReadWrite, absent: DriverAddr(0x2000) };
+    check(&RegionCache::new(&heap(0x1000, 0x1000)), &probe);
+    check(&RegionCache::new(&SplitMem::new(0x1000, 0x1000, 0x1801)), &probe);
+    let pieces = Pieces(vec![heap(0x1000, 0x800), heap(0x1800, 0x800)]);
+    check(&RegionCache::new(&pieces), &probe);
+}
