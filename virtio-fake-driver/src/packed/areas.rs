@@ -84,4 +84,16 @@ impl PackedAreas {
     pub fn flags(&self, slot: u16) -> DriverRange {
         field(self.descriptor_area, Descriptor::SIZE * u64::from(slot) + 14, 2)
     }
+
+    /// Returns the Buffer ID and the flags of the descriptor in a slot, as one word.
+    #[must_use]
+    pub fn id_and_flags(&self, slot: u16) -> DriverRange {
+        field(self.descriptor_area, Descriptor::SIZE * u64::from(slot) + 12, 4)
+    }
+
+    /// Returns what a used descriptor in a slot consists of: length, Buffer ID and flags, as one word.
+    #[must_use]
+    pub fn used(&self, slot: u16) -> DriverRange {
+        field(self.descriptor_area, Descriptor::SIZE * u64::from(slot) + 8, 8)
+    }
 }

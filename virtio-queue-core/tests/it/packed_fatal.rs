@@ -4,11 +4,11 @@ use std::rc::Rc;
 
 use virtio_fake_driver::packed::Descriptor;
 use virtio_fake_driver::{DriverChain, TestMem};
-use virtio_mem_traits::{AreaError, DriverAddr, TranslateError};
+use virtio_mem_traits::{DriverAddr, DriverRange, TranslateError};
 use virtio_queue_core::FatalError;
 
 use crate::formats::{check_dead, fetch};
-use crate::packed_support::{options, readable, start, with_flags};
+use crate::packed_support::{Fixture, Hand, options, readable, start, with_flags};
 use crate::support::{EVENT_IDX, INDIRECT, logged};
 
 /// HOST-5, DRV-PSG-3, DRV-PDESC-1, INV-5, INV-3, GEN-2, DRV-STAT-2: a list that reaches into slots in flight breaks the queue, wherever in
@@ -86,7 +86,11 @@ fn list_without_end_breaks_queue() {
 }
 
 fn lost(addr: DriverAddr) -> FatalError {
-    FatalError::Area(AreaError::Translate(TranslateError::Unmapped { addr }))
+    FatalError::Area(TranslateError::Unmapped { addr }.into())
+}
+
+fn torn(part: DriverRange) -> FatalError {
+    FatalError::Area(TranslateError::Fragmented { addr: part.start() }.into())
 }
 
 /// HOST-13, DRV-RST-1: a part of the ring disappears: where the device looks for a list, where the list goes on, and where a
@@ -108,16 +112,77 @@ fn ring_lost_while_running_breaks_queue() {
         fixture.driver.add(&DriverChain::new().writable(1).writable(1)).unwrap();
         if by_fetch {
             fixture.mem.unmap(areas.descriptor(slot));
-            let addr = if slot == 1 { areas.flags(1).start() } else { areas.id(2).start() };
-            assert_eq!(fixture.queue.next_chain().unwrap_err(), lost(addr));
-            check_dead(&mut fixture.queue, &fixture.mem, lost(addr), true, Vec::new());
+            let fault = lost(areas.id_and_flags(slot).start());
+            assert_eq!(fixture.queue.next_chain().unwrap_err(), fault);
+            check_dead(&mut fixture.queue, &fixture.mem, fault, true, Vec::new());
         } else {
             let token = fetch(&mut fixture.queue);
             fixture.mem.unmap(areas.descriptor(slot));
-            let fault = lost(areas.len(slot).start());
+            let fault = lost(areas.used(slot).start());
             assert_eq!(fixture.queue.complete(token, 0), Err(fault.into()));
             check_dead(&mut fixture.queue, &fixture.mem, fault, false, Vec::new());
         }
         assert_eq!(fixture.notifications.count(), 0);
+    }
+}
+
+/// A queue whose ring is in two pieces, the second of which begins at `field` of the descriptor in `slot`.
+fn cut(slot: u16, field: u64) -> (Fixture, Hand) {
+    let fixture = options(4, EVENT_IDX).build_on(|heap, driver| {
+        let mem = Rc::new(TestMem::new(heap));
+        mem.split_at(driver.areas().descriptor(slot).after(field).start());
+        mem
+    });
+    let fixture = fixture.unwrap();
+    let hand = Hand::new(fixture.driver.raw().clone());
+    (fixture, hand)
+}
+
+/// HOST-13, INV-3, BAR-8, BAR-9: a ring that is cut where no mapping ends, inside of what is accessed at once: nothing is written
+/// of a used descriptor then, and nothing is taken for the id or the flags of an available one.
+#[test]
+fn ring_cut_inside_of_word_breaks_queue() {
+    for (slot, field) in (0..4).flat_map(|slot| (9..16).map(move |field| (slot, field))) {
+        let (mut fixture, mut hand) = cut(slot, field);
+        for _ in 0..slot {
+            hand.offer(0, &[readable(1, 1)]);
+            drop(fixture.queue.next_chain().unwrap().unwrap());
+        }
+        hand.offer(7, &[readable(1, 1)]);
+        let (areas, offered) = (*hand.raw.areas(), hand.raw.descriptor(slot));
+        if field <= 12 {
+            let (fault, token) = (torn(areas.used(slot)), fetch(&mut fixture.queue));
+            assert_eq!(fixture.queue.complete(token, 0), Err(fault.into()));
+            check_dead(&mut fixture.queue, &fixture.mem, fault, false, Vec::new());
+        } else {
+            let fault = torn(areas.id_and_flags(slot));
+            assert_eq!(fixture.queue.next_chain().unwrap_err(), fault);
+            check_dead(&mut fixture.queue, &fixture.mem, fault, true, Vec::new());
+        }
+        assert_eq!(hand.raw.descriptor(slot), offered);
+    }
+}
+
+/// HOST-13, INV-3, PACK-MB-1: the same further on in a list, and further on in a burst, of which nothing is published then.
+#[test]
+fn ring_cut_inside_of_later_word_breaks_queue() {
+    for field in 13..16 {
+        let (mut fixture, mut hand) = cut(1, field);
+        hand.offer(7, &[readable(1, 1), readable(1, 1)]);
+        let fault = torn(hand.raw.areas().id_and_flags(1));
+        assert_eq!(fixture.queue.next_chain().unwrap_err(), fault);
+        check_dead(&mut fixture.queue, &fixture.mem, fault, true, Vec::new());
+    }
+    for field in 9..13 {
+        let (mut fixture, mut hand) = cut(1, field);
+        (0..2).for_each(|id| _ = hand.offer(id, &[readable(1, 1)]));
+        let [first, second] = [(); 2].map(|()| fetch(&mut fixture.queue));
+        let fault = torn(hand.raw.areas().used(1));
+        let mut burst = fixture.queue.burst();
+        burst.complete(first, 0).unwrap();
+        assert_eq!(burst.complete(second, 0), Err(fault.into()));
+        assert_eq!(burst.finish(), Err(fault));
+        assert!(hand.used_at(0).is_none());
+        check_dead(&mut fixture.queue, &fixture.mem, fault, false, Vec::new());
     }
 }

@@ -11,7 +11,7 @@ use crate::formats::fetch;
 use crate::packed_support::{
     BOTH, Hand, available, off_wrap, options, place, readable, reads, start, table, used, with_flags, writable,
 };
-use crate::support::{EVENT_IDX, INDIRECT, Plain, accesses, logged, range, walk, walk_next};
+use crate::support::{EVENT_IDX, INDIRECT, Plain, accesses, logged, walk, walk_next};
 
 /// A list of `len` readable elements of one byte each, and what a walk finds of it.
 fn list_of(len: u16) -> (Vec<Descriptor>, Vec<Plain>) {
@@ -20,9 +20,9 @@ fn list_of(len: u16) -> (Vec<Descriptor>, Vec<Plain>) {
 }
 
 /// PACK-WRAP-6, INV-2, GEN-11, PACK-EVT-10, DRV-PDESC-4, BAR-12, HOST-25, LAY-10: whoever kicks for nothing causes one read
-/// of 16 bits, the flags of the next slot, and no write.
+/// of 32 bits, the Buffer ID and the flags of the next slot, and no write.
 #[test]
-fn poll_of_empty_ring_reads_flags_once() {
+fn poll_of_empty_ring_reads_id_and_flags_once() {
     for features in [0, INDIRECT, EVENT_IDX] {
         for position in 0..10 {
             let (mut fixture, mut hand) = start(5, features);
@@ -33,12 +33,12 @@ fn poll_of_empty_ring_reads_flags_once() {
             fixture.notifications.take();
             // The first poll may ask to be notified of the next one.
             assert!(fixture.queue.next_chain().unwrap().is_none());
-            let flags = hand.raw.areas().flags(hand.place(position).0);
+            let first = hand.raw.areas().id_and_flags(hand.place(position).0);
             for _ in 0..1000 {
                 let (fetched, log) = logged(&fixture.mem, || fixture.queue.next_chain().unwrap().is_some());
-                assert_eq!((fetched, log), (false, reads([flags])));
+                assert_eq!((fetched, log), (false, reads([first])));
             }
-            assert_eq!((flags.len(), fixture.notifications.count()), (2, 0));
+            assert_eq!((first.len(), fixture.notifications.count()), (4, 0));
         }
     }
 }
@@ -52,12 +52,12 @@ fn first_poll_of_dry_ring_asks_for_next_descriptor() {
     hand.offer(1, &list);
     let _in_flight = fetch(&mut fixture.queue);
     let areas = *hand.raw.areas();
-    let (flags, events) = (areas.flags(3), areas.device_events());
+    let (first, events) = (areas.id_and_flags(3), areas.device_events());
     let (_, log) = logged(&fixture.mem, || assert!(fixture.queue.next_chain().unwrap().is_none()));
-    assert_eq!(log, [MemEvent::Read(flags), MemEvent::Written(events), MemEvent::Read(flags)]);
+    assert_eq!(log, [MemEvent::Read(first), MemEvent::Written(events), MemEvent::Read(first)]);
     assert_eq!(hand.raw.device_events().off_wrap, off_wrap(5, 3));
     let (_, log) = logged(&fixture.mem, || assert!(fixture.queue.next_chain().unwrap().is_none()));
-    assert_eq!(log, reads([flags]));
+    assert_eq!(log, reads([first]));
 }
 
 /// PACK-WRAP-2, PACK-WRAP-5, PACK-DESC-3, HOST-18: the truth table of AVAIL, USED and the wrap counter, with everything
@@ -84,8 +84,9 @@ fn flags_of_every_value_are_available_or_not() {
     assert_eq!(seen.len(), 16, "each of the 8 cases, with and without NEXT, and one outcome for each");
 }
 
-/// BAR-5, PACK-SG-6, PACK-SG-7, PACK-USED-2: without a kick, the first flags before anything else, then as much of the
-/// others as tells where the list ends and who it is, each once; a walk then reads each descriptor once.
+/// BAR-5, PACK-SG-6, PACK-SG-7, PACK-USED-2: without a kick, the first flags before anything else, and in the same access the
+/// Buffer ID, then as much of the others as tells where the list ends and who it is, each once; a walk then reads each
+/// descriptor once.
 #[test]
 fn fetch_and_walk_read_in_order() {
     for len in 1..=5 {
@@ -95,12 +96,7 @@ fn fetch_and_walk_read_in_order() {
         let areas = *hand.raw.areas();
         let mem = Rc::clone(&fixture.mem);
         let (chain, log) = logged(&mem, || fixture.queue.next_chain().unwrap().unwrap());
-        let id_and_flags = |slot| range(areas.id(slot).start().0, 4);
-        let mut expected = reads([areas.flags(0)]);
-        match len {
-            1 => expected.push(MemEvent::Read(areas.id(0))),
-            _ => expected.extend((1..len).map(|slot| MemEvent::Read(id_and_flags(slot)))),
-        }
+        let expected: Vec<_> = (0..len).map(|slot| MemEvent::Read(areas.id_and_flags(slot))).collect();
         assert_eq!((chain.id(), log), (77, expected));
         let (found, log) = logged(&mem, || walk(&chain));
         assert_eq!(found, (elements, None));

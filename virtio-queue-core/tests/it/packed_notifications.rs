@@ -157,8 +157,8 @@ fn off_wrap_of_every_value_is_answered() {
     }
 }
 
-/// BAR-7, BAR-10: the driver's structure is read once, in one piece, after the flags. A driver that changes its mind right
-/// before that is understood.
+/// BAR-7, BAR-10: the driver's structure is read once, in one piece, after the used descriptor was written. A driver that changes
+/// its mind right before that is understood.
 #[test]
 fn driver_that_asks_at_last_moment_is_notified() {
     for (features, flags) in [(0, EventSuppression::ENABLE), (EVENT_IDX, EventSuppression::DESC)] {
@@ -166,7 +166,7 @@ fn driver_that_asks_at_last_moment_is_notified() {
             let (mut fixture, mut hand) = start(4, features);
             hand.wait_for(EventSuppression::DISABLE, 0xffff);
             hand.offer(0, &[readable(1, 1)]);
-            let (driver, asks_at) = (hand.clone(), hand.raw.areas().flags(0));
+            let (driver, asks_at) = (hand.clone(), hand.raw.areas().used(0));
             let events = hand.raw.areas().driver_events();
             fixture.mem.on_event(move |_, event| {
                 let now = if late { MemEvent::Read(events) } else { MemEvent::Written(asks_at) };
@@ -199,7 +199,10 @@ fn suppress_and_enable_write_one_word() {
                     let (armed, log) = logged(&fixture.mem, || fixture.queue.enable_notifications());
                     assert_eq!(armed, Ok(Armed::Waiting));
                     let (slot, _) = place(size, position);
-                    assert_eq!(log, [MemEvent::Written(areas.device_events()), MemEvent::Read(areas.flags(slot))]);
+                    assert_eq!(
+                        log,
+                        [MemEvent::Written(areas.device_events()), MemEvent::Read(areas.id_and_flags(slot))]
+                    );
                     let written = raw.device_events();
                     if features == EVENT_IDX {
                         let expected = (EventSuppression::DESC, off_wrap(size, position));

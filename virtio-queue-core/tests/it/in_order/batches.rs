@@ -70,8 +70,7 @@ fn packed_batch_is_one_descriptor() {
             rig.queue.complete(b, second).unwrap();
             let (_, log) = logged(&rig.mem, || rig.queue.complete(a, first).unwrap());
             let (areas, (slot, _)) = (raw.areas(), hand.place(start_at));
-            let written = [areas.len(slot), areas.id(slot), areas.flags(slot)].map(MemEvent::Written);
-            assert_eq!(writes(log), written);
+            assert_eq!(writes(log), [MemEvent::Written(areas.used(slot))]);
             hand.check_used(start_at, ids[2], last);
             for other in (0..7).filter(|other| *other != slot) {
                 assert_eq!(raw.descriptor(other), before[usize::from(other)]);
@@ -125,14 +124,14 @@ fn buffer_not_filled_ends_its_batch() {
             let writes = check_partial::<Any, Many>(0, partial, in_burst);
             assert_eq!(writes, batches + 1);
             let writes = check_partial::<Packed, Few16>(EVENT_IDX, partial, in_burst);
-            assert_eq!(writes, 3 * batches, "length, id and flags for each batch: {partial:#b}");
+            assert_eq!(writes, batches, "a used descriptor for each batch: {partial:#b}");
             let writes = check_partial::<Any, Many>(RING_PACKED, partial, in_burst);
-            assert_eq!(writes, 3 * batches);
+            assert_eq!(writes, batches);
         }
     }
 }
 
-/// PACK-MB-1: of several batches that are published together, the flags of the first come last; of a split ring, the index.
+/// PACK-MB-1: of several batches that are published together, the first one's used descriptor comes last.
 #[test]
 fn batches_published_together_become_visible_together() {
     let (mut rig, raw) = packed_rig(8, 0);
@@ -143,11 +142,8 @@ fn batches_published_together_become_visible_together() {
         rig.mem.start_log();
         rig.queue.complete(tokens[at].take().unwrap(), 1).unwrap();
     }
-    let flags = |slot| raw.areas().flags(slot);
-    let log = rig.mem.take_log();
-    let order: Vec<_> =
-        (0..4).filter_map(|slot| log.iter().position(|e| *e == MemEvent::Written(flags(slot)))).collect();
-    assert!(order[0] > order[1] && order[0] > order[2] && order[0] > order[3], "{order:?}");
+    let used = [1, 2, 3, 0].map(|slot| MemEvent::Written(raw.areas().used(slot)));
+    assert_eq!(writes(rig.mem.take_log()), used);
     (0..4).for_each(|position| assert_eq!(hand.used_at(position).map(|used| used.len), Some(1)));
 }
 
@@ -164,7 +160,7 @@ fn check_not_filled<F: QueueFormat, S: OrderStorage>(features: u64) {
         rig.mem.start_log();
         rig.queue.complete(tokens[0].take().unwrap(), 0).unwrap();
         let packed = rig.driver.features() & RING_PACKED != 0;
-        let expected = if packed { 3 * batches } else { batches + 1 };
+        let expected = if packed { batches } else { batches + 1 };
         assert_eq!(writes(rig.mem.take_log()).len(), expected);
         assert_eq!(rig.reap(), [0, 9]);
     }

@@ -168,7 +168,7 @@ fn resume_into_spoilt_ring_refused() {
     check_one(&mut fixture);
     let suspended = fixture.queue.drain().suspend().unwrap();
     fixture.mem.unmap(fixture.driver.areas().descriptor(2));
-    let addr = fixture.driver.areas().flags(2).start();
+    let addr = fixture.driver.areas().id_and_flags(2).start();
     resume_fails(suspended, FatalError::Area(TranslateError::Unmapped { addr }.into()));
 }
 
