@@ -8,6 +8,9 @@ const ALIGN: usize = Layout::DESCRIPTOR_AREA_ALIGN;
 
 /// The descriptor ring: descriptors that the driver made available, and over them those that the device has used.
 ///
+/// Where the ring lies in several pieces, they have to end at multiples of 8 bytes: no more than that is accessed at once, and
+/// what is accessed at once has to be in one piece.
+///
 /// VIRTIO 1.4 §2.8.1 "Driver and Device Ring Wrap Counters".
 #[derive(Debug)]
 pub struct DescriptorArea<M> {
