@@ -229,6 +229,26 @@ fn more_than_4_gib_refused() {
     assert_eq!(walk_next(&mut fixture.queue), (found.to_vec(), None));
 }
 
+/// AMB-6, SPLIT-DESC-7: as many elements as there may be, with 2^32 bytes in equal parts: one byte more in any of them is one too
+/// many.
+#[test]
+fn byte_beyond_4_gib_refused_in_any_element() {
+    for count in [2, 4, 8_u32] {
+        for longer in 0..count as usize {
+            let (mut fixture, mut hand) = with_chain_len(8, count);
+            let part = (1 << 32) / u64::from(count);
+            let mut list = vec![readable(0, part as u32); count as usize];
+            let mut found = vec![(0, part, false); count as usize];
+            hand.offer(0, &list);
+            assert_eq!(walk_next(&mut fixture.queue), (found.clone(), None));
+            list[longer].len += 1;
+            found[longer].1 += 1;
+            let kind = ChainErrorKind::TooManyBytes { total: (1 << 32) + 1 };
+            check_malformed(&mut fixture, &mut hand, &list, &found[..count as usize - 1], kind);
+        }
+    }
+}
+
 /// HOST-9, HOST-10, HOST-17, REG-2, REG-8, DRV-FEAT-4: elements and tables that would end beyond 2^64; what ends there is an
 /// element like any other.
 #[test]
