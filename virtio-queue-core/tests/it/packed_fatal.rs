@@ -138,8 +138,8 @@ fn cut(slot: u16, field: u64) -> (Fixture, Hand) {
     (fixture, hand)
 }
 
-/// HOST-13, INV-3, BAR-8, BAR-9: a ring that is cut where no mapping ends, inside of what is accessed at once: nothing is written
-/// of a used descriptor then, and nothing is taken for the id or the flags of an available one.
+/// HOST-13, INV-3, BAR-8, BAR-9: a ring that is cut where no mapping ends, inside of what is accessed at once: nothing is
+/// written of a used descriptor then, and nothing is taken for the id or the flags of an available one.
 #[test]
 fn ring_cut_inside_of_word_breaks_queue() {
     for (slot, field) in (0..4).flat_map(|slot| (9..16).map(move |field| (slot, field))) {

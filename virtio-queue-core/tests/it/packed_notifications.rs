@@ -157,8 +157,8 @@ fn off_wrap_of_every_value_is_answered() {
     }
 }
 
-/// BAR-7, BAR-10: the driver's structure is read once, in one piece, after the used descriptor was written. A driver that changes
-/// its mind right before that is understood.
+/// BAR-7, BAR-10: the driver's structure is read once, in one piece, after the used descriptor was written. A driver that
+/// changes its mind right before that is understood.
 #[test]
 fn driver_that_asks_at_last_moment_is_notified() {
     for (features, flags) in [(0, EventSuppression::ENABLE), (EVENT_IDX, EventSuppression::DESC)] {

@@ -45,8 +45,8 @@ fn flags_of_driver_do_not_stay() {
     }
 }
 
-/// BAR-8, BAR-9, PACK-DESC-4, PACK-DESC-1, BAR-7, BAR-10, GEN-7: first the buffer, then length, id and flags in one access, then
-/// nothing but one look at what the driver waits for.
+/// BAR-8, BAR-9, PACK-DESC-4, PACK-DESC-1, BAR-7, BAR-10, GEN-7: first the buffer, then length, id and flags in one access,
+/// then nothing but one look at what the driver waits for.
 #[test]
 fn buffer_written_before_used_descriptor() {
     for features in [0, EVENT_IDX] {
@@ -257,8 +257,8 @@ fn accesses_stay_where_they_belong() {
     }
 }
 
-/// PACK-USED-9, BAR-9, PACK-DESC-4, INV-4, INV-5, INV-6: over a long run in every order, each used descriptor is written once and
-/// in one access; its slot was fetched, and is left alone from then on until the driver has made it available again.
+/// PACK-USED-9, BAR-9, PACK-DESC-4, INV-4, INV-5, INV-6: over a long run in every order, each used descriptor is written once
+/// and in one access; its slot was fetched, and is left alone from then on until the driver has made it available again.
 #[test]
 fn slots_written_once_each_lap() {
     for size in [1, 3, 5, 8] {

@@ -229,8 +229,8 @@ fn more_than_4_gib_refused() {
     assert_eq!(walk_next(&mut fixture.queue), (found.to_vec(), None));
 }
 
-/// AMB-6, SPLIT-DESC-7: as many elements as there may be, with 2^32 bytes in equal parts: one byte more in any of them is one too
-/// many.
+/// AMB-6, SPLIT-DESC-7: as many elements as there may be, with 2^32 bytes in equal parts: one byte more in any of them is one
+/// too many.
 #[test]
 fn byte_beyond_4_gib_refused_in_any_element() {
     for count in [2, 4, 8_u32] {
