@@ -1,11 +1,13 @@
 //! The size of a split virtqueue.
 
+use core::fmt;
+
 use crate::QueueSizeError;
 
 /// The number of descriptors of a split virtqueue: a power of two from 1 to 32768.
 ///
 /// VIRTIO 1.4 §2.7 "Split Virtqueues" (LAY-3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct QueueSize(
     /// The largest slot, by which an index is reduced to its slot. INVARIANT: a power of two, less one.
     u16,
@@ -37,5 +39,11 @@ impl QueueSize {
     #[must_use]
     pub const fn last_slot(self) -> u16 {
         self.0
+    }
+}
+
+impl fmt::Debug for QueueSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "QueueSize({})", self.get())
     }
 }

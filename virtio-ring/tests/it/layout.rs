@@ -13,7 +13,8 @@ fn split_size_only_powers_of_two() {
         assert_eq!(QueueSize::new(size).is_ok(), expected, "{size}");
     }
     assert_eq!(QueueSize::new(3), Err(QueueSizeError { size: 3 }));
-    assert_eq!(QueueSize::MAX.get(), 32768);
+    assert_eq!((QueueSize::MAX.get(), QueueSize::MAX.last_slot()), (32768, 32767));
+    assert_eq!(format!("{:?}", QueueSize::MAX), "QueueSize(32768)");
 }
 
 /// LAY-8: everything from 1 to 2^15.
