@@ -1,0 +1,10 @@
+//! What the benchmarks share.
+
+pub(crate) mod clock;
+pub(crate) mod device;
+pub(crate) mod driver;
+pub(crate) mod memory;
+pub(crate) mod pass;
+pub(crate) mod payload;
+pub(crate) mod ring;
+pub(crate) mod shape;

@@ -1,0 +1,136 @@
+//! The devices that are made of the crates of this workspace.
+
+mod bursts;
+mod payloads;
+mod shared;
+mod stream;
+mod tokens;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::Result;
+use virtio_mem_traits::{DriverMem, HeapMem};
+use virtio_queue_core::packed::PackedRing;
+use virtio_queue_core::split::SplitRing;
+use virtio_queue_core::{
+    AnyRing, DriverNotify, FromConfig, InFlight, InOrderRing, OrderedRing, QueueConfig, QueueLimits, RingFeatures, Walk,
+};
+
+use self::bursts::Bursts;
+use self::payloads::{Fragments, Payloads, Requests, StdIo, Whole};
+use self::shared::Shared;
+use self::stream::Streamed;
+use self::tokens::Tokens;
+use super::{Contender, Device, Reports, counted};
+use crate::support::memory::Table;
+use crate::support::ring::Ring;
+use crate::support::shape::Format;
+use crate::support::shape::Format::{Packed, Split};
+
+type InSplit = SplitRing<Table>;
+type InPacked = PackedRing<Table>;
+type InEither = AnyRing<Table>;
+type BatchedSplit = InOrderRing<InSplit, Vec<InFlight>>;
+type BatchedPacked = InOrderRing<InPacked, Vec<InFlight>>;
+/// Chains of a packed ring that are walked while others are returned.
+type LastingPacked = OrderedRing<InPacked, Vec<InFlight>>;
+
+pub(crate) const SPLIT: Contender = Contender::new("split", Split, bursts::<InSplit>);
+pub(crate) const PACKED: Contender = Contender::new("packed", Packed, bursts::<InPacked>);
+pub(crate) const ANY_SPLIT: Contender = Contender::new("any-split", Split, bursts::<InEither>);
+pub(crate) const ANY_PACKED: Contender = Contender::new("any-packed", Packed, bursts::<InEither>);
+pub(crate) const SPLIT_FLAT: Contender = Contender::new("split-flat", Split, flat::<SplitRing<Arc<HeapMem>>>);
+pub(crate) const PACKED_FLAT: Contender = Contender::new("packed-flat", Packed, flat::<PackedRing<Arc<HeapMem>>>);
+
+pub(crate) const SPLIT_TOKENS: Contender = Contender::new("split", Split, tokens::<InSplit>);
+pub(crate) const PACKED_TOKENS: Contender = Contender::new("packed", Packed, tokens::<InPacked>);
+pub(crate) const SPLIT_IN_ORDER: Contender =
+    Contender { reports: Reports::Batches, ..Contender::new("split-in-order", Split, tokens::<BatchedSplit>) };
+pub(crate) const PACKED_IN_ORDER: Contender =
+    Contender { reports: Reports::Batches, ..Contender::new("packed-in-order", Packed, tokens::<BatchedPacked>) };
+
+pub(crate) const SPLIT_SHARED: Contender =
+    Contender::new("split", Split, |ring| Box::new(Shared::<InSplit>::new(ring)));
+pub(crate) const PACKED_SHARED: Contender =
+    Contender::new("packed", Packed, |ring| Box::new(Shared::<LastingPacked>::new(ring)));
+pub(crate) const SPLIT_STREAM: Contender =
+    Contender::new("split", Split, |ring| Box::new(Streamed::<InSplit>::new(ring)));
+pub(crate) const PACKED_STREAM: Contender =
+    Contender::new("packed", Packed, |ring| Box::new(Streamed::<LastingPacked>::new(ring)));
+
+pub(crate) const COPY: &[Contender] = &[
+    Contender::new("chain", Split, |ring| Box::new(Payloads::<InSplit, Whole>::new(ring))),
+    Contender::new("chain-packed", Packed, |ring| Box::new(Payloads::<InPacked, Whole>::new(ring))),
+    Contender::new("std-io", Split, |ring| Box::new(Payloads::<InSplit, StdIo>::new(ring))),
+    Contender::new("fragments", Split, |ring| Box::new(Payloads::<InSplit, Fragments>::new(ring))),
+];
+pub(crate) const REQUEST: &[Contender] = &[
+    Contender::new("chain", Split, |ring| Box::new(Requests::<InSplit, Whole>::new(ring))),
+    Contender::new("chain-packed", Packed, |ring| Box::new(Requests::<InPacked, Whole>::new(ring))),
+    Contender::new("std-io", Split, |ring| Box::new(Requests::<InSplit, StdIo>::new(ring))),
+    Contender::new("fragments", Split, |ring| Box::new(Requests::<InSplit, Fragments>::new(ring))),
+];
+
+fn bursts<R: FromConfig<Mem = Table> + 'static>(ring: &Ring) -> Box<dyn Device> {
+    Box::new(Bursts::<R>::new(ring, ring.memory.table()))
+}
+
+/// Returns a device on memory that is a single region, and nothing else.
+fn flat<R: FromConfig<Mem = Arc<HeapMem>> + 'static>(ring: &Ring) -> Box<dyn Device> {
+    Box::new(Bursts::<R>::new(ring, ring.memory.flat()))
+}
+
+fn tokens<R: FromConfig<Mem = Table> + 'static>(ring: &Ring) -> Box<dyn Device> {
+    Box::new(Tokens::<R>::new(ring))
+}
+
+/// Returns what a transport would say of the ring.
+pub(crate) fn config(ring: &Ring) -> QueueConfig {
+    let choose = |condition, feature: RingFeatures| if condition { feature.bits() } else { 0 };
+    let bits = RingFeatures::VERSION_1.bits()
+        | RingFeatures::INDIRECT_DESC.bits()
+        | choose(ring.format == Format::Packed, RingFeatures::RING_PACKED)
+        | choose(ring.shape.event_idx, RingFeatures::EVENT_IDX)
+        | choose(ring.reports == Reports::Batches, RingFeatures::IN_ORDER);
+    QueueConfig {
+        size: ring.shape.size(),
+        descriptor_area: ring.descriptor_area,
+        driver_area: ring.driver_area,
+        device_area: ring.device_area,
+        features: RingFeatures::from_negotiated(bits).expect("these can be negotiated"),
+        limits: QueueLimits::default(),
+    }
+}
+
+/// A notifier that counts. One thread notifies at a time, the one that has the queue, so that no atomic addition is needed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Signals(Arc<AtomicU64>);
+
+impl Signals {
+    fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl DriverNotify for Signals {
+    fn notify(&self) {
+        self.0.store(self.count() + 1, Ordering::Relaxed);
+    }
+}
+
+/// Translates all elements of a chain, and returns their sum and the length of the last one.
+///
+/// It is always inlined, as if the loop were written where it is used: that is where a device has it.
+#[inline(always)]
+fn walk<'m>(elements: impl Walk<'m>) -> Result<(u64, u32)> {
+    let mem = elements.mem();
+    let (mut sum, mut last) = (0, 0);
+    for element in elements {
+        let element = element?;
+        let range = mem.translate_all(element.range, element.access)?;
+        last = u32::try_from(range.len())?;
+        sum = counted(sum, range.as_ptr().addr().get() as u64, last);
+    }
+    Ok((sum, last))
+}

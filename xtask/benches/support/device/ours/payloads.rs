@@ -1,0 +1,231 @@
+//! Payloads that are copied by the crate virtio-chain.
+
+use std::io::{Read, Write};
+use std::marker::PhantomData;
+
+use anyhow::{Result, bail, ensure};
+use virtio_chain::{ReadableChain, Reader, WritableChain, Writer};
+use virtio_mem_traits::DeviceRange;
+use virtio_queue_core::{Chain, FromConfig, Head, Queue, Refused, ReturnError, Walk};
+
+use super::{Signals, config};
+use crate::support::device::{Device, MISSING};
+use crate::support::memory::Table;
+use crate::support::payload::{payload, seen};
+use crate::support::ring::Ring;
+use crate::support::shape::{Direction, PAGE, Payload};
+
+/// A way to copy all of a payload.
+pub(super) trait Way {
+    fn read<'m>(reader: &mut Reader<'m, impl Walk<'m>>, buf: &mut [u8]) -> Result<()>;
+    fn write<'m>(writer: &mut Writer<'m, impl Walk<'m>>, buf: &[u8]) -> Result<()>;
+}
+
+/// By the methods of readers and writers.
+pub(super) struct Whole;
+
+/// By the traits of the standard library.
+pub(super) struct StdIo;
+
+/// Piece by piece, as somebody would who gives the pieces to the operating system.
+pub(super) struct Fragments;
+
+impl Way for Whole {
+    #[inline]
+    fn read<'m>(reader: &mut Reader<'m, impl Walk<'m>>, buf: &mut [u8]) -> Result<()> {
+        Ok(reader.read_exact(buf)?)
+    }
+
+    #[inline]
+    fn write<'m>(writer: &mut Writer<'m, impl Walk<'m>>, buf: &[u8]) -> Result<()> {
+        Ok(writer.write_all(buf)?)
+    }
+}
+
+impl Way for StdIo {
+    #[inline]
+    fn read<'m>(reader: &mut Reader<'m, impl Walk<'m>>, buf: &mut [u8]) -> Result<()> {
+        Ok(Read::read_exact(reader, buf)?)
+    }
+
+    #[inline]
+    fn write<'m>(writer: &mut Writer<'m, impl Walk<'m>>, buf: &[u8]) -> Result<()> {
+        Ok(Write::write_all(writer, buf)?)
+    }
+}
+
+/// The most pieces of a payload here.
+const PIECES: usize = 0x1_0000 / PAGE as usize;
+
+impl Way for Fragments {
+    #[inline]
+    fn read<'m>(reader: &mut Reader<'m, impl Walk<'m>>, buf: &mut [u8]) -> Result<()> {
+        let mut pieces: [Option<DeviceRange<'m>>; PIECES] = [None; PIECES];
+        let count = reader.fragments(buf.len() as u64, &mut pieces)?;
+        let mut done = 0;
+        for piece in pieces[..count].iter().flatten() {
+            piece.read_bytes(0, &mut buf[done..done + piece.len()])?;
+            done += piece.len();
+        }
+        ensure!(reader.advance(done as u64)? == buf.len() as u64, "the payload is too short");
+        Ok(())
+    }
+
+    #[inline]
+    fn write<'m>(writer: &mut Writer<'m, impl Walk<'m>>, buf: &[u8]) -> Result<()> {
+        let mut pieces: [Option<DeviceRange<'m>>; PIECES] = [None; PIECES];
+        let count = writer.fragments(buf.len() as u64, &mut pieces)?;
+        let mut done = 0;
+        for piece in pieces[..count].iter().flatten() {
+            piece.write_bytes(0, &buf[done..done + piece.len()])?;
+            done += piece.len();
+        }
+        ensure!(writer.advance(done as u64)? == buf.len() as u64, "there is no room for the payload");
+        Ok(())
+    }
+}
+
+/// Reads the payload of a chain into `buf`, and returns what that adds to the sum.
+#[inline]
+fn read<'m, C: Chain<'m>, W: Way>(chain: C, buf: &mut [u8]) -> Result<u64> {
+    let mut chain = ReadableChain::new(chain);
+    W::read(&mut chain, buf)?;
+    // The drop returns the chain, with nothing written.
+    Ok(seen(buf))
+}
+
+/// Writes `buf` as the payload of a chain, and returns what that adds to the sum.
+#[inline]
+fn write<'m, C: Chain<'m>, W: Way>(chain: C, buf: &[u8]) -> Result<u64> {
+    let mut chain = WritableChain::new(chain);
+    W::write(&mut chain, buf)?;
+    chain.return_used().map_err(|refused| refused.error)?;
+    Ok(buf.len() as u64)
+}
+
+/// A device that does all there is to do for a request.
+pub(super) struct Requests<R: FromConfig, W> {
+    queue: Queue<R, Signals>,
+    signals: Signals,
+    chains: usize,
+    burst: usize,
+    direction: Direction,
+    buf: Vec<u8>,
+    _way: PhantomData<W>,
+}
+
+impl<R: FromConfig<Mem = Table>, W: Way> Requests<R, W> {
+    pub(super) fn new(ring: &Ring) -> Self {
+        let signals = Signals::default();
+        let queue = Queue::new(&config(ring), ring.memory.table(), signals.clone()).expect("the ring is valid");
+        let Payload { bytes, direction } = ring.shape.payload.expect("the shape has one");
+        let (chains, burst) = (ring.chains.len(), ring.shape.burst.into());
+        Self { queue, signals, chains, burst, direction, buf: payload(0, bytes), _way: PhantomData }
+    }
+}
+
+impl<R: FromConfig<Mem = Table>, W: Way> Device for Requests<R, W> {
+    fn serve(&mut self) -> Result<u64> {
+        let mut sum = 0_u64;
+        for _ in 0..self.chains / self.burst {
+            let mut burst = self.queue.burst();
+            for _ in 0..self.burst {
+                let Some(chain) = burst.next_chain()? else { bail!(MISSING) };
+                sum = sum.wrapping_add(match self.direction {
+                    Direction::Read => read::<_, W>(chain, &mut self.buf)?,
+                    Direction::Write => write::<_, W>(chain, &self.buf)?,
+                });
+            }
+            burst.finish()?;
+        }
+        Ok(sum)
+    }
+
+    fn signals(&self) -> u64 {
+        self.signals.count()
+    }
+}
+
+/// A device of which only the copies are timed: chains are fetched before, and used afterwards, by the ring itself.
+pub(super) struct Payloads<R: FromConfig, W> {
+    ring: R,
+    positions: R::Positions,
+    heads: Vec<Head>,
+    chains: usize,
+    direction: Direction,
+    buf: Vec<u8>,
+    signals: u64,
+    _way: PhantomData<W>,
+}
+
+impl<R: FromConfig<Mem = Table>, W: Way> Payloads<R, W> {
+    pub(super) fn new(ring: &Ring) -> Self {
+        let ours = R::from_config(&config(ring), ring.memory.table()).expect("the ring is valid");
+        let positions = ours.activate().expect("its areas are there");
+        let Payload { bytes, direction } = ring.shape.payload.expect("the shape has one");
+        let (chains, buf) = (ring.chains.len(), payload(0, bytes));
+        Self { ring: ours, positions, heads: Vec::new(), chains, direction, buf, signals: 0, _way: PhantomData }
+    }
+}
+
+impl<R: FromConfig<Mem = Table>, W: Way> Device for Payloads<R, W> {
+    fn prepare(&mut self) -> Result<()> {
+        let mut in_flight = 0;
+        for _ in 0..self.chains {
+            let Some(head) = self.ring.fetch(&mut self.positions, in_flight)? else { bail!(MISSING) };
+            in_flight += head.slots;
+            self.heads.push(head);
+        }
+        Ok(())
+    }
+
+    fn serve(&mut self) -> Result<u64> {
+        let mut sum = 0_u64;
+        for head in &self.heads {
+            let chain = Fetched { ring: &self.ring, head: *head };
+            sum = sum.wrapping_add(match self.direction {
+                Direction::Read => read::<_, W>(chain, &mut self.buf)?,
+                Direction::Write => write::<_, W>(chain, &self.buf)?,
+            });
+        }
+        Ok(sum)
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        let written = if self.direction == Direction::Write { u32::try_from(self.buf.len())? } else { 0 };
+        for head in self.heads.drain(..) {
+            self.ring.put_used(&mut self.positions, head, written)?;
+        }
+        self.signals += u64::from(self.ring.publish(&mut self.positions)?);
+        Ok(())
+    }
+
+    fn signals(&self) -> u64 {
+        self.signals
+    }
+}
+
+/// A chain that somebody else will return.
+struct Fetched<'r, R> {
+    ring: &'r R,
+    head: Head,
+}
+
+impl<'r, R: FromConfig> Chain<'r> for Fetched<'r, R> {
+    type Walk = R::Walk<'r>;
+
+    #[inline]
+    fn id(&self) -> u16 {
+        self.head.id
+    }
+
+    #[inline]
+    fn walk(&self) -> R::Walk<'r> {
+        self.ring.walk(self.head)
+    }
+
+    #[inline]
+    fn return_unchecked(self, _written: u32) -> Result<(), Refused<Self, ReturnError>> {
+        Ok(())
+    }
+}
