@@ -1,5 +1,7 @@
 //! What the benchmarks share.
 
+#![allow(dead_code, reason = "each of them uses a part")]
+
 pub(crate) mod clock;
 pub(crate) mod device;
 pub(crate) mod driver;
