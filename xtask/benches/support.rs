@@ -8,5 +8,6 @@ pub(crate) mod driver;
 pub(crate) mod memory;
 pub(crate) mod pass;
 pub(crate) mod payload;
+pub(crate) mod polling;
 pub(crate) mod ring;
 pub(crate) mod shape;

@@ -1,0 +1,79 @@
+//! The devices: they serve what is available, at most [`BURST`] chains at a time, until `end` is set and nothing is available.
+
+use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Result;
+use virtio_mem_traits::DriverMem;
+use virtio_queue_core::packed::PackedRing;
+use virtio_queue_core::split::SplitRing;
+use virtio_queue_core::{Chain, FromConfig, Queue};
+
+use super::{BURST, Content};
+use crate::support::device::ours::{Signals, config};
+use crate::support::device::raw::{RawPacked, RawRing, RawSplit};
+use crate::support::memory::Table;
+use crate::support::ring::Ring;
+
+pub(super) fn split(ring: &Ring, end: &AtomicBool) -> Result<()> {
+    ours::<SplitRing<Table>>(ring, end)
+}
+
+pub(super) fn packed(ring: &Ring, end: &AtomicBool) -> Result<()> {
+    ours::<PackedRing<Table>>(ring, end)
+}
+
+pub(super) fn raw_split(ring: &Ring, end: &AtomicBool) -> Result<()> {
+    // SAFETY: (1) `ring` outlives this call; (2) the benchmark's driver does that.
+    raw(unsafe { RawSplit::new(ring) }, end);
+    Ok(())
+}
+
+pub(super) fn raw_packed(ring: &Ring, end: &AtomicBool) -> Result<()> {
+    // SAFETY: (1) `ring` outlives this call; (2) the benchmark's driver does that.
+    raw(unsafe { RawPacked::new(ring) }, end);
+    Ok(())
+}
+
+fn ours<R: FromConfig<Mem = Table>>(ring: &Ring, end: &AtomicBool) -> Result<()> {
+    let mut queue = Queue::<R, _>::new(&config(ring), ring.memory.table(), Signals::default())?;
+    queue.suppress_notifications();
+    let mut number = 0;
+    loop {
+        let first = number;
+        let mut burst = queue.burst();
+        for _ in 0..BURST {
+            let Some(chain) = burst.next_chain()? else { break };
+            let mut written = 0;
+            for element in chain.elements() {
+                let element = element?;
+                let range = chain.mem().translate_all(element.range, element.access)?;
+                range.write::<Content>(0, &[number; 8])?;
+                written = u32::try_from(range.len())?;
+            }
+            chain.return_unchecked(written).map_err(|refused| refused.error)?;
+            number += 1;
+        }
+        burst.finish()?;
+        if number == first && end.load(Ordering::Acquire) {
+            return Ok(());
+        }
+    }
+}
+
+fn raw<R: RawRing>(ring: R, end: &AtomicBool) {
+    let (mut position, mut number) = (R::start(), 0);
+    loop {
+        let served = ring.burst(position, BURST, |host, _len| {
+            let host = usize::try_from(host).expect("this is a 64-bit machine");
+            let buffer: *mut Content = ptr::with_exposed_provenance_mut(host);
+            // SAFETY: what the driver says is true: this is a buffer of that size, aligned, and nobody else accesses it now.
+            unsafe { buffer.write([number; 8]) };
+            number += 1;
+        });
+        position = served.position;
+        if served.chains == 0 && end.load(Ordering::Acquire) {
+            return;
+        }
+    }
+}
