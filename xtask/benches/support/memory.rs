@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, HeapMem};
+use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, HeapMem, RegionCache};
 use virtio_util::RegionTable;
 use vm_memory::mmap::MmapRegionBuilder;
 use vm_memory::{GuestAddress, GuestMemoryMmap, GuestRegionMmap};
@@ -13,6 +13,35 @@ use vm_memory::{GuestAddress, GuestMemoryMmap, GuestRegionMmap};
 /// the region of each address, also where there is only one, and reach it through an `Arc`, since memory is shared by
 /// the queues of a machine, and regions by the tables of which one replaces the other.
 pub(crate) type Table = Arc<RegionTable<Arc<HeapMem>>>;
+
+/// Memory as a device looks buffers up in it while it serves a queue.
+pub(crate) trait LookUp: DriverMem {
+    /// What the device asks.
+    type Through<'m>: DriverMem
+    where
+        Self: 'm;
+
+    /// Returns that, for as long as the device goes on.
+    fn look_up(&self) -> Self::Through<'_>;
+}
+
+/// With many regions, or one, the last one is remembered.
+impl LookUp for Table {
+    type Through<'m> = RegionCache<'m, RegionTable<Arc<HeapMem>>>;
+
+    fn look_up(&self) -> Self::Through<'_> {
+        RegionCache::new(self)
+    }
+}
+
+/// A single region is as fast by itself.
+impl LookUp for Arc<HeapMem> {
+    type Through<'m> = &'m HeapMem;
+
+    fn look_up(&self) -> &HeapMem {
+        self
+    }
+}
 
 /// Driver memory: the first region has the rings and indirect tables, and all have buffers.
 #[derive(Debug)]

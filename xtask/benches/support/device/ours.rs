@@ -123,8 +123,7 @@ impl DriverNotify for Signals {
 ///
 /// It is always inlined, as if the loop were written where it is used: that is where a device has it.
 #[inline(always)]
-fn walk<'m>(elements: impl Walk<'m>) -> Result<(u64, u32)> {
-    let mem = elements.mem();
+fn walk<'m>(elements: impl Walk<'m>, mem: &impl DriverMem) -> Result<(u64, u32)> {
     let (mut sum, mut last) = (0, 0);
     for element in elements {
         let element = element?;

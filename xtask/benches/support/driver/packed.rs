@@ -25,7 +25,6 @@ const WRAP: u64 = ((DescriptorFlags::AVAIL.0 | DescriptorFlags::USED.0) as u64) 
 
 impl PackedDriver {
     pub(super) fn new(ring: Rc<Ring>) -> Self {
-        let size = QueueSize::new(ring.shape.size()).expect("shapes have valid sizes");
         for chain in &ring.chains {
             if let Some(table) = chain.table {
                 let entry = |buffer: &Buffer| describe(*buffer, 0, DescriptorFlags::default());
@@ -36,7 +35,7 @@ impl PackedDriver {
         }
         let descriptors = ring.chains.iter().cycle().flat_map(|chain| list(&ring, chain));
         let picture = descriptors.take(ring.shape.size().into()).map(|descriptor| transmute!(descriptor)).collect();
-        Self { picture, position: RingPosition::start(size), ring }
+        Self { picture, position: RingPosition::START, ring }
     }
 }
 
@@ -82,7 +81,7 @@ impl Driver for PackedDriver {
         let Self { ring, picture, position } = self;
         let area = ring.memory.range(ring.descriptor_area, Descriptor::SIZE * picture.len());
         take_each(ring, used, |done| {
-            let here = position.advanced(done * ring.shape.slots());
+            let here = position.advanced(done * ring.shape.slots(), size(ring));
             let words: [u64; 2] =
                 area.load_relaxed(usize::from(here.slot()) * Descriptor::SIZE).expect("it is aligned");
             let descriptor: Descriptor = transmute!(words);
@@ -93,7 +92,11 @@ impl Driver for PackedDriver {
             }
             Ok(Used { id: id.0, len })
         })?;
-        *position = position.advanced(ring.shape.chains() * ring.shape.slots());
+        *position = position.advanced(ring.shape.chains() * ring.shape.slots(), size(ring));
         Ok(())
     }
+}
+
+fn size(ring: &Ring) -> QueueSize {
+    QueueSize::new(ring.shape.size()).expect("shapes have valid sizes")
 }

@@ -173,7 +173,7 @@ impl<R: FromConfig<Mem = Table>, W: Way> Device for Payloads<R, W> {
         let mut in_flight = 0;
         for _ in 0..self.chains {
             let Some(head) = self.ring.fetch(&mut self.positions, in_flight)? else { bail!(MISSING) };
-            in_flight += head.slots;
+            in_flight += head.slots();
             self.heads.push(head);
         }
         Ok(())
@@ -216,7 +216,7 @@ impl<'r, R: FromConfig> Chain<'r> for Fetched<'r, R> {
 
     #[inline]
     fn id(&self) -> u16 {
-        self.head.id
+        self.head.id()
     }
 
     #[inline]

@@ -62,7 +62,7 @@ impl<R: FromConfig + Lasting> Team<R> {
     fn drain(&self) -> Result<u64> {
         let mut sum = 0_u64;
         while let Some(chain) = self.queue.next_chain()? {
-            let (added, written) = walk(chain.elements())?;
+            let (added, written) = walk(chain.elements(), chain.mem())?;
             sum = sum.wrapping_add(added);
             chain.return_unchecked(written).map_err(|refused| refused.error)?;
         }

@@ -39,7 +39,7 @@ impl<R: FromConfig + Lasting> Device for Streamed<R> {
         for _ in 0..self.chains {
             let Poll::Ready(Some(chain)) = Pin::new(&mut chains).poll_next(&mut context) else { bail!(MISSING) };
             let chain = chain?;
-            let (added, written) = walk(chain.elements())?;
+            let (added, written) = walk(chain.elements(), chain.mem())?;
             sum = sum.wrapping_add(added);
             chain.return_unchecked(written).map_err(|refused| refused.error)?;
         }
