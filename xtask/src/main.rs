@@ -2,12 +2,14 @@
 
 #![expect(clippy::std_instead_of_alloc, clippy::std_instead_of_core, reason = "it runs where there is a terminal")]
 
+mod bench;
 mod cargo;
 mod conformance;
 mod demo;
 #[cfg(not(feature = "devices"))]
 mod devices;
 mod interop;
+mod report;
 mod spinner;
 mod test;
 
@@ -27,6 +29,7 @@ struct Cli {
 enum Verb {
     Test(test::Args),
     Demo(demo::Args),
+    Bench(bench::Args),
     Interop(interop::Args),
     Conformance(conformance::Args),
 }
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         None => return print(&Cli::command().render_help().to_string()),
         Some(Verb::Test(args)) => test::run(&args),
         Some(Verb::Demo(args)) => demo::run(&args),
+        Some(Verb::Bench(args)) => bench::run(&args),
         Some(Verb::Interop(args)) => interop::run(&args),
         Some(Verb::Conformance(args)) => conformance::run(&args),
     };

@@ -1,0 +1,83 @@
+//! What a report has to say of where it came from.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::process::Command;
+use std::thread;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::cargo::{program, workspace_root};
+use crate::report::about::{Commit, Machine, Toolchain};
+
+/// What else was measured, and measured with.
+const PEERS: [&str; 3] = ["criterion", "virtio-queue", "vm-memory"];
+
+/// Returns what was typed.
+pub(super) fn command() -> String {
+    let args = env::args().skip(1).map(|arg| if arg.contains([' ', '|', '*', '(']) { format!("'{arg}'") } else { arg });
+    ["cargo".to_owned(), "xtask".to_owned()].into_iter().chain(args).collect::<Vec<_>>().join(" ")
+}
+
+/// Returns the commit that is checked out, if this is a git repository.
+pub(super) fn commit() -> Option<Commit> {
+    let git = |args: &[&str]| printed("git".into(), args).ok();
+    let id = git(&["rev-parse", "--short=12", "HEAD"])?;
+    Some(Commit { id, dirty: !git(&["status", "--porcelain"])?.is_empty() })
+}
+
+/// Returns what Linux says of the machine.
+pub(super) fn machine() -> Result<Machine> {
+    let read = |path| fs::read_to_string(path).with_context(|| format!("cannot read {path}"));
+    let processor = read("/proc/cpuinfo")?;
+    let memory = read("/proc/meminfo")?;
+    let kibibytes = field(&memory, "MemTotal").and_then(|total| total.trim_end_matches(" kB").parse::<u64>().ok());
+    Ok(Machine {
+        processor: field(&processor, "model name").unwrap_or("unknown processor").to_owned(),
+        cores: thread::available_parallelism()?.get(),
+        memory: kibibytes.map_or("unknown memory".to_owned(), |total| format!("{} GiB", total.div_ceil(1 << 20))),
+        kernel: format!("Linux {}", read("/proc/sys/kernel/osrelease")?.trim()),
+        virtualised: field(&processor, "flags").is_some_and(|flags| flags.split(' ').any(|flag| flag == "hypervisor")),
+    })
+}
+
+/// Returns the value of the first line in a file of names and values.
+fn field<'t>(text: &'t str, name: &str) -> Option<&'t str> {
+    let lines = text.lines().filter_map(|line| line.split_once(':'));
+    lines.map(|(key, value)| (key.trim(), value.trim())).find(|(key, _)| *key == name).map(|(_, value)| value)
+}
+
+pub(super) fn toolchain() -> Result<Toolchain> {
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    Ok(Toolchain { rustc: printed(rustc, &["-V"])?, profile: "bench".to_owned() })
+}
+
+/// Returns the versions that are locked.
+pub(super) fn peers() -> BTreeMap<String, String> {
+    let version = |name: &str| {
+        let id = printed(program(), &["pkgid", "--locked", name]).ok()?;
+        Some((name.to_owned(), id.rsplit_once('@')?.1.to_owned()))
+    };
+    PEERS.iter().filter_map(|name| version(name)).collect()
+}
+
+fn printed(program: OsString, args: &[&str]) -> Result<String> {
+    let output = Command::new(&program).args(args).current_dir(workspace_root()).output();
+    let output = output.with_context(|| format!("cannot run {}", program.display()))?;
+    ensure!(output.status.success(), "{} {}: {}", program.display(), args.join(" "), output.status);
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn field_is_found_by_its_whole_name() {
+        let text = "model\t\t: 106\nmodel name\t: Xeon: a processor\nflags : fpu vme\n";
+        assert_eq!(field(text, "model name"), Some("Xeon: a processor"));
+        assert_eq!(field(text, "name"), None);
+    }
+}

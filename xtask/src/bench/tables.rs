@@ -1,0 +1,126 @@
+//! The figures as tables, for the terminal and for report.md.
+
+use super::targets;
+use crate::report::about::list;
+use crate::report::contender::PEER;
+use crate::report::figure::{FIGURES, Figure, Shows};
+use crate::report::format::{number, range, rate, value};
+use crate::report::spread::Spread;
+use crate::report::table::markdown;
+use crate::report::{Case, Report, Unit};
+
+/// A table, of which the first columns are texts and the rest numbers.
+pub(super) struct Table {
+    pub(super) head: Vec<&'static str>,
+    pub(super) rows: Vec<Vec<String>>,
+}
+
+/// How many columns are texts.
+pub(super) const TEXTS: usize = 2;
+
+/// Returns a report.md.
+pub(super) fn document(report: &Report) -> String {
+    format!("# Benchmark report\n\n{}{}", list(&report.about.facts()), of_report(report))
+}
+
+/// Returns all figures, and the targets.
+pub(super) fn of_report(report: &Report) -> String {
+    let mut text = String::new();
+    for figure in &FIGURES {
+        for cases in by_unit(figure.cases(report)) {
+            let Table { head, rows } = of_cases(report, figure, &cases);
+            text += &format!("\n## {}\n\n{}\n\n{}", figure.title, figure.about, markdown(&head, TEXTS, rows));
+        }
+    }
+    text + "\n## Targets\n\n" + &targets::table(report)
+}
+
+/// Splits cases so that all in one table have the same unit.
+pub(super) fn by_unit(cases: Vec<&Case>) -> Vec<Vec<&Case>> {
+    let units = [Unit::Nanoseconds, Unit::ChainsPerSecond, Unit::Instructions];
+    let of = |unit| cases.iter().filter(|case| case.unit == unit).copied().collect();
+    units.map(of).into_iter().filter(|cases: &Vec<_>| !cases.is_empty()).collect()
+}
+
+/// Returns the table of cases that have the same unit, without columns that would be empty.
+pub(super) fn of_cases(report: &Report, figure: &Figure, cases: &[&Case]) -> Table {
+    let unit = cases.first().map_or(Unit::Nanoseconds, |case| case.unit);
+    let payload = figure.shows == Shows::TimesMemcpy;
+    let head = [
+        figure.axis,
+        "contender",
+        figure.unit(unit),
+        "range",
+        if payload { "GB/s" } else { "chains/s" },
+        if payload { "times memcpy" } else { "times raw" },
+        "virtio-queue takes",
+        "99 % below",
+        "instructions",
+    ];
+    let rows: Vec<_> = cases.iter().filter_map(|case| row(report, case, figure.shows)).collect();
+    let filled: Vec<_> = (0..head.len())
+        .filter(|column| rows.iter().any(|row| row.get(*column).is_some_and(|cell| !cell.is_empty())))
+        .collect();
+    let pick = |row: &[String]| filled.iter().filter_map(|column| row.get(*column).cloned()).collect();
+    Table {
+        head: filled.iter().filter_map(|column| head.get(*column).copied()).collect(),
+        rows: rows.iter().map(|row| pick(row)).collect(),
+    }
+}
+
+fn row(report: &Report, case: &Case, shows: Shows) -> Option<Vec<String>> {
+    let spread = case.spread()?;
+    let times = |ratio: Option<Spread>| ratio.map_or(String::new(), |ratio| format!("{} x", number(ratio.median)));
+    let per_second = match (case.unit, shows, case.value().parse::<f64>()) {
+        (Unit::Nanoseconds, Shows::TimesMemcpy, Ok(bytes)) => number(bytes / spread.median),
+        (Unit::Nanoseconds, Shows::Cost | Shows::Rows, _) => rate(1e9 / spread.median),
+        _ => String::new(),
+    };
+    let peer = report.counterpart(case, PEER).filter(|peer| peer.id != case.id);
+    let p99 = Spread::of_values(case.rounds.iter().filter_map(|round| round.p99));
+    Some(vec![
+        case.value().to_owned(),
+        case.contender().to_owned(),
+        value(spread.median, case.unit),
+        range(&spread, case.unit),
+        per_second,
+        times(report.limit(case).and_then(|limit| case.relative_to(limit))),
+        times(peer.and_then(|peer| peer.relative_to(case))),
+        p99.map_or(String::new(), |p99| number(p99.median)),
+        instructions(report, case),
+    ])
+}
+
+/// Returns how many instructions a chain of this case takes, where that was counted.
+fn instructions(report: &Report, case: &Case) -> String {
+    let shape = match case.figure() {
+        "chain-direct" => case.value().to_owned(),
+        "chain-indirect" => format!("{}-indirect", case.value()),
+        _ => return String::new(),
+    };
+    let counted = report.case("instructions", case.contender(), &shape).and_then(Case::spread);
+    counted.map_or(String::new(), |counted| number(counted.median))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::synthetic::{case, instructions, report};
+
+    #[test]
+    fn table_has_ratios_rates_and_counts() {
+        let report = report([
+            case("chain-direct", "split", "8", [20.0, 25.0, 50.0]),
+            case("chain-direct", "raw-split", "8", [10.0, 10.0, 20.0]),
+            case("chain-direct", PEER, "8", [200.0, 200.0, 500.0]),
+            instructions("split", "8", 228.0),
+        ]);
+        let text = of_report(&report);
+        let line = |start: &str| text.lines().find(|line| line.starts_with(start)).unwrap().split('|').map(str::trim);
+        let cells: Vec<_> = line("| 8                     | split").collect();
+        assert_eq!(cells[3..9], ["25.0", "19.8 to 50.5", "40.0 M", "2.50 x", "10.0 x", "228"]);
+        let cells: Vec<_> = line("| 8                     | raw-split").collect();
+        assert_eq!(cells[6..9], ["", "20.0 x", ""]);
+        assert!(!text.contains("99 %"), "a column of nothing");
+    }
+}

@@ -1,0 +1,184 @@
+//! A report of `cargo xtask bench`, as it is saved.
+
+pub(crate) mod about;
+pub(crate) mod chart;
+pub(crate) mod contender;
+pub(crate) mod figure;
+pub(crate) mod format;
+mod name;
+pub(crate) mod page;
+pub(crate) mod spread;
+#[cfg(test)]
+pub(crate) mod synthetic;
+pub(crate) mod table;
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use about::About;
+pub(crate) use name::Name;
+use spread::{Round, Spread};
+
+/// The file that `cargo xtask compare` reads.
+const FILE: &str = "report.json";
+
+/// All that was measured, and where.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Report {
+    pub(crate) about: About,
+    pub(crate) cases: Vec<Case>,
+}
+
+/// What names a case in every report.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct CaseId {
+    /// What is varied.
+    pub(crate) figure: String,
+    /// Who does it.
+    pub(crate) contender: String,
+    /// Where on the axis.
+    pub(crate) value: String,
+}
+
+/// One thing that was measured, in every round.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Case {
+    #[serde(flatten)]
+    pub(crate) id: CaseId,
+    pub(crate) unit: Unit,
+    pub(crate) rounds: Vec<Round>,
+}
+
+/// What the numbers of a case count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Unit {
+    /// Time for one chain, or one payload.
+    #[serde(rename = "ns")]
+    Nanoseconds,
+    #[serde(rename = "chains/s")]
+    ChainsPerSecond,
+    /// Instructions for one chain.
+    #[serde(rename = "instructions")]
+    Instructions,
+}
+
+impl Report {
+    /// Reads the report `name`.
+    ///
+    /// # Errors
+    ///
+    /// If it is not there or makes no sense. The error names the file.
+    pub(crate) fn load(name: &Name) -> Result<Self> {
+        Self::read(&name.directory()?)
+    }
+
+    fn read(directory: &Path) -> Result<Self> {
+        let file = directory.join(FILE);
+        let text = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        serde_json::from_slice(&text).with_context(|| format!("{} is no report", file.display()))
+    }
+
+    /// Writes it to `directory`, which exists.
+    pub(crate) fn write(&self, directory: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(self)? + "\n";
+        fs::write(directory.join(FILE), text).with_context(|| format!("cannot write to {}", directory.display()))
+    }
+
+    pub(crate) fn case(&self, figure: &str, contender: &str, value: &str) -> Option<&Case> {
+        let wanted = (figure, contender, value);
+        self.cases.iter().find(|case| (case.figure(), case.contender(), case.value()) == wanted)
+    }
+
+    /// Returns the case that does the same thing as `case`, done by `contender`.
+    pub(crate) fn counterpart(&self, case: &Case, contender: &str) -> Option<&Case> {
+        self.case(case.figure(), contender, case.value()).filter(|other| other.unit == case.unit)
+    }
+
+    /// Returns the case that shows how fast `case` could be.
+    pub(crate) fn limit(&self, case: &Case) -> Option<&Case> {
+        let limits = contender::limits(case.contender());
+        limits.iter().find_map(|limit| self.counterpart(case, limit))
+    }
+}
+
+impl CaseId {
+    pub(crate) fn new(figure: &str, contender: &str, value: &str) -> Self {
+        Self { figure: figure.to_owned(), contender: contender.to_owned(), value: value.to_owned() }
+    }
+}
+
+impl fmt::Display for CaseId {
+    /// Writes the name, as criterion has it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { figure, contender, value } = self;
+        write!(f, "{figure}/{contender}/{value}")
+    }
+}
+
+impl Case {
+    pub(crate) fn figure(&self) -> &str {
+        &self.id.figure
+    }
+
+    pub(crate) fn contender(&self) -> &str {
+        &self.id.contender
+    }
+
+    pub(crate) fn value(&self) -> &str {
+        &self.id.value
+    }
+
+    /// Returns the value of this case, over all rounds.
+    pub(crate) fn spread(&self) -> Option<Spread> {
+        Spread::of(&self.rounds)
+    }
+
+    /// Returns how many times `other` this is, from ratios taken in each round. What slows the machine down for longer
+    /// than a round does not show in them.
+    pub(crate) fn relative_to(&self, other: &Self) -> Option<Spread> {
+        let pairs = self.rounds.iter().zip(&other.rounds);
+        Spread::of_values(pairs.map(|(round, other)| round.median / other.median))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::synthetic::{case, report};
+    use super::*;
+
+    #[test]
+    fn ratio_of_two_cases_is_taken_in_each_round() {
+        // A machine that becomes slower from round to round.
+        let ours = case("burst-1", "split", "1", [10.0, 20.0, 40.0]);
+        let limit = case("burst-1", "raw-split", "1", [5.0, 10.0, 10.0]);
+        assert_eq!(ours.relative_to(&limit), Some(Spread { median: 2.0, low: 2.0, high: 4.0 }));
+    }
+
+    #[test]
+    fn limit_is_of_the_same_format_figure_and_value() {
+        let report = report([
+            case("burst-1", "packed", "1", [1.0; 3]),
+            case("burst-1", "raw-split", "1", [1.0; 3]),
+            case("burst-1", "raw-packed", "8", [1.0; 3]),
+            case("burst-8", "raw-packed", "1", [1.0; 3]),
+        ]);
+        assert!(report.limit(&report.cases[0]).is_none());
+    }
+
+    #[test]
+    fn report_that_is_broken_or_missing_is_an_error_with_its_path() {
+        let directory = std::env::temp_dir().join(format!("virtio-xtask-report-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let path = directory.join(FILE).display().to_string();
+        assert_eq!(Report::read(&directory).unwrap_err().to_string(), format!("cannot read {path}"));
+        fs::write(&path, "{ \"about\": ").unwrap();
+        assert_eq!(Report::read(&directory).unwrap_err().to_string(), format!("{path} is no report"));
+        report([case("burst-1", "split", "1", [1.0, 2.0, 3.0])]).write(&directory).unwrap();
+        assert_eq!(Report::read(&directory).unwrap().cases[0].spread().unwrap().median, 2.0);
+        fs::remove_dir_all(&directory).unwrap();
+    }
+}

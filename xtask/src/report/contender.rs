@@ -1,0 +1,121 @@
+//! Who is measured: ours, what could be used instead, and what cannot be beaten.
+
+use plotters::style::RGBColor;
+
+/// How a contender is drawn, which is the same in every chart.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Style {
+    pub(crate) colour: RGBColor,
+    pub(crate) marker: Marker,
+    pub(crate) line: Line,
+}
+
+/// Circles are split virtqueues and squares packed ones, filled if they are ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Marker {
+    Circle,
+    Square,
+    OpenCircle,
+    OpenSquare,
+    Triangle,
+    Cross,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Line {
+    Solid,
+    Dashed,
+}
+
+/// What is published elsewhere for the same purpose.
+pub(crate) const PEER: &str = "virtio-queue";
+
+/// Colours that people who see fewer of them can tell apart too (Okabe and Ito), made readable on black and on white.
+const BLUE: RGBColor = RGBColor(25, 125, 195);
+const SKY: RGBColor = RGBColor(70, 165, 220);
+const RED: RGBColor = RGBColor(213, 94, 0);
+const ORANGE: RGBColor = RGBColor(222, 150, 10);
+const GREEN: RGBColor = RGBColor(0, 158, 115);
+const PURPLE: RGBColor = RGBColor(190, 105, 155);
+const GREY: RGBColor = RGBColor(128, 128, 128);
+
+/// All that are known, in the order in which they are shown.
+const STYLES: &[(&str, Style)] = &[
+    ("split", style(BLUE, Marker::Circle, Line::Solid)),
+    ("packed", style(RED, Marker::Square, Line::Solid)),
+    ("split-flat", style(SKY, Marker::Circle, Line::Solid)),
+    ("packed-flat", style(ORANGE, Marker::Square, Line::Solid)),
+    ("any-split", style(SKY, Marker::Cross, Line::Solid)),
+    ("any-packed", style(ORANGE, Marker::Cross, Line::Solid)),
+    ("split-in-order", style(SKY, Marker::Triangle, Line::Solid)),
+    ("packed-in-order", style(ORANGE, Marker::Triangle, Line::Solid)),
+    ("chain", style(BLUE, Marker::Circle, Line::Solid)),
+    ("std-io", style(PURPLE, Marker::Square, Line::Solid)),
+    ("fragments", style(ORANGE, Marker::Cross, Line::Solid)),
+    ("raw-split", style(BLUE, Marker::OpenCircle, Line::Dashed)),
+    ("raw-packed", style(RED, Marker::OpenSquare, Line::Dashed)),
+    ("memcpy", style(GREY, Marker::OpenCircle, Line::Dashed)),
+    (PEER, style(GREEN, Marker::Triangle, Line::Solid)),
+];
+
+const fn style(colour: RGBColor, marker: Marker, line: Line) -> Style {
+    Style { colour, marker, line }
+}
+
+/// Returns how `contender` is drawn.
+pub(crate) fn style_of(contender: &str) -> Style {
+    let known = STYLES.iter().find(|(name, _)| *name == contender);
+    known.map_or(style(PURPLE, Marker::Cross, Line::Solid), |(_, style)| *style)
+}
+
+/// Returns what orders contenders as they are shown. Those that are not known come last.
+pub(crate) fn rank(contender: &str) -> usize {
+    STYLES.iter().position(|(name, _)| *name == contender).unwrap_or(STYLES.len())
+}
+
+/// Returns whether `contender` is there to compare with, and no work of ours.
+pub(crate) fn is_yardstick(contender: &str) -> bool {
+    is_limit(contender) || contender == PEER
+}
+
+fn is_limit(contender: &str) -> bool {
+    contender.starts_with("raw-") || contender == "memcpy"
+}
+
+/// Returns what `contender` can at best be as fast as. Which of them a figure has depends on what it is about.
+pub(crate) fn limits(contender: &str) -> [&'static str; 2] {
+    match contender {
+        limit if is_limit(limit) => ["", ""],
+        packed if packed.contains("packed") => ["raw-packed", "memcpy"],
+        _ => ["raw-split", "memcpy"],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_of_the_same_format() {
+        for contender in ["packed", "any-packed", "packed-in-order", "packed-flat"] {
+            assert_eq!(limits(contender)[0], "raw-packed");
+        }
+        for contender in ["split", "split-flat", PEER] {
+            assert_eq!(limits(contender)[0], "raw-split");
+        }
+        assert_eq!(limits("raw-split"), ["", ""]);
+    }
+
+    #[test]
+    fn styles_all_differ() {
+        // A figure has either chains or payloads.
+        let payloads = ["chain", "std-io", "fragments", "memcpy"];
+        for (one, style) in STYLES {
+            for (other, other_style) in STYLES.iter().filter(|(other, _)| other != one) {
+                let same_figure = *other == PEER || payloads.contains(one) == payloads.contains(other);
+                let differ = style.colour != other_style.colour || style.marker != other_style.marker;
+                assert!(differ || !same_figure, "{one} {other}");
+            }
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! What is varied: one figure each, with a chart and a table.
+
+use std::cmp::Ordering;
+
+use super::{Case, Report, Unit, contender};
+
+/// What a figure shows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Figure {
+    /// What criterion knows it by.
+    pub(crate) name: &'static str,
+    pub(crate) title: &'static str,
+    /// What the values are.
+    pub(crate) axis: &'static str,
+    /// All else that one needs to know.
+    pub(crate) about: &'static str,
+    pub(crate) shows: Shows,
+}
+
+/// What is put on the other axis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shows {
+    /// The cost, over an axis of numbers.
+    Cost,
+    /// The cost in units of a plain copy of the same bytes, over an axis of numbers.
+    TimesMemcpy,
+    /// The cost, with one row for each case.
+    Rows,
+    /// As before, but what takes time is a round trip.
+    RoundTrips,
+}
+
+use Shows::{Cost, RoundTrips, Rows, TimesMemcpy};
+
+/// All that are known, in the order in which they are shown.
+pub(crate) const FIGURES: [Figure; 17] = [
+    figure(
+        "chain-direct",
+        Cost,
+        "Cost by chain length, direct",
+        "descriptors per chain",
+        "Bursts of 32, queue size 256.",
+    ),
+    figure(
+        "chain-indirect",
+        Cost,
+        "Cost by chain length, indirect",
+        "descriptors per chain",
+        "As before, but all descriptors are in a table of their own.",
+    ),
+    figure(
+        "burst-1",
+        Cost,
+        "Cost by burst, chains of 1 descriptor",
+        "chains per burst",
+        "A burst of one is published alone, with a notification test of its own.",
+    ),
+    figure(
+        "burst-8",
+        Cost,
+        "Cost by burst, chains of 8 descriptors",
+        "chains per burst",
+        "As before, with longer chains.",
+    ),
+    figure("queue-size", Cost, "Cost by queue size", "queue size", "Small rings stay in the cache, large ones do not."),
+    figure(
+        "regions",
+        Cost,
+        "Cost by memory regions",
+        "memory regions",
+        "Buffers lie in all regions in turn, so that each has to be found.",
+    ),
+    figure(
+        "payload-read",
+        TimesMemcpy,
+        "Payload read, the copy alone",
+        "bytes",
+        "Out of chains that were fetched before.",
+    ),
+    figure(
+        "payload-write",
+        TimesMemcpy,
+        "Payload written, the copy alone",
+        "bytes",
+        "Into chains that were fetched before.",
+    ),
+    figure(
+        "request-read",
+        TimesMemcpy,
+        "Payload read, whole request",
+        "bytes",
+        "With fetching and completing the chain.",
+    ),
+    figure(
+        "request-write",
+        TimesMemcpy,
+        "Payload written, whole request",
+        "bytes",
+        "With fetching and completing the chain.",
+    ),
+    figure(
+        "event-idx",
+        Rows,
+        "EVENT_IDX on and off",
+        "EVENT_IDX, chains per burst",
+        "Both ways to say when to notify.",
+    ),
+    figure("order", Rows, "Order of completion", "order", "Chains returned as they came, and otherwise."),
+    figure(
+        "run-time",
+        Rows,
+        "Format chosen at run time",
+        "descriptors per chain",
+        "AnyQueue against the queue of one format.",
+    ),
+    figure("shared", Rows, "Shared queue", "threads", "A queue behind a lock, used by one thread and by two."),
+    figure("stream", Rows, "As a stream", "descriptors per chain", "Chains through DescChainStream."),
+    figure("two-cores", RoundTrips, "Two cores", "", "Driver and device on a core each, with the same driver for all."),
+    figure(
+        "instructions",
+        Rows,
+        "Instruction counts",
+        "shape",
+        "Counted by callgrind, which no other load on the machine disturbs.",
+    ),
+];
+
+const fn figure(
+    name: &'static str,
+    shows: Shows,
+    title: &'static str,
+    axis: &'static str,
+    about: &'static str,
+) -> Figure {
+    Figure { name, title, axis, about, shows }
+}
+
+impl Figure {
+    /// Returns what a number of this unit is.
+    pub(crate) fn unit(&self, unit: Unit) -> &'static str {
+        match (unit, self.shows) {
+            (Unit::Nanoseconds, Cost | Rows) => "ns per chain",
+            (Unit::Nanoseconds, TimesMemcpy) => "ns per payload",
+            (Unit::Nanoseconds, RoundTrips) => "ns per round trip",
+            (Unit::ChainsPerSecond, _) => "chains/s",
+            (Unit::Instructions, _) => "instructions per chain",
+        }
+    }
+
+    /// Returns the cases of this figure that were measured: by value, and at each in the order of contenders.
+    pub(crate) fn cases<'r>(&self, report: &'r Report) -> Vec<&'r Case> {
+        let mut cases: Vec<_> = report.cases.iter().filter(|case| case.figure() == self.name).collect();
+        cases.sort_by(|one, other| by_value(one.value(), other.value()).then_with(|| by_contender(one, other)));
+        cases
+    }
+}
+
+/// Orders contenders as they are shown.
+pub(crate) fn by_contender(one: &Case, other: &Case) -> Ordering {
+    let key = |case: &Case| (contender::rank(case.contender()), case.contender().to_owned());
+    key(one).cmp(&key(other))
+}
+
+/// Orders values by number where they are numbers.
+pub(crate) fn by_value(one: &str, other: &str) -> Ordering {
+    match (one.parse::<f64>(), other.parse::<f64>()) {
+        (Ok(one), Ok(other)) => one.total_cmp(&other),
+        _ => one.cmp(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::synthetic::{case, report};
+    use super::*;
+
+    #[test]
+    fn cases_are_ordered_by_number_then_contender() {
+        let names = [("raw-split", "8"), ("split", "32"), ("packed", "8"), ("split", "8")];
+        let report = report(names.map(|(contender, value)| case("burst-1", contender, value, [1.0; 3])));
+        let cases = FIGURES.iter().find(|figure| figure.name == "burst-1").unwrap().cases(&report);
+        let order: Vec<_> = cases.iter().map(|case| (case.contender(), case.value())).collect();
+        assert_eq!(order, [("split", "8"), ("packed", "8"), ("raw-split", "8"), ("split", "32")]);
+    }
+}

@@ -1,0 +1,62 @@
+//! Numbers for people.
+
+use super::Unit;
+use super::spread::Spread;
+
+/// Returns `value` with three digits that say something, or all those before the point.
+pub(crate) fn number(value: f64) -> String {
+    match value.abs() {
+        magnitude if magnitude < 9.995 => format!("{value:.2}"),
+        magnitude if magnitude < 99.95 => format!("{value:.1}"),
+        _ => format!("{value:.0}"),
+    }
+}
+
+/// Returns a rate such as 62.1 M.
+pub(crate) fn rate(per_second: f64) -> String {
+    let steps = [(1e9, " G"), (1e6, " M"), (1e3, " k")];
+    let step = steps.iter().find(|(unit, _)| per_second >= *unit);
+    step.map_or_else(|| number(per_second), |(unit, prefix)| number(per_second / unit) + prefix)
+}
+
+/// Returns a value of that unit, without the unit.
+pub(crate) fn value(value: f64, unit: Unit) -> String {
+    match unit {
+        Unit::ChainsPerSecond => rate(value),
+        Unit::Nanoseconds | Unit::Instructions => number(value),
+    }
+}
+
+/// Returns between what a value varied, or nothing if it did not.
+pub(crate) fn range(spread: &Spread, unit: Unit) -> String {
+    if spread.low == spread.high {
+        return String::new();
+    }
+    format!("{} to {}", value(spread.low, unit), value(spread.high, unit))
+}
+
+/// Returns a change, given as a factor, in percent.
+pub(crate) fn percent(factor: f64) -> String {
+    format!("{:+.1} %", (factor - 1.0) * 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn number_has_three_digits_that_say_something() {
+        let numbers = [1.6, 9.999, 13.04, 99.99, 177.2, 1234.5].map(number);
+        assert_eq!(numbers, ["1.60", "10.0", "13.0", "100", "177", "1234"]);
+    }
+
+    #[test]
+    fn rate_has_a_prefix() {
+        assert_eq!([2.5, 999.9, 1e3, 62_100_000.0, 1e9].map(rate), ["2.50", "1000", "1.00 k", "62.1 M", "1.00 G"]);
+    }
+
+    #[test]
+    fn percent_has_a_sign() {
+        assert_eq!([1.1, 0.975, 1.0].map(percent), ["+10.0 %", "-2.5 %", "+0.0 %"]);
+    }
+}

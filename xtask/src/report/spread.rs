@@ -1,0 +1,108 @@
+//! What was measured more than once: a value, and between what it varied.
+
+use serde::{Deserialize, Serialize};
+
+/// The samples of one round.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Round {
+    pub(crate) median: f64,
+    /// The lower quartile.
+    pub(crate) low: f64,
+    /// The upper quartile.
+    pub(crate) high: f64,
+    /// What one in a hundred exceeds, for latencies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) p99: Option<f64>,
+}
+
+/// The median over the rounds, and the range in which half of the samples of every round are.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Spread {
+    pub(crate) median: f64,
+    pub(crate) low: f64,
+    pub(crate) high: f64,
+}
+
+impl Round {
+    /// Sums up samples; there is nothing to sum up if there are none.
+    pub(crate) fn of_samples(mut samples: Vec<f64>) -> Option<Self> {
+        samples.sort_by(f64::total_cmp);
+        let [low, median, high] = [1, 2, 3].map(|quarters| quartile(&samples, quarters));
+        Some(Self { median: median?, low: low?, high: high?, p99: None })
+    }
+
+    /// What is counted rather than measured.
+    pub(crate) fn exact(value: f64) -> Self {
+        Self { median: value, low: value, high: value, p99: None }
+    }
+
+    /// Returns the round in units of `unit`.
+    pub(crate) fn relative_to(&self, unit: f64) -> Self {
+        Self { median: self.median / unit, low: self.low / unit, high: self.high / unit, p99: None }
+    }
+}
+
+impl Spread {
+    /// Joins the rounds, unless there is none.
+    pub(crate) fn of(rounds: &[Round]) -> Option<Self> {
+        Some(Self {
+            median: Round::of_samples(rounds.iter().map(|round| round.median).collect())?.median,
+            low: rounds.iter().map(|round| round.low).min_by(f64::total_cmp)?,
+            high: rounds.iter().map(|round| round.high).max_by(f64::total_cmp)?,
+        })
+    }
+
+    /// Joins rounds of which only one value each is known.
+    pub(crate) fn of_values(values: impl Iterator<Item = f64>) -> Option<Self> {
+        Self::of(&values.map(Round::exact).collect::<Vec<_>>())
+    }
+
+    /// Returns how many times `other` this is, at least and at most if the two vary without regard to each other.
+    pub(crate) fn relative_to(&self, other: &Self) -> Self {
+        let (low, high) = (self.low / other.high, self.high / other.low);
+        Self { median: self.median / other.median, low, high }
+    }
+
+    pub(crate) fn contains(&self, value: f64) -> bool {
+        self.low <= value && value <= self.high
+    }
+}
+
+/// Returns the value below which so many quarters of the samples are, between two samples if need be.
+fn quartile(sorted: &[f64], quarters: usize) -> Option<f64> {
+    let position = sorted.len().checked_sub(1)? * quarters;
+    let before = *sorted.get(position / 4)?;
+    let after = sorted.get(position / 4 + 1).copied().unwrap_or(before);
+    let share = [0.0, 0.25, 0.5, 0.75].get(position % 4)?;
+    Some(before + (after - before) * share)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quartiles_lie_on_or_between_samples() {
+        let round = Round::of_samples(vec![5.0, 1.0, 4.0, 2.0, 3.0]).unwrap();
+        assert_eq!((round.low, round.median, round.high), (2.0, 3.0, 4.0));
+        let round = Round::of_samples(vec![4.0, 1.0, 2.0, 3.0]).unwrap();
+        assert_eq!((round.low, round.median, round.high), (1.75, 2.5, 3.25));
+        assert_eq!(Round::of_samples(vec![7.0]), Some(Round::exact(7.0)));
+        assert_eq!(Round::of_samples(Vec::new()), None);
+    }
+
+    #[test]
+    fn spread_is_the_median_round_and_the_widest_quartiles() {
+        let round = |median, low, high| Round { median, low, high, p99: None };
+        let rounds = [round(3.0, 2.5, 3.1), round(2.0, 1.5, 9.0), round(4.0, 3.9, 4.1)];
+        assert_eq!(Spread::of(&rounds), Some(Spread { median: 3.0, low: 1.5, high: 9.0 }));
+        assert_eq!(Spread::of(&[]), None);
+    }
+
+    #[test]
+    fn ratio_of_spreads_is_as_wide_as_both() {
+        let spread = Spread { median: 2.0, low: 1.0, high: 4.0 };
+        let other = Spread { median: 1.0, low: 0.5, high: 2.0 };
+        assert_eq!(spread.relative_to(&other), Spread { median: 2.0, low: 0.5, high: 8.0 });
+    }
+}
