@@ -4,6 +4,7 @@
 
 mod bench;
 mod cargo;
+mod compare;
 mod conformance;
 mod demo;
 #[cfg(not(feature = "devices"))]
@@ -30,6 +31,7 @@ enum Verb {
     Test(test::Args),
     Demo(demo::Args),
     Bench(bench::Args),
+    Compare(compare::Args),
     Interop(interop::Args),
     Conformance(conformance::Args),
 }
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         Some(Verb::Test(args)) => test::run(&args),
         Some(Verb::Demo(args)) => demo::run(&args),
         Some(Verb::Bench(args)) => bench::run(&args),
+        Some(Verb::Compare(args)) => compare::run(&args),
         Some(Verb::Interop(args)) => interop::run(&args),
         Some(Verb::Conformance(args)) => conformance::run(&args),
     };

@@ -1,0 +1,236 @@
+//! What became of each case.
+//!
+//! A machine that others use too becomes slower and faster by itself. Three things keep that out of the verdict:
+//!
+//! * Where there is a limit, such as the raw loop, a case is not its time but its ratio to the limit in the same round.
+//!   What slows both down does not show in it.
+//! * The median over the rounds has to change by more than the threshold, so that one disturbed round does not count.
+//! * What varies anyway does not count: the middle half of the samples in every round of one report has to lie beyond
+//!   that of every round of the other. If nothing had changed, even the medians of three rounds and three rounds would
+//!   separate like that one time in ten; their quartiles do so far less often.
+//!
+//! Instructions are counted, so they need none of that.
+
+use crate::report::contender::is_yardstick;
+use crate::report::figure::FIGURES;
+use crate::report::format::{number, percent, value};
+use crate::report::spread::{Round, Spread};
+use crate::report::{Case, CaseId, Report, Unit};
+
+/// A change of an instruction count, in percent, that is never tolerated.
+const INSTRUCTIONS: f64 = 2.0;
+
+/// Two reports, case by case.
+#[derive(Debug)]
+pub(super) struct Comparison<'r> {
+    /// In the order of figures.
+    pub(super) changes: Vec<Change<'r>>,
+    pub(super) only_base: Vec<&'r CaseId>,
+    pub(super) only_new: Vec<&'r CaseId>,
+    /// How the time of the yardsticks changed, as a factor: the median, and between what half of them are.
+    pub(super) drift: Option<Round>,
+}
+
+/// One case that is in both.
+#[derive(Debug)]
+pub(super) struct Change<'r> {
+    pub(super) base: &'r Case,
+    pub(super) new: &'r Case,
+    /// The ratios to the limit, before and after, if that is what is compared.
+    pub(super) ratios: Option<[f64; 2]>,
+    /// The factor by which the cost grew, and between what it may be.
+    pub(super) factor: Spread,
+    pub(super) verdict: Verdict,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Slower,
+    Faster,
+    /// A change beyond the threshold, but not beyond what the case varies anyway.
+    Noise,
+    Steady,
+    /// Not ours to be fast or slow.
+    Yardstick,
+}
+
+impl<'r> Comparison<'r> {
+    /// Compares all cases. Changes below `threshold`, in percent, do not count.
+    pub(super) fn new(base: &'r Report, new: &'r Report, threshold: f64) -> Self {
+        let in_order = |report: &'r Report| FIGURES.iter().flat_map(|figure| figure.cases(report));
+        let lacks = |report: &Report, case: &Case| find(report, case).is_none();
+        let changes: Vec<_> =
+            in_order(new).filter_map(|case| Change::of(base, find(base, case)?, new, case, threshold)).collect();
+        let yardsticks = changes.iter().filter(|change| change.verdict == Verdict::Yardstick);
+        let times = yardsticks.filter(|change| change.new.unit == Unit::Nanoseconds);
+        Self {
+            only_base: in_order(base).filter(|case| lacks(new, case)).map(|case| &case.id).collect(),
+            only_new: in_order(new).filter(|case| lacks(base, case)).map(|case| &case.id).collect(),
+            drift: Round::of_samples(times.map(|change| change.factor.median).collect()),
+            changes,
+        }
+    }
+}
+
+fn find<'r>(report: &'r Report, case: &Case) -> Option<&'r Case> {
+    report.cases.iter().find(|other| other.id == case.id && other.unit == case.unit)
+}
+
+/// What the columns of [`Change::row`] are.
+pub(super) const HEAD: [&str; 9] =
+    ["figure", "value", "contender", "base", "new", "times limit", "change", "range", "verdict"];
+
+/// How many of the columns are texts.
+pub(super) const TEXTS: usize = 3;
+
+impl<'r> Change<'r> {
+    fn of(base: &'r Report, before: &'r Case, new: &'r Report, after: &'r Case, threshold: f64) -> Option<Self> {
+        let limits = base.limit(before).zip(new.limit(after)).filter(|_| after.unit != Unit::Instructions);
+        let (limit_before, limit_after) = limits.unzip();
+        let (from, to) = (measure(before, limit_before)?, measure(after, limit_after)?);
+        let ratios = limit_after.map(|_| [from.median, to.median]);
+        // More chains per second cost less.
+        let factor = if after.unit == Unit::ChainsPerSecond { from.relative_to(&to) } else { to.relative_to(&from) };
+        let verdict = match after.unit {
+            _ if is_yardstick(after.contender()) => Verdict::Yardstick,
+            Unit::Instructions => Verdict::of(&factor, threshold.min(INSTRUCTIONS)),
+            _ => Verdict::of(&factor, threshold),
+        };
+        Some(Self { base: before, new: after, ratios, factor, verdict })
+    }
+
+    /// Returns the row of a table.
+    pub(super) fn row(&self) -> Vec<String> {
+        let measured = |case: &Case| case.spread().map_or(String::new(), |spread| value(spread.median, case.unit));
+        let CaseId { figure, contender, value } = &self.new.id;
+        vec![
+            figure.clone(),
+            value.clone(),
+            contender.clone(),
+            measured(self.base),
+            measured(self.new),
+            self.ratios.map_or(String::new(), |ratios| ratios.map(number).join(" to ")),
+            percent(self.factor.median),
+            format!("{} to {}", percent(self.factor.low), percent(self.factor.high)),
+            self.verdict.describe().to_owned(),
+        ]
+    }
+}
+
+/// Returns the value of a case, in times of the limit if there is one.
+fn measure(case: &Case, limit: Option<&Case>) -> Option<Spread> {
+    let Some(limit) = limit else { return case.spread() };
+    let pairs = case.rounds.iter().zip(&limit.rounds);
+    Spread::of(&pairs.map(|(round, limit)| round.relative_to(limit.median)).collect::<Vec<_>>())
+}
+
+impl Verdict {
+    fn of(factor: &Spread, threshold: f64) -> Self {
+        let beyond = 1.0 + threshold / 100.0;
+        match factor.median {
+            median if median > beyond && factor.low > 1.0 => Self::Slower,
+            median if median < 1.0 / beyond && factor.high < 1.0 => Self::Faster,
+            median if median > beyond || median < 1.0 / beyond => Self::Noise,
+            _ => Self::Steady,
+        }
+    }
+
+    pub(super) fn describe(self) -> &'static str {
+        match self {
+            Self::Slower => "slower",
+            Self::Faster => "faster",
+            Self::Noise => "noise",
+            Self::Steady => "steady",
+            Self::Yardstick => "yardstick",
+        }
+    }
+
+    /// Returns whether it is worth a line where there are many.
+    pub(super) fn is_shown(self) -> bool {
+        matches!(self, Self::Slower | Self::Faster | Self::Noise)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::contender::PEER;
+    use crate::report::synthetic::{case, instructions, report};
+
+    /// Compares one case of ours, next to a limit that takes 5, 6 and 5.
+    #[track_caller]
+    fn check(base: [f64; 3], new: [f64; 3], expected: Verdict) {
+        let report =
+            |ours| report([case("burst-1", "split", "1", ours), case("burst-1", "raw-split", "1", [5.0, 6.0, 5.0])]);
+        let (base, new) = (report(base), report(new));
+        let comparison = Comparison::new(&base, &new, 10.0);
+        assert_eq!(comparison.changes[0].verdict, expected, "{:?}", comparison.changes[0].factor);
+        assert_eq!(comparison.changes[1].verdict, Verdict::Yardstick);
+    }
+
+    #[test]
+    fn same_report_is_steady() {
+        check([10.0, 12.0, 10.0], [10.0, 12.0, 10.0], Verdict::Steady);
+    }
+
+    #[test]
+    fn change_beyond_threshold_and_noise_counts() {
+        check([10.0, 12.0, 10.0], [11.2, 13.4, 11.2], Verdict::Slower);
+        check([11.2, 13.4, 11.2], [10.0, 12.0, 10.0], Verdict::Faster);
+        check([10.0, 12.0, 10.0], [10.9, 13.0, 10.9], Verdict::Steady);
+    }
+
+    #[test]
+    fn change_within_what_the_rounds_vary_is_noise() {
+        check([10.0, 15.0, 10.0], [11.5, 14.0, 11.5], Verdict::Noise);
+        check([11.5, 14.0, 11.5], [10.0, 15.0, 10.0], Verdict::Noise);
+    }
+
+    #[test]
+    fn round_that_was_disturbed_is_no_change() {
+        check([10.0, 12.0, 10.0], [10.0, 12.0, 40.0], Verdict::Steady);
+    }
+
+    #[test]
+    fn machine_that_slows_both_down_is_no_change() {
+        let report = |slow: f64| {
+            let ours = [10.0, 10.1, 10.2].map(|time| time * slow);
+            report([
+                case("burst-1", "split", "1", ours),
+                case("burst-1", "raw-split", "1", [5.0 * slow; 3]),
+                case("burst-1", PEER, "1", [50.0 * slow; 3]),
+            ])
+        };
+        let (base, new) = (report(1.0), report(1.5));
+        let comparison = Comparison::new(&base, &new, 10.0);
+        assert_eq!(comparison.changes[0].verdict, Verdict::Steady);
+        assert_eq!(comparison.drift.unwrap().median, 1.25, "of one and of one and a half");
+    }
+
+    #[test]
+    fn case_without_limit_is_compared_by_its_time() {
+        let report = |time| report([case("regions", "split", "512", [time; 3])]);
+        let (base, new) = (report(10.0), report(11.5));
+        assert_eq!(Comparison::new(&base, &new, 10.0).changes[0].verdict, Verdict::Slower);
+        assert_eq!(Comparison::new(&base, &new, 20.0).changes[0].verdict, Verdict::Steady);
+    }
+
+    #[test]
+    fn fewer_chains_per_second_are_slower() {
+        let report = |rate| {
+            let mut case = case("two-cores", "split", "throughput", [rate; 3]);
+            case.unit = Unit::ChainsPerSecond;
+            report([case])
+        };
+        let (base, new) = (report(1e7), report(8e6));
+        assert_eq!(Comparison::new(&base, &new, 10.0).changes[0].verdict, Verdict::Slower);
+        assert_eq!(Comparison::new(&new, &base, 10.0).changes[0].verdict, Verdict::Faster);
+    }
+
+    #[test]
+    fn instruction_counts_have_a_threshold_of_their_own() {
+        let report = |count| report([instructions("split", "8", count), instructions("raw-split", "8", count)]);
+        let verdict = |count| Comparison::new(&report(1000.0), &report(count), 10.0).changes[0].verdict;
+        assert_eq!([1025.0, 1019.0, 970.0].map(verdict), [Verdict::Slower, Verdict::Steady, Verdict::Faster]);
+    }
+}

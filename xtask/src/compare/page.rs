@@ -1,0 +1,79 @@
+//! All changes as a page of charts.
+
+use anyhow::Result;
+use maud::{Markup, html};
+use plotters::style::RGBColor;
+
+use super::change::{Change, Comparison, HEAD, TEXTS, Verdict};
+use crate::report::chart::{Bar, Row, Rows};
+use crate::report::figure::{FIGURES, Figure};
+use crate::report::format::percent;
+use crate::report::page::{chart, page as frame, table};
+use crate::report::spread::Spread;
+
+/// Returns the whole page.
+pub(super) fn page(title: &str, warning: Option<&str>, comparison: &Comparison<'_>, threshold: f64) -> Result<String> {
+    let mut sections = Vec::new();
+    for figure in &FIGURES {
+        let of_figure = |change: &&Change<'_>| change.new.figure() == figure.name;
+        let changes: Vec<_> = comparison.changes.iter().filter(of_figure).collect();
+        if !changes.is_empty() {
+            sections.push(section(figure, &changes)?);
+        }
+    }
+    let body = html! {
+        p {
+            "The change of the cost of each case: of its ratio to the limit in the same round where there is a limit, "
+            "else of itself. Red is slower and green is faster, by more than " (threshold) " % (instruction counts: "
+            "2 %) and more than the case varies. A yellow outline is as much, but noise; a grey one is a yardstick. "
+            "The whisker is where the change may be."
+        }
+        @if let Some(warning) = warning { p.bad { (warning) } }
+        @for (side, cases) in [("before", &comparison.only_base), ("after", &comparison.only_new)] {
+            @if !cases.is_empty() {
+                p { "Measured only " (side) ": " @for id in cases { code { (id) } " " } }
+            }
+        }
+        div.grid { @for section in &sections { (section) } }
+    };
+    Ok(frame(title, &body))
+}
+
+fn section(figure: &Figure, changes: &[&Change<'_>]) -> Result<Markup> {
+    let rows = changes.iter().map(|change| row(change)).collect();
+    let svg =
+        Rows { x: "change of the cost, %", groups: figure.axis, rows, format: |value| format!("{value}") }.svg()?;
+    let cells: Vec<_> = changes.iter().map(|change| change.row()).collect();
+    Ok(html! {
+        section {
+            h3 { (figure.title) }
+            (chart(svg))
+            details {
+                summary { "Figures" }
+                (table(&HEAD, TEXTS, &cells))
+            }
+        }
+    })
+}
+
+fn row(change: &Change<'_>) -> Row {
+    let in_percent = |factor| (factor - 1.0) * 100.0;
+    let Spread { median, low, high } = change.factor;
+    Row {
+        group: change.new.value().to_owned(),
+        label: change.new.contender().to_owned(),
+        value: Spread { median: in_percent(median), low: in_percent(low), high: in_percent(high) },
+        bar: bar(change.verdict),
+        text: percent(median),
+    }
+}
+
+fn bar(verdict: Verdict) -> Bar {
+    match verdict {
+        Verdict::Slower => Bar::Filled(RGBColor(200, 40, 40)),
+        Verdict::Faster => Bar::Filled(RGBColor(0, 158, 115)),
+        Verdict::Noise => Bar::Outlined(RGBColor(222, 150, 10)),
+        Verdict::Steady => Bar::Filled(RGBColor(0, 114, 178)),
+        Verdict::Yardstick => Bar::Outlined(RGBColor(128, 128, 128)),
+    }
+}
