@@ -21,7 +21,7 @@ fn arguments_missing_lists_the_verbs() {
     let output = xtask(&[]);
     let stdout = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success());
-    for verb in ["test", "demo"] {
+    for verb in ["test", "demo", "bench", "compare"] {
         assert!(stdout.lines().any(|line| line.trim_start().starts_with(verb)), "{stdout}");
     }
 }
@@ -31,6 +31,16 @@ fn arguments_unknown_are_refused() {
     check_refused(&["tset"], "tset");
     check_refused(&["test", "frmat"], "possible values: format");
     check_refused(&["demo", "--sed", "1"], "--sed");
+    check_refused(&["bench", "--docs", "a", "--quick"], "cannot be used with");
+    check_refused(&["bench", "chain-("], "chain-(");
+    check_refused(&["compare", "a"], "<NEW>");
+    check_refused(&["compare", "a", "b", "--threshold", "-1"], "-1");
+}
+
+#[test]
+fn names_of_reports_that_lead_elsewhere_are_refused() {
+    check_refused(&["bench", "--save", "../a"], "a report is named with");
+    check_refused(&["compare", "a", "b/c"], "a report is named with");
 }
 
 #[test]
