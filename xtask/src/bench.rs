@@ -60,8 +60,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 fn measure(args: &Args) -> Result<Report> {
     let filter = args.filter.clone().unwrap_or_default();
     let date = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-    // Asked before anything is built, because files may change meanwhile.
-    let commit = machine::commit();
+    // Asked before anything is built: files may change meanwhile, and a build is a load.
+    let (commit, load) = (machine::commit(), machine::load()?);
     let begin = Instant::now();
     let programs = Programs::build(args.quick)?;
     let build = begin.elapsed().as_secs_f64();
@@ -75,6 +75,7 @@ fn measure(args: &Args) -> Result<Report> {
         extent: Extent { quick: args.quick, filter: filter.pattern().map(str::to_owned) },
         commit,
         machine: machine::machine()?,
+        load,
         toolchain: machine::toolchain()?,
         peers: machine::peers(),
         seconds,

@@ -137,6 +137,16 @@ impl Case {
         Spread::of(&self.rounds)
     }
 
+    /// Returns the best sample of all: what the case can do where nothing disturbs it.
+    pub(crate) fn best(&self) -> Option<f64> {
+        match self.unit {
+            Unit::ChainsPerSecond => self.rounds.iter().map(|round| round.most).max_by(f64::total_cmp),
+            Unit::Nanoseconds | Unit::Instructions => {
+                self.rounds.iter().map(|round| round.least).min_by(f64::total_cmp)
+            }
+        }
+    }
+
     /// Returns how many times `other` this is, from ratios taken in each round. What slows the machine down for longer
     /// than a round does not show in them.
     pub(crate) fn relative_to(&self, other: &Self) -> Option<Spread> {

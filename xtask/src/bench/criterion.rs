@@ -96,7 +96,7 @@ mod tests {
         fs::write(directory.join("benchmark.json"), benchmark).unwrap();
         let sample = r#"{"sampling_mode":"Linear","iters":[1.0,2.0,3.0],"times":[10.0,24.0,33.0]}"#;
         fs::write(directory.join("sample.json"), sample).unwrap();
-        let round = Round { median: 11.0, low: 10.5, high: 11.5, p99: None };
+        let round = Round { low: 10.5, high: 11.5, least: 10.0, most: 12.0, ..Round::exact(11.0) };
         let id = CaseId::new("chain/direct", "split", "8");
         assert_eq!(read(&home).unwrap(), [Measurement { id, unit: Unit::Nanoseconds, round }]);
 

@@ -43,6 +43,16 @@ pub(super) fn machine() -> Result<Machine> {
     })
 }
 
+/// Returns how many threads ran on average in the last minute, and says so if the machine is too busy to measure anything.
+pub(super) fn load() -> Result<f64> {
+    let averages = fs::read_to_string("/proc/loadavg").context("cannot read /proc/loadavg")?;
+    let load = averages.split(' ').next().unwrap_or_default().parse()?;
+    if load > 1.0 {
+        eprintln!("warning: the machine is busy with something else (load {load}), which will show in the figures");
+    }
+    Ok(load)
+}
+
 /// Returns the value of the first line in a file of names and values.
 fn field<'t>(text: &'t str, name: &str) -> Option<&'t str> {
     let lines = text.lines().filter_map(|line| line.split_once(':'));

@@ -54,7 +54,7 @@ mod tests {
     fn printed_array_is_read() {
         let printed = r#"[{"figure":"two-cores","contender":"split","value":"latency","unit":"ns",
             "median":2.0,"low":1.0,"high":3.0,"samples":[3.0,1.0,2.0],"p99":9.0}]"#;
-        let round = Round { median: 2.0, low: 1.5, high: 2.5, p99: Some(9.0) };
+        let round = Round { low: 1.5, high: 2.5, least: 1.0, most: 3.0, p99: Some(9.0), ..Round::exact(2.0) };
         let id = CaseId::new("two-cores", "split", "latency");
         assert_eq!(parse(printed).unwrap(), [Measurement { id, unit: Unit::Nanoseconds, round }]);
         assert!(parse(&printed.replace("3.0,1.0,2.0", "")).is_err());

@@ -1,15 +1,17 @@
 //! What became of each case.
 //!
-//! A machine that others use too becomes slower and faster by itself. Three things keep that out of the verdict:
+//! A machine that others use too becomes slower and faster by itself, for a moment or for minutes. A change counts only if
+//! all of these agree:
 //!
-//! * Where there is a limit, such as the raw loop, a case is not its time but its ratio to the limit in the same round.
-//!   What slows both down does not show in it.
-//! * The median over the rounds has to change by more than the threshold, so that one disturbed round does not count.
-//! * What varies anyway does not count: the middle half of the samples in every round of one report has to lie beyond
-//!   that of every round of the other. If nothing had changed, even the medians of three rounds and three rounds would
-//!   separate like that one time in ten; their quartiles do so far less often.
+//! * The median over the rounds changed by more than the threshold. Where there is a limit, such as the raw loop, what is
+//!   compared is not the time but its ratio to that of the limit in the same round: what slows both down does not show.
+//! * The case does not vary as much by itself: the middle half of the samples in every round of one report lies beyond that
+//!   of every round of the other. If nothing had changed, even the medians of three rounds and three rounds would separate
+//!   like that one time in ten.
+//! * The best samples of all rounds changed by more than the threshold, too. Disturbances only ever cost time, so one sample
+//!   without any is enough to show that the code is as fast as before.
 //!
-//! Instructions are counted, so they need none of that.
+//! Instructions are counted, so for them these are one and the same.
 
 use crate::report::contender::is_yardstick;
 use crate::report::figure::FIGURES;
@@ -89,12 +91,16 @@ impl<'r> Change<'r> {
         let (limit_before, limit_after) = limits.unzip();
         let (from, to) = (measure(before, limit_before)?, measure(after, limit_after)?);
         let ratios = limit_after.map(|_| [from.median, to.median]);
+        let best = best(after, limit_after)? / best(before, limit_before)?;
         // More chains per second cost less.
-        let factor = if after.unit == Unit::ChainsPerSecond { from.relative_to(&to) } else { to.relative_to(&from) };
+        let (factor, best) = match after.unit {
+            Unit::ChainsPerSecond => (from.relative_to(&to), 1.0 / best),
+            Unit::Nanoseconds | Unit::Instructions => (to.relative_to(&from), best),
+        };
         let verdict = match after.unit {
             _ if is_yardstick(after.contender()) => Verdict::Yardstick,
-            Unit::Instructions => Verdict::of(&factor, threshold.min(INSTRUCTIONS)),
-            _ => Verdict::of(&factor, threshold),
+            Unit::Instructions => Verdict::of(&factor, best, threshold.min(INSTRUCTIONS)),
+            _ => Verdict::of(&factor, best, threshold),
         };
         Some(Self { base: before, new: after, ratios, factor, verdict })
     }
@@ -121,16 +127,22 @@ impl<'r> Change<'r> {
 fn measure(case: &Case, limit: Option<&Case>) -> Option<Spread> {
     let Some(limit) = limit else { return case.spread() };
     let pairs = case.rounds.iter().zip(&limit.rounds);
-    Spread::of(&pairs.map(|(round, limit)| round.relative_to(limit.median)).collect::<Vec<_>>())
+    Spread::of(&pairs.map(|(round, limit)| round.in_units_of(limit.median)).collect::<Vec<_>>())
+}
+
+/// Returns the best sample of a case, in times of that of the limit if there is one.
+fn best(case: &Case, limit: Option<&Case>) -> Option<f64> {
+    let Some(limit) = limit else { return case.best() };
+    Some(case.best()? / limit.best()?)
 }
 
 impl Verdict {
-    fn of(factor: &Spread, threshold: f64) -> Self {
-        let beyond = 1.0 + threshold / 100.0;
+    fn of(factor: &Spread, best: f64, threshold: f64) -> Self {
+        let (slower, faster) = (1.0 + threshold / 100.0, 1.0 / (1.0 + threshold / 100.0));
         match factor.median {
-            median if median > beyond && factor.low > 1.0 => Self::Slower,
-            median if median < 1.0 / beyond && factor.high < 1.0 => Self::Faster,
-            median if median > beyond || median < 1.0 / beyond => Self::Noise,
+            median if median > slower && factor.low > 1.0 && best > slower => Self::Slower,
+            median if median < faster && factor.high < 1.0 && best < faster => Self::Faster,
+            median if median > slower || median < faster => Self::Noise,
             _ => Self::Steady,
         }
     }
@@ -184,6 +196,18 @@ mod tests {
     fn change_within_what_the_rounds_vary_is_noise() {
         check([10.0, 15.0, 10.0], [11.5, 14.0, 11.5], Verdict::Noise);
         check([11.5, 14.0, 11.5], [10.0, 15.0, 10.0], Verdict::Noise);
+    }
+
+    #[test]
+    fn change_of_all_but_the_best_samples_is_noise() {
+        // Slow for as long as both, but for one sample.
+        let calm = case("regions", "split", "512", [10.0, 10.0, 10.0]);
+        let mut busy = case("regions", "split", "512", [20.0, 19.0, 20.0]);
+        let (base, new) = (report([calm.clone()]), report([busy.clone()]));
+        assert_eq!(Comparison::new(&base, &new, 10.0).changes[0].verdict, Verdict::Slower);
+        busy.rounds[1].least = 10.5;
+        let new = report([busy]);
+        assert_eq!(Comparison::new(&base, &new, 10.0).changes[0].verdict, Verdict::Noise);
     }
 
     #[test]

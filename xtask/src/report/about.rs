@@ -15,6 +15,8 @@ pub(crate) struct About {
     /// Not known outside of a git repository.
     pub(crate) commit: Option<Commit>,
     pub(crate) machine: Machine,
+    /// How many threads ran on average in the minute before.
+    pub(crate) load: f64,
     pub(crate) toolchain: Toolchain,
     /// The versions of what else was measured, and measured with.
     pub(crate) peers: BTreeMap<String, String>,
@@ -67,6 +69,7 @@ impl About {
             ("date", self.date.clone()),
             ("commit", self.commit.as_ref().map_or("unknown".to_owned(), Commit::describe)),
             ("machine", self.machine.describe()),
+            ("load before", self.load.to_string()),
             ("toolchain", format!("{}, profile {}", self.toolchain.rustc, self.toolchain.profile)),
             ("in the same run", peers.join(", ")),
             ("took", format!("{measure:.0} s, after {build:.0} s of building")),

@@ -10,6 +10,8 @@ pub(crate) struct Round {
     pub(crate) low: f64,
     /// The upper quartile.
     pub(crate) high: f64,
+    pub(crate) least: f64,
+    pub(crate) most: f64,
     /// What one in a hundred exceeds, for latencies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) p99: Option<f64>,
@@ -27,18 +29,19 @@ impl Round {
     /// Sums up samples; there is nothing to sum up if there are none.
     pub(crate) fn of_samples(mut samples: Vec<f64>) -> Option<Self> {
         samples.sort_by(f64::total_cmp);
-        let [low, median, high] = [1, 2, 3].map(|quarters| quartile(&samples, quarters));
-        Some(Self { median: median?, low: low?, high: high?, p99: None })
+        let [least, low, median, high, most] = [0, 1, 2, 3, 4].map(|quarters| quartile(&samples, quarters));
+        Some(Self { median: median?, low: low?, high: high?, least: least?, most: most?, p99: None })
     }
 
     /// What is counted rather than measured.
     pub(crate) fn exact(value: f64) -> Self {
-        Self { median: value, low: value, high: value, p99: None }
+        Self { median: value, low: value, high: value, least: value, most: value, p99: None }
     }
 
     /// Returns the round in units of `unit`.
-    pub(crate) fn relative_to(&self, unit: f64) -> Self {
-        Self { median: self.median / unit, low: self.low / unit, high: self.high / unit, p99: None }
+    pub(crate) fn in_units_of(&self, unit: f64) -> Self {
+        let [median, low, high] = [self.median, self.low, self.high].map(|value| value / unit);
+        Self { median, low, high, least: self.least / unit, most: self.most / unit, p99: None }
     }
 }
 
@@ -85,6 +88,7 @@ mod tests {
     fn quartiles_lie_on_or_between_samples() {
         let round = Round::of_samples(vec![5.0, 1.0, 4.0, 2.0, 3.0]).unwrap();
         assert_eq!((round.low, round.median, round.high), (2.0, 3.0, 4.0));
+        assert_eq!((round.least, round.most), (1.0, 5.0));
         let round = Round::of_samples(vec![4.0, 1.0, 2.0, 3.0]).unwrap();
         assert_eq!((round.low, round.median, round.high), (1.75, 2.5, 3.25));
         assert_eq!(Round::of_samples(vec![7.0]), Some(Round::exact(7.0)));
@@ -93,7 +97,7 @@ mod tests {
 
     #[test]
     fn spread_is_the_median_round_and_the_widest_quartiles() {
-        let round = |median, low, high| Round { median, low, high, p99: None };
+        let round = |median, low, high| Round { low, high, ..Round::exact(median) };
         let rounds = [round(3.0, 2.5, 3.1), round(2.0, 1.5, 9.0), round(4.0, 3.9, 4.1)];
         assert_eq!(Spread::of(&rounds), Some(Spread { median: 3.0, low: 1.5, high: 9.0 }));
         assert_eq!(Spread::of(&[]), None);

@@ -6,10 +6,14 @@ use super::about::{About, Extent, Machine, Seconds, Toolchain};
 use super::spread::Round;
 use super::{Case, CaseId, Report, Unit};
 
-/// Returns a case with these medians, and quartiles one percent away.
+/// Returns a case with these medians, quartiles one percent away, and all samples within two percent.
 pub(crate) fn case(figure: &str, contender: &str, value: &str, medians: [f64; 3]) -> Case {
-    let round = |median: f64| Round { median, low: median * 0.99, high: median * 1.01, p99: None };
-    Case { id: CaseId::new(figure, contender, value), unit: Unit::Nanoseconds, rounds: medians.map(round).into() }
+    let samples = |median: f64| [0.98, 0.99, 1.0, 1.01, 1.02].map(|factor| median * factor).to_vec();
+    Case {
+        id: CaseId::new(figure, contender, value),
+        unit: Unit::Nanoseconds,
+        rounds: medians.into_iter().filter_map(|median| Round::of_samples(samples(median))).collect(),
+    }
 }
 
 /// Returns a case of what is counted.
@@ -35,6 +39,7 @@ pub(crate) fn report(cases: impl IntoIterator<Item = Case>) -> Report {
         command: "cargo xtask bench".to_owned(),
         extent: Extent { quick: false, filter: None },
         commit: None,
+        load: 0.0,
         machine,
         toolchain: Toolchain { rustc: "rustc 1.0".to_owned(), profile: "bench".to_owned() },
         peers: BTreeMap::new(),
