@@ -1,8 +1,9 @@
 //! How many instructions a chain takes, counted by callgrind.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
+use std::{fs, iter, thread};
 
 use anyhow::{Context, Result, anyhow, ensure};
 
@@ -21,8 +22,8 @@ const COUNTED: &str = "--toggle-collect=*callgrind_counted*";
 pub(super) struct Counter<'p> {
     program: &'p Program,
     shapes: Vec<Shape>,
-    /// What callgrind writes.
-    file: PathBuf,
+    /// Where callgrind writes to.
+    directory: PathBuf,
 }
 
 #[derive(Debug, PartialEq)]
@@ -48,24 +49,35 @@ impl<'p> Counter<'p> {
         }
         let valgrind = Command::new("valgrind").arg("--version").output();
         ensure!(valgrind.is_ok(), "valgrind is missing, which counts instructions: apt-get install valgrind");
-        let file = metadata()?.target_directory.join("bench-rounds/callgrind.out").into();
-        Ok(Some(Self { program, shapes, file }))
+        let directory: PathBuf = metadata()?.target_directory.join("bench-rounds").into();
+        fs::create_dir_all(&directory)?;
+        Ok(Some(Self { program, shapes, directory }))
     }
 
+    /// Counts on all cores at once: what else they do makes no difference to a count.
     pub(super) fn count(&self, spinner: &Spinner) -> Result<Vec<Measurement>> {
-        self.shapes.iter().map(|shape| self.count_shape(shape, spinner)).collect()
+        let left = Mutex::new(self.shapes.iter());
+        let next = || left.lock().ok()?.next();
+        let work = |worker| iter::from_fn(next).map(|shape| self.count_shape(shape, worker, spinner)).collect();
+        thread::scope(|scope| {
+            let workers: Vec<_> = (0..thread::available_parallelism()?.get())
+                .map(|worker| scope.spawn(move || -> Result<Vec<_>> { work(worker) }))
+                .collect();
+            let counts = workers.into_iter().map(|worker| worker.join().map_err(|_| anyhow!("a count panicked"))?);
+            Ok(counts.collect::<Result<Vec<_>>>()?.concat())
+        })
     }
 
-    fn count_shape(&self, shape: &Shape, spinner: &Spinner) -> Result<Measurement> {
+    fn count_shape(&self, shape: &Shape, worker: usize, spinner: &Spinner) -> Result<Measurement> {
         let Shape { id, chains } = shape;
         let name = format!("{}/{}", id.contender, id.value);
-        spinner.show(&name);
+        let file = self.directory.join(format!("callgrind.{worker}"));
         let mut command = self.program.command(Path::new("valgrind"));
         command.args(["--tool=callgrind", COUNTED]);
-        command.arg(format!("--callgrind-out-file={}", self.file.display()));
+        command.arg(format!("--callgrind-out-file={}", file.display()));
         command.arg(&self.program.path).args(["run", &name]);
         run(command, spinner)?;
-        let written = fs::read_to_string(&self.file).with_context(|| self.file.display().to_string())?;
+        let written = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
         let total = parse_total(&written).ok_or_else(|| anyhow!("callgrind counted no instruction of {name}"))?;
         Ok(Measurement { id: id.clone(), unit: Unit::Instructions, round: Round::exact(total / chains) })
     }
@@ -94,9 +106,12 @@ mod tests {
 
     #[test]
     fn list_of_shapes_is_read() {
-        let shapes = parse_list("split/8-indirect/32\nraw-packed/1/64\n").unwrap();
+        let shapes = parse_list("split/indirect-8-burst-32/32\nraw-packed/direct-1-burst-1/64\n").unwrap();
         let shape = |contender, value, chains| Shape { id: CaseId::new("instructions", contender, value), chains };
-        assert_eq!(shapes, [shape("split", "8-indirect", 32.0), shape("raw-packed", "1", 64.0)]);
+        assert_eq!(
+            shapes,
+            [shape("split", "indirect-8-burst-32", 32.0), shape("raw-packed", "direct-1-burst-1", 64.0)]
+        );
         for line in ["split", "split/1", "split/1/x", "split/1/0"] {
             assert!(parse_list(line).is_err(), "{line}");
         }

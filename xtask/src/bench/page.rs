@@ -7,7 +7,7 @@ use super::{tables, targets};
 use crate::report::chart::{Bar, Lines, Point, Row, Rows, Series};
 use crate::report::contender::{Line, Style, rank, style_of};
 use crate::report::figure::{FIGURES, Figure, Shows};
-use crate::report::format::{rate, value};
+use crate::report::format::{short, short_rate, value};
 use crate::report::page::{chart, facts, page as frame, table};
 use crate::report::spread::Spread;
 use crate::report::{Case, Report, Unit};
@@ -94,7 +94,7 @@ fn bars<'r>(figure: &Figure, cases: &[&Case]) -> Rows<'r> {
         text: value(spread.median, unit),
     };
     let rows = cases.iter().filter_map(|case| Some(row(case, case.spread()?))).collect();
-    let format = if unit == Unit::ChainsPerSecond { rate } else { |value| format!("{value}") };
+    let format = if unit == Unit::ChainsPerSecond { short_rate } else { short };
     Rows { x: figure.unit(unit), groups: figure.axis, rows, format }
 }
 

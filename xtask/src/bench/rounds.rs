@@ -17,7 +17,7 @@ use crate::spinner::Spinner;
 const ROUNDS: usize = 3;
 
 /// What was measured of a case in one round.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Measurement {
     pub(super) id: CaseId,
     pub(super) unit: Unit,

@@ -52,7 +52,7 @@ pub(super) fn of_cases(report: &Report, figure: &Figure, cases: &[&Case]) -> Tab
         figure.unit(unit),
         "range",
         if payload { "GB/s" } else { "chains/s" },
-        if payload { "times memcpy" } else { "times raw" },
+        "times limit",
         "virtio-queue takes",
         "99 % below",
         "instructions",
@@ -93,9 +93,13 @@ fn row(report: &Report, case: &Case, shows: Shows) -> Option<Vec<String>> {
 
 /// Returns how many instructions a chain of this case takes, where that was counted.
 fn instructions(report: &Report, case: &Case) -> String {
-    let shape = match case.figure() {
-        "chain-direct" => case.value().to_owned(),
-        "chain-indirect" => format!("{}-indirect", case.value()),
+    let (figure, value) = (case.figure(), case.value());
+    let shape = match figure {
+        "chain-direct" => format!("direct-{value}-burst-32"),
+        "chain-indirect" => format!("indirect-{value}-burst-32"),
+        "burst-1" => format!("direct-1-burst-{value}"),
+        "burst-8" => format!("direct-8-burst-{value}"),
+        "payload-read" | "payload-write" => format!("{figure}-{value}"),
         _ => return String::new(),
     };
     let counted = report.case("instructions", case.contender(), &shape).and_then(Case::spread);
@@ -113,7 +117,7 @@ mod tests {
             case("chain-direct", "split", "8", [20.0, 25.0, 50.0]),
             case("chain-direct", "raw-split", "8", [10.0, 10.0, 20.0]),
             case("chain-direct", PEER, "8", [200.0, 200.0, 500.0]),
-            instructions("split", "8", 228.0),
+            instructions("split", "direct-8-burst-32", 228.0),
         ]);
         let text = of_report(&report);
         let line = |start: &str| text.lines().find(|line| line.starts_with(start)).unwrap().split('|').map(str::trim);

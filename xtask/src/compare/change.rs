@@ -5,6 +5,7 @@
 //!
 //! * The median over the rounds changed by more than the threshold. Where there is a limit, such as the raw loop, what is
 //!   compared is not the time but its ratio to that of the limit in the same round: what slows both down does not show.
+//!   Where there is none, the time counts for as much less as the yardsticks took more.
 //! * The case does not vary as much by itself: the middle half of the samples in every round of one report lies beyond that
 //!   of every round of the other. If nothing had changed, even the medians of three rounds and three rounds would separate
 //!   like that one time in ten.
@@ -61,17 +62,23 @@ impl<'r> Comparison<'r> {
     pub(super) fn new(base: &'r Report, new: &'r Report, threshold: f64) -> Self {
         let in_order = |report: &'r Report| FIGURES.iter().flat_map(|figure| figure.cases(report));
         let lacks = |report: &Report, case: &Case| find(report, case).is_none();
-        let changes: Vec<_> =
-            in_order(new).filter_map(|case| Change::of(base, find(base, case)?, new, case, threshold)).collect();
-        let yardsticks = changes.iter().filter(|change| change.verdict == Verdict::Yardstick);
-        let times = yardsticks.filter(|change| change.new.unit == Unit::Nanoseconds);
+        let drift = drift(base, new);
+        let pace = drift.map_or(1.0, |drift| drift.median);
+        let sides = |case| Some([Side::of(base, find(base, case)?, new, 1.0), Side::of(new, case, base, pace)]);
         Self {
+            changes: in_order(new).filter_map(|case| Change::of(&sides(case)?, threshold)).collect(),
             only_base: in_order(base).filter(|case| lacks(new, case)).map(|case| &case.id).collect(),
             only_new: in_order(new).filter(|case| lacks(base, case)).map(|case| &case.id).collect(),
-            drift: Round::of_samples(times.map(|change| change.factor.median).collect()),
-            changes,
+            drift,
         }
     }
+}
+
+/// Returns by which factors the time of the yardsticks changed.
+fn drift(base: &Report, new: &Report) -> Option<Round> {
+    let yardsticks = new.cases.iter().filter(|case| is_yardstick(case.contender()) && case.unit == Unit::Nanoseconds);
+    let factor = |case: &Case| Some(case.spread()?.median / find(base, case)?.spread()?.median);
+    Round::of_samples(yardsticks.filter_map(factor).collect())
 }
 
 fn find<'r>(report: &'r Report, case: &Case) -> Option<&'r Case> {
@@ -86,23 +93,21 @@ pub(super) const HEAD: [&str; 9] =
 pub(super) const TEXTS: usize = 3;
 
 impl<'r> Change<'r> {
-    fn of(base: &'r Report, before: &'r Case, new: &'r Report, after: &'r Case, threshold: f64) -> Option<Self> {
-        let limits = base.limit(before).zip(new.limit(after)).filter(|_| after.unit != Unit::Instructions);
-        let (limit_before, limit_after) = limits.unzip();
-        let (from, to) = (measure(before, limit_before)?, measure(after, limit_after)?);
-        let ratios = limit_after.map(|_| [from.median, to.median]);
-        let best = best(after, limit_after)? / best(before, limit_before)?;
+    fn of([base, new]: &[Side<'r>; 2], threshold: f64) -> Option<Self> {
+        let (from, to) = (base.spread()?, new.spread()?);
+        let best = new.best()? / base.best()?;
         // More chains per second cost less.
-        let (factor, best) = match after.unit {
+        let (factor, best) = match new.case.unit {
             Unit::ChainsPerSecond => (from.relative_to(&to), 1.0 / best),
             Unit::Nanoseconds | Unit::Instructions => (to.relative_to(&from), best),
         };
-        let verdict = match after.unit {
-            _ if is_yardstick(after.contender()) => Verdict::Yardstick,
+        let verdict = match new.case.unit {
+            _ if is_yardstick(new.case.contender()) => Verdict::Yardstick,
             Unit::Instructions => Verdict::of(&factor, best, threshold.min(INSTRUCTIONS)),
-            _ => Verdict::of(&factor, best, threshold),
+            Unit::Nanoseconds | Unit::ChainsPerSecond => Verdict::of(&factor, best, threshold),
         };
-        Some(Self { base: before, new: after, ratios, factor, verdict })
+        let ratios = new.limit.map(|_| [from.median, to.median]);
+        Some(Self { base: base.case, new: new.case, ratios, factor, verdict })
     }
 
     /// Returns the row of a table.
@@ -123,17 +128,34 @@ impl<'r> Change<'r> {
     }
 }
 
-/// Returns the value of a case, in times of the limit if there is one.
-fn measure(case: &Case, limit: Option<&Case>) -> Option<Spread> {
-    let Some(limit) = limit else { return case.spread() };
-    let pairs = case.rounds.iter().zip(&limit.rounds);
-    Spread::of(&pairs.map(|(round, limit)| round.in_units_of(limit.median)).collect::<Vec<_>>())
+/// A case, and what it is measured by.
+struct Side<'r> {
+    case: &'r Case,
+    /// What it could at best be as fast as.
+    limit: Option<&'r Case>,
+    /// How long the machine took for what takes one in the other report, if there is no limit that shows it.
+    pace: f64,
 }
 
-/// Returns the best sample of a case, in times of that of the limit if there is one.
-fn best(case: &Case, limit: Option<&Case>) -> Option<f64> {
-    let Some(limit) = limit else { return case.best() };
-    Some(case.best()? / limit.best()?)
+impl<'r> Side<'r> {
+    fn of(report: &'r Report, case: &'r Case, other: &Report, pace: f64) -> Self {
+        let counted = case.unit != Unit::Nanoseconds;
+        let limit = report.limit(case).filter(|limit| case.unit != Unit::Instructions && find(other, limit).is_some());
+        Self { case, limit, pace: if counted || is_yardstick(case.contender()) { 1.0 } else { pace } }
+    }
+
+    /// Returns the value, in units of what measures it in each round.
+    fn spread(&self) -> Option<Spread> {
+        let unit = |index: usize| self.limit.map_or(Some(self.pace), |limit| Some(limit.rounds.get(index)?.median));
+        let rounds = self.case.rounds.iter().enumerate();
+        Spread::of(&rounds.filter_map(|(index, round)| Some(round.in_units_of(unit(index)?))).collect::<Vec<_>>())
+    }
+
+    /// Returns the best sample, in units of the best sample of what measures it.
+    fn best(&self) -> Option<f64> {
+        let unit = self.limit.map_or(Some(self.pace), Case::best)?;
+        Some(self.case.best()? / unit)
+    }
 }
 
 impl Verdict {
@@ -228,7 +250,16 @@ mod tests {
         let (base, new) = (report(1.0), report(1.5));
         let comparison = Comparison::new(&base, &new, 10.0);
         assert_eq!(comparison.changes[0].verdict, Verdict::Steady);
-        assert_eq!(comparison.drift.unwrap().median, 1.25, "of one and of one and a half");
+        assert_eq!(comparison.drift.unwrap().median, 1.5);
+    }
+
+    #[test]
+    fn case_without_limit_is_compared_at_the_pace_of_the_yardsticks() {
+        let report = |slow: f64| {
+            report([case("regions", "split", "1", [10.0 * slow; 3]), case("payload-read", "memcpy", "64", [slow; 3])])
+        };
+        let (base, new) = (report(1.0), report(1.5));
+        assert_eq!(Comparison::new(&base, &new, 10.0).changes[0].verdict, Verdict::Steady);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use plotters::style::RGBColor;
 use super::change::{Change, Comparison, HEAD, TEXTS, Verdict};
 use crate::report::chart::{Bar, Row, Rows};
 use crate::report::figure::{FIGURES, Figure};
-use crate::report::format::percent;
+use crate::report::format::{percent, short};
 use crate::report::page::{chart, page as frame, table};
 use crate::report::spread::Spread;
 
@@ -41,8 +41,7 @@ pub(super) fn page(title: &str, warning: Option<&str>, comparison: &Comparison<'
 
 fn section(figure: &Figure, changes: &[&Change<'_>]) -> Result<Markup> {
     let rows = changes.iter().map(|change| row(change)).collect();
-    let svg =
-        Rows { x: "change of the cost, %", groups: figure.axis, rows, format: |value| format!("{value}") }.svg()?;
+    let svg = Rows { x: "change of the cost, %", groups: figure.axis, rows, format: short }.svg()?;
     let cells: Vec<_> = changes.iter().map(|change| change.row()).collect();
     Ok(html! {
         section {

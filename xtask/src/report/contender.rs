@@ -50,7 +50,8 @@ const STYLES: &[(&str, Style)] = &[
     ("split-in-order", style(SKY, Marker::Triangle, Line::Solid)),
     ("packed-in-order", style(ORANGE, Marker::Triangle, Line::Solid)),
     ("chain", style(BLUE, Marker::Circle, Line::Solid)),
-    ("std-io", style(PURPLE, Marker::Square, Line::Solid)),
+    ("chain-packed", style(RED, Marker::Square, Line::Solid)),
+    ("std-io", style(PURPLE, Marker::Triangle, Line::Solid)),
     ("fragments", style(ORANGE, Marker::Cross, Line::Solid)),
     ("raw-split", style(BLUE, Marker::OpenCircle, Line::Dashed)),
     ("raw-packed", style(RED, Marker::OpenSquare, Line::Dashed)),
@@ -109,7 +110,7 @@ mod tests {
     #[test]
     fn styles_all_differ() {
         // A figure has either chains or payloads.
-        let payloads = ["chain", "std-io", "fragments", "memcpy"];
+        let payloads = ["chain", "chain-packed", "std-io", "fragments", "memcpy"];
         for (one, style) in STYLES {
             for (other, other_style) in STYLES.iter().filter(|(other, _)| other != one) {
                 let same_figure = *other == PEER || payloads.contains(one) == payloads.contains(other);

@@ -12,11 +12,29 @@ pub(crate) fn number(value: f64) -> String {
     }
 }
 
+/// Returns the same without zeroes behind the point, for an axis.
+pub(crate) fn short(value: f64) -> String {
+    let number = number(value);
+    if !number.contains('.') {
+        return number;
+    }
+    number.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 /// Returns a rate such as 62.1 M.
 pub(crate) fn rate(per_second: f64) -> String {
+    with_prefix(per_second, number)
+}
+
+/// Returns the same without zeroes behind the point, for an axis.
+pub(crate) fn short_rate(per_second: f64) -> String {
+    with_prefix(per_second, short)
+}
+
+fn with_prefix(per_second: f64, digits: fn(f64) -> String) -> String {
     let steps = [(1e9, " G"), (1e6, " M"), (1e3, " k")];
     let step = steps.iter().find(|(unit, _)| per_second >= *unit);
-    step.map_or_else(|| number(per_second), |(unit, prefix)| number(per_second / unit) + prefix)
+    step.map_or_else(|| digits(per_second), |(unit, prefix)| digits(per_second / unit) + prefix)
 }
 
 /// Returns a value of that unit, without the unit.
@@ -48,6 +66,12 @@ mod tests {
     fn number_has_three_digits_that_say_something() {
         let numbers = [1.6, 9.999, 13.04, 99.99, 177.2, 1234.5].map(number);
         assert_eq!(numbers, ["1.60", "10.0", "13.0", "100", "177", "1234"]);
+    }
+
+    #[test]
+    fn short_drops_zeroes_behind_the_point_only() {
+        assert_eq!([0.0, 0.3, 1.0, 20.0, 100.0, 1.05].map(short), ["0", "0.3", "1", "20", "100", "1.05"]);
+        assert_eq!([5e6, 0.0].map(short_rate), ["5 M", "0"]);
     }
 
     #[test]

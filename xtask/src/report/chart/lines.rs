@@ -8,7 +8,7 @@ use plotters::style::text_anchor::HPos;
 use super::axis::LogAxis;
 use super::{Area, GRID, INK, TEXT, WIDTH, marker, svg, whisker, write};
 use crate::report::contender::Style;
-use crate::report::format::number;
+use crate::report::format::short;
 use crate::report::spread::Spread;
 
 const HEIGHT: u32 = 760;
@@ -65,7 +65,7 @@ impl Lines<'_> {
             .axis_desc_style(text)
             .x_desc(self.x)
             .y_desc(self.y)
-            .x_label_formatter(&|value| format!("{value}"))
+            .x_label_formatter(&|value| value.to_string())
             .y_label_formatter(&|value| short(*value))
             .draw()?;
         for series in &self.series {
@@ -102,23 +102,4 @@ impl Lines<'_> {
 
 fn coordinates(axis: LogAxis) -> WithKeyPoints<LogCoord<f64>> {
     axis.range.log_scale().with_key_points(axis.ticks)
-}
-
-/// Returns a number without zeroes behind the point.
-fn short(value: f64) -> String {
-    let number = number(value);
-    if !number.contains('.') {
-        return number;
-    }
-    number.trim_end_matches('0').trim_end_matches('.').to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn short_drops_zeroes_behind_the_point_only() {
-        assert_eq!([0.3, 1.0, 20.0, 100.0, 1.05].map(short), ["0.3", "1", "20", "100", "1.05"]);
-    }
 }

@@ -63,6 +63,7 @@ impl Rows<'_> {
         let mut chart = ChartBuilder::on(area)
             .margin(MARGIN)
             .margin_top(HEAD)
+            .margin_right(4 * MARGIN)
             .x_label_area_size(AXIS - 20)
             .y_label_area_size(LABELS)
             .build_cartesian_2d(range, f64::from(count)..0.0)?;
