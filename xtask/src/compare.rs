@@ -60,14 +60,20 @@ fn differences(base: &About, new: &About) -> Option<String> {
     (!different.is_empty()).then(|| format!("the reports differ in {}", different.join(", ")))
 }
 
+/// How many cases are named that one report lacks. After a run with a filter that may be most of them.
+const NAMED: usize = 10;
+
 /// Returns a table of what changed, what is missing on either side, and how many there are of each kind.
 fn summary(comparison: &Comparison<'_>) -> String {
     let Comparison { changes, only_base, only_new, .. } = comparison;
     let shown: Vec<_> = changes.iter().filter(|change| change.verdict.is_shown()).map(Change::row).collect();
     let mut text = if shown.is_empty() { String::new() } else { markdown(&change::HEAD, change::TEXTS, shown) + "\n" };
     for (side, cases) in [("base", only_base), ("new", only_new)] {
-        for id in cases {
+        for id in cases.iter().take(NAMED) {
             text += &format!("only in {side}: {id}\n");
+        }
+        if cases.len() > NAMED {
+            text += &format!("only in {side}: {} more\n", cases.len() - NAMED);
         }
     }
     let count = |verdict| changes.iter().filter(|change| change.verdict == verdict).count();
@@ -104,6 +110,14 @@ mod tests {
         let text = summary(&Comparison::new(&base, &new, 10.0));
         assert!(text.contains("only in base: order/split/old\nonly in new: order/packed/in-order\n"), "{text}");
         assert!(text.contains("0 slower, 0 faster, 0 noise, 1 steady"), "{text}");
+    }
+
+    #[test]
+    fn summary_of_a_report_with_a_filter_stays_short() {
+        let cases = (0..100).map(|value| case("queue-size", "split", &value.to_string(), [1.0; 3]));
+        let (base, new) = (report(cases), report([]));
+        let text = summary(&Comparison::new(&base, &new, 10.0));
+        assert!(text.contains("only in base: queue-size/split/9\nonly in base: 90 more\n"), "{text}");
     }
 
     #[test]
