@@ -1,6 +1,7 @@
 //! `cargo xtask compare`: what a change did to the speed, told apart from what the machine did.
 
 mod change;
+mod factor;
 mod page;
 
 use std::fs;
@@ -55,6 +56,7 @@ fn differences(base: &About, new: &About) -> Option<String> {
         (base.toolchain != new.toolchain, "the toolchain"),
         (base.peers != new.peers, "the versions of peers"),
         (base.extent != new.extent, "how much was measured"),
+        ((base.load - new.load).abs() > 1.0, "how busy the machine was"),
     ];
     let different: Vec<_> = pairs.iter().filter(|(differs, _)| *differs).map(|(_, what)| *what).collect();
     (!different.is_empty()).then(|| format!("the reports differ in {}", different.join(", ")))
@@ -80,10 +82,8 @@ fn summary(comparison: &Comparison<'_>) -> String {
     let kinds = [Verdict::Slower, Verdict::Faster, Verdict::Noise, Verdict::Steady];
     let counts = kinds.map(|verdict| format!("{} {}", count(verdict), verdict.describe()));
     text += &format!("{}\n", counts.join(", "));
-    if let Some(drift) = &comparison.drift {
-        let [median, low, high] = [drift.median, drift.low, drift.high].map(percent);
-        text += &format!("yardsticks moved by {median} (half of them {low} to {high})\n");
-    }
+    let [median, low, high] = [comparison.pace.median, comparison.pace.low, comparison.pace.high].map(percent);
+    text += &format!("yardsticks changed by {median} (half of them by {low} to {high})\n");
     text
 }
 

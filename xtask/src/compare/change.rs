@@ -3,9 +3,11 @@
 //! A machine that others use too becomes slower and faster by itself, for a moment or for minutes. A change counts only if
 //! all of these agree:
 //!
-//! * The median over the rounds changed by more than the threshold. Where there is a limit, such as the raw loop, what is
-//!   compared is not the time but its ratio to that of the limit in the same round: what slows both down does not show.
-//!   Where there is none, the time counts for as much less as the yardsticks took more.
+//! * The median over the rounds changed by more than the threshold. Where there are yardsticks that do the same work, what
+//!   is compared is not the time but its ratio to theirs in the same round: what slows both down does not show. There are
+//!   two, the raw loop or the plain copy, and the peer. Load slows code down that computes more than code that waits for
+//!   memory, so the one that makes less of the change is believed. Where there is none, the time is compared, at the pace
+//!   of all yardsticks.
 //! * The case does not vary as much by itself: the middle half of the samples in every round of one report lies beyond that
 //!   of every round of the other. If nothing had changed, even the medians of three rounds and three rounds would separate
 //!   like that one time in ten.
@@ -14,7 +16,8 @@
 //!
 //! Instructions are counted, so for them these are one and the same.
 
-use crate::report::contender::is_yardstick;
+use super::factor::Factor;
+use crate::report::contender::{PEER, is_yardstick, limits};
 use crate::report::figure::FIGURES;
 use crate::report::format::{number, percent, value};
 use crate::report::spread::{Round, Spread};
@@ -23,6 +26,9 @@ use crate::report::{Case, CaseId, Report, Unit};
 /// A change of an instruction count, in percent, that is never tolerated.
 const INSTRUCTIONS: f64 = 2.0;
 
+/// The pace of a machine that does not change.
+const STEADY: Spread = Spread { median: 1.0, low: 1.0, high: 1.0 };
+
 /// Two reports, case by case.
 #[derive(Debug)]
 pub(super) struct Comparison<'r> {
@@ -30,8 +36,8 @@ pub(super) struct Comparison<'r> {
     pub(super) changes: Vec<Change<'r>>,
     pub(super) only_base: Vec<&'r CaseId>,
     pub(super) only_new: Vec<&'r CaseId>,
-    /// How the time of the yardsticks changed, as a factor: the median, and between what half of them are.
-    pub(super) drift: Option<Round>,
+    /// By which factor the time of the yardsticks changed: the median, and between what half of them are.
+    pub(super) pace: Spread,
 }
 
 /// One case that is in both.
@@ -39,10 +45,7 @@ pub(super) struct Comparison<'r> {
 pub(super) struct Change<'r> {
     pub(super) base: &'r Case,
     pub(super) new: &'r Case,
-    /// The ratios to the limit, before and after, if that is what is compared.
-    pub(super) ratios: Option<[f64; 2]>,
-    /// The factor by which the cost grew, and between what it may be.
-    pub(super) factor: Spread,
+    pub(super) factor: Factor<'r>,
     pub(super) verdict: Verdict,
 }
 
@@ -62,23 +65,20 @@ impl<'r> Comparison<'r> {
     pub(super) fn new(base: &'r Report, new: &'r Report, threshold: f64) -> Self {
         let in_order = |report: &'r Report| FIGURES.iter().flat_map(|figure| figure.cases(report));
         let lacks = |report: &Report, case: &Case| find(report, case).is_none();
-        let drift = drift(base, new);
-        let pace = drift.map_or(1.0, |drift| drift.median);
-        let sides = |case| Some([Side::of(base, find(base, case)?, new, 1.0), Side::of(new, case, base, pace)]);
+        let pace = pace(base, new);
         Self {
-            changes: in_order(new).filter_map(|case| Change::of(&sides(case)?, threshold)).collect(),
+            changes: in_order(new).filter_map(|case| Change::of(base, new, case, &pace, threshold)).collect(),
             only_base: in_order(base).filter(|case| lacks(new, case)).map(|case| &case.id).collect(),
             only_new: in_order(new).filter(|case| lacks(base, case)).map(|case| &case.id).collect(),
-            drift,
+            pace,
         }
     }
 }
 
-/// Returns by which factors the time of the yardsticks changed.
-fn drift(base: &Report, new: &Report) -> Option<Round> {
+fn pace(base: &Report, new: &Report) -> Spread {
     let yardsticks = new.cases.iter().filter(|case| is_yardstick(case.contender()) && case.unit == Unit::Nanoseconds);
     let factor = |case: &Case| Some(case.spread()?.median / find(base, case)?.spread()?.median);
-    Round::of_samples(yardsticks.filter_map(factor).collect())
+    Spread::of(Round::of_samples(yardsticks.filter_map(factor).collect()).as_slice()).unwrap_or(STEADY)
 }
 
 fn find<'r>(report: &'r Report, case: &Case) -> Option<&'r Case> {
@@ -86,84 +86,62 @@ fn find<'r>(report: &'r Report, case: &Case) -> Option<&'r Case> {
 }
 
 /// What the columns of [`Change::row`] are.
-pub(super) const HEAD: [&str; 9] =
-    ["figure", "value", "contender", "base", "new", "times limit", "change", "range", "verdict"];
+pub(super) const HEAD: [&str; 10] =
+    ["figure", "value", "contender", "base", "new", "compared with", "times that", "change", "range", "verdict"];
 
 /// How many of the columns are texts.
 pub(super) const TEXTS: usize = 3;
 
 impl<'r> Change<'r> {
-    fn of([base, new]: &[Side<'r>; 2], threshold: f64) -> Option<Self> {
-        let (from, to) = (base.spread()?, new.spread()?);
-        let best = new.best()? / base.best()?;
-        // More chains per second cost less.
-        let (factor, best) = match new.case.unit {
-            Unit::ChainsPerSecond => (from.relative_to(&to), 1.0 / best),
-            Unit::Nanoseconds | Unit::Instructions => (to.relative_to(&from), best),
+    fn of(base: &'r Report, new: &'r Report, after: &'r Case, pace: &Spread, threshold: f64) -> Option<Self> {
+        let before = find(base, after)?;
+        let (cases, yardstick) = ([before, after], is_yardstick(after.contender()));
+        let factor = match after.unit {
+            Unit::Nanoseconds | Unit::ChainsPerSecond if !yardstick => {
+                let [limit, other_limit] = limits(after.contender());
+                let by = |name| Some([base.counterpart(before, name)?, new.counterpart(after, name)?]);
+                let factors =
+                    [limit, other_limit, PEER].into_iter().filter_map(|name| Factor::with_yardstick(cases, by(name)?));
+                factors.min_by(|one, other| one.size().total_cmp(&other.size()))
+            }
+            _ => None,
         };
-        let verdict = match new.case.unit {
-            _ if is_yardstick(new.case.contender()) => Verdict::Yardstick,
-            Unit::Instructions => Verdict::of(&factor, best, threshold.min(INSTRUCTIONS)),
-            Unit::Nanoseconds | Unit::ChainsPerSecond => Verdict::of(&factor, best, threshold),
+        let pace = if after.unit == Unit::Nanoseconds && !yardstick { pace } else { &STEADY };
+        let factor = factor.or_else(|| Factor::at_pace(cases, pace))?;
+        let verdict = match after.unit {
+            _ if yardstick => Verdict::Yardstick,
+            Unit::Instructions => Verdict::of(&factor, threshold.min(INSTRUCTIONS)),
+            Unit::Nanoseconds | Unit::ChainsPerSecond => Verdict::of(&factor, threshold),
         };
-        let ratios = new.limit.map(|_| [from.median, to.median]);
-        Some(Self { base: base.case, new: new.case, ratios, factor, verdict })
+        Some(Self { base: before, new: after, factor, verdict })
     }
 
     /// Returns the row of a table.
     pub(super) fn row(&self) -> Vec<String> {
         let measured = |case: &Case| case.spread().map_or(String::new(), |spread| value(spread.median, case.unit));
         let CaseId { figure, contender, value } = &self.new.id;
+        let Factor { spread, yardstick, .. } = &self.factor;
         vec![
             figure.clone(),
             value.clone(),
             contender.clone(),
             measured(self.base),
             measured(self.new),
-            self.ratios.map_or(String::new(), |ratios| ratios.map(number).join(" to ")),
-            percent(self.factor.median),
-            format!("{} to {}", percent(self.factor.low), percent(self.factor.high)),
+            yardstick.map_or(String::new(), |(name, _)| name.to_owned()),
+            yardstick.map_or(String::new(), |(_, ratios)| ratios.map(number).join(" to ")),
+            percent(spread.median),
+            format!("{} to {}", percent(spread.low), percent(spread.high)),
             self.verdict.describe().to_owned(),
         ]
     }
 }
 
-/// A case, and what it is measured by.
-struct Side<'r> {
-    case: &'r Case,
-    /// What it could at best be as fast as.
-    limit: Option<&'r Case>,
-    /// How long the machine took for what takes one in the other report, if there is no limit that shows it.
-    pace: f64,
-}
-
-impl<'r> Side<'r> {
-    fn of(report: &'r Report, case: &'r Case, other: &Report, pace: f64) -> Self {
-        let counted = case.unit != Unit::Nanoseconds;
-        let limit = report.limit(case).filter(|limit| case.unit != Unit::Instructions && find(other, limit).is_some());
-        Self { case, limit, pace: if counted || is_yardstick(case.contender()) { 1.0 } else { pace } }
-    }
-
-    /// Returns the value, in units of what measures it in each round.
-    fn spread(&self) -> Option<Spread> {
-        let unit = |index: usize| self.limit.map_or(Some(self.pace), |limit| Some(limit.rounds.get(index)?.median));
-        let rounds = self.case.rounds.iter().enumerate();
-        Spread::of(&rounds.filter_map(|(index, round)| Some(round.in_units_of(unit(index)?))).collect::<Vec<_>>())
-    }
-
-    /// Returns the best sample, in units of the best sample of what measures it.
-    fn best(&self) -> Option<f64> {
-        let unit = self.limit.map_or(Some(self.pace), Case::best)?;
-        Some(self.case.best()? / unit)
-    }
-}
-
 impl Verdict {
-    fn of(factor: &Spread, best: f64, threshold: f64) -> Self {
+    fn of(Factor { spread, best, .. }: &Factor<'_>, threshold: f64) -> Self {
         let (slower, faster) = (1.0 + threshold / 100.0, 1.0 / (1.0 + threshold / 100.0));
-        match factor.median {
-            median if median > slower && factor.low > 1.0 && best > slower => Self::Slower,
-            median if median < faster && factor.high < 1.0 && best < faster => Self::Faster,
+        match spread.median {
+            median if median > slower && spread.low > 1.0 && *best > slower => Self::Slower,
+            median if median < faster && spread.high < 1.0 && *best < faster => Self::Faster,
             median if median > slower || median < faster => Self::Noise,
             _ => Self::Steady,
         }
@@ -188,7 +166,6 @@ impl Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::contender::PEER;
     use crate::report::synthetic::{case, instructions, report};
 
     /// Compares one case of ours, next to a limit that takes 5, 6 and 5.
@@ -250,7 +227,20 @@ mod tests {
         let (base, new) = (report(1.0), report(1.5));
         let comparison = Comparison::new(&base, &new, 10.0);
         assert_eq!(comparison.changes[0].verdict, Verdict::Steady);
-        assert_eq!(comparison.drift.unwrap().median, 1.5);
+        assert_eq!(comparison.pace.median, 1.5);
+    }
+
+    #[test]
+    fn load_that_spares_the_limit_but_not_the_peer_is_no_change() {
+        let report = |load: f64| {
+            report([
+                case("burst-1", "packed", "1", [10.0 * load; 3]),
+                case("burst-1", "raw-packed", "1", [2.0; 3]),
+                case("burst-1", PEER, "1", [50.0 * load; 3]),
+            ])
+        };
+        let (base, new) = (report(1.0), report(2.0));
+        assert_eq!(Comparison::new(&base, &new, 10.0).changes[0].verdict, Verdict::Steady);
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub(super) fn page(title: &str, warning: Option<&str>, comparison: &Comparison<'
     }
     let body = html! {
         p {
-            "The change of the cost of each case: of its ratio to the limit in the same round where there is a limit, "
+            "The change of the cost of each case: of its ratio to a yardstick in the same round where there is one, "
             "else of itself. Red is slower and green is faster, by more than " (threshold) " % (instruction counts: "
             "2 %) and more than the case varies. A yellow outline is as much, but noise; a grey one is a yardstick. "
             "The whisker is where the change may be."
@@ -57,7 +57,7 @@ fn section(figure: &Figure, changes: &[&Change<'_>]) -> Result<Markup> {
 
 fn row(change: &Change<'_>) -> Row {
     let in_percent = |factor| (factor - 1.0) * 100.0;
-    let Spread { median, low, high } = change.factor;
+    let Spread { median, low, high } = change.factor.spread;
     Row {
         group: change.new.value().to_owned(),
         label: change.new.contender().to_owned(),

@@ -1,0 +1,52 @@
+//! By which factor the cost of a case changed.
+
+use crate::report::spread::{Round, Spread};
+use crate::report::{Case, Unit};
+
+/// A change of the cost. More is slower.
+#[derive(Debug)]
+pub(super) struct Factor<'r> {
+    /// The factor, and between what it may be.
+    pub(super) spread: Spread,
+    /// The factor of the best samples.
+    pub(super) best: f64,
+    /// With which yardstick it was compared in each round, and how many times that it took before and after.
+    pub(super) yardstick: Option<(&'r str, [f64; 2])>,
+}
+
+impl<'r> Factor<'r> {
+    /// Compares how many times a yardstick a case takes, before and after.
+    pub(super) fn with_yardstick(cases: [&Case; 2], yardsticks: [&'r Case; 2]) -> Option<Self> {
+        let ([before, after], [by_before, by_after]) = (cases, yardsticks);
+        let (from, to) = (in_times_of(before, by_before)?, in_times_of(after, by_after)?);
+        let best = (after.best()? / by_after.best()?) / (before.best()? / by_before.best()?);
+        let yardstick = (by_after.contender(), [from.median, to.median]);
+        Some(Self { yardstick: Some(yardstick), ..Self::of_cost(after.unit, &from, &to, best) })
+    }
+
+    /// Compares a case with itself, when all else took `pace` times as long as before.
+    pub(super) fn at_pace([before, after]: [&Case; 2], pace: &Spread) -> Option<Self> {
+        let (from, to) = (before.spread()?, after.spread()?.relative_to(pace));
+        Some(Self::of_cost(after.unit, &from, &to, after.best()? / before.best()? / pace.median))
+    }
+
+    fn of_cost(unit: Unit, from: &Spread, to: &Spread, best: f64) -> Self {
+        // More chains per second cost less.
+        let (spread, best) = match unit {
+            Unit::ChainsPerSecond => (from.relative_to(to), 1.0 / best),
+            Unit::Nanoseconds | Unit::Instructions => (to.relative_to(from), best),
+        };
+        Self { spread, best, yardstick: None }
+    }
+
+    /// Returns how much of a change it is, whether up or down.
+    pub(super) fn size(&self) -> f64 {
+        self.spread.median.ln().abs()
+    }
+}
+
+/// Returns a case in units of what a yardstick took in the same round.
+fn in_times_of(case: &Case, yardstick: &Case) -> Option<Spread> {
+    let pairs = case.rounds.iter().zip(&yardstick.rounds);
+    Spread::of(&pairs.map(|(round, yardstick)| round.in_units_of(yardstick.median)).collect::<Vec<Round>>())
+}
