@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use super::{tables, targets};
 use crate::report::chart::{Bar, Lines, Point, Row, Rows, Series};
 use crate::report::contender::{Line, Style, rank, style_of};
-use crate::report::figure::{FIGURES, Figure, Shows};
+use crate::report::figure::{Figure, Shows, figures};
 use crate::report::format::{short, short_rate, value};
 use crate::report::page::{chart, facts, page as frame, table};
 use crate::report::spread::Spread;
@@ -15,9 +15,9 @@ use crate::report::{Case, Report, Unit};
 /// Returns the whole page.
 pub(super) fn page(report: &Report) -> Result<String> {
     let mut sections = Vec::new();
-    for figure in &FIGURES {
+    for figure in figures(report) {
         for cases in tables::by_unit(figure.cases(report)) {
-            sections.push(section(report, figure, &cases)?);
+            sections.push(section(report, &figure, &cases)?);
         }
     }
     let body = html! {
@@ -35,7 +35,7 @@ pub(super) fn page(report: &Report) -> Result<String> {
 }
 
 /// Returns a figure, of cases that all have the same unit.
-fn section(report: &Report, figure: &Figure, cases: &[&Case]) -> Result<Markup> {
+fn section(report: &Report, figure: &Figure<'_>, cases: &[&Case]) -> Result<Markup> {
     let tables::Table { head, rows } = tables::of_cases(report, figure, cases);
     let svg = match lines(report, figure, cases) {
         Some(lines) => lines.svg()?,
@@ -55,7 +55,7 @@ fn section(report: &Report, figure: &Figure, cases: &[&Case]) -> Result<Markup> 
 }
 
 /// Returns a chart of lines, if the figure is for one and there is more than one value to draw a line through.
-fn lines<'r>(report: &'r Report, figure: &Figure, cases: &[&'r Case]) -> Option<Lines<'r>> {
+fn lines<'r>(report: &'r Report, figure: &Figure<'r>, cases: &[&'r Case]) -> Option<Lines<'r>> {
     let mut contenders: Vec<_> = cases.iter().map(|case| case.contender()).collect();
     contenders.sort_by_key(|contender| (rank(contender), *contender));
     contenders.dedup();
@@ -84,7 +84,7 @@ fn lines<'r>(report: &'r Report, figure: &Figure, cases: &[&'r Case]) -> Option<
 }
 
 /// Returns a chart with a bar for each case.
-fn bars<'r>(figure: &Figure, cases: &[&Case]) -> Rows<'r> {
+fn bars<'r>(figure: &Figure<'r>, cases: &[&Case]) -> Rows<'r> {
     let unit = cases.first().map_or(Unit::Nanoseconds, |case| case.unit);
     let row = |case: &Case, spread: Spread| Row {
         group: case.value().to_owned(),

@@ -3,15 +3,15 @@
 use super::targets;
 use crate::report::about::list;
 use crate::report::contender::PEER;
-use crate::report::figure::{FIGURES, Figure, Shows};
+use crate::report::figure::{Figure, Shows, figures};
 use crate::report::format::{number, range, rate, value};
 use crate::report::spread::Spread;
 use crate::report::table::markdown;
 use crate::report::{Case, Report, Unit};
 
 /// A table, of which the first columns are texts and the rest numbers.
-pub(super) struct Table {
-    pub(super) head: Vec<&'static str>,
+pub(super) struct Table<'r> {
+    pub(super) head: Vec<&'r str>,
     pub(super) rows: Vec<Vec<String>>,
 }
 
@@ -26,9 +26,9 @@ pub(super) fn document(report: &Report) -> String {
 /// Returns all figures, and the targets.
 pub(super) fn of_report(report: &Report) -> String {
     let mut text = String::new();
-    for figure in &FIGURES {
+    for figure in figures(report) {
         for cases in by_unit(figure.cases(report)) {
-            let Table { head, rows } = of_cases(report, figure, &cases);
+            let Table { head, rows } = of_cases(report, &figure, &cases);
             text += &format!("\n## {}\n\n{}\n\n{}", figure.title, figure.about, markdown(&head, TEXTS, rows));
         }
     }
@@ -43,7 +43,7 @@ pub(super) fn by_unit(cases: Vec<&Case>) -> Vec<Vec<&Case>> {
 }
 
 /// Returns the table of cases that have the same unit, without columns that would be empty.
-pub(super) fn of_cases(report: &Report, figure: &Figure, cases: &[&Case]) -> Table {
+pub(super) fn of_cases<'r>(report: &Report, figure: &Figure<'r>, cases: &[&Case]) -> Table<'r> {
     let unit = cases.first().map_or(Unit::Nanoseconds, |case| case.unit);
     let payload = figure.shows == Shows::TimesMemcpy;
     let head = [

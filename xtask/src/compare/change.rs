@@ -18,7 +18,7 @@
 
 use super::factor::Factor;
 use crate::report::contender::{PEER, is_yardstick, limits};
-use crate::report::figure::FIGURES;
+use crate::report::figure::{Figure, figures};
 use crate::report::format::{number, percent, value};
 use crate::report::spread::{Round, Spread};
 use crate::report::{Case, CaseId, Report, Unit};
@@ -32,6 +32,8 @@ const STEADY: Spread = Spread { median: 1.0, low: 1.0, high: 1.0 };
 /// Two reports, case by case.
 #[derive(Debug)]
 pub(super) struct Comparison<'r> {
+    /// What there is in the new report.
+    pub(super) figures: Vec<Figure<'r>>,
     /// In the order of figures.
     pub(super) changes: Vec<Change<'r>>,
     pub(super) only_base: Vec<&'r CaseId>,
@@ -63,13 +65,16 @@ pub(super) enum Verdict {
 impl<'r> Comparison<'r> {
     /// Compares all cases. Changes below `threshold`, in percent, do not count.
     pub(super) fn new(base: &'r Report, new: &'r Report, threshold: f64) -> Self {
-        let in_order = |report: &'r Report| FIGURES.iter().flat_map(|figure| figure.cases(report));
         let lacks = |report: &Report, case: &Case| find(report, case).is_none();
         let pace = pace(base, new);
         Self {
-            changes: in_order(new).filter_map(|case| Change::of(base, new, case, &pace, threshold)).collect(),
-            only_base: in_order(base).filter(|case| lacks(new, case)).map(|case| &case.id).collect(),
-            only_new: in_order(new).filter(|case| lacks(base, case)).map(|case| &case.id).collect(),
+            figures: figures(new),
+            changes: in_order(new)
+                .into_iter()
+                .filter_map(|case| Change::of(base, new, case, &pace, threshold))
+                .collect(),
+            only_base: in_order(base).into_iter().filter(|case| lacks(new, case)).map(|case| &case.id).collect(),
+            only_new: in_order(new).into_iter().filter(|case| lacks(base, case)).map(|case| &case.id).collect(),
             pace,
         }
     }
@@ -79,6 +84,19 @@ fn pace(base: &Report, new: &Report) -> Spread {
     let yardsticks = new.cases.iter().filter(|case| is_yardstick(case.contender()) && case.unit == Unit::Nanoseconds);
     let factor = |case: &Case| Some(case.spread()?.median / find(base, case)?.spread()?.median);
     Spread::of(Round::of_samples(yardsticks.filter_map(factor).collect()).as_slice()).unwrap_or(STEADY)
+}
+
+/// Returns all cases in the order of figures.
+fn in_order(report: &Report) -> Vec<&Case> {
+    figures(report).iter().flat_map(|figure| figure.cases(report)).collect()
+}
+
+/// Compares with all yardsticks that both reports have, and returns what the one says that makes less of the change.
+fn with_yardsticks<'r>(base: &'r Report, before: &Case, new: &'r Report, after: &Case) -> Option<Factor<'r>> {
+    let in_both = |name| Some([base.counterpart(before, name)?, new.counterpart(after, name)?]);
+    let yardsticks = limits(after.contender()).into_iter().chain([PEER]).filter_map(in_both);
+    let factors = yardsticks.filter_map(|yardsticks| Factor::with_yardstick([before, after], yardsticks));
+    factors.min_by(|one, other| one.size().total_cmp(&other.size()))
 }
 
 fn find<'r>(report: &'r Report, case: &Case) -> Option<&'r Case> {
@@ -95,19 +113,13 @@ pub(super) const TEXTS: usize = 3;
 impl<'r> Change<'r> {
     fn of(base: &'r Report, new: &'r Report, after: &'r Case, pace: &Spread, threshold: f64) -> Option<Self> {
         let before = find(base, after)?;
-        let (cases, yardstick) = ([before, after], is_yardstick(after.contender()));
+        let yardstick = is_yardstick(after.contender());
+        let pace = if after.unit == Unit::Nanoseconds && !yardstick { pace } else { &STEADY };
         let factor = match after.unit {
-            Unit::Nanoseconds | Unit::ChainsPerSecond if !yardstick => {
-                let [limit, other_limit] = limits(after.contender());
-                let by = |name| Some([base.counterpart(before, name)?, new.counterpart(after, name)?]);
-                let factors =
-                    [limit, other_limit, PEER].into_iter().filter_map(|name| Factor::with_yardstick(cases, by(name)?));
-                factors.min_by(|one, other| one.size().total_cmp(&other.size()))
-            }
+            Unit::Nanoseconds | Unit::ChainsPerSecond if !yardstick => with_yardsticks(base, before, new, after),
             _ => None,
         };
-        let pace = if after.unit == Unit::Nanoseconds && !yardstick { pace } else { &STEADY };
-        let factor = factor.or_else(|| Factor::at_pace(cases, pace))?;
+        let factor = factor.or_else(|| Factor::at_pace([before, after], pace))?;
         let verdict = match after.unit {
             _ if yardstick => Verdict::Yardstick,
             Unit::Instructions => Verdict::of(&factor, threshold.min(INSTRUCTIONS)),

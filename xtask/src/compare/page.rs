@@ -6,7 +6,7 @@ use plotters::style::RGBColor;
 
 use super::change::{Change, Comparison, HEAD, TEXTS, Verdict};
 use crate::report::chart::{Bar, Row, Rows};
-use crate::report::figure::{FIGURES, Figure};
+use crate::report::figure::Figure;
 use crate::report::format::{percent, short};
 use crate::report::page::{chart, page as frame, table};
 use crate::report::spread::Spread;
@@ -14,7 +14,7 @@ use crate::report::spread::Spread;
 /// Returns the whole page.
 pub(super) fn page(title: &str, warning: Option<&str>, comparison: &Comparison<'_>, threshold: f64) -> Result<String> {
     let mut sections = Vec::new();
-    for figure in &FIGURES {
+    for figure in &comparison.figures {
         let of_figure = |change: &&Change<'_>| change.new.figure() == figure.name;
         let changes: Vec<_> = comparison.changes.iter().filter(of_figure).collect();
         if !changes.is_empty() {
@@ -39,7 +39,7 @@ pub(super) fn page(title: &str, warning: Option<&str>, comparison: &Comparison<'
     Ok(frame(title, &body))
 }
 
-fn section(figure: &Figure, changes: &[&Change<'_>]) -> Result<Markup> {
+fn section(figure: &Figure<'_>, changes: &[&Change<'_>]) -> Result<Markup> {
     let rows = changes.iter().map(|change| row(change)).collect();
     let svg = Rows { x: "change of the cost, %", groups: figure.axis, rows, format: short }.svg()?;
     let cells: Vec<_> = changes.iter().map(|change| change.row()).collect();

@@ -6,14 +6,14 @@ use super::{Case, Report, Unit, contender};
 
 /// What a figure shows.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Figure {
+pub(crate) struct Figure<'r> {
     /// What criterion knows it by.
-    pub(crate) name: &'static str,
-    pub(crate) title: &'static str,
+    pub(crate) name: &'r str,
+    pub(crate) title: &'r str,
     /// What the values are.
-    pub(crate) axis: &'static str,
+    pub(crate) axis: &'r str,
     /// All else that one needs to know.
-    pub(crate) about: &'static str,
+    pub(crate) about: &'r str,
     pub(crate) shows: Shows,
 }
 
@@ -33,7 +33,7 @@ pub(crate) enum Shows {
 use Shows::{Cost, RoundTrips, Rows, TimesMemcpy};
 
 /// All that are known, in the order in which they are shown.
-pub(crate) const FIGURES: [Figure; 17] = [
+const FIGURES: [Figure<'static>; 17] = [
     figure(
         "chain-direct",
         Cost,
@@ -131,11 +131,21 @@ const fn figure(
     title: &'static str,
     axis: &'static str,
     about: &'static str,
-) -> Figure {
+) -> Figure<'static> {
     Figure { name, title, axis, about, shows }
 }
 
-impl Figure {
+/// Returns the figures of which `report` has cases: those that are known, and then the others.
+pub(crate) fn figures(report: &Report) -> Vec<Figure<'_>> {
+    let mut names: Vec<_> = report.cases.iter().map(Case::figure).collect();
+    names.sort_unstable();
+    names.dedup();
+    let known = FIGURES.iter().copied().filter(|figure| names.contains(&figure.name));
+    let others = names.iter().filter(|name| FIGURES.iter().all(|figure| figure.name != **name));
+    known.chain(others.map(|name| Figure { name, title: name, axis: "", about: "", shows: Rows })).collect()
+}
+
+impl Figure<'_> {
     /// Returns what a number of this unit is.
     pub(crate) fn unit(&self, unit: Unit) -> &'static str {
         match (unit, self.shows) {
@@ -178,8 +188,16 @@ mod tests {
     fn cases_are_ordered_by_number_then_contender() {
         let names = [("raw-split", "8"), ("split", "32"), ("packed", "8"), ("split", "8")];
         let report = report(names.map(|(contender, value)| case("burst-1", contender, value, [1.0; 3])));
-        let cases = FIGURES.iter().find(|figure| figure.name == "burst-1").unwrap().cases(&report);
+        let cases = figures(&report)[0].cases(&report);
         let order: Vec<_> = cases.iter().map(|case| (case.contender(), case.value())).collect();
         assert_eq!(order, [("split", "8"), ("packed", "8"), ("raw-split", "8"), ("split", "32")]);
+    }
+
+    #[test]
+    fn figure_that_is_not_known_comes_last() {
+        let names = ["a-new-one", "instructions", "chain-direct"];
+        let report = report(names.map(|figure| case(figure, "split", "1", [1.0; 3])));
+        let order: Vec<_> = figures(&report).iter().map(|figure| figure.name).collect();
+        assert_eq!(order, ["chain-direct", "instructions", "a-new-one"]);
     }
 }
