@@ -30,6 +30,7 @@ pub struct Probe {
 pub fn check(mem: &impl DriverMem, probe: &Probe) {
     assert!(probe.mapped.len() >= 64, "the probe needs at least 64 mapped bytes");
     translates_every_start_to_a_prefix(mem, probe);
+    regions_are_around_what_was_asked_for(mem, probe);
     pieces_do_not_depend_on_where_they_begin(mem, probe);
     refuses_what_is_not_allowed(mem, probe);
     refuses_what_is_absent(mem, probe);
@@ -54,6 +55,19 @@ fn translates_every_start_to_a_prefix(mem: &impl DriverMem, probe: &Probe) {
         assert!(!piece.is_empty(), "{range}: a translation has at least one byte");
         assert!(piece.len() as u64 <= range.len(), "{range}: a translation is no longer than what was asked for");
         assert!(piece.access().allows(probe.access), "{range}: a translation allows what was asked for");
+    }
+}
+
+fn regions_are_around_what_was_asked_for(mem: &impl DriverMem, probe: &Probe) {
+    for range in ranges(probe.mapped) {
+        let piece = mem.translate(range, probe.access).expect("mapped memory translates");
+        let (around, memory) = mem.region(range, probe.access).expect("mapped memory has a region");
+        let offset = around.offset_of(range.start()).expect("a region has the first byte that was asked for");
+        let rest = memory.after(usize::try_from(offset).expect("a region fits into the address space"));
+        assert_eq!(around.len(), memory.len() as u64, "{range}: a region is as long for the driver as it is here");
+        assert_eq!(rest.as_ptr(), piece.as_ptr(), "{range}: the same address is the same memory");
+        assert!(rest.len() >= piece.len(), "{range}: a region goes at least as far as a translation");
+        assert_eq!(memory.access(), probe.access, "a region allows what was asked for, and nothing else");
     }
 }
 

@@ -169,3 +169,40 @@ fn suite_on_memory_that_refuses_what_is_partly_there_fails() {
         "a range that begins in mapped memory translates",
     );
 }
+
+type Region = for<'m> fn(&'m HeapMem, DriverRange, Access) -> (DriverRange, DeviceRange<'m>);
+
+/// Memory of which only the regions are wrong.
+struct BadRegions(HeapMem, Region);
+
+impl DriverMem for BadRegions {
+    fn translate(&self, range: DriverRange, access: Access) -> Result<DeviceRange<'_>, TranslateError> {
+        self.0.translate(range, access)
+    }
+
+    fn region(&self, range: DriverRange, access: Access) -> Result<(DriverRange, DeviceRange<'_>), TranslateError> {
+        Ok(self.1(&self.0, range, access))
+    }
+}
+
+#[test]
+fn suite_finds_regions_that_are_not_what_they_say() {
+    fn all(heap: &HeapMem, access: Access) -> DeviceRange<'_> {
+        heap.translate(heap.range(), access).unwrap()
+    }
+    let cases: [(Region, &str); 6] = [
+        (|heap, range, access| (range.after(1), all(heap, access).after(1)), "has the first byte"),
+        (|heap, _, access| (heap.range(), all(heap, access).after(1)), "as long for the driver"),
+        (|heap, _, access| (heap.range().after(1).prefix(0xfff), all(heap, access).prefix(0xfff)), "first byte"),
+        (|heap, range, access| (range.prefix(1), all(heap, access).after(5).prefix(1)), "same memory"),
+        (|heap, range, access| (range.prefix(1), all(heap, access).prefix(1)), "at least as far"),
+        (|heap, _, _| (heap.range(), all(heap, Access::ReadWrite)), "nothing else"),
+    ];
+    for (region, message) in cases {
+        let mem = BadRegions(heap(0x1000, 0x1000), region);
+        let probe = Probe { access: if message == "nothing else" { Access::Read } else { Access::ReadWrite }, ..PROBE };
+        let panic = catch_unwind(AssertUnwindSafe(|| check(&mem, &probe))).unwrap_err();
+        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+        assert!(text.unwrap_or_default().contains(message), "{text:?}, expected: {message}");
+    }
+}
