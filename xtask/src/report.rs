@@ -95,7 +95,7 @@ impl Report {
 
     /// Returns the case that does the same thing as `case`, done by `contender`.
     pub(crate) fn counterpart(&self, case: &Case, contender: &str) -> Option<&Case> {
-        self.case(case.figure(), contender, case.value()).filter(|other| other.unit == case.unit)
+        self.case(case.figure(), contender, case.value())
     }
 
     /// Returns the case that shows how fast `case` could be.
