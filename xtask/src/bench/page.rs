@@ -27,7 +27,7 @@ pub(super) fn page(report: &Report) -> Result<String> {
             "any check, or a plain copy. A mark is the median of three rounds; the whisker holds half of the samples of "
             "each."
         }
-        div.grid { @for section in &sections { (section) } }
+        div.columns { @for section in &sections { (section) } }
         h2 { "Targets" }
         (table(&targets::HEAD, targets::TEXTS, &targets::rows(report)))
     };

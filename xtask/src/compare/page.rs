@@ -28,13 +28,13 @@ pub(super) fn page(title: &str, warning: Option<&str>, comparison: &Comparison<'
             "2 %) and more than the case varies. A yellow outline is as much, but noise; a grey one is a yardstick. "
             "The whisker is where the change may be."
         }
-        @if let Some(warning) = warning { p.bad { (warning) } }
+        @if let Some(warning) = warning { p.warning { (warning) } }
         @for (side, cases) in [("before", &comparison.only_base), ("after", &comparison.only_new)] {
             @if !cases.is_empty() {
                 p { "Measured only " (side) ": " @for id in cases { code { (id) } " " } }
             }
         }
-        div.grid { @for section in &sections { (section) } }
+        div.columns { @for section in &sections { (section) } }
     };
     Ok(frame(title, &body))
 }

@@ -126,7 +126,7 @@ const FIGURES: [Figure<'static>; 17] = [
         "AnyQueue against the queue of one format.",
     ),
     figure("shared", Rows, "Shared queue", "threads", "A queue behind a lock, used by one thread and by two."),
-    figure("stream", Rows, "As a stream", "descriptors per chain", "Chains through DescChainStream."),
+    figure("stream", Rows, "As a stream", "chains per burst", "Chains through DescChainStream."),
     figure("two-cores", RoundTrips, "Two cores", "", "Driver and device on a core each, with the same driver for all."),
     figure(
         "instructions",
