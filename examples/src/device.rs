@@ -1,8 +1,9 @@
 //! What all devices here have in common.
 
 use core::error::Error;
+use std::os::fd::BorrowedFd;
 
-use virtio_queue_core::{Chain, DriverNotify, FatalError, Queue, Ring};
+use virtio_queue_core::{Burst, Chain, DriverNotify, FatalError, Queue, QueueState, Ring};
 
 /// A device that answers each chain by itself, while it is called.
 pub trait Device {
@@ -28,8 +29,20 @@ pub trait Device {
     ///
     /// If the queue is broken, whether it broke now or earlier.
     fn serve<R: Ring, N: DriverNotify>(&mut self, queue: &mut Queue<R, N>, budget: u32) -> Result<Served, FatalError> {
+        self.serve_burst(queue.burst(), budget)
+    }
+
+    /// Does the same with a burst that has begun already.
+    ///
+    /// # Errors
+    ///
+    /// If the queue is broken, whether it broke now or earlier.
+    fn serve_burst<R: Ring, N: DriverNotify>(
+        &mut self,
+        mut burst: Burst<'_, R, N>,
+        budget: u32,
+    ) -> Result<Served, FatalError> {
         let mut served = Served { pending: true, ..Served::default() };
-        let mut burst = queue.burst();
         while served.requests < budget {
             let Some(chain) = burst.next_chain()? else {
                 served.pending = false;
@@ -42,8 +55,8 @@ pub trait Device {
             }
         }
         // That publishes, which may be what breaks the queue.
-        drop(burst);
-        queue.fault().map_or(Ok(served), Err)
+        burst.finish()?;
+        Ok(served)
     }
 }
 
@@ -58,4 +71,68 @@ pub struct Served {
     pub bytes: u64,
     /// Whether the budget is what ended it: there may be more, of which the driver need not notify.
     pub pending: bool,
+}
+
+/// A device, or a part of one, as a thread runs it: with one queue or several, which have their turn one after the other.
+///
+/// Every [`Device`] is one, with a single queue. One that has to see several queues at a time, or that answers the driver
+/// when something happens elsewhere, implements this trait instead.
+pub trait Serve {
+    /// Serves the queue `index` of those that belong together, in its two parts, as far as there is something to do, but
+    /// with no more than `budget` chains. Notifications by the driver stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// If the queue is broken, whether it broke now or earlier.
+    fn serve_queue<R: Ring, N: DriverNotify>(
+        &mut self,
+        index: usize,
+        ring: &R,
+        state: &mut QueueState<R, N>,
+        budget: u32,
+    ) -> Result<Turn, FatalError>;
+
+    /// Gives chains of the queue `index` back that are still held, before the queue rests. A queue that is broken takes none.
+    fn release<R: Ring, N: DriverNotify>(&mut self, _index: usize, _ring: &R, _state: &mut QueueState<R, N>) {}
+
+    /// Returns what can be read when there is something to do for a queue that [waits for the device](WaitsFor::Device).
+    ///
+    /// There is no such thing where another queue is what such a queue waits for.
+    fn wake(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+}
+
+/// How a queue's turn went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// How many chains were taken from the queue.
+    pub chains: u32,
+    /// What the queue waits for now.
+    pub waits_for: WaitsFor,
+}
+
+/// What has to happen before there is something to do for a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitsFor {
+    /// Nothing: the budget is what ended its turn.
+    Turn,
+    /// The driver has to make something available.
+    Driver,
+    /// The device has nothing for the driver, or no room for what the driver has. The driver need not notify.
+    Device,
+}
+
+impl<D: Device> Serve for D {
+    fn serve_queue<R: Ring, N: DriverNotify>(
+        &mut self,
+        _index: usize,
+        ring: &R,
+        state: &mut QueueState<R, N>,
+        budget: u32,
+    ) -> Result<Turn, FatalError> {
+        let served = self.serve_burst(Burst::new(ring, state), budget)?;
+        let waits_for = if served.pending { WaitsFor::Turn } else { WaitsFor::Driver };
+        Ok(Turn { chains: served.requests, waits_for })
+    }
 }

@@ -39,7 +39,7 @@ mod device;
 pub mod rng;
 pub mod vhost_user;
 
-pub use device::{Device, Served};
+pub use device::{Device, Serve, Served, Turn, WaitsFor};
 
 /// The device in the README of the workspace, which is compiled and run with the tests.
 #[cfg(doctest)]

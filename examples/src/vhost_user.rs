@@ -12,9 +12,9 @@
 //! struct Rng;
 //!
 //! impl VhostUserDevice for Rng {
-//!     type Queue = RngDevice<OsEntropy>;
+//!     type Worker = RngDevice<OsEntropy>;
 //!
-//!     fn queue(&self, _index: u32, _features: u64) -> Self::Queue {
+//!     fn worker(&self, _index: u32, _features: u64) -> Self::Worker {
 //!         RngDevice::new(OsEntropy)
 //!     }
 //! }
@@ -31,9 +31,9 @@
 //! }
 //! ```
 //!
-//! The messages are handled on the main thread, and each ring that runs has a thread of its own. Between messages and
-//! rings there is one rule: whatever concerns a ring that runs is changed while it does not. Its thread ends at a point
-//! where nothing is in flight, and another one goes on from there.
+//! The messages are handled on the main thread, and each ring that runs has a thread of its own, or one together with those
+//! that it belongs to. Between messages and rings there is one rule: whatever concerns a ring that runs is changed while it
+//! does not. Its thread ends at a point where nothing is in flight, and another one goes on from there.
 //!
 //! # Front ends that are not to be trusted
 //!
@@ -42,6 +42,7 @@
 //! this process with SIGBUS. What is beyond the end of the file from the beginning is refused.
 
 mod event;
+mod group;
 #[expect(unsafe_code, reason = "what is mapped is vouched for here")]
 mod memory;
 mod options;
@@ -64,16 +65,18 @@ pub use options::Options;
 use session::Session;
 use socket::Socket;
 
-use crate::Device;
+use crate::Serve;
 
 /// A device type, as vhost-user front ends get to know it.
 pub trait VhostUserDevice {
-    /// What serves one of its queues.
-    type Queue: Device + Send + 'static;
+    /// What serves its queues, or those of them that belong together, on a thread of its own.
+    type Worker: Serve + Send + 'static;
 
-    /// Returns what serves the queue `index` for a driver that accepted `features`. A queue that is interrupted, as when
-    /// the front end changes its memory, goes on with a new one.
-    fn queue(&self, index: u32, features: u64) -> Self::Queue;
+    /// How many queues belong together, at most two: 2 of a network device, which receives and transmits.
+    const QUEUES_PER_WORKER: usize = 1;
+
+    /// Returns what serves the queues from `index * QUEUES_PER_WORKER` on, for a driver that accepted `features`.
+    fn worker(&self, index: u32, features: u64) -> Self::Worker;
 
     /// Returns the features that the device offers, the queue's not among them.
     fn features(&self) -> u64 {
@@ -85,10 +88,13 @@ pub trait VhostUserDevice {
         Vec::new()
     }
 
-    /// Returns the number of queues.
-    fn queues(&self) -> usize {
+    /// Returns the number of workers.
+    fn workers(&self) -> usize {
         1
     }
+
+    /// Is called when a front end has gone, with all that served it.
+    fn front_end_gone(&self) {}
 }
 
 /// Is the `main` of a back end: makes a device as the arguments `A` say, and serves it to one front end after the other,
@@ -128,7 +134,10 @@ fn serve(options: &Options, device: &impl VhostUserDevice, mut signals: Signals,
     let signals_end = signals.handle();
     let result = thread::scope(|scope| {
         scope.spawn(move || signals.forever().for_each(|_| socket.stop()));
-        let result = socket.for_each(|connection| Session::new(device, options).run(connection));
+        let result = socket.for_each(|connection| {
+            Session::new(device, options).run(connection);
+            device.front_end_gone();
+        });
         signals_end.close();
         result
     });

@@ -55,9 +55,9 @@ struct Disk {
 }
 
 impl VhostUserDevice for Disk {
-    type Queue = BlockDevice<SharedStorage>;
+    type Worker = BlockDevice<SharedStorage>;
 
-    fn queue(&self, _index: u32, features: u64) -> Self::Queue {
+    fn worker(&self, _index: u32, features: u64) -> Self::Worker {
         let mut device = BlockDevice::new(Arc::clone(self.device.storage()), self.id);
         device.accept(features);
         device
@@ -73,7 +73,7 @@ impl VhostUserDevice for Disk {
         config.as_bytes().to_vec()
     }
 
-    fn queues(&self) -> usize {
+    fn workers(&self) -> usize {
         self.queues.into()
     }
 }

@@ -41,7 +41,7 @@ impl Options {
             (!self.in_order, RingFeatures::IN_ORDER),
         ];
         let offered = left_out.into_iter().filter(|(left_out, _)| !left_out);
-        offered.fold(RingFeatures::VERSION_1, |all, (_, feature)| all.union(feature))
+        offered.fold(RingFeatures::VERSION_1.union(RingFeatures::RING_RESET), |all, (_, feature)| all.union(feature))
     }
 
     /// Returns how long chains may be. Drivers go by the largest queue when they make indirect tables, also if theirs is

@@ -15,9 +15,10 @@ use vhost::vhost_user::{BackendReqHandler, Error, GpuBackend, Result, VhostUserB
 use virtio_queue_core::{RingFeatures, SavedQueue};
 
 use super::event::{Call, event_fd};
+use super::group::Group;
 use super::memory::Memory;
 use super::vring::{Areas, Setup, Vring};
-use super::worker::POLLS;
+use super::worker::{MAX_LANES, POLLS};
 use super::{Options, VhostUserDevice, report};
 
 /// The feature bit that belongs to this protocol, and is none of a device's.
@@ -33,22 +34,21 @@ const OFFERED: VhostUserProtocolFeatures = VhostUserProtocolFeatures::MQ
 const REPLY_ACK: VhostUserProtocolFeatures = VhostUserProtocolFeatures::REPLY_ACK;
 
 /// All that one front end has said. When it goes, so do its rings and its memory.
-pub(super) struct Session<'d, D> {
+pub(super) struct Session<'d, D: VhostUserDevice> {
     device: &'d D,
     options: &'d Options,
     /// The features that the driver accepted, and those of them that concern the rings.
     accepted: Option<(u64, RingFeatures)>,
     protocol: VhostUserProtocolFeatures,
     memory: Memory,
-    vrings: Vec<Vring>,
+    groups: Vec<Group<D::Worker>>,
 }
 
 impl<'d, D: VhostUserDevice> Session<'d, D> {
     /// Begins a conversation in which nothing has been said.
     pub(super) fn new(device: &'d D, options: &'d Options) -> Self {
-        let vrings = new_vrings(device);
         let protocol = VhostUserProtocolFeatures::empty();
-        Self { device, options, accepted: None, protocol, memory: Memory::default(), vrings }
+        Self { device, options, accepted: None, protocol, memory: Memory::default(), groups: new_groups(device) }
     }
 
     /// Answers the front end until it goes, or says what is no message.
@@ -76,9 +76,12 @@ impl<'d, D: VhostUserDevice> Session<'d, D> {
         self.options.ring_features().bits() | self.device.features() | PROTOCOL_FEATURES
     }
 
-    fn vring(&mut self, index: u32) -> Result<&mut Vring> {
-        let vring = usize::try_from(index).ok().and_then(|index| self.vrings.get_mut(index));
-        vring.ok_or_else(|| refused(format!("there is no ring {index}")))
+    /// Returns the group of the ring `index`, and its place there.
+    fn group(&mut self, index: u32) -> Result<(&mut Group<D::Worker>, usize)> {
+        let index = usize::try_from(index).unwrap_or(usize::MAX);
+        let group = self.groups.get_mut(index / D::QUEUES_PER_WORKER);
+        let group = group.ok_or_else(|| refused(format!("there is no ring {index}")))?;
+        Ok((group, index % D::QUEUES_PER_WORKER))
     }
 
     fn is_packed(&self) -> bool {
@@ -96,20 +99,23 @@ impl<'d, D: VhostUserDevice> Session<'d, D> {
     fn start(&mut self, index: u32) -> Result<()> {
         let Some(setup) = self.setup(&self.memory) else { return Ok(()) };
         let device = self.device;
-        self.vring(index)?.start(index, &setup, device).map_err(Error::ReqHandlerError)
+        let (group, place) = self.group(index)?;
+        group.start(place, &setup, device).map_err(Error::ReqHandlerError)
     }
 
-    /// Changes something of a ring, between two stretches of its work if it is running.
-    fn change(&mut self, index: u32, change: impl FnOnce(&mut Vring)) -> Result<()> {
-        let vring = self.vring(index)?;
-        vring.pause();
-        change(vring);
-        self.start(index)
+    /// Changes something of a ring, between two stretches of its work if it is running, and returns what `change` does.
+    fn change<T>(&mut self, index: u32, change: impl FnOnce(&mut Vring) -> T) -> Result<T> {
+        let (group, place) = self.group(index)?;
+        group.pause();
+        let vring = group.vrings().get_mut(place).ok_or(Error::InvalidParam)?;
+        let changed = change(vring);
+        self.start(index).map(|()| changed)
     }
 
     /// Changes something of a ring that may not be running.
     fn set_up(&mut self, index: u32, change: impl FnOnce(&mut Vring)) -> Result<()> {
-        if self.vring(index)?.is_running() {
+        let (group, place) = self.group(index)?;
+        if group.running().contains(&place) {
             return Err(refused(format!("ring {index} is running")));
         }
         self.change(index, change)
@@ -119,26 +125,24 @@ impl<'d, D: VhostUserDevice> Session<'d, D> {
     fn replace_memory(&mut self, memory: io::Result<Memory>) -> Result<()> {
         let memory = memory.map_err(Error::ReqHandlerError)?;
         if let Some(setup) = self.setup(&memory) {
-            let mut running = self.vrings.iter().filter(|vring| vring.is_running());
+            let mut running = self.groups.iter().flat_map(Group::running_vrings);
             running.try_for_each(|vring| vring.ring(&setup).map(drop)).map_err(Error::ReqHandlerError)?;
         }
         self.memory = memory;
-        for index in self.indices() {
-            if self.vring(index)?.is_running() {
-                self.change(index, |_| {})?;
-            }
-        }
-        Ok(())
+        let Some(setup) = self.setup(&self.memory) else { return Ok(()) };
+        let mut running = self.groups.iter_mut().filter_map(|group| Some((*group.running().first()?, group)));
+        running.try_for_each(|(place, group)| group.start(place, &setup, self.device)).map_err(Error::ReqHandlerError)
     }
 
     /// Returns the indices of all rings, as messages have them.
     fn indices(&self) -> impl Iterator<Item = u32> + use<D> {
-        (0..).take(self.vrings.len())
+        (0..).take(self.groups.len() * D::QUEUES_PER_WORKER)
     }
 }
 
-fn new_vrings(device: &impl VhostUserDevice) -> Vec<Vring> {
-    (0..device.queues()).map(|_| Vring::default()).collect()
+fn new_groups<D: VhostUserDevice>(device: &D) -> Vec<Group<D::Worker>> {
+    const { assert!(0 < D::QUEUES_PER_WORKER && D::QUEUES_PER_WORKER <= MAX_LANES) };
+    (0..).take(device.workers()).map(|index| Group::new(index, D::QUEUES_PER_WORKER)).collect()
 }
 
 /// A message that makes no sense, and why.
@@ -157,15 +161,15 @@ impl<D: VhostUserDevice> VhostUserBackendReqHandlerMut for Session<'_, D> {
     }
 
     fn reset_owner(&mut self) -> Result<()> {
-        self.vrings.iter_mut().for_each(|vring| {
-            vring.pause();
-            vring.enabled = false;
-        });
+        for group in &mut self.groups {
+            group.pause();
+            group.vrings().iter_mut().for_each(|vring| vring.enabled = false);
+        }
         Ok(())
     }
 
     fn reset_device(&mut self) -> Result<()> {
-        self.vrings = new_vrings(self.device);
+        self.groups = new_groups(self.device);
         self.accepted = None;
         Ok(())
     }
@@ -178,13 +182,17 @@ impl<D: VhostUserDevice> VhostUserBackendReqHandlerMut for Session<'_, D> {
         let [offered, accepted] = [self.offered(), features].map(|features| features & !PROTOCOL_FEATURES);
         let rings = RingFeatures::from_accepted(offered, accepted).map_err(|error| refused(error.to_string()))?;
         let accepted = Some((accepted, rings));
-        if self.accepted != accepted && self.vrings.iter().any(Vring::is_running) {
-            return Err(refused("features cannot change while a ring is running"));
+        if self.accepted != accepted {
+            if self.groups.iter().any(|group| !group.running().is_empty()) {
+                return Err(refused("features cannot change while a ring is running"));
+            }
+            self.groups.iter_mut().for_each(Group::forget_device);
         }
         self.accepted = accepted;
         // Who does not know of SET_VRING_ENABLE cannot use it.
         let enabled = features & PROTOCOL_FEATURES == 0;
-        self.vrings.iter_mut().for_each(|vring| vring.enabled |= enabled);
+        let vrings = self.groups.iter_mut().flat_map(Group::vrings);
+        vrings.for_each(|vring| vring.enabled |= enabled);
         self.indices().try_for_each(|index| self.start(index))
     }
 
@@ -246,11 +254,12 @@ impl<D: VhostUserDevice> VhostUserBackendReqHandlerMut for Session<'_, D> {
         /// Both positions at the first slot, with their wrap counters set.
         const NEW_PACKED: SavedQueue = SavedQueue::from_packed_vring_base(0x8000_8000);
         let packed = self.is_packed();
+        let stopped = self.change(index, |vring| {
+            vring.kick = None;
+            vring.base
+        });
         // What has an answer of its own cannot be refused by another, so that this ends the conversation.
-        let vring = self.vring(index).map_err(|_| Error::InvalidParam)?;
-        vring.pause();
-        vring.kick = None;
-        let base = match vring.base {
+        let base = match stopped.map_err(|_| Error::InvalidParam)? {
             base if packed => base.unwrap_or(NEW_PACKED).packed_vring_base(),
             base => base.map_or(0, |base| base.split_vring_base()),
         };
@@ -288,8 +297,9 @@ impl<D: VhostUserDevice> VhostUserBackendReqHandlerMut for Session<'_, D> {
         accepted.map(drop).ok_or_else(|| refused(format!("protocol features {features:#x} were not offered")))
     }
 
+    /// Of a network device, front ends count the pairs.
     fn get_queue_num(&mut self) -> Result<u64> {
-        Ok(self.vrings.len() as u64)
+        Ok(self.groups.len() as u64)
     }
 
     /// What the device does not have is zero: a front end may know more fields than the device.

@@ -7,12 +7,11 @@ use virtio_mem_traits::{Access, DriverAddr, DriverMem, DriverRange};
 use virtio_queue_core::{FromConfig, Queue, QueueConfig, QueueLimits, RingFeatures, SavedQueue};
 use virtio_util::EventFd;
 
-use super::VhostUserDevice;
 use super::event::Call;
 use super::memory::Memory;
-use super::worker::{VringRing, Work, Worker};
+use super::worker::{Lane, VringRing};
 
-/// What a front end has said of a ring, in any order, and its worker while it runs.
+/// What a front end has said of a ring, in any order.
 #[derive(Debug, Default)]
 pub(super) struct Vring {
     pub(super) size: u16,
@@ -23,7 +22,6 @@ pub(super) struct Vring {
     pub(super) call: Call,
     pub(super) error: Call,
     pub(super) enabled: bool,
-    worker: Option<Worker>,
 }
 
 /// Where a ring is, in the addresses of the front end.
@@ -63,42 +61,31 @@ impl Vring {
         Ok(QueueConfig { size: self.size, descriptor_area, driver_area, device_area, features, limits })
     }
 
-    /// Begins to serve the ring from where it was, if all has been said and it is not being served already.
+    /// Returns the ring as it runs, from where it was, if all has been said for that. It is the one at `place` of those that
+    /// belong together.
     ///
     /// # Errors
     ///
     /// If it cannot run like that.
-    pub(super) fn start(&mut self, index: u32, setup: &Setup, device: &impl VhostUserDevice) -> io::Result<()> {
-        let (Some(kick), None, true, true) = (&self.kick, &self.worker, self.enabled, self.areas.is_some()) else {
-            return Ok(());
-        };
+    pub(super) fn lane(&self, name: String, place: usize, setup: &Setup) -> io::Result<Option<Lane>> {
+        let (Some(kick), true, true) = (&self.kick, self.enabled, self.areas.is_some()) else { return Ok(None) };
         let (ring, call) = (self.ring(setup)?, self.call.clone());
         let queue = match self.base {
             // Whether there is work already makes no difference: a worker looks before it waits.
             Some(base) if !self.is_new(base, setup)? => Queue::restore(ring, call, &base).map_err(io::Error::other)?.0,
             _ => Queue::from_ring(ring, call).map_err(io::Error::other)?,
         };
-        let name = format!("queue {index}");
-        let work = Work { name, queue, kick: Arc::clone(kick), error: self.error.clone(), polls: setup.polls };
-        self.worker = Some(Worker::spawn(work, device.queue(index, setup.accepted))?);
-        Ok(())
+        Ok(Some(Lane::new(name, place, queue, Arc::clone(kick), self.error.clone())))
     }
 
-    /// Stops serving the ring, and takes note of where it is. It goes on with the next start.
+    /// Takes note of where the ring stopped. It goes on from there.
     ///
-    /// A broken ring does not: it has to be set up again, with a new kick.
-    pub(super) fn pause(&mut self) {
-        if let Some(worker) = self.worker.take() {
-            self.base = worker.stop();
-            if self.base.is_none() {
-                self.kick = None;
-            }
+    /// A broken ring is nowhere and does not: it has to be set up again, with a new kick.
+    pub(super) fn stopped_at(&mut self, base: Option<SavedQueue>) {
+        self.base = base;
+        if base.is_none() {
+            self.kick = None;
         }
-    }
-
-    /// Returns whether it is being served.
-    pub(super) const fn is_running(&self) -> bool {
-        self.worker.is_some()
     }
 
     /// Returns whether a packed ring that is said to begin with both wrap counters at 0 has never been used.
@@ -136,12 +123,5 @@ impl Areas {
                 .ok_or_else(|| io::Error::other(format!("no memory at the ring's address {user:#x}")))
         };
         Ok([guest_addr(self.descriptor)?, guest_addr(self.driver)?, guest_addr(self.device)?])
-    }
-}
-
-/// Not without its worker.
-impl Drop for Vring {
-    fn drop(&mut self) {
-        self.pause();
     }
 }

@@ -1,22 +1,28 @@
-//! The thread of a ring.
+//! The thread that serves rings.
 
-use core::hint;
 use core::sync::atomic::{AtomicBool, Ordering};
+use core::{array, hint};
 use std::io;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use virtio_queue_core::{AnyRing, Armed, DriverNotify, FatalError, InFlight, InOrderRing, Queue, SavedQueue};
+use virtio_queue_core::{
+    AnyRing, Armed, DriverNotify, FatalError, InFlight, InOrderRing, Queue, QueueState, SavedQueue,
+};
 use virtio_util::EventFd;
 
 use super::event::Call;
 use super::memory::GuestMem;
 use super::report;
-use crate::Device;
+use crate::{Serve, Turn, WaitsFor};
 
 /// A ring in the format and the order that were negotiated.
 pub(super) type VringRing = InOrderRing<AnyRing<GuestMem>, Vec<InFlight>>;
+
+/// The most rings that a worker can have.
+pub(super) const MAX_LANES: usize = 2;
 
 /// How many requests are published together.
 const BURST: u32 = 64;
@@ -27,82 +33,176 @@ pub(super) const POLLS: u32 = 10_000;
 /// How many of these looks come in quick succession. After that the processor is offered to others between them.
 const SPINS: u32 = 1000;
 
-/// A ring that runs.
+/// A thread with the rings that it serves.
 #[derive(Debug)]
-pub(super) struct Worker {
+pub(super) struct Worker<S> {
     stop: Arc<Stop>,
-    thread: JoinHandle<Option<SavedQueue>>,
+    thread: JoinHandle<Rest<S>>,
+}
+
+/// What is left of a worker that was stopped.
+#[derive(Debug)]
+pub(super) struct Rest<S> {
+    /// What served the rings.
+    pub(super) device: S,
+    /// Where each of them is, by its place among those that it belongs to. A broken one is nowhere.
+    pub(super) saved: Vec<(usize, SavedQueue)>,
 }
 
 /// What a worker needs besides its device.
 #[derive(Debug)]
 pub(super) struct Work {
-    /// What the ring is called.
-    pub(super) name: String,
-    pub(super) queue: Queue<VringRing, Call>,
-    /// Signalled by the driver.
-    pub(super) kick: Arc<EventFd>,
-    /// Signalled when the queue breaks.
-    pub(super) error: Call,
+    pub(super) lanes: Vec<Lane>,
     /// How often to look for requests in vain before waiting for a kick.
     pub(super) polls: u32,
 }
 
-impl Worker {
-    /// Begins to serve a queue with `device`.
-    pub(super) fn spawn(work: Work, device: impl Device + Send + 'static) -> io::Result<Self> {
+/// A ring that is being served.
+#[derive(Debug)]
+pub(super) struct Lane {
+    /// What the ring is called.
+    name: String,
+    /// Its place among those that belong together.
+    index: usize,
+    ring: VringRing,
+    state: QueueState<VringRing, Call>,
+    /// Signalled by the driver.
+    kick: Arc<EventFd>,
+    /// Signalled when the queue breaks.
+    error: Call,
+    waits_for: WaitsFor,
+}
+
+impl<S: Serve + Send + 'static> Worker<S> {
+    /// Begins to serve rings with `device`, on a thread that is called like the first of them.
+    pub(super) fn spawn(work: Work, device: S) -> io::Result<Self> {
         let stop = Arc::new(Stop { requested: AtomicBool::new(false), wake: EventFd::new()? });
         let stopped = Arc::clone(&stop);
-        let thread = thread::Builder::new().name(work.name.clone()).spawn(move || work.run(device, &stopped))?;
+        let name = work.lanes.first().map(|lane| lane.name.clone()).unwrap_or_default();
+        let thread = thread::Builder::new().name(name).spawn(move || work.run(device, &stopped))?;
         Ok(Self { stop, thread })
     }
+}
 
-    /// Stops with nothing in flight, and returns where the queue was, unless it is broken.
-    pub(super) fn stop(self) -> Option<SavedQueue> {
+impl<S> Worker<S> {
+    /// Stops with nothing in flight, and returns what is left, unless the device has panicked.
+    pub(super) fn stop(self) -> Option<Rest<S>> {
         self.stop.request();
-        self.thread.join().unwrap_or(None)
+        self.thread.join().ok()
     }
 }
 
 impl Work {
-    /// Serves the queue until it is stopped, and returns where it was.
-    fn run(mut self, mut device: impl Device, stop: &Stop) -> Option<SavedQueue> {
-        if let Err(fault) = self.serve(&mut device, stop) {
-            report(format_args!("{} is broken: {fault}", self.name));
-            self.error.notify();
-            return None;
-        }
-        // A device here has answered everything when it returns, so that nothing is in flight.
-        self.queue.drain().suspend().ok().map(|suspended| suspended.save())
-    }
-
-    /// Serves the queue until it is stopped or broken.
-    fn serve(&mut self, device: &mut impl Device, stop: &Stop) -> Result<(), FatalError> {
+    /// Serves the rings until it is stopped, or until all of them are broken.
+    fn run<S: Serve>(mut self, mut device: S, stop: &Stop) -> Rest<S> {
         let mut polled = 0;
-        self.queue.suppress_notifications();
-        while !stop.is_requested() {
-            if device.serve(&mut self.queue, BURST)?.requests > 0 {
+        self.lanes.iter_mut().for_each(Lane::suppress_notifications);
+        while !stop.is_requested() && !self.lanes.is_empty() {
+            if self.serve(&mut device) {
                 polled = 0;
             } else if polled < self.polls {
                 polled += 1;
                 if polled <= SPINS { hint::spin_loop() } else { thread::yield_now() }
             } else {
-                if self.queue.enable_notifications()? == Armed::Waiting {
-                    self.wait(stop);
+                if self.enable_notifications() {
+                    self.wait(&device, stop);
                 }
-                self.queue.suppress_notifications();
+                self.lanes.iter_mut().for_each(Lane::suppress_notifications);
                 polled = 0;
             }
         }
-        Ok(())
+        let saved = self.lanes.into_iter().filter_map(|lane| lane.suspend(&mut device)).collect();
+        Rest { device, saved }
     }
 
-    /// Waits for a kick, or to be stopped. It may also return for no reason.
-    fn wait(&self, stop: &Stop) {
-        let events = [&*self.kick, &stop.wake].map(|event| PollFd::new(event, PollFlags::IN));
-        let _ = poll(&mut { events }, None);
-        // It was seen to be an eventfd, which can be read.
-        let _ = self.kick.take();
+    /// Gives each ring its turn, and returns whether there was something to do.
+    fn serve(&mut self, device: &mut impl Serve) -> bool {
+        let mut busy = false;
+        self.lanes.retain_mut(|lane| match lane.serve(device) {
+            Ok(chains) => {
+                busy |= chains > 0;
+                true
+            }
+            Err(fault) => lane.end(fault),
+        });
+        busy
+    }
+
+    /// Asks the driver to notify for each ring that waits for that, and returns whether there is nothing to do until then.
+    fn enable_notifications(&mut self) -> bool {
+        let mut wait = true;
+        self.lanes.retain_mut(|lane| match lane.enable_notifications() {
+            Ok(waits) => {
+                wait &= waits;
+                true
+            }
+            Err(fault) => lane.end(fault),
+        });
+        wait && !self.lanes.is_empty()
+    }
+
+    /// Waits for a kick, for the device, or to be stopped. It may also return for no reason.
+    fn wait(&self, device: &impl Serve, stop: &Stop) {
+        let wake = device.wake().filter(|_| self.lanes.iter().any(|lane| lane.waits_for == WaitsFor::Device));
+        let mut events = self.lanes.iter().map(|lane| lane.kick.as_fd()).chain(wake);
+        // Places that are not needed wait for the end as well.
+        let events: [_; MAX_LANES + 2] = array::from_fn(|_| events.next().unwrap_or_else(|| stop.wake.as_fd()));
+        let mut events = events.map(|event| PollFd::from_borrowed_fd(event, PollFlags::IN));
+        let _ = poll(&mut events, None);
+        for (lane, event) in self.lanes.iter().zip(&events) {
+            if event.revents().contains(PollFlags::IN) {
+                // It was seen to be an eventfd, which can be read.
+                let _ = lane.kick.take();
+            }
+        }
+    }
+}
+
+impl Lane {
+    /// Begins with `queue`, the ring `name`, which is the one at `index` of those that belong together.
+    pub(super) fn new(
+        name: String,
+        index: usize,
+        queue: Queue<VringRing, Call>,
+        kick: Arc<EventFd>,
+        error: Call,
+    ) -> Self {
+        let (ring, state) = queue.into_parts();
+        Self { name, index, ring, state, kick, error, waits_for: WaitsFor::Turn }
+    }
+
+    /// Gives the ring its turn, and returns how many chains were taken from it.
+    fn serve(&mut self, device: &mut impl Serve) -> Result<u32, FatalError> {
+        let Turn { chains, waits_for } = device.serve_queue(self.index, &self.ring, &mut self.state, BURST)?;
+        self.waits_for = waits_for;
+        Ok(chains)
+    }
+
+    fn suppress_notifications(&mut self) {
+        self.state.suppress_notifications(&self.ring);
+    }
+
+    /// Asks the driver to notify if that is what the ring waits for, and returns whether it has to wait.
+    fn enable_notifications(&mut self) -> Result<bool, FatalError> {
+        Ok(match self.waits_for {
+            WaitsFor::Turn => false,
+            WaitsFor::Driver => self.state.enable_notifications(&self.ring)? == Armed::Waiting,
+            WaitsFor::Device => true,
+        })
+    }
+
+    /// Tells everybody that the ring is broken, and returns that it is not served any longer.
+    fn end(&self, fault: FatalError) -> bool {
+        report(format_args!("{} is broken: {fault}", self.name));
+        self.error.notify();
+        false
+    }
+
+    /// Stops with nothing in flight, and returns where the ring is, unless it is broken.
+    fn suspend(mut self, device: &mut impl Serve) -> Option<(usize, SavedQueue)> {
+        device.release(self.index, &self.ring, &mut self.state);
+        let suspended = Queue::from_parts(self.ring, self.state).drain().suspend().ok()?;
+        Some((self.index, suspended.save()))
     }
 }
 

@@ -1,0 +1,29 @@
+//! Hands out random bytes to vhost-user front ends.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use virtio_examples::rng::{OsEntropy, RngDevice};
+use virtio_examples::vhost_user::{self, Options, VhostUserDevice};
+
+/// Hands out random bytes to vhost-user front ends, one after the other
+#[derive(Debug, Parser)]
+struct Args {
+    #[command(flatten)]
+    options: Options,
+}
+
+fn main() -> ExitCode {
+    vhost_user::run(|Args { options }| Ok((options, Rng)))
+}
+
+/// The operating system's randomness.
+struct Rng;
+
+impl VhostUserDevice for Rng {
+    type Worker = RngDevice<OsEntropy>;
+
+    fn worker(&self, _index: u32, _features: u64) -> Self::Worker {
+        RngDevice::new(OsEntropy)
+    }
+}

@@ -1,0 +1,102 @@
+//! Rings that belong together.
+
+use std::io;
+
+use super::VhostUserDevice;
+use super::vring::{Setup, Vring};
+use super::worker::{Work, Worker};
+
+/// The rings that one thread serves, and that thread while any of them runs.
+#[derive(Debug)]
+pub(super) struct Group<S> {
+    /// Which of the device's groups it is.
+    index: u32,
+    vrings: Vec<Vring>,
+    /// What serves them, while they rest. It is made when the first of them runs.
+    device: Option<S>,
+    worker: Option<Worker<S>>,
+    /// Which of them run, by their places.
+    running: Vec<usize>,
+}
+
+impl<S: crate::Serve + Send + 'static> Group<S> {
+    /// Returns the group `index` of a device, of which nothing has been said.
+    pub(super) fn new(index: u32, len: usize) -> Self {
+        let vrings = (0..len).map(|_| Vring::default()).collect();
+        Self { index, vrings, device: None, worker: None, running: Vec::new() }
+    }
+
+    /// Returns its rings.
+    pub(super) fn vrings(&mut self) -> &mut [Vring] {
+        &mut self.vrings
+    }
+
+    /// Returns the places of those that are being served.
+    pub(super) fn running(&self) -> &[usize] {
+        &self.running
+    }
+
+    /// Returns those that are being served.
+    pub(super) fn running_vrings(&self) -> impl Iterator<Item = &Vring> {
+        self.running.iter().filter_map(|place| self.vrings.get(*place))
+    }
+
+    /// Begins to serve all rings of which enough has been said, from where they were.
+    ///
+    /// # Errors
+    ///
+    /// If the ring at `place` cannot run like that. Those of the others have been told already.
+    pub(super) fn start<D: VhostUserDevice<Worker = S>>(
+        &mut self,
+        place: usize,
+        setup: &Setup,
+        device: &D,
+    ) -> io::Result<()> {
+        self.pause();
+        let (mut lanes, mut result) = (Vec::new(), Ok(()));
+        for (at, vring) in self.vrings.iter().enumerate() {
+            let name = format!("queue {}", self.index as usize * self.vrings.len() + at);
+            match vring.lane(name, at, setup) {
+                Ok(Some(lane)) => {
+                    self.running.push(at);
+                    lanes.push(lane);
+                }
+                Ok(None) => {}
+                Err(error) if at == place => result = Err(error),
+                Err(_) => {}
+            }
+        }
+        if !lanes.is_empty() {
+            let served_by = self.device.take().unwrap_or_else(|| device.worker(self.index, setup.accepted));
+            self.worker = Some(Worker::spawn(Work { lanes, polls: setup.polls }, served_by)?);
+        }
+        result
+    }
+
+    /// Stops serving, and takes note of where the rings are.
+    pub(super) fn pause(&mut self) {
+        let Some(worker) = self.worker.take() else { return };
+        let (device, saved) = worker.stop().map_or((None, Vec::new()), |rest| (Some(rest.device), rest.saved));
+        self.device = device;
+        for place in self.running.drain(..) {
+            let base = saved.iter().find(|(at, _)| *at == place).map(|(_, base)| *base);
+            if let Some(vring) = self.vrings.get_mut(place) {
+                vring.stopped_at(base);
+            }
+        }
+    }
+
+    /// Forgets what served the rings: the driver wants something else from now on.
+    pub(super) fn forget_device(&mut self) {
+        self.device = None;
+    }
+}
+
+/// Not without its worker.
+impl<S> Drop for Group<S> {
+    fn drop(&mut self) {
+        if let Some(worker) = self.worker.take() {
+            worker.stop();
+        }
+    }
+}
