@@ -36,6 +36,7 @@
 
 pub mod blk;
 mod device;
+pub mod net;
 pub mod rng;
 pub mod vhost_user;
 

@@ -14,7 +14,7 @@
 //! impl VhostUserDevice for Rng {
 //!     type Worker = RngDevice<OsEntropy>;
 //!
-//!     fn worker(&self, _index: u32, _features: u64) -> Self::Worker {
+//!     fn worker(&self, _index: usize, _features: u64) -> Self::Worker {
 //!         RngDevice::new(OsEntropy)
 //!     }
 //! }
@@ -76,7 +76,7 @@ pub trait VhostUserDevice {
     const QUEUES_PER_WORKER: usize = 1;
 
     /// Returns what serves the queues from `index * QUEUES_PER_WORKER` on, for a driver that accepted `features`.
-    fn worker(&self, index: u32, features: u64) -> Self::Worker;
+    fn worker(&self, index: usize, features: u64) -> Self::Worker;
 
     /// Returns the features that the device offers, the queue's not among them.
     fn features(&self) -> u64 {

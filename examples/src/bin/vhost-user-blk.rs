@@ -57,7 +57,7 @@ struct Disk {
 impl VhostUserDevice for Disk {
     type Worker = BlockDevice<SharedStorage>;
 
-    fn worker(&self, _index: u32, features: u64) -> Self::Worker {
+    fn worker(&self, _index: usize, features: u64) -> Self::Worker {
         let mut device = BlockDevice::new(Arc::clone(self.device.storage()), self.id);
         device.accept(features);
         device

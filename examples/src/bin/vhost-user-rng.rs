@@ -23,7 +23,7 @@ struct Rng;
 impl VhostUserDevice for Rng {
     type Worker = RngDevice<OsEntropy>;
 
-    fn worker(&self, _index: u32, _features: u64) -> Self::Worker {
+    fn worker(&self, _index: usize, _features: u64) -> Self::Worker {
         RngDevice::new(OsEntropy)
     }
 }

@@ -10,7 +10,7 @@ use super::worker::{Work, Worker};
 #[derive(Debug)]
 pub(super) struct Group<S> {
     /// Which of the device's groups it is.
-    index: u32,
+    index: usize,
     vrings: Vec<Vring>,
     /// What serves them, while they rest. It is made when the first of them runs.
     device: Option<S>,
@@ -21,7 +21,7 @@ pub(super) struct Group<S> {
 
 impl<S: crate::Serve + Send + 'static> Group<S> {
     /// Returns the group `index` of a device, of which nothing has been said.
-    pub(super) fn new(index: u32, len: usize) -> Self {
+    pub(super) fn new(index: usize, len: usize) -> Self {
         let vrings = (0..len).map(|_| Vring::default()).collect();
         Self { index, vrings, device: None, worker: None, running: Vec::new() }
     }
@@ -55,7 +55,7 @@ impl<S: crate::Serve + Send + 'static> Group<S> {
         self.pause();
         let (mut lanes, mut result) = (Vec::new(), Ok(()));
         for (at, vring) in self.vrings.iter().enumerate() {
-            let name = format!("queue {}", self.index as usize * self.vrings.len() + at);
+            let name = format!("queue {}", self.index * self.vrings.len() + at);
             match vring.lane(name, at, setup) {
                 Ok(Some(lane)) => {
                     self.running.push(at);

@@ -142,7 +142,7 @@ impl<'d, D: VhostUserDevice> Session<'d, D> {
 
 fn new_groups<D: VhostUserDevice>(device: &D) -> Vec<Group<D::Worker>> {
     const { assert!(0 < D::QUEUES_PER_WORKER && D::QUEUES_PER_WORKER <= MAX_LANES) };
-    (0..).take(device.workers()).map(|index| Group::new(index, D::QUEUES_PER_WORKER)).collect()
+    (0..device.workers()).map(|index| Group::new(index, D::QUEUES_PER_WORKER)).collect()
 }
 
 /// A message that makes no sense, and why.
@@ -244,9 +244,13 @@ impl<D: VhostUserDevice> VhostUserBackendReqHandlerMut for Session<'_, D> {
     }
 
     fn set_vring_base(&mut self, index: u32, base: u32) -> Result<()> {
-        let saved =
-            if self.is_packed() { SavedQueue::from_packed_vring_base } else { SavedQueue::from_split_vring_base };
-        self.set_up(index, |vring| vring.base = Some(saved(base)))
+        let saved = match base {
+            base if !self.is_packed() => SavedQueue::from_split_vring_base(base),
+            // Front ends of DPDK say nothing in the upper half. Nothing is in flight: both positions are the same.
+            0..=0xffff => SavedQueue::from_packed_vring_base(base << 16 | base),
+            base => SavedQueue::from_packed_vring_base(base),
+        };
+        self.set_up(index, |vring| vring.base = Some(saved))
     }
 
     /// Stops the ring as well, until there is another kick for it.

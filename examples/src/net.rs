@@ -1,0 +1,89 @@
+//! The virtio network device.
+//!
+//! VIRTIO 1.4 §5.1 "Network Device". A [`NetDevice`] is one pair of queues, which it connects to a [`Port`]: one that takes
+//! everything, one that never ends, one that gives everything back, or the network of the host. There is no control queue;
+//! front ends of vhost-user answer that themselves.
+//!
+//! A packet is copied once, header and frame together, between the memory of the driver and a buffer of the device's own,
+//! and looked at there: the driver may change its own memory at any time.
+
+mod any_port;
+mod counters;
+mod frame;
+mod loopback;
+mod port;
+mod receive;
+mod sink;
+mod source;
+#[expect(unsafe_code, reason = "a TAP device is attached by an ioctl")]
+mod tap;
+mod transmit;
+mod wire;
+
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+
+use virtio_queue_core::{DriverNotify, FatalError, QueueState, Ring};
+
+pub use any_port::AnyPort;
+pub use counters::{Count, Counter, Counters};
+pub use loopback::Loopback;
+pub use port::{Lost, Port};
+pub use sink::Sink;
+pub use source::Source;
+pub use tap::{Tap, TapQueues};
+pub use wire::{HEADER_LEN, MAX_FRAME, MAX_PACKET, MIN_FRAME, NetConfig, NetHeader, feature};
+
+use crate::{Serve, Turn, WaitsFor};
+use receive::Gathered;
+
+/// The place of the queue with buffers for the driver, in a pair.
+pub const RECEIVE: usize = 0;
+
+/// The place of the queue with packets of the driver, in a pair.
+pub const TRANSMIT: usize = 1;
+
+/// One pair of queues of a network device, and the port that it leads to.
+///
+/// It allocates when it is made, and nothing for a packet.
+#[derive(Debug)]
+pub struct NetDevice<P> {
+    port: P,
+    gathered: Gathered,
+    counters: Arc<Counters>,
+}
+
+impl<P: Port> NetDevice<P> {
+    /// Makes a device for a driver that accepted `features`.
+    #[must_use]
+    pub fn new(port: P, features: u64, counters: Arc<Counters>) -> Self {
+        Self { port, gathered: Gathered::new(features), counters }
+    }
+}
+
+/// VIRTIO 1.4 §5.1.6 "Device Operation".
+impl<P: Port> Serve for NetDevice<P> {
+    fn serve_queue<R: Ring, N: DriverNotify>(
+        &mut self,
+        index: usize,
+        ring: &R,
+        state: &mut QueueState<R, N>,
+        budget: u32,
+    ) -> Result<Turn, FatalError> {
+        match index {
+            RECEIVE => self.receive(ring, state, budget),
+            TRANSMIT => self.transmit(ring, state, budget),
+            _ => Ok(Turn { chains: 0, waits_for: WaitsFor::Device }),
+        }
+    }
+
+    fn release<R: Ring, N: DriverNotify>(&mut self, index: usize, ring: &R, state: &mut QueueState<R, N>) {
+        if index == RECEIVE {
+            self.gathered.give_back(ring, state);
+        }
+    }
+
+    fn wake(&self) -> Option<BorrowedFd<'_>> {
+        self.port.wake()
+    }
+}

@@ -1,0 +1,56 @@
+//! A port of any kind.
+
+use std::os::fd::BorrowedFd;
+
+use super::{Loopback, Lost, Port, Sink, Source, Tap};
+
+/// The port that was chosen when the program was started.
+#[derive(Clone, Debug)]
+pub enum AnyPort {
+    /// Takes everything.
+    Sink(Sink),
+    /// Never ends.
+    Source(Source),
+    /// Gives everything back.
+    Loopback(Loopback),
+    /// Leads to the host.
+    Tap(Tap),
+}
+
+/// Does the same with a port of each kind.
+macro_rules! each {
+    ($self:ident, $port:ident => $result:expr) => {
+        match $self {
+            Self::Sink($port) => $result,
+            Self::Source($port) => $result,
+            Self::Loopback($port) => $result,
+            Self::Tap($port) => $result,
+        }
+    };
+}
+
+impl Port for AnyPort {
+    #[inline]
+    fn room(&mut self) -> Option<&mut [u8]> {
+        each!(self, port => port.room())
+    }
+
+    #[inline]
+    fn transmit(&mut self, len: usize) -> Result<(), Lost> {
+        each!(self, port => port.transmit(len))
+    }
+
+    #[inline]
+    fn packet(&mut self) -> Option<&mut [u8]> {
+        each!(self, port => port.packet())
+    }
+
+    #[inline]
+    fn done(&mut self) {
+        each!(self, port => port.done());
+    }
+
+    fn wake(&self) -> Option<BorrowedFd<'_>> {
+        each!(self, port => port.wake())
+    }
+}

@@ -1,0 +1,81 @@
+//! How many packets there were.
+
+use core::fmt;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// What one pair of queues has moved, for whoever wants to know, from any thread.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// From the driver to the device. An error is a packet that was malformed or could not be passed on.
+    pub transmitted: Counter,
+    /// From the device to the driver. An error is a buffer that was malformed or too small, or a packet that found none.
+    pub received: Counter,
+}
+
+/// One direction.
+///
+/// The numbers are added to once for many packets. Each is right by itself; together they are what was true at about the
+/// same time.
+#[derive(Debug, Default)]
+pub struct Counter {
+    packets: AtomicU64,
+    bytes: AtomicU64,
+    errors: AtomicU64,
+}
+
+/// What is added, or was counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// Packets that went all the way.
+    pub packets: u64,
+    /// The bytes of their frames.
+    pub bytes: u64,
+    /// What went wrong.
+    pub errors: u64,
+}
+
+impl Counter {
+    /// Returns what was counted.
+    #[must_use]
+    pub fn get(&self) -> Count {
+        // Relaxed, here and below: they are numbers and nothing else.
+        Count {
+            packets: self.packets.load(Relaxed),
+            bytes: self.bytes.load(Relaxed),
+            errors: self.errors.load(Relaxed),
+        }
+    }
+
+    /// Returns what was counted, and begins anew.
+    #[must_use]
+    pub fn take(&self) -> Count {
+        Count {
+            packets: self.packets.swap(0, Relaxed),
+            bytes: self.bytes.swap(0, Relaxed),
+            errors: self.errors.swap(0, Relaxed),
+        }
+    }
+
+    pub(super) fn add(&self, count: Count) {
+        if count != Count::default() {
+            self.packets.fetch_add(count.packets, Relaxed);
+            self.bytes.fetch_add(count.bytes, Relaxed);
+            self.errors.fetch_add(count.errors, Relaxed);
+        }
+    }
+}
+
+impl Count {
+    /// Counts a packet with a frame of so many bytes.
+    pub(super) fn packet(&mut self, frame: usize) {
+        self.packets += 1;
+        self.bytes += frame as u64;
+    }
+}
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { packets, bytes, errors } = self;
+        write!(f, "{packets} packets, {bytes} bytes, {errors} errors")
+    }
+}

@@ -1,0 +1,116 @@
+//! A port to the network of the host.
+
+use core::ffi::{c_int, c_short};
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+
+use rustix::fs::{Mode, OFlags, open};
+use rustix::ioctl::{Opcode, Updater, ioctl, opcode};
+use static_assertions::const_assert_eq;
+
+use super::{HEADER_LEN, Lost, MAX_PACKET, Port};
+
+/// A TAP device of the host's, or one of its queues.
+///
+/// What it cannot take at once is lost, as on every network. A clone is another user of the same queue.
+#[derive(Clone, Debug)]
+pub struct Tap {
+    file: Arc<File>,
+    transmitted: Box<[u8]>,
+    /// A packet for the driver, if `len` is not 0.
+    received: Box<[u8]>,
+    len: usize,
+}
+
+impl Tap {
+    /// Opens the TAP device `name`, which is made if it is not there. With `queues`, each of them takes another call.
+    ///
+    /// # Errors
+    ///
+    /// If that is not allowed, or the name is none.
+    pub fn open(name: &str, queues: TapQueues) -> io::Result<Self> {
+        let mut request = InterfaceRequest::new(name, queues).ok_or(ErrorKind::InvalidInput)?;
+        let file = open("/dev/net/tun", OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?;
+        // SAFETY: what the kernel reads and writes for this opcode is an `ifreq`, whose layout `InterfaceRequest` has.
+        let attach = unsafe { Updater::<TUNSETIFF, InterfaceRequest>::new(&mut request) };
+        // SAFETY: the kernel writes a name into the request, for which any bytes will do, and nothing else.
+        unsafe { ioctl(&file, attach) }?;
+        let room = || vec![0; MAX_PACKET].into();
+        Ok(Self { file: Arc::new(file.into()), transmitted: room(), received: room(), len: 0 })
+    }
+}
+
+impl Port for Tap {
+    fn room(&mut self) -> Option<&mut [u8]> {
+        Some(&mut self.transmitted)
+    }
+
+    fn transmit(&mut self, len: usize) -> Result<(), Lost> {
+        let frame = self.transmitted.get(HEADER_LEN..len).ok_or(Lost)?;
+        (&*self.file).write_all(frame).map_err(|_| Lost)
+    }
+
+    fn packet(&mut self) -> Option<&mut [u8]> {
+        if self.len == 0 {
+            let (_, room) = self.received.split_at_mut(HEADER_LEN);
+            // There is none, or there is no device any more: there will be none either.
+            self.len = HEADER_LEN + (&*self.file).read(room).ok()?;
+        }
+        self.received.get_mut(..self.len)
+    }
+
+    fn done(&mut self) {
+        self.len = 0;
+    }
+
+    fn wake(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.file.as_fd())
+    }
+}
+
+/// How many queues a TAP device has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TapQueues {
+    /// One.
+    One,
+    /// One for each time that it is opened.
+    Many,
+}
+
+/// Attaches an open file to a TAP device: `TUNSETIFF`. The size in its number is that of an `int`, for historical reasons.
+const TUNSETIFF: Opcode = opcode::write::<c_int>(b'T', 202);
+
+/// Frames with an Ethernet header, nothing before it, and more than one queue: `IFF_TAP`, `IFF_NO_PI`, `IFF_MULTI_QUEUE`.
+const TAP: c_short = 0x0002;
+const NO_PACKET_INFORMATION: c_short = 0x1000;
+const MULTI_QUEUE: c_short = 0x0100;
+
+/// What the kernel's `struct ifreq` is with flags in it.
+#[repr(C)]
+struct InterfaceRequest {
+    name: [u8; 16],
+    flags: c_short,
+    /// The rest of a union.
+    _rest: [u8; 22],
+}
+
+const_assert_eq!(size_of::<InterfaceRequest>(), 40);
+
+impl InterfaceRequest {
+    /// Returns what asks for the TAP device `name`, or `None` if that is too long, or asks the kernel to make up a name.
+    fn new(name: &str, queues: TapQueues) -> Option<Self> {
+        let mut request = Self { name: [0; 16], flags: TAP | NO_PACKET_INFORMATION, _rest: [0; 22] };
+        // The last byte is the end.
+        let (room, _) = request.name.split_at_mut(15);
+        if name.is_empty() || name.contains(['%', '\0']) {
+            return None;
+        }
+        room.get_mut(..name.len())?.copy_from_slice(name.as_bytes());
+        if queues == TapQueues::Many {
+            request.flags |= MULTI_QUEUE;
+        }
+        Some(request)
+    }
+}
