@@ -59,6 +59,12 @@ impl<P: Port> NetDevice<P> {
     pub fn new(port: P, features: u64, counters: Arc<Counters>) -> Self {
         Self { port, gathered: Gathered::new(features), counters }
     }
+
+    /// Returns the port.
+    #[must_use]
+    pub const fn port(&self) -> &P {
+        &self.port
+    }
 }
 
 /// VIRTIO 1.4 §5.1.6 "Device Operation".

@@ -12,6 +12,7 @@ mod blk_model;
 mod blk_nonsense;
 mod blk_requests;
 mod disk;
+mod net;
 mod rng;
 mod serve;
 mod storages;

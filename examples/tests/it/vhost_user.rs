@@ -1,8 +1,11 @@
-//! The back end `vhost-user-blk`, as a process of its own that front ends talk to.
+//! The back ends, as processes of their own that front ends talk to. What they share is tried with `vhost-user-blk`.
 
 mod back_end;
 mod driver;
 mod front_end;
 mod hostile;
 mod lifetime;
+mod net;
+mod rings;
+mod rng;
 mod traffic;

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -30,9 +30,19 @@ pub(crate) fn socket_path() -> PathBuf {
     std::env::temp_dir().join(format!("virtio-examples-{}-{number}.sock", std::process::id()))
 }
 
-/// Returns the program with its arguments.
+/// Programs that are under test.
+pub(crate) const BLK: &str = env!("CARGO_BIN_EXE_vhost-user-blk");
+pub(crate) const NET: &str = env!("CARGO_BIN_EXE_vhost-user-net");
+pub(crate) const RNG: &str = env!("CARGO_BIN_EXE_vhost-user-rng");
+
+/// Returns the program of the disk with its arguments.
 pub(crate) fn command(socket: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_vhost-user-blk"));
+    command_of(BLK, socket, args)
+}
+
+/// Returns a program with its arguments.
+pub(crate) fn command_of(program: &str, socket: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(program);
     command.arg("--socket").arg(socket).args(args);
     command
 }
@@ -40,11 +50,12 @@ pub(crate) fn command(socket: &Path, args: &[&str]) -> Command {
 /// A running back end. It is killed with the test.
 pub(crate) struct BackEnd {
     child: Child,
+    stdout: BufReader<ChildStdout>,
     socket: PathBuf,
 }
 
 impl BackEnd {
-    /// Starts one, and waits until it serves.
+    /// Starts the one of the disk, and waits until it serves.
     #[track_caller]
     pub(crate) fn start(args: &[&str]) -> Self {
         Self::start_at(socket_path(), args)
@@ -52,14 +63,34 @@ impl BackEnd {
 
     #[track_caller]
     pub(crate) fn start_at(socket: PathBuf, args: &[&str]) -> Self {
-        let mut command = command(&socket, args);
+        Self::spawn(command(&socket, args), socket)
+    }
+
+    /// Starts the one of another device, and waits until it serves.
+    #[track_caller]
+    pub(crate) fn start_program(program: &str, args: &[&str]) -> Self {
+        let socket = socket_path();
+        Self::spawn(command_of(program, &socket, args), socket)
+    }
+
+    #[track_caller]
+    fn spawn(mut command: Command, socket: PathBuf) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        wait_readable(stdout.get_ref(), "the start");
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut back_end = Self { child, stdout, socket };
+        assert_eq!(back_end.next_line(), format!("serving {}\n", back_end.socket.display()));
+        back_end
+    }
+
+    /// Waits for what it says next.
+    #[track_caller]
+    pub(crate) fn next_line(&mut self) -> String {
+        if self.stdout.buffer().is_empty() {
+            wait_readable(self.stdout.get_ref(), "a line");
+        }
         let mut line = String::new();
-        stdout.read_line(&mut line).unwrap();
-        assert_eq!(line, format!("serving {}\n", socket.display()));
-        Self { child, socket }
+        self.stdout.read_line(&mut line).unwrap();
+        line
     }
 
     pub(crate) fn socket(&self) -> &Path {

@@ -1,0 +1,173 @@
+//! The back end `vhost-user-net`.
+
+use rustix::process::Signal;
+
+use super::back_end::{BackEnd, NET, command_of, refusal, socket_path, wait_readable};
+use super::driver::PACKED;
+use super::front_end::*;
+use super::rings::{Buffer, Memory, RawRing};
+use crate::net::frame;
+
+const MERGEABLE: u64 = 1 << 15;
+const MQ: u64 = 1 << 22;
+const RING_RESET: u64 = 1 << 40;
+
+/// Returns a packet: a header with nothing in it, and a frame.
+fn packet(len: usize, seed: usize) -> Vec<u8> {
+    [vec![0; 12], frame(len, seed)].concat()
+}
+
+/// Returns the same as it is received.
+fn received(len: usize, seed: usize) -> Vec<u8> {
+    let mut packet = packet(len, seed);
+    packet[10] = 1;
+    packet
+}
+
+#[test]
+fn packets_come_back_from_a_loopback() {
+    for mode in [&["--mode", "loopback"][..], &["--mode", "loopback", "--poll"]] {
+        let mut back_end = BackEnd::start_program(NET, mode);
+        let mut front_end = FrontEnd::agreed(back_end.socket(), FEATURES | MERGEABLE);
+        let memory = Memory::share(&mut front_end);
+        let mut receive = RawRing::start(&mut front_end, 0);
+        let mut transmit = RawRing::start(&mut front_end, 1);
+        back_end.check_rings(1);
+        for seed in 0..40 {
+            // Now one is there first, now the other.
+            if seed % 2 == 0 {
+                receive.add(&memory, Buffer::Writable(2048));
+            }
+            transmit.add(&memory, Buffer::Readable(&packet(60 + seed, seed)));
+            assert!(transmit.wait(&memory).is_empty());
+            if seed % 2 == 1 {
+                receive.add(&memory, Buffer::Writable(2048));
+            }
+            assert_eq!(receive.wait(&memory), received(60 + seed, seed));
+        }
+        drop(front_end);
+        let count = "40 packets, 3180 bytes, 0 errors";
+        assert_eq!(back_end.next_line(), format!("pair 0: transmitted {count}; received {count}\n"));
+        back_end.end();
+    }
+}
+
+/// What is on its way through the device is not lost, and the other ring does not notice.
+#[test]
+fn one_ring_of_a_pair_rests_while_the_other_runs() {
+    let back_end = BackEnd::start_program(NET, &["--mode", "loopback"]);
+    let mut front_end = FrontEnd::agreed(back_end.socket(), FEATURES | MERGEABLE);
+    let memory = Memory::share(&mut front_end);
+    let mut receive = RawRing::start(&mut front_end, 0);
+    let mut transmit = RawRing::start(&mut front_end, 1);
+    for round in 0..20 {
+        assert_eq!(front_end.set_ring(SET_VRING_ENABLE, 0, 0), Answer::Yes);
+        receive.add(&memory, Buffer::Writable(2048));
+        transmit.add(&memory, Buffer::Readable(&packet(60, round)));
+        transmit.wait(&memory);
+        assert_eq!(front_end.set_ring(SET_VRING_ENABLE, 1, 0), Answer::Yes);
+        back_end.check_rings(0);
+        assert_eq!(front_end.set_ring(SET_VRING_ENABLE, 0, 1), Answer::Yes);
+        assert_eq!(receive.wait(&memory), received(60, round));
+        assert_eq!(front_end.set_ring(SET_VRING_ENABLE, 1, 1), Answer::Yes);
+        back_end.check_rings(1);
+    }
+    drop(front_end);
+    back_end.end();
+}
+
+#[test]
+fn one_ring_of_a_pair_breaks_and_the_other_goes_on() {
+    let back_end = BackEnd::start_program(NET, &["--mode", "loopback"]);
+    let mut front_end = FrontEnd::agreed(back_end.socket(), FEATURES | RING_RESET);
+    let memory = Memory::share(&mut front_end);
+    let mut receive = RawRing::start(&mut front_end, 0);
+    let mut transmit = RawRing::start(&mut front_end, 1);
+    transmit.add(&memory, Buffer::Readable(&packet(60, 1)));
+    transmit.wait(&memory);
+    let error = event_fd();
+    assert_eq!(front_end.set_event(SET_VRING_ERR, 1, &error), Answer::Yes);
+    transmit.set_available(&memory, 1000);
+    wait_readable(&error, "the error");
+    receive.add(&memory, Buffer::Writable(2048));
+    assert_eq!(receive.wait(&memory), received(60, 1));
+    back_end.check_rings(1);
+
+    // The ring is reset, and begins anew.
+    transmit.set_available(&memory, 0);
+    assert_eq!(front_end.stop_ring(1), Some(0));
+    let mut transmit = RawRing::start(&mut front_end, 1);
+    transmit.add(&memory, Buffer::Readable(&packet(60, 2)));
+    receive.add(&memory, Buffer::Writable(2048));
+    assert_eq!(receive.wait(&memory), received(60, 2));
+    drop(front_end);
+    let said = back_end.end_with(Signal::TERM);
+    assert_eq!(said, "queue 1 is broken: 999 available and 0 buffers in flight are too many for a queue of 16\n");
+}
+
+#[test]
+fn pairs_are_counted_and_each_has_a_thread() {
+    let mut back_end = BackEnd::start_program(NET, &["--mode", "source", "--packet-size", "100", "--queues", "3"]);
+    let mut front_end = FrontEnd::agreed(back_end.socket(), FEATURES | MQ);
+    assert_eq!(front_end.get(GET_QUEUE_NUM), 3);
+    assert_eq!(front_end.ask(GET_CONFIG, &[8, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0]).unwrap()[12..], [3, 0]);
+    let memory = Memory::share(&mut front_end);
+    let mut rings: Vec<_> = [0, 4].map(|index| RawRing::start(&mut front_end, index)).into();
+    back_end.check_rings(2);
+    for ring in &mut rings {
+        ring.add(&memory, Buffer::Writable(200));
+        assert_eq!(ring.wait(&memory).len(), 112);
+    }
+    drop(front_end);
+    let (none, one) = ("0 packets, 0 bytes, 0 errors", "1 packets, 100 bytes, 0 errors");
+    for (index, received) in [one, none, one].into_iter().enumerate() {
+        assert_eq!(back_end.next_line(), format!("pair {index}: transmitted {none}; received {received}\n"));
+    }
+    back_end.end();
+}
+
+#[test]
+fn features_are_what_the_arguments_say() {
+    let table: [(&[&str], u64, u64); 3] = [
+        (&[], MERGEABLE | RING_RESET | PACKED, MQ),
+        (&["--no-mergeable", "--no-packed"], 0, MERGEABLE | PACKED | MQ),
+        (&["--queues", "2"], MERGEABLE | MQ, 0),
+    ];
+    for (args, there, absent) in table {
+        let back_end = BackEnd::start_program(NET, &[&["--mode", "sink"], args].concat());
+        let features = FrontEnd::connect(back_end.socket()).get(GET_FEATURES);
+        assert_eq!((features & there, features & absent), (there, 0), "{args:?}");
+        back_end.end();
+    }
+}
+
+/// DPDK's front end says where a packed ring begins in the lower half alone.
+#[test]
+fn a_packed_base_may_be_one_position() {
+    for (base, there) in [(0x8000, 0x8000_8000_u32), (0x8003, 0x8003_8003), (5, 0x0005_0005)] {
+        let back_end = BackEnd::start_program(NET, &["--mode", "sink"]);
+        let mut front_end = FrontEnd::agreed(back_end.socket(), FEATURES | PACKED);
+        assert_eq!(front_end.set_ring(SET_VRING_BASE, 1, base), Answer::Yes);
+        assert_eq!(front_end.stop_ring(1), Some(there));
+        drop(front_end);
+        back_end.end();
+    }
+}
+
+#[test]
+fn wrong_arguments_are_one_line() {
+    let table: &[(&[&str], &str)] = &[
+        (&[], "--mode <MODE>"),
+        (&["--mode", "router"], "router"),
+        (&["--mode", "tap"], "--tap <NAME>"),
+        (&["--mode", "tap", "--tap", "a-name-that-is-too-long"], "a-name-that-is-too-long"),
+        (&["--mode", "source", "--packet-size", "49"], "49"),
+        (&["--mode", "source", "--packet-size", "9217"], "9217"),
+        (&["--mode", "sink", "--queues", "0"], "0"),
+        (&["--mode", "sink", "--queues", "129"], "129"),
+    ];
+    for (args, expected) in table {
+        let said = refusal(command_of(NET, &socket_path(), args));
+        assert!(said.starts_with("error: ") && said.contains(expected), "{args:?}: {said}");
+    }
+}

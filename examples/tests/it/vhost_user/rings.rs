@@ -1,0 +1,120 @@
+//! Split rings in shared memory, byte by byte.
+
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+
+use super::back_end::wait_readable;
+use super::front_end::*;
+use Answer::Yes;
+
+const PAGE: u64 = 0x1000;
+
+/// The memory of a front end, for rings and buffers.
+pub(crate) struct Memory {
+    file: File,
+}
+
+/// Where its parts are: a ring takes three pages, its buffers sixteen.
+const MEMORY: Region = Region { guest: 0x1_0000, size: 64 * PAGE, user: 0x7f00_0000_0000, offset: 0 };
+const RING: u64 = 3 * PAGE;
+const BUFFERS: u64 = 16 * PAGE;
+const BUFFER: u64 = 2048;
+
+impl Memory {
+    /// Shares memory with the back end.
+    pub(crate) fn share(front_end: &mut FrontEnd) -> Self {
+        let file = memory_file(MEMORY.size);
+        assert_eq!(front_end.add_memory(MEMORY, &file), Yes);
+        Self { file }
+    }
+
+    fn read<const N: usize>(&self, at: u64) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.file.read_exact_at(&mut bytes, at).unwrap();
+        bytes
+    }
+
+    fn write(&self, at: u64, bytes: &[u8]) {
+        self.file.write_all_at(bytes, at).unwrap();
+    }
+}
+
+/// A ring of 16 descriptors, each with a buffer of its own.
+pub(crate) struct RawRing {
+    index: u32,
+    available: u16,
+    used: u16,
+    kick: OwnedFd,
+    call: OwnedFd,
+}
+
+/// What a descriptor is for.
+#[derive(Clone, Copy)]
+pub(crate) enum Buffer<'b> {
+    Readable(&'b [u8]),
+    Writable(u32),
+}
+
+impl RawRing {
+    /// Sets up the ring `index`, from its beginning, and lets it run.
+    pub(crate) fn start(front_end: &mut FrontEnd, index: u32) -> Self {
+        let (kick, call) = (event_fd(), event_fd());
+        assert_eq!(front_end.set_ring(SET_VRING_NUM, index, 16), Yes);
+        assert_eq!(front_end.set_ring(SET_VRING_BASE, index, 0), Yes);
+        let at = MEMORY.user + u64::from(index) * RING;
+        let areas = [at, at + 2 * PAGE, at + PAGE, 0].map(u64::to_le_bytes).concat();
+        assert_eq!(front_end.set(SET_VRING_ADDR, &[pair(index, 0), areas].concat()), Yes);
+        assert_eq!(front_end.set_event(SET_VRING_CALL, index.into(), call.as_fd()), Yes);
+        assert_eq!(front_end.set_ring(SET_VRING_ENABLE, index, 1), Yes);
+        assert_eq!(front_end.set_event(SET_VRING_KICK, index.into(), kick.as_fd()), Yes);
+        Self { index, available: 0, used: 0, kick, call }
+    }
+
+    /// Makes a buffer available, in the next place, with a kick.
+    pub(crate) fn add(&mut self, memory: &Memory, buffer: Buffer<'_>) {
+        let slot = self.available % 16;
+        let place = self.buffer(slot);
+        let (len, flags) = match buffer {
+            Buffer::Readable(bytes) => {
+                memory.write(place, bytes);
+                (bytes.len() as u32, 0_u16)
+            }
+            Buffer::Writable(len) => (len, 2),
+        };
+        let mut descriptor = (MEMORY.guest + place).to_le_bytes().to_vec();
+        descriptor.extend(len.to_le_bytes());
+        descriptor.extend(flags.to_le_bytes());
+        let ring = u64::from(self.index) * RING;
+        memory.write(ring + u64::from(slot) * 16, &descriptor);
+        memory.write(ring + PAGE + 4 + u64::from(slot) * 2, &slot.to_le_bytes());
+        self.available += 1;
+        self.set_available(memory, self.available);
+    }
+
+    /// Says that so much is available, and kicks.
+    pub(crate) fn set_available(&self, memory: &Memory, index: u16) {
+        memory.write(u64::from(self.index) * RING + PAGE + 2, &index.to_le_bytes());
+        rustix::io::write(&self.kick, &1_u64.to_ne_bytes()).unwrap();
+    }
+
+    /// Waits for the next buffer that was used, and returns what was written to it.
+    #[track_caller]
+    pub(crate) fn wait(&mut self, memory: &Memory) -> Vec<u8> {
+        let ring = u64::from(self.index) * RING + 2 * PAGE;
+        while u16::from_le_bytes(memory.read(ring + 2)) == self.used {
+            wait_readable(&self.call, "a used buffer");
+            rustix::io::read(&self.call, &mut [0; 8]).unwrap();
+        }
+        let element: [u8; 8] = memory.read(ring + 4 + u64::from(self.used % 16) * 8);
+        self.used += 1;
+        let (slot, len) = element.split_at(4);
+        let mut bytes = vec![0; u32::from_le_bytes(len.try_into().unwrap()) as usize];
+        memory.file.read_exact_at(&mut bytes, self.buffer(u16::from_le_bytes([slot[0], slot[1]]))).unwrap();
+        bytes
+    }
+
+    fn buffer(&self, slot: u16) -> u64 {
+        BUFFERS + (u64::from(self.index) * 16 + u64::from(slot)) * BUFFER
+    }
+}
