@@ -58,7 +58,7 @@ use std::process::ExitCode;
 use std::thread;
 
 use clap::Parser;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
 pub use options::Options;
@@ -68,7 +68,7 @@ use socket::Socket;
 use crate::Serve;
 
 /// A device type, as vhost-user front ends get to know it.
-pub trait VhostUserDevice {
+pub trait VhostUserDevice: Sync {
     /// What serves its queues, or those of them that belong together, on a thread of its own.
     type Worker: Serve + Send + 'static;
 
@@ -93,8 +93,9 @@ pub trait VhostUserDevice {
         1
     }
 
-    /// Is called when a front end has gone, with all that served it.
-    fn front_end_gone(&self) {}
+    /// Says what it has done until now, for whoever reads the standard output: when a front end has gone, with all that
+    /// served it, and at any time on SIGUSR1.
+    fn report(&self) {}
 }
 
 /// Is the `main` of a back end: makes a device as the arguments `A` say, and serves it to one front end after the other,
@@ -114,7 +115,7 @@ pub fn run<A: Parser, D: VhostUserDevice>(
     };
     let prepared = make(args).and_then(|(options, device)| {
         // In this order: from the moment that there is a file, a signal removes it.
-        let signals = Signals::new([SIGTERM, SIGINT])?;
+        let signals = Signals::new([SIGTERM, SIGINT, SIGUSR1])?;
         let socket = Socket::bind(&options.socket)
             .map_err(|error| io::Error::other(format!("{}: {error}", options.socket.display())))?;
         Ok((options, device, signals, socket))
@@ -133,11 +134,10 @@ pub fn run<A: Parser, D: VhostUserDevice>(
 fn serve(options: &Options, device: &impl VhostUserDevice, mut signals: Signals, socket: &Socket) -> ExitCode {
     let signals_end = signals.handle();
     let result = thread::scope(|scope| {
-        scope.spawn(move || signals.forever().for_each(|_| socket.stop()));
-        let result = socket.for_each(|connection| {
-            Session::new(device, options).run(connection);
-            device.front_end_gone();
+        scope.spawn(move || {
+            signals.forever().for_each(|signal| if signal == SIGUSR1 { device.report() } else { socket.stop() });
         });
+        let result = serve_all(options, device, socket);
         signals_end.close();
         result
     });
@@ -148,6 +148,15 @@ fn serve(options: &Options, device: &impl VhostUserDevice, mut signals: Signals,
             ExitCode::FAILURE
         }
     }
+}
+
+fn serve_all(options: &Options, device: &impl VhostUserDevice, socket: &Socket) -> io::Result<()> {
+    while let Some(connection) = socket.accept()? {
+        Session::new(device, options).run(connection);
+        socket.hang_up();
+        device.report();
+    }
+    Ok(())
 }
 
 /// Writes a line to the standard error, if anybody reads that: `eprintln` panics otherwise.

@@ -5,6 +5,10 @@ mod back_end;
 #[cfg(feature = "devices")]
 mod disk;
 #[cfg(feature = "devices")]
+mod dpdk;
+#[cfg(feature = "devices")]
+mod output;
+#[cfg(feature = "devices")]
 mod virtio_driver;
 
 use std::process::ExitCode;
@@ -12,8 +16,10 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 /// What a driver is called, and what it is.
-const DRIVERS: [(&str, &str); 1] =
-    [("virtio-driver", "vhost-user-blk against libblkio's driver, the crate virtio-driver, over a socket")];
+const DRIVERS: [(&str, &str); 2] = [
+    ("virtio-driver", "vhost-user-blk against libblkio's driver, the crate virtio-driver, over a socket"),
+    ("dpdk", "vhost-user-net against DPDK's virtio-user, under testpmd"),
+];
 
 /// Run the example devices against real drivers
 #[derive(clap::Args)]
@@ -42,6 +48,9 @@ fn run_drivers(names: &[String]) -> Result<ExitCode> {
     let wanted = |name| names.is_empty() || names.iter().any(|wanted| wanted == name);
     let mut code = ExitCode::SUCCESS;
     if wanted("virtio-driver") && !virtio_driver::run()? {
+        code = ExitCode::FAILURE;
+    }
+    if wanted("dpdk") && !dpdk::run()? {
         code = ExitCode::FAILURE;
     }
     Ok(code)

@@ -3,6 +3,7 @@
 #![expect(clippy::std_instead_of_alloc, reason = "a program has the standard library")]
 
 use core::error::Error;
+use core::sync::atomic::{AtomicU64, Ordering};
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -26,6 +27,9 @@ struct Args {
     #[arg(long, value_name = "N", default_value_t = 64,
         value_parser = value_parser!(u16).range(i64::from(Source::MIN_LEN)..=MAX_FRAME as i64))]
     packet_size: u16,
+    /// How many packets a source has for each driver, if they are to end
+    #[arg(long, value_name = "N", default_value_t = u64::MAX, hide_default_value = true)]
+    packets: u64,
     /// The number of queue pairs, each with a thread of its own
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u8).range(1..=128))]
     queues: u8,
@@ -42,7 +46,7 @@ struct Args {
 enum Mode {
     /// To nothing: packets are counted, and looked at
     Sink,
-    /// To something that always has a packet
+    /// To something that has packets of its own
     Source,
     /// To itself: packets come back
     Loopback,
@@ -66,14 +70,16 @@ struct Network {
 /// What one pair of queues begins with, and what it has done.
 struct Pair {
     port: AnyPort,
+    /// The features that the last driver accepted.
+    accepted: AtomicU64,
     counters: Arc<Counters>,
 }
 
 impl Network {
     fn new(args: &Args) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let pairs = (0..args.queues).map(|index| {
-            let (port, counters) = (port(args, index)?, Arc::default());
-            Ok::<_, Box<dyn Error + Send + Sync>>(Pair { port, counters })
+            let port = port(args, index)?;
+            Ok::<_, Box<dyn Error + Send + Sync>>(Pair { port, accepted: AtomicU64::new(0), counters: Arc::default() })
         });
         let mergeable = if args.no_mergeable { 0 } else { feature::MRG_RXBUF };
         let several = if args.queues > 1 { feature::MQ } else { 0 };
@@ -85,7 +91,9 @@ impl Network {
 fn port(args: &Args, index: u8) -> Result<AnyPort, Box<dyn Error + Send + Sync>> {
     Ok(match args.mode {
         Mode::Sink => AnyPort::Sink(Sink::new()),
-        Mode::Source => AnyPort::Source(Source::new(args.packet_size, index).ok_or("there are no such packets")?),
+        Mode::Source => {
+            AnyPort::Source(Source::new(args.packet_size, index, args.packets).ok_or("there are no such packets")?)
+        }
         Mode::Loopback => AnyPort::Loopback(Loopback::new()),
         Mode::Tap => {
             let (name, queues) = (args.tap.as_deref().unwrap_or_default(), args.queues);
@@ -102,7 +110,9 @@ impl VhostUserDevice for Network {
 
     #[expect(clippy::indexing_slicing, reason = "there are as many workers as pairs")]
     fn worker(&self, index: usize, features: u64) -> Self::Worker {
-        let Pair { port, counters } = &self.pairs[index];
+        let Pair { port, accepted, counters } = &self.pairs[index];
+        // Relaxed: it is a number, for people.
+        accepted.store(features, Ordering::Relaxed);
         NetDevice::new(port.clone(), features, Arc::clone(counters))
     }
 
@@ -119,12 +129,14 @@ impl VhostUserDevice for Network {
         self.pairs.len()
     }
 
-    /// Says what the front end and its device have sent each other.
-    fn front_end_gone(&self) {
-        for (index, Pair { counters, .. }) in self.pairs.iter().enumerate() {
-            let (transmitted, received) = (counters.transmitted.take(), counters.received.take());
+    /// Says what drivers have accepted, sent and received.
+    fn report(&self) {
+        for (index, Pair { counters, accepted, .. }) in self.pairs.iter().enumerate() {
+            let (transmitted, received) = (counters.transmitted.get(), counters.received.get());
+            let accepted = accepted.load(Ordering::Relaxed);
+            let line = format!("pair {index}: features {accepted:#x}; transmitted {transmitted}; received {received}");
             // Nobody has to listen.
-            let _ = writeln!(io::stdout(), "pair {index}: transmitted {transmitted}; received {received}");
+            let _ = writeln!(io::stdout(), "{line}");
         }
     }
 }

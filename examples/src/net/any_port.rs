@@ -9,7 +9,7 @@ use super::{Loopback, Lost, Port, Sink, Source, Tap};
 pub enum AnyPort {
     /// Takes everything.
     Sink(Sink),
-    /// Never ends.
+    /// Has packets of its own.
     Source(Source),
     /// Gives everything back.
     Loopback(Loopback),

@@ -46,16 +46,6 @@ impl Counter {
         }
     }
 
-    /// Returns what was counted, and begins anew.
-    #[must_use]
-    pub fn take(&self) -> Count {
-        Count {
-            packets: self.packets.swap(0, Relaxed),
-            bytes: self.bytes.swap(0, Relaxed),
-            errors: self.errors.swap(0, Relaxed),
-        }
-    }
-
     pub(super) fn add(&self, count: Count) {
         if count != Count::default() {
             self.packets.fetch_add(count.packets, Relaxed);

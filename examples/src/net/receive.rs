@@ -67,8 +67,9 @@ impl<P: Port> NetDevice<P> {
             }
             self.port.done();
         };
-        state.publish(ring)?;
+        // Before the driver can know.
         self.counters.received.add(count);
+        state.publish(ring)?;
         Ok(Turn { chains, waits_for })
     }
 }

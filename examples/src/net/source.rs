@@ -1,11 +1,11 @@
-//! A port that never ends.
+//! A port that has packets of its own.
 
 use zerocopy::IntoBytes;
 
 use super::frame::NumberedFrame;
 use super::{HEADER_LEN, Lost, MAX_FRAME, Port};
 
-/// Has UDP packets for the driver, numbered and all of the same length, and takes none.
+/// Has UDP packets for the driver, numbered and all of the same length, and takes none from it.
 ///
 /// A frame is for everybody, from 198.18.1.`flow` to 198.18.0.1, both at port 9. Its payload begins with its number, eight
 /// bytes in network byte order that count from 0; each byte after that is its own place in the frame, modulo 256.
@@ -13,22 +13,23 @@ use super::{HEADER_LEN, Lost, MAX_FRAME, Port};
 pub struct Source {
     packet: Box<[u8]>,
     next: u64,
+    packets: u64,
 }
 
 impl Source {
     /// The shortest frame.
     pub const MIN_LEN: u16 = NumberedFrame::LEN;
 
-    /// Makes one for frames of `len` bytes, or `None` if there are no frames of that length.
+    /// Makes one of so many packets, with frames of `len` bytes, or `None` if there are no frames of that length.
     #[must_use]
-    pub fn new(len: u16, flow: u8) -> Option<Self> {
+    pub fn new(len: u16, flow: u8, packets: u64) -> Option<Self> {
         if len < Self::MIN_LEN || usize::from(len) > MAX_FRAME {
             return None;
         }
         let begin = NumberedFrame::new(len, flow);
         let rest = (0..len).skip(NumberedFrame::LEN.into()).map(|place| place.to_le_bytes()[0]);
         let header = [0; HEADER_LEN].into_iter();
-        Some(Self { packet: header.chain(begin.as_bytes().iter().copied()).chain(rest).collect(), next: 0 })
+        Some(Self { packet: header.chain(begin.as_bytes().iter().copied()).chain(rest).collect(), next: 0, packets })
     }
 }
 
@@ -42,6 +43,9 @@ impl Port for Source {
     }
 
     fn packet(&mut self) -> Option<&mut [u8]> {
+        if self.next == self.packets {
+            return None;
+        }
         let number = self.packet.get_mut(HEADER_LEN + NumberedFrame::NUMBER..)?.first_chunk_mut()?;
         *number = self.next.to_be_bytes();
         Some(&mut self.packet)

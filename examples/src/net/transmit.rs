@@ -29,8 +29,9 @@ impl<P: Port> NetDevice<P> {
                 Err(Lost) => count.errors += 1,
             }
         };
-        burst.finish()?;
+        // Before the driver can know.
         self.counters.transmitted.add(count);
+        burst.finish()?;
         Ok(Turn { chains, waits_for })
     }
 }

@@ -36,18 +36,13 @@ impl Socket {
         Ok(Self { listener: listener?, path: path.into(), state: Mutex::default() })
     }
 
-    /// Calls `serve` with one connection after the other, until the socket is stopped.
-    pub(super) fn for_each(&self, mut serve: impl FnMut(UnixStream)) -> io::Result<()> {
-        while let Some(connection) = self.accept()? {
-            serve(connection);
-            // The front end is cut off when both handles on the connection are gone.
-            self.state().connection = None;
-        }
-        Ok(())
+    /// Ends the connection that has its turn. The front end is cut off when both handles on it are gone.
+    pub(super) fn hang_up(&self) {
+        self.state().connection = None;
     }
 
-    /// Waits for the next connection.
-    fn accept(&self) -> io::Result<Option<UnixStream>> {
+    /// Waits for the next connection, until the socket is stopped.
+    pub(super) fn accept(&self) -> io::Result<Option<UnixStream>> {
         loop {
             let accepted = self.listener.accept();
             let mut state = self.state();

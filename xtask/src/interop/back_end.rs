@@ -1,12 +1,13 @@
 //! A vhost-user back end as a process.
 
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::{env, process};
+use std::{env, fs, process};
 
 use anyhow::{Context, Result, ensure};
+use rustix::process::{Pid, Signal, kill_process};
 
+use super::output::Output;
 use crate::cargo::{Cargo, metadata};
 use crate::spinner::Spinner;
 
@@ -20,7 +21,17 @@ pub(super) fn build(name: &str) -> Result<PathBuf> {
 /// A running back end.
 pub(super) struct BackEnd {
     child: Child,
+    output: Output,
     socket: PathBuf,
+}
+
+/// What a back end has of the system: that may not become more from one front end to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Resources {
+    files: usize,
+    threads: usize,
+    /// Files in memory that are mapped.
+    mappings: usize,
 }
 
 impl BackEnd {
@@ -30,10 +41,9 @@ impl BackEnd {
         let mut command = Command::new(program);
         command.arg("--socket").arg(&socket).args(args).stdout(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("cannot run {}", program.display()))?;
-        let stdout = child.stdout.take().context("its output is a pipe")?;
-        let back_end = Self { child, socket };
-        let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line)?;
+        let output = Output::new(child.stdout.take().context("its output is a pipe")?);
+        let mut back_end = Self { child, output, socket };
+        let line = back_end.next_line()?;
         ensure!(line.starts_with("serving "), "{} does not serve: {line}", program.display());
         Ok(back_end)
     }
@@ -47,6 +57,27 @@ impl BackEnd {
     pub(super) fn is_running(&mut self) -> Result<bool> {
         Ok(self.child.try_wait()?.is_none())
     }
+
+    /// Waits for the next line that it says.
+    pub(super) fn next_line(&mut self) -> Result<String> {
+        self.output.until("\n").context("the back end")
+    }
+
+    /// Asks it to say what it has done until now.
+    pub(super) fn ask_for_report(&self) -> Result<()> {
+        Ok(kill_process(Pid::from_child(&self.child), Signal::USR1)?)
+    }
+
+    /// Returns what it has of the system.
+    pub(super) fn resources(&self) -> Result<Resources> {
+        let proc = Path::new("/proc").join(self.child.id().to_string());
+        let maps = fs::read_to_string(proc.join("maps"))?;
+        Ok(Resources {
+            files: fs::read_dir(proc.join("fd"))?.count(),
+            threads: fs::read_dir(proc.join("task"))?.count(),
+            mappings: maps.lines().filter(|line| line.contains("/memfd:")).count(),
+        })
+    }
 }
 
 impl Drop for BackEnd {
@@ -54,6 +85,6 @@ impl Drop for BackEnd {
         // It may have ended by itself, and that was noticed elsewhere.
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let _ = std::fs::remove_file(&self.socket);
+        let _ = fs::remove_file(&self.socket);
     }
 }

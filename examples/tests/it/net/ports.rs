@@ -10,7 +10,7 @@ use super::nic::{FORMATS, MERGEABLE, frame, nic, packet, received};
 
 /// Returns a frame with a UDP packet, as programs that measure networks send it.
 fn udp(len: usize) -> Vec<u8> {
-    let source = Source::new(len as u16, 3).unwrap();
+    let source = Source::new(len as u16, 3, 1).unwrap();
     let mut nic = nic(source, 0);
     nic.add(&DriverChain::new().writable(10_000));
     nic.receive(1);
@@ -36,7 +36,7 @@ fn a_sink_counts_what_is_sound() {
 /// The whole frame, in bytes that were taken down from what such a packet has to be.
 #[test]
 fn a_source_has_numbered_packets() {
-    let mut nic = nic(AnyPort::Source(Source::new(64, 3).unwrap()), MERGEABLE);
+    let mut nic = nic(AnyPort::Source(Source::new(64, 3, 300).unwrap()), MERGEABLE);
     for number in 0..300_u64 {
         nic.add(&DriverChain::new().writable(100));
         nic.receive(1);
@@ -50,6 +50,8 @@ fn a_source_has_numbered_packets() {
         ];
         assert_eq!(received(&nic.reap()), (1, expected.concat()));
     }
+    nic.add(&DriverChain::new().writable(100));
+    assert_eq!(nic.receive(1), Turn { chains: 0, waits_for: WaitsFor::Device });
     nic.add(&DriverChain::new().readable(packet(&frame(60, 1))));
     assert_eq!(nic.transmit(8), Turn { chains: 0, waits_for: WaitsFor::Device });
 }
@@ -57,7 +59,7 @@ fn a_source_has_numbered_packets() {
 #[test]
 fn a_source_has_frames_that_can_be_there() {
     for (len, there) in [(49, false), (50, true), (MAX_FRAME as u16, true), (MAX_FRAME as u16 + 1, false)] {
-        assert_eq!(Source::new(len, 0).is_some(), there, "{len}");
+        assert_eq!(Source::new(len, 0, 1).is_some(), there, "{len}");
     }
     assert_eq!(udp(MAX_FRAME).len(), MAX_FRAME);
 }

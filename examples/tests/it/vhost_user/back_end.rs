@@ -127,11 +127,16 @@ impl BackEnd {
         maps.lines().filter(|line| line.contains("/memfd:")).count()
     }
 
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).unwrap();
+    }
+
     /// Ends it with `signal`, checks that it ended well, and returns what it had to say.
     #[track_caller]
     pub(crate) fn end_with(mut self, signal: Signal) -> String {
         let pidfd = pidfd_open(self.pid(), PidfdFlags::empty()).unwrap();
-        kill_process(self.pid(), signal).unwrap();
+        self.signal(signal);
         wait_readable(pidfd, "the end");
         assert_eq!(self.child.wait().unwrap().code(), Some(0));
         assert!(!self.socket.exists(), "the socket is left behind");

@@ -1,0 +1,117 @@
+//! The back end `vhost-user-net`, and what it says of itself.
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::super::back_end::BackEnd;
+use super::super::output::PATIENCE;
+
+/// A running back end.
+pub(super) struct Network {
+    pub(super) back_end: BackEnd,
+    pairs: usize,
+}
+
+/// What it has done for all drivers, with all pairs of queues.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Report {
+    /// The features that the last driver has accepted.
+    pub(super) features: u64,
+    pub(super) transmitted: Count,
+    pub(super) received: Count,
+}
+
+/// One direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Count {
+    pub(super) packets: u64,
+    pub(super) bytes: u64,
+    pub(super) errors: u64,
+}
+
+impl Network {
+    /// Starts it with so many pairs of queues.
+    pub(super) fn start(program: &Path, pairs: usize, args: &[&str]) -> Result<Self> {
+        let queues = pairs.to_string();
+        let back_end = BackEnd::start(program, &[args, &["--queues", &queues]].concat())?;
+        Ok(Self { back_end, pairs })
+    }
+
+    /// Returns what it has done until now.
+    pub(super) fn report(&mut self) -> Result<Report> {
+        self.back_end.ask_for_report()?;
+        self.next_report()
+    }
+
+    /// Returns what it has done until its front end was gone, and checks that it is still there.
+    pub(super) fn last_report(mut self) -> Result<Report> {
+        let report = self.next_report()?;
+        ensure!(report.transmitted.errors == 0 && report.received.errors == 0, "there were errors: {report:?}");
+        ensure!(self.back_end.is_running()?, "the back end has ended");
+        Ok(report)
+    }
+
+    /// Waits until its front end is gone, and returns what it has done until then.
+    pub(super) fn next_report(&mut self) -> Result<Report> {
+        let mut report = Report::default();
+        for _ in 0..self.pairs {
+            let line = self.back_end.next_line()?;
+            let pair = Report::parse(&line).with_context(|| format!("the back end says {line:?}"))?;
+            report.add(&pair);
+        }
+        Ok(report)
+    }
+
+    /// Asks what it has done until that is `enough`, without an error.
+    pub(super) fn wait_for(&mut self, enough: impl Fn(&Report) -> bool) -> Result<Report> {
+        let began = Instant::now();
+        loop {
+            let report = self.report()?;
+            ensure!(report.transmitted.errors == 0 && report.received.errors == 0, "there were errors: {report:?}");
+            if enough(&report) {
+                return Ok(report);
+            }
+            if began.elapsed() > PATIENCE {
+                bail!("the back end has come to a halt: {report:?}");
+            }
+        }
+    }
+}
+
+impl Report {
+    /// Adds what another back end has done.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.features = other.features;
+        self.transmitted.add(other.transmitted);
+        self.received.add(other.received);
+    }
+
+    /// Takes a line like `pair 0: features 0x1; transmitted 2 packets, 3 bytes, 4 errors; received ...` apart.
+    fn parse(line: &str) -> Option<Self> {
+        let (_, line) = line.split_once(": features 0x")?;
+        let (features, line) = line.split_once("; transmitted ")?;
+        let (transmitted, received) = line.split_once("; received ")?;
+        Some(Self {
+            features: u64::from_str_radix(features, 16).ok()?,
+            transmitted: Count::parse(transmitted)?,
+            received: Count::parse(received)?,
+        })
+    }
+}
+
+impl Count {
+    fn parse(text: &str) -> Option<Self> {
+        let (packets, text) = text.split_once(" packets, ")?;
+        let (bytes, errors) = text.split_once(" bytes, ")?;
+        let errors = errors.strip_suffix(" errors")?;
+        Some(Self { packets: packets.parse().ok()?, bytes: bytes.parse().ok()?, errors: errors.parse().ok()? })
+    }
+
+    fn add(&mut self, other: Self) {
+        self.packets += other.packets;
+        self.bytes += other.bytes;
+        self.errors += other.errors;
+    }
+}
