@@ -81,6 +81,8 @@ pub trait Serve {
     /// Serves the queue `index` of those that belong together, in its two parts, as far as there is something to do, but
     /// with no more than `budget` chains. Notifications by the driver stay as they are.
     ///
+    /// Chains are returned in the order in which they were fetched: the driver may have been promised that.
+    ///
     /// # Errors
     ///
     /// If the queue is broken, whether it broke now or earlier.

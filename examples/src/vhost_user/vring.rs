@@ -57,7 +57,10 @@ impl Vring {
     fn config(&self, setup: &Setup) -> io::Result<QueueConfig> {
         let areas = self.areas.ok_or_else(|| io::Error::other("nobody said where the ring is"))?;
         let [descriptor_area, driver_area, device_area] = areas.in_guest(&setup.memory)?;
-        let Setup { features, limits, .. } = *setup;
+        let limits = setup.limits;
+        // What serves a ring returns chains in their order by itself. Of what else IN_ORDER allows, one used element for many
+        // chains, neither DPDK's driver nor libblkio's knows.
+        let features = setup.features.difference(RingFeatures::IN_ORDER);
         Ok(QueueConfig { size: self.size, descriptor_area, driver_area, device_area, features, limits })
     }
 

@@ -8,9 +8,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use virtio_queue_core::{
-    AnyRing, Armed, DriverNotify, FatalError, InFlight, InOrderRing, Queue, QueueState, SavedQueue,
-};
+use virtio_queue_core::{AnyRing, Armed, DriverNotify, FatalError, Queue, QueueState, SavedQueue};
 use virtio_util::EventFd;
 
 use super::event::Call;
@@ -18,8 +16,8 @@ use super::memory::GuestMem;
 use super::report;
 use crate::{Serve, Turn, WaitsFor};
 
-/// A ring in the format and the order that were negotiated.
-pub(super) type VringRing = InOrderRing<AnyRing<GuestMem>, Vec<InFlight>>;
+/// A ring in the format that was negotiated.
+pub(super) type VringRing = AnyRing<GuestMem>;
 
 /// The most rings that a worker can have.
 pub(super) const MAX_LANES: usize = 2;

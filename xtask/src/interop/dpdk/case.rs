@@ -24,9 +24,9 @@ const IN_ORDER: u64 = 1 << 35;
 /// How many descriptors each queue has.
 pub(super) const QUEUE_SIZE: u16 = 256;
 
-/// The room for bytes in a buffer, and what testpmd calls its size, which includes other things.
+/// The room for bytes in a small buffer, and what makes testpmd have such buffers: their size includes other things.
 const SMALL_BUFFER: usize = 512;
-const SMALL_BUFFER_ARGS: [&str; 2] = ["--mbuf-size=640", "--enable-scatter"];
+const SMALL_BUFFERS: &str = "--mbuf-size=640";
 
 /// What is negotiated, and what is done then.
 #[derive(Clone, Copy)]
@@ -109,13 +109,17 @@ impl Case {
     pub(super) fn back_end(&self, program: &Path, args: &[&str]) -> Result<Network> {
         let mut args = args.to_vec();
         args.push("--in-order");
+        if self.format.packed && self.mergeable {
+            // Where it makes indirect tables of packed descriptors, testpmd 22.11 says that the header is to be written.
+            args.push("--no-indirect");
+        }
         if let Waiting::Polls = self.waiting {
             args.push("--poll");
         }
         Network::start(program, self.pairs, &args)
     }
 
-    /// Starts testpmd with its driver as port 0, other ports after it, and these arguments.
+    /// Starts testpmd, and its ports: the driver as port 0, other ports after it, and these arguments.
     pub(super) fn testpmd(&self, network: &Network, others: &[String], args: &[&str]) -> Result<Testpmd> {
         let Self { format: Format { packed, in_order }, mergeable, pairs, .. } = *self;
         let flag = u8::from;
@@ -129,9 +133,15 @@ impl Case {
         let queues = [format!("--rxq={pairs}"), format!("--txq={pairs}")];
         let mut all: Vec<_> = queues.iter().map(String::as_str).chain(args.iter().copied()).collect();
         if mergeable {
-            all.extend(SMALL_BUFFER_ARGS);
+            all.push(SMALL_BUFFERS);
         }
-        Testpmd::start(&[&[driver], others].concat(), &all)
+        let mut testpmd = Testpmd::start(&[&[driver], others].concat(), &all)?;
+        if mergeable {
+            testpmd.command("port config 0 rx_offload scatter on")?;
+        }
+        let said = testpmd.command("port start all")?;
+        ensure!(!said.to_lowercase().contains("fail"), "testpmd has no ports: {said:?}");
+        Ok(testpmd)
     }
 
     /// Returns the lengths of the pieces in which testpmd makes a packet of `len` bytes.

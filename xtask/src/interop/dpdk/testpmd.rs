@@ -29,19 +29,20 @@ pub(super) struct PortStats {
 }
 
 impl Testpmd {
-    /// Starts it with these devices and arguments, and waits for its prompt.
+    /// Starts it with these devices and arguments, and waits for its prompt. Its ports rest.
     ///
-    /// It needs no huge pages. The thread at the prompt and the one with the packets share the last processor.
+    /// It needs no huge pages. The thread at the prompt and those with the packets share the last processor.
     pub(super) fn start(devices: &[String], args: &[&str]) -> Result<Self> {
         let processor = thread::available_parallelism()?.get() - 1;
         let (reader, writer) = io::pipe()?;
         // By itself it says nothing into a pipe until it ends.
         let mut command = Command::new("stdbuf");
         command.args(["-oL", "dpdk-testpmd", "--no-huge", "-m", "256", "--no-pci", "--no-shconf", "--no-telemetry"]);
-        command.arg("--lcores").arg(format!("0@{processor},1@{processor}"));
+        command.arg("--lcores").arg(format!("0@{processor},1@{processor},2@{processor}"));
         command.args(devices.iter().flat_map(|device| ["--vdev", device]));
         // What is there at the start is not thrown away.
-        command.args(["--", "--interactive", "--total-num-mbufs=16384", "--no-flush-rx"]).args(args);
+        command.args(["--", "--interactive", "--disable-device-start", "--total-num-mbufs=16384", "--no-flush-rx"]);
+        command.args(args);
         command.stdin(Stdio::piped()).stdout(writer.try_clone()?).stderr(writer);
         let mut child = command.spawn().context("cannot run `stdbuf`")?;
         // It holds our end of the pipe, which then has no end.

@@ -17,10 +17,10 @@ use super::testpmd::Testpmd;
 const LENGTHS: [usize; 5] = [64, 65, 576, 1280, 1518];
 
 /// How many packets there are of a length.
-const PACKETS: u64 = 20_000;
+const PACKETS: u64 = 10_000;
 
 /// How many there are in a file.
-const FILE: usize = 20_000;
+const FILE: usize = 10_000;
 
 /// How often queues are stopped and started, and programs killed.
 const RESTARTS: u64 = 10;
@@ -118,7 +118,8 @@ fn loopback(case: &Case, program: &Path) -> Result<Report> {
     pcap::write(&sent, &packets)?;
     let network = case.back_end(program, &["--mode", "loopback"])?;
     let files = format!("net_pcap0,rx_pcap={},tx_pcap={}", sent.display(), received.display());
-    let mut testpmd = case.testpmd(&network, &[files], &["--forward-mode=io"])?;
+    // There and back, each has a thread: neither waits for the other.
+    let mut testpmd = case.testpmd(&network, &[files], &["--forward-mode=io", "--nb-cores=2"])?;
     // Rather than to drop a packet for which there is no room at once, it tries again for a second or so.
     testpmd.command("set fwd io retry")?;
     testpmd.command("set burst tx delay 10 retry 100000")?;
@@ -191,7 +192,9 @@ fn killed(case: &Case, program: &Path) -> Result<Report> {
     let mut resources = Vec::new();
     let mut total = Report::default();
     for _ in 0..=RESTARTS {
-        let mut testpmd = case.testpmd(&network, &[], &["--forward-mode=txonly", "--auto-start"])?;
+        // What comes back is sent again.
+        let mut testpmd = case.testpmd(&network, &[], &["--forward-mode=io"])?;
+        testpmd.command("start tx_first")?;
         testpmd.wait_for(0, |now| now.transmitted >= PACKETS)?;
         drop(testpmd);
         total = network.next_report()?;
