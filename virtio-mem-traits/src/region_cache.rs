@@ -59,12 +59,15 @@ impl<'m, M: DriverMem + ?Sized> RegionCache<'m, M> {
     #[cold]
     #[inline(never)]
     fn ask(&self, range: DriverRange, access: Access) -> Result<DeviceRange<'m>, TranslateError> {
-        if let Ok((around, memory)) = self.mem.region(range, Access::ReadWrite) {
-            if memory.access() == Access::ReadWrite {
-                self.last.set(Region { start: around.start(), memory });
-            }
-        }
-        self.mem.translate(range, access)
+        let Ok((around, memory)) = self.mem.region(range, Access::ReadWrite) else {
+            return self.mem.translate(range, access);
+        };
+        let Some(offset) = around.offset_of(range.start()).filter(|_| memory.access() == Access::ReadWrite) else {
+            return self.mem.translate(range, access);
+        };
+        self.last.set(Region { start: around.start(), memory });
+        let fit = |bytes| usize::try_from(bytes).unwrap_or(usize::MAX);
+        Ok(memory.after(fit(offset)).prefix(fit(range.len())).for_access(access))
     }
 }
 
