@@ -81,12 +81,12 @@ impl<M: StableMem> Ring for AnyRing<M> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn fetch(&self, positions: &mut AnyPositions, in_flight: u16) -> Result<Option<Head>, FatalError> {
         either!(self, positions, (ring, own) => ring.fetch(own, in_flight))
     }
 
-    #[inline]
+    #[inline(always)]
     fn walk(&self, head: Head) -> AnyWalk<'_, M> {
         match self {
             Self::Split(ring) => AnyWalk::Split(ring.walk(head)),
@@ -94,7 +94,7 @@ impl<M: StableMem> Ring for AnyRing<M> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn put_used(&self, positions: &mut AnyPositions, head: Head, written: u32) -> Result<bool, FatalError> {
         either!(self, positions, (ring, own) => ring.put_used(own, head, written))
     }
@@ -142,7 +142,7 @@ pub enum AnyWalk<'r, M> {
 impl<M: StableMem> Iterator for AnyWalk<'_, M> {
     type Item = Result<Element, ChainError>;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         match self {
             Self::Split(walk) => walk.next(),

@@ -42,7 +42,7 @@ pub struct RegionTable<M> {
     regions: Vec<(DriverRange, M)>,
     /// The addresses from the first region to the end of the last, cut into `1 << shift` bytes each: the index of the first
     /// region that ends beyond the beginning of such a part.
-    parts: Vec<usize>,
+    parts: Vec<u32>,
     shift: u32,
     lowest: DriverAddr,
 }
@@ -106,7 +106,7 @@ impl<M: DriverMem> RegionTable<M> {
     /// Returns the index of the first region that ends beyond the beginning of a part.
     #[inline]
     fn part(&self, index: u64) -> Option<usize> {
-        self.parts.get(usize::try_from(index).ok()?).copied()
+        self.parts.get(usize::try_from(index).ok()?).map(|first| *first as usize)
     }
 
     /// Returns the regions in the parts from that of `first` to that of `last`, among which are all that touch those addresses.
@@ -154,7 +154,7 @@ impl<M: DriverMem> RegionTable<M> {
 
 /// Cuts the addresses of `regions` into parts, as many as there are regions or a few times that, and returns the index of the
 /// first region that ends beyond the beginning of each, and how many bits there are in the length of one.
-fn cut<M>(regions: &[(DriverRange, M)]) -> (Vec<usize>, u32) {
+fn cut<M>(regions: &[(DriverRange, M)]) -> (Vec<u32>, u32) {
     let Some(((lowest, _), (highest, _))) = regions.first().zip(regions.last()) else { return (Vec::new(), 0) };
     // Of the last byte: all addresses together may be 2^64.
     let last = highest.after(highest.len() - 1).start().0 - lowest.start().0;
@@ -162,7 +162,9 @@ fn cut<M>(regions: &[(DriverRange, M)]) -> (Vec<usize>, u32) {
     let shift = (u64::BITS - (last / wanted).leading_zeros()).min(u64::BITS - 1);
     let part = |index: u64| {
         let begin = DriverAddr(lowest.start().0 + (index << shift));
-        regions.partition_point(|(region, _)| region.start() < begin && region.offset_of(begin).is_none())
+        let first = regions.partition_point(|(region, _)| region.start() < begin && region.offset_of(begin).is_none());
+        // A memory of 2^32 regions is none.
+        u32::try_from(first).unwrap_or(u32::MAX)
     };
     ((0..=last >> shift).map(part).collect(), shift)
 }
@@ -178,7 +180,10 @@ impl<M: DriverMem> DriverMem for RegionTable<M> {
     fn region(&self, range: DriverRange, access: Access) -> Result<(DriverRange, DeviceRange<'_>), TranslateError> {
         let ((region, mem), part) = self.find(range).ok_or(TranslateError::Unmapped { addr: range.start() })?;
         let (around, memory) = mem.region(part, access)?;
-        // The region may be a part only of what the memory has there.
+        if around == *region {
+            return Ok((around, memory));
+        }
+        // The region is a part only of what the memory has there, or the other way round.
         let part = overlap(*region, around).ok_or(TranslateError::Unmapped { addr: range.start() })?;
         let skipped = usize::try_from(part.start().0 - around.start().0).unwrap_or(usize::MAX);
         Ok((part, memory.after(skipped).prefix(usize::try_from(part.len()).unwrap_or(usize::MAX))))

@@ -17,11 +17,12 @@ pub(super) struct Step {
     pub(super) run: fn(&Spinner) -> Result<()>,
 }
 
-pub(super) const STEPS: [Step; 10] = [
+pub(super) const STEPS: [Step; 11] = [
     Step { name: "format", about: "rustfmt", run: format },
     Step { name: "clippy", about: "all targets with all features, warnings denied", run: clippy },
     Step { name: "features", about: "each library without features, with each, and with all", run: features },
     Step { name: "tests", about: "unit and integration tests", run: tests },
+    Step { name: "benches", about: "each benchmark once, for what it computes", run: benches },
     Step { name: "doctests", about: "examples in the documentation", run: doctests },
     Step { name: "no_std", about: "the layers in a program without the standard library", run: no_std },
     Step { name: "edges", about: "who depends on whom", run: edges },
@@ -61,6 +62,11 @@ fn features(spinner: &Spinner) -> Result<()> {
 
 fn tests(spinner: &Spinner) -> Result<()> {
     Cargo::new("test --locked --workspace --all-features --lib --bins --tests").run(spinner)?;
+    Ok(())
+}
+
+fn benches(spinner: &Spinner) -> Result<()> {
+    Cargo::new("test --locked -p xtask --all-features --bench virtqueue --bench instructions").run(spinner)?;
     Ok(())
 }
 

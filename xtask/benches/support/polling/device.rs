@@ -12,7 +12,7 @@ use virtio_queue_core::{Chain, FromConfig, Queue};
 use super::{BURST, Content};
 use crate::support::device::ours::{Signals, config};
 use crate::support::device::raw::{RawPacked, RawRing, RawSplit};
-use crate::support::memory::Table;
+use crate::support::memory::{LookUp, Table};
 use crate::support::ring::Ring;
 
 pub(super) fn split(ring: &Ring, end: &AtomicBool) -> Result<()> {
@@ -36,6 +36,8 @@ pub(super) fn raw_packed(ring: &Ring, end: &AtomicBool) -> Result<()> {
 }
 
 fn ours<R: FromConfig<Mem = Table>>(ring: &Ring, end: &AtomicBool) -> Result<()> {
+    let table = ring.memory.table();
+    let mem = table.look_up();
     let mut queue = Queue::<R, _>::new(&config(ring), ring.memory.table(), Signals::default())?;
     queue.suppress_notifications();
     let mut number = 0;
@@ -47,7 +49,7 @@ fn ours<R: FromConfig<Mem = Table>>(ring: &Ring, end: &AtomicBool) -> Result<()>
             let mut written = 0;
             for element in chain.elements() {
                 let element = element?;
-                let range = chain.mem().translate_all(element.range, element.access)?;
+                let range = mem.translate_all(element.range, element.access)?;
                 range.write::<Content>(0, &[number; 8])?;
                 written = u32::try_from(range.len())?;
             }
