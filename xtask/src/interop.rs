@@ -7,6 +7,8 @@ mod disk;
 #[cfg(feature = "devices")]
 mod dpdk;
 #[cfg(feature = "devices")]
+mod matrix;
+#[cfg(feature = "devices")]
 mod output;
 #[cfg(feature = "devices")]
 mod virtio_driver;

@@ -14,8 +14,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use virtio_driver::{VhostUser, VirtioBlkQueue, VirtioBlkTransport};
 
+use super::matrix::VERSION_1;
+
 pub(super) const SECTOR: usize = 512;
-pub(super) const VERSION_1: u64 = 1 << 32;
 /// The bit by which vhost-user says that there are protocol features. It is no feature of the device.
 const PROTOCOL_FEATURES: u64 = 1 << 30;
 /// How long the device may take for anything: a notification that was lost takes for ever.

@@ -8,9 +8,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 
 use super::back_end::{BackEnd, build};
 use super::disk::Disk;
-
-const EVENT_IDX: u64 = 1 << 29;
-const RING_PACKED: u64 = 1 << 34;
+use super::matrix::{EVENT_IDX, RING_PACKED, Row};
 
 /// The size of the disk in bytes.
 const DISK_SIZE: usize = 16 << 20;
@@ -30,14 +28,14 @@ struct Case {
 /// Runs all combinations and prints them as a table, and returns whether all of them passed.
 pub(super) fn run() -> Result<bool> {
     let program = build("vhost-user-blk")?;
-    println!("driver         device          format  EVENT_IDX  depth  bytes up to  requests  verdict");
+    Row::print_header();
     let mut passed = true;
     for format in [0, RING_PACKED] {
         for events in [0, EVENT_IDX] {
             for depth in [1, 32, FULL] {
                 for request_len in [512, 4096, 64 << 10, 1 << 20] {
                     let case = Case { features: format | events, depth, request_len };
-                    passed &= case.run_and_report(&program);
+                    passed &= case.row().report(&case.run(&program));
                 }
             }
         }
@@ -46,19 +44,9 @@ pub(super) fn run() -> Result<bool> {
 }
 
 impl Case {
-    fn run_and_report(&self, program: &Path) -> bool {
-        let format = if self.features & RING_PACKED == 0 { "split" } else { "packed" };
-        let events = if self.features & EVENT_IDX == 0 { "no" } else { "yes" };
-        let (requests, verdict) = (self.requests(), self.run(program));
-        let passed = verdict.is_ok();
-        let verdict = verdict.map_or_else(|error| format!("FAILED: {error:#}"), |()| "ok".into());
-        println!(
-            "virtio-driver  vhost-user-blk  {format:<6}  {events:<9}  {:>5}  {:>11}  {:>8}  {verdict}",
-            self.depth,
-            self.request_len,
-            2 * requests,
-        );
-        passed
+    fn row(&self) -> Row {
+        let about = format!("depth {}, up to {} B", self.depth, self.request_len);
+        Row { driver: "virtio-driver", device: "vhost-user-blk", features: self.features, about }
     }
 
     /// Returns how many requests are made with each connection.
@@ -66,8 +54,8 @@ impl Case {
         (BYTES / self.request_len).clamp(4 * self.depth, 4000)
     }
 
-    /// Uses the disk, connects again in the middle, and reads all of it at the end.
-    fn run(&self, program: &Path) -> Result<()> {
+    /// Uses the disk, connects again in the middle, and reads all of it at the end. Returns the number of random requests.
+    fn run(&self, program: &Path) -> Result<u64> {
         let image = tempfile::NamedTempFile::new()?;
         image.as_file().set_len(DISK_SIZE as u64)?;
         let path = image.path().to_string_lossy().into_owned();
@@ -83,6 +71,6 @@ impl Case {
         disk.check_all(&model)?;
         ensure!(back_end.is_running()?, "the back end has ended");
         ensure!(std::fs::read(image.path())? == model, "what is in the file was not written");
-        Ok(())
+        Ok(2 * self.requests() as u64)
     }
 }
