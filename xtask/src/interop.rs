@@ -3,9 +3,13 @@
 #[cfg(feature = "devices")]
 mod back_end;
 #[cfg(feature = "devices")]
+mod command;
+#[cfg(feature = "devices")]
 mod disk;
 #[cfg(feature = "devices")]
 mod dpdk;
+#[cfg(feature = "devices")]
+mod linux;
 #[cfg(feature = "devices")]
 mod matrix;
 #[cfg(feature = "devices")]
@@ -18,8 +22,9 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 /// What a driver is called, and what it is.
-const DRIVERS: [(&str, &str); 2] = [
+const DRIVERS: [(&str, &str); 3] = [
     ("virtio-driver", "vhost-user-blk against libblkio's driver, the crate virtio-driver, over a socket"),
+    ("linux", "vhost-user-blk, -net and -rng against the drivers of a Linux guest under QEMU"),
     ("dpdk", "vhost-user-net against DPDK's virtio-user, under testpmd"),
 ];
 
@@ -48,14 +53,17 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 #[cfg(feature = "devices")]
 fn run_drivers(names: &[String]) -> Result<ExitCode> {
     let wanted = |name| names.is_empty() || names.iter().any(|wanted| wanted == name);
-    let mut code = ExitCode::SUCCESS;
-    if wanted("virtio-driver") && !virtio_driver::run()? {
-        code = ExitCode::FAILURE;
+    let mut passed = true;
+    if wanted("virtio-driver") {
+        passed &= virtio_driver::run()?;
     }
-    if wanted("dpdk") && !dpdk::run()? {
-        code = ExitCode::FAILURE;
+    if wanted("linux") {
+        passed &= linux::run()?;
     }
-    Ok(code)
+    if wanted("dpdk") {
+        passed &= dpdk::run()?;
+    }
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The names make sense, and are for a program that has the devices.

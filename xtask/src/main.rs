@@ -9,6 +9,8 @@ mod conformance;
 mod demo;
 #[cfg(not(feature = "devices"))]
 mod devices;
+#[cfg(feature = "devices")]
+mod hash;
 mod interop;
 mod report;
 mod spinner;

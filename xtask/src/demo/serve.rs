@@ -18,11 +18,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use virtio_examples::blk::{FileStorage, Storage};
 
+use crate::hash::Hash;
 use crate::wrong_arguments;
 use bar::Bar;
 use disk::Disk;
 use session::{Report, with_disk};
-use workload::{Hash, RandomTraffic, ReadAll};
+use workload::{RandomTraffic, ReadAll};
 
 /// The size of the temporary disk in bytes.
 const DISK_SIZE: u64 = 8 << 20;

@@ -1,13 +1,16 @@
 //! A vhost-user back end as a process.
 
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::{env, fs, process};
+use std::time::Instant;
+use std::{env, fs, process, thread};
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::output::Output;
+use super::output::{Output, PATIENCE};
 use crate::cargo::{Cargo, metadata};
 use crate::spinner::Spinner;
 
@@ -17,6 +20,11 @@ pub(super) fn build(name: &str) -> Result<PathBuf> {
     Cargo::new(format!("build --locked --release --package virtio-examples --bin {name}")).run(&spinner)?;
     Ok(metadata()?.target_directory.join("release").join(name).into_std_path_buf())
 }
+
+/// A message of vhost-user without a payload: its number, its flags with the version, and the length of the payload.
+const GET_FEATURES: [u32; 3] = [1, 1, 0];
+/// The answer is as long, with 64 bits more.
+const ANSWER_LEN: usize = 20;
 
 /// A running back end.
 pub(super) struct BackEnd {
@@ -66,6 +74,34 @@ impl BackEnd {
     /// Asks it to say what it has done until now.
     pub(super) fn ask_for_report(&self) -> Result<()> {
         Ok(kill_process(Pid::from_child(&self.child), Signal::USR1)?)
+    }
+
+    /// Returns what it has of the system when all other front ends are gone, and one has asked for the features only.
+    pub(super) fn at_rest(&self) -> Result<Resources> {
+        let mut connection = UnixStream::connect(&self.socket)?;
+        connection.set_read_timeout(Some(PATIENCE))?;
+        // It serves one after the other, so that an answer says that it has done with those before.
+        connection.write_all(GET_FEATURES.map(u32::to_ne_bytes).as_flattened())?;
+        connection.read_exact(&mut [0; ANSWER_LEN]).context("the back end does not answer")?;
+        self.resources()
+    }
+
+    /// Waits until it has no more [at rest](Self::at_rest) than it had before.
+    ///
+    /// # Errors
+    ///
+    /// If that does not happen.
+    pub(super) fn comes_to(&self, before: &Resources) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let now = self.at_rest()?;
+            if now == *before {
+                return Ok(());
+            }
+            // A thread that has ended, and was waited for, can still be seen for a moment.
+            ensure!(Instant::now() < deadline, "the back end has {now:?} rather than {before:?}");
+            thread::yield_now();
+        }
     }
 
     /// Returns what it has of the system.

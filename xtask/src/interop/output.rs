@@ -30,7 +30,11 @@ impl Output {
     ///
     /// If it does not come. What came instead is in the error.
     pub(super) fn until(&mut self, end: &str) -> Result<String> {
-        let began = Instant::now();
+        self.until_deadline(end, Instant::now() + PATIENCE)
+    }
+
+    /// As [`until`](Self::until), with more or less patience.
+    pub(super) fn until_deadline(&mut self, end: &str, deadline: Instant) -> Result<String> {
         loop {
             if let Some(at) = self.ahead.windows(end.len()).position(|window| window == end.as_bytes()) {
                 let rest = self.ahead.split_off(at + end.len());
@@ -38,7 +42,7 @@ impl Output {
                 let (said, _) = said.split_at(at);
                 return Ok(String::from_utf8_lossy(said).into_owned());
             }
-            ensure!(self.more(began)?, "it ended after saying: {}", self.tail());
+            ensure!(self.more(deadline)?, "it ended after saying: {}", self.tail());
         }
     }
 
@@ -48,14 +52,14 @@ impl Output {
     ///
     /// If that does not come.
     pub(super) fn finish(&mut self) -> Result<()> {
-        let began = Instant::now();
-        while self.more(began)? {}
+        let deadline = Instant::now() + PATIENCE;
+        while self.more(deadline)? {}
         Ok(())
     }
 
     /// Reads more, and returns whether there was more.
-    fn more(&mut self, began: Instant) -> Result<bool> {
-        let left = Timespec::try_from(PATIENCE.saturating_sub(began.elapsed()))?;
+    fn more(&mut self, deadline: Instant) -> Result<bool> {
+        let left = Timespec::try_from(deadline.saturating_duration_since(Instant::now()))?;
         if poll(&mut [PollFd::new(&self.pipe, PollFlags::IN)], Some(&left))? == 0 {
             bail!("it says nothing any more after: {}", self.tail());
         }

@@ -1,8 +1,5 @@
 //! What the driver does with the disk.
 
-use std::fmt;
-use std::io::{self, Read};
-
 use anyhow::{Result, ensure};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, RngExt, SeedableRng};
@@ -11,6 +8,7 @@ use virtio_drivers::device::blk::SECTOR_SIZE;
 
 use super::bar::Bar;
 use super::disk::{Kind, MAX_SECTORS, Request, Workload};
+use crate::hash::Hash;
 
 /// Reads and writes at random, and knows what has to be on the disk.
 pub(super) struct RandomTraffic<'b> {
@@ -82,7 +80,7 @@ impl<'b> ReadAll<'b> {
 
     /// Returns the SHA-256 of what was read.
     pub(super) fn finish(self) -> Hash {
-        Hash(self.hasher.finalize().into())
+        self.hasher.into()
     }
 }
 
@@ -100,30 +98,5 @@ impl Workload for ReadAll<'_> {
         self.left -= len;
         self.bar.advance(len);
         Ok(())
-    }
-}
-
-/// A SHA-256.
-#[derive(PartialEq, Eq)]
-pub(super) struct Hash([u8; 32]);
-
-impl Hash {
-    /// Hashes all that `reader` has.
-    pub(super) fn of(mut reader: impl Read) -> io::Result<Self> {
-        let mut hasher = Sha256::new();
-        let mut buffer = vec![0; MAX_SECTORS * SECTOR_SIZE];
-        loop {
-            let len = reader.read(&mut buffer)?;
-            if len == 0 {
-                return Ok(Self(hasher.finalize().into()));
-            }
-            hasher.update(buffer.get(..len).unwrap_or_default());
-        }
-    }
-}
-
-impl fmt::Display for Hash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
