@@ -41,6 +41,7 @@
 //! it is the front end who owns the memory: if it makes the file behind a region shorter afterwards, then an access ends
 //! this process with SIGBUS. What is beyond the end of the file from the beginning is refused.
 
+mod early;
 mod event;
 mod group;
 #[expect(unsafe_code, reason = "what is mapped is vouched for here")]

@@ -14,6 +14,7 @@ use vhost::vhost_user::message::{
 use vhost::vhost_user::{BackendReqHandler, Error, GpuBackend, Result, VhostUserBackendReqHandlerMut};
 use virtio_queue_core::{RingFeatures, SavedQueue};
 
+use super::early::Enable;
 use super::event::{Call, event_fd};
 use super::group::Group;
 use super::memory::Memory;
@@ -55,12 +56,19 @@ impl<'d, D: VhostUserDevice> Session<'d, D> {
     ///
     /// A message that is refused ends the conversation only if the front end cannot be told of it.
     pub(super) fn run(self, connection: UnixStream) {
+        let Ok(ahead) = connection.try_clone() else { return };
         let session = Arc::new(Mutex::new(self));
         let mut handler = BackendReqHandler::from_stream(connection, Arc::clone(&session));
         loop {
+            if session.lock().is_ok_and(|mut session| session.enable_early(&ahead)) {
+                continue;
+            }
             let error = match handler.handle_request() {
                 Ok(()) => continue,
                 Err(Error::Disconnected | Error::SocketBroken(_)) => return,
+                // QEMU enables the rings of a network device before it says which features it accepts, and again
+                // afterwards. It does not wait for an answer.
+                Err(Error::InactiveFeature(VhostUserVirtioFeatures::PROTOCOL_FEATURES)) => continue,
                 Err(error) => error,
             };
             report(format_args!("refused what the front end says: {error}"));
@@ -69,6 +77,15 @@ impl<'d, D: VhostUserDevice> Session<'d, D> {
                 return;
             }
         }
+    }
+
+    /// Does what the next message says, if that is to enable a ring before the features are known, and returns whether it is.
+    fn enable_early(&mut self, connection: &UnixStream) -> bool {
+        let enable = if self.accepted.is_none() { Enable::take(connection) } else { Ok(None) };
+        // If the connection is broken, whoever reads the next message finds that too.
+        let Ok(Some(enable)) = enable else { return false };
+        let done = self.set_vring_enable(enable.index.get(), enable.enabled == 1);
+        enable.answer(connection, done.is_ok()).is_ok()
     }
 
     /// Returns the features that are offered.

@@ -30,13 +30,18 @@ fn share(front_end: &mut FrontEnd) {
 
 /// Sets up everything of the first ring but its kick.
 fn set_up(front_end: &mut FrontEnd, base: u32) {
+    place(front_end, base);
+    assert_eq!(front_end.set_ring(SET_VRING_ENABLE, 0, 1), Yes);
+}
+
+/// Does the same, and leaves the ring as it is: disabled or not.
+fn place(front_end: &mut FrontEnd, base: u32) {
     share(front_end);
     assert_eq!(front_end.set_ring(SET_VRING_NUM, 0, 16), Yes);
     assert_eq!(front_end.set_ring(SET_VRING_BASE, 0, base), Yes);
     let at = MEMORY.user;
     assert_eq!(front_end.set(SET_VRING_ADDR, &areas(0, at, at + PAGE, at + 2 * PAGE)), Yes);
     assert_eq!(front_end.set_event(SET_VRING_CALL, 0, event_fd()), Yes);
-    assert_eq!(front_end.set_ring(SET_VRING_ENABLE, 0, 1), Yes);
 }
 
 /// Lets a front end say one thing that makes no sense, and checks what the back end makes of it: a refusal leaves the
@@ -136,6 +141,22 @@ fn rings_that_cannot_run_are_refused_when_they_are_started() {
             front_end.set_event(SET_VRING_KICK, 0, event_fd())
         }),
     ]);
+}
+
+#[test]
+fn a_ring_can_be_enabled_before_the_features_are_known() {
+    for enabled in [0, 1] {
+        let back_end = BackEnd::start(&["--null", "4096"]);
+        let mut front_end = FrontEnd::connect(back_end.socket());
+        assert_eq!(front_end.get(GET_FEATURES) & FEATURES, FEATURES);
+        assert_eq!(front_end.set(SET_PROTOCOL_FEATURES, &PROTOCOL.to_le_bytes()), Yes);
+        assert_eq!(front_end.set_ring(SET_VRING_ENABLE, 1, 1), No, "there is one ring");
+        assert_eq!(front_end.set_ring(SET_VRING_ENABLE, 0, enabled), Yes);
+        assert_eq!(front_end.set(SET_FEATURES, &FEATURES.to_le_bytes()), Yes);
+        place(&mut front_end, 0);
+        assert_eq!(front_end.set_event(SET_VRING_KICK, 0, event_fd()), Yes);
+        back_end.check_rings(enabled as usize);
+    }
 }
 
 #[test]
