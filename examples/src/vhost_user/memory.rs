@@ -35,8 +35,13 @@ impl Memory {
         Self::of_table(table.map_err(io::Error::other)?)
     }
 
-    /// Returns a memory with one more region.
+    /// Returns a memory with one more region, unless it is there already: QEMU 7.2 says the same for each pair of a network
+    /// device's queues.
     pub(super) fn with(&self, region: &VhostUserMemoryRegion, file: &File) -> io::Result<Self> {
+        let (added, offset) = (ranges(region)?, to_usize(region.mmap_offset)?);
+        if self.table.regions().iter().any(|(_, known)| (known.guest, known.user) == added && known.offset == offset) {
+            return Ok(self.clone());
+        }
         Self::of_table(self.table.with(Mapping::new(region, file)?).map_err(io::Error::other)?)
     }
 

@@ -123,7 +123,7 @@ fn memory_comes_and_goes_while_a_ring_is_running() {
         let region = Region { guest: 0x1000, size: 0x8000, user: 0x10_0000, offset: 0x8000 };
         driver.exercise(&mut model, 100, 10, || {
             assert_eq!(control.add_memory(region, &more), Answer::Yes);
-            assert_eq!(control.add_memory(region, &more), Answer::No, "it is there already");
+            assert_eq!(control.add_memory(region, &more), Answer::Yes, "QEMU says it more than once");
             assert_eq!(control.remove_memory(region), Answer::Yes);
             assert_eq!(control.remove_memory(region), Answer::No, "it is not there any more");
             // Rings cannot go on in a memory that they are not in.
