@@ -124,7 +124,7 @@ impl<'q, R: Ring, T: ReturnTo<R>> DescChain<'q, R, T> {
         let ring = chain.ring;
         chain.home.return_to(ring, token, written).map_err(|error| {
             // The token was used up, and with it the chain: there is nothing left to be returned.
-            chain.token = Token::NONE;
+            chain.token = chain.token.used_up();
             Refused { chain: ManuallyDrop::into_inner(chain), error }
         })
     }

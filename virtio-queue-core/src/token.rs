@@ -20,9 +20,6 @@ pub struct Token(
 );
 
 impl Token {
-    /// The token of no queue, which is stale everywhere.
-    pub(crate) const NONE: Self = Self(Generation::NONE.0);
-
     #[inline]
     pub(crate) const fn new(head: Head, generation: Generation) -> Self {
         Self(generation.0 | head.bits())
@@ -32,6 +29,12 @@ impl Token {
     #[inline]
     pub(crate) const fn again(&self) -> Self {
         Self(self.0)
+    }
+
+    /// Returns the token of the same chain that is stale everywhere.
+    #[inline]
+    pub(crate) const fn used_up(&self) -> Self {
+        Self::new(self.head(), Generation::NONE)
     }
 
     /// Returns the head, if the token is of that generation.

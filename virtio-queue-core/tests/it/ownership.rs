@@ -9,7 +9,8 @@ use virtio_fake_driver::{DriverChain, FixtureOptions, Packed, QueueFormat, Split
 use virtio_queue_core::packed::PackedRing;
 use virtio_queue_core::split::SplitRing;
 use virtio_queue_core::{
-    AnyRing, InFlight, InOrderRing, Lasting, OrderedRing, Queue, QueueLimits, Refused, ReturnError, SplitQueue, Token,
+    AnyRing, DescChain, InFlight, InOrderRing, Lasting, OrderedRing, Queue, QueueLimits, Refused, ReturnError,
+    ReturnTo, Ring, SplitQueue, Token,
 };
 
 type Mem = Rc<TestMem>;
@@ -91,6 +92,32 @@ fn refused_chain_is_not_in_flight() {
     assert_eq!(fixture.queue.in_flight(), 1);
     assert!(fixture.queue.complete(other, 0).is_err());
     assert_eq!(fixture.queue.in_flight(), 0);
+}
+
+/// Tries to return a chain to where none is taken.
+fn check_refused<F: QueueFormat>() {
+    struct Nowhere;
+    impl<R: Ring> ReturnTo<R> for Nowhere {
+        fn return_to(&mut self, _: &R, token: Token, _: u32) -> Result<(), ReturnError> {
+            Err(ReturnError::Stale { id: token.id() })
+        }
+    }
+    let mut fixture = FixtureOptions::<F> { size: 8, ..Default::default() }.build().unwrap();
+    let [_, id] = [4, 5].map(|len| fixture.driver.add(&DriverChain::new().writable(len)).unwrap());
+    let (ring, mut state) = fixture.queue.into_parts();
+    let [_, token] = [(); 2].map(|()| state.fetch(&ring).unwrap().unwrap());
+    let chain = DescChain::new(&ring, token, Nowhere);
+    let before: Vec<_> = chain.elements().collect();
+    let Refused { chain, error } = chain.return_written(0).unwrap_err();
+    assert_eq!(error, ReturnError::Stale { id });
+    assert_eq!((chain.id(), chain.elements().collect()), (id, before));
+    assert_eq!(state.check(&chain.into_token()), Err(ReturnError::Stale { id }), "it was used up");
+}
+
+#[test]
+fn refused_chain_is_as_it_was_before() {
+    check_refused::<Split>();
+    check_refused::<Packed>();
 }
 
 /// QRST-8, GEN-5: a token of an earlier life becomes no chain, and nothing is accessed on its account.
