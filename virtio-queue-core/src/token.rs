@@ -1,7 +1,7 @@
 //! Chains that outlive the borrow of their queue.
 
 use core::fmt;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use crate::Head;
 
@@ -96,8 +96,9 @@ impl Generation {
 
     /// Begins a new one.
     pub(crate) fn begin() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
+        // It never comes round itself: after 2^32 the same number would be next twice.
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         // Relaxed: the number alone has to be unique, and orders nothing.
-        Self(u64::from(NEXT.fetch_add(1, Ordering::Relaxed) % 0xffff) << 48)
+        Self((NEXT.fetch_add(1, Ordering::Relaxed) % 0xffff) << 48)
     }
 }
