@@ -114,7 +114,8 @@ impl<M: DriverMem> RegionTable<M> {
     fn regions_in(&self, first: DriverAddr, last: DriverAddr) -> &[(DriverRange, M)] {
         let part = |addr: DriverAddr| addr.0.saturating_sub(self.lowest.0) >> self.shift;
         let Some(begin) = self.part(part(first)) else { return &[] };
-        let end = self.part(part(last) + 1).map_or(self.regions.len(), |next| next + 1);
+        let after = part(last).saturating_add(1);
+        let end = self.part(after).map_or(self.regions.len(), |next| next + 1);
         self.regions.get(begin..end).unwrap_or_default()
     }
 
@@ -159,7 +160,7 @@ fn cut<M>(regions: &[(DriverRange, M)]) -> (Vec<u32>, u32) {
     // Of the last byte: all addresses together may be 2^64.
     let last = highest.after(highest.len() - 1).start().0 - lowest.start().0;
     let wanted = 4 * regions.len() as u64;
-    let shift = (u64::BITS - (last / wanted).leading_zeros()).min(u64::BITS - 1);
+    let shift = u64::BITS - (last / wanted).leading_zeros();
     let part = |index: u64| {
         let begin = DriverAddr(lowest.start().0 + (index << shift));
         let first = regions.partition_point(|(region, _)| region.start() < begin && region.offset_of(begin).is_none());

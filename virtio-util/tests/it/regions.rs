@@ -179,6 +179,23 @@ fn reports_reach_the_regions_that_they_touch() {
 }
 
 #[test]
+fn report_up_to_2_64_reaches_the_regions() {
+    for (start, len, reported, expected) in [
+        (0, 4, range(1, u64::MAX), range(1, 3)),
+        (0, 0x1000, range(1, u64::MAX), range(1, 0xfff)),
+        (0x1000, 4, range(1, u64::MAX), range(0x1000, 4)),
+        (u64::MAX, 1, range(1, u64::MAX), range(u64::MAX, 1)),
+        (u64::MAX - 0xfff, 0x1000, range(u64::MAX - 1, 2), range(u64::MAX - 1, 2)),
+    ] {
+        let heap = HeapMem::new(DriverAddr(start), len).unwrap();
+        let mem = Reports { heap, read: Mutex::default(), written: Mutex::default() };
+        let table = RegionTable::new([(mem.heap.range(), mem)]).unwrap();
+        table.written(reported);
+        assert_eq!(*table.regions()[0].1.written.lock().unwrap(), [expected], "{reported}");
+    }
+}
+
+#[test]
 fn region_is_the_part_of_its_memory_that_is_in_the_table() {
     let mem = Arc::new(HeapMem::new(DriverAddr(0x1000), 0x4000).unwrap());
     let table =
