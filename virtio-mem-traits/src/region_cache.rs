@@ -15,7 +15,8 @@ use crate::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, TranslateEr
 /// # When not to use it
 ///
 /// For a memory that is a single region, which is as fast by itself. Where successive buffers rarely lie in the same region:
-/// then it costs a few comparisons and gains nothing.
+/// then it costs a few comparisons and gains nothing. Behind an IOMMU whose mappings the driver changes: what was remembered
+/// goes on being answered when the mapping is gone.
 ///
 /// ```
 /// use virtio_mem_traits::{Access, DriverAddr, DriverMem, DriverRange, HeapMem, RegionCache};
@@ -65,8 +66,10 @@ impl<'m, M: DriverMem + ?Sized> RegionCache<'m, M> {
         let Some(offset) = around.offset_of(range.start()).filter(|_| memory.access() == Access::ReadWrite) else {
             return self.mem.translate(range, access);
         };
-        self.last.set(Region { start: around.start(), memory });
         let fit = |bytes| usize::try_from(bytes).unwrap_or(usize::MAX);
+        // What lies beyond the region is nobody's answer, should the memory behind it go on.
+        let memory = memory.prefix(fit(around.len()));
+        self.last.set(Region { start: around.start(), memory });
         Ok(memory.after(fit(offset)).prefix(fit(range.len())).for_access(access))
     }
 }

@@ -105,6 +105,20 @@ fn answer_from_a_memory_without_regions_is_remembered_as_far_as_it_goes() {
     }
 }
 
+/// A memory that breaks its contract and answers with more than it was asked for has said nothing of what is beyond.
+#[test]
+fn memory_beyond_its_region_is_not_remembered() {
+    let mem = Counted::new(FnMem {
+        heap: heap(0x1000, 0x1000),
+        translate: |heap, range, access| heap.translate(DriverRange::new(range.start(), 0x100).unwrap(), access),
+    });
+    let cache = RegionCache::new(&mem);
+    for (start, asked) in [(0x1000, 1), (0x1000, 1), (0x1008, 2), (0x1007, 3)] {
+        assert_eq!(cache.translate(range(start, 8), Access::Read).unwrap().len(), 8);
+        assert_eq!(mem.asked.get(), asked, "{start:#x}");
+    }
+}
+
 #[test]
 fn reports_reach_the_memory() {
     let mem = Logged::new(heap(0x1000, 0x1000));
