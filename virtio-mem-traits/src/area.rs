@@ -178,6 +178,7 @@ impl<M: StableMem, A: Readable, const ALIGN: usize> Area<M, A, ALIGN> {
     #[must_use]
     pub fn array<T: Words>(&self) -> DeviceArray<'_, T> {
         const { assert!(ALIGN % size_of::<T::Word>() == 0, "the area is not aligned for such words") };
+        const { assert!(size_of::<T>() != 0, "an element has at least one word") };
         // SAFETY: (1) and (2) by the invariant of `ptr`; `mem` outlives the borrow of `self`.
         unsafe { DeviceArray::new_unchecked(self.ptr.cast(), self.contiguous / size_of::<T>()) }
     }
