@@ -91,7 +91,7 @@ pub trait Serve {
         index: usize,
         ring: &R,
         state: &mut QueueState<R, N>,
-        budget: u32,
+        budget: usize,
     ) -> Result<Turn, FatalError>;
 
     /// Gives chains of the queue `index` back that are still held, before the queue rests. A queue that is broken takes none.
@@ -109,7 +109,7 @@ pub trait Serve {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Turn {
     /// How many chains were taken from the queue.
-    pub chains: u32,
+    pub chains: usize,
     /// What the queue waits for now.
     pub waits_for: WaitsFor,
 }
@@ -131,10 +131,11 @@ impl<D: Device> Serve for D {
         _index: usize,
         ring: &R,
         state: &mut QueueState<R, N>,
-        budget: u32,
+        budget: usize,
     ) -> Result<Turn, FatalError> {
+        let budget = u32::try_from(budget).unwrap_or(u32::MAX);
         let served = self.serve_burst(Burst::new(ring, state), budget)?;
         let waits_for = if served.pending { WaitsFor::Turn } else { WaitsFor::Driver };
-        Ok(Turn { chains: served.requests, waits_for })
+        Ok(Turn { chains: served.requests as usize, waits_for })
     }
 }

@@ -8,10 +8,13 @@
 //! and looked at there: the driver may change its own memory at any time.
 
 mod any_port;
+mod batch;
 mod counters;
 mod frame;
 mod loopback;
 mod port;
+#[expect(unsafe_code, reason = "a hint for the processor takes a pointer")]
+mod prefetch;
 mod receive;
 mod sink;
 mod source;
@@ -74,7 +77,7 @@ impl<P: Port> Serve for NetDevice<P> {
         index: usize,
         ring: &R,
         state: &mut QueueState<R, N>,
-        budget: u32,
+        budget: usize,
     ) -> Result<Turn, FatalError> {
         match index {
             RECEIVE => self.receive(ring, state, budget),

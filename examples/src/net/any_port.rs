@@ -31,7 +31,12 @@ macro_rules! each {
 
 impl Port for AnyPort {
     #[inline]
-    fn room(&mut self) -> Option<&mut [u8]> {
+    fn capacity(&self) -> usize {
+        each!(self, port => port.capacity())
+    }
+
+    #[inline]
+    fn room(&mut self) -> &mut [u8] {
         each!(self, port => port.room())
     }
 
@@ -41,7 +46,12 @@ impl Port for AnyPort {
     }
 
     #[inline]
-    fn packet(&mut self) -> Option<&mut [u8]> {
+    fn packets(&mut self) -> usize {
+        each!(self, port => port.packets())
+    }
+
+    #[inline]
+    fn packet(&mut self) -> &mut [u8] {
         each!(self, port => port.packet())
     }
 

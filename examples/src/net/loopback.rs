@@ -1,9 +1,11 @@
 //! A port that gives everything back.
 
-use super::{Lost, MAX_PACKET, Port};
+use zerocopy::IntoBytes;
+
+use super::{Lost, MAX_PACKET, NetHeader, Port};
 
 /// How many of the largest packets there is room for.
-const LARGEST: usize = 16;
+const LARGEST: usize = 32;
 
 /// The length of a packet, in two bytes before it.
 const LEN: usize = 2;
@@ -15,13 +17,14 @@ pub struct Loopback {
     bytes: Box<[u8]>,
     first: usize,
     end: usize,
+    packets: usize,
 }
 
 impl Loopback {
     /// Makes one that is empty.
     #[must_use]
     pub fn new() -> Self {
-        Self { bytes: vec![0; LARGEST * (LEN + MAX_PACKET)].into(), first: 0, end: 0 }
+        Self { bytes: vec![0; LARGEST * (LEN + MAX_PACKET)].into(), first: 0, end: 0, packets: 0 }
     }
 
     /// Returns the bytes from a place on: the length of a packet, and what comes after it.
@@ -37,29 +40,39 @@ impl Default for Loopback {
 }
 
 impl Port for Loopback {
-    fn room(&mut self) -> Option<&mut [u8]> {
-        let (_, room) = self.record(self.end)?;
-        room.get_mut(..MAX_PACKET)
+    fn capacity(&self) -> usize {
+        (self.bytes.len() - self.end) / (LEN + MAX_PACKET)
+    }
+
+    fn room(&mut self) -> &mut [u8] {
+        self.record(self.end).and_then(|(_, room)| room.get_mut(..MAX_PACKET)).unwrap_or_default()
     }
 
     fn transmit(&mut self, len: usize) -> Result<(), Lost> {
-        let (stored, _) = self.record(self.end).ok_or(Lost)?;
+        let (stored, packet) = self.record(self.end).ok_or(Lost)?;
         *stored = u16::try_from(len).map_err(|_| Lost)?.to_ne_bytes();
+        NetHeader::received(1).write_to_prefix(packet).map_err(|_| Lost)?;
         self.end += LEN + len;
+        self.packets += 1;
         Ok(())
     }
 
-    fn packet(&mut self) -> Option<&mut [u8]> {
-        if self.first == self.end {
-            return None;
+    fn packets(&mut self) -> usize {
+        self.packets
+    }
+
+    fn packet(&mut self) -> &mut [u8] {
+        if self.packets == 0 {
+            return &mut [];
         }
-        let (len, packet) = self.record(self.first)?;
-        packet.get_mut(..u16::from_ne_bytes(*len).into())
+        let packet = self.record(self.first).and_then(|(len, bytes)| bytes.get_mut(..u16::from_ne_bytes(*len).into()));
+        packet.unwrap_or_default()
     }
 
     fn done(&mut self) {
-        self.first += LEN + self.packet().map_or(0, |packet| packet.len());
-        if self.first == self.end {
+        self.first += LEN + self.packet().len();
+        self.packets -= 1;
+        if self.packets == 0 {
             (self.first, self.end) = (0, 0);
         }
     }

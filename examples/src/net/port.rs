@@ -5,12 +5,14 @@ use std::os::fd::BorrowedFd;
 
 /// The far side of a network device: where packets of the driver go, and where those for it come from.
 ///
-/// A packet is a frame behind the room for a [`NetHeader`](super::NetHeader), so that both are copied at once. What is in
-/// the header is no business of a port's.
+/// A packet is a frame behind a [`NetHeader`](super::NetHeader), so that both are copied at once. What is in the header of
+/// one for the driver is always the same: [`NetHeader::received(1)`](super::NetHeader::received).
 pub trait Port {
-    /// Returns where the next packet of the driver's is to be put, of [`MAX_PACKET`](super::MAX_PACKET) bytes, or `None` if
-    /// there is no room for it now.
-    fn room(&mut self) -> Option<&mut [u8]>;
+    /// Returns how many packets of the driver's there is room for now, if they are as long as can be.
+    fn capacity(&self) -> usize;
+
+    /// Returns where the next of them is to be put: [`MAX_PACKET`](super::MAX_PACKET) bytes, or fewer if there is no room.
+    fn room(&mut self) -> &mut [u8];
 
     /// Takes the packet of `len` bytes that was put there.
     ///
@@ -19,8 +21,11 @@ pub trait Port {
     /// If it is malformed, or there is nobody to pass it on to. It is gone in either case.
     fn transmit(&mut self, len: usize) -> Result<(), Lost>;
 
-    /// Returns the next packet for the driver, if there is one. It is the next one until it is [done](Self::done).
-    fn packet(&mut self) -> Option<&mut [u8]>;
+    /// Returns how many packets there are for the driver, or fewer: not all may have been counted yet, but 0 is none.
+    fn packets(&mut self) -> usize;
+
+    /// Returns the first of them, which has no bytes if there is none. It is the first until it is [done](Self::done).
+    fn packet(&mut self) -> &mut [u8];
 
     /// Is done with that packet: it was received, or had to be given up.
     fn done(&mut self);

@@ -1,13 +1,14 @@
 //! Packets for the driver.
 
 use virtio_chain::WritableChain;
-use virtio_queue_core::{
-    ChainError, DescChain, DriverNotify, FatalError, QueueState, ReturnError, ReturnTo, Ring, Token, Walk,
-};
+use virtio_mem_traits::{Access, DriverMem, RegionCache};
+use virtio_queue_core::{ChainError, DescChain, DriverNotify, FatalError, QueueState, Ring, Token, Walk};
 use zerocopy::IntoBytes;
 
+use super::batch::{Batch, Fetched, Unpublished, fetch, in_batches};
+use super::prefetch::prefetch_to_write;
 use super::{Count, HEADER_LEN, NetDevice, NetHeader, Port, feature};
-use crate::{Turn, WaitsFor};
+use crate::Turn;
 
 /// The most buffers that a packet may take. It is given up if they are so small that these do not suffice.
 const MAX_BUFFERS: usize = 64;
@@ -33,16 +34,6 @@ enum Placed {
     Nowhere,
 }
 
-/// A queue as the place where chains return to, to be published later.
-struct Unpublished<'q, R: Ring, N>(&'q mut QueueState<R, N>);
-
-impl<R: Ring, N: DriverNotify> ReturnTo<R> for Unpublished<'_, R, N> {
-    #[inline]
-    fn return_to(&mut self, ring: &R, token: Token, written: u32) -> Result<(), ReturnError> {
-        self.0.put(ring, token, written)
-    }
-}
-
 impl<P: Port> NetDevice<P> {
     /// Puts packets into the buffers of the receive queue for as long as the port has any: VIRTIO 1.4 §5.1.6.4 "Processing of
     /// Incoming Packets".
@@ -50,27 +41,42 @@ impl<P: Port> NetDevice<P> {
         &mut self,
         ring: &R,
         state: &mut QueueState<R, N>,
-        budget: u32,
+        budget: usize,
     ) -> Result<Turn, FatalError> {
-        let (mut chains, mut count) = (0, Count::default());
-        let waits_for = loop {
-            if chains == budget {
-                break WaitsFor::Turn;
-            }
-            let Some(packet) = self.port.packet() else { break WaitsFor::Device };
-            let Some(token) = state.fetch(ring)? else { break WaitsFor::Driver };
-            chains += 1;
-            match self.gathered.place(packet, ring, state, token) {
+        let mem = RegionCache::new(ring.mem());
+        let mut count = Count::default();
+        let turn = in_batches(budget, |limit| self.receive_batch(limit, ring, state, &mem, &mut count))?;
+        // Before the driver can know.
+        self.counters.received.add(count);
+        state.publish(ring)?;
+        Ok(turn)
+    }
+
+    #[inline]
+    fn receive_batch<R: Ring, N: DriverNotify>(
+        &mut self,
+        limit: usize,
+        ring: &R,
+        state: &mut QueueState<R, N>,
+        mem: &impl DriverMem,
+        count: &mut Count,
+    ) -> Result<Turn, FatalError> {
+        let limit = limit.min(self.port.packets());
+        let mut batch = Batch::new();
+        fetch(&mut batch, limit, ring, state, mem, Access::Write)?;
+        let turn = Turn::of_batch(batch.len(), limit);
+        let len = self.port.packet().len();
+        batch.iter().filter_map(|chain| chain.piece).for_each(|piece| prefetch_to_write(piece.bytes.prefix(len)));
+        for chain in batch {
+            let packet = self.port.packet();
+            match self.gathered.place(packet, chain, ring, state) {
                 Placed::Whole => count.packet(packet.len() - HEADER_LEN),
                 Placed::Nowhere => count.errors += 1,
                 Placed::Waits => continue,
             }
             self.port.done();
-        };
-        // Before the driver can know.
-        self.counters.received.add(count);
-        state.publish(ring)?;
-        Ok(Turn { chains, waits_for })
+        }
+        Ok(turn)
     }
 }
 
@@ -88,12 +94,32 @@ impl Gathered {
     }
 
     /// Puts `packet` into the buffers, if there is room enough for it with this one.
+    #[inline]
     fn place<R: Ring, N: DriverNotify>(
         &mut self,
         packet: &mut [u8],
+        buffer: Fetched<'_>,
         ring: &R,
         state: &mut QueueState<R, N>,
+    ) -> Placed {
+        match buffer.piece {
+            Some(piece) if self.tokens.is_empty() && piece.bytes.len() >= packet.len() => {
+                let written = piece.write(packet, ring.mem());
+                // A queue that is broken says so when this is published.
+                let _ = state.put(ring, buffer.token, written);
+                Placed::Whole
+            }
+            _ => self.gather(packet, buffer.token, ring, state),
+        }
+    }
+
+    /// Does so with what is not a single buffer in one piece.
+    fn gather<R: Ring, N: DriverNotify>(
+        &mut self,
+        packet: &mut [u8],
         token: Token,
+        ring: &R,
+        state: &mut QueueState<R, N>,
     ) -> Placed {
         let chain = DescChain::new(ring, token, Unpublished(state));
         let room = room(chain.elements());
@@ -111,9 +137,7 @@ impl Gathered {
 
     /// Copies `packet` into the buffers and returns them.
     fn fill<R: Ring, N: DriverNotify>(&mut self, packet: &mut [u8], ring: &R, state: &mut QueueState<R, N>) -> Placed {
-        let num_buffers = u16::try_from(self.tokens.len()).unwrap_or_default();
-        // There is room for a header in every packet.
-        let _ = NetHeader::received(num_buffers).write_to_prefix(packet);
+        header(packet, u16::try_from(self.tokens.len()).unwrap_or_default());
         let mut rest = &*packet;
         for token in self.tokens.drain(..) {
             let mut chain = WritableChain::new(DescChain::new(ring, token, Unpublished(state)));
@@ -127,8 +151,15 @@ impl Gathered {
             };
         }
         self.room = 0;
-        if rest.is_empty() { Placed::Whole } else { Placed::Nowhere }
+        let placed = if rest.is_empty() { Placed::Whole } else { Placed::Nowhere };
+        header(packet, 1);
+        placed
     }
+}
+
+/// Writes the header of a packet that takes so many buffers. There is room for one in every packet.
+fn header(packet: &mut [u8], num_buffers: u16) {
+    let _ = NetHeader::received(num_buffers).write_to_prefix(packet);
 }
 
 /// Returns how many bytes are writable in a chain. What is readable in it is passed over.

@@ -24,17 +24,27 @@ impl Default for Sink {
 }
 
 impl Port for Sink {
-    fn room(&mut self) -> Option<&mut [u8]> {
-        Some(&mut self.packet)
+    fn capacity(&self) -> usize {
+        usize::MAX
     }
 
+    #[inline]
+    fn room(&mut self) -> &mut [u8] {
+        &mut self.packet
+    }
+
+    #[inline]
     fn transmit(&mut self, len: usize) -> Result<(), Lost> {
         let frame = self.packet.get(HEADER_LEN..len).ok_or(Lost)?;
         is_sound(frame).then_some(()).ok_or(Lost)
     }
 
-    fn packet(&mut self) -> Option<&mut [u8]> {
-        None
+    fn packets(&mut self) -> usize {
+        0
+    }
+
+    fn packet(&mut self) -> &mut [u8] {
+        &mut []
     }
 
     fn done(&mut self) {}

@@ -3,7 +3,7 @@
 use zerocopy::IntoBytes;
 
 use super::frame::NumberedFrame;
-use super::{HEADER_LEN, Lost, MAX_FRAME, Port};
+use super::{HEADER_LEN, Lost, MAX_FRAME, NetHeader, Port};
 
 /// Has UDP packets for the driver, numbered and all of the same length, and takes none from it.
 ///
@@ -28,30 +28,42 @@ impl Source {
         }
         let begin = NumberedFrame::new(len, flow);
         let rest = (0..len).skip(NumberedFrame::LEN.into()).map(|place| place.to_le_bytes()[0]);
-        let header = [0; HEADER_LEN].into_iter();
-        Some(Self { packet: header.chain(begin.as_bytes().iter().copied()).chain(rest).collect(), next: 0, packets })
+        let header = NetHeader::received(1);
+        let begin = header.as_bytes().iter().chain(begin.as_bytes()).copied();
+        Some(Self { packet: begin.chain(rest).collect(), next: 0, packets })
     }
 }
 
 impl Port for Source {
-    fn room(&mut self) -> Option<&mut [u8]> {
-        None
+    fn capacity(&self) -> usize {
+        0
+    }
+
+    fn room(&mut self) -> &mut [u8] {
+        &mut []
     }
 
     fn transmit(&mut self, _len: usize) -> Result<(), Lost> {
         Err(Lost)
     }
 
-    fn packet(&mut self) -> Option<&mut [u8]> {
-        if self.next == self.packets {
-            return None;
-        }
-        let number = self.packet.get_mut(HEADER_LEN + NumberedFrame::NUMBER..)?.first_chunk_mut()?;
-        *number = self.next.to_be_bytes();
-        Some(&mut self.packet)
+    #[inline]
+    fn packets(&mut self) -> usize {
+        usize::try_from(self.packets - self.next).unwrap_or(usize::MAX)
     }
 
+    #[inline]
+    fn packet(&mut self) -> &mut [u8] {
+        &mut self.packet
+    }
+
+    /// Numbers the next one. That is not left until it is copied: a copy has to wait for what was written just before.
+    #[inline]
     fn done(&mut self) {
         self.next += 1;
+        let number = self.packet.get_mut(HEADER_LEN + NumberedFrame::NUMBER..).and_then(<[u8]>::first_chunk_mut);
+        if let Some(number) = number {
+            *number = self.next.to_be_bytes();
+        }
     }
 }

@@ -10,7 +10,9 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::ioctl::{Opcode, Updater, ioctl, opcode};
 use static_assertions::const_assert_eq;
 
-use super::{HEADER_LEN, Lost, MAX_PACKET, Port};
+use zerocopy::IntoBytes;
+
+use super::{HEADER_LEN, Lost, MAX_FRAME, NetHeader, Port};
 
 /// A TAP device of the host's, or one of its queues.
 ///
@@ -37,14 +39,19 @@ impl Tap {
         let attach = unsafe { Updater::<TUNSETIFF, InterfaceRequest>::new(&mut request) };
         // SAFETY: the kernel writes a name into the request, for which any bytes will do, and nothing else.
         unsafe { ioctl(&file, attach) }?;
-        let room = || vec![0; MAX_PACKET].into();
-        Ok(Self { file: Arc::new(file.into()), transmitted: room(), received: room(), len: 0 })
+        let header = NetHeader::received(1);
+        let room: Box<[u8]> = header.as_bytes().iter().copied().chain([0; MAX_FRAME]).collect();
+        Ok(Self { file: Arc::new(file.into()), transmitted: room.clone(), received: room, len: 0 })
     }
 }
 
 impl Port for Tap {
-    fn room(&mut self) -> Option<&mut [u8]> {
-        Some(&mut self.transmitted)
+    fn capacity(&self) -> usize {
+        usize::MAX
+    }
+
+    fn room(&mut self) -> &mut [u8] {
+        &mut self.transmitted
     }
 
     fn transmit(&mut self, len: usize) -> Result<(), Lost> {
@@ -52,13 +59,17 @@ impl Port for Tap {
         (&*self.file).write_all(frame).map_err(|_| Lost)
     }
 
-    fn packet(&mut self) -> Option<&mut [u8]> {
+    fn packets(&mut self) -> usize {
         if self.len == 0 {
             let (_, room) = self.received.split_at_mut(HEADER_LEN);
             // There is none, or there is no device any more: there will be none either.
-            self.len = HEADER_LEN + (&*self.file).read(room).ok()?;
+            self.len = (&*self.file).read(room).map_or(0, |len| HEADER_LEN + len);
         }
-        self.received.get_mut(..self.len)
+        usize::from(self.len > 0)
+    }
+
+    fn packet(&mut self) -> &mut [u8] {
+        self.received.get_mut(..self.len).unwrap_or_default()
     }
 
     fn done(&mut self) {

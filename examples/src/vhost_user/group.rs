@@ -2,8 +2,13 @@
 
 use std::io;
 
+use virtio_queue_core::RingFeatures;
+use virtio_queue_core::packed::PackedRing;
+use virtio_queue_core::split::SplitRing;
+
 use super::VhostUserDevice;
-use super::vring::{Setup, Vring};
+use super::memory::GuestMem;
+use super::vring::{Setup, Vring, VringRing};
 use super::worker::{Work, Worker};
 
 /// The rings that one thread serves, and that thread while any of them runs.
@@ -52,11 +57,26 @@ impl<S: crate::Serve + Send + 'static> Group<S> {
         setup: &Setup,
         device: &D,
     ) -> io::Result<()> {
+        // Chosen once, not for each descriptor.
+        if setup.features.contains(RingFeatures::RING_PACKED) {
+            self.start_in::<PackedRing<GuestMem>, D>(place, setup, device)
+        } else {
+            self.start_in::<SplitRing<GuestMem>, D>(place, setup, device)
+        }
+    }
+
+    /// Does so in a format.
+    fn start_in<R: VringRing, D: VhostUserDevice<Worker = S>>(
+        &mut self,
+        place: usize,
+        setup: &Setup,
+        device: &D,
+    ) -> io::Result<()> {
         self.pause();
         let (mut lanes, mut result) = (Vec::new(), Ok(()));
         for (at, vring) in self.vrings.iter().enumerate() {
             let name = format!("queue {}", self.index * self.vrings.len() + at);
-            match vring.lane(name, at, setup) {
+            match vring.lane::<R>(name, at, setup) {
                 Ok(Some(lane)) => {
                     self.running.push(at);
                     lanes.push(lane);

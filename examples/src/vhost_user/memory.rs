@@ -138,4 +138,10 @@ impl DriverMem for Mapping {
         // `isize::MAX`, or it could not have been made.
         Ok(unsafe { DeviceRange::new(start, len, access) })
     }
+
+    #[inline]
+    fn region(&self, range: DriverRange, access: Access) -> Result<(DriverRange, DeviceRange<'_>), TranslateError> {
+        self.guest.offset_of(range.start()).ok_or(TranslateError::Unmapped { addr: range.start() })?;
+        Ok((self.guest, self.translate(self.guest, access)?))
+    }
 }

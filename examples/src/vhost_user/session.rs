@@ -12,12 +12,12 @@ use vhost::vhost_user::message::{
     VhostUserSingleMemoryRegion, VhostUserVirtioFeatures, VhostUserVringAddrFlags, VhostUserVringState,
 };
 use vhost::vhost_user::{BackendReqHandler, Error, GpuBackend, Result, VhostUserBackendReqHandlerMut};
-use virtio_queue_core::{RingFeatures, SavedQueue};
+use virtio_queue_core::{AnyRing, RingFeatures, SavedQueue};
 
 use super::early::Enable;
 use super::event::{Call, event_fd};
 use super::group::Group;
-use super::memory::Memory;
+use super::memory::{GuestMem, Memory};
 use super::vring::{Areas, Setup, Vring};
 use super::worker::{MAX_LANES, POLLS};
 use super::{Options, VhostUserDevice, report};
@@ -143,7 +143,9 @@ impl<'d, D: VhostUserDevice> Session<'d, D> {
         let memory = memory.map_err(Error::ReqHandlerError)?;
         if let Some(setup) = self.setup(&memory) {
             let mut running = self.groups.iter().flat_map(Group::running_vrings);
-            running.try_for_each(|vring| vring.ring(&setup).map(drop)).map_err(Error::ReqHandlerError)?;
+            running
+                .try_for_each(|vring| vring.ring::<AnyRing<GuestMem>>(&setup).map(drop))
+                .map_err(Error::ReqHandlerError)?;
         }
         self.memory = memory;
         let Some(setup) = self.setup(&self.memory) else { return Ok(()) };

@@ -4,12 +4,17 @@ use std::io;
 use std::sync::Arc;
 
 use virtio_mem_traits::{Access, DriverAddr, DriverMem, DriverRange};
-use virtio_queue_core::{FromConfig, Queue, QueueConfig, QueueLimits, RingFeatures, SavedQueue};
+use virtio_queue_core::{FromConfig, Positioned, Queue, QueueConfig, QueueLimits, RingFeatures, SavedQueue};
 use virtio_util::EventFd;
 
 use super::event::Call;
-use super::memory::Memory;
-use super::worker::{Lane, VringRing};
+use super::memory::{GuestMem, Memory};
+use super::worker::Lane;
+
+/// A ring in one of the formats.
+pub(super) trait VringRing: FromConfig + Positioned<Mem = GuestMem, Positions: Send> + Send + 'static {}
+
+impl<R: FromConfig + Positioned<Mem = GuestMem, Positions: Send> + Send + 'static> VringRing for R {}
 
 /// What a front end has said of a ring, in any order.
 #[derive(Debug, Default)]
@@ -50,8 +55,8 @@ impl Vring {
     /// # Errors
     ///
     /// If it could not.
-    pub(super) fn ring(&self, setup: &Setup) -> io::Result<VringRing> {
-        VringRing::from_config(&self.config(setup)?, setup.memory.table()).map_err(io::Error::other)
+    pub(super) fn ring<R: VringRing>(&self, setup: &Setup) -> io::Result<R> {
+        R::from_config(&self.config(setup)?, setup.memory.table()).map_err(io::Error::other)
     }
 
     fn config(&self, setup: &Setup) -> io::Result<QueueConfig> {
@@ -70,9 +75,9 @@ impl Vring {
     /// # Errors
     ///
     /// If it cannot run like that.
-    pub(super) fn lane(&self, name: String, place: usize, setup: &Setup) -> io::Result<Option<Lane>> {
+    pub(super) fn lane<R: VringRing>(&self, name: String, place: usize, setup: &Setup) -> io::Result<Option<Lane<R>>> {
         let (Some(kick), true, true) = (&self.kick, self.enabled, self.areas.is_some()) else { return Ok(None) };
-        let (ring, call) = (self.ring(setup)?, self.call.clone());
+        let (ring, call) = (self.ring::<R>(setup)?, self.call.clone());
         let queue = match self.base {
             // Whether there is work already makes no difference: a worker looks before it waits.
             Some(base) if !self.is_new(base, setup)? => Queue::restore(ring, call, &base).map_err(io::Error::other)?.0,

@@ -8,22 +8,18 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use virtio_queue_core::{AnyRing, Armed, DriverNotify, FatalError, Queue, QueueState, SavedQueue};
+use virtio_queue_core::{Armed, DriverNotify, FatalError, Positioned, Queue, QueueState, Ring, SavedQueue};
 use virtio_util::EventFd;
 
 use super::event::Call;
-use super::memory::GuestMem;
 use super::report;
 use crate::{Serve, Turn, WaitsFor};
-
-/// A ring in the format that was negotiated.
-pub(super) type VringRing = AnyRing<GuestMem>;
 
 /// The most rings that a worker can have.
 pub(super) const MAX_LANES: usize = 2;
 
 /// How many requests are published together.
-const BURST: u32 = 64;
+const BURST: usize = 64;
 
 /// How often a worker that polls looks for requests in vain before it waits: a few milliseconds.
 pub(super) const POLLS: u32 = 10_000;
@@ -47,23 +43,21 @@ pub(super) struct Rest<S> {
     pub(super) saved: Vec<(usize, SavedQueue)>,
 }
 
-/// What a worker needs besides its device.
-#[derive(Debug)]
-pub(super) struct Work {
-    pub(super) lanes: Vec<Lane>,
+/// What a worker needs besides its device. All its rings are in one format.
+pub(super) struct Work<R: Ring> {
+    pub(super) lanes: Vec<Lane<R>>,
     /// How often to look for requests in vain before waiting for a kick.
     pub(super) polls: u32,
 }
 
 /// A ring that is being served.
-#[derive(Debug)]
-pub(super) struct Lane {
+pub(super) struct Lane<R: Ring> {
     /// What the ring is called.
     name: String,
     /// Its place among those that belong together.
     index: usize,
-    ring: VringRing,
-    state: QueueState<VringRing, Call>,
+    ring: R,
+    state: QueueState<R, Call>,
     /// Signalled by the driver.
     kick: Arc<EventFd>,
     /// Signalled when the queue breaks.
@@ -73,7 +67,10 @@ pub(super) struct Lane {
 
 impl<S: Serve + Send + 'static> Worker<S> {
     /// Begins to serve rings with `device`, on a thread that is called like the first of them.
-    pub(super) fn spawn(work: Work, device: S) -> io::Result<Self> {
+    pub(super) fn spawn<R>(work: Work<R>, device: S) -> io::Result<Self>
+    where
+        R: Positioned<Positions: Send> + Send + 'static,
+    {
         let stop = Arc::new(Stop { requested: AtomicBool::new(false), wake: EventFd::new()? });
         let stopped = Arc::clone(&stop);
         let name = work.lanes.first().map(|lane| lane.name.clone()).unwrap_or_default();
@@ -90,7 +87,7 @@ impl<S> Worker<S> {
     }
 }
 
-impl Work {
+impl<R: Positioned> Work<R> {
     /// Serves the rings until it is stopped, or until all of them are broken.
     fn run<S: Serve>(mut self, mut device: S, stop: &Stop) -> Rest<S> {
         let mut polled = 0;
@@ -156,21 +153,15 @@ impl Work {
     }
 }
 
-impl Lane {
+impl<R: Positioned> Lane<R> {
     /// Begins with `queue`, the ring `name`, which is the one at `index` of those that belong together.
-    pub(super) fn new(
-        name: String,
-        index: usize,
-        queue: Queue<VringRing, Call>,
-        kick: Arc<EventFd>,
-        error: Call,
-    ) -> Self {
+    pub(super) fn new(name: String, index: usize, queue: Queue<R, Call>, kick: Arc<EventFd>, error: Call) -> Self {
         let (ring, state) = queue.into_parts();
         Self { name, index, ring, state, kick, error, waits_for: WaitsFor::Turn }
     }
 
     /// Gives the ring its turn, and returns how many chains were taken from it.
-    fn serve(&mut self, device: &mut impl Serve) -> Result<u32, FatalError> {
+    fn serve(&mut self, device: &mut impl Serve) -> Result<usize, FatalError> {
         let Turn { chains, waits_for } = device.serve_queue(self.index, &self.ring, &mut self.state, BURST)?;
         self.waits_for = waits_for;
         Ok(chains)

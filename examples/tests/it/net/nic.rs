@@ -43,17 +43,17 @@ pub(crate) fn nic<P: Port>(port: P, features: u64) -> Nic<P> {
 }
 
 impl<P: Port> Nic<P> {
-    pub(crate) fn try_serve(&mut self, index: usize, budget: u32) -> Result<Turn, FatalError> {
+    pub(crate) fn try_serve(&mut self, index: usize, budget: usize) -> Result<Turn, FatalError> {
         self.device.serve_queue(index, &self.ring, &mut self.state, budget)
     }
 
     /// Gives the transmit queue its turn.
-    pub(crate) fn transmit(&mut self, budget: u32) -> Turn {
+    pub(crate) fn transmit(&mut self, budget: usize) -> Turn {
         self.try_serve(TRANSMIT, budget).unwrap()
     }
 
     /// Gives the receive queue its turn.
-    pub(crate) fn receive(&mut self, budget: u32) -> Turn {
+    pub(crate) fn receive(&mut self, budget: usize) -> Turn {
         self.try_serve(RECEIVE, budget).unwrap()
     }
 
@@ -125,15 +125,19 @@ impl TestPort {
 
     /// Returns one that has these frames.
     pub(crate) fn with(frames: impl IntoIterator<Item = Vec<u8>>) -> Self {
-        // Whatever is where the header will be.
-        let has = frames.into_iter().map(|frame| [&[0xdd; 12][..], &frame].concat()).collect();
+        let has = frames.into_iter().map(|frame| [NetHeader::received(1).as_bytes(), &frame].concat()).collect();
         Self { has, ..Self::new() }
     }
 }
 
 impl Port for TestPort {
-    fn room(&mut self) -> Option<&mut [u8]> {
-        (self.taken.len() < self.takes).then_some(&mut self.room)
+    fn capacity(&self) -> usize {
+        self.takes - self.taken.len()
+    }
+
+    fn room(&mut self) -> &mut [u8] {
+        assert!(self.capacity() > 0);
+        &mut self.room
     }
 
     fn transmit(&mut self, len: usize) -> Result<(), Lost> {
@@ -141,8 +145,12 @@ impl Port for TestPort {
         Ok(())
     }
 
-    fn packet(&mut self) -> Option<&mut [u8]> {
-        self.has.front_mut().map(Vec::as_mut_slice)
+    fn packets(&mut self) -> usize {
+        self.has.len()
+    }
+
+    fn packet(&mut self) -> &mut [u8] {
+        self.has.front_mut().map(Vec::as_mut_slice).unwrap_or_default()
     }
 
     fn done(&mut self) {

@@ -1,0 +1,116 @@
+//! Chains that are fetched together.
+
+use arrayvec::ArrayVec;
+use virtio_mem_traits::{Access, DeviceRange, DriverMem, DriverRange};
+use virtio_queue_core::{
+    ChainError, DescChain, DriverNotify, Element, FatalError, QueueState, ReturnError, ReturnTo, Ring, Token,
+};
+
+use crate::{Turn, WaitsFor};
+
+/// How many chains are fetched before the first of them is used. Until then, what they hold is on its way into the cache.
+const BATCH: usize = 32;
+
+/// A chain that was fetched.
+pub(super) struct Fetched<'m> {
+    pub(super) token: Token,
+    /// Where it is, if it is a single element in one piece.
+    pub(super) piece: Option<Piece<'m>>,
+}
+
+/// An element of a chain, and where it is here.
+#[derive(Clone, Copy)]
+pub(super) struct Piece<'m> {
+    pub(super) range: DriverRange,
+    pub(super) bytes: DeviceRange<'m>,
+}
+
+impl Piece<'_> {
+    /// Copies all of `packet` to the beginning, for which there is room, and returns how much was written.
+    #[inline]
+    pub(super) fn write(&self, packet: &[u8], mem: &impl DriverMem) -> u32 {
+        if self.bytes.write_bytes(0, packet).is_err() {
+            return 0;
+        }
+        mem.written(self.range.prefix(packet.len() as u64));
+        u32::try_from(packet.len()).unwrap_or(u32::MAX)
+    }
+}
+
+/// A queue as the place where chains return to, to be published later.
+pub(super) struct Unpublished<'q, R: Ring, N>(pub(super) &'q mut QueueState<R, N>);
+
+impl<R: Ring, N: DriverNotify> ReturnTo<R> for Unpublished<'_, R, N> {
+    #[inline]
+    fn return_to(&mut self, ring: &R, token: Token, written: u32) -> Result<(), ReturnError> {
+        self.0.put(ring, token, written)
+    }
+}
+
+/// Calls `serve` with how many chains it may take, again and again while it takes that many, but not beyond `budget`.
+#[inline]
+pub(super) fn in_batches(
+    budget: usize,
+    mut serve: impl FnMut(usize) -> Result<Turn, FatalError>,
+) -> Result<Turn, FatalError> {
+    let mut all = Turn { chains: 0, waits_for: WaitsFor::Turn };
+    while all.waits_for == WaitsFor::Turn && all.chains < budget {
+        let batch = serve(BATCH.min(budget - all.chains))?;
+        all = Turn { chains: all.chains + batch.chains, ..batch };
+    }
+    Ok(all)
+}
+
+impl Turn {
+    /// Returns how it went with a queue from which `chains` could be fetched where the device had a use for `limit`.
+    #[inline]
+    pub(super) fn of_batch(chains: usize, limit: usize) -> Self {
+        let waits_for = match limit {
+            0 => WaitsFor::Device,
+            limit if chains < limit => WaitsFor::Driver,
+            _ => WaitsFor::Turn,
+        };
+        Self { chains, waits_for }
+    }
+}
+
+/// Chains that were fetched together.
+pub(super) type Batch<'m> = ArrayVec<Fetched<'m>, BATCH>;
+
+/// Fetches chains into `batch` until it holds `limit` of them or there are no more.
+///
+/// # Errors
+///
+/// If the queue is broken.
+#[inline]
+pub(super) fn fetch<'m, R: Ring, N: DriverNotify>(
+    batch: &mut Batch<'m>,
+    limit: usize,
+    ring: &R,
+    state: &mut QueueState<R, N>,
+    mem: &'m impl DriverMem,
+    access: Access,
+) -> Result<(), FatalError> {
+    while batch.len() < limit {
+        let Some(token) = state.fetch(ring)? else { break };
+        let chain = DescChain::new(ring, token, Unpublished(state));
+        let piece = only_piece(chain.elements(), mem, access);
+        batch.push(Fetched { token: chain.into_token(), piece });
+    }
+    Ok(())
+}
+
+/// Returns where the only element of a chain is, if there is only one, and if it is in one piece and for this access.
+#[inline]
+fn only_piece<'m>(
+    mut elements: impl Iterator<Item = Result<Element, ChainError>>,
+    mem: &'m impl DriverMem,
+    access: Access,
+) -> Option<Piece<'m>> {
+    let element = elements.next()?.ok().filter(|element| element.access == access)?;
+    if elements.next().is_some() {
+        return None;
+    }
+    let bytes = mem.translate_all(element.range, access).ok()?;
+    Some(Piece { range: element.range, bytes })
+}

@@ -1,0 +1,45 @@
+//! Bytes that will be needed soon.
+
+use virtio_mem_traits::DeviceRange;
+
+/// The bytes that a processor moves at a time.
+const LINE: usize = 64;
+
+/// How many of them are worth it: for the rest of a long packet, the processor sees by itself where that leads.
+const LINES: usize = 2;
+
+/// Begins to bring the first bytes of `range` into the cache, to be read.
+#[inline]
+pub(super) fn prefetch_to_read(range: DeviceRange<'_>) {
+    #[cfg(target_arch = "x86_64")]
+    for line in lines(range) {
+        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: it is a hint, and does nothing where there is no memory.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = range;
+}
+
+/// Begins to bring the first bytes of `range` into the cache, to be written.
+#[inline]
+pub(super) fn prefetch_to_write(range: DeviceRange<'_>) {
+    #[cfg(target_arch = "x86_64")]
+    for line in lines(range) {
+        use core::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
+        // SAFETY: it is a hint, and does nothing where there is no memory.
+        unsafe { _mm_prefetch::<_MM_HINT_ET0>(line.cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = range;
+}
+
+/// Returns a byte in each line of the beginning of `range`.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+fn lines(range: DeviceRange<'_>) -> impl Iterator<Item = *const u8> {
+    let start = range.as_ptr().as_ptr().cast_const();
+    let before = start.addr() % LINE;
+    let lines = (before + range.len()).div_ceil(LINE).min(LINES);
+    (0..lines).map(move |line| start.wrapping_sub(before).wrapping_add(line * LINE))
+}
