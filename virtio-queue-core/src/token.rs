@@ -82,8 +82,8 @@ impl fmt::Debug for Token {
 
 /// One life of one queue, from activation to reset, as a number of 16 bits.
 ///
-/// A queue does not end by itself while chains are in flight, so that a number comes round again to a token that is still
-/// there only if a queue was dropped with its I/O going on, and 2^16 others were made meanwhile.
+/// The number comes round after 65,535 others. That matters to a token that is still there by then, and only if it is then given
+/// to a queue that has the same number and is not its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Generation(
     /// The number in the upper 16 bits.

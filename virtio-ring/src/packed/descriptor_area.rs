@@ -46,7 +46,8 @@ impl<M: StableMem> DescriptorArea<M> {
     ///
     /// Acquire: it pairs with the driver's store of the flags, so that the rest of the descriptor, the other descriptors of
     /// its list, and the buffers that they stand for, are visible to what is read later (BAR-5). The driver stores the Buffer
-    /// ID before the flags; one access of 32 bits cannot see the later store and miss the earlier one.
+    /// ID before the flags; one access of 32 bits cannot see the later store and miss the earlier one. Rust's memory model has
+    /// no word for accesses of different sizes from both sides; what counts between a device and its driver is the machine's.
     ///
     /// # Errors
     ///
