@@ -43,6 +43,11 @@ fn main() -> ExitCode {
     })
 }
 
+/// The size of QEMU's queues, unless it is told otherwise. A front end says the size of its own only after it has read the
+/// configuration space. Without indirect descriptors no request can be longer than the queue, and Linux waits for ever to
+/// send one if it was told that it may be.
+const USUAL_QUEUE_SIZE: u16 = 128;
+
 type SharedStorage = Arc<dyn Storage + Send + Sync>;
 
 /// A disk with one block device for each queue.
@@ -68,7 +73,7 @@ impl VhostUserDevice for Disk {
     }
 
     fn config(&self) -> Vec<u8> {
-        let mut config = self.device.config(self.queue_size);
+        let mut config = self.device.config(self.queue_size.min(USUAL_QUEUE_SIZE));
         config.num_queues = self.queues.into();
         config.as_bytes().to_vec()
     }

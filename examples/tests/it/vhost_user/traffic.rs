@@ -70,12 +70,14 @@ fn a_packed_queue_need_not_be_a_power_of_two() {
 
 #[test]
 fn config_says_what_there_is() {
-    let back_end = BackEnd::start(&["--null", "1000000", "--queues", "2", "--queue-size", "128"]);
-    let config = Driver::connect(back_end.socket(), MQ, 1, 64).config();
-    let (capacity, seg_max, queues) =
-        (u64::from(config.capacity), u32::from(config.seg_max), u16::from(config.num_queues));
-    assert_eq!((capacity, seg_max, queues), (1954, 126, 2));
-    back_end.end();
+    for (queue_size, expected_seg_max) in [("64", 62), ("128", 126), ("32768", 126)] {
+        let back_end = BackEnd::start(&["--null", "1000000", "--queues", "2", "--queue-size", queue_size]);
+        let config = Driver::connect(back_end.socket(), MQ, 1, 64).config();
+        let (capacity, seg_max, queues) =
+            (u64::from(config.capacity), u32::from(config.seg_max), u16::from(config.num_queues));
+        assert_eq!((capacity, seg_max, queues), (1954, expected_seg_max, 2));
+        back_end.end();
+    }
 }
 
 /// Stops the ring and starts it again after each batch of requests that was sent: some have been served then, some not.
