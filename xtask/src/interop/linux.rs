@@ -5,6 +5,9 @@ mod device;
 mod guest;
 mod image;
 mod initramfs;
+mod net;
+mod network;
+mod rng;
 mod system;
 
 use anyhow::{Context, Result};
@@ -13,6 +16,8 @@ use super::back_end::build;
 use super::matrix::{EVENT_IDX, INDIRECT_DESC, RING_PACKED, Row};
 use blk::Disk;
 use device::GuestDevice;
+use net::Interface;
+use rng::Entropy;
 use system::System;
 
 /// What a guest negotiates.
@@ -26,7 +31,8 @@ struct Case {
 pub(super) fn run() -> Result<bool> {
     let system = System::prepare()?;
     Row::print_header();
-    run_device::<Disk>(&system)
+    let passed = [run_device::<Disk>(&system)?, run_device::<Interface>(&system)?, run_device::<Entropy>(&system)?];
+    Ok(passed.into_iter().all(|passed| passed))
 }
 
 fn run_device<D: GuestDevice>(system: &System) -> Result<bool> {

@@ -1,9 +1,7 @@
 //! A guest under QEMU, and what it says.
 
-use std::io::{self, BufRead, BufReader, PipeReader};
+use std::io;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Error, Result, anyhow, ensure};
@@ -12,9 +10,10 @@ use super::Case;
 use super::system::System;
 use crate::interop::back_end::BackEnd;
 use crate::interop::matrix::{EVENT_IDX, INDIRECT_DESC, RING_PACKED, VERSION_1};
+use crate::interop::output::Output;
 
 /// How long the guest may take for anything. It takes seconds, on processors that nobody else needs.
-const PATIENCE: Duration = Duration::from_secs(180);
+pub(super) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// How lines begin that are meant for the host.
 const MARK: &str = "@@ ";
@@ -29,7 +28,7 @@ const PROPERTIES: [(u64, &str); 3] =
 /// A guest that runs. It ends when this is dropped.
 pub(super) struct Guest {
     qemu: Child,
-    lines: Receiver<String>,
+    output: Output,
     console: Vec<String>,
 }
 
@@ -54,13 +53,14 @@ impl Guest {
         command.args(["-accel", "tcg", "-smp", "2", "-m", "256", "-machine", "q35,memory-backend=memory"]);
         command.args(["-object", "memory-backend-memfd,id=memory,size=256M,share=on"]);
         command.arg("-kernel").arg(&system.kernel).arg("-initrd").arg(system.initramfs.path());
-        command.args(["-append", &format!("console=ttyS0 quiet panic=-1 task={task}")]);
+        // The kernel's tests of its own ciphers take time, and were seen to keep an emulated guest from booting.
+        command.args(["-append", &format!("console=ttyS0 quiet panic=-1 cryptomgr.notests task={task}")]);
         command.args(["-chardev", &format!("socket,id=socket,path={}", back_end.socket().display())]);
         command.args(options).args(["-device", &format!("{device}{properties}")]);
         let (console, writer) = io::pipe()?;
         command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
         let qemu = command.spawn().context("cannot run QEMU")?;
-        Ok(Self { qemu, lines: lines(console), console: Vec::new() })
+        Ok(Self { qemu, output: Output::new(console), console: Vec::new() })
     }
 
     /// Waits for the next line that is meant for the host, and returns what it says of `key`.
@@ -71,17 +71,15 @@ impl Guest {
     pub(super) fn said(&mut self, key: &str) -> Result<String> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let line = match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(line) => line,
-                Err(RecvTimeoutError::Timeout) => return Err(self.failure(&format!("no '{key}' in {PATIENCE:?}"))),
-                Err(RecvTimeoutError::Disconnected) => return Err(self.failure(&format!("it ended without '{key}'"))),
-            };
+            let line = self.output.until_deadline("\n", deadline);
+            let line = line.map_err(|error| self.failure(&format!("it did not say '{key}': {error:#}")))?;
+            let line = line.trim_end();
             if let Some(said) = line.strip_prefix(MARK) {
                 let (word, rest) = said.split_once(' ').unwrap_or((said, ""));
                 ensure!(word == key, self.failure(&format!("'{said}' rather than '{key}'")));
                 return Ok(rest.to_owned());
             }
-            self.console.push(line);
+            self.console.push(line.to_owned());
         }
     }
 
@@ -121,14 +119,7 @@ impl Guest {
     /// If it does not end.
     pub(super) fn end(mut self) -> Result<()> {
         self.said("done")?;
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(line) => self.console.push(line),
-                Err(RecvTimeoutError::Timeout) => return Err(self.failure("it does not end")),
-                Err(RecvTimeoutError::Disconnected) => break,
-            }
-        }
+        self.output.finish().map_err(|error| self.failure(&format!("it does not end: {error:#}")))?;
         let status = self.qemu.wait()?;
         ensure!(status.success(), self.failure(&format!("QEMU ended with {status}")));
         Ok(())
@@ -148,16 +139,4 @@ impl Drop for Guest {
         let _ = self.qemu.kill();
         let _ = self.qemu.wait();
     }
-}
-
-/// Reads lines on a thread, which ends when there are no more.
-fn lines(console: PipeReader) -> Receiver<String> {
-    let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || {
-        for line in BufReader::new(console).split(b'\n').map_while(Result::ok) {
-            // Whether anybody still waits for it does not matter: QEMU must not be held up by a pipe that is full.
-            let _ = sender.send(String::from_utf8_lossy(&line).trim_end().to_owned());
-        }
-    });
-    receiver
 }
