@@ -84,7 +84,7 @@ impl NumberedFrame {
             destination: [0xff; 6],
             source: [0x02, 0, 0, 0, 0, flow],
             ethertype: U16::new(ETHERTYPE_IPV4),
-            ip: Ipv4Header { checksum: U16::new(!sum(transmute_ref!(&ip))), ..ip },
+            ip: Ipv4Header { checksum: U16::new(!sum(&ip)), ..ip },
             udp: UdpHeader {
                 source: port,
                 destination: port,
@@ -111,7 +111,7 @@ pub(super) fn is_sound(frame: &[u8]) -> bool {
     }
     let Some(len) = ip.total_length.get().checked_sub(IPV4_LEN) else { return false };
     let fits = usize::from(len) <= rest.len();
-    fits && sum(transmute_ref!(ip)) == 0xffff && (ip.protocol != PROTOCOL_UDP || is_udp(rest, len))
+    fits && sum(ip) == 0xffff && (ip.protocol != PROTOCOL_UDP || is_udp(rest, len))
 }
 
 /// Returns whether a UDP header says what the one before it says.
@@ -119,15 +119,16 @@ fn is_udp(datagram: &[u8], len: u16) -> bool {
     UdpHeader::ref_from_prefix(datagram).is_ok_and(|(udp, _)| udp.length.get() == len)
 }
 
-/// Returns the ones' complement sum of these words.
+/// Returns the ones' complement sum of the 16-bit words in a header. It is the same for words of twice that length, and in the
+/// other byte order but for that.
 #[inline]
-fn sum(words: &[U16; 10]) -> u16 {
-    let sum: u32 = words.iter().map(|word| u32::from(word.get())).sum();
-    let folded = (sum & 0xffff) + (sum >> 16);
-    // Of the few words in a header, what is left is at most one carry.
+fn sum(header: &Ipv4Header) -> u16 {
+    let words: &[[u8; 4]; 5] = transmute_ref!(header);
+    let sum: u64 = words.iter().map(|word| u64::from(u32::from_ne_bytes(*word))).sum();
+    let folded = [32, 16, 16].into_iter().fold(sum, |sum, bits| (sum & ((1 << bits) - 1)) + (sum >> bits));
+    // Of five words, what is above their 32 bits is small, and what is above 16 bits after that at most a carry.
     #[expect(clippy::cast_possible_truncation, reason = "that is how the sum is defined")]
-    let sum = ((folded & 0xffff) + (folded >> 16)) as u16;
-    sum
+    u16::from_be(folded as u16)
 }
 
 #[cfg(test)]
@@ -147,15 +148,18 @@ mod tests {
         }
     }
 
-    /// The example of RFC 1071, and what makes a second carry.
+    /// Words as the header has them, with one carry and more: the example of RFC 1071, and the largest sums.
     #[test]
     fn sum_folds_every_carry() {
-        let table: [([u16; 10], u16); 2] = [
+        let table: [([u16; 10], u16); 4] = [
             ([0x0001, 0xf203, 0xf4f5, 0xf6f7, 0, 0, 0, 0, 0, 0], 0xddf2),
             ([0xffff, 0xffff, 0x0001, 0, 0, 0, 0, 0, 0, 0], 0x0001),
+            ([0xffff; 10], 0xffff),
+            ([0xffff, 0xfffe, 0xffff, 0xfffe, 0xffff, 0xfffe, 0xffff, 0xfffe, 0xffff, 0xfffe], 0xfffa),
         ];
         for (words, expected) in table {
-            assert_eq!(sum(&words.map(U16::new)), expected);
+            let words = words.map(U16::new);
+            assert_eq!(sum(transmute_ref!(&words)), expected, "{words:x?}");
         }
     }
 

@@ -67,7 +67,7 @@ impl<P: Port> NetDevice<P> {
         let turn = Turn::of_batch(batch.len(), limit);
         let len = self.port.packet().len();
         batch.iter().filter_map(|chain| chain.piece).for_each(|piece| prefetch_to_write(piece.bytes.prefix(len)));
-        for chain in batch {
+        for chain in batch.drain(..) {
             let packet = self.port.packet();
             match self.gathered.place(packet, chain, ring, state) {
                 Placed::Whole => count.packet(packet.len() - HEADER_LEN),

@@ -43,7 +43,7 @@ impl<P: Port> NetDevice<P> {
         fetch(&mut batch, limit, ring, state, mem, Access::Read)?;
         let turn = Turn::of_batch(batch.len(), limit);
         batch.iter().filter_map(|chain| chain.piece).for_each(|piece| prefetch_to_read(piece.bytes.after(HEADER_LEN)));
-        for chain in batch {
+        for chain in batch.drain(..) {
             let read = read_packet(chain, self.port.room(), ring, state);
             match read.and_then(|len| self.port.transmit(len).map(|()| len)) {
                 Ok(len) => count.packet(len - HEADER_LEN),
