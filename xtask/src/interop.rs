@@ -37,6 +37,9 @@ pub(crate) struct Args {
     /// List the drivers
     #[arg(long)]
     list: bool,
+    /// Measure how fast the devices are, next to other back ends with the same drivers
+    #[arg(long)]
+    bench: bool,
 }
 
 /// Runs the devices against the drivers, one after the other.
@@ -47,7 +50,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    run_drivers(&args.names)
+    if args.bench { run_benchmarks(&args.names) } else { run_drivers(&args.names) }
 }
 
 #[cfg(feature = "devices")]
@@ -66,7 +69,21 @@ fn run_drivers(names: &[String]) -> Result<ExitCode> {
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+#[cfg(feature = "devices")]
+fn run_benchmarks(names: &[String]) -> Result<ExitCode> {
+    if names.is_empty() || names.iter().any(|name| name == "dpdk") {
+        dpdk::bench()?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 /// The names make sense, and are for a program that has the devices.
+#[cfg(not(feature = "devices"))]
+fn run_benchmarks(_: &[String]) -> Result<ExitCode> {
+    crate::devices::run()
+}
+
+/// As above.
 #[cfg(not(feature = "devices"))]
 fn run_drivers(_: &[String]) -> Result<ExitCode> {
     crate::devices::run()

@@ -9,6 +9,7 @@ use std::{env, fs, process, thread};
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
+use rustix::thread::{CpuSet, sched_setaffinity};
 
 use super::output::{Output, PATIENCE};
 use crate::cargo::{Cargo, metadata};
@@ -59,6 +60,13 @@ impl BackEnd {
     /// Returns where it listens.
     pub(super) fn socket(&self) -> &Path {
         &self.socket
+    }
+
+    /// Keeps it on one processor, with the threads that it will have.
+    pub(super) fn run_on(&self, processor: usize) -> Result<()> {
+        let mut processors = CpuSet::new();
+        processors.set(processor);
+        Ok(sched_setaffinity(Some(Pid::from_child(&self.child)), &processors)?)
     }
 
     /// Returns whether it has not ended, as it never should.

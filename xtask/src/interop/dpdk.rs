@@ -1,5 +1,6 @@
 //! DPDK's driver `net_virtio_user`, under its program `testpmd`, against `vhost-user-net`.
 
+mod bench;
 mod case;
 mod network;
 mod pcap;
@@ -9,13 +10,15 @@ mod traffic;
 use anyhow::Result;
 
 use super::back_end::build;
+use super::matrix::Row;
+pub(super) use bench::bench;
 use case::{Case, Format, Waiting};
 use traffic::Traffic;
 
 /// Runs all combinations and prints them as a table, and returns whether all of them passed.
 pub(super) fn run() -> Result<bool> {
     let program = build("vhost-user-net")?;
-    println!("{}", Case::HEADING);
+    Row::print_header();
     let mut passed = true;
     for case in cases() {
         passed &= case.run_and_report(&program);
@@ -25,8 +28,7 @@ pub(super) fn run() -> Result<bool> {
 
 /// Returns every traffic in every format, with what else there is to choose as far as it makes a difference.
 fn cases() -> impl Iterator<Item = Case> {
-    let formats = [Format::SPLIT, Format::SPLIT_IN_ORDER, Format::PACKED, Format::PACKED_IN_ORDER];
-    formats.into_iter().flat_map(|format| {
+    Format::ALL.into_iter().flat_map(|format| {
         let one_pair = [Traffic::Sink, Traffic::Source, Traffic::Loopback].into_iter().flat_map(move |traffic| {
             [false, true].into_iter().flat_map(move |mergeable| {
                 let waitings = [Waiting::Kicks, Waiting::Polls];

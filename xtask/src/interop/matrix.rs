@@ -43,5 +43,5 @@ impl Row {
 }
 
 fn print_columns([driver, device, format, features, about, requests, verdict]: [&str; 7]) {
-    println!("{driver:<13}  {device:<14}  {format:<6}  {features:<23}  {about:<25}  {requests:>8}  {verdict}");
+    println!("{driver:<13}  {device:<14}  {format:<6}  {features:<23}  {about:<27}  {requests:>8}  {verdict}");
 }

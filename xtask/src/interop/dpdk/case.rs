@@ -4,21 +4,12 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 
+use super::super::matrix::{RING_PACKED, Row};
 use super::network::{Network, Report};
 use super::testpmd::Testpmd;
 use super::traffic::Traffic;
 
-/// Features that are looked at, and what they are called in the table.
-const FEATURES: [(u64, &str); 6] = [
-    (MRG_RXBUF, "MRG_RXBUF"),
-    (1 << 22, "MQ"),
-    (1 << 28, "INDIRECT"),
-    (1 << 29, "EVENT_IDX"),
-    (RING_PACKED, "PACKED"),
-    (IN_ORDER, "IN_ORDER"),
-];
 const MRG_RXBUF: u64 = 1 << 15;
-const RING_PACKED: u64 = 1 << 34;
 const IN_ORDER: u64 = 1 << 35;
 
 /// How many descriptors each queue has.
@@ -48,12 +39,13 @@ pub(super) struct Format {
 }
 
 impl Format {
-    pub(super) const SPLIT: Self = Self { packed: false, in_order: false };
-    pub(super) const SPLIT_IN_ORDER: Self = Self { packed: false, in_order: true };
-    pub(super) const PACKED: Self = Self { packed: true, in_order: false };
-    pub(super) const PACKED_IN_ORDER: Self = Self { packed: true, in_order: true };
+    const SPLIT: Self = Self { packed: false, in_order: false };
+    const SPLIT_IN_ORDER: Self = Self { packed: false, in_order: true };
+    const PACKED: Self = Self { packed: true, in_order: false };
+    const PACKED_IN_ORDER: Self = Self { packed: true, in_order: true };
+    pub(super) const ALL: [Self; 4] = [Self::SPLIT, Self::SPLIT_IN_ORDER, Self::PACKED, Self::PACKED_IN_ORDER];
 
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match (self.packed, self.in_order) {
             (false, false) => "split",
             (false, true) => "split in-order",
@@ -73,35 +65,31 @@ pub(super) enum Waiting {
 }
 
 impl Case {
-    pub(super) const HEADING: &str = "driver   device          format           mergeable  waits for  pairs  traffic           packets  verdict, features negotiated";
-
     /// Runs it and prints its line, and returns whether it passed.
     pub(super) fn run_and_report(&self, program: &Path) -> bool {
         let outcome = self.traffic.run(self, program).and_then(|report| self.check(&report).map(|()| report));
-        let passed = outcome.is_ok();
-        let (packets, verdict) = match outcome {
-            Ok(report) => {
-                (report.transmitted.packets + report.received.packets, format!("ok, {}", names(report.features)))
-            }
-            Err(error) => (0, format!("FAILED: {error:#}")),
-        };
-        println!(
-            "testpmd  vhost-user-net  {:<15}  {:<9}  {:<9}  {:>5}  {:<16}  {packets:>7}  {verdict}",
-            self.format.name(),
-            if self.mergeable { "yes" } else { "no" },
-            self.waiting.name(),
-            self.pairs,
-            self.traffic.name(),
-        );
-        passed
+        let features = outcome.as_ref().map_or_else(|_| self.features(), |report| report.features);
+        let row = Row { driver: "testpmd", device: "vhost-user-net", features, about: self.about() };
+        row.report(&outcome.map(|report| report.transmitted.packets + report.received.packets))
+    }
+
+    /// Returns the features that it is about.
+    fn features(&self) -> u64 {
+        let Self { format: Format { packed, in_order }, mergeable, .. } = *self;
+        let features = [(RING_PACKED, packed), (IN_ORDER, in_order), (MRG_RXBUF, mergeable)];
+        features.into_iter().filter(|(_, wanted)| *wanted).map(|(feature, _)| feature).sum()
+    }
+
+    fn about(&self) -> String {
+        let mergeable = if self.mergeable { ", MRG" } else { "" };
+        let pairs = if self.pairs > 1 { format!(", {} pairs", self.pairs) } else { String::new() };
+        format!("{}{mergeable}{pairs}, {}", self.traffic.name(), self.waiting.name())
     }
 
     /// Checks that what was negotiated is what the case is about.
     fn check(&self, report: &Report) -> Result<()> {
-        let Self { format: Format { packed, in_order }, mergeable, .. } = *self;
-        for (feature, wanted) in [(RING_PACKED, packed), (IN_ORDER, in_order), (MRG_RXBUF, mergeable)] {
-            ensure!((report.features & feature != 0) == wanted, "negotiated {}", names(report.features));
-        }
+        let negotiated = report.features & (RING_PACKED | IN_ORDER | MRG_RXBUF);
+        ensure!(negotiated == self.features(), "features {:#x} were negotiated", report.features);
         Ok(())
     }
 
@@ -119,13 +107,13 @@ impl Case {
         Network::start(program, self.pairs, &args)
     }
 
-    /// Starts testpmd, and its ports: the driver as port 0, other ports after it, and these arguments.
-    pub(super) fn testpmd(&self, network: &Network, others: &[String], args: &[&str]) -> Result<Testpmd> {
+    /// Starts testpmd with these arguments, and its ports: the driver of what listens at `socket` as port 0, others after it.
+    pub(super) fn testpmd(&self, socket: &Path, others: &[String], args: &[&str]) -> Result<Testpmd> {
         let Self { format: Format { packed, in_order }, mergeable, pairs, .. } = *self;
         let flag = u8::from;
         let driver = format!(
             "net_virtio_user0,path={},queues={pairs},queue_size={QUEUE_SIZE},packed_vq={},in_order={},mrg_rxbuf={}",
-            network.back_end.socket().display(),
+            socket.display(),
             flag(packed),
             flag(in_order),
             flag(mergeable),
@@ -139,8 +127,7 @@ impl Case {
         if mergeable {
             testpmd.command("port config 0 rx_offload scatter on")?;
         }
-        let said = testpmd.command("port start all")?;
-        ensure!(!said.to_lowercase().contains("fail"), "testpmd has no ports: {said:?}");
+        testpmd.start_ports()?;
         Ok(testpmd)
     }
 
@@ -155,14 +142,8 @@ impl Case {
 impl Waiting {
     fn name(self) -> &'static str {
         match self {
-            Self::Kicks => "kicks",
-            Self::Polls => "nothing",
+            Self::Kicks => "kick",
+            Self::Polls => "poll",
         }
     }
-}
-
-/// Returns the names of those features that are looked at.
-fn names(features: u64) -> String {
-    let names = FEATURES.iter().filter(|(feature, _)| features & feature != 0).map(|(_, name)| *name);
-    names.collect::<Vec<_>>().join(" ")
 }

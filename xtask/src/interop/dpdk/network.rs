@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::super::back_end::BackEnd;
+use super::super::back_end::{BackEnd, Resources};
 use super::super::output::PATIENCE;
 
 /// A running back end.
@@ -62,6 +62,27 @@ impl Network {
             report.add(&pair);
         }
         Ok(report)
+    }
+
+    /// Returns what it has of the system when nobody uses it.
+    pub(super) fn at_rest(&mut self) -> Result<Resources> {
+        let resources = self.back_end.at_rest()?;
+        // Whoever asked for that was a front end, and has gone.
+        self.next_report()?;
+        Ok(resources)
+    }
+
+    /// Waits until it has no more of the system than it had before.
+    pub(super) fn comes_to(&mut self, before: &Resources) -> Result<()> {
+        let began = Instant::now();
+        loop {
+            let now = self.at_rest()?;
+            if now == *before {
+                return Ok(());
+            }
+            // A thread that has ended, and was waited for, can still be seen for a moment.
+            ensure!(began.elapsed() < PATIENCE, "the back end has {now:?} rather than {before:?}");
+        }
     }
 
     /// Asks what it has done until that is `enough`, without an error.

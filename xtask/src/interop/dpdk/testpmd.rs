@@ -5,7 +5,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::thread;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::super::output::{Output, PATIENCE};
 
@@ -24,8 +24,16 @@ pub(super) struct Testpmd {
 /// What a port has counted.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct PortStats {
+    received: u64,
     pub(super) transmitted: u64,
     pub(super) transmitted_bytes: u64,
+}
+
+impl PortStats {
+    /// Returns how many packets there were in both directions.
+    pub(super) fn packets(&self) -> u64 {
+        self.received + self.transmitted
+    }
 }
 
 impl Testpmd {
@@ -33,7 +41,11 @@ impl Testpmd {
     ///
     /// It needs no huge pages. The thread at the prompt and those with the packets share the last processor.
     pub(super) fn start(devices: &[String], args: &[&str]) -> Result<Self> {
-        let processor = thread::available_parallelism()?.get() - 1;
+        Self::start_on(thread::available_parallelism()?.get() - 1, devices, args)
+    }
+
+    /// Does so on another processor.
+    pub(super) fn start_on(processor: usize, devices: &[String], args: &[&str]) -> Result<Self> {
         let (reader, writer) = io::pipe()?;
         // By itself it says nothing into a pipe until it ends.
         let mut command = Command::new("stdbuf");
@@ -53,6 +65,13 @@ impl Testpmd {
         Ok(testpmd)
     }
 
+    /// Lets its ports work.
+    pub(super) fn start_ports(&mut self) -> Result<()> {
+        let said = self.command("port start all")?;
+        ensure!(!said.to_lowercase().contains("fail"), "testpmd has no ports: {said:?}");
+        Ok(())
+    }
+
     /// Gives it a command, and returns what it says to that.
     pub(super) fn command(&mut self, command: &str) -> Result<String> {
         writeln!(self.stdin, "{command}").context("testpmd has ended")?;
@@ -67,7 +86,11 @@ impl Testpmd {
             let digits = rest.and_then(|rest| rest.split_whitespace().next());
             digits.and_then(|digits| digits.parse().ok()).with_context(|| format!("no {name} in {said:?}"))
         };
-        Ok(PortStats { transmitted: number("TX-packets:")?, transmitted_bytes: number("TX-bytes:")? })
+        Ok(PortStats {
+            received: number("RX-packets:")?,
+            transmitted: number("TX-packets:")?,
+            transmitted_bytes: number("TX-bytes:")?,
+        })
     }
 
     /// Asks for what a port has counted until that is `enough`.

@@ -45,11 +45,11 @@ pub(super) enum Traffic {
 impl Traffic {
     pub(super) fn name(self) -> &'static str {
         match self {
-            Self::Sink => "to the device",
-            Self::Source => "to the driver",
-            Self::Loopback => "there and back",
-            Self::RestartedSink => "to, restarted",
-            Self::RestartedSource => "from, restarted",
+            Self::Sink => "sink",
+            Self::Source => "source",
+            Self::Loopback => "loopback",
+            Self::RestartedSink => "sink restarted",
+            Self::RestartedSource => "source restarted",
             Self::Killed => "driver killed",
         }
     }
@@ -70,7 +70,7 @@ impl Traffic {
 /// The device sees the headers of every packet, and counts as many packets and bytes as the driver.
 fn sink(case: &Case, program: &Path) -> Result<Report> {
     let mut network = case.back_end(program, &["--mode", "sink"])?;
-    let mut testpmd = case.testpmd(&network, &[], &["--forward-mode=txonly"])?;
+    let mut testpmd = case.testpmd(network.back_end.socket(), &[], &["--forward-mode=txonly"])?;
     for len in LENGTHS {
         testpmd.command(&format!("set txpkts {}", case.pieces(len)))?;
         let before = testpmd.stats(0)?;
@@ -95,7 +95,7 @@ fn source(case: &Case, program: &Path) -> Result<Report> {
         let args = ["--mode", "source", "--packet-size", &size, "--packets", &packets];
         let network = case.back_end(program, &args)?;
         let writer = format!("net_pcap0,tx_pcap={}", file.display());
-        let mut testpmd = case.testpmd(&network, &[writer], &["--forward-mode=io"])?;
+        let mut testpmd = case.testpmd(network.back_end.socket(), &[writer], &["--forward-mode=io"])?;
         testpmd.command("start")?;
         testpmd.wait_for(1, |now| now.transmitted >= PACKETS)?;
         testpmd.command("stop")?;
@@ -119,7 +119,7 @@ fn loopback(case: &Case, program: &Path) -> Result<Report> {
     let network = case.back_end(program, &["--mode", "loopback"])?;
     let files = format!("net_pcap0,rx_pcap={},tx_pcap={}", sent.display(), received.display());
     // There and back, each has a thread: neither waits for the other.
-    let mut testpmd = case.testpmd(&network, &[files], &["--forward-mode=io", "--nb-cores=2"])?;
+    let mut testpmd = case.testpmd(network.back_end.socket(), &[files], &["--forward-mode=io", "--nb-cores=2"])?;
     // Rather than to drop a packet for which there is no room at once, it tries again for a second or so.
     testpmd.command("set fwd io retry")?;
     testpmd.command("set burst tx delay 10 retry 100000")?;
@@ -139,7 +139,7 @@ fn loopback(case: &Case, program: &Path) -> Result<Report> {
 /// What the driver had made available when the queue was stopped may be lost each time, and nothing else.
 fn restarted_sink(case: &Case, program: &Path) -> Result<Report> {
     let mut network = case.back_end(program, &["--mode", "sink"])?;
-    let mut testpmd = case.testpmd(&network, &[], &["--forward-mode=txonly"])?;
+    let mut testpmd = case.testpmd(network.back_end.socket(), &[], &["--forward-mode=txonly"])?;
     restart(&mut testpmd, |testpmd| {
         let before = testpmd.stats(0)?;
         testpmd.wait_for(0, |now| now.transmitted >= before.transmitted + PACKETS).map(drop)
@@ -157,7 +157,7 @@ fn restarted_source(case: &Case, program: &Path) -> Result<Report> {
     let file = directory.path().join("received");
     let network = case.back_end(program, &["--mode", "source"])?;
     let writer = format!("net_pcap0,tx_pcap={}", file.display());
-    let mut testpmd = case.testpmd(&network, &[writer], &["--forward-mode=io"])?;
+    let mut testpmd = case.testpmd(network.back_end.socket(), &[writer], &["--forward-mode=io"])?;
     restart(&mut testpmd, |testpmd| {
         let before = testpmd.stats(1)?;
         testpmd.wait_for(1, |now| now.transmitted >= before.transmitted + PACKETS).map(drop)
@@ -189,18 +189,17 @@ fn restart(testpmd: &mut Testpmd, wait: impl Fn(&mut Testpmd) -> Result<()>) -> 
 /// The back end goes on with the next driver, and keeps nothing of those before.
 fn killed(case: &Case, program: &Path) -> Result<Report> {
     let mut network = case.back_end(program, &["--mode", "loopback"])?;
-    let mut resources = Vec::new();
+    let before = network.at_rest()?;
     let mut total = Report::default();
-    for _ in 0..=RESTARTS {
+    for _ in 0..RESTARTS {
         // What comes back is sent again.
-        let mut testpmd = case.testpmd(&network, &[], &["--forward-mode=io"])?;
+        let mut testpmd = case.testpmd(network.back_end.socket(), &[], &["--forward-mode=io"])?;
         testpmd.command("start tx_first")?;
         testpmd.wait_for(0, |now| now.transmitted >= PACKETS)?;
         drop(testpmd);
         total = network.next_report()?;
-        resources.push(network.back_end.resources()?);
+        network.comes_to(&before)?;
     }
-    ensure!(resources.iter().all(|now| *now == resources[0]), "it has kept something: {resources:?}");
     Ok(total)
 }
 
