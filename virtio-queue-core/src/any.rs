@@ -99,6 +99,25 @@ impl<M: StableMem> Ring for AnyRing<M> {
         either!(self, positions, (ring, own) => ring.put_used(own, head, written))
     }
 
+    #[inline(always)]
+    fn serve<'r>(
+        &'r self,
+        positions: &mut AnyPositions,
+        in_flight: u16,
+        limit: usize,
+        mut work: impl FnMut(AnyWalk<'r, M>) -> u32,
+    ) -> Result<usize, FatalError> {
+        match (self, positions) {
+            (Self::Split(ring), AnyPositions::Split(own)) => {
+                ring.serve(own, in_flight, limit, |walk| work(AnyWalk::Split(walk)))
+            }
+            (Self::Packed(ring), AnyPositions::Packed(own)) => {
+                ring.serve(own, in_flight, limit, |walk| work(AnyWalk::Packed(walk)))
+            }
+            _ => Err(FatalError::ForeignPositions),
+        }
+    }
+
     #[inline]
     fn publish(&self, positions: &mut AnyPositions) -> Result<bool, FatalError> {
         either!(self, positions, (ring, own) => ring.publish(own))
@@ -161,6 +180,14 @@ impl<'r, M: StableMem> Walk<'r> for AnyWalk<'r, M> {
         match self {
             Self::Split(walk) => walk.mem(),
             Self::Packed(walk) => walk.mem(),
+        }
+    }
+
+    #[inline(always)]
+    fn try_each<E: From<ChainError>>(self, work: impl FnMut(Element) -> Result<(), E>) -> Result<(), E> {
+        match self {
+            Self::Split(walk) => walk.try_each(work),
+            Self::Packed(walk) => walk.try_each(work),
         }
     }
 }

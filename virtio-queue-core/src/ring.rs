@@ -57,6 +57,24 @@ pub trait Ring {
     /// If an area cannot be accessed.
     fn put_used(&self, positions: &mut Self::Positions, head: Head, written: u32) -> Result<bool, FatalError>;
 
+    /// Serves available chains, at most `limit` of them, as [`serve_each`] does, and returns how many there were.
+    ///
+    /// A ring whose positions are a few words overrides this to keep them in registers.
+    ///
+    /// # Errors
+    ///
+    /// As for [`fetch`](Self::fetch) and [`put_used`](Self::put_used).
+    #[inline(always)]
+    fn serve<'r>(
+        &'r self,
+        positions: &mut Self::Positions,
+        in_flight: u16,
+        limit: usize,
+        work: impl FnMut(Self::Walk<'r>) -> u32,
+    ) -> Result<usize, FatalError> {
+        serve_each(self, positions, in_flight, limit, work)
+    }
+
     /// Publishes everything that was put, and returns whether the driver wants to be notified of it.
     ///
     /// # Errors
@@ -77,6 +95,28 @@ pub trait Ring {
     ///
     /// As for [`fetch`](Self::fetch).
     fn enable_notifications(&self, positions: &mut Self::Positions, in_flight: u16) -> Result<Armed, FatalError>;
+}
+
+/// Fetches available chains, at most `limit` of them, puts each back with as many bytes written as `work` says before the next
+/// one is fetched, and returns how many there were.
+///
+/// # Errors
+///
+/// As for [`Ring::fetch`] and [`Ring::put_used`].
+#[inline(always)]
+pub(crate) fn serve_each<'r, R: Ring + ?Sized>(
+    ring: &'r R,
+    positions: &mut R::Positions,
+    in_flight: u16,
+    limit: usize,
+    mut work: impl FnMut(R::Walk<'r>) -> u32,
+) -> Result<usize, FatalError> {
+    for served in 0..limit {
+        let Some(head) = ring.fetch(positions, in_flight)? else { return Ok(served) };
+        let written = work(ring.walk(head));
+        ring.put_used(positions, head, written)?;
+    }
+    Ok(limit)
 }
 
 /// A ring in which a chain can be walked for as long as it is in flight, whatever happens to others meanwhile.

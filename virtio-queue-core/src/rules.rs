@@ -39,73 +39,76 @@ impl Limits {
     }
 }
 
-/// The rules that concern a chain as a whole, and how much of what they allow is left.
+/// How much is left of what the limits allow.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Rules<'r> {
-    pub(crate) limits: &'r Limits,
+pub(crate) struct Rules {
     /// How many elements there may still be.
-    pub(crate) left: u32,
+    left: u32,
     /// How many bytes there were.
     bytes: u64,
-    /// Nobody has to look at the sum until there was an element with more bytes than this. From then on everybody does, and
-    /// this is 0.
-    harmless: u32,
-    /// Whether there was a writable element, if only one without bytes.
-    writing: bool,
+    /// The flags that the descriptor of a plain element has, and no other that matters: `WRITE` as soon as there was a writable
+    /// element, if only one without bytes. `EXACT` as soon as there was one that is not harmless: from then on somebody has to
+    /// look at the sum, and none is plain.
+    expected: u32,
 }
+
+/// The flags that matter, which are the same in both formats.
+const WRITE: u32 = 2;
+const INDIRECT: u32 = 4;
+
+/// A flag that no descriptor has.
+const EXACT: u32 = 1 << 16;
 
 /// An element as the driver claims it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Claim {
     pub(crate) addr: DriverAddr,
     pub(crate) len: u32,
-    pub(crate) writable: bool,
+    /// The flags of its descriptor.
+    pub(crate) flags: u16,
 }
 
-impl<'r> Rules<'r> {
+impl Rules {
     #[inline]
-    pub(crate) const fn new(limits: &'r Limits) -> Self {
-        Self { limits, left: limits.elements, bytes: 0, harmless: limits.harmless, writing: false }
+    pub(crate) const fn new(limits: &Limits) -> Self {
+        Self { left: limits.elements, bytes: 0, expected: 0 }
     }
 
-    /// Returns the rules for a chain of `count` elements, and how many of those are too many.
-    #[inline]
-    pub(crate) const fn with_count(limits: &'r Limits, count: u32) -> (Self, u32) {
-        let excess = count.saturating_sub(limits.elements);
-        (Self { left: count - excess, ..Self::new(limits) }, excess)
-    }
-
-    /// Accepts the next element if there is nothing to be said of it. Otherwise nothing has changed, and
-    /// [`accept`](Self::accept) says it.
-    #[inline]
-    pub(crate) fn accept_plain(&mut self, claim: Claim) -> Option<Element> {
-        // The length less one: no bytes are more than any other number of them. And no branch for each of two bools.
-        let out_of_order = u8::from(claim.writable) < u8::from(self.writing);
-        if claim.len.wrapping_sub(1) >= self.harmless || out_of_order {
+    /// Accepts the next element if it is plain: there is nothing to be said of it, and it is no indirect table. Otherwise
+    /// nothing has changed, and [`accept`](Self::accept) says what there is.
+    #[inline(always)]
+    pub(crate) fn accept_plain(&mut self, limits: &Limits, claim: Claim) -> Option<Element> {
+        let flags = u32::from(claim.flags);
+        if flags & (self.expected | INDIRECT) != self.expected {
             return None;
         }
-        let left = self.left.checked_sub(1)?;
+        // The length less one: no bytes are more than any other number of them.
+        if claim.len.wrapping_sub(1) >= limits.harmless || self.left == 0 {
+            return None;
+        }
         let element = claim.element()?;
-        (self.left, self.writing) = (left, claim.writable);
+        self.left -= 1;
         self.bytes += u64::from(claim.len);
+        self.expected = flags & WRITE;
         Some(element)
     }
 
     /// Accepts the next element, which is left out if it has no bytes, unless it breaks a rule. Then the chain has ended.
-    pub(crate) fn accept(&mut self, claim: Claim) -> Result<Option<Element>, ChainErrorKind> {
-        let Claim { addr, len, writable } = claim;
-        if self.writing && !writable {
+    pub(crate) fn accept(&mut self, limits: &Limits, claim: Claim) -> Result<Option<Element>, ChainErrorKind> {
+        let Claim { addr, len, flags } = claim;
+        let write = u32::from(flags) & WRITE;
+        if write < self.expected & WRITE {
             return Err(ChainErrorKind::ReadableAfterWritable { addr });
         }
-        self.writing = writable;
-        let limit = self.limits.elements;
+        self.expected |= write;
+        let limit = limits.elements;
         self.left = self.left.checked_sub(1).ok_or(ChainErrorKind::TooManyElements { limit })?;
         self.bytes += u64::from(len);
         if self.bytes > MAX_BYTES {
             return Err(ChainErrorKind::TooManyBytes { total: self.bytes });
         }
-        if len > self.harmless {
-            self.harmless = 0;
+        if len > limits.harmless {
+            self.expected |= EXACT;
         }
         let element = claim.element().ok_or(ChainErrorKind::RangeOverflow { addr, len })?;
         Ok(Some(element).filter(|element| !element.range.is_empty()))
@@ -113,9 +116,10 @@ impl<'r> Rules<'r> {
 }
 
 impl Claim {
-    #[inline]
+    #[inline(always)]
     fn element(self) -> Option<Element> {
         let range = DriverRange::new(self.addr, self.len.into())?;
-        Some(Element { range, access: if self.writable { Access::Write } else { Access::Read } })
+        let writable = u32::from(self.flags) & WRITE != 0;
+        Some(Element { range, access: if writable { Access::Write } else { Access::Read } })
     }
 }

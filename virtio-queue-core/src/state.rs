@@ -112,6 +112,24 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
         can_be.then(|| (head, self.in_flight - head.slots()))
     }
 
+    /// Serves available chains as [`Queue::serve`](crate::Queue::serve) does, without publishing them.
+    ///
+    /// # Errors
+    ///
+    /// As for [`fetch`](Self::fetch).
+    #[inline(always)]
+    pub fn serve<'r>(
+        &mut self,
+        ring: &'r R,
+        limit: usize,
+        work: impl FnMut(R::Walk<'r>) -> u32,
+    ) -> Result<usize, FatalError> {
+        if self.fault.is_some() {
+            return self.report().map(Option::unwrap_or_default);
+        }
+        ring.serve(&mut self.positions, self.in_flight, limit, work).map_err(|error| self.break_now(error))
+    }
+
     /// Publishes what was put back, and notifies the driver if it wants that.
     ///
     /// # Errors
@@ -185,6 +203,13 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
     fn break_down<T>(&mut self, error: FatalError) -> Result<Option<T>, FatalError> {
         self.latch(error);
         self.report()
+    }
+
+    /// Breaks the queue, which is said here.
+    #[cold]
+    fn break_now(&mut self, error: FatalError) -> FatalError {
+        self.fault_reported = true;
+        self.latch(error)
     }
 
     /// Breaks the queue.

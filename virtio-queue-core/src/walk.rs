@@ -30,4 +30,18 @@ pub trait Walk<'m>: Clone + FusedIterator<Item = Result<Element, ChainError>> {
 
     /// Returns the memory that the chain lies in.
     fn mem(&self) -> &'m Self::Mem;
+
+    /// Calls `work` with each element, until that fails or the chain ends. It does what a `for` loop does, and is faster where the
+    /// walk can keep to itself what does not change from one element to the next.
+    ///
+    /// # Errors
+    ///
+    /// If the chain is malformed, or if `work` fails.
+    #[inline(always)]
+    fn try_each<E: From<ChainError>>(self, mut work: impl FnMut(Element) -> Result<(), E>) -> Result<(), E> {
+        for element in self {
+            work(element?)?;
+        }
+        Ok(())
+    }
 }

@@ -56,7 +56,7 @@ impl<'m, M: DriverMem + ?Sized, D: TableEntry> DescriptorTable<'m, M, D> {
     pub fn indirect(mem: &'m M, range: DriverRange) -> Result<Self, TranslateError> {
         let len = usize::try_from(range.len()).unwrap_or(usize::MAX);
         let first_piece = mem.translate(range, Access::Read)?.prefix(len);
-        Ok(Self::proved(mem, range, DeviceArray::new(first_piece).unwrap_or(DeviceArray::empty())))
+        Ok(Self::from_parts(mem, range, DeviceArray::new(first_piece).unwrap_or(DeviceArray::empty())))
     }
 
     /// Returns the memory that the table lies in.
@@ -66,9 +66,25 @@ impl<'m, M: DriverMem + ?Sized, D: TableEntry> DescriptorTable<'m, M, D> {
         self.mem
     }
 
+    /// Returns the table in `range`, of which `contiguous` is what can be read at once: the parts of another table.
     #[inline]
-    pub(crate) fn proved(mem: &'m M, range: DriverRange, contiguous: DeviceArray<'m, [u64; 2]>) -> Self {
+    #[must_use]
+    pub const fn from_parts(mem: &'m M, range: DriverRange, contiguous: DeviceArray<'m, [u64; 2]>) -> Self {
         Self { mem, range, contiguous, _descriptor: PhantomData }
+    }
+
+    /// Returns where the table is.
+    #[inline]
+    #[must_use]
+    pub const fn range(&self) -> DriverRange {
+        self.range
+    }
+
+    /// Returns what can be read at once.
+    #[inline]
+    #[must_use]
+    pub const fn contiguous(&self) -> DeviceArray<'m, [u64; 2]> {
+        self.contiguous
     }
 
     /// Returns a copy of the descriptor at `index`, read once.

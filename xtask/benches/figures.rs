@@ -3,8 +3,8 @@
 use crate::support::device::Contender;
 use crate::support::device::memcpy::MEMCPY;
 use crate::support::device::ours::{
-    ANY_PACKED, ANY_SPLIT, COPY, PACKED, PACKED_FLAT, PACKED_IN_ORDER, PACKED_SHARED, PACKED_STREAM, PACKED_TOKENS,
-    REQUEST, SPLIT, SPLIT_FLAT, SPLIT_IN_ORDER, SPLIT_SHARED, SPLIT_STREAM, SPLIT_TOKENS,
+    ANY_PACKED, ANY_SPLIT, COPY, PACKED, PACKED_CHAINS, PACKED_FLAT, PACKED_IN_ORDER, PACKED_SHARED, PACKED_STREAM,
+    PACKED_TOKENS, REQUEST, SPLIT, SPLIT_CHAINS, SPLIT_FLAT, SPLIT_IN_ORDER, SPLIT_SHARED, SPLIT_STREAM, SPLIT_TOKENS,
 };
 use crate::support::device::peer::{self, VIRTIO_QUEUE};
 use crate::support::device::raw::{RAW_PACKED, RAW_SPLIT};
@@ -46,7 +46,8 @@ pub(crate) fn figures() -> Vec<Figure> {
         Figure { name: "payload-write", contenders: copy, points: payloads(Direction::Write) },
         Figure { name: "request-read", contenders: request.clone(), points: payloads(Direction::Read) },
         Figure { name: "request-write", contenders: request, points: payloads(Direction::Write) },
-        Figure { name: "run-time", contenders: vec![SPLIT, PACKED, ANY_SPLIT, ANY_PACKED], points: chosen() },
+        Figure { name: "run-time", contenders: vec![SPLIT, PACKED, ANY_SPLIT, ANY_PACKED], points: few_lengths() },
+        Figure { name: "chains", contenders: vec![SPLIT, PACKED, SPLIT_CHAINS, PACKED_CHAINS], points: few_lengths() },
         Figure { name: "shared", contenders: vec![SPLIT_SHARED, PACKED_SHARED], points: threads() },
         Figure { name: "stream", contenders: vec![SPLIT_STREAM, PACKED_STREAM], points: one_by_one() },
     ]
@@ -88,7 +89,7 @@ fn payloads(direction: Direction) -> Vec<Point> {
     points([64, 1500, 4096, 65536], &[4096], |bytes| Shape::of_payload(bytes, direction))
 }
 
-fn chosen() -> Vec<Point> {
+fn few_lengths() -> Vec<Point> {
     points([1, 8], &[1, 8], |descriptors| Shape { descriptors, ..Shape::BASE })
 }
 

@@ -24,7 +24,7 @@ use anyhow::Result;
 
 use self::support::device::Contender;
 use self::support::device::memcpy::MEMCPY;
-use self::support::device::ours::{ANY_PACKED, ANY_SPLIT, COPY, PACKED, SPLIT};
+use self::support::device::ours::{ANY_PACKED, ANY_SPLIT, COPY, PACKED, PACKED_CHAINS, SPLIT, SPLIT_CHAINS};
 use self::support::device::peer::{self, VIRTIO_QUEUE};
 use self::support::device::raw::{RAW_PACKED, RAW_SPLIT};
 use self::support::pass::{Bench, Lane, serve};
@@ -65,7 +65,8 @@ fn callgrind_counted(lanes: &mut [Lane]) -> Result<()> {
 
 /// Returns all that can be counted.
 fn all() -> Vec<Counted> {
-    let contenders = [SPLIT, PACKED, ANY_SPLIT, ANY_PACKED, RAW_SPLIT, RAW_PACKED, VIRTIO_QUEUE];
+    let contenders =
+        [SPLIT, PACKED, SPLIT_CHAINS, PACKED_CHAINS, ANY_SPLIT, ANY_PACKED, RAW_SPLIT, RAW_PACKED, VIRTIO_QUEUE];
     let chains = contenders.iter().flat_map(|contender| {
         chain_shapes().map(|(name, shape)| Counted {
             name: format!("{}/{name}", contender.name),

@@ -6,8 +6,8 @@ use virtio_mem_traits::{AreaError, StableMem};
 use virtio_ring::RingFeatures;
 use virtio_ring::event::packed_crossed;
 use virtio_ring::packed::{
-    BufferId, DescriptorArea, DescriptorFlags, DeviceArea, DriverArea, EventSuppression, Layout, NotificationMode,
-    OffWrap, QueueSize, RingPosition, UsedDescriptor,
+    BufferId, DescriptorArea, DescriptorFlags, DescriptorTable, DeviceArea, DriverArea, EventSuppression, Layout,
+    NotificationMode, OffWrap, QueueSize, RingPosition, UsedDescriptor,
 };
 
 use super::positions::{PackedPositions, Wanted};
@@ -27,6 +27,16 @@ pub struct PackedRing<M> {
 }
 
 impl<M: StableMem> PackedRing<M> {
+    #[inline(always)]
+    pub(super) fn table(&self) -> DescriptorTable<'_, M> {
+        self.descriptor_area.table()
+    }
+
+    #[inline(always)]
+    pub(super) const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     fn event_idx(&self) -> bool {
         self.features.contains(RingFeatures::EVENT_IDX)
     }
@@ -82,11 +92,51 @@ impl<M: StableMem> PackedRing<M> {
     /// Looks for the next descriptor, and if it is not available makes sure that the driver notifies of it if it was asked to
     /// notify at all. It was asked for a descriptor that has been fetched since.
     #[inline(never)]
-    fn look_and_arm(&self, positions: &mut PackedPositions) -> Result<Option<First>, FatalError> {
-        match positions.wanted {
-            Wanted::Descriptor(position) if position != positions.next_available => self.arm(positions),
-            _ => Ok(None),
+    fn look_and_arm(&self, mut positions: PackedPositions) -> Result<(PackedPositions, Option<First>), FatalError> {
+        let first = match positions.wanted {
+            Wanted::Descriptor(position) if position != positions.next_available => self.arm(&mut positions)?,
+            _ => None,
+        };
+        Ok((positions, first))
+    }
+
+    /// Returns the Buffer ID of the next available list and how many slots it takes, if there is one.
+    #[inline(always)]
+    fn next_list(
+        &self,
+        positions: &mut PackedPositions,
+        in_flight: u16,
+    ) -> Result<Option<(BufferId, u16)>, FatalError> {
+        let mut first = self.look(positions)?;
+        if first.is_none() {
+            (*positions, first) = self.look_and_arm(*positions)?;
         }
+        let Some((id, flags)) = first else { return Ok(None) };
+        let start = positions.next_available;
+        let (id, slots) = if flags.contains(DescriptorFlags::NEXT) { self.measure(start)? } else { (id, 1) };
+        let size = self.size.get();
+        // What was put back and not published is in flight for the driver: it has nothing yet to make available instead.
+        let in_flight = in_flight + positions.unpublished_slots;
+        if u32::from(slots) + u32::from(in_flight) > u32::from(size) {
+            return Err(FatalError::Oversubscribed { available: slots, in_flight, size });
+        }
+        positions.next_available = start.advanced(slots, self.size);
+        Ok(Some((id, slots)))
+    }
+
+    /// Writes that a list was used.
+    #[inline(always)]
+    fn put(&self, positions: &mut PackedPositions, id: BufferId, slots: u16, written: u32) -> Result<(), AreaError> {
+        let position = positions.next_used;
+        let used = UsedDescriptor::new(id, written, position.wrap());
+        if positions.unpublished.is_some() {
+            self.descriptor_area.set_used(position, used)?;
+        } else {
+            positions.unpublished = Some((position, used));
+        }
+        positions.next_used = position.advanced(slots, self.size);
+        positions.unpublished_slots += slots;
+        Ok(())
     }
 
     /// Follows the list that begins at `start` to its end, and returns its Buffer ID and how many slots it takes.
@@ -94,15 +144,16 @@ impl<M: StableMem> PackedRing<M> {
     /// The driver makes the first descriptor available last, so the others are complete (PACK-SG-6); their own wrap bits do
     /// not matter to where the list ends, and are not looked at.
     fn measure(&self, start: RingPosition) -> Result<(BufferId, u16), FatalError> {
-        let (mut position, mut slots) = (start, 1);
-        while slots < self.size.get() {
-            (position, slots) = (position.advanced(1, self.size), slots + 1);
-            let (id, flags) = self.descriptor_area.later(position)?;
+        let size = self.size.get();
+        let mut slot = start.slot();
+        for slots in 2..=size {
+            slot = if slot + 1 == size { 0 } else { slot + 1 };
+            let (id, flags) = self.descriptor_area.later(slot)?;
             if !flags.contains(DescriptorFlags::NEXT) {
                 return Ok((id, slots));
             }
         }
-        Err(FatalError::EndlessList { size: self.size.get() })
+        Err(FatalError::EndlessList { size })
     }
 }
 
@@ -161,45 +212,43 @@ impl<M: StableMem> Ring for PackedRing<M> {
 
     #[inline(always)]
     fn fetch(&self, positions: &mut PackedPositions, in_flight: u16) -> Result<Option<Head>, FatalError> {
-        let (id, flags) = match self.look(positions)? {
-            Some(first) => first,
-            None => match self.look_and_arm(positions)? {
-                Some(first) => first,
-                None => return Ok(None),
-            },
-        };
         let start = positions.next_available;
-        let (id, slots) = if flags.contains(DescriptorFlags::NEXT) { self.measure(start)? } else { (id, 1) };
-        let size = self.size.get();
-        // What was put back and not published is in flight for the driver: it has nothing yet to make available instead.
-        let in_flight = in_flight + positions.unpublished_slots;
-        if u32::from(slots) + u32::from(in_flight) > u32::from(size) {
-            return Err(FatalError::Oversubscribed { available: slots, in_flight, size });
-        }
-        positions.next_available = start.advanced(slots, self.size);
-        Ok(Some(Head::new(id.0, start.off_wrap().bits(), slots)))
+        let list = self.next_list(positions, in_flight)?;
+        Ok(list.map(|(id, slots)| Head::new(id.0, start.off_wrap().bits(), slots)))
     }
 
     #[inline(always)]
     fn walk(&self, head: Head) -> PackedWalk<'_, M> {
-        let slot = OffWrap::from_bits(head.first()).offset();
-        PackedWalk::new(self.descriptor_area.table(), head, slot, self.size, &self.limits)
+        PackedWalk::new(self, BufferId(head.id()), OffWrap::from_bits(head.first()).offset(), head.slots())
     }
 
     /// The driver looks at used descriptors in order, and stops at the first that is not there. So all but the first are written
     /// at once, and the first is what publishes them all (PACK-MB-1).
     #[inline(always)]
     fn put_used(&self, positions: &mut PackedPositions, head: Head, written: u32) -> Result<bool, FatalError> {
-        let position = positions.next_used;
-        let used = UsedDescriptor::new(BufferId(head.id()), written, position.wrap());
-        if positions.unpublished.is_some() {
-            self.descriptor_area.set_used(position, used)?;
-        } else {
-            positions.unpublished = Some((position, used));
-        }
-        positions.next_used = position.advanced(head.slots(), self.size);
-        positions.unpublished_slots += head.slots();
+        self.put(positions, BufferId(head.id()), head.slots(), written)?;
         Ok(true)
+    }
+
+    #[inline(always)]
+    fn serve<'r>(
+        &'r self,
+        positions: &mut PackedPositions,
+        in_flight: u16,
+        limit: usize,
+        mut work: impl FnMut(PackedWalk<'r, M>) -> u32,
+    ) -> Result<usize, FatalError> {
+        let mut own = *positions;
+        let mut served = 0;
+        while served < limit {
+            let first = own.next_available.slot();
+            let Some((id, slots)) = self.next_list(&mut own, in_flight)? else { break };
+            let written = work(PackedWalk::new(self, id, first, slots));
+            self.put(&mut own, id, slots, written)?;
+            served += 1;
+        }
+        *positions = own;
+        Ok(served)
     }
 
     #[inline]

@@ -2,11 +2,12 @@
 
 use core::iter::FusedIterator;
 
-use virtio_mem_traits::DriverMem;
-use virtio_ring::packed::{Descriptor, DescriptorFlags, DescriptorIndex, DescriptorTable, QueueSize};
+use virtio_mem_traits::{DeviceArray, DriverRange, StableMem};
+use virtio_ring::packed::{BufferId, Descriptor, DescriptorFlags, DescriptorIndex, DescriptorTable};
 
-use crate::rules::{Claim, Limits, Rules};
-use crate::{ChainError, ChainErrorKind, Element, Head, Walk};
+use super::ring::PackedRing;
+use crate::rules::{Claim, Rules};
+use crate::{ChainError, ChainErrorKind, Element, Ring, Walk};
 
 /// A walk along a list in a packed ring, or along the indirect table that its only descriptor stands for.
 ///
@@ -21,126 +22,146 @@ use crate::{ChainError, ChainErrorKind, Element, Head, Walk};
 /// is as long as it is (PACK-IND-1). So there are no loops.
 #[derive(Debug)]
 pub struct PackedWalk<'r, M> {
-    table: DescriptorTable<'r, M>,
+    ring: &'r PackedRing<M>,
+    /// What can be read at once of the table that it is in.
+    entries: DeviceArray<'r, [u64; 2]>,
+    /// Where that table is, if it is an indirect one.
+    indirect: Option<DriverRange>,
     /// The descriptor to be read next, and the last one of the table, after which comes the first.
     next: u16,
     last: u16,
-    /// How many descriptors there are beyond those that may be elements, which `rules` counts; 0 after an error.
-    excess: u32,
-    head: Head,
-    rules: Rules<'r>,
-    /// Whether `table` is an indirect one.
-    indirect: bool,
+    /// How many descriptors are still to be read; 0 after an error.
+    left: u32,
+    id: BufferId,
+    /// How many descriptors the list has.
+    slots: u16,
+    rules: Rules,
 }
 
-impl<'r, M: DriverMem> PackedWalk<'r, M> {
-    #[inline]
-    pub(super) fn new(
-        table: DescriptorTable<'r, M>,
-        head: Head,
-        slot: u16,
-        size: QueueSize,
-        limits: &'r Limits,
-    ) -> Self {
-        let (rules, excess) = Rules::with_count(limits, head.slots().into());
-        Self { table, next: slot, last: size.get() - 1, excess, head, rules, indirect: false }
+/// A walk that came upon a descriptor which is not plain, if it could be read at once, and is still in front of it.
+type Stopped<'r, M> = (PackedWalk<'r, M>, Option<Descriptor>);
+
+/// A walk after a step, and what was seen.
+type Step<'r, M> = (PackedWalk<'r, M>, Option<Result<Element, ChainError>>);
+
+impl<'r, M: StableMem> PackedWalk<'r, M> {
+    #[inline(always)]
+    pub(super) fn new(ring: &'r PackedRing<M>, id: BufferId, first: u16, slots: u16) -> Self {
+        let (entries, rules) = (ring.table().contiguous(), Rules::new(ring.limits()));
+        Self { ring, entries, indirect: None, next: first, last: ring.size() - 1, left: slots.into(), id, slots, rules }
     }
 
-    /// Accepts the element that a descriptor stands for, if there is nothing unusual about it.
-    #[inline]
-    fn accept_plain(&mut self, descriptor: Descriptor) -> Option<Element> {
-        if descriptor.flags().contains(DescriptorFlags::INDIRECT) {
-            return None;
+    /// Returns the table that it is in.
+    #[inline(always)]
+    fn table(&self) -> DescriptorTable<'r, M> {
+        let table = self.ring.table();
+        DescriptorTable::from_parts(table.mem(), self.indirect.unwrap_or(table.range()), self.entries)
+    }
+
+    /// Calls `work` with each element until a descriptor is not plain.
+    #[inline(always)]
+    fn run<E>(mut self, work: &mut impl FnMut(Element) -> Result<(), E>) -> Result<Option<Stopped<'r, M>>, E> {
+        let table = self.table();
+        while self.left != 0 {
+            let Some(descriptor) = table.get_contiguous(DescriptorIndex(self.next)) else {
+                return Ok(Some((self, None)));
+            };
+            let Some(element) = self.accept_plain(descriptor) else { return Ok(Some((self, Some(descriptor)))) };
+            work(element)?;
         }
-        let element = self.rules.accept_plain(claim(descriptor))?;
+        Ok(None)
+    }
+
+    /// Accepts the element that a descriptor stands for, if it is plain.
+    #[inline(always)]
+    fn accept_plain(&mut self, descriptor: Descriptor) -> Option<Element> {
+        let element = self.rules.accept_plain(self.ring.limits(), claim(descriptor))?;
         self.advance();
         Some(element)
     }
 
-    #[inline]
+    /// Goes on to the descriptor after the next one.
+    #[inline(always)]
     fn advance(&mut self) {
         self.next = if self.next == self.last { 0 } else { self.next.wrapping_add(1) };
+        self.left = self.left.wrapping_sub(1);
     }
 
     /// Goes on in the table that an indirect descriptor stands for. Its WRITE flag has no meaning (PACK-IND-4), and it is no
     /// element itself. It has to be alone in its list (PACK-SG-5).
     fn enter(&mut self, descriptor: Descriptor) -> Result<(), ChainErrorKind> {
-        if !self.rules.limits.indirect {
+        let limits = self.ring.limits();
+        if !limits.indirect {
             return Err(ChainErrorKind::IndirectNotNegotiated);
         }
-        if self.head.slots() != 1 {
+        if self.slots != 1 {
             return Err(ChainErrorKind::IndirectWithNext);
         }
-        let (range, entries) = self.rules.limits.table(claim(descriptor))?;
+        let (range, entries) = limits.table(claim(descriptor))?;
         let last = u16::try_from(entries - 1).map_err(|_| ChainErrorKind::TableLen { len: descriptor.len() })?;
-        self.table = DescriptorTable::indirect(self.table.mem(), range).map_err(ChainErrorKind::Memory)?;
-        self.indirect = true;
-        (self.next, self.last) = (0, last);
-        (self.rules, self.excess) = Rules::with_count(self.rules.limits, entries);
+        let table: DescriptorTable<'_, _> =
+            DescriptorTable::indirect(self.mem(), range).map_err(ChainErrorKind::Memory)?;
+        (self.entries, self.indirect) = (table.contiguous(), Some(range));
+        (self.next, self.last, self.left) = (0, last, entries);
         Ok(())
     }
 
-    /// Goes on from the descriptor in the next slot, wherever that is, as [`step`](Self::step) does.
+    /// Reads the next descriptor, which cannot be read at once, and takes a step.
     #[cold]
     #[inline(never)]
-    fn step_anywhere(self, index: DescriptorIndex) -> (Self, Option<Result<Element, ChainError>>) {
-        match self.table.get(index) {
+    fn step_anywhere(self) -> Step<'r, M> {
+        match self.table().get(DescriptorIndex(self.next)) {
             Ok(descriptor) => self.step(descriptor),
             Err(error) => self.fail(error.into()),
         }
     }
 
-    /// Goes on from a descriptor, whatever it stands for, and returns where the walk is then and what it has come upon, if that
-    /// is an element. In a table, all flags but WRITE are ignored (PACK-IND-2).
-    ///
-    /// It takes the walk by value: one that is in registers stays there as long as nobody asks for its address.
+    /// Takes a step from a descriptor that is not plain. There may be nothing to be seen after it.
     #[cold]
     #[inline(never)]
-    fn step(mut self, descriptor: Descriptor) -> (Self, Option<Result<Element, ChainError>>) {
-        let accepted = if descriptor.flags().contains(DescriptorFlags::INDIRECT) && !self.indirect {
-            self.enter(descriptor).map(|()| None)
-        } else {
-            self.advance();
-            self.rules.accept(claim(descriptor))
-        };
-        match accepted {
+    fn step(mut self, descriptor: Descriptor) -> Step<'r, M> {
+        match self.accept(descriptor) {
             Ok(element) => (self, element.map(Ok)),
             Err(kind) => self.fail(kind),
         }
     }
 
-    fn fail(mut self, kind: ChainErrorKind) -> (Self, Option<Result<Element, ChainError>>) {
-        (self.rules.left, self.excess) = (0, 0);
-        let id = self.head.id();
+    fn accept(&mut self, descriptor: Descriptor) -> Result<Option<Element>, ChainErrorKind> {
+        if descriptor.flags().contains(DescriptorFlags::INDIRECT) && self.indirect.is_none() {
+            return self.enter(descriptor).map(|()| None);
+        }
+        self.advance();
+        self.rules.accept(self.ring.limits(), claim(descriptor))
+    }
+
+    /// Ends the walk with an error.
+    fn fail(mut self, kind: ChainErrorKind) -> Step<'r, M> {
+        self.left = 0;
+        let id = self.id.0;
         (self, Some(Err(ChainError { id, kind })))
     }
 }
 
-#[inline]
+#[inline(always)]
 fn claim(descriptor: Descriptor) -> Claim {
-    let writable = descriptor.flags().contains(DescriptorFlags::WRITE);
-    Claim { addr: descriptor.addr(), len: descriptor.len(), writable }
+    Claim { addr: descriptor.addr(), len: descriptor.len(), flags: descriptor.flags().0 }
 }
 
-impl<M: DriverMem> Iterator for PackedWalk<'_, M> {
+impl<M: StableMem> Iterator for PackedWalk<'_, M> {
     type Item = Result<Element, ChainError>;
 
     #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let index = DescriptorIndex(self.next);
-            let (walk, item) = if self.rules.left != 0 {
-                match self.table.get_contiguous(index) {
-                    Some(descriptor) => match self.accept_plain(descriptor) {
-                        Some(element) => return Some(Ok(element)),
-                        None => self.clone().step(descriptor),
-                    },
-                    None => self.clone().step_anywhere(index),
-                }
-            } else if self.excess == 0 {
+            if self.left == 0 {
                 return None;
-            } else {
-                self.clone().step_anywhere(index)
+            }
+            let (walk, item) = match self.table().get_contiguous(DescriptorIndex(self.next)) {
+                Some(descriptor) => match self.accept_plain(descriptor) {
+                    Some(element) => return Some(Ok(element)),
+                    None => self.clone().step(descriptor),
+                },
+                None => self.clone().step_anywhere(),
             };
             *self = walk;
             if item.is_some() {
@@ -150,14 +171,31 @@ impl<M: DriverMem> Iterator for PackedWalk<'_, M> {
     }
 }
 
-impl<M: DriverMem> FusedIterator for PackedWalk<'_, M> {}
+impl<M: StableMem> FusedIterator for PackedWalk<'_, M> {}
 
-impl<'r, M: DriverMem> Walk<'r> for PackedWalk<'r, M> {
+impl<'r, M: StableMem> Walk<'r> for PackedWalk<'r, M> {
     type Mem = M;
 
     #[inline]
     fn mem(&self) -> &'r M {
-        self.table.mem()
+        self.ring.mem()
+    }
+
+    #[inline(always)]
+    fn try_each<E: From<ChainError>>(self, mut work: impl FnMut(Element) -> Result<(), E>) -> Result<(), E> {
+        // Apart from the others, since most chains end there, and because the ring's table is known.
+        let mut stopped = self.run(&mut work)?;
+        while let Some((walk, descriptor)) = stopped {
+            let (walk, item) = match descriptor {
+                Some(descriptor) => walk.step(descriptor),
+                None => walk.step_anywhere(),
+            };
+            if let Some(element) = item {
+                work(element?)?;
+            }
+            stopped = walk.run(&mut work)?;
+        }
+        Ok(())
     }
 }
 

@@ -6,7 +6,8 @@ use virtio_mem_traits::{AreaError, StableMem};
 use virtio_ring::RingFeatures;
 use virtio_ring::event::split_crossed;
 use virtio_ring::split::{
-    DescriptorArea, DescriptorIndex, DeviceArea, DriverArea, Layout, QueueSize, RingIndex, UsedElement, UsedFlags,
+    DescriptorArea, DescriptorIndex, DescriptorTable, DeviceArea, DriverArea, Layout, QueueSize, RingIndex,
+    UsedElement, UsedFlags,
 };
 
 use super::positions::{SplitPositions, Wanted};
@@ -26,6 +27,16 @@ pub struct SplitRing<M> {
 }
 
 impl<M: StableMem> SplitRing<M> {
+    #[inline(always)]
+    pub(super) fn table(&self) -> DescriptorTable<'_, M> {
+        self.descriptor_area.table()
+    }
+
+    #[inline(always)]
+    pub(super) const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     fn event_idx(&self) -> bool {
         self.features.contains(RingFeatures::EVENT_IDX)
     }
@@ -84,17 +95,38 @@ impl<M: StableMem> SplitRing<M> {
         }
     }
 
+    /// Returns how many entries are known to be available, after another look if there would be none.
+    #[inline(always)]
+    fn available(&self, positions: &mut SplitPositions, in_flight: u16) -> Result<u16, FatalError> {
+        if positions.next_available == positions.known_available {
+            *positions = self.look_and_arm(*positions, in_flight)?;
+        }
+        Ok(positions.known_available.distance_from(positions.next_available))
+    }
+
+    /// Returns the head in an available entry.
+    #[inline(always)]
+    fn head(&self, index: RingIndex) -> Result<DescriptorIndex, FatalError> {
+        let head = self.driver_area.entry(index)?;
+        if head.0 > self.size.last_slot() {
+            return Err(FatalError::HeadOutOfRange { head, size: self.size.get() });
+        }
+        Ok(head)
+    }
+
     /// Looks for more entries, and if there are none makes sure that the driver notifies of the next one if it was asked
     /// to notify at all. It was asked for an entry that has been fetched since (SPLIT-ANOT-6).
     #[inline(never)]
-    fn look_and_arm(&self, positions: &mut SplitPositions, in_flight: u16) -> Result<bool, FatalError> {
-        if self.look(positions, in_flight)? {
-            return Ok(true);
+    fn look_and_arm(&self, mut positions: SplitPositions, in_flight: u16) -> Result<SplitPositions, FatalError> {
+        if !self.look(&mut positions, in_flight)? {
+            match positions.wanted {
+                Wanted::Entry(index) if index != positions.next_available => {
+                    self.arm(&mut positions, in_flight)?;
+                }
+                _ => {}
+            }
         }
-        match positions.wanted {
-            Wanted::Entry(index) if index != positions.next_available => self.arm(positions, in_flight),
-            _ => Ok(false),
-        }
+        Ok(positions)
     }
 }
 
@@ -152,21 +184,17 @@ impl<M: StableMem> Ring for SplitRing<M> {
 
     #[inline(always)]
     fn fetch(&self, positions: &mut SplitPositions, in_flight: u16) -> Result<Option<Head>, FatalError> {
-        let index = positions.next_available;
-        if index == positions.known_available && !self.look_and_arm(positions, in_flight)? {
+        if self.available(positions, in_flight)? == 0 {
             return Ok(None);
         }
-        let head = self.driver_area.entry(index)?;
-        if head.0 > self.size.last_slot() {
-            return Err(FatalError::HeadOutOfRange { head, size: self.size.get() });
-        }
-        positions.next_available = index.advanced(1);
+        let head = self.head(positions.next_available)?;
+        positions.next_available = positions.next_available.advanced(1);
         Ok(Some(Head::new(head.0, head.0, 1)))
     }
 
     #[inline(always)]
     fn walk(&self, head: Head) -> SplitWalk<'_, M> {
-        SplitWalk::new(self.descriptor_area.table(), DescriptorIndex(head.first()), &self.limits)
+        SplitWalk::new(self, DescriptorIndex(head.first()))
     }
 
     #[inline(always)]
@@ -175,6 +203,35 @@ impl<M: StableMem> Ring for SplitRing<M> {
         // One slot for a chain; more if it stands for those before it as well (SPLIT-ORD-3).
         positions.next_used = positions.next_used.advanced(head.slots());
         Ok(true)
+    }
+
+    #[inline(always)]
+    fn serve<'r>(
+        &'r self,
+        positions: &mut SplitPositions,
+        in_flight: u16,
+        limit: usize,
+        mut work: impl FnMut(SplitWalk<'r, M>) -> u32,
+    ) -> Result<usize, FatalError> {
+        let mut own = *positions;
+        let mut served = 0;
+        while served < limit {
+            let available = self.available(&mut own, in_flight)?;
+            let count = available.min(u16::try_from(limit - served).unwrap_or(u16::MAX));
+            if count == 0 {
+                break;
+            }
+            for done in 0..count {
+                let head = self.head(own.next_available.advanced(done))?;
+                let written = work(SplitWalk::new(self, head));
+                self.device_area.set_element(own.next_used.advanced(done), UsedElement::new(head, written))?;
+            }
+            own.next_available = own.next_available.advanced(count);
+            own.next_used = own.next_used.advanced(count);
+            served += usize::from(count);
+        }
+        *positions = own;
+        Ok(served)
     }
 
     #[inline]

@@ -6,7 +6,8 @@ use virtio_fake_driver::split::SplitAreas;
 use virtio_fake_driver::{MemEvent, TestMem};
 
 use crate::support::{
-    EVENT_IDX, Fixture, INDIRECT, fixture, logged, offer, options, readable, used, used_since, walk, walk_next,
+    EVENT_IDX, Fixture, INDIRECT, Way, fixture, logged, offer, options, readable, used, used_since, walk, walk_next,
+    walk_once,
 };
 
 /// The device's accesses, by what they concern.
@@ -61,7 +62,7 @@ fn fetch_and_walk_read_in_order() {
     offer(raw, &[5]);
     let fetch_and_walk = || {
         let chain = fixture.queue.next_chain().unwrap().unwrap();
-        assert_eq!(walk(&chain), (vec![(0x1234, 7, false)], None));
+        assert_eq!(walk_once(&chain, Way::Each), (vec![(0x1234, 7, false)], None));
         chain.into_token().id()
     };
     let (id, log) = logged(&fixture.mem, fetch_and_walk);

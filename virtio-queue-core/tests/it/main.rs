@@ -32,6 +32,7 @@ mod packed_notifications;
 mod packed_used;
 mod packed_walk;
 mod saved;
+mod serve;
 mod snapshots;
 mod tokens;
 mod traffic;

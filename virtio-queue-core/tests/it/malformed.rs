@@ -7,8 +7,8 @@ use virtio_queue_core::{ChainError, ChainErrorKind};
 use virtio_ring::split::DescriptorIndex;
 
 use crate::support::{
-    EVENT_IDX, Fixture, INDIRECT, Plain, SPACE, fixture, fixture_with_chain_len, in_line, linked, logged, offer, range,
-    readable, table, used, used_since, walk_next, writable, write_direct, write_table,
+    EVENT_IDX, Fixture, INDIRECT, Plain, SPACE, Way, fixture, fixture_with_chain_len, in_line, linked, logged, offer,
+    range, readable, table, used, used_since, walk_next, walk_once, writable, write_direct, write_table,
 };
 
 /// A chain that begins at descriptor 0, in a queue of 4.
@@ -366,7 +366,7 @@ fn walk_of_loop_reads_no_more_than_limit() {
     write_table(&raw, SPACE, &[linked(writable(2, 0), 0)]);
     offer(&raw, &[0]);
     let mem = fixture.mem.clone();
-    let ((_, error), log) = logged(&mem, || walk_next(&mut fixture.queue));
+    let ((_, error), log) = logged(&mem, || walk_once(&fixture.queue.next_chain().unwrap().unwrap(), Way::Each));
     assert_eq!(error, Some(ChainError { id: 0, kind: ChainErrorKind::TooManyElements { limit: 8 } }));
     let descriptors = log.iter().filter(|event| matches!(event, MemEvent::Read(range) if range.len() == 16)).count();
     assert_eq!(descriptors, 8 + 1 + 1);

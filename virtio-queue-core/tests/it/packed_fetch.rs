@@ -11,7 +11,7 @@ use crate::formats::fetch;
 use crate::packed_support::{
     BOTH, Hand, available, off_wrap, options, place, readable, reads, start, table, used, with_flags, writable,
 };
-use crate::support::{EVENT_IDX, INDIRECT, Plain, accesses, logged, walk, walk_next};
+use crate::support::{EVENT_IDX, INDIRECT, Plain, Way, accesses, logged, walk, walk_next, walk_once};
 
 /// A list of `len` readable elements of one byte each, and what a walk finds of it.
 fn list_of(len: u16) -> (Vec<Descriptor>, Vec<Plain>) {
@@ -98,7 +98,7 @@ fn fetch_and_walk_read_in_order() {
         let (chain, log) = logged(&mem, || fixture.queue.next_chain().unwrap().unwrap());
         let expected: Vec<_> = (0..len).map(|slot| MemEvent::Read(areas.id_and_flags(slot))).collect();
         assert_eq!((chain.id(), log), (77, expected));
-        let (found, log) = logged(&mem, || walk(&chain));
+        let (found, log) = logged(&mem, || walk_once(&chain, Way::Each));
         assert_eq!(found, (elements, None));
         let walked: Vec<_> = (0..len).map(|slot| MemEvent::Read(areas.descriptor(slot))).collect();
         assert_eq!(log, walked);

@@ -7,8 +7,8 @@ use virtio_queue_core::{ChainError, ChainErrorKind, FatalError, ReturnError};
 use virtio_ring::split::DescriptorIndex;
 
 use crate::support::{
-    Fixture, INDIRECT, Plain, SPACE, fixture, in_line, linked, offer, range, readable, table, walk, walk_next,
-    writable, write_direct, write_table,
+    Fixture, INDIRECT, Plain, SPACE, WAYS, Way, fixture, in_line, linked, offer, range, readable, table, walk,
+    walk_once, writable, write_direct, write_table,
 };
 
 /// The reads of one fetch and one walk: the index and the entry come first.
@@ -16,10 +16,11 @@ const FIRST_DESCRIPTOR: usize = 2;
 
 /// Checks what a fetch and a walk find if the memory changes just before read number `nth`.
 #[track_caller]
-fn check(fixture: &mut Fixture, nth: usize, change: impl FnOnce(&RawSplit) + 'static, expected: &[Plain]) {
+fn check(fixture: &mut Fixture, way: Way, nth: usize, change: impl FnOnce(&RawSplit) + 'static, expected: &[Plain]) {
     let raw = fixture.driver.raw().clone();
     fixture.mem.on_read(nth, move |_: &TestMem| change(&raw));
-    assert_eq!(walk_next(&mut fixture.queue), (expected.to_vec(), None), "changed before read {nth}");
+    let chain = fixture.queue.next_chain().unwrap().unwrap();
+    assert_eq!(walk_once(&chain, way), (expected.to_vec(), None), "changed before read {nth}");
 }
 
 /// The chain at heads 0 and 4: as it is at first, and as it is later.
@@ -43,14 +44,14 @@ fn mixed(count: usize) -> Vec<Plain> {
 /// one.
 #[test]
 fn direct_chain_changed_at_any_read_is_old_or_new() {
-    for nth in 0..=FIRST_DESCRIPTOR + 4 {
+    for (way, nth) in WAYS.into_iter().flat_map(|way| (0..=FIRST_DESCRIPTOR + 4).map(move |nth| (way, nth))) {
         let mut fixture = fixture(4, 0);
         write_direct(fixture.driver.raw(), &in_line(0, &descriptors(&OLD)));
         offer(fixture.driver.raw(), &[0]);
         // As long as no writable element was found, the new ones may be readable.
         let old = nth.saturating_sub(FIRST_DESCRIPTOR);
         let change = |raw: &RawSplit| write_direct(raw, &in_line(0, &descriptors(&NEW)));
-        check(&mut fixture, nth, change, &mixed(old));
+        check(&mut fixture, way, nth, change, &mixed(old));
     }
 }
 
@@ -58,7 +59,7 @@ fn direct_chain_changed_at_any_read_is_old_or_new() {
 /// again, and its length is what was read.
 #[test]
 fn indirect_chain_changed_at_any_read_is_old_or_new() {
-    for nth in 0..=FIRST_DESCRIPTOR + 5 {
+    for (way, nth) in WAYS.into_iter().flat_map(|way| (0..=FIRST_DESCRIPTOR + 5).map(move |nth| (way, nth))) {
         let mut fixture = fixture(4, INDIRECT);
         let raw = fixture.driver.raw().clone();
         write_table(&raw, SPACE, &in_line(0, &descriptors(&OLD)));
@@ -71,7 +72,7 @@ fn indirect_chain_changed_at_any_read_is_old_or_new() {
             raw.set_descriptor(0, table(SPACE + 0x1000, 16));
         };
         let expected = if nth < entered { NEW[..1].to_vec() } else { mixed(nth - entered) };
-        check(&mut fixture, nth, change, &expected);
+        check(&mut fixture, way, nth, change, &expected);
     }
 }
 
@@ -81,7 +82,7 @@ fn index_changed_after_read_has_no_effect_yet() {
     let mut fixture = fixture(4, 0);
     write_direct(fixture.driver.raw(), &descriptors(&OLD));
     offer(fixture.driver.raw(), &[1]);
-    check(&mut fixture, 1, |raw| raw.set_available_index(1000), &OLD[1..2]);
+    check(&mut fixture, Way::Loop, 1, |raw| raw.set_available_index(1000), &OLD[1..2]);
     let oversubscribed = FatalError::Oversubscribed { available: 999, in_flight: 0, size: 4 };
     assert_eq!(fixture.queue.next_chain().unwrap_err(), oversubscribed);
 }
@@ -91,7 +92,7 @@ fn index_changed_after_read_has_no_effect_yet() {
 fn index_changed_before_read_counts() {
     let mut fixture = fixture(4, 0);
     write_direct(fixture.driver.raw(), &descriptors(&OLD));
-    check(&mut fixture, 0, |raw| offer(raw, &[2]), &OLD[2..3]);
+    check(&mut fixture, Way::Loop, 0, |raw| offer(raw, &[2]), &OLD[2..3]);
 }
 
 /// HOST-20: an entry that changes after it was read, even to one out of range, has no effect; before that, it counts.
@@ -102,7 +103,7 @@ fn entry_changed_around_read_is_old_or_new() {
         write_direct(fixture.driver.raw(), &descriptors(&OLD));
         offer(fixture.driver.raw(), &[2]);
         let after = if nth < FIRST_DESCRIPTOR { 3 } else { 0xffff };
-        check(&mut fixture, nth, move |raw| raw.set_available_entry(0, after), &OLD[head..=head]);
+        check(&mut fixture, Way::Loop, nth, move |raw| raw.set_available_entry(0, after), &OLD[head..=head]);
     }
 }
 
@@ -127,13 +128,14 @@ fn second_walk_is_checked_by_itself() {
 #[test]
 fn table_revoked_during_walk_is_error_or_unnoticed() {
     // A table at an odd address is translated for each entry.
-    for (addr, noticed) in [(SPACE, false), (SPACE + 1, true)] {
+    let cases = [(SPACE, false), (SPACE + 1, true)];
+    for (way, (addr, noticed)) in WAYS.into_iter().flat_map(|way| cases.map(|case| (way, case))) {
         let mut fixture = fixture(4, INDIRECT);
         write_table(fixture.driver.raw(), addr, &in_line(0, &descriptors(&OLD)));
         fixture.driver.raw().set_descriptor(0, table(addr, 64));
         offer(fixture.driver.raw(), &[0]);
         fixture.mem.on_read(FIRST_DESCRIPTOR + 3, move |mem| mem.unmap(range(SPACE, 0x100)));
-        let (elements, error) = walk_next(&mut fixture.queue);
+        let (elements, error) = walk_once(&fixture.queue.next_chain().unwrap().unwrap(), way);
         if noticed {
             let kind = ChainErrorKind::Memory(TranslateError::Unmapped { addr: DriverAddr(addr + 32) });
             assert_eq!((elements.as_slice(), error), (&OLD[..2], Some(ChainError { id: 0, kind })));

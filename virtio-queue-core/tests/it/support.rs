@@ -8,7 +8,7 @@ use virtio_fake_driver::{
     TrafficLimits, features,
 };
 use virtio_mem_traits::{Access, DriverAddr, DriverMem, DriverRange, StableMem};
-use virtio_queue_core::{ChainError, DescChain, DriverNotify, Element, Queue, QueueLimits, ReturnTo, Ring};
+use virtio_queue_core::{ChainError, DescChain, DriverNotify, Element, Queue, QueueLimits, ReturnTo, Ring, Walk};
 use virtio_util::NotificationCounter;
 
 pub(crate) const INDIRECT: u64 = features::INDIRECT_DESC;
@@ -131,18 +131,50 @@ pub(crate) fn plain(element: Element) -> Plain {
     (range.start().0, range.len(), write)
 }
 
-/// Walks along a chain, to its end or its error, which is final.
+/// How to walk along a chain.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Way {
+    /// As an iterator.
+    Loop,
+    /// With `try_each`.
+    Each,
+}
+
+pub(crate) const WAYS: [Way; 2] = [Way::Loop, Way::Each];
+
+/// Walks along a chain, to its end or its error, which is final; in both ways, which are the same.
 pub(crate) fn walk<R: Ring, T: ReturnTo<R>>(chain: &DescChain<'_, R, T>) -> (Vec<Plain>, Option<ChainError>) {
+    let [found, other] = WAYS.map(|way| walk_once(chain, way));
+    assert_eq!(found, other);
+    found
+}
+
+/// Walks along a chain in one way.
+pub(crate) fn walk_once<R: Ring, T: ReturnTo<R>>(
+    chain: &DescChain<'_, R, T>,
+    way: Way,
+) -> (Vec<Plain>, Option<ChainError>) {
     let (mut elements, mut error) = (Vec::new(), None);
     let mut walk = chain.elements();
-    for element in walk.by_ref() {
-        assert_eq!(error, None, "nothing comes after an error");
-        match element {
-            Ok(element) => elements.push(plain(element)),
-            Err(found) => error = Some(found),
+    match way {
+        Way::Loop => {
+            for element in walk.by_ref() {
+                assert_eq!(error, None, "nothing comes after an error");
+                match element {
+                    Ok(element) => elements.push(plain(element)),
+                    Err(found) => error = Some(found),
+                }
+            }
+            assert_eq!(walk.next(), None, "a walk that has ended stays so");
+        }
+        Way::Each => {
+            let result = walk.try_each(|element| {
+                elements.push(plain(element));
+                Ok(())
+            });
+            error = result.err();
         }
     }
-    assert_eq!(walk.next(), None, "a walk that has ended stays so");
     (elements, error)
 }
 

@@ -39,7 +39,7 @@ impl<M: StableMem> DescriptorArea<M> {
     #[inline]
     #[must_use]
     pub fn table(&self) -> DescriptorTable<'_, M> {
-        DescriptorTable::proved(self.area.mem(), self.area.range(), self.area.array())
+        DescriptorTable::from_parts(self.area.mem(), self.area.range(), self.area.array())
     }
 
     /// Reads the Buffer ID and the flags of the descriptor at `position`, which may be the first of a list that is available.
@@ -57,7 +57,7 @@ impl<M: StableMem> DescriptorArea<M> {
         self.area.load_acquire(Layout::descriptor_id(position.slot())).map(id_and_flags)
     }
 
-    /// Reads the Buffer ID and the flags of the descriptor at `position`, which is not the first of its list.
+    /// Reads the Buffer ID and the flags of the descriptor in `slot`, which is not the first of its list.
     ///
     /// Relaxed: [`first`](Self::first) acquired it.
     ///
@@ -65,8 +65,8 @@ impl<M: StableMem> DescriptorArea<M> {
     ///
     /// If the memory is gone.
     #[inline]
-    pub fn later(&self, position: RingPosition) -> Result<(BufferId, DescriptorFlags), AreaError> {
-        self.area.load_relaxed(Layout::descriptor_id(position.slot())).map(id_and_flags)
+    pub fn later(&self, slot: u16) -> Result<(BufferId, DescriptorFlags), AreaError> {
+        self.area.load_relaxed(Layout::descriptor_id(slot)).map(id_and_flags)
     }
 
     /// Writes a used descriptor, which the driver may see at once. Nothing in it changes after that (BAR-9).

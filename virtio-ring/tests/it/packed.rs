@@ -175,7 +175,7 @@ fn descriptor_area_fields_at_their_place() {
     mem.poke(0x50, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 0x34, 0x12, 0x81, 0x80]);
     let last = at(5, 4, false);
     assert_eq!(area.first(last), Ok((BufferId(0x1234), DescriptorFlags(0x8081))));
-    assert_eq!(area.later(last), Ok((BufferId(0x1234), DescriptorFlags(0x8081))));
+    assert_eq!(area.later(last.slot()), Ok((BufferId(0x1234), DescriptorFlags(0x8081))));
     let descriptor = area.table().get(DescriptorIndex(4)).unwrap();
     assert_eq!((descriptor.addr().0, descriptor.len()), (0x0807_0605_0403_0201, 0x0c0b_0a09));
     assert_eq!(area.table().get(DescriptorIndex(5)), Err(TableError::NoEntry { index: DescriptorIndex(5) }));

@@ -47,6 +47,8 @@ const STYLES: &[(&str, Style)] = &[
     ("packed-flat", style(ORANGE, Marker::Square, Line::Solid)),
     ("any-split", style(SKY, Marker::Cross, Line::Solid)),
     ("any-packed", style(ORANGE, Marker::Cross, Line::Solid)),
+    ("split-chains", style(PURPLE, Marker::Circle, Line::Solid)),
+    ("packed-chains", style(GREY, Marker::Square, Line::Solid)),
     ("split-in-order", style(SKY, Marker::Triangle, Line::Solid)),
     ("packed-in-order", style(ORANGE, Marker::Triangle, Line::Solid)),
     ("chain", style(BLUE, Marker::Circle, Line::Solid)),

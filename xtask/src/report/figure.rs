@@ -33,7 +33,7 @@ pub(crate) enum Shows {
 use Shows::{Cost, RoundTrips, Rows, TimesMemcpy};
 
 /// All that are known, in the order in which they are shown.
-const FIGURES: [Figure<'static>; 17] = [
+const FIGURES: [Figure<'static>; 18] = [
     figure(
         "chain-direct",
         Cost,
@@ -124,6 +124,13 @@ const FIGURES: [Figure<'static>; 17] = [
         "Format chosen at run time",
         "descriptors per chain",
         "AnyQueue against the queue of one format.",
+    ),
+    figure(
+        "chains",
+        Rows,
+        "Chains in the device's hands",
+        "descriptors per chain",
+        "Chains that a burst gives out, against those that Queue::serve walks along.",
     ),
     figure("shared", Rows, "Shared queue", "threads", "A queue behind a lock, used by one thread and by two."),
     figure("stream", Rows, "As a stream", "chains per burst", "Chains through DescChainStream."),

@@ -2,6 +2,7 @@
 
 mod bursts;
 mod payloads;
+mod served;
 mod shared;
 mod stream;
 mod tokens;
@@ -19,6 +20,7 @@ use virtio_queue_core::{
 
 use self::bursts::Bursts;
 use self::payloads::{Fragments, Payloads, Requests, StdIo, Whole};
+use self::served::Served;
 use self::shared::Shared;
 use self::stream::Streamed;
 use self::tokens::Tokens;
@@ -36,10 +38,12 @@ type BatchedPacked = InOrderRing<InPacked, Vec<InFlight>>;
 /// Chains of a packed ring that are walked while others are returned.
 type LastingPacked = OrderedRing<InPacked, Vec<InFlight>>;
 
-pub(crate) const SPLIT: Contender = Contender::new("split", Split, bursts::<InSplit>);
-pub(crate) const PACKED: Contender = Contender::new("packed", Packed, bursts::<InPacked>);
-pub(crate) const ANY_SPLIT: Contender = Contender::new("any-split", Split, bursts::<InEither>);
-pub(crate) const ANY_PACKED: Contender = Contender::new("any-packed", Packed, bursts::<InEither>);
+pub(crate) const SPLIT: Contender = Contender::new("split", Split, served::<InSplit>);
+pub(crate) const PACKED: Contender = Contender::new("packed", Packed, served::<InPacked>);
+pub(crate) const ANY_SPLIT: Contender = Contender::new("any-split", Split, served::<InEither>);
+pub(crate) const ANY_PACKED: Contender = Contender::new("any-packed", Packed, served::<InEither>);
+pub(crate) const SPLIT_CHAINS: Contender = Contender::new("split-chains", Split, bursts::<InSplit>);
+pub(crate) const PACKED_CHAINS: Contender = Contender::new("packed-chains", Packed, bursts::<InPacked>);
 pub(crate) const SPLIT_FLAT: Contender = Contender::new("split-flat", Split, flat::<SplitRing<Arc<HeapMem>>>);
 pub(crate) const PACKED_FLAT: Contender = Contender::new("packed-flat", Packed, flat::<PackedRing<Arc<HeapMem>>>);
 
@@ -72,13 +76,17 @@ pub(crate) const REQUEST: &[Contender] = &[
     Contender::new("fragments", Split, |ring| Box::new(Requests::<InSplit, Fragments>::new(ring))),
 ];
 
+fn served<R: FromConfig<Mem = Table> + 'static>(ring: &Ring) -> Box<dyn Device> {
+    Box::new(Served::<R>::new(ring, ring.memory.table()))
+}
+
 fn bursts<R: FromConfig<Mem = Table> + 'static>(ring: &Ring) -> Box<dyn Device> {
-    Box::new(Bursts::<R>::new(ring, ring.memory.table()))
+    Box::new(Bursts::<R>::new(ring))
 }
 
 /// Returns a device on memory that is a single region, and nothing else.
 fn flat<R: FromConfig<Mem = Arc<HeapMem>> + 'static>(ring: &Ring) -> Box<dyn Device> {
-    Box::new(Bursts::<R>::new(ring, ring.memory.flat()))
+    Box::new(Served::<R>::new(ring, ring.memory.flat()))
 }
 
 fn tokens<R: FromConfig<Mem = Table> + 'static>(ring: &Ring) -> Box<dyn Device> {
@@ -125,11 +133,11 @@ impl DriverNotify for Signals {
 #[inline(always)]
 fn walk<'m>(elements: impl Walk<'m>, mem: &impl DriverMem) -> Result<(u64, u32)> {
     let (mut sum, mut last) = (0, 0);
-    for element in elements {
-        let element = element?;
+    elements.try_each(|element| {
         let range = mem.translate_all(element.range, element.access)?;
         last = u32::try_from(range.len())?;
         sum = counted(sum, range.as_ptr().addr().get() as u64, last);
-    }
+        anyhow::Ok(())
+    })?;
     Ok((sum, last))
 }

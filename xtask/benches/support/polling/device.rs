@@ -7,7 +7,7 @@ use anyhow::Result;
 use virtio_mem_traits::DriverMem;
 use virtio_queue_core::packed::PackedRing;
 use virtio_queue_core::split::SplitRing;
-use virtio_queue_core::{Chain, FromConfig, Queue};
+use virtio_queue_core::{FromConfig, Queue, Walk};
 
 use super::{BURST, Content};
 use crate::support::device::ours::{Signals, config};
@@ -40,25 +40,27 @@ fn ours<R: FromConfig<Mem = Table>>(ring: &Ring, end: &AtomicBool) -> Result<()>
     let mem = table.look_up();
     let mut queue = Queue::<R, _>::new(&config(ring), ring.memory.table(), Signals::default())?;
     queue.suppress_notifications();
-    let mut number = 0;
+    let (mut number, mut failed) = (0, None);
     loop {
-        let first = number;
-        let mut burst = queue.burst();
-        for _ in 0..BURST {
-            let Some(chain) = burst.next_chain()? else { break };
+        let served = queue.serve(BURST.into(), |chain| {
             let mut written = 0;
-            for element in chain.elements() {
-                let element = element?;
+            let walked = chain.try_each(|element| {
                 let range = mem.translate_all(element.range, element.access)?;
                 range.write::<Content>(0, &[number; 8])?;
                 written = u32::try_from(range.len())?;
-            }
-            chain.return_unchecked(written).map_err(|refused| refused.error)?;
+                anyhow::Ok(())
+            });
             number += 1;
-        }
-        burst.finish()?;
-        if number == first && end.load(Ordering::Acquire) {
-            return Ok(());
+            walked.map_or_else(
+                |error| {
+                    failed = Some(error);
+                    0
+                },
+                |()| written,
+            )
+        })?;
+        if served == 0 && end.load(Ordering::Acquire) {
+            return failed.map_or(Ok(()), Err);
         }
     }
 }

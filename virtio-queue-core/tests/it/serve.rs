@@ -1,0 +1,131 @@
+//! [`Queue::serve`]: chains that are used as soon as they were looked at. It does what a burst does.
+
+use virtio_fake_driver::features::{EVENT_IDX, INDIRECT_DESC};
+use virtio_fake_driver::{DriverChain, Fixture, FixtureOptions, MemEvent, QueueFormat};
+use virtio_queue_core::{Chain, ChainErrorKind, DriverNotify, FatalError, Queue, Ring, Walk};
+
+use crate::formats::{check_dead, fetch, for_each_format, start};
+use crate::support::{logged, plain, traffic};
+
+/// Returns how many bytes are writable in a chain, which is what this device claims to have written.
+fn writable<'m>(walk: impl Walk<'m>) -> u32 {
+    let writable = walk.map(|element| plain(element.unwrap())).filter(|element| element.2);
+    writable.map(|element| element.1 as u32).sum()
+}
+
+/// Serves at most `limit` chains in a burst.
+fn burst<R: Ring, N: DriverNotify>(queue: &mut Queue<R, N>, limit: usize) -> usize {
+    let mut burst = queue.burst();
+    for served in 0..limit {
+        let Some(chain) = burst.next_chain().unwrap() else { return served };
+        let written = writable(chain.elements());
+        chain.return_unchecked(written).unwrap();
+    }
+    limit
+}
+
+/// Runs traffic through a queue, and returns all that the device has done to the memory, and how often it has notified.
+fn run<F: QueueFormat>(
+    features: u64,
+    serve: impl Fn(&mut Fixture<F>, usize) -> usize,
+) -> (Vec<Vec<MemEvent>>, Vec<usize>, usize) {
+    let mut fixture = start::<F>(8, features);
+    let (mut logs, mut counts, mem) = (Vec::new(), Vec::new(), fixture.mem.clone());
+    let mut traffic = traffic(&fixture.driver, 3, 3, 100);
+    for round in 0..200 {
+        (0..round % 4).for_each(|_| _ = fixture.driver.stage(&traffic.next_chain()));
+        fixture.driver.publish();
+        let limit = [0, 1, 2, 100][round % 7 % 4];
+        let (count, log) = logged(&mem, || serve(&mut fixture, limit));
+        assert!(count <= limit);
+        fixture.driver.reap_all().unwrap();
+        logs.push(log);
+        counts.push(count);
+    }
+    assert!(counts.iter().sum::<usize>() > 100);
+    (logs, counts, fixture.notifications.count())
+}
+
+/// SPLIT-UNOT-2, SPLIT-ANOT-6, PACK-EVT-6, BAR-2, BAR-3, BAR-6, BAR-7, REG-2: chain by chain the same accesses in the same order as
+/// in a burst, one publication and at most one notification for all, and none for nothing.
+#[test]
+fn serving_is_a_burst() {
+    fn check<F: QueueFormat>(features: u64) {
+        let served = run::<F>(features, |fixture, limit| fixture.queue.serve(limit, writable).unwrap());
+        assert_eq!(served, run::<F>(features, |fixture, limit| burst(&mut fixture.queue, limit)));
+    }
+    for features in [0, EVENT_IDX, INDIRECT_DESC, EVENT_IDX | INDIRECT_DESC] {
+        for_each_format!(check(features));
+    }
+}
+
+/// REG-6: what was fetched before stays in flight, counts, and is returned after the others.
+#[test]
+fn chains_in_flight_stay_there() {
+    fn check<F: QueueFormat>(features: u64) {
+        let mut fixture = start::<F>(4, features);
+        let chain = DriverChain::new().writable(2);
+        let ids = [(); 4].map(|()| fixture.driver.add(&chain).unwrap());
+        let token = fetch(&mut fixture.queue);
+        assert_eq!(fixture.queue.serve(usize::MAX, writable), Ok(3));
+        assert_eq!(fixture.queue.in_flight(), 1);
+        fixture.queue.complete(token, 2).unwrap();
+        let used: Vec<_> = fixture.driver.reap_all().unwrap().iter().map(|used| (used.id, used.len)).collect();
+        assert_eq!(used, [1, 2, 3, 0].map(|n| (ids[n], 2)));
+    }
+    for_each_format!(check(EVENT_IDX));
+}
+
+/// HOST-28: a malformed chain is the device's to notice. It is used like the others.
+#[test]
+fn malformed_chain_is_used() {
+    fn check<F: QueueFormat>(features: u64) {
+        let mut fixture = start::<F>(4, features);
+        let malformed = DriverChain::new().writable(1).readable(b"?");
+        fixture.driver.stage_unchecked(&malformed).unwrap();
+        fixture.driver.publish();
+        fixture.driver.add(&DriverChain::new().writable(3)).unwrap();
+        let mut found = Vec::new();
+        let served = fixture.queue.serve(10, |walk| {
+            let result = walk.try_each(|_| Ok(()));
+            found.push(result.map_err(|error: virtio_queue_core::ChainError| error.kind));
+            0
+        });
+        assert_eq!(served, Ok(2));
+        assert!(matches!(found[..], [Err(ChainErrorKind::ReadableAfterWritable { .. }), Ok(())]), "{found:?}");
+        assert_eq!((fixture.driver.reap_all().unwrap().len(), fixture.queue.in_flight()), (2, 0));
+    }
+    for_each_format!(check(0));
+}
+
+/// HOST-3, GEN-2, REG-9: a ring that makes no sense breaks the queue, which is reported once.
+#[test]
+fn senseless_ring_breaks_queue() {
+    let mut fixture = start::<virtio_fake_driver::Split>(4, 0);
+    fixture.driver.add(&DriverChain::new().writable(1)).unwrap();
+    fixture.driver.raw().set_available_entry(1, 4);
+    fixture.driver.raw().set_available_index(2);
+    let error = fixture.queue.serve(10, writable).unwrap_err();
+    assert!(matches!(error, FatalError::HeadOutOfRange { size: 4, .. }));
+    assert_eq!(fixture.queue.serve(10, writable), Ok(0));
+    assert_eq!((fixture.driver.reap(), fixture.notifications.count()), (Ok(None), 0), "nothing was published");
+    check_dead(&mut fixture.queue, &fixture.mem, error, true, Vec::new());
+}
+
+/// INV-2: a driver that goes on making chains available while they are served cannot keep the device for ever: what is not
+/// published is in flight for it.
+#[test]
+fn endless_supply_ends() {
+    let mut fixture = FixtureOptions::<virtio_fake_driver::Split> { size: 4, ..Default::default() }.build().unwrap();
+    let raw = fixture.driver.raw().clone();
+    let mut index = 0_u16;
+    let mut served = 0;
+    raw.set_available_index(1);
+    let error = fixture.queue.serve(usize::MAX, |_| {
+        served += 1;
+        index += 1;
+        raw.set_available_index(index + 1);
+        0
+    });
+    assert_eq!((served, error), (4, Err(FatalError::Oversubscribed { available: 1, in_flight: 4, size: 4 })));
+}
