@@ -31,12 +31,13 @@ pub(crate) struct Cursor<'m, W> {
 }
 
 impl<'m, W: Walk<'m>> Cursor<'m, W> {
-    /// Returns the beginning of the readable half of `chain`.
-    pub(crate) fn readable(chain: &impl Chain<'m, Walk = W>) -> Self {
+    /// Returns the beginning of the half of `chain` that is for `access`: for reading, or for writing.
+    #[inline]
+    pub(crate) fn new(chain: &impl Chain<'m, Walk = W>, access: Access) -> Self {
         Self {
             walk: chain.walk(),
             id: chain.id(),
-            access: Access::Read,
+            access,
             rest: DriverRange::EMPTY,
             piece: DeviceRange::empty(),
             position: 0,

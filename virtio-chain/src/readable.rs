@@ -3,6 +3,7 @@
 use core::fmt;
 use core::ops::{Deref, DerefMut};
 
+use virtio_mem_traits::Access;
 use virtio_queue_core::{Chain, Refused};
 
 use crate::cursor::Cursor;
@@ -22,7 +23,7 @@ impl<'m, C: Chain<'m>> ReadableChain<'m, C> {
     #[inline]
     #[must_use]
     pub fn new(chain: C) -> Self {
-        let reader = Reader::new(Cursor::readable(&chain));
+        let reader = Reader::new(Cursor::new(&chain, Access::Read));
         Self { chain, reader }
     }
 

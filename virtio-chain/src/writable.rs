@@ -3,8 +3,10 @@
 use core::fmt;
 use core::ops::{Deref, DerefMut};
 
+use virtio_mem_traits::Access;
 use virtio_queue_core::{Chain, Refused, ReturnError};
 
+use crate::cursor::Cursor;
 use crate::{IncompleteError, ReadableChain, Writer};
 
 /// A chain, at its writable bytes.
@@ -22,7 +24,8 @@ impl<'m, C: Chain<'m>> WritableChain<'m, C> {
     #[inline]
     #[must_use]
     pub fn new(chain: C) -> Self {
-        Self::from_incomplete_readable(ReadableChain::new(chain))
+        let writer = Writer::new(Cursor::new(&chain, Access::Write));
+        Self { chain: Some(chain), writer }
     }
 
     /// Goes on with the writable half, if all of the readable one was read. What was
