@@ -145,9 +145,10 @@ impl<M: StableMem> PackedRing<M> {
     /// not matter to where the list ends, and are not looked at.
     fn measure(&self, start: RingPosition) -> Result<(BufferId, u16), FatalError> {
         let size = self.size.get();
-        let mut slot = start.slot();
-        for slots in 2..=size {
-            slot = if slot + 1 == size { 0 } else { slot + 1 };
+        let (mut slot, mut slots) = (start.slot(), 1);
+        while slots < size {
+            slot = if slot + 1 < size { slot + 1 } else { 0 };
+            slots += 1;
             let (id, flags) = self.descriptor_area.later(slot)?;
             if !flags.contains(DescriptorFlags::NEXT) {
                 return Ok((id, slots));
