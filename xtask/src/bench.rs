@@ -1,27 +1,34 @@
 //! `cargo xtask bench`: how fast the crates are, next to what cannot be beaten and to what else there is.
 
 mod criterion;
-mod docs;
 mod filter;
 mod instructions;
-mod machine;
-mod page;
 mod programs;
 mod rounds;
-mod tables;
 mod targets;
 mod two_cores;
 
-use std::fs;
 use std::process::ExitCode;
-use std::time::{Instant, SystemTime};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
-use crate::report::about::{About, Extent, Seconds};
-use crate::report::{Name, Report};
+use crate::report::about::Extent;
+use crate::report::machine::locked_version;
+use crate::report::{Beginning, Kind, Name, Report};
 use filter::Filter;
 use programs::Programs;
+
+/// What all reports of this verb have in common.
+pub(crate) const KIND: Kind = Kind {
+    title: "virtio devices in Rust: benchmark report",
+    legend: "Circles are split virtqueues and squares packed ones. Dashed with open marks is the limit: a loop without any \
+             check, or a plain copy. A mark is the median of three rounds; the whisker holds half of the samples of each.",
+    targets: targets::TARGETS,
+    docs: "cargo xtask bench --docs",
+};
+
+/// What else is measured, and measured with.
+const PEERS: [&str; 3] = ["criterion", "virtio-queue", "vm-memory"];
 
 /// Measure how fast the crates are, and write a report with charts
 #[derive(clap::Args)]
@@ -41,44 +48,21 @@ pub(crate) struct Args {
 
 /// Measures and writes the report, or publishes one.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    if let Some(name) = &args.docs {
-        docs::publish(&Report::load(name)?)?;
-        return Ok(ExitCode::SUCCESS);
+    match &args.docs {
+        Some(name) => Report::load(name)?.publish(&KIND)?,
+        None => measure(args)?.save(&KIND, &args.save)?,
     }
-    let report = measure(args)?;
-    print!("{}", tables::of_report(&report));
-    let directory = args.save.directory()?;
-    fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;
-    report.write(&directory)?;
-    fs::write(directory.join("report.md"), tables::document(&report))?;
-    let page = directory.join("index.html");
-    fs::write(&page, page::page(&report)?)?;
-    println!("measured for {:.0} s; look at {}", report.about.seconds.measure, page.display());
     Ok(ExitCode::SUCCESS)
 }
 
 fn measure(args: &Args) -> Result<Report> {
     let filter = args.filter.clone().unwrap_or_default();
-    let date = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-    // Asked before anything is built: files may change meanwhile, and a build is a load.
-    let (commit, load) = (machine::commit(), machine::load()?);
-    let begin = Instant::now();
+    let beginning = Beginning::now()?;
     let programs = Programs::build(args.quick)?;
-    let build = begin.elapsed().as_secs_f64();
-    let begin = Instant::now();
+    let build = beginning.elapsed();
     let cases = rounds::measure(&programs, &filter)?;
     ensure!(!cases.is_empty(), "no case matches");
-    let seconds = Seconds { build, measure: begin.elapsed().as_secs_f64() };
-    let about = About {
-        date,
-        command: machine::command(),
-        extent: Extent { quick: args.quick, filter: filter.pattern().map(str::to_owned) },
-        commit,
-        machine: machine::machine()?,
-        load,
-        toolchain: machine::toolchain()?,
-        peers: machine::peers(),
-        seconds,
-    };
-    Ok(Report { about, cases })
+    let extent = Extent { quick: args.quick, filter: filter.pattern().map(str::to_owned) };
+    let peers = PEERS.iter().filter_map(|name| Some(((*name).to_owned(), locked_version(name)?))).collect();
+    Ok(Report { about: beginning.about(build, extent, "bench", peers)?, cases })
 }

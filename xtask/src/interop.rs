@@ -3,7 +3,11 @@
 #[cfg(feature = "devices")]
 mod back_end;
 #[cfg(feature = "devices")]
+mod bench;
+#[cfg(feature = "devices")]
 mod command;
+#[cfg(feature = "devices")]
+mod comparison;
 #[cfg(feature = "devices")]
 mod disk;
 #[cfg(feature = "devices")]
@@ -14,12 +18,24 @@ mod linux;
 mod matrix;
 #[cfg(feature = "devices")]
 mod output;
+mod targets;
 #[cfg(feature = "devices")]
 mod virtio_driver;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
+
+use crate::report::{Kind, Name, Report};
+
+/// What all reports about whole devices have in common.
+pub(crate) const KIND: Kind = Kind {
+    title: "virtio devices in Rust: whole devices",
+    legend: "Two back ends serve the same driver in turns, each time as new processes: ours in blue, and another in green. A bar \
+             is the median of the rounds; the whisker reaches from the lowest to the highest.",
+    targets: targets::TARGETS,
+    docs: "cargo xtask interop --bench --docs",
+};
 
 /// What a driver is called, and what it is.
 const DRIVERS: [(&str, &str); 3] = [
@@ -40,6 +56,12 @@ pub(crate) struct Args {
     /// Measure how fast the devices are, next to other back ends with the same drivers
     #[arg(long)]
     bench: bool,
+    /// What to call the report of that, which is written to target/bench-reports
+    #[arg(long, value_name = "NAME", default_value = "devices", requires = "bench")]
+    save: Name,
+    /// Measure nothing, but write the figures of this report into docs/benchmarks.md
+    #[arg(long, value_name = "NAME", requires = "bench", conflicts_with_all = ["save", "names", "list"])]
+    docs: Option<Name>,
 }
 
 /// Runs the devices against the drivers, one after the other.
@@ -50,7 +72,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    if args.bench { run_benchmarks(&args.names) } else { run_drivers(&args.names) }
+    if let Some(name) = &args.docs {
+        Report::load(name)?.publish(&KIND)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if args.bench { run_benchmarks(args) } else { run_drivers(&args.names) }
 }
 
 #[cfg(feature = "devices")]
@@ -70,16 +96,14 @@ fn run_drivers(names: &[String]) -> Result<ExitCode> {
 }
 
 #[cfg(feature = "devices")]
-fn run_benchmarks(names: &[String]) -> Result<ExitCode> {
-    if names.is_empty() || names.iter().any(|name| name == "dpdk") {
-        dpdk::bench()?;
-    }
+fn run_benchmarks(args: &Args) -> Result<ExitCode> {
+    bench::measure(&args.names)?.save(&KIND, &args.save)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// The names make sense, and are for a program that has the devices.
 #[cfg(not(feature = "devices"))]
-fn run_benchmarks(_: &[String]) -> Result<ExitCode> {
+fn run_benchmarks(_: &Args) -> Result<ExitCode> {
     crate::devices::run()
 }
 

@@ -1,16 +1,24 @@
-//! A report of `cargo xtask bench`, as it is saved.
+//! A report of what was measured, as it is saved: by `cargo xtask bench`, or by `cargo xtask interop --bench`.
 
 pub(crate) mod about;
+mod beginning;
 pub(crate) mod chart;
 pub(crate) mod contender;
+mod docs;
 pub(crate) mod figure;
 pub(crate) mod format;
+pub(crate) mod frame;
+mod kind;
+pub(crate) mod machine;
 mod name;
-pub(crate) mod page;
+mod page;
 pub(crate) mod spread;
 #[cfg(test)]
 pub(crate) mod synthetic;
 pub(crate) mod table;
+mod tables;
+pub(crate) mod target;
+mod unit;
 
 use std::fmt;
 use std::fs;
@@ -20,8 +28,11 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use about::About;
+pub(crate) use beginning::Beginning;
+pub(crate) use kind::Kind;
 pub(crate) use name::Name;
 use spread::{Round, Spread};
+pub(crate) use unit::Unit;
 
 /// The file that `cargo xtask compare` reads.
 const FILE: &str = "report.json";
@@ -53,19 +64,6 @@ pub(crate) struct Case {
     pub(crate) rounds: Vec<Round>,
 }
 
-/// What the numbers of a case count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Unit {
-    /// Time for one chain, or one payload.
-    #[serde(rename = "ns")]
-    Nanoseconds,
-    #[serde(rename = "chains/s")]
-    ChainsPerSecond,
-    /// Instructions for one chain.
-    #[serde(rename = "instructions")]
-    Instructions,
-}
-
 impl Report {
     /// Reads the report `name`.
     ///
@@ -80,6 +78,24 @@ impl Report {
         let file = directory.join(FILE);
         let text = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
         serde_json::from_slice(&text).with_context(|| format!("{} is no report", file.display()))
+    }
+
+    /// Prints it, and writes all that it is to the directory of `name`.
+    pub(crate) fn save(&self, kind: &Kind, name: &Name) -> Result<()> {
+        print!("{}", tables::of_report(self, kind));
+        let directory = name.directory()?;
+        fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;
+        self.write(&directory)?;
+        fs::write(directory.join("report.md"), tables::document(self, kind))?;
+        let page = directory.join("index.html");
+        fs::write(&page, page::page(self, kind)?)?;
+        println!("measured for {:.0} s; look at {}", self.about.seconds.measure, page.display());
+        Ok(())
+    }
+
+    /// Writes its figures into the documentation.
+    pub(crate) fn publish(&self, kind: &Kind) -> Result<()> {
+        docs::publish(self, kind)
     }
 
     /// Writes it to `directory`, which exists.
@@ -120,6 +136,12 @@ impl fmt::Display for CaseId {
 }
 
 impl Case {
+    /// A case of which only one value is known in each round.
+    #[cfg(feature = "devices")]
+    pub(crate) fn of_values(id: CaseId, unit: Unit, values: Vec<f64>) -> Self {
+        Self { id, unit, rounds: values.into_iter().map(Round::exact).collect() }
+    }
+
     pub(crate) fn figure(&self) -> &str {
         &self.id.figure
     }
@@ -139,11 +161,11 @@ impl Case {
 
     /// Returns the best sample of all: what the case can do where nothing disturbs it.
     pub(crate) fn best(&self) -> Option<f64> {
-        match self.unit {
-            Unit::ChainsPerSecond => self.rounds.iter().map(|round| round.most).max_by(f64::total_cmp),
-            Unit::Nanoseconds | Unit::Instructions => {
-                self.rounds.iter().map(|round| round.least).min_by(f64::total_cmp)
-            }
+        let rounds = self.rounds.iter();
+        if self.unit.is_rate() {
+            rounds.map(|round| round.most).max_by(f64::total_cmp)
+        } else {
+            rounds.map(|round| round.least).min_by(f64::total_cmp)
         }
     }
 

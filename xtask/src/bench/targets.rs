@@ -1,30 +1,7 @@
-//! How fast the crates are to be, and whether they are.
+//! How fast the crates are to be.
 
-use crate::report::Report;
-use crate::report::format::number;
-use crate::report::spread::Spread;
-use crate::report::table::markdown;
-
-use Bound::{AtLeast, AtMost, Shown};
-
-/// A ratio of two cases of one report, and what it is to be.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Target {
-    what: &'static str,
-    ratio: &'static str,
-    /// The names of the cases.
-    of: &'static str,
-    to: &'static str,
-    bound: Bound,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Bound {
-    AtMost(f64),
-    AtLeast(f64),
-    /// Not a target, but good to know beside one.
-    Shown,
-}
+use crate::report::target::Bound::{AtLeast, AtMost, Shown};
+use crate::report::target::{Target, target};
 
 const ONE_BY_ONE: &str = "1 descriptor, one by one with notification test";
 const ONE: &str = "1 descriptor, bursts of 32";
@@ -36,7 +13,7 @@ const SIZE: &str = "queue size 32768 against 256";
 const REGIONS: &str = "512 memory regions against 1";
 const TWO_CORES: &str = "two cores, chains/s";
 
-const TARGETS: &[Target] = &[
+pub(super) const TARGETS: &[Target] = &[
     target(ONE_BY_ONE, "split to raw loop", "burst-1/split/1", "burst-1/raw-split/1", AtMost(3.0)),
     target(ONE_BY_ONE, "virtio-queue to split", "burst-1/virtio-queue/1", "burst-1/split/1", AtLeast(5.0)),
     target(ONE_BY_ONE, "packed to split", "burst-1/packed/1", "burst-1/split/1", AtMost(1.0)),
@@ -76,104 +53,3 @@ const TARGETS: &[Target] = &[
         AtLeast(0.85),
     ),
 ];
-
-const fn target(what: &'static str, ratio: &'static str, of: &'static str, to: &'static str, bound: Bound) -> Target {
-    Target { what, ratio, of, to, bound }
-}
-
-/// What the columns of [`rows`] are.
-pub(super) const HEAD: [&str; 6] = ["shape", "ratio", "verdict", "target", "measured", "rounds"];
-
-/// How many of the columns are texts.
-pub(super) const TEXTS: usize = 3;
-
-/// Returns the table of all targets, in Markdown.
-pub(super) fn table(report: &Report) -> String {
-    markdown(&HEAD, TEXTS, rows(report))
-}
-
-/// Returns the table of all targets.
-pub(super) fn rows(report: &Report) -> Vec<Vec<String>> {
-    TARGETS.iter().map(|target| target.row(report)).collect()
-}
-
-impl Target {
-    fn row(&self, report: &Report) -> Vec<String> {
-        let [measured, range, verdict] = match self.measure(report) {
-            Some(Spread { median, low, high }) => [
-                format!("{} x", number(median)),
-                format!("{} to {}", number(low), number(high)),
-                self.bound.verdict(&Spread { median, low, high }),
-            ],
-            None => [String::new(), String::new(), "not measured".to_owned()],
-        };
-        vec![self.what.to_owned(), self.ratio.to_owned(), verdict, self.bound.describe(), measured, range]
-    }
-
-    fn measure(&self, report: &Report) -> Option<Spread> {
-        let case = |name: &str| report.cases.iter().find(|case| case.id.to_string() == name);
-        case(self.of)?.relative_to(case(self.to)?)
-    }
-}
-
-impl Bound {
-    fn describe(self) -> String {
-        match self {
-            AtMost(bound) => format!("at most {bound} x"),
-            AtLeast(bound) => format!("at least {bound} x"),
-            Shown => String::new(),
-        }
-    }
-
-    /// Returns whether the median is within the bound, and by how much it is not.
-    fn verdict(self, measured: &Spread) -> String {
-        let (bound, excess) = match self {
-            AtMost(bound) => (bound, measured.median / bound - 1.0),
-            AtLeast(bound) => (bound, 1.0 - measured.median / bound),
-            Shown => return String::new(),
-        };
-        if excess <= 0.0 {
-            return "met".to_owned();
-        }
-        let noise = if measured.contains(bound) { ", within the rounds" } else { "" };
-        format!("missed by {:.1} %{noise}", excess * 100.0)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::report::synthetic::{case, report};
-
-    #[track_caller]
-    fn check(bound: Bound, measured: [f64; 3], expected: &str) {
-        let [low, median, high] = measured;
-        assert_eq!(bound.verdict(&Spread { median, low, high }), expected);
-    }
-
-    #[test]
-    fn verdict_says_by_how_much_a_target_is_missed() {
-        check(AtMost(2.0), [1.9, 2.0, 2.5], "met");
-        check(AtMost(2.0), [2.1, 2.5, 2.6], "missed by 25.0 %");
-        check(AtMost(1.0), [0.99, 1.004, 1.01], "missed by 0.4 %, within the rounds");
-        check(AtLeast(8.0), [6.0, 9.0, 9.0], "met");
-        check(AtLeast(8.0), [5.0, 6.0, 7.0], "missed by 25.0 %");
-        check(Shown, [1.0, 2.0, 3.0], "");
-    }
-
-    #[test]
-    fn row_compares_within_rounds() {
-        let report = report([
-            case("burst-1", "split", "1", [10.0, 30.0, 20.0]),
-            case("burst-1", "raw-split", "1", [5.0, 10.0, 10.0]),
-        ]);
-        let expected = [ONE_BY_ONE, "split to raw loop", "met", "at most 3 x", "2.00 x", "2.00 to 3.00"];
-        assert_eq!(TARGETS[0].row(&report), expected);
-    }
-
-    #[test]
-    fn cases_that_are_missing_were_not_measured() {
-        let report = report([case("burst-1", "split", "1", [10.0, 30.0, 20.0])]);
-        assert!(rows(&report).iter().all(|row| row[2] == "not measured" && row[4].is_empty()));
-    }
-}

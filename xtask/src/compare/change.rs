@@ -17,7 +17,7 @@
 //! Instructions are counted, so for them these are one and the same.
 
 use super::factor::Factor;
-use crate::report::contender::{PEER, is_yardstick, limits};
+use crate::report::contender::{is_yardstick, limits, peer};
 use crate::report::figure::{Figure, figures};
 use crate::report::format::{number, percent, value};
 use crate::report::spread::{Round, Spread};
@@ -81,8 +81,8 @@ impl<'r> Comparison<'r> {
 }
 
 fn pace(base: &Report, new: &Report) -> Spread {
-    let yardsticks = new.cases.iter().filter(|case| is_yardstick(case.contender()) && case.unit == Unit::Nanoseconds);
-    let factor = |case: &Case| Some(case.spread()?.median / find(base, case)?.spread()?.median);
+    let yardsticks = new.cases.iter().filter(|case| is_yardstick(case.contender()) && case.unit != Unit::Instructions);
+    let factor = |case: &Case| Some(Factor::at_pace([find(base, case)?, case], &STEADY)?.spread.median);
     Spread::of(Round::of_samples(yardsticks.filter_map(factor).collect()).as_slice()).unwrap_or(STEADY)
 }
 
@@ -94,7 +94,7 @@ fn in_order(report: &Report) -> Vec<&Case> {
 /// Compares with all yardsticks that both reports have, and returns what the one says that makes less of the change.
 fn with_yardsticks<'r>(base: &'r Report, before: &Case, new: &'r Report, after: &Case) -> Option<Factor<'r>> {
     let in_both = |name| Some([base.counterpart(before, name)?, new.counterpart(after, name)?]);
-    let yardsticks = limits(after.contender()).into_iter().chain([PEER]).filter_map(in_both);
+    let yardsticks = limits(after.contender()).into_iter().chain([peer(after.contender())]).filter_map(in_both);
     let factors = yardsticks.filter_map(|yardsticks| Factor::with_yardstick([before, after], yardsticks));
     factors.min_by(|one, other| one.size().total_cmp(&other.size()))
 }
@@ -116,14 +116,16 @@ impl<'r> Change<'r> {
         let yardstick = is_yardstick(after.contender());
         let pace = if after.unit == Unit::Nanoseconds && !yardstick { pace } else { &STEADY };
         let factor = match after.unit {
-            Unit::Nanoseconds | Unit::ChainsPerSecond if !yardstick => with_yardsticks(base, before, new, after),
-            _ => None,
+            Unit::Instructions => None,
+            _ if yardstick => None,
+            _ => with_yardsticks(base, before, new, after),
         };
-        let factor = factor.or_else(|| Factor::at_pace([before, after], pace))?;
+        // What was nothing has not become so many times as much: that is for a target to judge.
+        let factor = factor.or_else(|| Factor::at_pace([before, after], pace)).filter(Factor::is_finite)?;
         let verdict = match after.unit {
             _ if yardstick => Verdict::Yardstick,
             Unit::Instructions => Verdict::of(&factor, threshold.min(INSTRUCTIONS)),
-            Unit::Nanoseconds | Unit::ChainsPerSecond => Verdict::of(&factor, threshold),
+            _ => Verdict::of(&factor, threshold),
         };
         Some(Self { base: before, new: after, factor, verdict })
     }
@@ -178,6 +180,7 @@ impl Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::contender::PEER;
     use crate::report::synthetic::{case, instructions, report};
 
     /// Compares one case of ours, next to a limit that takes 5, 6 and 5.
@@ -282,6 +285,32 @@ mod tests {
         let (base, new) = (report(1e7), report(8e6));
         assert_eq!(Comparison::new(&base, &new, 10.0).changes[0].verdict, Verdict::Slower);
         assert_eq!(Comparison::new(&new, &base, 10.0).changes[0].verdict, Verdict::Faster);
+    }
+
+    #[test]
+    fn rate_of_a_device_is_compared_with_its_peer() {
+        let report = |ours, peer| {
+            report([("vhost-user-net", ours), ("net_vhost", peer)].map(|(contender, rate)| {
+                let mut case = case("net-to-device", contender, "split", [rate; 3]);
+                case.unit = Unit::PacketsPerSecond;
+                case
+            }))
+        };
+        let base = report(1e7, 1e7);
+        let verdicts = |ours, peer| {
+            let new = report(ours, peer);
+            Comparison::new(&base, &new, 10.0).changes.iter().map(|change| change.verdict).collect::<Vec<_>>()
+        };
+        assert_eq!(verdicts(5e6, 5e6), [Verdict::Steady, Verdict::Yardstick]);
+        assert_eq!(verdicts(5e6, 1e7), [Verdict::Slower, Verdict::Yardstick]);
+    }
+
+    #[test]
+    fn what_was_nothing_is_no_change() {
+        let report = |time| report([case("blk-idle", "vhost-user-blk", "kick mode", [time; 3])]);
+        for [before, after] in [[0.0, 0.0], [0.0, 5.0]] {
+            assert!(Comparison::new(&report(before), &report(after), 10.0).changes.is_empty());
+        }
     }
 
     #[test]

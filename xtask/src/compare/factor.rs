@@ -32,11 +32,13 @@ impl<'r> Factor<'r> {
 
     fn of_cost(unit: Unit, from: &Spread, to: &Spread, best: f64) -> Self {
         // More chains per second cost less.
-        let (spread, best) = match unit {
-            Unit::ChainsPerSecond => (from.relative_to(to), 1.0 / best),
-            Unit::Nanoseconds | Unit::Instructions => (to.relative_to(from), best),
-        };
+        let (spread, best) =
+            if unit.is_rate() { (from.relative_to(to), 1.0 / best) } else { (to.relative_to(from), best) };
         Self { spread, best, yardstick: None }
+    }
+
+    pub(super) fn is_finite(&self) -> bool {
+        [self.spread.low, self.spread.median, self.spread.high, self.best].iter().all(|factor| factor.is_finite())
     }
 
     /// Returns how much of a change it is, whether up or down.

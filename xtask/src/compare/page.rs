@@ -8,7 +8,7 @@ use super::change::{Change, Comparison, HEAD, TEXTS, Verdict};
 use crate::report::chart::{Bar, Row, Rows};
 use crate::report::figure::Figure;
 use crate::report::format::{percent, short};
-use crate::report::page::{chart, page as frame, table};
+use crate::report::frame::{chart, page as frame, table};
 use crate::report::spread::Spread;
 
 /// Returns the whole page.

@@ -30,6 +30,9 @@ pub(crate) enum Line {
 /// What is published elsewhere for the same purpose.
 pub(crate) const PEER: &str = "virtio-queue";
 
+/// Whole devices of ours, and what else serves the same drivers.
+const DEVICES: [(&str, &str); 2] = [("vhost-user-net", "net_vhost"), ("vhost-user-blk", "qemu-storage-daemon")];
+
 /// Colours that people who see fewer of them can tell apart too (Okabe and Ito), made readable on black and on white.
 const BLUE: RGBColor = RGBColor(25, 125, 195);
 const SKY: RGBColor = RGBColor(70, 165, 220);
@@ -59,6 +62,10 @@ const STYLES: &[(&str, Style)] = &[
     ("raw-packed", style(RED, Marker::OpenSquare, Line::Dashed)),
     ("memcpy", style(GREY, Marker::OpenCircle, Line::Dashed)),
     (PEER, style(GREEN, Marker::Triangle, Line::Solid)),
+    ("vhost-user-net", style(BLUE, Marker::Circle, Line::Solid)),
+    ("net_vhost", style(GREEN, Marker::Triangle, Line::Solid)),
+    ("vhost-user-blk", style(BLUE, Marker::Circle, Line::Solid)),
+    ("qemu-storage-daemon", style(GREEN, Marker::Triangle, Line::Solid)),
 ];
 
 const fn style(colour: RGBColor, marker: Marker, line: Line) -> Style {
@@ -78,7 +85,17 @@ pub(crate) fn rank(contender: &str) -> usize {
 
 /// Returns whether `contender` is there to compare with, and no work of ours.
 pub(crate) fn is_yardstick(contender: &str) -> bool {
-    is_limit(contender) || contender == PEER
+    is_limit(contender) || is_peer(contender)
+}
+
+fn is_peer(contender: &str) -> bool {
+    contender == PEER || DEVICES.iter().any(|(_, peer)| *peer == contender)
+}
+
+/// Returns what else does the work of `contender`, unless that is what it is itself.
+pub(crate) fn peer(contender: &str) -> &'static str {
+    let device = DEVICES.iter().find(|(device, _)| *device == contender);
+    device.map_or(if is_peer(contender) { "" } else { PEER }, |(_, peer)| peer)
 }
 
 fn is_limit(contender: &str) -> bool {
@@ -115,7 +132,11 @@ mod tests {
         let payloads = ["chain", "chain-packed", "std-io", "fragments", "memcpy"];
         for (one, style) in STYLES {
             for (other, other_style) in STYLES.iter().filter(|(other, _)| other != one) {
-                let same_figure = *other == PEER || payloads.contains(one) == payloads.contains(other);
+                let is_device = |name| DEVICES.iter().any(|(device, peer)| [device, peer].contains(&name));
+                let same_figure = match (is_device(one), is_device(other)) {
+                    (false, false) => *other == PEER || payloads.contains(one) == payloads.contains(other),
+                    _ => peer(one) == *other,
+                };
                 let differ = style.colour != other_style.colour || style.marker != other_style.marker;
                 assert!(differ || !same_figure, "{one} {other}");
             }

@@ -33,7 +33,7 @@ pub(crate) enum Shows {
 use Shows::{Cost, RoundTrips, Rows, TimesMemcpy};
 
 /// All that are known, in the order in which they are shown.
-const FIGURES: [Figure<'static>; 18] = [
+const FIGURES: [Figure<'static>; 25] = [
     figure(
         "chain-direct",
         Cost,
@@ -142,6 +142,31 @@ const FIGURES: [Figure<'static>; 18] = [
         "shape",
         "Counted by callgrind, which no other load on the machine disturbs.",
     ),
+    figure("net-to-device", Rows, "Packets to the device", "rings", "64 bytes each, looked at and dropped there."),
+    figure("net-to-driver", Rows, "Packets to the driver", "rings", "64 bytes each, made by the device."),
+    figure("blk-null", Rows, "Reads of nothing", "requests at a time", "4 KiB each, of a disk that does nothing."),
+    figure(
+        "blk-file",
+        Rows,
+        "Reads of a file in the page cache",
+        "requests at a time",
+        "4 KiB each. The peer reads with threads.",
+    ),
+    figure(
+        "blk-file-io-uring",
+        Rows,
+        "Reads of a file in the page cache, with io_uring",
+        "requests at a time",
+        "As before, but the peer reads with io_uring.",
+    ),
+    figure(
+        "blk-notifications",
+        Rows,
+        "Notifications",
+        "by whom",
+        "For each request, where there are 128 at a time and both sides want to be notified.",
+    ),
+    figure("blk-idle", Rows, "Without traffic", "waiting", "A driver is connected, and makes no requests any more."),
 ];
 
 const fn figure(
@@ -173,6 +198,10 @@ impl Figure<'_> {
             (Unit::Nanoseconds, RoundTrips) => "ns per round trip",
             (Unit::ChainsPerSecond, _) => "chains/s",
             (Unit::Instructions, _) => "instructions per chain",
+            (Unit::PacketsPerSecond, _) => "packets/s",
+            (Unit::RequestsPerSecond, _) => "requests/s",
+            (Unit::Notifications, _) => "notifications per request",
+            (Unit::ProcessorTime, _) => "ms of a processor per s",
         }
     }
 

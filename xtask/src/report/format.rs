@@ -6,6 +6,7 @@ use super::spread::Spread;
 /// Returns `value` with three digits that say something, or all those before the point.
 pub(crate) fn number(value: f64) -> String {
     match value.abs() {
+        magnitude if 0.0 < magnitude && magnitude < 0.0995 => format!("{value:.4}"),
         magnitude if magnitude < 9.995 => format!("{value:.2}"),
         magnitude if magnitude < 99.95 => format!("{value:.1}"),
         _ => format!("{value:.0}"),
@@ -39,10 +40,7 @@ fn with_prefix(per_second: f64, digits: fn(f64) -> String) -> String {
 
 /// Returns a value of that unit, without the unit.
 pub(crate) fn value(value: f64, unit: Unit) -> String {
-    match unit {
-        Unit::ChainsPerSecond => rate(value),
-        Unit::Nanoseconds | Unit::Instructions => number(value),
-    }
+    if unit.is_rate() { rate(value) } else { number(value) }
 }
 
 /// Returns between what a value varied, or nothing if it did not.
@@ -64,8 +62,8 @@ mod tests {
 
     #[test]
     fn number_has_three_digits_that_say_something() {
-        let numbers = [1.6, 9.999, 13.04, 99.99, 177.2, 1234.5].map(number);
-        assert_eq!(numbers, ["1.60", "10.0", "13.0", "100", "177", "1234"]);
+        let numbers = [0.0, 0.031_25, 1.6, 9.999, 13.04, 99.99, 177.2, 1234.5].map(number);
+        assert_eq!(numbers, ["0.00", "0.0312", "1.60", "10.0", "13.0", "100", "177", "1234"]);
     }
 
     #[test]

@@ -1,71 +1,101 @@
-//! The frame of a page that needs no network.
+//! The report as a page of charts.
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use anyhow::Result;
+use maud::{Markup, html};
 
-/// Returns a whole page.
-pub(crate) fn page(title: &str, body: &Markup) -> String {
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                title { (title) }
-                style { (PreEscaped(include_str!("page.css"))) }
-            }
-            body {
-                h1 { (title) }
-                (body)
-            }
+use super::chart::{Bar, Lines, Point, Row, Rows, Series};
+use super::contender::{Line, Style, rank, style_of};
+use super::figure::{Figure, Shows, figures};
+use super::format::{short, short_rate, value};
+use super::frame::{chart, facts, page as frame, table};
+use super::spread::Spread;
+use super::{Case, Kind, Report, Unit, tables, target};
+
+/// Returns the whole page.
+pub(super) fn page(report: &Report, kind: &Kind) -> Result<String> {
+    let mut sections = Vec::new();
+    for figure in figures(report) {
+        for cases in tables::by_unit(figure.cases(report)) {
+            sections.push(section(report, &figure, &cases)?);
         }
+    }
+    let body = html! {
+        (facts(&report.about.facts()))
+        p { (kind.legend) }
+        div.columns { @for section in &sections { (section) } }
+        h2 { "Targets" }
+        (table(&target::HEAD, target::TEXTS, &target::rows(kind.targets, report)))
     };
-    page.into_string()
+    Ok(frame(kind.title, &body))
 }
 
-/// Returns a list of facts with their names.
-pub(crate) fn facts(facts: &[(&str, String)]) -> Markup {
-    html! {
-        dl {
-            @for (name, fact) in facts {
-                dt { (name) }
-                dd { (fact) }
+/// Returns a figure, of cases that all have the same unit.
+fn section(report: &Report, figure: &Figure<'_>, cases: &[&Case]) -> Result<Markup> {
+    let tables::Table { head, rows } = tables::of_cases(report, figure, cases);
+    let svg = match lines(report, figure, cases) {
+        Some(lines) => lines.svg()?,
+        None => bars(figure, cases).svg()?,
+    };
+    Ok(html! {
+        section {
+            h3 { (figure.title) }
+            p { (figure.about) }
+            (chart(svg))
+            details {
+                summary { "Figures" }
+                (table(&head, tables::TEXTS, &rows))
             }
         }
-    }
+    })
 }
 
-/// Returns a table. The first columns, as many as `texts`, are texts, and the rest are numbers.
-pub(crate) fn table(head: &[&str], texts: usize, rows: &[Vec<String>]) -> Markup {
-    let class = |column: usize| (column >= texts).then_some("number");
-    html! {
-        div.table {
-            table {
-                thead { tr { @for (column, cell) in head.iter().enumerate() { th class=[class(column)] { (cell) } } } }
-                tbody {
-                    @for row in rows {
-                        tr { @for (column, cell) in row.iter().enumerate() { td class=[class(column)] { (cell) } } }
-                    }
-                }
-            }
-        }
-    }
+/// Returns a chart of lines, if the figure is for one and there is more than one value to draw a line through.
+fn lines<'r>(report: &'r Report, figure: &Figure<'r>, cases: &[&'r Case]) -> Option<Lines<'r>> {
+    let mut contenders: Vec<_> = cases.iter().map(|case| case.contender()).collect();
+    contenders.sort_by_key(|contender| (rank(contender), *contender));
+    contenders.dedup();
+    let y = match figure.shows {
+        Shows::Cost => figure.unit(Unit::Nanoseconds),
+        Shows::TimesMemcpy => "time, in times of memcpy",
+        Shows::Rows | Shows::RoundTrips => return None,
+    };
+    let point = |case: &Case| {
+        let y = match figure.shows {
+            Shows::TimesMemcpy => case.relative_to(report.counterpart(case, "memcpy")?),
+            _ => case.spread(),
+        };
+        Some(Point { x: case.value().parse().ok()?, y: y? })
+    };
+    let series: Vec<_> = contenders
+        .into_iter()
+        .map(|name| {
+            let own = cases.iter().filter(|case| case.contender() == name);
+            Series { name, style: style_of(name), points: own.filter_map(|case| point(case)).collect() }
+        })
+        .filter(|series| !series.points.is_empty())
+        .collect();
+    let long = series.iter().any(|series| series.points.len() > 1);
+    long.then_some(Lines { x: figure.axis, y, series })
 }
 
-/// Returns a chart as part of a page.
-pub(crate) fn chart(svg: String) -> Markup {
-    html! { div.chart { (PreEscaped(svg)) } }
+/// Returns a chart with a bar for each case.
+fn bars<'r>(figure: &Figure<'r>, cases: &[&Case]) -> Rows<'r> {
+    let unit = cases.first().map_or(Unit::Nanoseconds, |case| case.unit);
+    let row = |case: &Case, spread: Spread| Row {
+        group: case.value().to_owned(),
+        label: case.contender().to_owned(),
+        value: spread,
+        bar: bar(&style_of(case.contender())),
+        text: value(spread.median, unit),
+    };
+    let rows = cases.iter().filter_map(|case| Some(row(case, case.spread()?))).collect();
+    let format = if unit.is_rate() { short_rate } else { short };
+    Rows { x: figure.unit(unit), groups: figure.axis, rows, format }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn page_needs_nothing_from_elsewhere_and_takes_no_markup_from_facts() {
-        let page = page("Title", &facts(&[("command", "cargo xtask bench '<script>'".to_owned())]));
-        assert!(page.contains("&lt;script&gt;") && !page.contains("<script"), "{page}");
-        for loads in ["src=", "href=", "url(", "@import"] {
-            assert!(!page.contains(loads), "{loads}: {page}");
-        }
+fn bar(style: &Style) -> Bar {
+    match style.line {
+        Line::Solid => Bar::Filled(style.colour),
+        Line::Dashed => Bar::Outlined(style.colour),
     }
 }

@@ -33,6 +33,8 @@ fn arguments_unknown_are_refused() {
     check_refused(&["demo", "--sed", "1"], "--sed");
     check_refused(&["bench", "--docs", "a", "--quick"], "cannot be used with");
     check_refused(&["bench", "chain-("], "chain-(");
+    check_refused(&["interop", "--save", "a"], "--bench");
+    check_refused(&["interop", "--bench", "--docs", "a", "--save", "b"], "cannot be used with");
     check_refused(&["compare", "a"], "<NEW>");
     check_refused(&["compare", "a", "b", "--threshold", "-1"], "-1");
 }
@@ -40,6 +42,7 @@ fn arguments_unknown_are_refused() {
 #[test]
 fn names_of_reports_that_lead_elsewhere_are_refused() {
     check_refused(&["bench", "--save", "../a"], "a report is named with");
+    check_refused(&["interop", "--bench", "--save", "../a"], "a report is named with");
     check_refused(&["compare", "a", "b/c"], "a report is named with");
 }
 

@@ -7,28 +7,19 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use super::super::back_end::build;
-use super::case::{Case, Format, Waiting};
+use super::super::comparison::Comparison;
+use super::case::{self, Format, Waiting};
 use super::testpmd::Testpmd;
 use super::traffic::Traffic;
-use crate::report::format::{number, rate};
-use crate::report::spread::Spread;
-use crate::report::table::markdown;
-use crate::spinner::Spinner;
-
-/// How often each back end has its turn.
-const ROUNDS: usize = 7;
+use crate::report::{Case, Unit};
 
 /// How long packets are counted in each.
 const TIME: Duration = Duration::from_millis(500);
 
 /// How many packets there are before that.
 const WARM_UP: u64 = 500_000;
-
-/// How many times as fast as DPDK's back end this one is to be.
-const TARGET: f64 = 1.0;
 
 /// The processor of the back ends.
 const PROCESSOR: usize = 0;
@@ -41,10 +32,10 @@ enum Direction {
 }
 
 impl Direction {
-    fn name(self) -> &'static str {
+    fn figure(self) -> &'static str {
         match self {
-            Self::ToDevice => "to the device",
-            Self::ToDriver => "to the driver",
+            Self::ToDevice => "net-to-device",
+            Self::ToDriver => "net-to-driver",
         }
     }
 
@@ -57,37 +48,22 @@ impl Direction {
     }
 }
 
-/// Packets per second, in each round.
-#[derive(Default)]
-struct Measured {
-    ours: Vec<f64>,
-    peer: Vec<f64>,
-}
-
-/// Measures both back ends in every format and direction, and prints a table.
-pub(in super::super) fn bench() -> Result<()> {
-    let program = build("vhost-user-net")?;
-    let mut rows = Vec::new();
+/// Measures both back ends in every format and direction.
+pub(in super::super) fn bench(program: &Path) -> Result<Vec<Case>> {
+    let mut cases = Vec::new();
     for direction in [Direction::ToDevice, Direction::ToDriver] {
         for format in Format::ALL {
-            let spinner = Spinner::new(format!("{} {}", direction.name(), format.name()));
-            let measured = measure(&program, direction, format, &spinner)?;
-            rows.push(measured.row(direction, format).context("there was no round")?);
+            let comparison = Comparison {
+                figure: direction.figure(),
+                value: format.name(),
+                unit: Unit::PacketsPerSecond,
+                ours: "vhost-user-net",
+                peer: "net_vhost",
+            };
+            cases.extend(comparison.measure(|| ours(program, direction, format), || peer(direction, format))?);
         }
     }
-    let head = ["64 byte packets", "rings", "vhost-user-net", "between", "net_vhost", "between", "ratio", "target"];
-    print!("{}", markdown(&head, 2, rows));
-    Ok(())
-}
-
-fn measure(program: &Path, direction: Direction, format: Format, spinner: &Spinner) -> Result<Measured> {
-    let mut measured = Measured::default();
-    for round in 1..=ROUNDS {
-        spinner.show(&format!("round {round} of {ROUNDS}"));
-        measured.ours.push(ours(program, direction, format)?);
-        measured.peer.push(peer(direction, format)?);
-    }
-    Ok(measured)
+    Ok(cases)
 }
 
 /// Returns how many packets per second there are with `vhost-user-net`.
@@ -123,28 +99,6 @@ fn packets_per_second(socket: &Path, direction: Direction, format: Format) -> Re
     Ok(packets / took.as_secs_f64())
 }
 
-fn case(format: Format) -> Case {
-    Case { format, mergeable: false, waiting: Waiting::Polls, pairs: 1, traffic: Traffic::Sink }
-}
-
-impl Measured {
-    /// Returns a row of the table. The ratio is taken in each round.
-    fn row(&self, direction: Direction, format: Format) -> Option<Vec<String>> {
-        let spread = |values: &[f64]| Spread::of_values(values.iter().copied());
-        let between = |spread: &Spread| format!("{} to {}", rate(spread.low), rate(spread.high));
-        let (ours, peer) = (spread(&self.ours)?, spread(&self.peer)?);
-        let ratios: Vec<_> = self.ours.iter().zip(&self.peer).map(|(ours, peer)| ours / peer).collect();
-        let ratio = spread(&ratios)?;
-        let verdict = if ratio.median >= TARGET { "met" } else { "missed" };
-        Some(vec![
-            direction.name().into(),
-            format.name().into(),
-            rate(ours.median),
-            between(&ours),
-            rate(peer.median),
-            between(&peer),
-            format!("{} ({} to {})", number(ratio.median), number(ratio.low), number(ratio.high)),
-            format!("at least {} {verdict}", number(TARGET)),
-        ])
-    }
+fn case(format: Format) -> case::Case {
+    case::Case { format, mergeable: false, waiting: Waiting::Polls, pairs: 1, traffic: Traffic::Sink }
 }

@@ -1,13 +1,12 @@
 //! The figures as tables, for the terminal and for report.md.
 
-use super::targets;
-use crate::report::about::list;
-use crate::report::contender::PEER;
-use crate::report::figure::{Figure, Shows, figures};
-use crate::report::format::{number, range, rate, value};
-use crate::report::spread::Spread;
-use crate::report::table::markdown;
-use crate::report::{Case, Report, Unit};
+use super::about::list;
+use super::contender::peer;
+use super::figure::{Figure, Shows, figures};
+use super::format::{number, range, rate, value};
+use super::spread::Spread;
+use super::table::markdown;
+use super::{Case, Kind, Report, Unit, target};
 
 /// A table, of which the first columns are texts and the rest numbers.
 pub(super) struct Table<'r> {
@@ -19,12 +18,12 @@ pub(super) struct Table<'r> {
 pub(super) const TEXTS: usize = 2;
 
 /// Returns a report.md.
-pub(super) fn document(report: &Report) -> String {
-    format!("# Benchmark report\n\n{}{}", list(&report.about.facts()), of_report(report))
+pub(super) fn document(report: &Report, kind: &Kind) -> String {
+    format!("# Benchmark report\n\n{}{}", list(&report.about.facts()), of_report(report, kind))
 }
 
 /// Returns all figures, and the targets.
-pub(super) fn of_report(report: &Report) -> String {
+pub(super) fn of_report(report: &Report, kind: &Kind) -> String {
     let mut text = String::new();
     for figure in figures(report) {
         for cases in by_unit(figure.cases(report)) {
@@ -32,14 +31,13 @@ pub(super) fn of_report(report: &Report) -> String {
             text += &format!("\n## {}\n\n{}\n\n{}", figure.title, figure.about, markdown(&head, TEXTS, rows));
         }
     }
-    text + "\n## Targets\n\n" + &targets::table(report)
+    text + "\n## Targets\n\n" + &target::table(kind.targets, report)
 }
 
 /// Splits cases so that all in one table have the same unit.
 pub(super) fn by_unit(cases: Vec<&Case>) -> Vec<Vec<&Case>> {
-    let units = [Unit::Nanoseconds, Unit::ChainsPerSecond, Unit::Instructions];
     let of = |unit| cases.iter().filter(|case| case.unit == unit).copied().collect();
-    units.map(of).into_iter().filter(|cases: &Vec<_>| !cases.is_empty()).collect()
+    Unit::ALL.map(of).into_iter().filter(|cases: &Vec<_>| !cases.is_empty()).collect()
 }
 
 /// Returns the table of cases that have the same unit, without columns that would be empty.
@@ -53,6 +51,7 @@ pub(super) fn of_cases<'r>(report: &Report, figure: &Figure<'r>, cases: &[&Case]
         "range",
         if payload { "GB/s" } else { "chains/s" },
         "times limit",
+        "times peer",
         "virtio-queue takes",
         "99 % below",
         "instructions",
@@ -76,7 +75,8 @@ fn row(report: &Report, case: &Case, shows: Shows) -> Option<Vec<String>> {
         (Unit::Nanoseconds, Shows::Cost | Shows::Rows, _) => rate(1e9 / spread.median),
         _ => String::new(),
     };
-    let peer = report.counterpart(case, PEER).filter(|peer| peer.id != case.id);
+    let peer = report.counterpart(case, peer(case.contender()));
+    let (rate_of_peer, time_of_peer) = if case.unit.is_rate() { (peer, None) } else { (None, peer) };
     let p99 = Spread::of_values(case.rounds.iter().filter_map(|round| round.p99));
     Some(vec![
         case.value().to_owned(),
@@ -85,7 +85,8 @@ fn row(report: &Report, case: &Case, shows: Shows) -> Option<Vec<String>> {
         range(&spread, case.unit),
         per_second,
         times(report.limit(case).and_then(|limit| case.relative_to(limit))),
-        times(peer.and_then(|peer| peer.relative_to(case))),
+        times(rate_of_peer.and_then(|peer| case.relative_to(peer))),
+        times(time_of_peer.and_then(|peer| peer.relative_to(case))),
         p99.map_or(String::new(), |p99| number(p99.median)),
         instructions(report, case),
     ])
@@ -109,6 +110,8 @@ fn instructions(report: &Report, case: &Case) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::KIND;
+    use crate::report::contender::PEER;
     use crate::report::synthetic::{case, instructions, report};
 
     #[test]
@@ -119,12 +122,24 @@ mod tests {
             case("chain-direct", PEER, "8", [200.0, 200.0, 500.0]),
             instructions("split", "direct-8-burst-32", 228.0),
         ]);
-        let text = of_report(&report);
+        let text = of_report(&report, &KIND);
         let line = |start: &str| text.lines().find(|line| line.starts_with(start)).unwrap().split('|').map(str::trim);
         let cells: Vec<_> = line("| 8                     | split").collect();
         assert_eq!(cells[3..9], ["25.0", "19.8 to 50.5", "40.0 M", "2.50 x", "10.0 x", "228"]);
         let cells: Vec<_> = line("| 8                     | raw-split").collect();
         assert_eq!(cells[6..9], ["", "20.0 x", ""]);
         assert!(!text.contains("99 %"), "a column of nothing");
+    }
+    #[test]
+    fn table_of_rates_has_the_peer_as_unit() {
+        let rates = |contender, rates| {
+            let mut case = case("net-to-device", contender, "split", rates);
+            case.unit = Unit::PacketsPerSecond;
+            case
+        };
+        let report = report([rates("net_vhost", [1e6; 3]), rates("vhost-user-net", [2e6; 3])]);
+        let text = of_report(&report, &KIND);
+        let cells: Vec<_> = text.lines().find(|line| line.contains("vhost-user-net")).unwrap().split('|').collect();
+        assert_eq!([cells[3], cells[5]].map(str::trim), ["2.00 M", "2.00 x"], "{text}");
     }
 }

@@ -1,6 +1,5 @@
 //! What a report has to say of where it came from.
 
-use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
 use std::fs;
@@ -9,11 +8,8 @@ use std::thread;
 
 use anyhow::{Context, Result, ensure};
 
+use super::about::{Commit, Machine};
 use crate::cargo::{program, workspace_root};
-use crate::report::about::{Commit, Machine, Toolchain};
-
-/// What else was measured, and measured with.
-const PEERS: [&str; 3] = ["criterion", "virtio-queue", "vm-memory"];
 
 /// Returns what was typed.
 pub(super) fn command() -> String {
@@ -59,21 +55,19 @@ fn field<'t>(text: &'t str, name: &str) -> Option<&'t str> {
     lines.map(|(key, value)| (key.trim(), value.trim())).find(|(key, _)| *key == name).map(|(_, value)| value)
 }
 
-pub(super) fn toolchain() -> Result<Toolchain> {
+pub(super) fn rustc() -> Result<String> {
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    Ok(Toolchain { rustc: printed(rustc, &["-V"])?, profile: "bench".to_owned() })
+    printed(rustc, &["-V"])
 }
 
-/// Returns the versions that are locked.
-pub(super) fn peers() -> BTreeMap<String, String> {
-    let version = |name: &str| {
-        let id = printed(program(), &["pkgid", "--locked", name]).ok()?;
-        Some((name.to_owned(), id.rsplit_once('@')?.1.to_owned()))
-    };
-    PEERS.iter().filter_map(|name| version(name)).collect()
+/// Returns the version of a crate that is locked, if it is one of those in use.
+pub(crate) fn locked_version(name: &str) -> Option<String> {
+    let id = printed(program(), &["pkgid", "--locked", name]).ok()?;
+    Some(id.rsplit_once('@')?.1.to_owned())
 }
 
-fn printed(program: OsString, args: &[&str]) -> Result<String> {
+/// Returns what a program prints in the directory of the workspace.
+pub(crate) fn printed(program: OsString, args: &[&str]) -> Result<String> {
     let output = Command::new(&program).args(args).current_dir(workspace_root()).output();
     let output = output.with_context(|| format!("cannot run {}", program.display()))?;
     ensure!(output.status.success(), "{} {}: {}", program.display(), args.join(" "), output.status);

@@ -1,0 +1,38 @@
+//! Two back ends that serve the same driver in turns.
+
+use anyhow::Result;
+
+use crate::report::{Case, CaseId, Unit};
+use crate::spinner::Spinner;
+
+/// How often each back end has its turn.
+pub(super) const ROUNDS: usize = 7;
+
+/// What is compared, and who takes part.
+pub(super) struct Comparison<'a> {
+    pub(super) figure: &'a str,
+    /// Where in the figure.
+    pub(super) value: &'a str,
+    pub(super) unit: Unit,
+    pub(super) ours: &'a str,
+    pub(super) peer: &'a str,
+}
+
+impl Comparison<'_> {
+    /// Measures both back ends again and again, one after the other: a machine that is slow for a while is slow for both.
+    pub(super) fn measure(
+        &self,
+        mut ours: impl FnMut() -> Result<f64>,
+        mut peer: impl FnMut() -> Result<f64>,
+    ) -> Result<[Case; 2]> {
+        let spinner = Spinner::new(format!("{} {}", self.figure, self.value));
+        let (mut of_ours, mut of_peer) = (Vec::new(), Vec::new());
+        for round in 1..=ROUNDS {
+            spinner.show(&format!("round {round} of {ROUNDS}"));
+            of_ours.push(ours()?);
+            of_peer.push(peer()?);
+        }
+        let case = |who, values| Case::of_values(CaseId::new(self.figure, who, self.value), self.unit, values);
+        Ok([case(self.ours, of_ours), case(self.peer, of_peer)])
+    }
+}

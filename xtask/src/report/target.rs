@@ -1,0 +1,160 @@
+//! How fast something is to be, and whether it is.
+
+use super::format::number;
+use super::spread::Spread;
+use super::table::markdown;
+use super::{Case, Report};
+
+use Bound::{AtLeast, AtMost, Nothing, Shown, Under};
+
+/// A ratio of two cases of one report, or a case, and what it is to be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Target {
+    what: &'static str,
+    ratio: &'static str,
+    /// The names of the cases.
+    of: &'static str,
+    to: Option<&'static str>,
+    bound: Bound,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Bound {
+    AtMost(f64),
+    AtLeast(f64),
+    Under(f64),
+    /// It is to be 0 in every round.
+    Nothing,
+    /// Not a target, but good to know beside one.
+    Shown,
+}
+
+/// A target for a ratio.
+pub(crate) const fn target(
+    what: &'static str,
+    ratio: &'static str,
+    of: &'static str,
+    to: &'static str,
+    bound: Bound,
+) -> Target {
+    Target { what, ratio, of, to: Some(to), bound }
+}
+
+/// A target for a case without regard to others.
+pub(crate) const fn alone(what: &'static str, about: &'static str, of: &'static str, bound: Bound) -> Target {
+    Target { what, ratio: about, of, to: None, bound }
+}
+
+/// What the columns of [`rows`] are.
+pub(crate) const HEAD: [&str; 6] = ["shape", "ratio", "verdict", "target", "measured", "rounds"];
+
+/// How many of the columns are texts.
+pub(crate) const TEXTS: usize = 3;
+
+/// Returns the table of all targets, in Markdown.
+pub(super) fn table(targets: &[Target], report: &Report) -> String {
+    markdown(&HEAD, TEXTS, rows(targets, report))
+}
+
+/// Returns the table of all targets.
+pub(super) fn rows(targets: &[Target], report: &Report) -> Vec<Vec<String>> {
+    targets.iter().map(|target| target.row(report)).collect()
+}
+
+impl Target {
+    fn row(&self, report: &Report) -> Vec<String> {
+        let [measured, range, verdict] = match self.measure(report) {
+            Some(Spread { median, low, high }) => [
+                format!("{}{}", number(median), self.suffix()),
+                format!("{} to {}", number(low), number(high)),
+                self.bound.verdict(&Spread { median, low, high }),
+            ],
+            None => [String::new(), String::new(), "not measured".to_owned()],
+        };
+        vec![self.what.to_owned(), self.ratio.to_owned(), verdict, self.bound.describe(self.suffix()), measured, range]
+    }
+
+    pub(super) fn measure(&self, report: &Report) -> Option<Spread> {
+        let case = |name: &str| report.cases.iter().find(|case| case.id.to_string() == name);
+        match self.to {
+            Some(to) => case(self.of)?.relative_to(case(to)?),
+            None => case(self.of).and_then(Case::spread),
+        }
+    }
+
+    /// Returns what is written behind its numbers.
+    fn suffix(&self) -> &'static str {
+        if self.to.is_some() { " x" } else { "" }
+    }
+}
+
+impl Bound {
+    fn describe(self, suffix: &str) -> String {
+        match self {
+            AtMost(bound) => format!("at most {bound}{suffix}"),
+            AtLeast(bound) => format!("at least {bound}{suffix}"),
+            Under(bound) => format!("under {bound}{suffix}"),
+            Nothing => "none".to_owned(),
+            Shown => String::new(),
+        }
+    }
+
+    /// Returns whether the median is within the bound, and by how much it is not.
+    fn verdict(self, measured: &Spread) -> String {
+        let (bound, excess) = match self {
+            AtMost(bound) | Under(bound) => (bound, measured.median / bound - 1.0),
+            AtLeast(bound) => (bound, 1.0 - measured.median / bound),
+            Nothing => return if measured.high == 0.0 { "met" } else { "missed" }.to_owned(),
+            Shown => return String::new(),
+        };
+        if excess < 0.0 || excess == 0.0 && !matches!(self, Under(_)) {
+            return "met".to_owned();
+        }
+        let noise = if measured.contains(bound) { ", within the rounds" } else { "" };
+        format!("missed by {:.1} %{noise}", excess * 100.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::synthetic::{case, report};
+
+    const TARGET: Target = target("one", "split to raw loop", "burst-1/split/1", "burst-1/raw-split/1", AtMost(3.0));
+
+    #[track_caller]
+    fn check(bound: Bound, measured: [f64; 3], expected: &str) {
+        let [low, median, high] = measured;
+        assert_eq!(bound.verdict(&Spread { median, low, high }), expected);
+    }
+
+    #[test]
+    fn verdict_says_by_how_much_a_target_is_missed() {
+        check(AtMost(2.0), [1.9, 2.0, 2.5], "met");
+        check(AtMost(2.0), [2.1, 2.5, 2.6], "missed by 25.0 %");
+        check(AtMost(1.0), [0.99, 1.004, 1.01], "missed by 0.4 %, within the rounds");
+        check(AtLeast(8.0), [6.0, 9.0, 9.0], "met");
+        check(AtLeast(8.0), [5.0, 6.0, 7.0], "missed by 25.0 %");
+        check(Under(0.1), [0.05, 0.1, 0.1], "missed by 0.0 %, within the rounds");
+        check(Under(0.1), [0.05, 0.09, 0.2], "met");
+        check(Nothing, [0.0, 0.0, 0.0], "met");
+        check(Nothing, [0.0, 0.0, 5.0], "missed");
+        check(Shown, [1.0, 2.0, 3.0], "");
+    }
+
+    #[test]
+    fn row_compares_within_rounds() {
+        let report = report([
+            case("burst-1", "split", "1", [10.0, 30.0, 20.0]),
+            case("burst-1", "raw-split", "1", [5.0, 10.0, 10.0]),
+        ]);
+        let expected = ["one", "split to raw loop", "met", "at most 3 x", "2.00 x", "2.00 to 3.00"];
+        assert_eq!(TARGET.row(&report), expected);
+    }
+
+    #[test]
+    fn cases_that_are_missing_were_not_measured() {
+        let report = report([case("burst-1", "split", "1", [10.0, 30.0, 20.0])]);
+        assert!(rows(&[TARGET], &report).iter().all(|row| row[2] == "not measured" && row[4].is_empty()));
+    }
+}
