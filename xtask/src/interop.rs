@@ -82,6 +82,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 #[cfg(feature = "devices")]
 fn run_drivers(names: &[String]) -> Result<ExitCode> {
     let wanted = |name| names.is_empty() || names.iter().any(|wanted| wanted == name);
+    matrix::Row::print_header();
     let mut passed = true;
     if wanted("virtio-driver") {
         passed &= virtio_driver::run()?;

@@ -22,7 +22,7 @@ struct Bench {
 const BENCHES: [Bench; 1] = [Bench { driver: "dpdk", program: "vhost-user-net", measure: dpdk::bench }];
 
 /// The packages that are measured, and measured with.
-const PACKAGES: [&str; 2] = ["dpdk-dev", "qemu-utils"];
+const PACKAGES: [&str; 2] = ["dpdk-dev", "qemu-system-common"];
 const CRATES: [&str; 1] = ["virtio-driver"];
 
 /// Measures with these drivers, or with all.
@@ -45,7 +45,7 @@ pub(super) fn measure(drivers: &[String]) -> Result<Report> {
 fn peers() -> BTreeMap<String, String> {
     let installed = PACKAGES.iter().filter_map(|package| {
         let version = printed("dpkg-query".into(), &["--show", "--showformat=${Version}", package]).ok()?;
-        Some(((*package).to_owned(), version))
+        (!version.is_empty()).then(|| ((*package).to_owned(), version))
     });
     let locked = CRATES.iter().filter_map(|name| Some(((*name).to_owned(), locked_version(name)?)));
     installed.chain(locked).collect()

@@ -10,15 +10,15 @@ mod traffic;
 use anyhow::Result;
 
 use super::back_end::build;
-use super::matrix::Row;
 pub(super) use bench::bench;
 use case::{Case, Format, Waiting};
+use testpmd::Testpmd;
 use traffic::Traffic;
 
 /// Runs all combinations and prints them as a table, and returns whether all of them passed.
 pub(super) fn run() -> Result<bool> {
+    Testpmd::ensure_installed()?;
     let program = build("vhost-user-net")?;
-    Row::print_header();
     let mut passed = true;
     for case in cases() {
         passed &= case.run_and_report(&program);

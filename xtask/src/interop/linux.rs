@@ -30,7 +30,6 @@ struct Case {
 /// Boots guests with each device, prints a table, and returns whether all went well.
 pub(super) fn run() -> Result<bool> {
     let system = System::prepare()?;
-    Row::print_header();
     let passed = [run_device::<Disk>(&system)?, run_device::<Interface>(&system)?, run_device::<Entropy>(&system)?];
     Ok(passed.into_iter().all(|passed| passed))
 }

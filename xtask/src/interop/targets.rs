@@ -3,12 +3,12 @@
 use crate::report::target::Bound::{AtLeast, Nothing, Shown, Under};
 use crate::report::target::{Target, alone, target};
 
-const TO_DEVICE: &str = "64 B packets to vhost-user-net, to net_vhost";
-const TO_DRIVER: &str = "64 B packets of vhost-user-net, to net_vhost";
-const NULL: &str = "4 KiB reads of vhost-user-blk --null, to qemu-storage-daemon";
-const FILE: &str = "the same of a cached file, peer with threads";
-const FILE_IO_URING: &str = "the same of a cached file, peer with io_uring";
-const NOTIFICATIONS: &str = "notifications per request, depth 128 with EVENT_IDX";
+const TO_DEVICE: &str = "64 B packets to the device";
+const TO_DRIVER: &str = "64 B packets to the driver";
+const NULL: &str = "4 KiB reads, --null";
+const FILE: &str = "4 KiB reads, cached file, peer with threads";
+const FILE_IO_URING: &str = "4 KiB reads, cached file, peer with io_uring";
+const NOTIFICATIONS: &str = "notifications per request, depth 128";
 const IDLE: &str = "processor time without traffic, ms per s";
 
 /// A target for `vhost-user-net` next to DPDK's back end.

@@ -28,7 +28,6 @@ struct Case {
 /// Runs all combinations and prints them as a table, and returns whether all of them passed.
 pub(super) fn run() -> Result<bool> {
     let program = build("vhost-user-blk")?;
-    Row::print_header();
     let mut passed = true;
     for format in [0, RING_PACKED] {
         for events in [0, EVENT_IDX] {

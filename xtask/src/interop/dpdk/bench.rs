@@ -50,6 +50,7 @@ impl Direction {
 
 /// Measures both back ends in every format and direction.
 pub(in super::super) fn bench(program: &Path) -> Result<Vec<Case>> {
+    Testpmd::ensure_installed()?;
     let mut cases = Vec::new();
     for direction in [Direction::ToDevice, Direction::ToDriver] {
         for format in Format::ALL {

@@ -7,12 +7,13 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::super::command;
 use super::super::output::{Output, PATIENCE};
 
 const PROMPT: &str = "testpmd> ";
 
-/// How to get it.
-const INSTALL: &str = "apt-get install -y --no-install-recommends dpdk dpdk-dev";
+/// The package that brings it, with the drivers that it needs.
+const PACKAGE: &str = "dpdk-dev";
 
 /// A running testpmd.
 pub(super) struct Testpmd {
@@ -37,6 +38,15 @@ impl PortStats {
 }
 
 impl Testpmd {
+    /// Checks that there is one.
+    ///
+    /// # Errors
+    ///
+    /// If there is none. The error says how to get it.
+    pub(super) fn ensure_installed() -> Result<()> {
+        command::ensure_installed(&command::missing(&[("dpdk-testpmd", PACKAGE)]))
+    }
+
     /// Starts it with these devices and arguments, and waits for its prompt. Its ports rest.
     ///
     /// It needs no huge pages. The thread at the prompt and those with the packets share the last processor.
@@ -61,7 +71,10 @@ impl Testpmd {
         drop(command);
         let stdin = child.stdin.take().context("its input is a pipe")?;
         let mut testpmd = Self { child, stdin, output: Output::new(reader) };
-        testpmd.output.until(PROMPT).with_context(|| format!("testpmd does not start; it comes with `{INSTALL}`"))?;
+        testpmd
+            .output
+            .until(PROMPT)
+            .with_context(|| format!("testpmd does not start; it is of the package {PACKAGE}"))?;
         Ok(testpmd)
     }
 

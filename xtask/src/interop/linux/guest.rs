@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Error, Result, anyhow, ensure};
 
 use super::Case;
-use super::system::System;
+use super::system::{KERNEL_PACKAGE, System};
 use crate::interop::back_end::BackEnd;
 use crate::interop::matrix::{EVENT_IDX, INDIRECT_DESC, RING_PACKED, VERSION_1};
 use crate::interop::output::Output;
@@ -101,7 +101,8 @@ impl Guest {
     /// If they are not.
     pub(super) fn said_features(&mut self, case: &Case, multi_queue: u64) -> Result<()> {
         // One digit for each bit, the lowest first.
-        let said = self.said("features")?;
+        let booting = || format!("a guest with the kernel of the package {KERNEL_PACKAGE} does not come up");
+        let said = self.said("features").with_context(booting)?;
         let features = said.bytes().rev().fold(0, |bits, digit| bits << 1 | u64::from(digit == b'1'));
         let asked = VERSION_1 | case.features | if case.queues > 1 { multi_queue } else { 0 };
         let known = VERSION_1 | multi_queue | PROPERTIES.iter().fold(0, |bits, (bit, _)| bits | bit);

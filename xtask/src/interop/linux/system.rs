@@ -1,13 +1,13 @@
 //! What the guest is made of: the packages of the host's distribution.
 
-use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use tempfile::NamedTempFile;
 
 use super::initramfs::Initramfs;
+use crate::interop::command::{ensure_installed, find, missing};
 
 /// The programs that are called, and the packages that bring them.
 const PROGRAMS: [(&str, &str); 6] = [
@@ -19,7 +19,7 @@ const PROGRAMS: [(&str, &str); 6] = [
     ("qemu-system-x86_64", "qemu-system-x86"),
 ];
 
-const KERNEL_PACKAGE: &str = "linux-image-cloud-amd64";
+pub(super) const KERNEL_PACKAGE: &str = "linux-image-cloud-amd64";
 
 /// The modules of the kernel that the guest loads.
 const MODULES: [&str; 4] = ["virtio_pci", "virtio_blk", "virtio_net", "virtio-rng"];
@@ -41,24 +41,16 @@ impl System {
     /// If a package is not installed.
     pub(super) fn prepare() -> Result<Self> {
         let modules = newest_kernel()?;
-        let mut missing: Vec<_> =
-            PROGRAMS.iter().filter(|(name, _)| find(name).is_none()).map(|(_, package)| *package).collect();
+        let mut missing = missing(&PROGRAMS);
         if modules.is_none() {
             missing.push(KERNEL_PACKAGE);
         }
-        missing.dedup();
-        ensure!(missing.is_empty(), "not everything is installed: apt-get install {}", missing.join(" "));
+        ensure_installed(&missing)?;
         let modules = modules.context("the kernel is there")?;
         let initramfs = NamedTempFile::new()?;
         fs::write(&initramfs, make_initramfs(&modules)?)?;
         Ok(Self { kernel: kernel_of(&modules), initramfs })
     }
-}
-
-/// Returns where a program is.
-fn find(program: &str) -> Option<PathBuf> {
-    let path = env::var_os("PATH")?;
-    env::split_paths(&path).map(|directory| directory.join(program)).find(|file| file.is_file())
 }
 
 /// Returns the directory with the modules of the newest kernel that is made for guests.
