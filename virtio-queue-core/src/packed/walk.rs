@@ -87,23 +87,34 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
         self.left = self.left.wrapping_sub(1);
     }
 
-    /// Goes on in the table that an indirect descriptor stands for. Its WRITE flag has no meaning (PACK-IND-4), and it is no
-    /// element itself. It has to be alone in its list (PACK-SG-5).
-    fn enter(&mut self, descriptor: Descriptor) -> Result<(), ChainErrorKind> {
-        let limits = self.ring.limits();
-        if !limits.indirect {
-            return Err(ChainErrorKind::IndirectNotNegotiated);
+    /// Goes on in the indirect table that a descriptor stands for.
+    #[inline(always)]
+    fn enter(self, descriptor: Descriptor) -> Result<Self, ChainErrorKind> {
+        let (table, last) = open(self.ring, self.slots, descriptor)?;
+        let (entries, indirect) = (table.contiguous(), Some(table.range()));
+        Ok(Self { entries, indirect, next: 0, last, left: u32::from(last) + 1, ..self })
+    }
+
+    /// Goes on from where a walk has stopped, step by step.
+    #[inline(always)]
+    fn rest<E: From<ChainError>>(
+        self,
+        descriptor: Option<Descriptor>,
+        work: &mut impl FnMut(Element) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let (mut walk, mut item) = match descriptor {
+            Some(descriptor) => self.step(descriptor),
+            None => self.step_anywhere(),
+        };
+        loop {
+            if let Some(element) = item {
+                work(element?)?;
+            }
+            item = walk.next();
+            if item.is_none() {
+                return Ok(());
+            }
         }
-        if self.slots != 1 {
-            return Err(ChainErrorKind::IndirectWithNext);
-        }
-        let (range, entries) = limits.table(claim(descriptor))?;
-        let last = u16::try_from(entries - 1).map_err(|_| ChainErrorKind::TableLen { len: descriptor.len() })?;
-        let table: DescriptorTable<'_, _> =
-            DescriptorTable::indirect(self.mem(), range).map_err(ChainErrorKind::Memory)?;
-        (self.entries, self.indirect) = (table.contiguous(), Some(range));
-        (self.next, self.last, self.left) = (0, last, entries);
-        Ok(())
     }
 
     /// Reads the next descriptor, which cannot be read at once, and takes a step.
@@ -120,18 +131,15 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
     #[cold]
     #[inline(never)]
     fn step(mut self, descriptor: Descriptor) -> Step<'r, M> {
-        match self.accept(descriptor) {
+        if descriptor.flags().contains(DescriptorFlags::INDIRECT) && self.indirect.is_none() {
+            let entered = self.clone().enter(descriptor);
+            return entered.map_or_else(|kind| self.fail(kind), |walk| (walk, None));
+        }
+        self.advance();
+        match self.rules.accept(self.ring.limits(), claim(descriptor)) {
             Ok(element) => (self, element.map(Ok)),
             Err(kind) => self.fail(kind),
         }
-    }
-
-    fn accept(&mut self, descriptor: Descriptor) -> Result<Option<Element>, ChainErrorKind> {
-        if descriptor.flags().contains(DescriptorFlags::INDIRECT) && self.indirect.is_none() {
-            return self.enter(descriptor).map(|()| None);
-        }
-        self.advance();
-        self.rules.accept(self.ring.limits(), claim(descriptor))
     }
 
     /// Ends the walk with an error.
@@ -140,6 +148,27 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
         let id = self.id.0;
         (self, Some(Err(ChainError { id, kind })))
     }
+}
+
+/// Returns the indirect table that the descriptor of a list of so many stands for, and its last index. The descriptor's WRITE
+/// flag has no meaning (PACK-IND-4), and it is no element itself. It has to be alone in its list (PACK-SG-5).
+#[inline(never)]
+fn open<M: StableMem>(
+    ring: &PackedRing<M>,
+    slots: u16,
+    descriptor: Descriptor,
+) -> Result<(DescriptorTable<'_, M>, u16), ChainErrorKind> {
+    let limits = ring.limits();
+    if !limits.indirect {
+        return Err(ChainErrorKind::IndirectNotNegotiated);
+    }
+    if slots != 1 {
+        return Err(ChainErrorKind::IndirectWithNext);
+    }
+    let (range, entries) = limits.table(claim(descriptor))?;
+    let last = u16::try_from(entries - 1).map_err(|_| ChainErrorKind::TableLen { len: descriptor.len() })?;
+    let table = DescriptorTable::indirect(ring.mem(), range).map_err(ChainErrorKind::Memory)?;
+    Ok((table, last))
 }
 
 #[inline(always)]
@@ -183,19 +212,16 @@ impl<'r, M: StableMem> Walk<'r> for PackedWalk<'r, M> {
 
     #[inline(always)]
     fn try_each<E: From<ChainError>>(self, mut work: impl FnMut(Element) -> Result<(), E>) -> Result<(), E> {
-        // Apart from the others, since most chains end there, and because the ring's table is known.
-        let mut stopped = self.run(&mut work)?;
-        while let Some((walk, descriptor)) = stopped {
-            let (walk, item) = match descriptor {
-                Some(descriptor) => walk.step(descriptor),
-                None => walk.step_anywhere(),
-            };
-            if let Some(element) = item {
-                work(element?)?;
-            }
-            stopped = walk.run(&mut work)?;
-        }
-        Ok(())
+        // Each table has a loop of its own, which most chains do not leave.
+        let Some((walk, descriptor)) = self.run(&mut work)? else { return Ok(()) };
+        let descriptor = match (descriptor, walk.indirect) {
+            (Some(descriptor), None) if descriptor.flags().contains(DescriptorFlags::INDIRECT) => descriptor,
+            (other, _) => return walk.rest(other, &mut work),
+        };
+        let id = walk.id.0;
+        let table = walk.enter(descriptor).map_err(|kind| ChainError { id, kind })?;
+        let Some((walk, descriptor)) = table.run(&mut work)? else { return Ok(()) };
+        walk.rest(descriptor, &mut work)
     }
 }
 

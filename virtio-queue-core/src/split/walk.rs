@@ -83,23 +83,34 @@ impl<'r, M: StableMem> SplitWalk<'r, M> {
         Some(element)
     }
 
-    /// Goes on at the beginning of an indirect table, which must be the last thing in a chain.
-    fn enter(&mut self, descriptor: Descriptor) -> Result<(), ChainErrorKind> {
-        let limits = self.ring.limits();
-        if !limits.indirect {
-            return Err(ChainErrorKind::IndirectNotNegotiated);
+    /// Goes on at the beginning of the indirect table that a descriptor stands for.
+    #[inline(always)]
+    fn enter(self, descriptor: Descriptor) -> Result<Self, ChainErrorKind> {
+        let table = open(self.ring, descriptor)?;
+        let (entries, indirect) = (table.contiguous(), Some(table.range()));
+        Ok(Self { entries, indirect, next: Some(DescriptorIndex(0)), ..self })
+    }
+
+    /// Goes on from where a walk has stopped, step by step.
+    #[inline(always)]
+    fn rest<E: From<ChainError>>(
+        self,
+        descriptor: Option<Descriptor>,
+        work: &mut impl FnMut(Element) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let (mut walk, mut item) = match descriptor {
+            Some(descriptor) => self.step(descriptor),
+            None => self.step_anywhere(),
+        };
+        loop {
+            if let Some(element) = item {
+                work(element?)?;
+            }
+            item = walk.next();
+            if item.is_none() {
+                return Ok(());
+            }
         }
-        if self.indirect.is_some() {
-            return Err(ChainErrorKind::NestedIndirect);
-        }
-        if descriptor.flags().contains(DescriptorFlags::NEXT) {
-            return Err(ChainErrorKind::IndirectWithNext);
-        }
-        let (range, _) = limits.table(claim(descriptor))?;
-        let table = DescriptorTable::indirect(self.mem(), range).map_err(ChainErrorKind::Memory)?;
-        (self.entries, self.indirect) = (table.contiguous(), Some(range));
-        self.next = Some(DescriptorIndex(0));
-        Ok(())
     }
 
     /// Reads the next descriptor, which cannot be read at once, and takes a step.
@@ -117,18 +128,18 @@ impl<'r, M: StableMem> SplitWalk<'r, M> {
     #[cold]
     #[inline(never)]
     fn step(mut self, descriptor: Descriptor) -> Step<'r, M> {
-        match self.accept(descriptor) {
+        if descriptor.flags().contains(DescriptorFlags::INDIRECT) {
+            let entered = match self.indirect {
+                Some(_) => Err(ChainErrorKind::NestedIndirect),
+                None => self.clone().enter(descriptor),
+            };
+            return entered.map_or_else(|kind| self.fail(kind), |walk| (walk, None));
+        }
+        self.next = next(descriptor);
+        match self.rules.accept(self.ring.limits(), claim(descriptor)) {
             Ok(element) => (self, element.map(Ok)),
             Err(kind) => self.fail(kind),
         }
-    }
-
-    fn accept(&mut self, descriptor: Descriptor) -> Result<Option<Element>, ChainErrorKind> {
-        if descriptor.flags().contains(DescriptorFlags::INDIRECT) {
-            return self.enter(descriptor).map(|()| None);
-        }
-        self.next = next(descriptor);
-        self.rules.accept(self.ring.limits(), claim(descriptor))
     }
 
     /// Ends the walk with an error.
@@ -137,6 +148,20 @@ impl<'r, M: StableMem> SplitWalk<'r, M> {
         let id = self.head.0;
         (self, Some(Err(ChainError { id, kind })))
     }
+}
+
+/// Returns the indirect table that a descriptor stands for, which must be the last thing in its chain.
+#[inline(never)]
+fn open<M: StableMem>(ring: &SplitRing<M>, descriptor: Descriptor) -> Result<DescriptorTable<'_, M>, ChainErrorKind> {
+    let limits = ring.limits();
+    if !limits.indirect {
+        return Err(ChainErrorKind::IndirectNotNegotiated);
+    }
+    if descriptor.flags().contains(DescriptorFlags::NEXT) {
+        return Err(ChainErrorKind::IndirectWithNext);
+    }
+    let (range, _) = limits.table(claim(descriptor))?;
+    DescriptorTable::indirect(ring.mem(), range).map_err(ChainErrorKind::Memory)
 }
 
 #[inline(always)]
@@ -183,18 +208,16 @@ impl<'r, M: StableMem> Walk<'r> for SplitWalk<'r, M> {
 
     #[inline(always)]
     fn try_each<E: From<ChainError>>(self, mut work: impl FnMut(Element) -> Result<(), E>) -> Result<(), E> {
-        let mut stopped = self.run(&mut work)?;
-        while let Some((walk, descriptor)) = stopped {
-            let (walk, item) = match descriptor {
-                Some(descriptor) => walk.step(descriptor),
-                None => walk.step_anywhere(),
-            };
-            if let Some(element) = item {
-                work(element?)?;
-            }
-            stopped = walk.run(&mut work)?;
-        }
-        Ok(())
+        // Each table has a loop of its own, which most chains do not leave.
+        let Some((walk, descriptor)) = self.run(&mut work)? else { return Ok(()) };
+        let descriptor = match (descriptor, walk.indirect) {
+            (Some(descriptor), None) if descriptor.flags().contains(DescriptorFlags::INDIRECT) => descriptor,
+            (other, _) => return walk.rest(other, &mut work),
+        };
+        let id = walk.head.0;
+        let table = walk.enter(descriptor).map_err(|kind| ChainError { id, kind })?;
+        let Some((walk, descriptor)) = table.run(&mut work)? else { return Ok(()) };
+        walk.rest(descriptor, &mut work)
     }
 }
 

@@ -110,7 +110,7 @@ fn round(rng: &mut Xoshiro256PlusPlus, fixture: &mut Fixture, tokens: &mut Vec<T
         };
         let chain = fixture.queue.chain(token).unwrap();
         outcomes.fetched += 1;
-        let (elements, error) = walk_once(&chain, WAYS[rng.random_range(0..2)]);
+        let (elements, error) = walk_once(&chain, WAYS[rng.random_range(0..WAYS.len())]);
         assert!(elements.len() <= limit);
         assert!(elements.iter().map(|element| element.1).sum::<u64>() <= 1 << 32);
         assert!(elements.is_sorted_by_key(|element| element.2), "readable elements come first");
@@ -192,7 +192,7 @@ fn noise_does_no_harm() {
         (0..4).for_each(|slot| raw.set_available_entry(slot, rng.random_range(0..5)));
         fixture.mem.start_log();
         while let Ok(Some(chain)) = fixture.queue.next_chain() {
-            let (elements, _) = walk_once(&chain, WAYS[rng.random_range(0..2)]);
+            let (elements, _) = walk_once(&chain, WAYS[rng.random_range(0..WAYS.len())]);
             assert!(elements.len() <= 4);
         }
         let (reads, _) = count_accesses(&fixture);

@@ -143,7 +143,7 @@ fn life<R: Ring<Mem = Mem> + FromConfig>(
                 }
             };
             check_fetch(&mem, raw.areas());
-            let (elements, error) = walk_once(&chain, WAYS[rng.random_range(0..2)]);
+            let (elements, error) = walk_once(&chain, WAYS[rng.random_range(0..WAYS.len())]);
             let (reads, writes) = count_accesses(&mem, raw.areas());
             assert!(reads <= bound + 2 && writes == 0);
             assert!(elements.len() <= bound && elements.iter().map(|element| element.1).sum::<u64>() <= 1 << 32);
@@ -218,7 +218,7 @@ fn noise_does_no_harm() {
         mem.start_log();
         let mut fetched = 0;
         while let Ok(Some(chain)) = queue.next_chain() {
-            let (elements, _) = walk_once(&chain, WAYS[rng.random_range(0..2)]);
+            let (elements, _) = walk_once(&chain, WAYS[rng.random_range(0..WAYS.len())]);
             assert!(elements.len() <= 4);
             let _ = chain.into_token();
             fetched += 1;

@@ -138,14 +138,17 @@ pub(crate) enum Way {
     Loop,
     /// With `try_each`.
     Each,
+    /// As an iterator for the first element, and with `try_each` for the others.
+    Mixed,
 }
 
-pub(crate) const WAYS: [Way; 2] = [Way::Loop, Way::Each];
+pub(crate) const WAYS: [Way; 3] = [Way::Loop, Way::Each, Way::Mixed];
 
-/// Walks along a chain, to its end or its error, which is final; in both ways, which are the same.
+/// Walks along a chain, to its end or its error, which is final; in all ways, which are the same.
 pub(crate) fn walk<R: Ring, T: ReturnTo<R>>(chain: &DescChain<'_, R, T>) -> (Vec<Plain>, Option<ChainError>) {
-    let [found, other] = WAYS.map(|way| walk_once(chain, way));
-    assert_eq!(found, other);
+    let [found, each, mixed] = WAYS.map(|way| walk_once(chain, way));
+    assert_eq!(found, each);
+    assert_eq!(found, mixed);
     found
 }
 
@@ -154,28 +157,30 @@ pub(crate) fn walk_once<R: Ring, T: ReturnTo<R>>(
     chain: &DescChain<'_, R, T>,
     way: Way,
 ) -> (Vec<Plain>, Option<ChainError>) {
-    let (mut elements, mut error) = (Vec::new(), None);
     let mut walk = chain.elements();
-    match way {
-        Way::Loop => {
-            for element in walk.by_ref() {
-                assert_eq!(error, None, "nothing comes after an error");
-                match element {
-                    Ok(element) => elements.push(plain(element)),
-                    Err(found) => error = Some(found),
-                }
+    let mut elements = Vec::new();
+    let singly = match way {
+        Way::Loop => usize::MAX,
+        Way::Each => 0,
+        Way::Mixed => 1,
+    };
+    for element in walk.by_ref().take(singly) {
+        match element {
+            Ok(element) => elements.push(plain(element)),
+            Err(error) => {
+                assert_eq!(walk.next(), None, "nothing comes after an error");
+                return (elements, Some(error));
             }
-            assert_eq!(walk.next(), None, "a walk that has ended stays so");
-        }
-        Way::Each => {
-            let result = walk.try_each(|element| {
-                elements.push(plain(element));
-                Ok(())
-            });
-            error = result.err();
         }
     }
-    (elements, error)
+    let result = walk.clone().try_each(|element| {
+        elements.push(plain(element));
+        Ok(())
+    });
+    if singly > elements.len() {
+        assert_eq!((result, walk.next()), (Ok(()), None), "a walk that has ended stays so");
+    }
+    (elements, result.err())
 }
 
 /// Walks along the next chain, which has to be there, and returns it with nothing written.
