@@ -115,18 +115,12 @@ impl<'r> Change<'r> {
         let before = find(base, after)?;
         let yardstick = is_yardstick(after.contender());
         let pace = if after.unit == Unit::Nanoseconds && !yardstick { pace } else { &STEADY };
-        let factor = match after.unit {
-            Unit::Instructions => None,
-            _ if yardstick => None,
-            _ => with_yardsticks(base, before, new, after),
-        };
+        let counted = after.unit == Unit::Instructions;
+        let factor = if yardstick || counted { None } else { with_yardsticks(base, before, new, after) };
         // What was nothing has not become so many times as much: that is for a target to judge.
         let factor = factor.or_else(|| Factor::at_pace([before, after], pace)).filter(Factor::is_finite)?;
-        let verdict = match after.unit {
-            _ if yardstick => Verdict::Yardstick,
-            Unit::Instructions => Verdict::of(&factor, threshold.min(INSTRUCTIONS)),
-            _ => Verdict::of(&factor, threshold),
-        };
+        let threshold = if counted { threshold.min(INSTRUCTIONS) } else { threshold };
+        let verdict = if yardstick { Verdict::Yardstick } else { Verdict::of(&factor, threshold) };
         Some(Self { base: before, new: after, factor, verdict })
     }
 

@@ -18,6 +18,7 @@ pub(crate) struct Target {
     bound: Bound,
 }
 
+/// What a number is to be.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Bound {
     AtMost(f64),
