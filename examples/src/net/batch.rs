@@ -3,7 +3,7 @@
 use arrayvec::ArrayVec;
 use virtio_mem_traits::{Access, DeviceRange, DriverMem, DriverRange};
 use virtio_queue_core::{
-    ChainError, DescChain, DriverNotify, Element, FatalError, QueueState, ReturnError, ReturnTo, Ring, Token,
+    ChainError, DescChain, DriverNotify, FatalError, QueueState, ReturnError, ReturnTo, Ring, Token, Walk,
 };
 
 use crate::{Turn, WaitsFor};
@@ -100,17 +100,21 @@ pub(super) fn fetch<'m, R: Ring, N: DriverNotify>(
     Ok(())
 }
 
+/// That a chain is malformed, or has more than one element.
+struct Otherwise;
+
+impl From<ChainError> for Otherwise {
+    fn from(_: ChainError) -> Self {
+        Self
+    }
+}
+
 /// Returns where the only element of a chain is, if there is only one, and if it is in one piece and for this access.
 #[inline]
-fn only_piece<'m>(
-    mut elements: impl Iterator<Item = Result<Element, ChainError>>,
-    mem: &'m impl DriverMem,
-    access: Access,
-) -> Option<Piece<'m>> {
-    let element = elements.next()?.ok().filter(|element| element.access == access)?;
-    if elements.next().is_some() {
-        return None;
-    }
+fn only_piece<'m, 'w>(elements: impl Walk<'w>, mem: &'m impl DriverMem, access: Access) -> Option<Piece<'m>> {
+    let mut only = None;
+    elements.try_each(|element| if only.replace(element).is_none() { Ok(()) } else { Err(Otherwise) }).ok()?;
+    let element = only.filter(|element| element.access == access)?;
     let bytes = mem.translate_all(element.range, access).ok()?;
     Some(Piece { range: element.range, bytes })
 }
