@@ -34,12 +34,11 @@ pub(super) fn prefetch_to_write(range: DeviceRange<'_>) {
     let _ = range;
 }
 
-/// Returns a byte in each line of the beginning of `range`.
+/// Returns a byte in each of the first lines of `range`, which may be the same one.
 #[cfg(target_arch = "x86_64")]
 #[inline]
-fn lines(range: DeviceRange<'_>) -> impl Iterator<Item = *const u8> {
+fn lines(range: DeviceRange<'_>) -> [*const u8; LINES] {
     let start = range.as_ptr().as_ptr().cast_const();
-    let before = start.addr() % LINE;
-    let lines = (before + range.len()).div_ceil(LINE).min(LINES);
-    (0..lines).map(move |line| start.wrapping_sub(before).wrapping_add(line * LINE))
+    let last = range.len().saturating_sub(1);
+    core::array::from_fn(|line| start.wrapping_add(last.min(line * LINE)))
 }
