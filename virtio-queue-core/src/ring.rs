@@ -57,7 +57,8 @@ pub trait Ring {
     /// If an area cannot be accessed.
     fn put_used(&self, positions: &mut Self::Positions, head: Head, written: u32) -> Result<bool, FatalError>;
 
-    /// Serves available chains, at most `limit` of them, as [`serve_each`] does, and returns how many there were.
+    /// Fetches available chains, at most `limit` of them, puts each back with as many bytes written as `work` says before the
+    /// next one is fetched, and returns how many there were.
     ///
     /// A ring whose positions are a few words overrides this to keep them in registers.
     ///
@@ -97,14 +98,9 @@ pub trait Ring {
     fn enable_notifications(&self, positions: &mut Self::Positions, in_flight: u16) -> Result<Armed, FatalError>;
 }
 
-/// Fetches available chains, at most `limit` of them, puts each back with as many bytes written as `work` says before the next
-/// one is fetched, and returns how many there were.
-///
-/// # Errors
-///
-/// As for [`Ring::fetch`] and [`Ring::put_used`].
+/// Does what [`Ring::serve`] does, on any ring.
 #[inline(always)]
-pub(crate) fn serve_each<'r, R: Ring + ?Sized>(
+fn serve_each<'r, R: Ring + ?Sized>(
     ring: &'r R,
     positions: &mut R::Positions,
     in_flight: u16,
