@@ -29,16 +29,12 @@ pub use wire::{
 
 use crate::Device;
 
-/// The bytes that are moved between memory and storage at a time.
-const BUFFER_LEN: usize = 64 * 1024;
-
 /// A block device on a storage.
 ///
-/// It allocates one buffer when it is made, and nothing for a request.
+/// It allocates nothing.
 pub struct BlockDevice<S> {
     storage: S,
     id: DeviceId,
-    buffer: Box<[u8]>,
     /// Whether the driver is going to flush, so that what it writes need not be stable at once.
     writeback: bool,
 }
@@ -47,7 +43,7 @@ impl<S: Storage> BlockDevice<S> {
     /// Makes a device of `storage`, which drivers know as `id`.
     #[must_use]
     pub fn new(storage: S, id: DeviceId) -> Self {
-        Self { storage, id, buffer: vec![0; BUFFER_LEN].into_boxed_slice(), writeback: false }
+        Self { storage, id, writeback: false }
     }
 
     /// Takes note of the features that the driver accepted.

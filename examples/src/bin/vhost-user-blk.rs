@@ -22,7 +22,7 @@ struct Args {
     /// Let nobody write to it
     #[arg(long, conflicts_with = "null")]
     read_only: bool,
-    /// A disk of so many bytes that are always zero, rather than a file
+    /// A disk of so many bytes without a medium, rather than a file: nothing is stored, and nothing is put into buffers
     #[arg(long, value_name = "BYTES", conflicts_with = "image", value_parser = value_parser!(u64).range(1..))]
     null: Option<u64>,
     /// The number of queues, each with a thread of its own

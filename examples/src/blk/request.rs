@@ -2,19 +2,23 @@
 
 use std::io;
 
-use virtio_chain::{Reader, Writer};
+use virtio_chain::{Reader, TransferError, Writer};
+use virtio_mem_traits::DeviceRange;
 use virtio_queue_core::Walk;
 use zerocopy::{FromZeros, IntoBytes};
 
 use super::{
-    BUFFER_LEN, BlockDevice, MAX_SEGMENT_SECTORS, MAX_SEGMENTS, RequestError, RequestHeader, RequestType, SECTOR_SIZE,
-    Segment, Storage,
+    BlockDevice, MAX_SEGMENT_SECTORS, MAX_SEGMENTS, RequestError, RequestHeader, RequestType, SECTOR_SIZE, Segment,
+    Storage,
 };
+
+/// The most pieces of a payload that are moved together.
+const MAX_PIECES: usize = 64;
 
 impl<S: Storage> BlockDevice<S> {
     /// Does what `request` says, writes what it asks for to `payload`, and returns how many bytes of storage that was.
     pub(super) fn execute<'m, W: Walk<'m>>(
-        &mut self,
+        &self,
         request: &mut Reader<'m, W>,
         payload: &mut Writer<'m, W>,
     ) -> Result<u64, RequestError> {
@@ -37,25 +41,40 @@ impl<S: Storage> BlockDevice<S> {
         }
     }
 
-    fn read<'m>(&mut self, sector: u64, payload: &mut Writer<'m, impl Walk<'m>>) -> Result<u64, RequestError> {
+    fn read<'m>(&self, sector: u64, payload: &mut Writer<'m, impl Walk<'m>>) -> Result<u64, RequestError> {
         let len = payload.remaining()?.bytes;
         let start = self.offset(sector, len)?;
-        for done in (0..len).step_by(BUFFER_LEN) {
-            let (block, _) = self.buffer.split_at_mut(at_most(len - done, BUFFER_LEN));
-            read_padded(&self.storage, block, start + done)?;
-            payload.write_all(block)?;
+        let (inside, mut done) = (self.inside(start, len), 0);
+        let mut pieces = [DeviceRange::empty(); MAX_PIECES];
+        while done < inside {
+            let count = payload.fragments(inside - done, &mut pieces)?;
+            let (pieces, bytes) = first(&pieces, count, inside - done)?;
+            self.storage.read_into(pieces, start + done)?;
+            done += payload.advance(bytes)?;
         }
+        // What the storage lacks of the last sector.
+        payload.fill(len - inside, 0)?;
         Ok(len)
     }
 
-    fn write<'m>(&mut self, sector: u64, payload: &mut Reader<'m, impl Walk<'m>>) -> Result<u64, RequestError> {
+    fn write<'m>(&self, sector: u64, payload: &mut Reader<'m, impl Walk<'m>>) -> Result<u64, RequestError> {
         self.check_writable()?;
         let len = payload.remaining()?.bytes;
         let start = self.offset(sector, len)?;
-        for done in (0..len).step_by(BUFFER_LEN) {
-            let (block, _) = self.buffer.split_at_mut(at_most(len - done, BUFFER_LEN));
-            payload.read_exact(block)?;
-            write_padded(&self.storage, block, start + done)?;
+        let (inside, mut done) = (self.inside(start, len), 0);
+        // What the storage lacks of the last sector can be written with zeroes only: nothing else would be read back.
+        #[expect(clippy::cast_possible_truncation, reason = "it is 512")]
+        let mut padding = [0; SECTOR_SIZE as usize];
+        payload.split_at(inside)?.read(&mut padding)?;
+        if padding.iter().any(|byte| *byte != 0) {
+            return Err(io::Error::new(io::ErrorKind::StorageFull, "the last sector is not all there").into());
+        }
+        let mut pieces = [DeviceRange::empty(); MAX_PIECES];
+        while done < inside {
+            let count = payload.fragments(inside - done, &mut pieces)?;
+            let (pieces, bytes) = first(&pieces, count, inside - done)?;
+            self.storage.write_from(pieces, start + done)?;
+            done += payload.advance(bytes)?;
         }
         self.commit()?;
         Ok(len)
@@ -102,7 +121,12 @@ impl<S: Storage> BlockDevice<S> {
         }
         let len = u64::from(sectors) * SECTOR_SIZE;
         let offset = self.offset(segment.sector.get(), len)?;
-        Ok((offset, len.min(self.storage.size().saturating_sub(offset))))
+        Ok((offset, self.inside(offset, len)))
+    }
+
+    /// Returns how many of the `len` bytes of sectors at `offset` the storage has: not all, if the last sector is padded.
+    fn inside(&self, offset: u64, len: u64) -> u64 {
+        len.min(self.storage.size().saturating_sub(offset))
     }
 
     /// Returns where `sector` begins, if the `len` bytes from there on are sectors that the device has.
@@ -153,25 +177,19 @@ fn read_segments<'s, 'm>(
     }
 }
 
-/// Reads sectors. What the storage lacks of the last one is zero.
-fn read_padded(storage: &impl Storage, sectors: &mut [u8], offset: u64) -> io::Result<()> {
-    let inside = at_most(storage.size().saturating_sub(offset), sectors.len());
-    let (data, padding) = sectors.split_at_mut(inside);
-    padding.fill(0);
-    storage.read_at(data, offset)
-}
-
-/// Writes sectors. What the storage lacks of the last one can be written with zeroes only: nothing else would be read back.
-fn write_padded(storage: &impl Storage, sectors: &[u8], offset: u64) -> io::Result<()> {
-    let inside = at_most(storage.size().saturating_sub(offset), sectors.len());
-    let (data, padding) = sectors.split_at(inside);
-    if padding.iter().any(|byte| *byte != 0) {
-        return Err(io::Error::new(io::ErrorKind::StorageFull, "the last sector is not all there"));
+/// Returns the first `count` of `pieces`, and how many bytes there are in them.
+///
+/// # Errors
+///
+/// If there are none where `wanted` bytes were promised: the driver has changed its chain meanwhile.
+fn first<'p, 'm>(
+    pieces: &'p [DeviceRange<'m>],
+    count: usize,
+    wanted: u64,
+) -> Result<(&'p [DeviceRange<'m>], u64), TransferError> {
+    let (pieces, _) = pieces.split_at(count);
+    match pieces.iter().map(|piece| piece.len() as u64).sum() {
+        0 => Err(TransferError::Short { wanted, available: 0 }),
+        bytes => Ok((pieces, bytes)),
     }
-    storage.write_at(data, offset)
-}
-
-/// Returns `len`, or `max` if that is less.
-fn at_most(len: u64, max: usize) -> usize {
-    usize::try_from(len).map_or(max, |len| len.min(max))
 }

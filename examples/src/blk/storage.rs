@@ -4,6 +4,11 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use virtio_mem_traits::DeviceRange;
+
+/// The bytes that are copied at a time where there is no better way.
+const BLOCK_LEN: usize = 4096;
+
 /// Bytes at fixed positions, which stay where they are written.
 ///
 /// # For callers
@@ -38,6 +43,40 @@ pub trait Storage {
     /// If they cannot be written.
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<()>;
 
+    /// Copies the bytes at `offset` into these pieces of driver memory, one after the other, until all of them are full.
+    ///
+    /// By default they take the way through a buffer.
+    ///
+    /// # Errors
+    ///
+    /// If they cannot be read, or a piece may not be written.
+    fn read_into(&self, pieces: &[DeviceRange<'_>], offset: u64) -> io::Result<()> {
+        let mut buf = [0; BLOCK_LEN];
+        for (block, offset) in blocks(pieces, offset) {
+            let (bytes, _) = buf.split_at_mut(block.len());
+            self.read_at(bytes, offset)?;
+            block.write_bytes(0, bytes).map_err(io::Error::other)?;
+        }
+        Ok(())
+    }
+
+    /// Copies all of these pieces of driver memory, one after the other, to `offset`.
+    ///
+    /// By default they take the way through a buffer.
+    ///
+    /// # Errors
+    ///
+    /// If they cannot be written, or a piece may not be read.
+    fn write_from(&self, pieces: &[DeviceRange<'_>], offset: u64) -> io::Result<()> {
+        let mut buf = [0; BLOCK_LEN];
+        for (block, offset) in blocks(pieces, offset) {
+            let (bytes, _) = buf.split_at_mut(block.len());
+            block.read_bytes(0, bytes).map_err(io::Error::other)?;
+            self.write_at(bytes, offset)?;
+        }
+        Ok(())
+    }
+
     /// Makes stable what was written: it survives a crash from then on.
     ///
     /// # Errors
@@ -62,7 +101,7 @@ pub trait Storage {
     ///
     /// If they cannot be written.
     fn write_zeroes(&self, offset: u64, len: u64) -> io::Result<()> {
-        const ZEROES: [u8; 4096] = [0; 4096];
+        const ZEROES: [u8; BLOCK_LEN] = [0; BLOCK_LEN];
         for done in (0..len).step_by(ZEROES.len()) {
             let left = usize::try_from(len - done).unwrap_or(usize::MAX);
             let (block, _) = ZEROES.split_at(left.min(ZEROES.len()));
@@ -70,6 +109,18 @@ pub trait Storage {
         }
         Ok(())
     }
+}
+
+/// Returns the pieces in blocks, each with its place in a storage in which they begin at `offset`.
+fn blocks<'m>(pieces: &[DeviceRange<'m>], offset: u64) -> impl Iterator<Item = (DeviceRange<'m>, u64)> {
+    let blocks = pieces
+        .iter()
+        .flat_map(|piece| (0..piece.len()).step_by(BLOCK_LEN).map(|done| piece.after(done).prefix(BLOCK_LEN)));
+    blocks.scan(offset, |next, block| {
+        let offset = *next;
+        *next += block.len() as u64;
+        Some((block, offset))
+    })
 }
 
 macro_rules! forward {
@@ -89,6 +140,14 @@ macro_rules! forward {
 
             fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
                 (**self).write_at(buf, offset)
+            }
+
+            fn read_into(&self, pieces: &[DeviceRange<'_>], offset: u64) -> io::Result<()> {
+                (**self).read_into(pieces, offset)
+            }
+
+            fn write_from(&self, pieces: &[DeviceRange<'_>], offset: u64) -> io::Result<()> {
+                (**self).write_from(pieces, offset)
             }
 
             fn flush(&self) -> io::Result<()> {

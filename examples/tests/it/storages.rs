@@ -3,7 +3,9 @@
 use std::cell::RefCell;
 use std::io;
 
-use virtio_examples::blk::Storage;
+use virtio_examples::blk::{NullStorage, Storage};
+
+use crate::disk::{Disk, IN, request};
 
 /// Sectors full of ones, whatever is written to them.
 #[derive(Debug)]
@@ -73,7 +75,7 @@ impl Storage for Recorder {
 
 #[test]
 fn a_null_storage_is_zero_whatever_is_written() {
-    let storage = virtio_examples::blk::NullStorage::new(1 << 40);
+    let storage = NullStorage::new(1 << 40);
     assert_eq!((storage.size(), storage.read_only()), (1 << 40, false));
     storage.write_at(&[7; 8], 0).unwrap();
     storage.write_zeroes(0, 1 << 40).unwrap();
@@ -81,4 +83,15 @@ fn a_null_storage_is_zero_whatever_is_written() {
     let mut bytes = [1; 8];
     storage.read_at(&mut bytes, 0).unwrap();
     assert_eq!(bytes, [0; 8]);
+}
+
+#[test]
+fn a_null_storage_leaves_driver_memory_alone() {
+    let mut disk = Disk::new(NullStorage::new(1 << 40));
+    disk.fixture.driver.add(&request(IN, 0, [], 512)).unwrap();
+    let range = disk.fixture.driver.raw().descriptor(1);
+    disk.fixture.driver.raw().view().poke(range.addr, &[9; 512]);
+    let reply = disk.process();
+    reply.check_ok(512, 513);
+    assert_eq!(reply.payload(), [9; 512]);
 }
