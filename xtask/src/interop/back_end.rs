@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use std::{env, fs, process, thread};
 
 use anyhow::{Context, Result, ensure};
@@ -44,16 +44,28 @@ pub(super) struct Resources {
 }
 
 impl BackEnd {
-    /// Starts the program, and waits until it serves.
+    /// Starts a program of this project, and waits until it serves.
     pub(super) fn start(program: &Path, args: &[&str]) -> Result<Self> {
-        let socket = env::temp_dir().join(format!("virtio-xtask-interop-{}.sock", process::id()));
+        let socket = Self::new_socket();
         let mut command = Command::new(program);
-        command.arg("--socket").arg(&socket).args(args).stdout(Stdio::piped());
-        let mut child = command.spawn().with_context(|| format!("cannot run {}", program.display()))?;
+        command.arg("--socket").arg(&socket).args(args);
+        Self::spawn(command, socket, "serving ")
+    }
+
+    /// Returns where a back end may listen, one at a time.
+    pub(super) fn new_socket() -> PathBuf {
+        env::temp_dir().join(format!("virtio-xtask-interop-{}.sock", process::id()))
+    }
+
+    /// Starts a program that is going to listen at `socket`, and waits until its first line says so.
+    pub(super) fn spawn(mut command: Command, socket: PathBuf, greeting: &str) -> Result<Self> {
+        let program = command.get_program().to_string_lossy().into_owned();
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut child = child.with_context(|| format!("cannot run {program}"))?;
         let output = Output::new(child.stdout.take().context("its output is a pipe")?);
         let mut back_end = Self { child, output, socket };
         let line = back_end.next_line()?;
-        ensure!(line.starts_with("serving "), "{} does not serve: {line}", program.display());
+        ensure!(line.starts_with(greeting), "{program} does not serve: {line}");
         Ok(back_end)
     }
 
@@ -110,6 +122,15 @@ impl BackEnd {
             ensure!(Instant::now() < deadline, "the back end has {now:?} rather than {before:?}");
             thread::yield_now();
         }
+    }
+
+    /// Returns how long it has used a processor, in the unit of 10 ms in which the kernel tells.
+    pub(super) fn processor_time(&self) -> Result<Duration> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        // After the name, which may have anything in it, and the eleven fields after that: in user mode, and in the kernel.
+        let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(12 - 1).take(2);
+        let ticks = fields.map(str::parse::<u64>).sum::<Result<u64, _>>()?;
+        Ok(Duration::from_millis(10 * ticks))
     }
 
     /// Returns what it has of the system.

@@ -2,6 +2,8 @@
 
 #![expect(clippy::indexing_slicing, reason = "an index is one of a request that was made here")]
 
+mod load;
+
 use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::path::Path;
@@ -15,6 +17,7 @@ use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use virtio_driver::{VhostUser, VirtioBlkQueue, VirtioBlkTransport};
 
 use super::matrix::VERSION_1;
+pub(super) use load::{Counts, Waiting};
 
 pub(super) const SECTOR: usize = 512;
 /// The bit by which vhost-user says that there are protocol features. It is no feature of the device.
@@ -145,9 +148,7 @@ impl Disk {
 
     /// Tells the device of what was submitted, if it wants to know, and takes back what it has answered, at least one request.
     fn wait(&mut self, model: &[u8]) -> Result<()> {
-        if self.queue.avail_notif_needed() {
-            self.transport.get_submission_notifier(0).notify()?;
-        }
+        self.kick()?;
         loop {
             let answers: Vec<_> = self.queue.completions().map(|answer| (answer.context, answer.ret)).collect();
             for &(index, result) in &answers {
@@ -159,11 +160,25 @@ impl Disk {
             if !answers.is_empty() {
                 return Ok(());
             }
-            let call = self.transport.get_completion_fd(0);
-            let patience = Timespec::try_from(PATIENCE)?;
-            let ready = poll(&mut [PollFd::new(&*call, PollFlags::IN)], Some(&patience))?;
-            ensure!(ready == 1, "no notification came");
-            call.read()?;
+            self.wait_for_call()?;
         }
+    }
+
+    /// Notifies the device if it wants to know, and returns whether it does.
+    fn kick(&mut self) -> Result<bool> {
+        let needed = self.queue.avail_notif_needed();
+        if needed {
+            self.transport.get_submission_notifier(0).notify()?;
+        }
+        Ok(needed)
+    }
+
+    /// Waits until the device notifies, and returns how often it did.
+    fn wait_for_call(&self) -> Result<u64> {
+        let call = self.transport.get_completion_fd(0);
+        let patience = Timespec::try_from(PATIENCE)?;
+        let ready = poll(&mut [PollFd::new(&*call, PollFlags::IN)], Some(&patience))?;
+        ensure!(ready == 1, "no notification came");
+        Ok(call.read()?)
     }
 }

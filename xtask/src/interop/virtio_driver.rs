@@ -1,5 +1,7 @@
 //! The crate `virtio-driver`, which is libblkio's driver, against `vhost-user-blk`.
 
+mod bench;
+
 use std::path::Path;
 
 use anyhow::{Result, ensure};
@@ -9,6 +11,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use super::back_end::{BackEnd, build};
 use super::disk::Disk;
 use super::matrix::{EVENT_IDX, RING_PACKED, Row};
+pub(super) use bench::bench;
 
 /// The size of the disk in bytes.
 const DISK_SIZE: usize = 16 << 20;
