@@ -29,35 +29,44 @@ pub trait Device {
     ///
     /// If the queue is broken, whether it broke now or earlier.
     fn serve<R: Ring, N: DriverNotify>(&mut self, queue: &mut Queue<R, N>, budget: u32) -> Result<Served, FatalError> {
-        self.serve_burst(queue.burst(), budget)
+        serve_one_by_one(self, queue.burst(), budget)
     }
 
-    /// Does the same with a burst that has begun already.
+    /// Does the same with a queue in its two parts.
+    ///
+    /// A device that is faster with several chains at a time does so here.
     ///
     /// # Errors
     ///
     /// If the queue is broken, whether it broke now or earlier.
-    fn serve_burst<R: Ring, N: DriverNotify>(
+    fn serve_parts<R: Ring, N: DriverNotify>(
         &mut self,
-        mut burst: Burst<'_, R, N>,
+        ring: &R,
+        state: &mut QueueState<R, N>,
         budget: u32,
     ) -> Result<Served, FatalError> {
-        let mut served = Served { pending: true, ..Served::default() };
-        while served.requests < budget {
-            let Some(chain) = burst.next_chain()? else {
-                served.pending = false;
-                break;
-            };
-            served.requests += 1;
-            match self.process(chain) {
-                Ok(bytes) => served.bytes += bytes,
-                Err(_) => served.errors += 1,
-            }
-        }
-        // That publishes, which may be what breaks the queue.
-        burst.finish()?;
-        Ok(served)
+        serve_one_by_one(self, Burst::new(ring, state), budget)
     }
+}
+
+/// Answers chains and publishes them at the end.
+fn serve_one_by_one<D: Device + ?Sized, R: Ring, N: DriverNotify>(
+    device: &mut D,
+    mut burst: Burst<'_, R, N>,
+    budget: u32,
+) -> Result<Served, FatalError> {
+    let mut served = Served { pending: true, ..Served::default() };
+    while served.requests < budget {
+        let Some(chain) = burst.next_chain()? else {
+            served.pending = false;
+            break;
+        };
+        served.requests += 1;
+        served.count(&device.process(chain));
+    }
+    // That publishes, which may be what breaks the queue.
+    burst.finish()?;
+    Ok(served)
 }
 
 /// How it went with the chains of a queue.
@@ -71,6 +80,16 @@ pub struct Served {
     pub bytes: u64,
     /// Whether the budget is what ended it: there may be more, of which the driver need not notify.
     pub pending: bool,
+}
+
+impl Served {
+    /// Takes note of how it went with one of them.
+    pub(crate) fn count<E>(&mut self, result: &Result<u64, E>) {
+        match result {
+            Ok(bytes) => self.bytes += bytes,
+            Err(_) => self.errors += 1,
+        }
+    }
 }
 
 /// A device, or a part of one, as a thread runs it: with one queue or several, which have their turn one after the other.
@@ -134,7 +153,7 @@ impl<D: Device> Serve for D {
         budget: usize,
     ) -> Result<Turn, FatalError> {
         let budget = u32::try_from(budget).unwrap_or(u32::MAX);
-        let served = self.serve_burst(Burst::new(ring, state), budget)?;
+        let served = self.serve_parts(ring, state, budget)?;
         let waits_for = if served.pending { WaitsFor::Turn } else { WaitsFor::Driver };
         Ok(Turn { chains: served.requests as usize, waits_for })
     }

@@ -37,7 +37,10 @@
 pub mod blk;
 mod device;
 pub mod net;
+#[expect(unsafe_code, reason = "a hint for the processor takes a pointer")]
+mod prefetch;
 pub mod rng;
+mod unpublished;
 pub mod vhost_user;
 
 pub use device::{Device, Serve, Served, Turn, WaitsFor};

@@ -13,8 +13,6 @@ mod counters;
 mod frame;
 mod loopback;
 mod port;
-#[expect(unsafe_code, reason = "a hint for the processor takes a pointer")]
-mod prefetch;
 mod receive;
 mod sink;
 mod source;

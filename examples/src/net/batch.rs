@@ -2,10 +2,9 @@
 
 use arrayvec::ArrayVec;
 use virtio_mem_traits::{Access, DeviceRange, DriverMem, DriverRange};
-use virtio_queue_core::{
-    ChainError, DescChain, DriverNotify, FatalError, QueueState, ReturnError, ReturnTo, Ring, Token, Walk,
-};
+use virtio_queue_core::{ChainError, DescChain, DriverNotify, FatalError, QueueState, Ring, Token, Walk};
 
+use crate::unpublished::Unpublished;
 use crate::{Turn, WaitsFor};
 
 /// How many chains are fetched before the first of them is used. Until then, what they hold is on its way into the cache.
@@ -34,16 +33,6 @@ impl Piece<'_> {
         }
         mem.written(self.range.prefix(packet.len() as u64));
         u32::try_from(packet.len()).unwrap_or(u32::MAX)
-    }
-}
-
-/// A queue as the place where chains return to, to be published later.
-pub(super) struct Unpublished<'q, R: Ring, N>(pub(super) &'q mut QueueState<R, N>);
-
-impl<R: Ring, N: DriverNotify> ReturnTo<R> for Unpublished<'_, R, N> {
-    #[inline]
-    fn return_to(&mut self, ring: &R, token: Token, written: u32) -> Result<(), ReturnError> {
-        self.0.put(ring, token, written)
     }
 }
 

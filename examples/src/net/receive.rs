@@ -5,10 +5,11 @@ use virtio_mem_traits::{Access, DriverMem, RegionCache};
 use virtio_queue_core::{ChainError, DescChain, DriverNotify, FatalError, QueueState, Ring, Token, Walk};
 use zerocopy::IntoBytes;
 
-use super::batch::{Batch, Fetched, Unpublished, fetch, in_batches};
-use super::prefetch::prefetch_to_write;
+use super::batch::{Batch, Fetched, fetch, in_batches};
 use super::{Count, HEADER_LEN, NetDevice, NetHeader, Port, feature};
 use crate::Turn;
+use crate::prefetch::prefetch_to_write;
+use crate::unpublished::Unpublished;
 
 /// The most buffers that a packet may take. It is given up if they are so small that these do not suffice.
 const MAX_BUFFERS: usize = 64;

@@ -4,10 +4,11 @@ use virtio_chain::ReadableChain;
 use virtio_mem_traits::{Access, DeviceRange, DriverMem, RegionCache};
 use virtio_queue_core::{Chain, DescChain, DriverNotify, FatalError, QueueState, Ring};
 
-use super::batch::{Batch, Fetched, Piece, Unpublished, fetch, in_batches};
-use super::prefetch::prefetch_to_read;
+use super::batch::{Batch, Fetched, Piece, fetch, in_batches};
 use super::{Count, HEADER_LEN, Lost, MIN_FRAME, NetDevice, Port};
 use crate::Turn;
+use crate::prefetch::prefetch_to_read;
+use crate::unpublished::Unpublished;
 
 impl<P: Port> NetDevice<P> {
     /// Takes packets from the transmit queue for as long as the port has room: VIRTIO 1.4 §5.1.6.2 "Packet Transmission".

@@ -10,7 +10,7 @@ const LINES: usize = 2;
 
 /// Begins to bring the first bytes of `range` into the cache, to be read.
 #[inline]
-pub(super) fn prefetch_to_read(range: DeviceRange<'_>) {
+pub(crate) fn prefetch_to_read(range: DeviceRange<'_>) {
     #[cfg(target_arch = "x86_64")]
     for line in lines(range) {
         use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
@@ -23,7 +23,7 @@ pub(super) fn prefetch_to_read(range: DeviceRange<'_>) {
 
 /// Begins to bring the first bytes of `range` into the cache, to be written.
 #[inline]
-pub(super) fn prefetch_to_write(range: DeviceRange<'_>) {
+pub(crate) fn prefetch_to_write(range: DeviceRange<'_>) {
     #[cfg(target_arch = "x86_64")]
     for line in lines(range) {
         use core::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
