@@ -10,6 +10,8 @@ mod memory;
 mod null;
 mod request;
 mod storage;
+#[expect(unsafe_code, reason = "system calls take pointers")]
+mod straight;
 mod wire;
 
 use core::fmt;

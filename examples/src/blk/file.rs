@@ -2,15 +2,18 @@
 
 use core::error::Error;
 use core::fmt;
+use core::num::NonZeroU64;
 use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FallocateFlags, fallocate};
+use libc::RWF_NOWAIT;
+use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate};
 use rustix::io::Errno;
+use virtio_mem_traits::DeviceRange;
 
-use super::Storage;
+use super::{Storage, straight};
 
 /// The bytes of a regular file, or of a block device of the host. It is never made longer.
 #[derive(Debug)]
@@ -71,6 +74,27 @@ impl Storage for FileStorage {
 
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
         self.file.write_all_at(buf, offset)
+    }
+
+    fn read_into(&self, pieces: &[DeviceRange<'_>], offset: u64) -> io::Result<()> {
+        straight::read(&self.file, pieces, offset, 0)
+    }
+
+    /// Reads what is in the page cache.
+    ///
+    /// If it is not, the kernel begins to read it. Many reads that have to wait wait together in that way, and those that need not
+    /// cost one system call.
+    fn read_now(&self, pieces: &[DeviceRange<'_>], offset: u64) -> io::Result<()> {
+        straight::read(&self.file, pieces, offset, RWF_NOWAIT).map_err(|_| {
+            let len = pieces.iter().map(|piece| piece.len() as u64).sum();
+            // It is a hint. Whatever is wrong is found by whoever waits.
+            let _ = fadvise(&self.file, offset, NonZeroU64::new(len), Advice::WillNeed);
+            io::ErrorKind::WouldBlock.into()
+        })
+    }
+
+    fn write_from(&self, pieces: &[DeviceRange<'_>], offset: u64) -> io::Result<()> {
+        straight::write(&self.file, pieces, offset)
     }
 
     fn flush(&self) -> io::Result<()> {

@@ -60,6 +60,17 @@ pub trait Storage {
         Ok(())
     }
 
+    /// Does the same, unless it would have to wait for a medium. In that case it is an error of the kind
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock), and the bytes are on their way by then, as far as the storage sees to that:
+    /// somebody else may be asked for meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// As for [`read_into`](Self::read_into), and if it would have to wait.
+    fn read_now(&self, pieces: &[DeviceRange<'_>], offset: u64) -> io::Result<()> {
+        self.read_into(pieces, offset)
+    }
+
     /// Copies all of these pieces of driver memory, one after the other, to `offset`.
     ///
     /// By default they take the way through a buffer.
@@ -144,6 +155,10 @@ macro_rules! forward {
 
             fn read_into(&self, pieces: &[DeviceRange<'_>], offset: u64) -> io::Result<()> {
                 (**self).read_into(pieces, offset)
+            }
+
+            fn read_now(&self, pieces: &[DeviceRange<'_>], offset: u64) -> io::Result<()> {
+                (**self).read_now(pieces, offset)
             }
 
             fn write_from(&self, pieces: &[DeviceRange<'_>], offset: u64) -> io::Result<()> {
