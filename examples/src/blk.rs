@@ -4,11 +4,13 @@
 //! It reads, writes, flushes, discards, writes zeroes, and says what it is called; it is one queue wide, but several
 //! devices may share a storage, one for each queue.
 
+mod batch;
 mod error;
 mod file;
 mod memory;
 mod null;
 mod request;
+mod serve;
 mod storage;
 #[expect(unsafe_code, reason = "system calls take pointers")]
 mod straight;
@@ -17,7 +19,7 @@ mod wire;
 use core::fmt;
 
 use virtio_chain::{ReadableChain, TransferError};
-use virtio_queue_core::Chain;
+use virtio_queue_core::{Chain, DriverNotify, FatalError, QueueState, Ring};
 
 pub use error::RequestError;
 pub use file::{FileStorage, FileStorageError};
@@ -29,7 +31,7 @@ pub use wire::{
     feature,
 };
 
-use crate::Device;
+use crate::{Device, Served};
 
 /// A block device on a storage.
 ///
@@ -105,6 +107,15 @@ impl<S: Storage> Device for BlockDevice<S> {
         payload.join(status);
         payload.return_used().map_err(|refused| RequestError::Return(refused.error))?;
         result
+    }
+
+    fn serve_parts<R: Ring, N: DriverNotify>(
+        &mut self,
+        ring: &R,
+        state: &mut QueueState<R, N>,
+        budget: u32,
+    ) -> Result<Served, FatalError> {
+        self.serve_batches(ring, state, budget)
     }
 }
 

@@ -125,12 +125,12 @@ impl<S: Storage> BlockDevice<S> {
     }
 
     /// Returns how many of the `len` bytes of sectors at `offset` the storage has: not all, if the last sector is padded.
-    fn inside(&self, offset: u64, len: u64) -> u64 {
+    pub(super) fn inside(&self, offset: u64, len: u64) -> u64 {
         len.min(self.storage.size().saturating_sub(offset))
     }
 
     /// Returns where `sector` begins, if the `len` bytes from there on are sectors that the device has.
-    fn offset(&self, sector: u64, len: u64) -> Result<u64, RequestError> {
+    pub(super) fn offset(&self, sector: u64, len: u64) -> Result<u64, RequestError> {
         if len % SECTOR_SIZE != 0 {
             return Err(RequestError::PayloadLen { len, unit: SECTOR_SIZE });
         }

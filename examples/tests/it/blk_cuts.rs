@@ -8,9 +8,9 @@ use virtio_fake_driver::DriverChain;
 use crate::disk::{DISCARD, Disk, FLUSH, GET_ID, IN, OUT, SECTOR, WRITE_ZEROES, header, pattern, segment};
 
 /// A request before it is cut: what is readable, and how much is writable.
-type Whole = (Vec<u8>, u32);
+pub(crate) type Whole = (Vec<u8>, u32);
 
-fn requests() -> Vec<Whole> {
+pub(crate) fn requests() -> Vec<Whole> {
     let with = |kind, sector, payload: &[u8]| [&header(kind, sector), payload].concat();
     vec![
         (with(IN, 1, &[]), 513),

@@ -4,6 +4,7 @@
 #![allow(clippy::cast_possible_truncation, reason = "the numbers in tests are small")]
 #![allow(clippy::std_instead_of_alloc, clippy::std_instead_of_core, reason = "tests have the standard library")]
 
+mod blk_batches;
 mod blk_cuts;
 mod blk_features;
 mod blk_file;

@@ -1,0 +1,172 @@
+//! Requests that are fetched together, taken apart.
+
+use core::mem;
+use core::ops::Range;
+use std::io;
+
+use arrayvec::ArrayVec;
+use virtio_mem_traits::{Access, DeviceRange, DriverMem, DriverRange, RegionCache};
+use virtio_queue_core::{ChainError, DescChain, DriverNotify, Element, FatalError, QueueState, Ring, Token};
+
+use super::RequestHeader;
+use crate::prefetch::{prefetch_to_read, prefetch_to_write};
+use crate::unpublished::Unpublished;
+
+/// The most requests in a batch.
+pub(super) const MAX_REQUESTS: usize = 32;
+
+/// The most pieces of payload in a batch. A request whose payload has no place any more is one that is laid out otherwise.
+const MAX_PIECES: usize = 512;
+
+/// A batch of requests.
+#[derive(Default)]
+pub(super) struct Batch<'m> {
+    pub(super) requests: ArrayVec<Request<'m>, MAX_REQUESTS>,
+    pub(super) payloads: Payloads<'m>,
+}
+
+/// A request that was fetched.
+pub(super) struct Request<'m> {
+    pub(super) token: Token,
+    pub(super) parts: Option<Parts<'m>>,
+    pub(super) state: State,
+}
+
+/// The parts of a request that is laid out as drivers do it: an element with the header, perhaps some with a payload that is
+/// only to be read or only to be written, and one with the status. Each is contiguous in memory.
+pub(super) struct Parts<'m> {
+    pub(super) header: Piece<'m>,
+    pub(super) payload: Payload,
+    pub(super) status: Piece<'m>,
+}
+
+/// A part in one piece: where the driver has it, and where it is.
+#[derive(Clone, Copy)]
+pub(super) struct Piece<'m> {
+    pub(super) range: DriverRange,
+    pub(super) bytes: DeviceRange<'m>,
+}
+
+/// A payload among those of its batch.
+pub(super) struct Payload {
+    places: Range<usize>,
+    pub(super) bytes: u64,
+    /// What may be done with it, if there is any.
+    pub(super) access: Option<Access>,
+}
+
+/// How far a request is.
+pub(super) enum State {
+    /// Nothing was done.
+    Fetched,
+    /// What it reads, at this offset, is on its way.
+    Waits(u64),
+    /// Its bytes were read from the storage, or could not be.
+    Read(io::Result<()>),
+    /// Its bytes were written to the storage, or could not be.
+    Written(io::Result<()>),
+}
+
+/// The payloads of a batch, piece by piece: where the driver has them, and where they are.
+#[derive(Default)]
+pub(super) struct Payloads<'m> {
+    ranges: ArrayVec<DriverRange, MAX_PIECES>,
+    pieces: ArrayVec<DeviceRange<'m>, MAX_PIECES>,
+}
+
+/// Memory in which drivers have payloads elsewhere than what else is in a request.
+pub(super) struct Caches<'m, M: ?Sized> {
+    frames: RegionCache<'m, M>,
+    payloads: RegionCache<'m, M>,
+}
+
+impl<'m, M: DriverMem + ?Sized> Caches<'m, M> {
+    pub(super) fn new(mem: &'m M) -> Self {
+        Self { frames: RegionCache::new(mem), payloads: RegionCache::new(mem) }
+    }
+}
+
+impl<'m> Batch<'m> {
+    /// Fetches requests until there are `limit` of them or there are no more.
+    ///
+    /// # Errors
+    ///
+    /// If the queue is broken.
+    #[inline]
+    pub(super) fn fetch<R: Ring, N: DriverNotify>(
+        &mut self,
+        limit: usize,
+        ring: &R,
+        queue: &mut QueueState<R, N>,
+        mem: &'m Caches<'_, R::Mem>,
+    ) -> Result<(), FatalError> {
+        while self.requests.len() < limit {
+            let Some(token) = queue.fetch(ring)? else { break };
+            let chain = DescChain::new(ring, token, Unpublished(queue));
+            let known = self.payloads.pieces.len();
+            let parts = self.payloads.take_apart(chain.elements(), mem);
+            if let Some(Parts { header, status, .. }) = &parts {
+                prefetch_to_read(header.bytes);
+                prefetch_to_write(status.bytes);
+            } else {
+                self.payloads.truncate(known);
+            }
+            self.requests.push(Request { token: chain.into_token(), parts, state: State::Fetched });
+        }
+        Ok(())
+    }
+}
+
+impl<'m> Payloads<'m> {
+    /// Returns the pieces of a payload.
+    #[inline]
+    pub(super) fn pieces(&self, payload: &Payload) -> &[DeviceRange<'m>] {
+        self.pieces.get(payload.places.clone()).unwrap_or_default()
+    }
+
+    /// Returns where the driver has the pieces of a payload.
+    #[inline]
+    pub(super) fn ranges(&self, payload: &Payload) -> &[DriverRange] {
+        self.ranges.get(payload.places.clone()).unwrap_or_default()
+    }
+
+    /// Returns the parts of a request, if it is laid out as drivers do it. The pieces of its payload are added here.
+    #[inline]
+    fn take_apart<M: DriverMem + ?Sized>(
+        &mut self,
+        mut elements: impl Iterator<Item = Result<Element, ChainError>>,
+        mem: &'m Caches<'_, M>,
+    ) -> Option<Parts<'m>> {
+        let header = piece(elements.next()?.ok()?, Access::Read, size_of::<RequestHeader>(), &mem.frames)?;
+        let mut last = elements.next()?.ok()?;
+        let mut payload = Payload { places: self.pieces.len()..self.pieces.len(), bytes: 0, access: None };
+        for element in elements {
+            let Element { range, access, .. } = mem::replace(&mut last, element.ok()?);
+            if *payload.access.get_or_insert(access) != access {
+                return None;
+            }
+            self.pieces.try_push(mem.payloads.translate_all(range, access).ok()?).ok()?;
+            self.ranges.push(range);
+            payload.bytes += range.len();
+        }
+        payload.places.end = self.pieces.len();
+        let status = piece(last, Access::Write, 1, &mem.frames)?;
+        Some(Parts { header, payload, status })
+    }
+
+    /// Lets go of all pieces but the first `len`.
+    fn truncate(&mut self, len: usize) {
+        self.ranges.truncate(len);
+        self.pieces.truncate(len);
+    }
+}
+
+/// Returns where an element is, if it is for that access, as long as that, and in one piece.
+#[inline]
+fn piece<'m>(element: Element, access: Access, len: usize, mem: &'m impl DriverMem) -> Option<Piece<'m>> {
+    if element.access != access || element.range.len() != len as u64 {
+        return None;
+    }
+    let bytes = mem.translate_all(element.range, access).ok()?;
+    Some(Piece { range: element.range, bytes })
+}

@@ -1,0 +1,139 @@
+//! A batch of requests at a time.
+//!
+//! ```text
+//! fetch them, and take them apart
+//! look at each: write what it writes, and read what it reads if that need not wait for the medium
+//! wait for what is still to be read
+//! answer all of them, in their order
+//! ```
+//!
+//! So reads wait for the medium together, and header and status are in the cache when they are needed. Between two batches
+//! nothing is under way: whoever stops a queue, or takes memory away, waits for one batch at most.
+//!
+//! What is no read or write, or one that is laid out as no driver does it, or that cannot be done, is left to
+//! [`process`](Device::process) when its turn to be answered has come.
+
+use std::io;
+
+use virtio_mem_traits::DriverMem;
+use virtio_queue_core::{DescChain, DriverNotify, FatalError, QueueState, Ring};
+
+use super::batch::{Batch, Caches, MAX_REQUESTS, Parts, Payloads, Request, State};
+use super::{BlockDevice, RequestError, RequestHeader, RequestType, Status, Storage};
+use crate::unpublished::Unpublished;
+use crate::{Device, Served};
+
+impl<S: Storage> BlockDevice<S> {
+    /// Answers what is available, but no more than `budget` requests. Each batch is published at its end.
+    #[inline]
+    pub(super) fn serve_batches<R: Ring, N: DriverNotify>(
+        &mut self,
+        ring: &R,
+        queue: &mut QueueState<R, N>,
+        budget: u32,
+    ) -> Result<Served, FatalError> {
+        let mem = Caches::new(ring.mem());
+        let mut served = Served { pending: true, ..Served::default() };
+        while served.pending && served.requests < budget {
+            let limit = MAX_REQUESTS.min((budget - served.requests) as usize);
+            let mut batch = Batch::default();
+            batch.fetch(limit, ring, queue, &mem)?;
+            served.pending = batch.requests.len() == limit;
+            let Batch { requests, payloads } = &mut batch;
+            for request in requests.iter_mut() {
+                request.state = self.begin(request, payloads, ring.mem());
+            }
+            self.wait_for_reads(requests, payloads);
+            self.commit_writes(requests);
+            for request in requests.drain(..) {
+                served.requests += 1;
+                served.count(&self.answer(request, payloads, ring, queue));
+            }
+            queue.publish(ring)?;
+        }
+        Ok(served)
+    }
+
+    /// Looks at a request, and does what need not wait for the medium.
+    #[inline]
+    fn begin(&self, request: &Request<'_>, payloads: &Payloads<'_>, mem: &impl DriverMem) -> State {
+        let Some((parts, kind, offset)) = request.parts.as_ref().and_then(|parts| self.plan(parts, mem)) else {
+            return State::Fetched;
+        };
+        let pieces = payloads.pieces(&parts.payload);
+        if kind == RequestType::Out {
+            payloads.ranges(&parts.payload).iter().for_each(|range| mem.before_read(*range));
+            return State::Written(self.storage.write_from(pieces, offset));
+        }
+        match self.storage.read_now(pieces, offset) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => State::Waits(offset),
+            result => State::Read(result),
+        }
+    }
+
+    /// Returns whether a request is to read or to write, and where, if it is to do so and can.
+    #[inline]
+    fn plan<'p, 'm>(&self, parts: &'p Parts<'m>, mem: &impl DriverMem) -> Option<(&'p Parts<'m>, RequestType, u64)> {
+        mem.before_read(parts.header.range);
+        let header: RequestHeader = parts.header.bytes.read(0).ok()?;
+        let kind = RequestType::from_number(header.kind.get())?;
+        let access = parts.payload.access?;
+        let fits = match kind {
+            RequestType::In => access.writes(),
+            RequestType::Out => access.reads() && !self.storage.read_only(),
+            _ => false,
+        };
+        let (bytes, offset) = (parts.payload.bytes, self.offset(header.sector.get(), parts.payload.bytes).ok()?);
+        (fits && self.inside(offset, bytes) == bytes).then_some((parts, kind, offset))
+    }
+
+    /// Reads what was not there yet.
+    fn wait_for_reads(&self, requests: &mut [Request<'_>], payloads: &Payloads<'_>) {
+        for request in requests {
+            if let (State::Waits(offset), Some(parts)) = (&request.state, &request.parts) {
+                request.state = State::Read(self.storage.read_into(payloads.pieces(&parts.payload), *offset));
+            }
+        }
+    }
+
+    /// Makes stable what was written, if the driver does not see to that: once for all of it.
+    fn commit_writes(&self, requests: &mut [Request<'_>]) {
+        let mut written =
+            requests.iter_mut().filter(|request| matches!(request.state, State::Written(Ok(())))).peekable();
+        if self.writeback || written.peek().is_none() {
+            return;
+        }
+        if let Err(error) = self.storage.flush() {
+            written.for_each(|request| request.state = State::Written(Err(error.kind().into())));
+        }
+    }
+
+    /// Writes the status of a request, or processes it, and returns its chain.
+    #[inline]
+    fn answer<R: Ring, N: DriverNotify>(
+        &mut self,
+        request: Request<'_>,
+        payloads: &Payloads<'_>,
+        ring: &R,
+        queue: &mut QueueState<R, N>,
+    ) -> Result<u64, RequestError> {
+        let Request { token, parts, state } = request;
+        let (result, written, parts) = match (state, parts) {
+            (State::Read(Ok(())), Some(parts)) => (Ok(()), parts.payload.bytes + 1, parts),
+            // The status lies behind a hole.
+            (State::Read(error), Some(parts)) => (error, 0, parts),
+            (State::Written(result), Some(parts)) => (result, 1, parts),
+            _ => return self.process(DescChain::new(ring, token, Unpublished(queue))),
+        };
+        if written > 1 {
+            payloads.ranges(&parts.payload).iter().for_each(|range| ring.mem().written(*range));
+        }
+        let result = result.map_err(RequestError::Storage);
+        let status = result.as_ref().map_or_else(RequestError::status, |()| Status::Ok);
+        let told = parts.status.bytes.write(0, &status);
+        ring.mem().written(parts.status.range);
+        let written = told.map_or(0, |()| u32::try_from(written).unwrap_or(u32::MAX));
+        queue.put(ring, token, written).map_err(RequestError::Return)?;
+        result.map(|()| parts.payload.bytes)
+    }
+}
