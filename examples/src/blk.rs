@@ -38,6 +38,8 @@ use crate::{Device, Served};
 /// It allocates nothing.
 pub struct BlockDevice<S> {
     storage: S,
+    /// The size of the storage, which does not change.
+    size: u64,
     id: DeviceId,
     /// Whether the driver is going to flush, so that what it writes need not be stable at once.
     writeback: bool,
@@ -47,7 +49,8 @@ impl<S: Storage> BlockDevice<S> {
     /// Makes a device of `storage`, which drivers know as `id`.
     #[must_use]
     pub fn new(storage: S, id: DeviceId) -> Self {
-        Self { storage, id, writeback: false }
+        let size = storage.size();
+        Self { storage, size, id, writeback: false }
     }
 
     /// Takes note of the features that the driver accepted.
@@ -74,7 +77,7 @@ impl<S: Storage> BlockDevice<S> {
 
     /// Returns the number of sectors, of which the last may not be all there.
     fn capacity(&self) -> u64 {
-        self.storage.size().div_ceil(SECTOR_SIZE)
+        self.size.div_ceil(SECTOR_SIZE)
     }
 
     /// Returns the storage.

@@ -2,13 +2,12 @@
 
 use core::mem;
 use core::ops::Range;
-use std::io;
 
 use arrayvec::ArrayVec;
 use virtio_mem_traits::{Access, DeviceRange, DriverMem, DriverRange, RegionCache};
 use virtio_queue_core::{ChainError, DescChain, DriverNotify, Element, FatalError, QueueState, Ring, Token};
 
-use super::RequestHeader;
+use super::{RequestHeader, Status};
 use crate::prefetch::{prefetch_to_read, prefetch_to_write};
 use crate::unpublished::Unpublished;
 
@@ -56,15 +55,16 @@ pub(super) struct Payload {
 }
 
 /// How far a request is.
+#[derive(Clone, Copy)]
 pub(super) enum State {
     /// Nothing was done.
     Fetched,
     /// What it reads, at this offset, is on its way.
     Waits(u64),
     /// Its bytes were read from the storage, or could not be.
-    Read(io::Result<()>),
+    Read(Status),
     /// Its bytes were written to the storage, or could not be.
-    Written(io::Result<()>),
+    Written(Status),
 }
 
 /// The payloads of a batch, piece by piece: where the driver has them, and where they are.
@@ -106,7 +106,8 @@ impl<'m> Batch<'m> {
             let known = self.payloads.pieces.len();
             let parts = self.payloads.take_apart(chain.elements(), mem);
             if let Some(Parts { header, status, .. }) = &parts {
-                prefetch_to_read(header.bytes);
+                // Hardly any header lies in two lines of the cache.
+                prefetch_to_read(header.bytes.prefix(1));
                 prefetch_to_write(status.bytes);
             } else {
                 self.payloads.truncate(known);

@@ -126,7 +126,7 @@ impl<S: Storage> BlockDevice<S> {
 
     /// Returns how many of the `len` bytes of sectors at `offset` the storage has: not all, if the last sector is padded.
     pub(super) fn inside(&self, offset: u64, len: u64) -> u64 {
-        len.min(self.storage.size().saturating_sub(offset))
+        len.min(self.size.saturating_sub(offset))
     }
 
     /// Returns where `sector` begins, if the `len` bytes from there on are sectors that the device has.

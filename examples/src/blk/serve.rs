@@ -19,7 +19,7 @@ use virtio_mem_traits::DriverMem;
 use virtio_queue_core::{DescChain, DriverNotify, FatalError, QueueState, Ring};
 
 use super::batch::{Batch, Caches, MAX_REQUESTS, Parts, Payloads, Request, State};
-use super::{BlockDevice, RequestError, RequestHeader, RequestType, Status, Storage};
+use super::{BlockDevice, RequestHeader, RequestType, Status, Storage};
 use crate::unpublished::Unpublished;
 use crate::{Device, Served};
 
@@ -47,7 +47,7 @@ impl<S: Storage> BlockDevice<S> {
             self.commit_writes(requests);
             for request in requests.drain(..) {
                 served.requests += 1;
-                served.count(&self.answer(request, payloads, ring, queue));
+                self.answer(request, payloads, ring, queue, &mut served);
             }
             queue.publish(ring)?;
         }
@@ -63,11 +63,11 @@ impl<S: Storage> BlockDevice<S> {
         let pieces = payloads.pieces(&parts.payload);
         if kind == RequestType::Out {
             payloads.ranges(&parts.payload).iter().for_each(|range| mem.before_read(*range));
-            return State::Written(self.storage.write_from(pieces, offset));
+            return State::Written(self.storage.write_from(pieces, offset).into());
         }
         match self.storage.read_now(pieces, offset) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => State::Waits(offset),
-            result => State::Read(result),
+            result => State::Read(result.into()),
         }
     }
 
@@ -91,20 +91,18 @@ impl<S: Storage> BlockDevice<S> {
     fn wait_for_reads(&self, requests: &mut [Request<'_>], payloads: &Payloads<'_>) {
         for request in requests {
             if let (State::Waits(offset), Some(parts)) = (&request.state, &request.parts) {
-                request.state = State::Read(self.storage.read_into(payloads.pieces(&parts.payload), *offset));
+                let result = self.storage.read_into(payloads.pieces(&parts.payload), *offset);
+                request.state = State::Read(result.into());
             }
         }
     }
 
     /// Makes stable what was written, if the driver does not see to that: once for all of it.
     fn commit_writes(&self, requests: &mut [Request<'_>]) {
-        let mut written =
-            requests.iter_mut().filter(|request| matches!(request.state, State::Written(Ok(())))).peekable();
-        if self.writeback || written.peek().is_none() {
-            return;
-        }
-        if let Err(error) = self.storage.flush() {
-            written.for_each(|request| request.state = State::Written(Err(error.kind().into())));
+        let written = |request: &&mut Request<'_>| matches!(request.state, State::Written(Status::Ok));
+        let mut written = requests.iter_mut().filter(written).peekable();
+        if !self.writeback && written.peek().is_some() && self.storage.flush().is_err() {
+            written.for_each(|request| request.state = State::Written(Status::IoErr));
         }
     }
 
@@ -116,24 +114,24 @@ impl<S: Storage> BlockDevice<S> {
         payloads: &Payloads<'_>,
         ring: &R,
         queue: &mut QueueState<R, N>,
-    ) -> Result<u64, RequestError> {
+        served: &mut Served,
+    ) {
         let Request { token, parts, state } = request;
-        let (result, written, parts) = match (state, parts) {
-            (State::Read(Ok(())), Some(parts)) => (Ok(()), parts.payload.bytes + 1, parts),
-            // The status lies behind a hole.
-            (State::Read(error), Some(parts)) => (error, 0, parts),
-            (State::Written(result), Some(parts)) => (result, 1, parts),
-            _ => return self.process(DescChain::new(ring, token, Unpublished(queue))),
+        let (parts, status, written) = match (parts, state) {
+            (Some(parts), State::Read(status)) => {
+                payloads.ranges(&parts.payload).iter().for_each(|range| ring.mem().written(*range));
+                // Behind a hole, the status does not count.
+                let written = if status == Status::Ok { parts.payload.bytes + 1 } else { 0 };
+                (parts, status, written)
+            }
+            (Some(parts), State::Written(status)) => (parts, status, 1),
+            _ => return served.count(&self.process(DescChain::new(ring, token, Unpublished(queue)))),
         };
-        if written > 1 {
-            payloads.ranges(&parts.payload).iter().for_each(|range| ring.mem().written(*range));
-        }
-        let result = result.map_err(RequestError::Storage);
-        let status = result.as_ref().map_or_else(RequestError::status, |()| Status::Ok);
         let told = parts.status.bytes.write(0, &status);
         ring.mem().written(parts.status.range);
         let written = told.map_or(0, |()| u32::try_from(written).unwrap_or(u32::MAX));
-        queue.put(ring, token, written).map_err(RequestError::Return)?;
-        result.map(|()| parts.payload.bytes)
+        // A queue that is broken says so when this is published.
+        let _ = queue.put(ring, token, written);
+        served.count(&if status == Status::Ok { Ok(parts.payload.bytes) } else { Err(status) });
     }
 }

@@ -94,6 +94,12 @@ pub enum Status {
     Unsupp = 2,
 }
 
+impl<E> From<Result<(), E>> for Status {
+    fn from(result: Result<(), E>) -> Self {
+        if result.is_ok() { Self::Ok } else { Self::IoErr }
+    }
+}
+
 /// A range of sectors to discard or to set to zero: `struct virtio_blk_discard_write_zeroes`.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
