@@ -22,6 +22,7 @@ mod targets;
 #[cfg(feature = "devices")]
 mod virtio_driver;
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -62,6 +63,12 @@ pub(crate) struct Args {
     /// Measure nothing, but write the figures of this report into docs/benchmarks.md
     #[arg(long, value_name = "NAME", requires = "bench", conflicts_with_all = ["save", "names", "list"])]
     docs: Option<Name>,
+    /// Be the driver of the disk behind this socket until killed
+    #[arg(long, hide = true, value_name = "SOCKET")]
+    drive: Option<PathBuf>,
+    /// What that driver negotiates
+    #[arg(long, hide = true, requires = "drive", default_value_t)]
+    features: u64,
 }
 
 /// Runs the devices against the drivers, one after the other.
@@ -76,7 +83,15 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         Report::load(name)?.publish(&KIND)?;
         return Ok(ExitCode::SUCCESS);
     }
+    if let Some(socket) = &args.drive {
+        return drive(socket, args.features);
+    }
     if args.bench { run_benchmarks(args) } else { run_drivers(&args.names) }
+}
+
+#[cfg(feature = "devices")]
+fn drive(socket: &Path, features: u64) -> Result<ExitCode> {
+    virtio_driver::drive(socket, features).map(|()| ExitCode::SUCCESS)
 }
 
 #[cfg(feature = "devices")]
@@ -105,6 +120,12 @@ fn run_benchmarks(args: &Args) -> Result<ExitCode> {
 /// The names make sense, and are for a program that has the devices.
 #[cfg(not(feature = "devices"))]
 fn run_benchmarks(_: &Args) -> Result<ExitCode> {
+    crate::devices::run()
+}
+
+/// As above.
+#[cfg(not(feature = "devices"))]
+fn drive(_: &Path, _: u64) -> Result<ExitCode> {
     crate::devices::run()
 }
 

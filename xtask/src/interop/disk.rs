@@ -107,6 +107,24 @@ impl Disk {
         self.finish(model)
     }
 
+    /// Makes `count` random requests, of which the writes change nothing: `model` is what is on the disk, and what is written
+    /// there. Some are still under way afterwards.
+    ///
+    /// # Errors
+    ///
+    /// As for [`exercise`](Self::exercise).
+    pub(super) fn repeat(&mut self, model: &[u8], count: u64, rng: &mut impl Rng) -> Result<()> {
+        for _ in 0..count {
+            let request = Request::random(model.len(), self.request_len, rng);
+            while !self.in_flight.contains(&None) {
+                self.wait(model)?;
+            }
+            let range = request.range.clone();
+            self.submit(request, |buffer| buffer.copy_from_slice(&model[range]))?;
+        }
+        Ok(())
+    }
+
     /// Reads the whole disk.
     ///
     /// # Errors

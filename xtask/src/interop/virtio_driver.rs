@@ -1,6 +1,7 @@
 //! The crate `virtio-driver`, which is libblkio's driver, against `vhost-user-blk`.
 
 mod bench;
+mod killed;
 
 use std::path::Path;
 
@@ -12,6 +13,8 @@ use super::back_end::{BackEnd, build};
 use super::disk::Disk;
 use super::matrix::{EVENT_IDX, RING_PACKED, Row};
 pub(super) use bench::bench;
+use killed::Killed;
+pub(super) use killed::drive;
 
 /// The size of the disk in bytes.
 const DISK_SIZE: usize = 16 << 20;
@@ -41,6 +44,9 @@ pub(super) fn run() -> Result<bool> {
                 }
             }
         }
+    }
+    for case in Killed::all() {
+        passed &= case.row().report(&case.run(&program));
     }
     Ok(passed)
 }
