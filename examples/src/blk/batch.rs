@@ -12,7 +12,7 @@ use crate::prefetch::{prefetch_to_read, prefetch_to_write};
 use crate::unpublished::Unpublished;
 
 /// The most requests in a batch.
-pub(super) const MAX_REQUESTS: usize = 32;
+pub(super) const MAX_REQUESTS: usize = 64;
 
 /// The most pieces of payload in a batch. A request whose payload has no place any more is one that is laid out otherwise.
 const MAX_PIECES: usize = 512;

@@ -1,8 +1,10 @@
 //! A batch of requests at a time.
 //!
 //! ```text
-//! fetch them, and take them apart
-//! look at each: write what it writes, and read what it reads if that need not wait for the medium
+//! do
+//!     fetch some, and take them apart
+//!     look at each: write what it writes, and read what it reads if that need not wait for the medium
+//! until none of those has to wait, or there are no more, or too many
 //! wait for what is still to be read
 //! answer all of them, in their order
 //! ```
@@ -23,6 +25,11 @@ use super::{BlockDevice, RequestHeader, RequestType, Status, Storage};
 use crate::unpublished::Unpublished;
 use crate::{Device, Served};
 
+/// How many requests are answered together if none of them has to wait: with a few, the driver is at work with some while the
+/// device is with others. Next to 32, 16 made a fourth more requests without a medium, and a tenth more of a cached file, both at
+/// depth 32.
+const GROUP: usize = 16;
+
 impl<S: Storage> BlockDevice<S> {
     /// Answers what is available, but no more than `budget` requests. Each batch is published at its end.
     #[inline]
@@ -37,12 +44,8 @@ impl<S: Storage> BlockDevice<S> {
         while served.pending && served.requests < budget {
             let limit = MAX_REQUESTS.min((budget - served.requests) as usize);
             let mut batch = Batch::default();
-            batch.fetch(limit, ring, queue, &mem)?;
-            served.pending = batch.requests.len() == limit;
+            served.pending = self.fill(&mut batch, limit, ring, queue, &mem)?;
             let Batch { requests, payloads } = &mut batch;
-            for request in requests.iter_mut() {
-                request.state = self.begin(request, payloads, ring.mem());
-            }
             self.wait_for_reads(requests, payloads);
             self.commit_writes(requests);
             for request in requests.drain(..) {
@@ -52,6 +55,33 @@ impl<S: Storage> BlockDevice<S> {
             queue.publish(ring)?;
         }
         Ok(served)
+    }
+
+    /// Fetches requests and begins with them, until there are no more, or so few that the driver need not wait for others and none
+    /// that waits itself, or `limit` of them. Returns whether there may be more.
+    #[inline]
+    fn fill<'m, R: Ring, N: DriverNotify>(
+        &self,
+        batch: &mut Batch<'m>,
+        limit: usize,
+        ring: &R,
+        queue: &mut QueueState<R, N>,
+        mem: &'m Caches<'_, R::Mem>,
+    ) -> Result<bool, FatalError> {
+        loop {
+            let begun = batch.requests.len();
+            let enough = limit.min(begun + GROUP);
+            batch.fetch(enough, ring, queue, mem)?;
+            let mut waits = false;
+            for request in batch.requests.iter_mut().skip(begun) {
+                request.state = self.begin(request, &batch.payloads, ring.mem());
+                waits |= matches!(request.state, State::Waits(_));
+            }
+            let pending = batch.requests.len() == enough;
+            if !waits || !pending || enough == limit {
+                return Ok(pending);
+            }
+        }
     }
 
     /// Looks at a request, and does what need not wait for the medium.

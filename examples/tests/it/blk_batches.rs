@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use virtio_examples::blk::{BlockDevice, DeviceId, FileStorage, MemStorage, Storage, feature};
 use virtio_examples::{Device, Served};
-use virtio_fake_driver::{AnyDriver, AnyFixtureOptions, AnyRaw, DriverChain, Fixture, TestMem, UsedBuffer, features};
+use virtio_fake_driver::{
+    AnyDriver, AnyFixtureOptions, AnyRaw, DriverChain, Fixture, MemEvent, TestMem, UsedBuffer, features,
+};
 use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, HeapMem};
-use virtio_queue_core::{AnyRing, DescChain, FatalError, QueueState};
+use virtio_queue_core::{AnyRing, DescChain, FatalError, QueueState, Ring};
 use virtio_util::NotificationCounter;
 
 use crate::blk_cuts::requests;
@@ -129,8 +131,8 @@ fn the_budget_is_kept_and_batches_are_published_by_themselves() {
         (0, 1, 0, false, 0),
         (5, 3, 3, true, 1),
         (5, 5, 5, true, 1),
-        (100, 33, 33, true, 2),
-        (100, 101, 100, false, 4),
+        (100, 33, 33, true, 3),
+        (100, 101, 100, false, 7),
     ];
     for (available, budget, requests, pending, notifications) in table {
         let mut disk = Disk::new(MemStorage::new(vec![0; SECTOR]), 0);
@@ -199,6 +201,24 @@ fn what_has_to_wait_is_asked_for_before_anybody_waits() {
     }
 }
 
+/// So many wait together, and no more: whoever stops the queue has to wait for them.
+#[test]
+fn who_waits_does_not_keep_others_from_being_asked_for() {
+    for format in FORMATS {
+        let mut disk =
+            Disk::new(Slow { medium: Recorder::new(1 << 20), slow_from: 0, asked: RefCell::default() }, format);
+        let chains: Vec<_> = (0..70).map(|sector| usual(IN, sector, &[], 512)).collect();
+        chains.iter().for_each(|chain| assert!(disk.driver.add(chain).is_ok()));
+        for (requests, pending) in [(64, true), (6, false)] {
+            let served = disk.serve(64).unwrap();
+            assert_eq!((served.requests, served.errors, served.pending), (requests, 0, pending));
+            assert_eq!(disk.device.storage().asked.take().len(), requests as usize);
+            assert_eq!(disk.device.storage().medium.take_calls().len(), requests as usize);
+            assert_eq!(disk.driver.reap_all().unwrap().len(), requests as usize);
+        }
+    }
+}
+
 #[test]
 fn writes_are_made_stable_together_where_the_driver_does_not_flush() {
     let write = usual(OUT, 1, &[7; SECTOR], 0);
@@ -236,6 +256,33 @@ impl Storage for Unflushable {
 
     fn flush(&self) -> io::Result<()> {
         Err(io::Error::other("it is not certain"))
+    }
+}
+
+/// Whoever looks after the memory is told of every access, but for those that it cannot know of.
+#[test]
+fn what_is_read_and_written_in_memory_is_reported() {
+    for format in FORMATS {
+        let mut disk = Disk::new(MemStorage::new(pattern(4 * SECTOR)), format);
+        for (chain, read, written) in [
+            (usual(IN, 1, &[], 512), vec![16], vec![512, 1]),
+            (usual(OUT, 1, &[7; SECTOR], 0), vec![16, 512], vec![1]),
+            (usual(IN, 1, &[], 512).indirect(), vec![16], vec![512, 1]),
+        ] {
+            disk.driver.add(&chain).unwrap();
+            disk.ring.mem().start_log();
+            disk.serve(1).unwrap();
+            let log = disk.ring.mem().take_log();
+            let lens = |found: fn(&MemEvent) -> Option<u64>| {
+                let wanted = [read.clone(), written.clone()].concat();
+                log.iter().filter_map(found).filter(|len| wanted.contains(len)).collect::<Vec<_>>()
+            };
+            let reads = lens(|event| if let MemEvent::Read(range) = event { Some(range.len()) } else { None });
+            let writes = lens(|event| if let MemEvent::Written(range) = event { Some(range.len()) } else { None });
+            assert!(reads.ends_with(&read), "{log:?}");
+            assert_eq!(writes, written, "{log:?}");
+            disk.driver.reap_all().unwrap();
+        }
     }
 }
 
