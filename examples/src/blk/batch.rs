@@ -103,14 +103,11 @@ impl<'m> Batch<'m> {
         while self.requests.len() < limit {
             let Some(token) = queue.fetch(ring)? else { break };
             let chain = DescChain::new(ring, token, Unpublished(queue));
-            let known = self.payloads.pieces.len();
             let parts = self.payloads.take_apart(chain.elements(), mem);
             if let Some(Parts { header, status, .. }) = &parts {
                 // Hardly any header lies in two lines of the cache.
                 prefetch_to_read(header.bytes.prefix(1));
                 prefetch_to_write(status.bytes);
-            } else {
-                self.payloads.truncate(known);
             }
             self.requests.push(Request { token: chain.into_token(), parts, state: State::Fetched });
         }
@@ -131,7 +128,8 @@ impl<'m> Payloads<'m> {
         self.ranges.get(payload.places.clone()).unwrap_or_default()
     }
 
-    /// Returns the parts of a request, if it is laid out as drivers do it. The pieces of its payload are added here.
+    /// Returns the parts of a request, if it is laid out as drivers do it. The pieces of its payload are added here, and some that
+    /// belong to nothing if it turns out that it is not.
     #[inline]
     fn take_apart<M: DriverMem + ?Sized>(
         &mut self,
@@ -153,12 +151,6 @@ impl<'m> Payloads<'m> {
         payload.places.end = self.pieces.len();
         let status = piece(last, Access::Write, 1, &mem.frames)?;
         Some(Parts { header, payload, status })
-    }
-
-    /// Lets go of all pieces but the first `len`.
-    fn truncate(&mut self, len: usize) {
-        self.ranges.truncate(len);
-        self.pieces.truncate(len);
     }
 }
 
