@@ -34,7 +34,7 @@ pub trait Device {
 
     /// Does the same with a queue in its two parts.
     ///
-    /// A device that is faster with several chains at a time does so here.
+    /// A device that is faster with several chains at a time answers them so here, and may publish some of them earlier.
     ///
     /// # Errors
     ///
