@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 
 use super::back_end::build;
-use super::dpdk;
+use super::{dpdk, virtio_driver};
 use crate::report::about::Extent;
 use crate::report::machine::{locked_version, printed};
 use crate::report::{Beginning, Case, Report};
@@ -19,7 +19,10 @@ struct Bench {
     measure: fn(&Path) -> Result<Vec<Case>>,
 }
 
-const BENCHES: [Bench; 1] = [Bench { driver: "dpdk", program: "vhost-user-net", measure: dpdk::bench }];
+const BENCHES: [Bench; 2] = [
+    Bench { driver: "virtio-driver", program: "vhost-user-blk", measure: virtio_driver::bench },
+    Bench { driver: "dpdk", program: "vhost-user-net", measure: dpdk::bench },
+];
 
 /// The packages that are measured, and measured with.
 const PACKAGES: [&str; 2] = ["dpdk-dev", "qemu-system-common"];

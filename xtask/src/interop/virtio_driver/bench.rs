@@ -3,7 +3,7 @@
 //! Each back end has the first processor for itself, and the driver the last. The two take turns, each time as new processes.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
@@ -14,16 +14,15 @@ use rand::{Rng, SeedableRng};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use tempfile::NamedTempFile;
 
-use crate::interop::back_end::{BackEnd, build};
+use crate::interop::back_end::BackEnd;
+use crate::interop::comparison::{Comparison, ROUNDS};
 use crate::interop::disk::{Counts, Disk, Waiting};
 use crate::interop::matrix::EVENT_IDX;
-use crate::report::format::{number, rate};
-use crate::report::spread::Spread;
-use crate::report::table::markdown;
+use crate::report::{Case, CaseId, Unit};
 use crate::spinner::Spinner;
 
-/// How often each back end has its turn.
-const ROUNDS: usize = 7;
+const OURS: &str = "vhost-user-blk";
+
 /// How long requests are counted in each, and how long they are not before that.
 const TIME: Duration = Duration::from_millis(500);
 const WARM_UP: Duration = Duration::from_millis(100);
@@ -35,9 +34,6 @@ const QUEUE_SIZE: u16 = 512;
 
 /// The processor of the back ends.
 const PROCESSOR: usize = 0;
-
-/// How many notifications per request there may be, in each direction.
-const NOTIFICATIONS: f64 = 0.1;
 
 /// How long a back end is watched that has nothing to do.
 const IDLE: Duration = Duration::from_secs(2);
@@ -63,139 +59,80 @@ enum Server {
 }
 
 /// Everything that is made once.
-struct Rig {
-    program: PathBuf,
+struct Rig<'a> {
+    program: &'a Path,
     file: NamedTempFile,
     content: Vec<u8>,
 }
 
-/// What was measured of both back ends with one medium and one depth: requests per second, in each round.
-struct Compared {
-    name: String,
-    depth: usize,
-    ours: Vec<f64>,
-    peer: Vec<f64>,
-    /// How many times as fast as the other this one is to be, if anything was promised.
-    target: Option<f64>,
-}
-
-/// How often one side notified the other, in each round, for each request.
-struct Notified {
-    name: &'static str,
-    by_driver: Vec<f64>,
-    by_device: Vec<f64>,
-}
-
-/// Measures both back ends with all media, and prints tables.
-pub(in crate::interop) fn bench() -> Result<()> {
-    let rig = Rig::new()?;
-    let mut compared = Vec::new();
-    for (medium, aio, target) in
-        [(Medium::Null, "threads", 1.5), (Medium::File, "threads", 3.0), (Medium::File, "io_uring", 3.0)]
-    {
+/// Measures both back ends with all media, and what nobody else does.
+pub(in crate::interop) fn bench(program: &Path) -> Result<Vec<Case>> {
+    let rig = Rig::new(program)?;
+    let mut cases = Vec::new();
+    for (figure, medium, aio) in [
+        ("blk-null", Medium::Null, "threads"),
+        ("blk-file", Medium::File, "threads"),
+        ("blk-file-io-uring", Medium::File, "io_uring"),
+    ] {
         for depth in [1, 32, 128] {
-            // Nothing was promised of the file at another depth, or of a single request at a time.
-            let target = (depth == 32 || depth == 128 && medium == Medium::Null).then_some(target);
-            compared.push(rig.compare(medium, depth, aio, target)?);
+            cases.extend(rig.compare(figure, medium, aio, depth)?);
         }
     }
-    let notified = [rig.notifications("kick mode", Server::Kicked)?, rig.notifications("poll mode", Server::Polling)?];
-    print(&compared, &notified, rig.time_without_traffic()?).context("there was no round")
+    cases.extend(rig.notifications("kick mode", Server::Kicked)?);
+    cases.extend(rig.notifications("poll mode", Server::Polling)?);
+    cases.push(rig.time_without_traffic()?);
+    Ok(cases)
 }
 
-fn print(compared: &[Compared], notified: &[Notified], idle: Duration) -> Option<()> {
-    let head =
-        ["4 KiB reads", "depth", "vhost-user-blk", "between", "qemu-storage-daemon", "between", "ratio", "target"];
-    let rows: Option<Vec<_>> = compared.iter().map(Compared::row).collect();
-    println!("{}", markdown(&head, 1, rows?));
-    let head = ["notifications per request, depth 128", "by the driver", "by the device", "target"];
-    let rows: Option<Vec<_>> = notified.iter().map(Notified::row).collect();
-    println!("{}", markdown(&head, 1, rows?));
-    let verdict = if idle.is_zero() { "met" } else { "missed" };
-    println!("processor time without traffic, in kick mode: {idle:?} in {IDLE:?}, target: none {verdict}");
-    Some(())
-}
-
-impl Compared {
-    /// Returns a row of the table. The ratio is taken in each round.
-    fn row(&self) -> Option<Vec<String>> {
-        let ratios: Vec<_> = self.ours.iter().zip(&self.peer).map(|(ours, peer)| ours / peer).collect();
-        let spread = |values: &[f64]| Spread::of_values(values.iter().copied());
-        let between = |spread: &Spread| format!("{} to {}", rate(spread.low), rate(spread.high));
-        let (ours, peer, ratio) = (spread(&self.ours)?, spread(&self.peer)?, spread(&ratios)?);
-        let verdict = self.target.map_or_else(String::new, |target| {
-            format!("at least {} {}", number(target), if ratio.median >= target { "met" } else { "missed" })
-        });
-        Some(vec![
-            self.name.clone(),
-            self.depth.to_string(),
-            rate(ours.median),
-            between(&ours),
-            rate(peer.median),
-            between(&peer),
-            format!("{} ({} to {})", number(ratio.median), number(ratio.low), number(ratio.high)),
-            verdict,
-        ])
-    }
-}
-
-impl Notified {
-    fn row(&self) -> Option<Vec<String>> {
-        let spread = |values: &[f64]| Spread::of_values(values.iter().copied());
-        let (by_driver, by_device) = (spread(&self.by_driver)?, spread(&self.by_device)?);
-        let met = by_driver.median < NOTIFICATIONS && by_device.median < NOTIFICATIONS;
-        let text = |spread: &Spread| format!("{:.4} ({:.4} to {:.4})", spread.median, spread.low, spread.high);
-        let verdict = format!("under {NOTIFICATIONS} {}", if met { "met" } else { "missed" });
-        Some(vec![self.name.into(), text(&by_driver), text(&by_device), verdict])
-    }
-}
-
-impl Rig {
-    fn new() -> Result<Self> {
+impl<'a> Rig<'a> {
+    fn new(program: &'a Path) -> Result<Self> {
         let mut content = vec![0; DISK_LEN];
         Xoshiro256PlusPlus::seed_from_u64(1).fill_bytes(&mut content);
         let file = NamedTempFile::new()?;
         fs::write(&file, &content)?;
-        Ok(Self { program: build("vhost-user-blk")?, file, content })
+        Ok(Self { program, file, content })
     }
 
     /// Lets both back ends have their turns.
-    fn compare(&self, medium: Medium, depth: usize, aio: &'static str, target: Option<f64>) -> Result<Compared> {
-        let name = match medium {
-            Medium::Null => "null".into(),
-            Medium::File => format!("cached file, peer with {aio}"),
+    fn compare(&self, figure: &str, medium: Medium, aio: &'static str, depth: usize) -> Result<[Case; 2]> {
+        let comparison = Comparison {
+            figure,
+            value: &depth.to_string(),
+            unit: Unit::RequestsPerSecond,
+            ours: OURS,
+            peer: "qemu-storage-daemon",
         };
-        let spinner = Spinner::new(format!("{name}, depth {depth}"));
-        let (mut ours, mut peer) = (Vec::new(), Vec::new());
-        for round in 1..=ROUNDS {
-            spinner.show(&format!("round {round} of {ROUNDS}"));
-            ours.push(self.measure(Server::Polling, medium, depth, Waiting::Polls)?.per_second());
-            peer.push(self.measure(Server::Peer(aio), medium, depth, Waiting::Polls)?.per_second());
-        }
-        Ok(Compared { name, depth, ours, peer, target })
+        let measure = |server| Ok(self.measure(server, medium, depth, Waiting::Polls)?.per_second());
+        comparison.measure(|| measure(Server::Polling), || measure(Server::Peer(aio)))
     }
 
     /// Counts notifications where both sides want to be notified.
-    fn notifications(&self, name: &'static str, server: Server) -> Result<Notified> {
-        let spinner = Spinner::new(format!("notifications, {name}"));
-        let mut notified = Notified { name, by_driver: Vec::new(), by_device: Vec::new() };
+    fn notifications(&self, mode: &str, server: Server) -> Result<[Case; 2]> {
+        let spinner = Spinner::new(format!("notifications, {mode}"));
+        let (mut by_driver, mut by_device) = (Vec::new(), Vec::new());
         for round in 1..=ROUNDS {
             spinner.show(&format!("round {round} of {ROUNDS}"));
             let counts = self.measure(server, Medium::Null, 128, Waiting::Sleeps)?;
-            notified.by_driver.push(ratio(counts.kicks, counts.requests));
-            notified.by_device.push(ratio(counts.calls, counts.requests));
+            by_driver.push(ratio(counts.kicks, counts.requests));
+            by_device.push(ratio(counts.calls, counts.requests));
         }
-        Ok(notified)
+        let case = |by, values| {
+            let id = CaseId::new("blk-notifications", OURS, &format!("{mode}, by the {by}"));
+            Case::of_values(id, Unit::Notifications, values)
+        };
+        Ok([case("driver", by_driver), case("device", by_device)])
     }
 
-    /// Returns how long `vhost-user-blk` uses a processor while a driver is connected, and has made requests before.
-    fn time_without_traffic(&self) -> Result<Duration> {
+    /// Finds out how much `vhost-user-blk` uses a processor while a driver is connected that has made requests before.
+    fn time_without_traffic(&self) -> Result<Case> {
         let back_end = self.start(Server::Kicked, Medium::Null)?;
         let mut disk = Disk::connect(back_end.socket(), EVENT_IDX, QUEUE_SIZE, 1, REQUEST_LEN)?;
         disk.read_for(WARM_UP, DISK_LEN, Waiting::Sleeps)?;
         let before = back_end.processor_time()?;
         thread::sleep(IDLE);
-        Ok(back_end.processor_time()? - before)
+        let used = back_end.processor_time()? - before;
+        let per_second = 1000.0 * used.as_secs_f64() / IDLE.as_secs_f64();
+        Ok(Case::of_values(CaseId::new("blk-idle", OURS, "kick mode"), Unit::ProcessorTime, vec![per_second]))
     }
 
     fn measure(&self, server: Server, medium: Medium, depth: usize, waiting: Waiting) -> Result<Counts> {
@@ -226,8 +163,8 @@ impl Rig {
             Medium::File => ["--image", &file],
         };
         match server {
-            Server::Kicked => BackEnd::start(&self.program, &medium_args),
-            Server::Polling => BackEnd::start(&self.program, &[&medium_args[..], &["--poll"]].concat()),
+            Server::Kicked => BackEnd::start(self.program, &medium_args),
+            Server::Polling => BackEnd::start(self.program, &[&medium_args[..], &["--poll"]].concat()),
             Server::Peer(aio) => {
                 let disk = match medium {
                     Medium::Null => format!("driver=null-co,node-name=disk,read-zeroes=off,size={size}"),
