@@ -97,7 +97,8 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
     ///
     /// # Errors
     ///
-    /// As for [`next_chain`](Self::next_chain). Nothing is published then.
+    /// As for [`next_chain`](Self::next_chain). Nothing is published then, unless all was, and it could not be found out whether
+    /// the driver wants to be notified.
     ///
     /// # Examples
     ///
@@ -123,7 +124,7 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
     pub fn serve<'q>(&'q mut self, limit: usize, work: impl FnMut(R::Walk<'q>) -> u32) -> Result<usize, FatalError> {
         let served = self.state.serve(&self.ring, limit, work)?;
         if served != 0 {
-            self.state.publish(&self.ring)?;
+            self.state.publish(&self.ring).map_err(|error| self.state.break_now(error))?;
         }
         Ok(served)
     }

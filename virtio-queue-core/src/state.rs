@@ -205,9 +205,9 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
         self.report()
     }
 
-    /// Breaks the queue, which is said here.
+    /// Breaks the queue, and returns what the caller reports.
     #[cold]
-    fn break_now(&mut self, error: FatalError) -> FatalError {
+    pub(crate) fn break_now(&mut self, error: FatalError) -> FatalError {
         self.fault_reported = true;
         self.latch(error)
     }

@@ -266,6 +266,18 @@ fn used_event_lost_after_publishing_breaks_queue() {
     check_dead(fixture, lost(field), false, Vec::new());
 }
 
+/// HOST-13, INV-3: the same after chains were served. Who serves them is told, and nobody after that.
+#[test]
+fn used_event_lost_after_serving_breaks_queue() {
+    let mut fixture = in_pieces(EVENT_IDX);
+    offer(fixture.driver.raw(), &[0]);
+    let field = fixture.driver.areas().used_event();
+    fixture.mem.unmap(field);
+    assert_eq!(fixture.queue.serve(1, |_| 0), Err(lost(field)));
+    assert_eq!(used_since(fixture.driver.raw(), 0), [used(0, 0)]);
+    check_dead(fixture, lost(field), true, Vec::new());
+}
+
 /// HOST-13: the field by which the device asks for notifications disappears. Suppressing is a hint and says nothing; the
 /// next fetch does.
 #[test]
