@@ -36,6 +36,8 @@ pub enum FatalError {
     Area(AreaError),
     /// The ring was used with the positions of a ring of the other format: a mistake on this side.
     ForeignPositions,
+    /// The device panicked while it served chains, and nobody knows which of them were used: a mistake on this side.
+    Panicked,
 }
 
 impl From<AreaError> for FatalError {
@@ -54,6 +56,7 @@ impl fmt::Display for FatalError {
             Self::HeadOutOfRange { head, size } => write!(f, "a queue of {size} has no descriptor {head}"),
             Self::EndlessList { size } => write!(f, "a list of descriptors does not end in a ring of {size}"),
             Self::ForeignPositions => f.write_str("the positions belong to a ring of the other format"),
+            Self::Panicked => f.write_str("the device panicked while it served chains"),
             Self::Area(error) => write!(f, "an area of the queue is lost: {error}"),
         }
     }

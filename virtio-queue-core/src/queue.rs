@@ -92,8 +92,7 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
     ///
     /// This is the fastest way through a queue, for a device that is done with a chain as soon as it has seen it. The caller
     /// vouches for what was written, as for [`Chain::return_unchecked`](crate::Chain::return_unchecked). Of a walk that is kept
-    /// for longer, nothing is known: see [`Lasting`]. If `work` panics, nothing was published, and some or all of the chains
-    /// are available again.
+    /// for longer, nothing is known: see [`Lasting`]. If `work` panics, nothing is published, and the queue is broken.
     ///
     /// # Errors
     ///

@@ -127,7 +127,15 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
         if self.fault.is_some() {
             return self.report().map(Option::unwrap_or_default);
         }
-        ring.serve(&mut self.positions, self.in_flight, limit, work).map_err(|error| self.break_now(error))
+        // It stays broken if `work` panics: then nobody knows which chains were used.
+        self.fault = Some(FatalError::Panicked);
+        match ring.serve(&mut self.positions, self.in_flight, limit, work) {
+            Ok(served) => {
+                self.fault = None;
+                Ok(served)
+            }
+            Err(error) => Err(self.break_now(error)),
+        }
     }
 
     /// Publishes what was put back, and notifies the driver if it wants that.

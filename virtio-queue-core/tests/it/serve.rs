@@ -1,5 +1,8 @@
 //! [`Queue::serve`]: chains that are used as soon as they were looked at. It does what a burst does.
 
+use core::panic::AssertUnwindSafe;
+use std::panic::{catch_unwind, resume_unwind};
+
 use virtio_fake_driver::features::{EVENT_IDX, INDIRECT_DESC};
 use virtio_fake_driver::{DriverChain, Fixture, FixtureOptions, MemEvent, QueueFormat};
 use virtio_queue_core::{Chain, ChainErrorKind, DriverNotify, FatalError, Queue, Ring, Walk};
@@ -110,6 +113,27 @@ fn senseless_ring_breaks_queue() {
     assert_eq!(fixture.queue.serve(10, writable), Ok(0));
     assert_eq!((fixture.driver.reap(), fixture.notifications.count()), (Ok(None), 0), "nothing was published");
     check_dead(&mut fixture.queue, &fixture.mem, error, true, Vec::new());
+}
+
+/// INV-3: a device that panics leaves some chains used and others not, and nobody knows which. Nothing is published, and
+/// the queue says once that it is broken.
+#[test]
+fn panic_breaks_queue() {
+    fn check<F: QueueFormat>(features: u64) {
+        let mut fixture = start::<F>(4, features);
+        (0..3).for_each(|_| _ = fixture.driver.add(&DriverChain::new().writable(1)).unwrap());
+        let mut served = 0;
+        let serve = AssertUnwindSafe(|| {
+            fixture.queue.serve(3, |_| {
+                served += 1;
+                if served == 3 { resume_unwind(Box::new(())) } else { 1 }
+            })
+        });
+        assert!(catch_unwind(serve).is_err());
+        assert_eq!((fixture.driver.reap(), fixture.notifications.count()), (Ok(None), 0));
+        check_dead(&mut fixture.queue, &fixture.mem, FatalError::Panicked, false, Vec::new());
+    }
+    for_each_format!(check(EVENT_IDX));
 }
 
 /// INV-2: a driver that goes on making chains available while they are served cannot keep the device for ever: what is not
