@@ -58,7 +58,7 @@ pub trait Ring {
     fn put_used(&self, positions: &mut Self::Positions, head: Head, written: u32) -> Result<bool, FatalError>;
 
     /// Fetches available chains, at most `limit` of them, puts each back with as many bytes written as `work` says before the
-    /// next one is fetched, and returns how many there were.
+    /// next one is fetched, and returns how many there were. `in_flight` does not count these.
     ///
     /// A ring whose positions are a few words overrides this to keep them in registers.
     ///
@@ -71,9 +71,14 @@ pub trait Ring {
         positions: &mut Self::Positions,
         in_flight: u16,
         limit: usize,
-        work: impl FnMut(Self::Walk<'r>) -> u32,
+        mut work: impl FnMut(Self::Walk<'r>) -> u32,
     ) -> Result<usize, FatalError> {
-        serve_each(self, positions, in_flight, limit, work)
+        for served in 0..limit {
+            let Some(head) = self.fetch(positions, in_flight)? else { return Ok(served) };
+            let written = work(self.walk(head));
+            self.put_used(positions, head, written)?;
+        }
+        Ok(limit)
     }
 
     /// Publishes everything that was put, and returns whether the driver wants to be notified of it.
@@ -96,23 +101,6 @@ pub trait Ring {
     ///
     /// As for [`fetch`](Self::fetch).
     fn enable_notifications(&self, positions: &mut Self::Positions, in_flight: u16) -> Result<Armed, FatalError>;
-}
-
-/// Does what [`Ring::serve`] does, on any ring.
-#[inline(always)]
-fn serve_each<'r, R: Ring + ?Sized>(
-    ring: &'r R,
-    positions: &mut R::Positions,
-    in_flight: u16,
-    limit: usize,
-    mut work: impl FnMut(R::Walk<'r>) -> u32,
-) -> Result<usize, FatalError> {
-    for served in 0..limit {
-        let Some(head) = ring.fetch(positions, in_flight)? else { return Ok(served) };
-        let written = work(ring.walk(head));
-        ring.put_used(positions, head, written)?;
-    }
-    Ok(limit)
 }
 
 /// A ring in which a chain can be walked for as long as it is in flight, whatever happens to others meanwhile.
