@@ -299,6 +299,7 @@ fn positions_of_other_format_refused() {
         let error = FatalError::ForeignPositions;
         assert_eq!(ring.fetch(foreign, 0), Err(error));
         assert_eq!(ring.put_used(foreign, virtio_queue_core::Head::default(), 0), Err(error));
+        assert_eq!(ring.serve(foreign, 0, 1, |_| 0), Err(error));
         assert_eq!(ring.publish(foreign), Err(error));
         assert_eq!(ring.suppress_notifications(foreign), Err(error));
         assert_eq!(ring.enable_notifications(foreign, 0), Err(error));

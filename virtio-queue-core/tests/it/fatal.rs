@@ -34,6 +34,17 @@ fn check_dead(mut fixture: Fixture, fault: FatalError, reported: bool, tokens: V
     assert_eq!((log, fixture.notifications.count()), (vec![], 0));
 }
 
+/// HOST-4, INV-5: the same where chains are served. None of them is.
+#[test]
+fn oversubscription_with_chains_in_flight_breaks_queue_that_serves() {
+    let mut over = fixture(8, 0);
+    let tokens = advance(&mut over, 3, 2);
+    offer(over.driver.raw(), &[0; 7]);
+    let fault = FatalError::Oversubscribed { available: 7, in_flight: 2, size: 8 };
+    assert_eq!(over.queue.serve(usize::MAX, |_| 0), Err(fault));
+    check_dead(over, fault, true, tokens);
+}
+
 /// HOST-3, DRV-AVAIL-1, REG-9, INV-3, GEN-2: the index jumps by more than fits, forwards or backwards, with nothing in
 /// flight. No entry is read.
 #[test]

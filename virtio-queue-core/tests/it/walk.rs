@@ -1,13 +1,15 @@
 //! Walking along chains that are as they should be, or that the device has to put up with.
 
+use core::iter::FusedIterator;
+
 use virtio_fake_driver::MemEvent;
 use virtio_fake_driver::split::Descriptor;
 use virtio_mem_traits::{Access, DriverAddr};
-use virtio_queue_core::{ChainError, Element};
+use virtio_queue_core::{ChainError, ChainErrorKind, Element, Walk};
 
 use crate::support::{
-    Fixture, INDIRECT, Plain, SPACE, WAYS, Way, fixture, fixture_with_chain_len, in_line, linked, logged, offer, range,
-    readable, table, used, used_since, walk_next, walk_once, writable, write_direct, write_table,
+    Fixture, INDIRECT, Plain, SPACE, WAYS, Way, fixture, fixture_with_chain_len, in_line, linked, logged, offer, plain,
+    range, readable, table, used, used_since, walk_next, walk_once, writable, write_direct, write_table,
 };
 
 /// Checks that the chain at descriptor 0 has those elements, and that nothing of the device's concerns is wrong with it.
@@ -300,4 +302,44 @@ fn walks_are_independent() {
     assert_eq!(lens(&mut one), [4]);
     assert_eq!(lens(&mut chain.elements()), [1, 2, 3, 4]);
     assert_eq!((one.next(), two.next()), (None, None));
+}
+
+/// A walk that leaves to its trait what that provides.
+#[derive(Clone)]
+struct Plainly<W>(W);
+
+impl<W: Iterator> Iterator for Plainly<W> {
+    type Item = W::Item;
+
+    fn next(&mut self) -> Option<W::Item> {
+        self.0.next()
+    }
+}
+
+impl<W: FusedIterator> FusedIterator for Plainly<W> {}
+
+impl<'m, W: Walk<'m>> Walk<'m> for Plainly<W> {
+    type Mem = W::Mem;
+
+    fn mem(&self) -> &'m W::Mem {
+        self.0.mem()
+    }
+}
+
+/// DRV-FRM-1: the provided `try_each` calls for every element, and ends with the error of a malformed chain.
+#[test]
+fn provided_try_each_is_a_loop() {
+    let mut fixture = fixture(4, 0);
+    let raw = fixture.driver.raw();
+    write_direct(raw, &in_line(0, &[readable(1, 1), writable(2, 2), readable(3, 3)]));
+    offer(raw, &[0]);
+    let chain = fixture.queue.next_chain().unwrap().unwrap();
+    let mut elements = Vec::new();
+    let result = Plainly(chain.elements()).try_each(|element| {
+        elements.push(plain(element));
+        Ok(())
+    });
+    assert_eq!(elements, [(1, 1, false), (2, 2, true)]);
+    let kind = ChainErrorKind::ReadableAfterWritable { addr: DriverAddr(3) };
+    assert_eq!(result, Err(ChainError { id: 0, kind }));
 }

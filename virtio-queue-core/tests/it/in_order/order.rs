@@ -75,3 +75,26 @@ fn check_one_by_one<F: QueueFormat, S: OrderStorage>(features: u64) {
 fn chains_returned_in_order_used_at_once() {
     for_each_ring!(check_one_by_one(0, EVENT_IDX));
 }
+
+/// SPLIT-ORD-1, PACK-INO-1: chains that are served while an older one is in flight wait for it. Others are used at once.
+#[test]
+fn served_chains_wait_for_older_one() {
+    fn check<F: QueueFormat, S: OrderStorage>(features: u64) {
+        let mut rig = Rig::<F, S>::new(8, features);
+        let writable = |len| DriverChain::new().writable(len);
+        for _ in 0..10 {
+            let token = rig.fetch(&[writable(4)]).remove(0).unwrap();
+            (1..=3).for_each(|len| _ = rig.driver.add(&writable(len)).unwrap());
+            assert_eq!(rig.queue.serve(0, |_| 0), Ok(0));
+            let mut lens = 1..;
+            assert_eq!(rig.queue.serve(2, |_| lens.next().unwrap()), Ok(2));
+            assert_eq!(rig.queue.serve(usize::MAX, |_| lens.next().unwrap()), Ok(1));
+            assert_eq!((rig.queue.in_flight(), rig.reap()), (1, vec![]));
+            rig.queue.complete(token, 4).unwrap();
+            assert_eq!(rig.reap(), [4, 1, 2, 3]);
+            rig.driver.add(&writable(5)).unwrap();
+            assert_eq!((rig.queue.serve(1, |_| 5), rig.reap()), (Ok(1), vec![5]));
+        }
+    }
+    for_each_ring!(check(0, EVENT_IDX));
+}
