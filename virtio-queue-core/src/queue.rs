@@ -88,7 +88,7 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
 
     /// Serves the chains that are available, at most `limit` of them: `work` walks along each and says how many bytes it has
     /// written, and so much of it is used. They are published together at the end, with one notification. Returns how many there
-    /// were.
+    /// were: if fewer than `limit`, there are no more, and the driver will notify of the next one if notifications are enabled.
     ///
     /// This is the fastest way through a queue, for a device that is done with a chain as soon as it has seen it. The caller
     /// vouches for what was written, as for [`Chain::return_unchecked`](crate::Chain::return_unchecked). Of a walk that is kept
