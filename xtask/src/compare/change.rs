@@ -9,8 +9,8 @@
 //!   memory, so the one that makes less of the change is believed. Where there is none, the time is compared, at the pace
 //!   of all yardsticks.
 //! * The case does not vary as much by itself: the middle half of the samples in every round of one report lies beyond that
-//!   of every round of the other. If nothing had changed, even the medians of three rounds and three rounds would separate
-//!   like that one time in ten.
+//!   of every round of the other, by half of the threshold at least. If nothing had changed, even the medians of three rounds
+//!   and three rounds would lie apart one time in ten, but rarely that far.
 //! * The best samples of all rounds changed by more than the threshold, too. Disturbances only ever cost time, so one sample
 //!   without any is enough to show that the code is as fast as before.
 //!
@@ -146,10 +146,11 @@ impl<'r> Change<'r> {
 
 impl Verdict {
     fn of(Factor { spread, best, .. }: &Factor<'_>, threshold: f64) -> Self {
-        let (slower, faster) = (1.0 + threshold / 100.0, 1.0 / (1.0 + threshold / 100.0));
+        let (slower, apart) = (1.0 + threshold / 100.0, 1.0 + threshold / 200.0);
+        let faster = 1.0 / slower;
         match spread.median {
-            median if median > slower && spread.low > 1.0 && *best > slower => Self::Slower,
-            median if median < faster && spread.high < 1.0 && *best < faster => Self::Faster,
+            median if median > slower && spread.low > apart && *best > slower => Self::Slower,
+            median if median < faster && spread.high < 1.0 / apart && *best < faster => Self::Faster,
             median if median > slower || median < faster => Self::Noise,
             _ => Self::Steady,
         }
@@ -204,6 +205,9 @@ mod tests {
     fn change_within_what_the_rounds_vary_is_noise() {
         check([10.0, 15.0, 10.0], [11.5, 14.0, 11.5], Verdict::Noise);
         check([11.5, 14.0, 11.5], [10.0, 15.0, 10.0], Verdict::Noise);
+        // Apart, but hardly.
+        check([10.0, 12.0, 10.0], [11.5, 12.3, 11.5], Verdict::Noise);
+        check([11.5, 12.3, 11.5], [10.0, 12.0, 10.0], Verdict::Noise);
     }
 
     #[test]
