@@ -15,8 +15,10 @@ const ROW: u32 = 48;
 const HEAD: u32 = 56;
 /// The height of the axis below the rows.
 const AXIS: u32 = 120;
-/// The width of the labels.
-const LABELS: u32 = 480;
+/// The width of the labels, at least.
+const LABELS: usize = 480;
+/// The width of a letter, on average and with something to spare.
+const LETTER: usize = TEXT as usize * 9 / 20;
 /// The margin around it all.
 const MARGIN: i32 = 10;
 
@@ -60,12 +62,13 @@ impl Rows<'_> {
 
     fn draw(&self, area: &Area<'_>, count: u32) -> Result<()> {
         let range = self.range().ok_or_else(|| anyhow!("{}: there is nothing to draw", self.x))?;
+        let labels = self.labels();
         let mut chart = ChartBuilder::on(area)
             .margin(MARGIN)
             .margin_top(HEAD)
             .margin_right(4 * MARGIN)
             .x_label_area_size(AXIS - 20)
-            .y_label_area_size(LABELS)
+            .y_label_area_size(labels)
             .build_cartesian_2d(range, f64::from(count)..0.0)?;
         let text = ("sans-serif", TEXT).into_font().color(&INK);
         chart
@@ -89,9 +92,16 @@ impl Rows<'_> {
                 group = &row.group;
                 draw_group(area, group, at(0.0, 0.0).1)?;
             }
-            draw_row(area, row, [0.0, row.value.low, row.value.median, row.value.high].map(|x| at(x, 0.5)))?;
+            draw_row(area, labels, row, [0.0, row.value.low, row.value.median, row.value.high].map(|x| at(x, 0.5)))?;
         }
         Ok(())
+    }
+
+    /// Returns the width of the labels: a group and the label of its first row are beside each other.
+    fn labels(&self) -> i32 {
+        let letters = |row: &Row| row.group.chars().count() + row.label.chars().count() + 2;
+        let longest = self.rows.iter().map(letters).max().unwrap_or(0);
+        i32::try_from(LABELS.max(LETTER * longest)).unwrap_or(i32::MAX)
     }
 
     /// Returns the range from zero to all values, with room for the texts.
@@ -109,7 +119,7 @@ fn draw_group(area: &Area<'_>, group: &str, top: i32) -> Result<()> {
     write(area, group, (MARGIN, top + ROW.cast_signed() / 2), HPos::Left)
 }
 
-fn draw_row(area: &Area<'_>, row: &Row, [zero, low, median, high]: [(i32, i32); 4]) -> Result<()> {
+fn draw_row(area: &Area<'_>, labels: i32, row: &Row, [zero, low, median, high]: [(i32, i32); 4]) -> Result<()> {
     const HALF: i32 = 14;
     let middle = zero.1;
     let corners =
@@ -121,6 +131,6 @@ fn draw_row(area: &Area<'_>, row: &Row, [zero, low, median, high]: [(i32, i32); 
     if low.0 != high.0 {
         whisker(area, low, high, INK)?;
     }
-    write(area, &row.label, (LABELS.cast_signed() - MARGIN, middle), HPos::Right)?;
+    write(area, &row.label, (labels - MARGIN, middle), HPos::Right)?;
     write(area, &row.text, (high.0.max(zero.0) + 16, middle), HPos::Left)
 }
