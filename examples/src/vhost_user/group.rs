@@ -88,7 +88,11 @@ impl<S: crate::Serve + Send + 'static> Group<S> {
         }
         if !lanes.is_empty() {
             let served_by = self.device.take().unwrap_or_else(|| device.worker(self.index, setup.accepted));
-            self.worker = Some(Worker::spawn(Work { lanes, polls: setup.polls }, served_by)?);
+            let spawned = Worker::spawn(Work { lanes, polls: setup.polls }, served_by);
+            if spawned.is_err() {
+                self.running.clear();
+            }
+            self.worker = Some(spawned?);
         }
         result
     }

@@ -149,8 +149,10 @@ impl<'d, D: VhostUserDevice> Session<'d, D> {
         }
         self.memory = memory;
         let Some(setup) = self.setup(&self.memory) else { return Ok(()) };
-        let mut running = self.groups.iter_mut().filter_map(|group| Some((*group.running().first()?, group)));
-        running.try_for_each(|(place, group)| group.start(place, &setup, self.device)).map_err(Error::ReqHandlerError)
+        // All of them, whatever becomes of one: none may go on in the memory of before.
+        let running = self.groups.iter_mut().filter_map(|group| Some((*group.running().first()?, group)));
+        let started: Vec<_> = running.map(|(place, group)| group.start(place, &setup, self.device)).collect();
+        started.into_iter().collect::<io::Result<()>>().map_err(Error::ReqHandlerError)
     }
 
     /// Returns the indices of all rings, as messages have them.

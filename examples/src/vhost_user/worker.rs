@@ -99,7 +99,7 @@ impl<R: Positioned> Work<R> {
                 polled += 1;
                 if polled <= SPINS { hint::spin_loop() } else { thread::yield_now() }
             } else {
-                if self.enable_notifications() {
+                if self.enable_notifications(&mut device) {
                     self.wait(&device, stop);
                 }
                 self.lanes.iter_mut().for_each(Lane::suppress_notifications);
@@ -118,20 +118,20 @@ impl<R: Positioned> Work<R> {
                 busy |= chains > 0;
                 true
             }
-            Err(fault) => lane.end(fault),
+            Err(fault) => lane.end(fault, device),
         });
         busy
     }
 
     /// Asks the driver to notify for each ring that waits for that, and returns whether there is nothing to do until then.
-    fn enable_notifications(&mut self) -> bool {
+    fn enable_notifications(&mut self, device: &mut impl Serve) -> bool {
         let mut wait = true;
         self.lanes.retain_mut(|lane| match lane.enable_notifications() {
             Ok(waits) => {
                 wait &= waits;
                 true
             }
-            Err(fault) => lane.end(fault),
+            Err(fault) => lane.end(fault, device),
         });
         wait && !self.lanes.is_empty()
     }
@@ -180,8 +180,10 @@ impl<R: Positioned> Lane<R> {
         })
     }
 
-    /// Tells everybody that the ring is broken, and returns that it is not served any longer.
-    fn end(&self, fault: FatalError) -> bool {
+    /// Tells everybody that the ring is broken, and returns that it is not served any longer. What the device has kept of it is
+    /// of no use to anybody: in the ring that comes after it, those chains would be others.
+    fn end(&mut self, fault: FatalError, device: &mut impl Serve) -> bool {
+        device.release(self.index, &self.ring, &mut self.state);
         report(format_args!("{} is broken: {fault}", self.name));
         self.error.notify();
         false

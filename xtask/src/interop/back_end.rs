@@ -74,11 +74,15 @@ impl BackEnd {
         &self.socket
     }
 
-    /// Keeps it on one processor, with the threads that it will have.
+    /// Keeps it on one processor, with the threads that it has, and those that it will have.
     pub(super) fn run_on(&self, processor: usize) -> Result<()> {
         let mut processors = CpuSet::new();
         processors.set(processor);
-        Ok(sched_setaffinity(Some(Pid::from_child(&self.child)), &processors)?)
+        for thread in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            let id = thread?.file_name().to_string_lossy().parse()?;
+            sched_setaffinity(Pid::from_raw(id), &processors)?;
+        }
+        Ok(())
     }
 
     /// Returns whether it has not ended, as it never should.
