@@ -111,6 +111,31 @@ fn one_ring_of_a_pair_breaks_and_the_other_goes_on() {
     assert_eq!(said, "queue 1 is broken: 999 available and 0 buffers in flight are too many for a queue of 16\n");
 }
 
+/// HOST-11, GEN-8: a buffer that a packet waits in is of no use any more when its ring breaks, and in the next ring it is nobody's.
+#[test]
+fn buffers_of_a_broken_ring_are_forgotten() {
+    let back_end = BackEnd::start_program(NET, &["--mode", "loopback"]);
+    let mut front_end = FrontEnd::agreed(back_end.socket(), FEATURES | MERGEABLE | RING_RESET);
+    let memory = Memory::share(&mut front_end);
+    let mut receive = RawRing::start(&mut front_end, 0);
+    let mut transmit = RawRing::start(&mut front_end, 1);
+    receive.add(&memory, Buffer::Writable(100));
+    transmit.add(&memory, Buffer::Readable(&packet(200, 1)));
+    transmit.wait(&memory);
+    let error = event_fd();
+    assert_eq!(front_end.set_event(SET_VRING_ERR, 0, &error), Answer::Yes);
+    receive.set_available(&memory, 1000);
+    wait_readable(&error, "the error");
+
+    receive.set_available(&memory, 0);
+    assert_eq!(front_end.stop_ring(0), Some(0));
+    let mut receive = RawRing::start(&mut front_end, 0);
+    receive.add(&memory, Buffer::Writable(2048));
+    assert_eq!(receive.wait(&memory), received(200, 1));
+    drop(front_end);
+    assert!(back_end.end_with(Signal::TERM).starts_with("queue 0 is broken"));
+}
+
 #[test]
 fn pairs_are_counted_and_each_has_a_thread() {
     let mut back_end = BackEnd::start_program(NET, &["--mode", "source", "--packet-size", "100", "--queues", "3"]);
