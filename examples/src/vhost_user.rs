@@ -37,9 +37,10 @@
 //!
 //! # Front ends that are not to be trusted
 //!
-//! A front end can make its own device fail, and nothing else. One thing remains that no back end can prevent, because
-//! it is the front end who owns the memory: if it makes the file behind a region shorter afterwards, then an access ends
-//! this process with SIGBUS. What is beyond the end of the file from the beginning is refused.
+//! A front end can make its own device fail, and nothing else. Two things remain that no back end can prevent, because it is
+//! the front end who owns what is shared. If it makes the file behind a region shorter afterwards, then an access ends this
+//! process with SIGBUS; what is beyond the end of the file from the beginning is refused. And if it makes the eventfd of a
+//! ring block, and fills it, then the next notification waits until it is read, and so does whoever stops that ring.
 
 mod early;
 mod event;

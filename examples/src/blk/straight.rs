@@ -38,7 +38,7 @@ impl Vectors<'_> {
 pub(super) fn read(file: &File, pieces: &[DeviceRange<'_>], offset: u64, flags: c_int) -> io::Result<()> {
     let fd = file.as_raw_fd();
     all(pieces, offset, Access::Write, |vectors, offset| {
-        // SAFETY: `as_ptr` points to `count` vectors in the layout of `iovec`, by the assertions above; by the invariant of
+        // SAFETY: `as_ptr` points to `count` vectors, which are an address and a length as in `iovec`; by the invariant of
         // `Vectors` the kernel may write what they stand for, and it does so until this returns.
         unsafe { preadv2(fd, vectors.as_ptr(), vectors.count(), offset, flags) }
     })
@@ -48,7 +48,7 @@ pub(super) fn read(file: &File, pieces: &[DeviceRange<'_>], offset: u64, flags: 
 pub(super) fn write(file: &File, pieces: &[DeviceRange<'_>], offset: u64) -> io::Result<()> {
     let fd = file.as_raw_fd();
     all(pieces, offset, Access::Read, |vectors, offset| {
-        // SAFETY: `as_ptr` points to `count` vectors in the layout of `iovec`, by the assertions above; by the invariant of
+        // SAFETY: `as_ptr` points to `count` vectors, which are an address and a length as in `iovec`; by the invariant of
         // `Vectors` the kernel may read what they stand for, and it does so until this returns.
         unsafe { pwritev2(fd, vectors.as_ptr(), vectors.count(), offset, 0) }
     })
