@@ -119,11 +119,14 @@ fn buffers_of_a_broken_ring_are_forgotten() {
     let memory = Memory::share(&mut front_end);
     let mut receive = RawRing::start(&mut front_end, 0);
     let mut transmit = RawRing::start(&mut front_end, 1);
-    receive.add(&memory, Buffer::Writable(100));
-    transmit.add(&memory, Buffer::Readable(&packet(200, 1)));
-    transmit.wait(&memory);
     let error = event_fd();
     assert_eq!(front_end.set_event(SET_VRING_ERR, 0, &error), Answer::Yes);
+    receive.add(&memory, Buffer::Writable(100));
+    // The rings have their turns one after the other: when the second packet has gone, the first one waits in the buffer.
+    for (len, seed) in [(200, 1), (60, 2)] {
+        transmit.add(&memory, Buffer::Readable(&packet(len, seed)));
+        transmit.wait(&memory);
+    }
     receive.set_available(&memory, 1000);
     wait_readable(&error, "the error");
 
