@@ -20,21 +20,20 @@ pub trait Device {
 
     /// Answers what is available in `queue`, but no more than `budget` chains, and returns how that went.
     ///
-    /// They are published together at the end. A large budget is good for throughput, a small one for the latency of the
-    /// first and for those that wait for their turn in other queues. Notifications by the driver stay as they are.
-    ///
-    /// A failed request is counted and stops nothing. Call [`process`](Self::process) to learn why it failed.
-    ///
     /// # Errors
     ///
     /// If the queue is broken, whether it broke now or earlier.
     fn serve<R: Ring, N: DriverNotify>(&mut self, queue: &mut Queue<R, N>, budget: u32) -> Result<Served, FatalError> {
-        serve_one_by_one(self, queue.burst(), budget)
+        let (ring, state) = queue.parts_mut();
+        self.serve_parts(ring, state, budget)
     }
 
-    /// Does the same with a queue in its two parts.
+    /// Does so with a queue in its two parts: one by one, unless a device is faster with several chains at a time.
     ///
-    /// A device that is faster with several chains at a time answers them so here, and may publish some of them earlier.
+    /// They are published at the end, or by then. A large budget is good for throughput, a small one for the latency of the
+    /// first and for those that wait for their turn in other queues. Notifications by the driver stay as they are.
+    ///
+    /// A failed request is counted and stops nothing. Call [`process`](Self::process) to learn why it failed.
     ///
     /// # Errors
     ///
@@ -45,28 +44,20 @@ pub trait Device {
         state: &mut QueueState<R, N>,
         budget: u32,
     ) -> Result<Served, FatalError> {
-        serve_one_by_one(self, Burst::new(ring, state), budget)
+        let mut burst = Burst::new(ring, state);
+        let mut served = Served { pending: true, ..Served::default() };
+        while served.requests < budget {
+            let Some(chain) = burst.next_chain()? else {
+                served.pending = false;
+                break;
+            };
+            served.requests += 1;
+            served.count(&self.process(chain));
+        }
+        // That publishes, which may be what breaks the queue.
+        burst.finish()?;
+        Ok(served)
     }
-}
-
-/// Answers chains and publishes them at the end.
-fn serve_one_by_one<D: Device + ?Sized, R: Ring, N: DriverNotify>(
-    device: &mut D,
-    mut burst: Burst<'_, R, N>,
-    budget: u32,
-) -> Result<Served, FatalError> {
-    let mut served = Served { pending: true, ..Served::default() };
-    while served.requests < budget {
-        let Some(chain) = burst.next_chain()? else {
-            served.pending = false;
-            break;
-        };
-        served.requests += 1;
-        served.count(&device.process(chain));
-    }
-    // That publishes, which may be what breaks the queue.
-    burst.finish()?;
-    Ok(served)
 }
 
 /// How it went with the chains of a queue.

@@ -223,6 +223,12 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
         Self { ring, state }
     }
 
+    /// Lends the two parts, for a device that has several chains in its hands at a time.
+    #[inline]
+    pub const fn parts_mut(&mut self) -> (&R, &mut QueueState<R, N>) {
+        (&self.ring, &mut self.state)
+    }
+
     /// Takes the queue apart, for a wrapper that shares it.
     #[inline]
     pub fn into_parts(self) -> (R, QueueState<R, N>) {

@@ -45,3 +45,23 @@ pub trait Walk<'m>: Clone + FusedIterator<Item = Result<Element, ChainError>> {
         Ok(())
     }
 }
+
+/// A walk after a step, and what was seen.
+pub(crate) type Step<W> = (W, Option<Result<Element, ChainError>>);
+
+/// Calls `work` with what was seen in a step, and with what comes after it, for walks that are on their own from there.
+#[inline(always)]
+pub(crate) fn finish<'m, W: Walk<'m>, E: From<ChainError>>(
+    (mut walk, mut item): Step<W>,
+    work: &mut impl FnMut(Element) -> Result<(), E>,
+) -> Result<(), E> {
+    loop {
+        if let Some(element) = item {
+            work(element?)?;
+        }
+        item = walk.next();
+        if item.is_none() {
+            return Ok(());
+        }
+    }
+}

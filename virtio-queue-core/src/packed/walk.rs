@@ -7,6 +7,7 @@ use virtio_ring::packed::{BufferId, Descriptor, DescriptorFlags, DescriptorIndex
 
 use super::ring::PackedRing;
 use crate::rules::{Claim, Rules};
+use crate::walk::{Step, finish};
 use crate::{ChainError, ChainErrorKind, Element, Ring, Walk};
 
 /// A walk along a list in a packed ring, or along the indirect table that its only descriptor stands for.
@@ -40,9 +41,6 @@ pub struct PackedWalk<'r, M> {
 
 /// A walk that came upon a descriptor which is not plain, if it could be read at once, and is still in front of it.
 type Stopped<'r, M> = (PackedWalk<'r, M>, Option<Descriptor>);
-
-/// A walk after a step, and what was seen.
-type Step<'r, M> = (PackedWalk<'r, M>, Option<Result<Element, ChainError>>);
 
 impl<'r, M: StableMem> PackedWalk<'r, M> {
     #[inline(always)]
@@ -95,32 +93,19 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
         Ok(Self { entries, indirect, next: 0, last, left: u32::from(last) + 1, ..self })
     }
 
-    /// Goes on from where a walk has stopped, step by step.
+    /// Takes a step from where it has stopped.
     #[inline(always)]
-    fn rest<E: From<ChainError>>(
-        self,
-        descriptor: Option<Descriptor>,
-        work: &mut impl FnMut(Element) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let (mut walk, mut item) = match descriptor {
+    fn step_on(self, descriptor: Option<Descriptor>) -> Step<Self> {
+        match descriptor {
             Some(descriptor) => self.step(descriptor),
             None => self.step_anywhere(),
-        };
-        loop {
-            if let Some(element) = item {
-                work(element?)?;
-            }
-            item = walk.next();
-            if item.is_none() {
-                return Ok(());
-            }
         }
     }
 
     /// Reads the next descriptor, which cannot be read at once, and takes a step.
     #[cold]
     #[inline(never)]
-    fn step_anywhere(self) -> Step<'r, M> {
+    fn step_anywhere(self) -> Step<Self> {
         match self.table().get(DescriptorIndex(self.next)) {
             Ok(descriptor) => self.step(descriptor),
             Err(error) => self.fail(error.into()),
@@ -130,7 +115,7 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
     /// Takes a step from a descriptor that is not plain. There may be nothing to be seen after it.
     #[cold]
     #[inline(never)]
-    fn step(mut self, descriptor: Descriptor) -> Step<'r, M> {
+    fn step(mut self, descriptor: Descriptor) -> Step<Self> {
         if descriptor.flags().contains(DescriptorFlags::INDIRECT) && self.indirect.is_none() {
             let entered = self.clone().enter(descriptor);
             return entered.map_or_else(|kind| self.fail(kind), |walk| (walk, None));
@@ -143,7 +128,7 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
     }
 
     /// Ends the walk with an error.
-    fn fail(mut self, kind: ChainErrorKind) -> Step<'r, M> {
+    fn fail(mut self, kind: ChainErrorKind) -> Step<Self> {
         self.left = 0;
         let id = self.id.0;
         (self, Some(Err(ChainError { id, kind })))
@@ -216,12 +201,12 @@ impl<'r, M: StableMem> Walk<'r> for PackedWalk<'r, M> {
         let Some((walk, descriptor)) = self.run(&mut work)? else { return Ok(()) };
         let descriptor = match (descriptor, walk.indirect) {
             (Some(descriptor), None) if descriptor.flags().contains(DescriptorFlags::INDIRECT) => descriptor,
-            (other, _) => return walk.rest(other, &mut work),
+            (other, _) => return finish(walk.step_on(other), &mut work),
         };
         let id = walk.id.0;
         let table = walk.enter(descriptor).map_err(|kind| ChainError { id, kind })?;
         let Some((walk, descriptor)) = table.run(&mut work)? else { return Ok(()) };
-        walk.rest(descriptor, &mut work)
+        finish(walk.step_on(descriptor), &mut work)
     }
 }
 

@@ -7,6 +7,7 @@ use virtio_ring::split::{Descriptor, DescriptorFlags, DescriptorIndex, Descripto
 
 use super::ring::SplitRing;
 use crate::rules::{Claim, Rules};
+use crate::walk::{Step, finish};
 use crate::{ChainError, ChainErrorKind, Element, Ring, Walk};
 
 /// A walk along a chain in a split ring: first in the queue's table, then perhaps in an indirect one.
@@ -35,9 +36,6 @@ pub struct SplitWalk<'r, M> {
 
 /// A walk that came upon a descriptor which is not plain, if it could be read at once, and is still in front of it.
 type Stopped<'r, M> = (SplitWalk<'r, M>, Option<Descriptor>);
-
-/// A walk after a step, and what was seen.
-type Step<'r, M> = (SplitWalk<'r, M>, Option<Result<Element, ChainError>>);
 
 impl<'r, M: StableMem> SplitWalk<'r, M> {
     #[inline(always)]
@@ -91,32 +89,19 @@ impl<'r, M: StableMem> SplitWalk<'r, M> {
         Ok(Self { entries, indirect, next: Some(DescriptorIndex(0)), ..self })
     }
 
-    /// Goes on from where a walk has stopped, step by step.
+    /// Takes a step from where it has stopped.
     #[inline(always)]
-    fn rest<E: From<ChainError>>(
-        self,
-        descriptor: Option<Descriptor>,
-        work: &mut impl FnMut(Element) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let (mut walk, mut item) = match descriptor {
+    fn step_on(self, descriptor: Option<Descriptor>) -> Step<Self> {
+        match descriptor {
             Some(descriptor) => self.step(descriptor),
             None => self.step_anywhere(),
-        };
-        loop {
-            if let Some(element) = item {
-                work(element?)?;
-            }
-            item = walk.next();
-            if item.is_none() {
-                return Ok(());
-            }
         }
     }
 
     /// Reads the next descriptor, which cannot be read at once, and takes a step.
     #[cold]
     #[inline(never)]
-    fn step_anywhere(self) -> Step<'r, M> {
+    fn step_anywhere(self) -> Step<Self> {
         let Some(index) = self.next else { return (self, None) };
         match self.table().get(index) {
             Ok(descriptor) => self.step(descriptor),
@@ -127,7 +112,7 @@ impl<'r, M: StableMem> SplitWalk<'r, M> {
     /// Takes a step from a descriptor that is not plain. There may be nothing to be seen after it.
     #[cold]
     #[inline(never)]
-    fn step(mut self, descriptor: Descriptor) -> Step<'r, M> {
+    fn step(mut self, descriptor: Descriptor) -> Step<Self> {
         if descriptor.flags().contains(DescriptorFlags::INDIRECT) {
             let entered = match self.indirect {
                 Some(_) => Err(ChainErrorKind::NestedIndirect),
@@ -143,7 +128,7 @@ impl<'r, M: StableMem> SplitWalk<'r, M> {
     }
 
     /// Ends the walk with an error.
-    fn fail(mut self, kind: ChainErrorKind) -> Step<'r, M> {
+    fn fail(mut self, kind: ChainErrorKind) -> Step<Self> {
         self.next = None;
         let id = self.head.0;
         (self, Some(Err(ChainError { id, kind })))
@@ -212,12 +197,12 @@ impl<'r, M: StableMem> Walk<'r> for SplitWalk<'r, M> {
         let Some((walk, descriptor)) = self.run(&mut work)? else { return Ok(()) };
         let descriptor = match (descriptor, walk.indirect) {
             (Some(descriptor), None) if descriptor.flags().contains(DescriptorFlags::INDIRECT) => descriptor,
-            (other, _) => return walk.rest(other, &mut work),
+            (other, _) => return finish(walk.step_on(other), &mut work),
         };
         let id = walk.head.0;
         let table = walk.enter(descriptor).map_err(|kind| ChainError { id, kind })?;
         let Some((walk, descriptor)) = table.run(&mut work)? else { return Ok(()) };
-        walk.rest(descriptor, &mut work)
+        finish(walk.step_on(descriptor), &mut work)
     }
 }
 
