@@ -1,4 +1,4 @@
-//! The region that was accessed last.
+//! A region that is accessed often.
 
 use core::cell::Cell;
 use core::fmt;
@@ -6,16 +6,19 @@ use core::fmt;
 use crate::driver_mem::whole;
 use crate::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, TranslateError};
 
-/// Driver memory that remembers the region that was asked for last, so that the next address in it is found by two
-/// comparisons, however long the memory itself has to search.
+/// Driver memory that remembers one of its regions, so that an address in it is found by two comparisons, however long the
+/// memory itself has to search.
+///
+/// It is the first region that is asked for. Later it is one that is asked for often: of the addresses that lie elsewhere, every
+/// sixteenth decides, so that a region that is asked for now and then seldom takes the place of another.
 ///
 /// It is a borrow of the memory, and for one thread: make one beside a queue, or for a burst. Only what the device may both
 /// read and write is remembered.
 ///
 /// # When not to use it
 ///
-/// For a memory that is a single region, which is as fast by itself. Where successive buffers rarely lie in the same region:
-/// then it costs a few comparisons and gains nothing. Behind an IOMMU whose mappings the driver changes: what was remembered
+/// For a memory that is a single region, which is as fast by itself. Where no region has more buffers than others: then it
+/// costs a few comparisons and gains nothing. Behind an IOMMU whose mappings the driver changes: what was remembered
 /// goes on being answered when the mapping is gone.
 ///
 /// ```
@@ -29,8 +32,13 @@ use crate::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, TranslateEr
 /// ```
 pub struct RegionCache<'m, M: ?Sized> {
     mem: &'m M,
-    last: Cell<Region<'m>>,
+    known: Cell<Region<'m>>,
+    /// How many addresses were not found.
+    misses: Cell<u32>,
 }
+
+/// One in so many addresses that were not found decides which region is remembered.
+const MISSES: u32 = 16;
 
 /// What is remembered: where the driver has it, and where it is.
 #[derive(Clone, Copy)]
@@ -45,32 +53,40 @@ impl<'m, M: DriverMem + ?Sized> RegionCache<'m, M> {
     #[inline]
     #[must_use]
     pub const fn new(mem: &'m M) -> Self {
-        Self { mem, last: Cell::new(Region { start: DriverAddr(0), memory: DeviceRange::empty() }) }
+        let nothing = Region { start: DriverAddr(0), memory: DeviceRange::empty() };
+        Self { mem, known: Cell::new(nothing), misses: Cell::new(0) }
     }
 
     /// Returns what is remembered of the first `len` bytes at `start`, if that is all of them.
     #[inline]
     fn find(&self, start: DriverAddr, len: u64) -> Option<DeviceRange<'m>> {
-        let Region { start: known, memory } = self.last.get();
-        let offset = usize::try_from(start.0.wrapping_sub(known.0)).ok()?;
+        let Region { start: from, memory } = self.known.get();
+        let offset = usize::try_from(start.0.wrapping_sub(from.0)).ok()?;
         memory.slice(offset, usize::try_from(len).ok()?)
     }
 
-    /// Asks the memory for what is not remembered, and remembers it.
+    /// Asks the memory for what is not remembered.
     #[cold]
     #[inline(never)]
     fn ask(&self, range: DriverRange, access: Access) -> Result<DeviceRange<'m>, TranslateError> {
-        let Ok((around, memory)) = self.mem.region(range, Access::ReadWrite) else {
-            return self.mem.translate(range, access);
-        };
-        let Some(offset) = around.offset_of(range.start()).filter(|_| memory.access() == Access::ReadWrite) else {
-            return self.mem.translate(range, access);
-        };
-        let fit = |bytes| usize::try_from(bytes).unwrap_or(usize::MAX);
-        // What lies beyond the region is nobody's answer, should the memory behind it go on.
-        let memory = memory.prefix(fit(around.len()));
-        self.last.set(Region { start: around.start(), memory });
-        Ok(memory.after(fit(offset)).prefix(fit(range.len())).for_access(access))
+        let misses = self.misses.get();
+        self.misses.set(misses.wrapping_add(1));
+        if misses % MISSES == 0 {
+            self.remember(range);
+        }
+        self.mem.translate(range, access)
+    }
+
+    /// Remembers the region that `range` begins in.
+    #[cold]
+    #[inline(never)]
+    fn remember(&self, range: DriverRange) {
+        let Ok((around, memory)) = self.mem.region(range, Access::ReadWrite) else { return };
+        if memory.access() == Access::ReadWrite {
+            // What lies beyond the region is nobody's answer, should the memory behind it go on.
+            let memory = memory.prefix(usize::try_from(around.len()).unwrap_or(usize::MAX));
+            self.known.set(Region { start: around.start(), memory });
+        }
     }
 }
 
@@ -109,6 +125,6 @@ impl<M: DriverMem + ?Sized> DriverMem for RegionCache<'_, M> {
 
 impl<M: ?Sized> fmt::Debug for RegionCache<'_, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RegionCache").field("last", &self.last.get().memory).finish_non_exhaustive()
+        f.debug_struct("RegionCache").field("known", &self.known.get().memory).finish_non_exhaustive()
     }
 }
