@@ -14,6 +14,9 @@ use crate::unpublished::Unpublished;
 /// The most requests in a batch.
 pub(super) const MAX_REQUESTS: usize = 64;
 
+/// How many bytes there are in a batch before its last request: as many as are copied in some ten milliseconds.
+const MAX_BYTES: u64 = 64 << 20;
+
 /// The most pieces of payload in a batch. A request whose payload has no place any more is one that is laid out otherwise.
 const MAX_PIECES: usize = 512;
 
@@ -22,6 +25,8 @@ const MAX_PIECES: usize = 512;
 pub(super) struct Batch<'m> {
     pub(super) requests: ArrayVec<Request<'m>, MAX_REQUESTS>,
     pub(super) payloads: Payloads<'m>,
+    /// The bytes of all payloads, and of all chains that are laid out otherwise.
+    bytes: u64,
 }
 
 /// A request that was fetched.
@@ -87,7 +92,13 @@ impl<'m, M: DriverMem + ?Sized> Caches<'m, M> {
 }
 
 impl<'m> Batch<'m> {
-    /// Fetches requests until there are `limit` of them or there are no more.
+    /// Returns whether there are so many bytes in it that others should have their turn.
+    #[inline]
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes >= MAX_BYTES
+    }
+
+    /// Fetches requests until there are `limit` of them, or there are no more, or the batch is full.
     ///
     /// # Errors
     ///
@@ -100,15 +111,18 @@ impl<'m> Batch<'m> {
         queue: &mut QueueState<R, N>,
         mem: &'m Caches<'_, R::Mem>,
     ) -> Result<(), FatalError> {
-        while self.requests.len() < limit {
+        while self.requests.len() < limit && !self.is_full() {
             let Some(token) = queue.fetch(ring)? else { break };
             let chain = DescChain::new(ring, token, Unpublished(queue));
             let parts = self.payloads.take_apart(chain.elements(), mem);
-            if let Some(Parts { header, status, .. }) = &parts {
+            self.bytes += if let Some(Parts { header, payload, status }) = &parts {
                 // Hardly any header lies in two lines of the cache.
                 prefetch_to_read(header.bytes.prefix(1));
                 prefetch_to_write(status.bytes);
-            }
+                payload.bytes
+            } else {
+                chain.elements().map_while(Result::ok).map(|element| element.range.len()).sum()
+            };
             self.requests.push(Request { token: chain.into_token(), parts, state: State::Fetched });
         }
         Ok(())

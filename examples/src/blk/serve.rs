@@ -10,7 +10,9 @@
 //! ```
 //!
 //! So reads wait for the medium together, and header and status are in the cache when they are needed. Between two batches
-//! nothing is under way: whoever stops a queue, or takes memory away, waits for one batch at most.
+//! nothing is under way: whoever stops a queue, or takes memory away, waits for one batch at most. When a batch has so many bytes
+//! that this takes a while, it takes no more requests, and the queue's turn is over. Its last request may have up to 4 GiB, as any
+//! chain (SPLIT-DESC-7).
 //!
 //! What is no read or write, or one that is laid out as no driver does it, or that cannot be done, is left to
 //! [`process`](Device::process) when its turn to be answered has come.
@@ -31,7 +33,7 @@ use crate::{Device, Served};
 const GROUP: usize = 16;
 
 impl<S: Storage> BlockDevice<S> {
-    /// Answers what is available, but no more than `budget` requests. Each batch is published at its end.
+    /// Answers what is available, but no more than `budget` requests, and none after a full batch. Each batch is published at its end.
     #[inline]
     pub(super) fn serve_batches<R: Ring, N: DriverNotify>(
         &mut self,
@@ -45,7 +47,8 @@ impl<S: Storage> BlockDevice<S> {
             let limit = MAX_REQUESTS.min((budget - served.requests) as usize);
             let mut batch = Batch::default();
             served.pending = self.fill(&mut batch, limit, ring, queue, &mem)?;
-            let Batch { requests, payloads } = &mut batch;
+            let is_full = batch.is_full();
+            let Batch { requests, payloads, .. } = &mut batch;
             self.wait_for_reads(requests, payloads);
             self.commit_writes(requests);
             for request in requests.drain(..) {
@@ -53,6 +56,9 @@ impl<S: Storage> BlockDevice<S> {
                 self.answer(request, payloads, ring, queue, &mut served);
             }
             queue.publish(ring)?;
+            if is_full {
+                break;
+            }
         }
         Ok(served)
     }
@@ -77,7 +83,7 @@ impl<S: Storage> BlockDevice<S> {
                 request.state = self.begin(request, &batch.payloads, ring.mem());
                 waits |= matches!(request.state, State::Waits(_));
             }
-            let pending = batch.requests.len() == enough;
+            let pending = batch.requests.len() == enough || batch.is_full();
             if !waits || !pending || enough == limit {
                 return Ok(pending);
             }

@@ -5,8 +5,9 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use virtio_examples::blk::{BlockDevice, DeviceId, FileStorage, MemStorage, Storage, feature};
+use virtio_examples::blk::{BlockDevice, DeviceId, FileStorage, MemStorage, NullStorage, Storage, feature};
 use virtio_examples::{Device, Served};
+use virtio_fake_driver::split::Descriptor;
 use virtio_fake_driver::{
     AnyDriver, AnyFixtureOptions, AnyRaw, DriverChain, Fixture, MemEvent, TestMem, UsedBuffer, features,
 };
@@ -35,7 +36,7 @@ impl<S: Storage> Disk<S> {
         let options = AnyFixtureOptions {
             size: 1024,
             features: features::INDIRECT_DESC | format,
-            memory_len: 4 << 20,
+            memory_len: 65 << 20,
             ..AnyFixtureOptions::default()
         };
         let Fixture { queue, driver, notifications, .. } = options.build().unwrap();
@@ -60,6 +61,16 @@ impl<S: Storage> Disk<S> {
 }
 
 impl<S: Storage> Disk<S> {
+    /// Makes the elements of so many bytes in a split queue longer than the driver thinks they are.
+    fn enlarge(&self, from: u32, to: u32) {
+        let AnyRaw::Split(raw) = self.driver.raw() else { panic!("it is a split queue") };
+        for (index, descriptor) in (0..1024).map(|index| (index, raw.descriptor(index))) {
+            if descriptor.len == from {
+                raw.set_descriptor(index, Descriptor { len: to, ..descriptor });
+            }
+        }
+    }
+
     /// Lets the device process a chain by itself.
     fn process(&mut self, chain: &DriverChain) -> UsedBuffer {
         self.driver.add(chain).unwrap();
@@ -216,6 +227,25 @@ fn who_waits_does_not_keep_others_from_being_asked_for() {
             assert_eq!(disk.device.storage().asked.take().len(), requests as usize);
             assert_eq!(disk.device.storage().medium.take_calls().len(), requests as usize);
             assert_eq!(disk.driver.reap_all().unwrap().len(), requests as usize);
+        }
+    }
+}
+
+/// Whoever stops the queue has to wait for so many bytes, and not for all that is there.
+#[test]
+fn many_bytes_end_the_turn() {
+    let odd = DriverChain::new().readable(header(IN, 0)).writable(1024);
+    for chain in [usual(IN, 0, &[], 1024), odd] {
+        for (len, turns) in [(1024, [5, 0, 0]), (31 << 20, [5, 0, 0]), (32 << 20, [4, 1, 0]), (64 << 20, [2, 2, 1])] {
+            let mut disk = Disk::new(NullStorage::new(1 << 30), 0);
+            let small = usual(IN, 0, &[], 512);
+            for chain in [&small, &chain, &small, &chain, &small] {
+                disk.driver.add(chain).unwrap();
+            }
+            disk.enlarge(1024, len);
+            let served = turns.map(|_| disk.serve(64).unwrap());
+            assert_eq!(served.map(|served| served.requests), turns, "{chain:?} of {len} bytes");
+            assert_eq!(served.map(|served| served.pending), [turns[1] > 0, turns[2] > 0, false]);
         }
     }
 }
