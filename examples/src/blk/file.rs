@@ -4,13 +4,13 @@ use core::error::Error;
 use core::fmt;
 use core::num::NonZeroU64;
 use std::fs::{self, File};
-use std::io::{self, Seek, SeekFrom};
+use std::io::{self, IoSliceMut, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::path::{Path, PathBuf};
 
 use libc::RWF_NOWAIT;
 use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate};
-use rustix::io::Errno;
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use virtio_mem_traits::DeviceRange;
 
 use super::{Storage, straight};
@@ -21,6 +21,8 @@ pub struct FileStorage {
     file: File,
     size: u64,
     read_only: bool,
+    /// Whether the file system lets a read fail that would have to wait.
+    reads_now: bool,
 }
 
 impl FileStorage {
@@ -55,7 +57,9 @@ impl FileStorage {
         if size == 0 {
             return Err(FileStorageError::Empty { path: path.into() });
         }
-        Ok(Self { file, size, read_only })
+        let reads_now =
+            preadv2(&file, &mut [IoSliceMut::new(&mut [0])], 0, ReadWriteFlags::NOWAIT) != Err(Errno::OPNOTSUPP);
+        Ok(Self { file, size, read_only, reads_now })
     }
 }
 
@@ -85,12 +89,13 @@ impl Storage for FileStorage {
     /// If it is not, the kernel begins to read it. Many reads that have to wait wait together in that way, and those that need not
     /// cost one system call.
     fn read_now(&self, pieces: &[DeviceRange<'_>], offset: u64) -> io::Result<()> {
-        straight::read(&self.file, pieces, offset, RWF_NOWAIT).map_err(|_| {
-            let len = pieces.iter().map(|piece| piece.len() as u64).sum();
-            // It is a hint. Whatever is wrong is found by whoever waits.
-            let _ = fadvise(&self.file, offset, NonZeroU64::new(len), Advice::WillNeed);
-            io::ErrorKind::WouldBlock.into()
-        })
+        if self.reads_now && straight::read(&self.file, pieces, offset, RWF_NOWAIT).is_ok() {
+            return Ok(());
+        }
+        let len = pieces.iter().map(|piece| piece.len() as u64).sum();
+        // It is a hint. Whatever is wrong is found by whoever waits.
+        let _ = fadvise(&self.file, offset, NonZeroU64::new(len), Advice::WillNeed);
+        Err(io::ErrorKind::WouldBlock.into())
     }
 
     fn write_from(&self, pieces: &[DeviceRange<'_>], offset: u64) -> io::Result<()> {
@@ -144,3 +149,16 @@ impl fmt::Display for FileStorageError {
 }
 
 impl Error for FileStorageError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_system_says_once_whether_reads_can_fail_rather_than_wait() {
+        let reads_now = |path| FileStorage::open_read_only(path).unwrap().reads_now;
+        assert!(reads_now("/proc/self/exe"));
+        // What is there is made when it is read.
+        assert!(!reads_now("/sys/kernel/notes"));
+    }
+}
