@@ -44,8 +44,8 @@ blk() {
     fstrim /mnt
     # One writer on each processor, so that each queue has its share.
     taskset 1 dd if=/dev/urandom of=/mnt/guest/small bs=4k count=300 oflag=direct &
-    taskset 2 dd if=/dev/urandom of=/mnt/guest/large bs=1M count=2 oflag=direct &
-    wait
+    taskset 2 dd if=/dev/urandom of=/mnt/guest/large bs=1M count=2 oflag=direct
+    wait $!
     dd if=/mnt/guest/large of=/mnt/guest/cached bs=100k
     sync
     echo 3 > /proc/sys/vm/drop_caches
@@ -81,7 +81,7 @@ net() {
     # In both directions at once, on both processors, so that each pair of queues has its share.
     taskset 1 nc 192.0.2.1 7002 < /tmp/sent &
     taskset 2 nc 192.0.2.1 7001 > /tmp/fetched
-    wait
+    wait $!
     say fetched "$(hash < /tmp/fetched)"
     say sent "$(hash < /tmp/sent)"
     say queues "$(ls -d /sys/class/net/eth0/queues/rx-* | wc -l)"
