@@ -4,12 +4,13 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 
-use super::super::matrix::{RING_PACKED, Row};
+use super::super::matrix::{INDIRECT_DESC, RING_PACKED, Row, VERSION_1};
 use super::network::{Network, Report};
 use super::testpmd::Testpmd;
 use super::traffic::Traffic;
 
 const MRG_RXBUF: u64 = 1 << 15;
+const MQ: u64 = 1 << 22;
 const IN_ORDER: u64 = 1 << 35;
 
 /// How many descriptors each queue has.
@@ -73,11 +74,24 @@ impl Case {
         row.report(&outcome.map(|report| report.transmitted.packets + report.received.packets))
     }
 
-    /// Returns the features that it is about.
+    /// Returns the features that are to be negotiated.
     fn features(&self) -> u64 {
         let Self { format: Format { packed, in_order }, mergeable, .. } = *self;
-        let features = [(RING_PACKED, packed), (IN_ORDER, in_order), (MRG_RXBUF, mergeable)];
-        features.into_iter().filter(|(_, wanted)| *wanted).map(|(feature, _)| feature).sum()
+        let chosen = [
+            (RING_PACKED, packed),
+            (IN_ORDER, in_order),
+            (MRG_RXBUF, mergeable),
+            (INDIRECT_DESC, self.indirect()),
+            (MQ, self.pairs > 1),
+        ];
+        let chosen = chosen.into_iter().filter(|(_, wanted)| *wanted).map(|(feature, _)| feature);
+        VERSION_1 | chosen.sum::<u64>()
+    }
+
+    /// Returns whether there may be indirect tables. Where it makes them of packed descriptors, testpmd 22.11 says that the header is to
+    /// be written.
+    fn indirect(&self) -> bool {
+        !(self.format.packed && self.mergeable)
     }
 
     fn about(&self) -> String {
@@ -88,8 +102,8 @@ impl Case {
 
     /// Checks that what was negotiated is what the case is about.
     fn check(&self, report: &Report) -> Result<()> {
-        let negotiated = report.features & (RING_PACKED | IN_ORDER | MRG_RXBUF);
-        ensure!(negotiated == self.features(), "features {:#x} were negotiated", report.features);
+        let (negotiated, asked) = (report.features, self.features());
+        ensure!(negotiated == asked, "features {negotiated:#x} were negotiated, of which {asked:#x} were asked for");
         Ok(())
     }
 
@@ -97,8 +111,7 @@ impl Case {
     pub(super) fn back_end(&self, program: &Path, args: &[&str]) -> Result<Network> {
         let mut args = args.to_vec();
         args.push("--in-order");
-        if self.format.packed && self.mergeable {
-            // Where it makes indirect tables of packed descriptors, testpmd 22.11 says that the header is to be written.
+        if !self.indirect() {
             args.push("--no-indirect");
         }
         if let Waiting::Polls = self.waiting {
