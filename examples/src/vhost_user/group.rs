@@ -46,11 +46,11 @@ impl<S: crate::Serve + Send + 'static> Group<S> {
         self.running.iter().filter_map(|place| self.vrings.get(*place))
     }
 
-    /// Begins to serve all rings of which enough has been said, from where they were.
+    /// Begins to serve all rings of which enough has been said, from where they were. One that could not go on is broken.
     ///
     /// # Errors
     ///
-    /// If the ring at `place` cannot run like that. Those of the others have been told already.
+    /// If the ring at `place` cannot run like that.
     pub(super) fn start<D: VhostUserDevice<Worker = S>>(
         &mut self,
         place: usize,
@@ -74,16 +74,17 @@ impl<S: crate::Serve + Send + 'static> Group<S> {
     ) -> io::Result<()> {
         self.pause();
         let (mut lanes, mut result) = (Vec::new(), Ok(()));
-        for (at, vring) in self.vrings.iter().enumerate() {
-            let name = format!("queue {}", self.index * self.vrings.len() + at);
-            match vring.lane::<R>(name, at, setup) {
+        let first = self.index * self.vrings.len();
+        for (at, vring) in self.vrings.iter_mut().enumerate() {
+            let name = format!("queue {}", first + at);
+            match vring.lane::<R>(name.clone(), at, setup) {
                 Ok(Some(lane)) => {
                     self.running.push(at);
                     lanes.push(lane);
                 }
                 Ok(None) => {}
                 Err(error) if at == place => result = Err(error),
-                Err(_) => {}
+                Err(error) => vring.end(&name, &error),
             }
         }
         if !lanes.is_empty() {

@@ -4,11 +4,14 @@ use std::io;
 use std::sync::Arc;
 
 use virtio_mem_traits::{Access, DriverAddr, DriverMem, DriverRange};
-use virtio_queue_core::{FromConfig, Positioned, Queue, QueueConfig, QueueLimits, RingFeatures, SavedQueue};
+use virtio_queue_core::{
+    DriverNotify, FromConfig, Positioned, Queue, QueueConfig, QueueLimits, RingFeatures, SavedQueue,
+};
 use virtio_util::EventFd;
 
 use super::event::Call;
 use super::memory::{GuestMem, Memory};
+use super::report;
 use super::worker::Lane;
 
 /// A ring in one of the formats.
@@ -94,6 +97,13 @@ impl Vring {
         if base.is_none() {
             self.kick = None;
         }
+    }
+
+    /// Tells everybody that the ring `name` cannot go on, and is broken.
+    pub(super) fn end(&mut self, name: &str, fault: &io::Error) {
+        report(format_args!("{name} is broken: {fault}"));
+        self.error.notify();
+        self.stopped_at(None);
     }
 
     /// Returns whether a packed ring that is said to begin with both wrap counters at 0 has never been used.

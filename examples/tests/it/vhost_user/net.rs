@@ -111,6 +111,35 @@ fn one_ring_of_a_pair_breaks_and_the_other_goes_on() {
     assert_eq!(said, "queue 1 is broken: 999 available and 0 buffers in flight are too many for a queue of 16\n");
 }
 
+/// A ring rests while another one of its pair is changed, and may be broken when it is to go on.
+#[test]
+fn a_ring_that_cannot_go_on_says_so_once() {
+    let back_end = BackEnd::start_program(NET, &["--mode", "loopback"]);
+    let mut front_end = FrontEnd::agreed(back_end.socket(), FEATURES | RING_RESET);
+    let memory = Memory::share(&mut front_end);
+    let receive = RawRing::start(&mut front_end, 0);
+    let mut transmit = RawRing::start(&mut front_end, 1);
+    let error = event_fd();
+    assert_eq!(front_end.set_event(SET_VRING_ERR, 0, &error), Answer::Yes);
+    receive.set_available_silently(&memory, 1000);
+    for enabled in [0, 1, 0, 1] {
+        assert_eq!(front_end.set_ring(SET_VRING_ENABLE, 1, enabled), Answer::Yes);
+    }
+    wait_readable(&error, "the error");
+    transmit.add(&memory, Buffer::Readable(&packet(60, 1)));
+    transmit.wait(&memory);
+
+    // The ring is reset, and begins anew.
+    receive.set_available(&memory, 0);
+    assert_eq!(front_end.stop_ring(0), Some(0));
+    let mut receive = RawRing::start(&mut front_end, 0);
+    receive.add(&memory, Buffer::Writable(2048));
+    assert_eq!(receive.wait(&memory), received(60, 1));
+    drop(front_end);
+    let said = back_end.end_with(Signal::TERM);
+    assert_eq!(said, "queue 0 is broken: 1000 available and 0 buffers in flight are too many for a queue of 16\n");
+}
+
 /// HOST-11, GEN-8: a buffer that a packet waits in is of no use any more when its ring breaks, and in the next ring it is nobody's.
 #[test]
 fn buffers_of_a_broken_ring_are_forgotten() {

@@ -94,8 +94,13 @@ impl RawRing {
 
     /// Says that so much is available, and kicks.
     pub(crate) fn set_available(&self, memory: &Memory, index: u16) {
-        memory.write(u64::from(self.index) * RING + PAGE + 2, &index.to_le_bytes());
+        self.set_available_silently(memory, index);
         rustix::io::write(&self.kick, &1_u64.to_ne_bytes()).unwrap();
+    }
+
+    /// Says that so much is available.
+    pub(crate) fn set_available_silently(&self, memory: &Memory, index: u16) {
+        memory.write(u64::from(self.index) * RING + PAGE + 2, &index.to_le_bytes());
     }
 
     /// Waits for the next buffer that was used, and returns what was written to it.
