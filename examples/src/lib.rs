@@ -39,6 +39,7 @@ mod device;
 pub mod net;
 #[expect(unsafe_code, reason = "a hint for the processor takes a pointer")]
 mod prefetch;
+mod report;
 pub mod rng;
 mod unpublished;
 pub mod vhost_user;

@@ -54,7 +54,6 @@ mod vring;
 mod worker;
 
 use core::error::Error;
-use core::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::thread;
@@ -68,6 +67,7 @@ use session::Session;
 use socket::Socket;
 
 use crate::Serve;
+use crate::report::report;
 
 /// A device type, as vhost-user front ends get to know it.
 pub trait VhostUserDevice: Sync {
@@ -159,11 +159,6 @@ fn serve_all(options: &Options, device: &impl VhostUserDevice, socket: &Socket) 
         device.report();
     }
     Ok(())
-}
-
-/// Writes a line to the standard error, if anybody reads that: `eprintln` panics otherwise.
-fn report(line: fmt::Arguments<'_>) {
-    let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// Says what is wrong, in one line of what clap has to say.

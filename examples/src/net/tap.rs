@@ -13,13 +13,17 @@ use static_assertions::const_assert_eq;
 use zerocopy::IntoBytes;
 
 use super::{HEADER_LEN, Lost, MAX_FRAME, NetHeader, Port};
+use crate::report::report;
 
 /// A TAP device of the host's, or one of its queues.
 ///
 /// What it cannot take at once is lost, as on every network. A clone is another user of the same queue.
+///
+/// It may be deleted meanwhile. Then there are no packets for the driver any more, and those of the driver are lost.
 #[derive(Clone, Debug)]
 pub struct Tap {
-    file: Arc<File>,
+    /// What reads and writes frames, while there is such a device.
+    file: Option<Arc<File>>,
     transmitted: Box<[u8]>,
     /// A packet for the driver, if `len` is not 0.
     received: Box<[u8]>,
@@ -39,9 +43,28 @@ impl Tap {
         let attach = unsafe { Updater::<TUNSETIFF, InterfaceRequest>::new(&mut request) };
         // SAFETY: the kernel writes a name into the request, for which any bytes will do, and nothing else.
         unsafe { ioctl(&file, attach) }?;
+        Ok(Self::on(file.into()))
+    }
+
+    fn on(file: File) -> Self {
         let header = NetHeader::received(1);
         let room: Box<[u8]> = header.as_bytes().iter().copied().chain([0; MAX_FRAME]).collect();
-        Ok(Self { file: Arc::new(file.into()), transmitted: room.clone(), received: room, len: 0 })
+        Self { file: Some(Arc::new(file)), transmitted: room.clone(), received: room, len: 0 }
+    }
+
+    /// Returns the length of the next frame, which is put behind the header, if there is one.
+    fn receive(&mut self) -> Option<usize> {
+        let (_, room) = self.received.split_at_mut(HEADER_LEN);
+        match self.file.as_deref()?.read(room) {
+            Ok(len) => Some(len),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => None,
+            Err(error) => {
+                // It could be read for ever, with this error.
+                report(format_args!("the TAP device is gone: {error}"));
+                self.file = None;
+                None
+            }
+        }
     }
 }
 
@@ -56,14 +79,12 @@ impl Port for Tap {
 
     fn transmit(&mut self, len: usize) -> Result<(), Lost> {
         let frame = self.transmitted.get(HEADER_LEN..len).ok_or(Lost)?;
-        (&*self.file).write_all(frame).map_err(|_| Lost)
+        self.file.as_deref().ok_or(Lost)?.write_all(frame).map_err(|_| Lost)
     }
 
     fn packets(&mut self) -> usize {
         if self.len == 0 {
-            let (_, room) = self.received.split_at_mut(HEADER_LEN);
-            // There is none, or there is no device any more: there will be none either.
-            self.len = (&*self.file).read(room).map_or(0, |len| HEADER_LEN + len);
+            self.len = self.receive().map_or(0, |len| HEADER_LEN + len);
         }
         usize::from(self.len > 0)
     }
@@ -77,7 +98,7 @@ impl Port for Tap {
     }
 
     fn wake(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.file.as_fd())
+        self.file.as_ref().map(AsFd::as_fd)
     }
 }
 
@@ -123,5 +144,27 @@ impl InterfaceRequest {
             request.flags |= MULTI_QUEUE;
         }
         Some(request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn a_device_that_is_gone_is_waited_for_no_longer() {
+        // As a socket, there is nothing to read for now; as a file that cannot be read, there never is.
+        let (socket, _peer) = UnixStream::pair().unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let unreadable = File::options().write(true).open("/dev/null").unwrap();
+        for (file, there) in [(File::from(OwnedFd::from(socket)), true), (unreadable, false)] {
+            let mut tap = Tap::on(file);
+            assert!(tap.wake().is_some());
+            assert_eq!(tap.packets(), 0);
+            assert_eq!((tap.wake().is_some(), tap.transmit(HEADER_LEN + 60).is_ok()), (there, there));
+        }
     }
 }

@@ -11,8 +11,8 @@ use virtio_util::EventFd;
 
 use super::event::Call;
 use super::memory::{GuestMem, Memory};
-use super::report;
 use super::worker::Lane;
+use crate::report::report;
 
 /// A ring in one of the formats.
 pub(super) trait VringRing: FromConfig + Positioned<Mem = GuestMem, Positions: Send> + Send + 'static {}

@@ -12,7 +12,7 @@ use virtio_queue_core::{Armed, DriverNotify, FatalError, Positioned, Queue, Queu
 use virtio_util::EventFd;
 
 use super::event::Call;
-use super::report;
+use crate::report::report;
 use crate::{Serve, Turn, WaitsFor};
 
 /// The most rings that a worker can have.
