@@ -135,4 +135,13 @@ impl Count {
         self.bytes += other.bytes;
         self.errors += other.errors;
     }
+
+    /// Returns what came since it was `before`.
+    pub(super) fn since(self, before: Self) -> Self {
+        Self {
+            packets: self.packets - before.packets,
+            bytes: self.bytes - before.bytes,
+            errors: self.errors - before.errors,
+        }
+    }
 }

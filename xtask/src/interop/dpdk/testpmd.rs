@@ -25,7 +25,7 @@ pub(super) struct Testpmd {
 /// What a port has counted.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct PortStats {
-    received: u64,
+    pub(super) received: u64,
     pub(super) transmitted: u64,
     pub(super) transmitted_bytes: u64,
 }

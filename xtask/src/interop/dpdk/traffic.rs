@@ -2,6 +2,7 @@
 
 #![expect(clippy::indexing_slicing, reason = "there are as many")]
 
+use std::mem;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
@@ -186,19 +187,29 @@ fn restart(testpmd: &mut Testpmd, wait: impl Fn(&mut Testpmd) -> Result<()>) -> 
     testpmd.command("stop").map(drop)
 }
 
-/// The back end goes on with the next driver, and keeps nothing of those before.
+/// The back end goes on with the next driver, counts its packets as well, and keeps nothing of those before.
 fn killed(case: &Case, program: &Path) -> Result<Report> {
     let mut network = case.back_end(program, &["--mode", "loopback"])?;
-    let before = network.at_rest()?;
+    let at_rest = network.at_rest()?;
     let mut total = Report::default();
     for _ in 0..RESTARTS {
-        // What comes back is sent again.
+        // What comes back is sent again. It is of the least length.
         let mut testpmd = case.testpmd(network.back_end.socket(), &[], &["--forward-mode=io"])?;
         testpmd.command("start tx_first")?;
-        testpmd.wait_for(0, |now| now.transmitted >= PACKETS)?;
+        let seen = testpmd.wait_for(0, |now| now.transmitted >= PACKETS)?;
         drop(testpmd);
-        total = network.next_report()?;
-        network.comes_to(&before)?;
+        let before = mem::replace(&mut total, network.next_report()?);
+        let [taken, given] = [total.transmitted.since(before.transmitted), total.received.since(before.received)];
+        // What was in a queue at the end, nobody has taken.
+        for (count, least) in [(taken, seen.transmitted - u64::from(QUEUE_SIZE)), (given, seen.received)] {
+            let sound = count.errors == 0 && count.bytes == count.packets * LENGTHS[0] as u64;
+            ensure!(sound && count.packets >= least, "the device has counted {count:?}, and the driver {seen:?}");
+        }
+        ensure!(
+            0 < given.packets && given.packets <= taken.packets,
+            "the device has given back {given:?} of {taken:?}"
+        );
+        network.comes_to(&at_rest)?;
     }
     Ok(total)
 }
