@@ -128,13 +128,14 @@ impl BackEnd {
         }
     }
 
-    /// Returns how long it has used a processor, in the unit of 10 ms in which the kernel tells.
+    /// Returns how long the threads that it has now have used a processor.
     pub(super) fn processor_time(&self) -> Result<Duration> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        // After the name, which may have anything in it, and the eleven fields after that: in user mode, and in the kernel.
-        let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(12 - 1).take(2);
-        let ticks = fields.map(str::parse::<u64>).sum::<Result<u64, _>>()?;
-        Ok(Duration::from_millis(10 * ticks))
+        let mut nanoseconds = 0;
+        for thread in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            let stat = fs::read_to_string(thread?.path().join("schedstat"))?;
+            nanoseconds += stat.split(' ').next().unwrap_or_default().parse::<u64>()?;
+        }
+        Ok(Duration::from_nanos(nanoseconds))
     }
 
     /// Returns what it has of the system.
