@@ -24,6 +24,7 @@ mod wire;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
+use virtio_mem_traits::RegionCache;
 use virtio_queue_core::{DriverNotify, FatalError, QueueState, Ring};
 
 pub use any_port::AnyPort;
@@ -36,6 +37,7 @@ pub use tap::{Tap, TapQueues};
 pub use wire::{HEADER_LEN, MAX_FRAME, MAX_PACKET, MIN_FRAME, NetConfig, NetHeader, feature};
 
 use crate::{Serve, Turn, WaitsFor};
+use batch::in_batches;
 use receive::Gathered;
 
 /// The place of the queue with buffers for the driver, in a pair.
@@ -77,11 +79,23 @@ impl<P: Port> Serve for NetDevice<P> {
         state: &mut QueueState<R, N>,
         budget: usize,
     ) -> Result<Turn, FatalError> {
-        match index {
-            RECEIVE => self.receive(ring, state, budget),
-            TRANSMIT => self.transmit(ring, state, budget),
-            _ => Ok(Turn { chains: 0, waits_for: WaitsFor::Device }),
-        }
+        let mem = RegionCache::new(ring.mem());
+        let mut count = Count::default();
+        let (turn, counter) = match index {
+            RECEIVE => {
+                let turn = in_batches(budget, |limit| self.receive(limit, ring, state, &mem, &mut count))?;
+                (turn, &self.counters.received)
+            }
+            TRANSMIT => {
+                let turn = in_batches(budget, |limit| self.transmit(limit, ring, state, &mem, &mut count))?;
+                (turn, &self.counters.transmitted)
+            }
+            _ => return Ok(Turn { chains: 0, waits_for: WaitsFor::Device }),
+        };
+        // Before the driver can know.
+        counter.add(count);
+        state.publish(ring)?;
+        Ok(turn)
     }
 
     fn release<R: Ring, N: DriverNotify>(&mut self, index: usize, ring: &R, state: &mut QueueState<R, N>) {

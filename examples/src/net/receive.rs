@@ -1,11 +1,11 @@
 //! Packets for the driver.
 
 use virtio_chain::WritableChain;
-use virtio_mem_traits::{Access, DriverMem, RegionCache};
+use virtio_mem_traits::{Access, DriverMem};
 use virtio_queue_core::{ChainError, DescChain, DriverNotify, FatalError, QueueState, Ring, Token, Walk};
 use zerocopy::IntoBytes;
 
-use super::batch::{Batch, Fetched, fetch, in_batches};
+use super::batch::{Batch, Fetched, fetch};
 use super::{Count, HEADER_LEN, NetDevice, NetHeader, Port, feature};
 use crate::Turn;
 use crate::prefetch::prefetch_to_write;
@@ -36,25 +36,10 @@ enum Placed {
 }
 
 impl<P: Port> NetDevice<P> {
-    /// Puts packets into the buffers of the receive queue for as long as the port has any: VIRTIO 1.4 §5.1.6.4 "Processing of
-    /// Incoming Packets".
-    pub(super) fn receive<R: Ring, N: DriverNotify>(
-        &mut self,
-        ring: &R,
-        state: &mut QueueState<R, N>,
-        budget: usize,
-    ) -> Result<Turn, FatalError> {
-        let mem = RegionCache::new(ring.mem());
-        let mut count = Count::default();
-        let turn = in_batches(budget, |limit| self.receive_batch(limit, ring, state, &mem, &mut count))?;
-        // Before the driver can know.
-        self.counters.received.add(count);
-        state.publish(ring)?;
-        Ok(turn)
-    }
-
+    /// Puts packets into the next buffers of the receive queue, as far as the port has any, but no more than `limit` buffers: VIRTIO 1.4
+    /// §5.1.6.4 "Processing of Incoming Packets".
     #[inline]
-    fn receive_batch<R: Ring, N: DriverNotify>(
+    pub(super) fn receive<R: Ring, N: DriverNotify>(
         &mut self,
         limit: usize,
         ring: &R,

@@ -1,37 +1,23 @@
 //! Packets of the driver.
 
 use virtio_chain::ReadableChain;
-use virtio_mem_traits::{Access, DeviceRange, DriverMem, RegionCache};
+use virtio_mem_traits::{Access, DeviceRange, DriverMem};
 use virtio_queue_core::{Chain, DescChain, DriverNotify, FatalError, QueueState, Ring};
 
-use super::batch::{Batch, Fetched, Piece, fetch, in_batches};
+use super::batch::{Batch, Fetched, Piece, fetch};
 use super::{Count, HEADER_LEN, Lost, MIN_FRAME, NetDevice, Port};
 use crate::Turn;
 use crate::prefetch::prefetch_to_read;
 use crate::unpublished::Unpublished;
 
 impl<P: Port> NetDevice<P> {
-    /// Takes packets from the transmit queue for as long as the port has room: VIRTIO 1.4 §5.1.6.2 "Packet Transmission".
+    /// Takes the next packets from the transmit queue, as far as the port has room, but no more than `limit`: VIRTIO 1.4 §5.1.6.2 "Packet
+    /// Transmission".
     ///
     /// Their headers are not looked at. All that they could say takes a feature that is not offered, and where a frame begins at
     /// a cache line, the one before it need not be fetched from the driver's processor.
-    pub(super) fn transmit<R: Ring, N: DriverNotify>(
-        &mut self,
-        ring: &R,
-        state: &mut QueueState<R, N>,
-        budget: usize,
-    ) -> Result<Turn, FatalError> {
-        let mem = RegionCache::new(ring.mem());
-        let mut count = Count::default();
-        let turn = in_batches(budget, |limit| self.transmit_batch(limit, ring, state, &mem, &mut count))?;
-        // Before the driver can know.
-        self.counters.transmitted.add(count);
-        state.publish(ring)?;
-        Ok(turn)
-    }
-
     #[inline]
-    fn transmit_batch<R: Ring, N: DriverNotify>(
+    pub(super) fn transmit<R: Ring, N: DriverNotify>(
         &mut self,
         limit: usize,
         ring: &R,
