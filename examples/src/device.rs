@@ -69,7 +69,8 @@ pub struct Served {
     pub errors: u32,
     /// How many bytes of payload the others moved.
     pub bytes: u64,
-    /// Whether it was ended by the budget, or by the size of the requests: there may be more, of which the driver need not notify.
+    /// Whether it was ended by the budget, or by the size of the requests: there may be more, of which the driver need not
+    /// notify.
     pub pending: bool,
 }
 

@@ -33,7 +33,8 @@ use crate::{Device, Served};
 const GROUP: usize = 16;
 
 impl<S: Storage> BlockDevice<S> {
-    /// Answers what is available, but no more than `budget` requests, and none after a full batch. Each batch is published at its end.
+    /// Answers what is available, but no more than `budget` requests, and none after a full batch. Each batch is published at
+    /// its end.
     #[inline]
     pub(super) fn serve_batches<R: Ring, N: DriverNotify>(
         &mut self,
