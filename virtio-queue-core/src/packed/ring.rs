@@ -144,14 +144,17 @@ impl<M: StableMem> PackedRing<M> {
     /// The driver makes the first descriptor available last, so the others are complete (PACK-SG-6); their own wrap bits do
     /// not matter to where the list ends, and are not looked at.
     fn measure(&self, start: RingPosition) -> Result<(BufferId, u16), FatalError> {
-        let size = self.size.get();
-        let (mut slot, mut slots) = (start.slot(), 1);
-        while slots < size {
-            slot = if slot + 1 < size { slot + 1 } else { 0 };
-            slots += 1;
+        let (size, start) = (self.size.get(), start.slot());
+        for slot in start + 1..size {
             let (id, flags) = self.descriptor_area.later(slot)?;
             if !flags.contains(DescriptorFlags::NEXT) {
-                return Ok((id, slots));
+                return Ok((id, slot - start + 1));
+            }
+        }
+        for slot in 0..start {
+            let (id, flags) = self.descriptor_area.later(slot)?;
+            if !flags.contains(DescriptorFlags::NEXT) {
+                return Ok((id, size - start + slot + 1));
             }
         }
         Err(FatalError::EndlessList { size })
