@@ -100,25 +100,26 @@ impl<M: StableMem> PackedRing<M> {
         Ok((positions, first))
     }
 
+    /// Returns how many slots the driver can have made available: those that are not in flight. What was put back and not
+    /// published is in flight for the driver: it has nothing yet to make available instead.
+    #[inline]
+    fn room(&self, positions: &PackedPositions, in_flight: u16) -> u16 {
+        self.size.get() - in_flight - positions.unpublished_slots
+    }
+
     /// Returns the Buffer ID of the next available list and how many slots it takes, if there is one.
     #[inline(always)]
-    fn next_list(
-        &self,
-        positions: &mut PackedPositions,
-        in_flight: u16,
-    ) -> Result<Option<(BufferId, u16)>, FatalError> {
+    fn next_list(&self, positions: &mut PackedPositions, room: u16) -> Result<Option<(BufferId, u16)>, FatalError> {
+        let start = positions.next_available;
         let mut first = self.look(positions)?;
         if first.is_none() {
             (*positions, first) = self.look_and_arm(*positions)?;
         }
         let Some((id, flags)) = first else { return Ok(None) };
-        let start = positions.next_available;
         let (id, slots) = if flags.contains(DescriptorFlags::NEXT) { self.measure(start)? } else { (id, 1) };
-        let size = self.size.get();
-        // What was put back and not published is in flight for the driver: it has nothing yet to make available instead.
-        let in_flight = in_flight + positions.unpublished_slots;
-        if u32::from(slots) + u32::from(in_flight) > u32::from(size) {
-            return Err(FatalError::Oversubscribed { available: slots, in_flight, size });
+        if slots > room {
+            let size = self.size.get();
+            return Err(FatalError::Oversubscribed { available: slots, in_flight: size - room, size });
         }
         positions.next_available = start.advanced(slots, self.size);
         Ok(Some((id, slots)))
@@ -217,7 +218,7 @@ impl<M: StableMem> Ring for PackedRing<M> {
     #[inline(always)]
     fn fetch(&self, positions: &mut PackedPositions, in_flight: u16) -> Result<Option<Head>, FatalError> {
         let start = positions.next_available;
-        let list = self.next_list(positions, in_flight)?;
+        let list = self.next_list(positions, self.room(positions, in_flight))?;
         Ok(list.map(|(id, slots)| Head::new(id.0, start.off_wrap().bits(), slots)))
     }
 
@@ -242,17 +243,15 @@ impl<M: StableMem> Ring for PackedRing<M> {
         limit: usize,
         mut work: impl FnMut(PackedWalk<'r, M>) -> u32,
     ) -> Result<usize, FatalError> {
-        let mut own = *positions;
-        let mut served = 0;
-        while served < limit {
-            let first = own.next_available.slot();
-            let Some((id, slots)) = self.next_list(&mut own, in_flight)? else { break };
+        let mut room = self.room(positions, in_flight);
+        for served in 0..limit {
+            let first = positions.next_available.slot();
+            let Some((id, slots)) = self.next_list(positions, room)? else { return Ok(served) };
             let written = work(PackedWalk::new(self, id, first, slots));
-            self.put(&mut own, id, slots, written)?;
-            served += 1;
+            self.put(positions, id, slots, written)?;
+            room -= slots;
         }
-        *positions = own;
-        Ok(served)
+        Ok(limit)
     }
 
     #[inline]
