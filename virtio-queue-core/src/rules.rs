@@ -47,8 +47,8 @@ pub(crate) struct Rules {
     /// How many bytes there were.
     bytes: u64,
     /// The flags that the descriptor of a plain element has, and no other that matters: `WRITE` as soon as there was a writable
-    /// element, if only one without bytes. `EXACT` as soon as there was one that is not harmless: from then on somebody has to
-    /// look at the sum, and none is plain.
+    /// element, if only one without bytes. `EXACT` as soon as there was one that is not harmless, and in a list that is too long:
+    /// then somebody has to look at the sum or at the number, and none is plain.
     expected: u32,
 }
 
@@ -74,20 +74,39 @@ impl Rules {
         Self { left: limits.elements, bytes: 0, expected: 0 }
     }
 
+    /// Returns the rules for a list of so many elements. If that is too many, none of them is plain: somebody has to count.
+    #[inline]
+    pub(crate) const fn for_list(limits: &Limits, elements: u16) -> Self {
+        let expected = if elements as u32 > limits.elements { EXACT } else { 0 };
+        Self { left: limits.elements, bytes: 0, expected }
+    }
+
     /// Accepts the next element if it is plain: there is nothing to be said of it, and it is no indirect table. Otherwise
     /// nothing has changed, and [`accept`](Self::accept) says what there is.
     #[inline(always)]
     pub(crate) fn accept_plain(&mut self, limits: &Limits, claim: Claim) -> Option<Element> {
+        let element = self.accept_one_of(self.left, limits, claim)?;
+        self.left -= 1;
+        Some(element)
+    }
+
+    /// Accepts the next element of a list if it is plain. It is not counted: if there are too many, it is not plain.
+    #[inline(always)]
+    pub(crate) fn accept_plain_in_list(&mut self, limits: &Limits, claim: Claim) -> Option<Element> {
+        self.accept_one_of(1, limits, claim)
+    }
+
+    #[inline(always)]
+    fn accept_one_of(&mut self, left: u32, limits: &Limits, claim: Claim) -> Option<Element> {
         let flags = u32::from(claim.flags);
         if flags & (self.expected | INDIRECT) != self.expected {
             return None;
         }
         // The length less one: no bytes are more than any other number of them.
-        if claim.len.wrapping_sub(1) >= limits.harmless || self.left == 0 {
+        if claim.len.wrapping_sub(1) >= limits.harmless || left == 0 {
             return None;
         }
         let element = claim.element()?;
-        self.left -= 1;
         self.bytes += u64::from(claim.len);
         self.expected = flags & WRITE;
         Some(element)

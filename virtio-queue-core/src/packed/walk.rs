@@ -28,9 +28,8 @@ pub struct PackedWalk<'r, M> {
     entries: DeviceArray<'r, [u64; 2]>,
     /// Where that table is, if it is an indirect one.
     indirect: Option<DriverRange>,
-    /// The descriptor to be read next, and the last one of the table, after which comes the first.
+    /// The descriptor to be read next; at the end of the ring, that is the first one.
     next: u16,
-    last: u16,
     /// How many descriptors are still to be read; 0 after an error.
     left: u32,
     id: BufferId,
@@ -45,8 +44,8 @@ type Stopped<'r, M> = (PackedWalk<'r, M>, Option<Descriptor>);
 impl<'r, M: StableMem> PackedWalk<'r, M> {
     #[inline(always)]
     pub(super) fn new(ring: &'r PackedRing<M>, id: BufferId, first: u16, slots: u16) -> Self {
-        let (entries, rules) = (ring.table().contiguous(), Rules::new(ring.limits()));
-        Self { ring, entries, indirect: None, next: first, last: ring.size() - 1, left: slots.into(), id, slots, rules }
+        let (entries, rules) = (ring.table().contiguous(), Rules::for_list(ring.limits(), slots));
+        Self { ring, entries, indirect: None, next: first, left: slots.into(), id, slots, rules }
     }
 
     /// Returns the table that it is in.
@@ -73,24 +72,30 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
     /// Accepts the element that a descriptor stands for, if it is plain.
     #[inline(always)]
     fn accept_plain(&mut self, descriptor: Descriptor) -> Option<Element> {
-        let element = self.rules.accept_plain(self.ring.limits(), claim(descriptor))?;
+        let element = self.rules.accept_plain_in_list(self.ring.limits(), claim(descriptor))?;
         self.advance();
         Some(element)
     }
 
-    /// Goes on to the descriptor after the next one.
+    /// Goes on to the descriptor after the next one. That there is none at the end of the ring is seen when it is to be read.
     #[inline(always)]
     fn advance(&mut self) {
-        self.next = if self.next == self.last { 0 } else { self.next.wrapping_add(1) };
+        self.next = self.next.wrapping_add(1);
         self.left = self.left.wrapping_sub(1);
     }
 
     /// Goes on in the indirect table that a descriptor stands for.
     #[inline(always)]
     fn enter(self, descriptor: Descriptor) -> Result<Self, ChainErrorKind> {
-        let (table, last) = open(self.ring, self.slots, descriptor)?;
+        let (table, left) = open(self.ring, self.slots, descriptor)?;
         let (entries, indirect) = (table.contiguous(), Some(table.range()));
-        Ok(Self { entries, indirect, next: 0, last, left: u32::from(last) + 1, ..self })
+        Ok(Self { entries, indirect, next: 0, left, ..self })
+    }
+
+    /// Returns whether it is at the end of the ring, where it goes on at the beginning.
+    #[inline(always)]
+    fn is_at_end(&self) -> bool {
+        self.indirect.is_none() && self.next == self.ring.size()
     }
 
     /// Takes a step from where it has stopped.
@@ -105,7 +110,10 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
     /// Reads the next descriptor, which cannot be read at once, and takes a step.
     #[cold]
     #[inline(never)]
-    fn step_anywhere(self) -> Step<Self> {
+    fn step_anywhere(mut self) -> Step<Self> {
+        if self.is_at_end() {
+            self.next = 0;
+        }
         match self.table().get(DescriptorIndex(self.next)) {
             Ok(descriptor) => self.step(descriptor),
             Err(error) => self.fail(error.into()),
@@ -135,14 +143,17 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
     }
 }
 
-/// Returns the indirect table that the descriptor of a list of so many stands for, and its last index. The descriptor's WRITE
-/// flag has no meaning (PACK-IND-4), and it is no element itself. It has to be alone in its list (PACK-SG-5).
+/// The most entries that a table can have: each has an index.
+const MAX_ENTRIES: u32 = 1 << 16;
+
+/// Returns the indirect table that the descriptor of a list of so many stands for, and how many entries it has. The
+/// descriptor's WRITE flag has no meaning (PACK-IND-4), and it is no element itself. It has to be alone in its list (PACK-SG-5).
 #[inline(never)]
 fn open<M: StableMem>(
     ring: &PackedRing<M>,
     slots: u16,
     descriptor: Descriptor,
-) -> Result<(DescriptorTable<'_, M>, u16), ChainErrorKind> {
+) -> Result<(DescriptorTable<'_, M>, u32), ChainErrorKind> {
     let limits = ring.limits();
     if !limits.indirect {
         return Err(ChainErrorKind::IndirectNotNegotiated);
@@ -151,9 +162,11 @@ fn open<M: StableMem>(
         return Err(ChainErrorKind::IndirectWithNext);
     }
     let (range, entries) = limits.table(claim(descriptor))?;
-    let last = u16::try_from(entries - 1).map_err(|_| ChainErrorKind::TableLen { len: descriptor.len() })?;
+    if entries > MAX_ENTRIES {
+        return Err(ChainErrorKind::TableLen { len: descriptor.len() });
+    }
     let table = DescriptorTable::indirect(ring.mem(), range).map_err(ChainErrorKind::Memory)?;
-    Ok((table, last))
+    Ok((table, entries))
 }
 
 #[inline(always)]
@@ -197,15 +210,17 @@ impl<'r, M: StableMem> Walk<'r> for PackedWalk<'r, M> {
 
     #[inline(always)]
     fn try_each<E: From<ChainError>>(self, mut work: impl FnMut(Element) -> Result<(), E>) -> Result<(), E> {
-        // Each table has a loop of its own, which most chains do not leave.
+        // Most chains do not leave the first loop. The second one is for a table, or for what is at the beginning of the ring.
         let Some((walk, descriptor)) = self.run(&mut work)? else { return Ok(()) };
-        let descriptor = match (descriptor, walk.indirect) {
-            (Some(descriptor), None) if descriptor.flags().contains(DescriptorFlags::INDIRECT) => descriptor,
-            (other, _) => return finish(walk.step_on(other), &mut work),
+        let walk = match descriptor {
+            Some(descriptor) if walk.indirect.is_none() && descriptor.flags().contains(DescriptorFlags::INDIRECT) => {
+                let id = walk.id.0;
+                walk.enter(descriptor).map_err(|kind| ChainError { id, kind })?
+            }
+            None if walk.is_at_end() => Self { next: 0, ..walk },
+            other => return finish(walk.step_on(other), &mut work),
         };
-        let id = walk.id.0;
-        let table = walk.enter(descriptor).map_err(|kind| ChainError { id, kind })?;
-        let Some((walk, descriptor)) = table.run(&mut work)? else { return Ok(()) };
+        let Some((walk, descriptor)) = walk.run(&mut work)? else { return Ok(()) };
         finish(walk.step_on(descriptor), &mut work)
     }
 }
