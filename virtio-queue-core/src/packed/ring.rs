@@ -104,7 +104,7 @@ impl<M: StableMem> PackedRing<M> {
     /// published is in flight for the driver: it has nothing yet to make available instead.
     #[inline]
     fn room(&self, positions: &PackedPositions, in_flight: u16) -> u16 {
-        self.size.get() - in_flight - positions.unpublished_slots
+        self.size.get().saturating_sub(in_flight).saturating_sub(positions.unpublished_slots)
     }
 
     /// Returns the Buffer ID of the next available list and how many slots it takes, if there is one.
