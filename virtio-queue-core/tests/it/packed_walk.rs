@@ -140,6 +140,18 @@ fn table_longer_than_ring_allowed_by_limit() {
     }
 }
 
+/// AMB-2, LAY-11: the end of the ring means nothing in a table, also in one that is read entry by entry for its alignment.
+#[test]
+fn table_longer_than_ring_anywhere_read_to_its_end() {
+    for offset in [0, 1] {
+        let (mut fixture, mut hand) = with_chain_len(2, 5);
+        let entries: Vec<_> = (0..5).map(|n| readable(n, 1)).collect();
+        write_table(&hand.raw, SPACE + offset, &entries);
+        hand.offer(0, &[table(SPACE + offset, 16 * 5)]);
+        assert_eq!(walk_next(&mut fixture.queue), ((0..5).map(|n| (n, 1, false)).collect(), None));
+    }
+}
+
 /// PACK-SG-2, DRV-PSG-1, FRAME-2: a list that is longer than the device allows, but ends, is refused as a chain: its slots
 /// are skipped. Elements without bytes count.
 #[test]
