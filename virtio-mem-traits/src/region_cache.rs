@@ -9,11 +9,11 @@ use crate::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, TranslateEr
 /// Driver memory that remembers one of its regions, so that an address in it is found by two comparisons, however long the
 /// memory itself has to search.
 ///
-/// It is the first region that is asked for. Later it is one that is asked for often: of the addresses that lie elsewhere, every
-/// sixteenth decides, so that a region that is asked for now and then seldom takes the place of another.
+/// The first address that it is asked for decides which, and later every sixteenth of those that lie elsewhere: a region that is asked
+/// for now and then seldom takes the place of one that is asked for often. Only what the device may both read and write is
+/// remembered.
 ///
-/// It is a borrow of the memory, and for one thread: make one beside a queue, or for a burst. Only what the device may both
-/// read and write is remembered.
+/// It is a borrow of the memory, and for one thread: make one beside a queue, or for a burst.
 ///
 /// # When not to use it
 ///

@@ -108,6 +108,16 @@ fn region_that_may_only_be_read_is_not_remembered() {
     }
 }
 
+/// Nobody asked for more rights than a memory has given is told that it has them.
+#[test]
+fn region_with_fewer_rights_than_asked_for_is_not_remembered() {
+    let mem = FnMem { heap: heap(0x1000, 0x1000), translate: |heap, range, _| heap.translate(range, Access::Read) };
+    let cache = RegionCache::new(&mem);
+    for _ in 0..2 {
+        assert_eq!(cache.translate(range(0x1000, 8), Access::Write).unwrap().access(), Access::Read);
+    }
+}
+
 #[test]
 fn answer_from_a_memory_without_regions_is_remembered_as_far_as_it_goes() {
     let mem = Counted::new(SplitMem::new(0x1000, 0x1000, 0x1800));
