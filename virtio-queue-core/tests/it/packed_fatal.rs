@@ -67,14 +67,16 @@ fn oversubscription_during_burst_breaks_queue() {
 /// HOST-4, INV-5: the same where lists are served, with others in flight.
 #[test]
 fn oversubscription_with_lists_in_flight_breaks_queue_that_serves() {
-    let (mut fixture, mut hand) = start(5, 0);
-    hand.offer(0, &[readable(1, 1), readable(1, 1)]);
-    let token = fixture.queue.next_chain().unwrap().unwrap().into_token();
-    (1..=4).for_each(|id| _ = hand.offer(id, &[readable(1, 1)]));
-    let fault = FatalError::Oversubscribed { available: 1, in_flight: 5, size: 5 };
-    assert_eq!(fixture.queue.serve(usize::MAX, |_| 0), Err(fault));
-    assert!(hand.used_at(0).is_none(), "nothing is published");
-    check_dead(&mut fixture.queue, &fixture.mem, fault, true, vec![token]);
+    for (lists, len, in_flight) in [(4, 1, 5), (2, 2, 4)] {
+        let (mut fixture, mut hand) = start(5, 0);
+        hand.offer(0, &[readable(1, 1), readable(1, 1)]);
+        let token = fixture.queue.next_chain().unwrap().unwrap().into_token();
+        (1..=lists).for_each(|id| _ = hand.offer(id, &vec![readable(1, 1); len]));
+        let fault = FatalError::Oversubscribed { available: len as u16, in_flight, size: 5 };
+        assert_eq!(fixture.queue.serve(usize::MAX, |_| 0), Err(fault));
+        assert!(hand.used_at(0).is_none(), "nothing is published");
+        check_dead(&mut fixture.queue, &fixture.mem, fault, true, vec![token]);
+    }
 }
 
 /// DRV-PSG-1, HOST-18, INV-2, INV-3: NEXT in all slots is a list without an end, and nobody knows what comes after it. It is
