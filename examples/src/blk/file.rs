@@ -13,7 +13,8 @@ use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use virtio_mem_traits::DeviceRange;
 
-use super::{Storage, straight};
+use super::storage::{Storage, write_zeroes};
+use super::straight;
 
 /// The bytes of a regular file, or of a block device of the host. It is never made longer.
 #[derive(Debug)]
@@ -104,6 +105,14 @@ impl Storage for FileStorage {
 
     fn flush(&self) -> io::Result<()> {
         self.file.sync_data()
+    }
+
+    /// Lets the file system do it, where it can: it writes nothing then, or waits for its medium to do it.
+    fn write_zeroes(&self, offset: u64, len: u64) -> io::Result<()> {
+        match fallocate(&self.file, FallocateFlags::ZERO_RANGE | FallocateFlags::KEEP_SIZE, offset, len) {
+            Err(Errno::OPNOTSUPP) => write_zeroes(self, offset, len),
+            result => result.map_err(io::Error::from),
+        }
     }
 
     /// Makes a hole in the file, where the file system can.

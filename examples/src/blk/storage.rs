@@ -112,14 +112,19 @@ pub trait Storage {
     ///
     /// If they cannot be written.
     fn write_zeroes(&self, offset: u64, len: u64) -> io::Result<()> {
-        const ZEROES: [u8; BLOCK_LEN] = [0; BLOCK_LEN];
-        for done in (0..len).step_by(ZEROES.len()) {
-            let left = usize::try_from(len - done).unwrap_or(usize::MAX);
-            let (block, _) = ZEROES.split_at(left.min(ZEROES.len()));
-            self.write_at(block, offset + done)?;
-        }
-        Ok(())
+        write_zeroes(self, offset, len)
     }
+}
+
+/// Writes `len` zeroes at `offset`.
+pub(super) fn write_zeroes<S: Storage + ?Sized>(storage: &S, offset: u64, len: u64) -> io::Result<()> {
+    const ZEROES: [u8; BLOCK_LEN] = [0; BLOCK_LEN];
+    for done in (0..len).step_by(ZEROES.len()) {
+        let left = usize::try_from(len - done).unwrap_or(usize::MAX);
+        let (block, _) = ZEROES.split_at(left.min(ZEROES.len()));
+        storage.write_at(block, offset + done)?;
+    }
+    Ok(())
 }
 
 /// Returns the pieces in blocks, each with its place in a storage in which they begin at `offset`.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use virtio_examples::blk::{BlockDevice, DeviceId, FileStorage, Storage, feature};
 
-use crate::disk::{DISCARD, Disk, IN, IOERR, OUT, SECTOR, pattern, request, segment};
+use crate::disk::{DISCARD, Disk, IN, IOERR, OUT, SECTOR, WRITE_ZEROES, pattern, request, segment};
 
 /// A file that is gone after the test.
 pub(crate) struct TempFile(PathBuf);
@@ -95,6 +95,21 @@ fn a_file_has_holes_where_it_was_discarded() {
     // Where the file system cannot make holes, that is how it has to be.
     assert!(blocks() < before || file.bytes()[0] == 1);
     assert_eq!(file.bytes()[1 << 19..], vec![1; 1 << 19]);
+}
+
+/// In files whose size is no multiple of a page, nor of a sector, the zeroes end where the file does.
+#[test]
+fn zeroes_are_written_to_a_file_where_they_belong_and_nowhere_else() {
+    for (first, sectors) in [(0, 1), (3, 9), (16, 17), (1, 32), (0, 33)] {
+        let mut expected = vec![1; 32 * SECTOR + 100];
+        let file = TempFile::new(&expected);
+        let mut disk = Disk::new(FileStorage::open(file.path()).unwrap());
+        let (start, end) = (first * SECTOR, ((first + sectors) * SECTOR).min(expected.len()));
+        disk.send(&request(WRITE_ZEROES, 0, segment(first as u64, sectors as u32, 0), 0))
+            .check_ok((end - start) as u64, 1);
+        expected[start..end].fill(0);
+        assert_eq!(file.bytes(), expected, "{sectors} from {first} on");
+    }
 }
 
 #[test]
