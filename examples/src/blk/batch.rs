@@ -14,8 +14,8 @@ use crate::unpublished::Unpublished;
 /// The most requests in a batch.
 pub(super) const MAX_REQUESTS: usize = 64;
 
-/// How many bytes there are in a batch before its last request: as many as are copied in some ten milliseconds.
-const MAX_BYTES: u64 = 64 << 20;
+/// How many bytes there are in a batch, or in a turn, before its last request: as many as are copied in some ten milliseconds.
+pub(super) const MAX_BYTES: u64 = 64 << 20;
 
 /// The most pieces of payload in a batch. A request whose payload has no place any more is one that is laid out otherwise.
 const MAX_PIECES: usize = 512;

@@ -10,19 +10,20 @@
 //! ```
 //!
 //! So reads wait for the medium together, and header and status are in the cache when they are needed. Between two batches
-//! nothing is under way: whoever stops a queue, or takes memory away, waits for one batch at most. When a batch has so many bytes
-//! that this takes a while, it takes no more requests, and the queue's turn is over. Its last request may have up to 4 GiB, as any
-//! chain (SPLIT-DESC-7).
+//! nothing is under way: whoever stops a queue, or takes memory away, waits for one batch at most. When there are so many bytes
+//! in a batch that this takes a while, it takes no more requests, and the queue's turn is over. Its last request may have up to
+//! 4 GiB, as any chain (SPLIT-DESC-7).
 //!
 //! What is no read or write, or one that is laid out as no driver does it, or that cannot be done, is left to
-//! [`process`](Device::process) when its turn to be answered has come.
+//! [`process`](Device::process) when its turn to be answered has come. How many bytes of storage that is about is not known before, so
+//! that a batch takes no more requests after a group with such a one.
 
 use std::io;
 
 use virtio_mem_traits::DriverMem;
 use virtio_queue_core::{DescChain, DriverNotify, FatalError, QueueState, Ring};
 
-use super::batch::{Batch, Caches, MAX_REQUESTS, Parts, Payloads, Request, State};
+use super::batch::{Batch, Caches, MAX_BYTES, MAX_REQUESTS, Parts, Payloads, Request, State};
 use super::{BlockDevice, RequestHeader, RequestType, Status, Storage};
 use crate::unpublished::Unpublished;
 use crate::{Device, Served};
@@ -33,8 +34,8 @@ use crate::{Device, Served};
 const GROUP: usize = 16;
 
 impl<S: Storage> BlockDevice<S> {
-    /// Answers what is available, but no more than `budget` requests, and none after a full batch. Each batch is published at
-    /// its end.
+    /// Answers what is available, but no more than `budget` requests, and none when there were many bytes. Each batch is published
+    /// at its end.
     #[inline]
     pub(super) fn serve_batches<R: Ring, N: DriverNotify>(
         &mut self,
@@ -44,7 +45,7 @@ impl<S: Storage> BlockDevice<S> {
     ) -> Result<Served, FatalError> {
         let mem = Caches::new(ring.mem());
         let mut served = Served { pending: true, ..Served::default() };
-        while served.pending && served.requests < budget {
+        while served.pending && served.requests < budget && served.bytes < MAX_BYTES {
             let limit = MAX_REQUESTS.min((budget - served.requests) as usize);
             let mut batch = Batch::default();
             served.pending = self.fill(&mut batch, limit, ring, queue, &mem)?;
@@ -79,13 +80,14 @@ impl<S: Storage> BlockDevice<S> {
             let begun = batch.requests.len();
             let enough = limit.min(begun + GROUP);
             batch.fetch(enough, ring, queue, mem)?;
-            let mut waits = false;
+            let (mut waits, mut known) = (false, true);
             for request in batch.requests.iter_mut().skip(begun) {
                 request.state = self.begin(request, &batch.payloads, ring.mem());
                 waits |= matches!(request.state, State::Waits(_));
+                known &= !matches!(request.state, State::Fetched);
             }
             let pending = batch.requests.len() == enough || batch.is_full();
-            if !waits || !pending || enough == limit {
+            if !waits || !pending || !known || enough == limit {
                 return Ok(pending);
             }
         }

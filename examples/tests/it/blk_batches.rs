@@ -17,7 +17,7 @@ use virtio_util::NotificationCounter;
 
 use crate::blk_cuts::requests;
 use crate::blk_file::TempFile;
-use crate::disk::{FLUSH, IN, IOERR, OK, OUT, SECTOR, header, pattern};
+use crate::disk::{FLUSH, IN, IOERR, OK, OUT, SECTOR, WRITE_ZEROES, header, pattern, segment};
 use crate::storages::{Call, Recorder};
 
 const FORMATS: [u64; 2] = [0, features::RING_PACKED];
@@ -237,17 +237,42 @@ fn many_bytes_end_the_turn() {
     let odd = DriverChain::new().readable(header(IN, 0)).writable(1024);
     for chain in [usual(IN, 0, &[], 1024), odd] {
         for (len, turns) in [(1024, [5, 0, 0]), (31 << 20, [5, 0, 0]), (32 << 20, [4, 1, 0]), (64 << 20, [2, 2, 1])] {
-            let mut disk = Disk::new(NullStorage::new(1 << 30), 0);
-            let small = usual(IN, 0, &[], 512);
-            for chain in [&small, &chain, &small, &chain, &small] {
-                disk.driver.add(chain).unwrap();
-            }
-            disk.enlarge(1024, len);
-            let served = turns.map(|_| disk.serve(64).unwrap());
-            assert_eq!(served.map(|served| served.requests), turns, "{chain:?} of {len} bytes");
-            assert_eq!(served.map(|served| served.pending), [turns[1] > 0, turns[2] > 0, false]);
+            assert_eq!(turns_with(&chain, len), turns, "{chain:?} of {len} bytes");
         }
     }
+}
+
+/// How many bytes a request that writes zeroes is about, nobody knows when it is fetched.
+#[test]
+fn many_bytes_that_were_not_foreseen_end_the_turn() {
+    let zeroes = [segment(0, 8192, 0), segment(8192, 8192, 0)].concat();
+    let few = [segment(0, 1, 0), segment(8, 1, 0)].concat();
+    for (segments, turns) in [(few, [40, 0, 0]), (zeroes, [16, 16, 8])] {
+        let medium = Slow { medium: Recorder::new(8 << 20), slow_from: 1024, asked: RefCell::default() };
+        let mut disk = Disk::new(medium, 0);
+        for number in 0..20 {
+            // The first waits, and others could be asked for meanwhile.
+            disk.driver.add(&usual(IN, if number == 0 { 2 } else { 0 }, &[], 512)).unwrap();
+            disk.driver.add(&usual(WRITE_ZEROES, 0, &segments, 0)).unwrap();
+        }
+        let served = turns.map(|_| disk.serve(64).unwrap());
+        assert_eq!(served.map(|served| (served.requests, served.errors)), turns.map(|requests| (requests, 0)));
+        assert_eq!(served.map(|served| served.pending), [turns[1] > 0, turns[2] > 0, false]);
+    }
+}
+
+/// Returns how many requests are served in a turn, each time. They are usual reads, and two chains of which all elements of 1024 bytes
+/// turn out to have `len`.
+fn turns_with(chain: &DriverChain, len: u32) -> [u32; 3] {
+    let mut disk = Disk::new(NullStorage::new(1 << 30), 0);
+    let small = usual(IN, 0, &[], 512);
+    for chain in [&small, chain, &small, chain, &small] {
+        disk.driver.add(chain).unwrap();
+    }
+    disk.enlarge(1024, len);
+    let served = [(); 3].map(|()| disk.serve(64).unwrap());
+    assert!(served.iter().zip(&served[1..]).all(|(served, next)| served.pending || next.requests == 0));
+    served.map(|served| served.requests)
 }
 
 #[test]
