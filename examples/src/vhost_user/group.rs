@@ -1,5 +1,6 @@
 //! Rings that belong together.
 
+use core::mem;
 use std::io;
 
 use virtio_queue_core::RingFeatures;
@@ -46,7 +47,8 @@ impl<S: crate::Serve + Send + 'static> Group<S> {
         self.running.iter().filter_map(|place| self.vrings.get(*place))
     }
 
-    /// Begins to serve all rings of which enough has been said, from where they were. One that could not go on is broken.
+    /// Begins to serve all rings of which enough has been said, from where they were. One of those that `ran` before a pause, and cannot
+    /// go on, is broken.
     ///
     /// # Errors
     ///
@@ -54,14 +56,15 @@ impl<S: crate::Serve + Send + 'static> Group<S> {
     pub(super) fn start<D: VhostUserDevice<Worker = S>>(
         &mut self,
         place: usize,
+        ran: &[usize],
         setup: &Setup,
         device: &D,
     ) -> io::Result<()> {
         // Chosen once, not for each descriptor.
         if setup.features.contains(RingFeatures::RING_PACKED) {
-            self.start_in::<PackedRing<GuestMem>, D>(place, setup, device)
+            self.start_in::<PackedRing<GuestMem>, D>(place, ran, setup, device)
         } else {
-            self.start_in::<SplitRing<GuestMem>, D>(place, setup, device)
+            self.start_in::<SplitRing<GuestMem>, D>(place, ran, setup, device)
         }
     }
 
@@ -69,10 +72,10 @@ impl<S: crate::Serve + Send + 'static> Group<S> {
     fn start_in<R: VringRing, D: VhostUserDevice<Worker = S>>(
         &mut self,
         place: usize,
+        ran: &[usize],
         setup: &Setup,
         device: &D,
     ) -> io::Result<()> {
-        self.pause();
         let (mut lanes, mut result) = (Vec::new(), Ok(()));
         let first = self.index * self.vrings.len();
         for (at, vring) in self.vrings.iter_mut().enumerate() {
@@ -84,7 +87,9 @@ impl<S: crate::Serve + Send + 'static> Group<S> {
                 }
                 Ok(None) => {}
                 Err(error) if at == place => result = Err(error),
-                Err(error) => vring.end(&name, &error),
+                Err(error) if ran.contains(&at) => vring.end(&name, &error),
+                // Who asked for it has been told.
+                Err(_) => {}
             }
         }
         if !lanes.is_empty() {
@@ -98,17 +103,19 @@ impl<S: crate::Serve + Send + 'static> Group<S> {
         result
     }
 
-    /// Stops serving, and takes note of where the rings are.
-    pub(super) fn pause(&mut self) {
-        let Some(worker) = self.worker.take() else { return };
+    /// Stops serving, takes note of where the rings are, and returns the places of those that were served.
+    pub(super) fn pause(&mut self) -> Vec<usize> {
+        let Some(worker) = self.worker.take() else { return Vec::new() };
         let (device, saved) = worker.stop().map_or((None, Vec::new()), |rest| (Some(rest.device), rest.saved));
         self.device = device;
-        for place in self.running.drain(..) {
-            let base = saved.iter().find(|(at, _)| *at == place).map(|(_, base)| *base);
-            if let Some(vring) = self.vrings.get_mut(place) {
+        let ran = mem::take(&mut self.running);
+        for place in &ran {
+            let base = saved.iter().find(|(at, _)| at == place).map(|(_, base)| *base);
+            if let Some(vring) = self.vrings.get_mut(*place) {
                 vring.stopped_at(base);
             }
         }
+        ran
     }
 
     /// Forgets what served the rings: the driver wants something else from now on.

@@ -113,21 +113,17 @@ impl<'d, D: VhostUserDevice> Session<'d, D> {
         Some(Setup { memory: memory.clone(), accepted, features, limits: self.options.limits(), polls })
     }
 
-    /// Lets a ring run, if all has been said.
-    fn start(&mut self, index: u32) -> Result<()> {
-        let Some(setup) = self.setup(&self.memory) else { return Ok(()) };
-        let device = self.device;
-        let (group, place) = self.group(index)?;
-        group.start(place, &setup, device).map_err(Error::ReqHandlerError)
-    }
-
-    /// Changes something of a ring, between two stretches of its work if it is running, and returns what `change` does.
+    /// Changes something of a ring, between two stretches of its work if it is running, and returns what `change` does. It runs from
+    /// then on, if all has been said.
     fn change<T>(&mut self, index: u32, change: impl FnOnce(&mut Vring) -> T) -> Result<T> {
+        let (setup, device) = (self.setup(&self.memory), self.device);
         let (group, place) = self.group(index)?;
-        group.pause();
-        let vring = group.vrings().get_mut(place).ok_or(Error::InvalidParam)?;
-        let changed = change(vring);
-        self.start(index).map(|()| changed)
+        let ran = group.pause();
+        let changed = change(group.vrings().get_mut(place).ok_or(Error::InvalidParam)?);
+        if let Some(setup) = setup {
+            group.start(place, &ran, &setup, device).map_err(Error::ReqHandlerError)?;
+        }
+        Ok(changed)
     }
 
     /// Changes something of a ring that may not be running.
@@ -151,9 +147,12 @@ impl<'d, D: VhostUserDevice> Session<'d, D> {
         self.memory = memory;
         let Some(setup) = self.setup(&self.memory) else { return Ok(()) };
         // All of them, whatever becomes of one: none may go on in the memory of before.
-        let running = self.groups.iter_mut().filter_map(|group| Some((*group.running().first()?, group)));
-        let started: Vec<_> = running.map(|(place, group)| group.start(place, &setup, self.device)).collect();
-        started.into_iter().collect::<io::Result<()>>().map_err(Error::ReqHandlerError)
+        let go_on = |group: &mut Group<D::Worker>| {
+            let ran = group.pause();
+            ran.first().map(|first| group.start(*first, &ran, &setup, self.device))
+        };
+        let went_on: Vec<_> = self.groups.iter_mut().filter_map(go_on).collect();
+        went_on.into_iter().collect::<io::Result<()>>().map_err(Error::ReqHandlerError)
     }
 
     /// Returns the indices of all rings, as messages have them.
@@ -215,7 +214,7 @@ impl<D: VhostUserDevice> VhostUserBackendReqHandlerMut for Session<'_, D> {
         let enabled = features & PROTOCOL_FEATURES == 0;
         let vrings = self.groups.iter_mut().flat_map(Group::vrings);
         vrings.for_each(|vring| vring.enabled |= enabled);
-        self.indices().try_for_each(|index| self.start(index))
+        self.indices().try_for_each(|index| self.change(index, |_| ()))
     }
 
     fn set_mem_table(
