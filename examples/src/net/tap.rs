@@ -57,7 +57,7 @@ impl Tap {
         let (_, room) = self.received.split_at_mut(HEADER_LEN);
         match self.file.as_deref()?.read(room) {
             Ok(len) => Some(len),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => None,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => None,
             Err(error) => {
                 // It could be read for ever, with this error.
                 report(format_args!("the TAP device is gone: {error}"));

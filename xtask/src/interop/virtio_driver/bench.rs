@@ -131,7 +131,8 @@ impl<'a> Rig<'a> {
         let rounds = (0..=ROUNDS).map(|_| {
             let before = back_end.processor_time()?;
             thread::sleep(IDLE);
-            let used = back_end.processor_time()? - before;
+            // A thread that has ended meanwhile takes its time with it.
+            let used = back_end.processor_time()?.saturating_sub(before);
             Ok(1000.0 * used.as_secs_f64() / IDLE.as_secs_f64())
         });
         // What was begun before has come to its end after the first.
