@@ -96,6 +96,8 @@ impl Rules {
         self.accept_one_of(1, limits, claim)
     }
 
+    /// Accepts the next element if it is plain, and one of so many that are left. That this is asked among the rest, and not before by
+    /// who counts, saves three instructions for a split chain.
     #[inline(always)]
     fn accept_one_of(&mut self, left: u32, limits: &Limits, claim: Claim) -> Option<Element> {
         let flags = u32::from(claim.flags);

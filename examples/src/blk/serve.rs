@@ -49,7 +49,6 @@ impl<S: Storage> BlockDevice<S> {
             let limit = MAX_REQUESTS.min((budget - served.requests) as usize);
             let mut batch = Batch::default();
             served.pending = self.fill(&mut batch, limit, ring, queue, &mem)?;
-            let is_full = batch.is_full();
             let Batch { requests, payloads, .. } = &mut batch;
             self.wait_for_reads(requests, payloads);
             self.commit_writes(requests);
@@ -58,9 +57,6 @@ impl<S: Storage> BlockDevice<S> {
                 self.answer(request, payloads, ring, queue, &mut served);
             }
             queue.publish(ring)?;
-            if is_full {
-                break;
-            }
         }
         Ok(served)
     }

@@ -234,7 +234,7 @@ fn who_waits_does_not_keep_others_from_being_asked_for() {
 /// Whoever stops the queue has to wait for so many bytes, and not for all that is there.
 #[test]
 fn many_bytes_end_the_turn() {
-    let odd = DriverChain::new().readable(header(IN, 0)).writable(1024);
+    let odd = DriverChain::new().readable_cut(header(IN, 0), &[8]).writable(1024).writable(1);
     for chain in [usual(IN, 0, &[], 1024), odd] {
         for (len, turns) in [(1024, [5, 0, 0]), (31 << 20, [5, 0, 0]), (32 << 20, [4, 1, 0]), (64 << 20, [2, 2, 1])] {
             assert_eq!(turns_with(&chain, len), turns, "{chain:?} of {len} bytes");

@@ -38,7 +38,7 @@ fn place(piece: DeviceRange<'_>) -> (*mut u8, usize, Access) {
 }
 
 #[test]
-fn address_in_the_region_of_the_last_one_is_not_asked_for() {
+fn address_in_the_region_that_is_remembered_is_not_asked_for() {
     let mem = Counted::new(heap(0x1000, 0x1000));
     let cache = RegionCache::new(&mem);
     for (start, len) in [(0x1800, 8), (0x1000, 1), (0x1fff, 1), (0x1000, 0x1000), (0x1234, 0)] {

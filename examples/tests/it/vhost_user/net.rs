@@ -99,10 +99,7 @@ fn one_ring_of_a_pair_breaks_and_the_other_goes_on() {
     assert_eq!(receive.wait(&memory), received(60, 1));
     back_end.check_rings(1);
 
-    // The ring is reset, and begins anew.
-    transmit.set_available(&memory, 0);
-    assert_eq!(front_end.stop_ring(1), Some(0));
-    let mut transmit = RawRing::start(&mut front_end, 1);
+    let mut transmit = transmit.reset(&memory, &mut front_end);
     transmit.add(&memory, Buffer::Readable(&packet(60, 2)));
     receive.add(&memory, Buffer::Writable(2048));
     assert_eq!(receive.wait(&memory), received(60, 2));
@@ -129,10 +126,7 @@ fn a_ring_that_cannot_go_on_says_so_once() {
     transmit.add(&memory, Buffer::Readable(&packet(60, 1)));
     transmit.wait(&memory);
 
-    // The ring is reset, and begins anew.
-    receive.set_available(&memory, 0);
-    assert_eq!(front_end.stop_ring(0), Some(0));
-    let mut receive = RawRing::start(&mut front_end, 0);
+    let mut receive = receive.reset(&memory, &mut front_end);
     receive.add(&memory, Buffer::Writable(2048));
     assert_eq!(receive.wait(&memory), received(60, 1));
     drop(front_end);
@@ -159,9 +153,7 @@ fn buffers_of_a_broken_ring_are_forgotten() {
     receive.set_available(&memory, 1000);
     wait_readable(&error, "the error");
 
-    receive.set_available(&memory, 0);
-    assert_eq!(front_end.stop_ring(0), Some(0));
-    let mut receive = RawRing::start(&mut front_end, 0);
+    let mut receive = receive.reset(&memory, &mut front_end);
     receive.add(&memory, Buffer::Writable(2048));
     assert_eq!(receive.wait(&memory), received(200, 1));
     drop(front_end);

@@ -71,6 +71,13 @@ impl RawRing {
         Self { index, available: 0, used: 0, kick, call }
     }
 
+    /// Resets the ring, which is broken, and lets it run from its beginning.
+    pub(crate) fn reset(self, memory: &Memory, front_end: &mut FrontEnd) -> Self {
+        self.set_available(memory, 0);
+        assert_eq!(front_end.stop_ring(self.index), Some(0));
+        Self::start(front_end, self.index)
+    }
+
     /// Makes a buffer available, in the next place, with a kick.
     pub(crate) fn add(&mut self, memory: &Memory, buffer: Buffer<'_>) {
         let slot = self.available % 16;
