@@ -46,18 +46,20 @@ pub(crate) struct Rules {
     left: u32,
     /// How many bytes there were.
     bytes: u64,
-    /// The flags that the descriptor of a plain element has, and no other that matters: `WRITE` as soon as there was a writable
-    /// element, if only one without bytes. `EXACT` as soon as there was one that is not harmless, and in a list that is too long:
-    /// then somebody has to look at the sum or at the number, and none is plain.
-    expected: u32,
+    /// The flags that a plain element may have: `READABLE` until there was a writable one, if only one without bytes, then `WRITABLE`.
+    plain: u32,
+    /// The most bytes that a plain element may have. None may have any as soon as there was one that is not harmless, and in a list that
+    /// is too long: then somebody has to look at the sum or at the number.
+    harmless: u32,
 }
 
-/// The flags that matter, which are the same in both formats.
-const WRITE: u32 = 2;
-const INDIRECT: u32 = 4;
+/// The flag that matters, which is the same in both formats.
+const WRITE: u16 = 2;
 
-/// A flag that no descriptor has.
-const EXACT: u32 = 1 << 16;
+/// The flags of a plain element, as sets: bit `n` says whether they may be `n`. Bit 0 of them is of no matter here. All that are not in
+/// the sets, because they are those of an indirect table or have bits without a meaning, deserve a second look.
+const READABLE: u32 = 0b1111;
+const WRITABLE: u32 = 0b1100;
 
 /// An element as the driver claims it.
 #[derive(Clone, Copy, Debug)]
@@ -71,57 +73,58 @@ pub(crate) struct Claim {
 impl Rules {
     #[inline]
     pub(crate) const fn new(limits: &Limits) -> Self {
-        Self { left: limits.elements, bytes: 0, expected: 0 }
+        Self { left: limits.elements, bytes: 0, plain: READABLE, harmless: limits.harmless }
     }
 
     /// Returns the rules for a list of so many elements. If that is too many, none of them is plain: somebody has to count.
     #[inline]
     pub(crate) const fn for_list(limits: &Limits, elements: u16) -> Self {
-        let expected = if elements as u32 > limits.elements { EXACT } else { 0 };
-        Self { left: limits.elements, bytes: 0, expected }
+        let harmless = if elements as u32 > limits.elements { 0 } else { limits.harmless };
+        Self { harmless, ..Self::new(limits) }
     }
 
     /// Accepts the next element if it is plain: there is nothing to be said of it, and it is no indirect table. Otherwise
     /// nothing has changed, and [`accept`](Self::accept) says what there is.
     #[inline(always)]
-    pub(crate) fn accept_plain(&mut self, limits: &Limits, claim: Claim) -> Option<Element> {
-        let element = self.accept_one_of(self.left, limits, claim)?;
+    pub(crate) fn accept_plain(&mut self, claim: Claim) -> Option<Element> {
+        if self.left == 0 {
+            return None;
+        }
+        let element = self.accept_plain_in_list(claim)?;
         self.left -= 1;
         Some(element)
     }
 
     /// Accepts the next element of a list if it is plain. It is not counted: if there are too many, it is not plain.
     #[inline(always)]
-    pub(crate) fn accept_plain_in_list(&mut self, limits: &Limits, claim: Claim) -> Option<Element> {
-        self.accept_one_of(1, limits, claim)
-    }
-
-    /// Accepts the next element if it is plain, and one of so many that are left. That this is asked among the rest, and not before by
-    /// who counts, saves three instructions for a split chain.
-    #[inline(always)]
-    fn accept_one_of(&mut self, left: u32, limits: &Limits, claim: Claim) -> Option<Element> {
-        let flags = u32::from(claim.flags);
-        if flags & (self.expected | INDIRECT) != self.expected {
+    pub(crate) fn accept_plain_in_list(&mut self, claim: Claim) -> Option<Element> {
+        if self.plain >> (claim.flags & 31) & 1 == 0 {
             return None;
         }
         // The length less one: no bytes are more than any other number of them.
-        if claim.len.wrapping_sub(1) >= limits.harmless || left == 0 {
+        if claim.len.wrapping_sub(1) >= self.harmless {
+            return None;
+        }
+        // An element below this needs no look at where it ends.
+        if claim.addr.0 >= 1 << 63 {
             return None;
         }
         let element = claim.element()?;
         self.bytes += u64::from(claim.len);
-        self.expected = flags & WRITE;
+        if claim.is_writable() {
+            self.plain = WRITABLE;
+        }
         Some(element)
     }
 
     /// Accepts the next element, which is left out if it has no bytes, unless it breaks a rule. Then the chain has ended.
     pub(crate) fn accept(&mut self, limits: &Limits, claim: Claim) -> Result<Option<Element>, ChainErrorKind> {
-        let Claim { addr, len, flags } = claim;
-        let write = u32::from(flags) & WRITE;
-        if write < self.expected & WRITE {
+        let Claim { addr, len, .. } = claim;
+        if claim.is_writable() {
+            self.plain = WRITABLE;
+        } else if self.plain == WRITABLE {
             return Err(ChainErrorKind::ReadableAfterWritable { addr });
         }
-        self.expected |= write;
         let limit = limits.elements;
         self.left = self.left.checked_sub(1).ok_or(ChainErrorKind::TooManyElements { limit })?;
         self.bytes += u64::from(len);
@@ -129,7 +132,7 @@ impl Rules {
             return Err(ChainErrorKind::TooManyBytes { total: self.bytes });
         }
         if len > limits.harmless {
-            self.expected |= EXACT;
+            self.harmless = 0;
         }
         let element = claim.element().ok_or(ChainErrorKind::RangeOverflow { addr, len })?;
         Ok(Some(element).filter(|element| !element.range.is_empty()))
@@ -138,9 +141,13 @@ impl Rules {
 
 impl Claim {
     #[inline(always)]
+    const fn is_writable(self) -> bool {
+        self.flags & WRITE != 0
+    }
+
+    #[inline(always)]
     fn element(self) -> Option<Element> {
         let range = DriverRange::new(self.addr, self.len.into())?;
-        let writable = u32::from(self.flags) & WRITE != 0;
-        Some(Element { range, access: if writable { Access::Write } else { Access::Read } })
+        Some(Element { range, access: if self.is_writable() { Access::Write } else { Access::Read } })
     }
 }

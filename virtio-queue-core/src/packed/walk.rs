@@ -72,7 +72,7 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
     /// Accepts the element that a descriptor stands for, if it is plain.
     #[inline(always)]
     fn accept_plain(&mut self, descriptor: Descriptor) -> Option<Element> {
-        let element = self.rules.accept_plain_in_list(self.ring.limits(), claim(descriptor))?;
+        let element = self.rules.accept_plain_in_list(claim(descriptor))?;
         self.advance();
         Some(element)
     }

@@ -60,12 +60,12 @@ impl<'r, M: StableMem> SplitWalk<'r, M> {
     /// Calls `work` with each element until a descriptor is not plain.
     #[inline(always)]
     fn run<E>(self, work: &mut impl FnMut(Element) -> Result<(), E>) -> Result<Option<Stopped<'r, M>>, E> {
-        let (table, limits) = (self.table(), self.ring.limits());
+        let table = self.table();
         let Some(mut index) = self.next else { return Ok(None) };
         let mut rules = self.rules;
         let descriptor = loop {
             let Some(descriptor) = table.get_contiguous(index) else { break None };
-            let Some(element) = rules.accept_plain(limits, claim(descriptor)) else { break Some(descriptor) };
+            let Some(element) = rules.accept_plain(claim(descriptor)) else { break Some(descriptor) };
             work(element)?;
             let Some(next) = next(descriptor) else { return Ok(None) };
             index = next;
@@ -76,7 +76,7 @@ impl<'r, M: StableMem> SplitWalk<'r, M> {
     /// Accepts the element that a descriptor stands for, if it is plain.
     #[inline(always)]
     fn accept_plain(&mut self, descriptor: Descriptor) -> Option<Element> {
-        let element = self.rules.accept_plain(self.ring.limits(), claim(descriptor))?;
+        let element = self.rules.accept_plain(claim(descriptor))?;
         self.next = next(descriptor);
         Some(element)
     }
