@@ -5,7 +5,7 @@ use core::ptr::NonNull;
 
 use crate::device_range::is_aligned;
 use crate::word::load_words;
-use crate::{Access, DeviceRange, Words};
+use crate::{Access, DeviceRange, Word, Words};
 
 /// As many `T` as fit into a [`DeviceRange`], one after the other: size, alignment and the right to read were proved once,
 /// so that an access costs nothing but the comparison of its index.
@@ -23,6 +23,7 @@ use crate::{Access, DeviceRange, Words};
 /// assert_eq!(pairs.len(), 8);
 /// assert_eq!(pairs.load_relaxed(3), Some([1, 2]));
 /// assert_eq!(pairs.load_relaxed(8), None);
+/// assert_eq!(pairs.load_field::<u32, 4>(3), Some(2));
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -92,6 +93,31 @@ impl<'a, T: Words> DeviceArray<'a, T> {
         let element = unsafe { self.ptr.cast::<T>().add(index) };
         // SAFETY: (1) and (2) by the invariant, (3) by (2) of `DeviceRange::new`.
         Some(unsafe { load_words(element.cast()) })
+    }
+
+    /// Loads the word that begins at byte `OFFSET` of the element at `index`, once and relaxed, or returns `None` if there is no such
+    /// element.
+    ///
+    /// It is for elements with fields of several sizes. A word that is not all inside of the element, or not aligned there, does
+    /// not compile.
+    #[inline]
+    #[must_use]
+    pub fn load_field<W: Word, const OFFSET: usize>(&self, index: usize) -> Option<W> {
+        const {
+            assert!(OFFSET + size_of::<W>() <= size_of::<T>(), "the word is inside of the element");
+            assert!(OFFSET % size_of::<W>() == 0, "the word is aligned in the element");
+            assert!(size_of::<W>() <= size_of::<T::Word>(), "the element is aligned for such words");
+        }
+        if index >= self.len {
+            return None;
+        }
+        // SAFETY: `index < self.len`, so the element lies inside of what `ptr` is valid for.
+        let element = unsafe { self.ptr.cast::<T>().add(index) };
+        // SAFETY: the word lies inside of the element.
+        let word = unsafe { element.byte_add(OFFSET) };
+        // SAFETY: (1) by the invariant, as element and offset are multiples of the word's size; (2) by the invariant, (3) by (2) of
+        // `DeviceRange::new`.
+        Some(unsafe { W::load_relaxed(word.cast()) })
     }
 }
 

@@ -4,7 +4,7 @@ use core::marker::PhantomData;
 use core::{error, fmt};
 
 use virtio_mem_traits::{Access, DeviceArray, DriverMem, DriverRange, TranslateError};
-use zerocopy::IntoBytes;
+use zerocopy::{FromBytes, IntoBytes};
 
 /// The index of a descriptor in a table: not a position in a ring, and not checked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -20,10 +20,10 @@ impl fmt::Display for DescriptorIndex {
 pub(crate) const DESCRIPTOR_SIZE: usize = 16;
 
 /// A descriptor of either format, as an entry of a [`DescriptorTable`].
-pub trait TableEntry: sealed::Sealed {
-    /// Returns the descriptor that lies in memory as these two words.
+pub trait TableEntry: Sized + FromBytes + IntoBytes + sealed::Sealed {
+    /// Returns a copy of the entry at `index`, each part of it read once, or `None` if there is none.
     #[must_use]
-    fn from_words(words: [u64; 2]) -> Self;
+    fn load(entries: DeviceArray<'_, [u64; 2]>, index: usize) -> Option<Self>;
 }
 
 pub(crate) mod sealed {
@@ -110,7 +110,7 @@ impl<'m, M: DriverMem + ?Sized, D: TableEntry> DescriptorTable<'m, M, D> {
         }
         let offset = (DESCRIPTOR_SIZE * index) as u64;
         self.mem.before_read(self.range.after(offset).prefix(DESCRIPTOR_SIZE as u64));
-        self.contiguous.load_relaxed(index).map(D::from_words)
+        D::load(self.contiguous, index)
     }
 
     /// Reads an entry that is not aligned or not in the first piece, if there is one.
@@ -122,8 +122,8 @@ impl<'m, M: DriverMem + ?Sized, D: TableEntry> DescriptorTable<'m, M, D> {
         let offset = (DESCRIPTOR_SIZE * index.0 as usize) as u64;
         let mut entry = range.slice(offset, DESCRIPTOR_SIZE as u64).ok_or(TableError::NoEntry { index })?;
         mem.before_read(entry);
-        let mut words = [0_u64; 2];
-        let mut rest = words.as_mut_bytes();
+        let mut descriptor = D::new_zeroed();
+        let mut rest = descriptor.as_mut_bytes();
         while !rest.is_empty() {
             let piece = mem.translate(entry, Access::Read)?;
             let (part, after) = rest.split_at_mut(piece.len().min(rest.len()));
@@ -136,7 +136,7 @@ impl<'m, M: DriverMem + ?Sized, D: TableEntry> DescriptorTable<'m, M, D> {
             entry = entry.after(part.len() as u64);
             rest = after;
         }
-        Ok(D::from_words(words))
+        Ok(descriptor)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use core::fmt::Debug;
 
-use virtio_mem_traits::{Access, AccessError, DeviceRange, DriverMem, Word, Words};
+use virtio_mem_traits::{Access, AccessError, DeviceArray, DeviceRange, DriverMem, Word, Words};
 use zerocopy::{Immutable, IntoBytes};
 
 use crate::memories::{heap, range};
@@ -93,6 +93,20 @@ fn array_without_words_is_inside_up_to_the_end() {
         assert_eq!(range.load_relaxed::<[u32; 0]>(64), Ok([]));
         assert_eq!(range.store_relaxed(64, [0_u32; 0]), Ok(()));
         assert!(range.load_relaxed::<[u32; 0]>(65).is_err());
+    });
+}
+
+#[test]
+fn fields_of_several_sizes_are_those_of_their_element() {
+    with_range(|range| {
+        let elements: Vec<u8> = (0..48).collect();
+        range.write_bytes(0, &elements).unwrap();
+        let array = DeviceArray::<[u64; 2]>::new(range.prefix(47)).unwrap();
+        assert_eq!(array.load_field::<u64, 0>(1), Some(u64::from_ne_bytes([16, 17, 18, 19, 20, 21, 22, 23])));
+        assert_eq!(array.load_field::<u32, 8>(1), Some(u32::from_ne_bytes([24, 25, 26, 27])));
+        assert_eq!(array.load_field::<u16, 14>(1), Some(u16::from_ne_bytes([30, 31])));
+        // The third element lacks its last byte.
+        assert_eq!(array.load_field::<u16, 0>(2), None);
     });
 }
 

@@ -4,9 +4,9 @@ use core::fmt;
 use core::mem::offset_of;
 
 use static_assertions::const_assert_eq;
-use virtio_mem_traits::{DriverAddr, DriverRange};
+use virtio_mem_traits::{DeviceArray, DriverAddr, DriverRange};
 use zerocopy::little_endian::{U16, U32, U64};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, transmute};
 
 use crate::descriptor_table::{TableEntry, sealed};
 
@@ -87,8 +87,8 @@ impl Descriptor {
 
 impl TableEntry for Descriptor {
     #[inline]
-    fn from_words(words: [u64; 2]) -> Self {
-        zerocopy::transmute!(words)
+    fn load(entries: DeviceArray<'_, [u64; 2]>, index: usize) -> Option<Self> {
+        entries.load_relaxed(index).map(|words| transmute!(words))
     }
 }
 

@@ -1,9 +1,11 @@
 //! A descriptor of a split virtqueue, on the wire.
 
+use core::mem::offset_of;
+
 use static_assertions::const_assert_eq;
-use virtio_mem_traits::{DriverAddr, DriverRange};
+use virtio_mem_traits::{DeviceArray, DriverAddr, DriverRange};
 use zerocopy::little_endian::{U16, U32, U64};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, transmute};
 
 use crate::DescriptorIndex;
 use crate::descriptor_table::{TableEntry, sealed};
@@ -21,13 +23,17 @@ pub struct Descriptor {
 }
 
 const_assert_eq!(size_of::<Descriptor>(), 16);
-const_assert_eq!(core::mem::offset_of!(Descriptor, len), 8);
-const_assert_eq!(core::mem::offset_of!(Descriptor, flags), 12);
-const_assert_eq!(core::mem::offset_of!(Descriptor, next), 14);
+const_assert_eq!(Descriptor::LEN, 8);
+const_assert_eq!(Descriptor::FLAGS, 12);
+const_assert_eq!(offset_of!(Descriptor, next), 14);
 
 impl Descriptor {
     /// The size in bytes.
     pub const SIZE: usize = size_of::<Self>();
+
+    const ADDR: usize = offset_of!(Self, addr);
+    const LEN: usize = offset_of!(Self, len);
+    const FLAGS: usize = offset_of!(Self, flags);
 
     /// Returns a descriptor of these fields.
     #[inline]
@@ -81,8 +87,12 @@ impl Descriptor {
 
 impl TableEntry for Descriptor {
     #[inline]
-    fn from_words(words: [u64; 2]) -> Self {
-        zerocopy::transmute!(words)
+    fn load(entries: DeviceArray<'_, [u64; 2]>, index: usize) -> Option<Self> {
+        // A word of their own for length and flags spares the shifts that take them out of a larger one.
+        let addr = entries.load_field::<u64, { Self::ADDR }>(index)?;
+        let len = entries.load_field::<u32, { Self::LEN }>(index)?;
+        let [flags, next] = transmute!(entries.load_field::<u32, { Self::FLAGS }>(index)?);
+        Some(Self { addr: transmute!(addr), len: transmute!(len), flags, next })
     }
 }
 
