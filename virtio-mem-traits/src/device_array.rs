@@ -28,7 +28,7 @@ use crate::{Access, DeviceRange, Word, Words};
 /// ```
 #[derive(Debug)]
 pub struct DeviceArray<'a, T: Words> {
-    /// INVARIANT: aligned, and valid for reads of `len` times `T` during `'a`, as [`DeviceRange::new`] demands.
+    /// INVARIANT: aligned to the size of a word, and valid for reads of `len` times `T` during `'a`, as [`DeviceRange::new`] demands.
     ptr: NonNull<T::Word>,
     len: usize,
     _memory: PhantomData<DeviceRange<'a>>,
@@ -86,11 +86,7 @@ impl<'a, T: Words> DeviceArray<'a, T> {
     #[inline]
     #[must_use]
     pub fn load_relaxed(&self, index: usize) -> Option<T> {
-        if index >= self.len {
-            return None;
-        }
-        // SAFETY: `index < self.len`, so the element lies inside of what `ptr` is valid for.
-        let element = unsafe { self.ptr.cast::<T>().add(index) };
+        let element = self.element(index)?;
         // SAFETY: (1) and (2) by the invariant, (3) by (2) of `DeviceRange::new`.
         Some(unsafe { load_words(element.cast()) })
     }
@@ -108,16 +104,19 @@ impl<'a, T: Words> DeviceArray<'a, T> {
             assert!(OFFSET % size_of::<W>() == 0, "the word is aligned in the element");
             assert!(size_of::<W>() <= size_of::<T::Word>(), "the element is aligned for such words");
         }
-        if index >= self.len {
-            return None;
-        }
-        // SAFETY: `index < self.len`, so the element lies inside of what `ptr` is valid for.
-        let element = unsafe { self.ptr.cast::<T>().add(index) };
-        // SAFETY: the word lies inside of the element.
+        let element = self.element(index)?;
+        // SAFETY: `OFFSET` lies inside of the element, as was asserted.
         let word = unsafe { element.byte_add(OFFSET) };
-        // SAFETY: (1) by the invariant, as element and offset are multiples of the word's size; (2) by the invariant, (3) by (2) of
-        // `DeviceRange::new`.
+        // SAFETY: (1) `ptr`, the size of an element and `OFFSET` are multiples of the word's size: of `OFFSET` it was asserted, and that
+        // no `W` is larger than a `T::Word`, whose size is then a multiple of it; (2) by the invariant; (3) by (2) of `DeviceRange::new`.
         Some(unsafe { W::load_relaxed(word.cast()) })
+    }
+
+    /// Returns where the element at `index` is, if there is one.
+    #[inline]
+    fn element(&self, index: usize) -> Option<NonNull<T>> {
+        // SAFETY: `index < self.len`, so the element lies inside of what `ptr` is valid for.
+        (index < self.len).then(|| unsafe { self.ptr.cast::<T>().add(index) })
     }
 }
 

@@ -53,11 +53,11 @@ pub(crate) struct Rules {
     harmless: u32,
 }
 
-/// The flag that matters, which is the same in both formats.
+/// The flag of a writable element, in either format.
 const WRITE: u16 = 2;
 
-/// The flags of a plain element, as sets: bit `n` says whether they may be `n`. Bit 0 of them is of no matter here. All that are not in
-/// the sets, because they are those of an indirect table or have bits without a meaning, deserve a second look.
+/// The flags of a plain element, as sets: bit `n` says whether their lower five bits may be `n`. NEXT is of no matter here, and neither
+/// are the bits above, such as AVAIL and USED. INDIRECT is in no set, and the two bits between that have no meaning deserve a second look.
 const READABLE: u32 = 0b1111;
 const WRITABLE: u32 = 0b1100;
 
@@ -105,8 +105,8 @@ impl Rules {
         if claim.len.wrapping_sub(1) >= self.harmless {
             return None;
         }
-        // An element below this needs no look at where it ends.
-        if claim.addr.0 >= 1 << 63 {
+        // Lengths have 32 bits: an element that begins below this cannot end beyond 2^64.
+        if claim.addr.0 >= u64::MAX << 32 {
             return None;
         }
         let element = claim.element()?;

@@ -21,7 +21,7 @@ pub(crate) const DESCRIPTOR_SIZE: usize = 16;
 
 /// A descriptor of either format, as an entry of a [`DescriptorTable`].
 pub trait TableEntry: Sized + FromBytes + IntoBytes + sealed::Sealed {
-    /// Returns a copy of the entry at `index`, each part of it read once, or `None` if there is none.
+    /// Returns a copy of the entry at `index`, each part of it read once, or `None` if there is none. The caller reports the read.
     #[must_use]
     fn load(entries: DeviceArray<'_, [u64; 2]>, index: usize) -> Option<Self>;
 }

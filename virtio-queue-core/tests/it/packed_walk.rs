@@ -242,15 +242,16 @@ fn more_than_4_gib_refused() {
 }
 
 /// AMB-6, SPLIT-DESC-7: as many elements as there may be, with 2^32 bytes in equal parts: one byte more in any of them is one
-/// too many.
+/// too many. Every other element begins where a length could lead beyond 2^64.
 #[test]
 fn byte_beyond_4_gib_refused_in_any_element() {
     for count in [2, 4, 8_u32] {
         for longer in 0..count as usize {
             let (mut fixture, mut hand) = with_chain_len(8, count);
             let part = (1 << 32) / u64::from(count);
-            let mut list = vec![readable(0, part as u32); count as usize];
-            let mut found = vec![(0, part, false); count as usize];
+            let addrs = || [u64::MAX << 32, (u64::MAX << 32) - 1].into_iter().cycle().take(count as usize);
+            let mut list: Vec<_> = addrs().map(|addr| readable(addr, part as u32)).collect();
+            let mut found: Vec<_> = addrs().map(|addr| (addr, part, false)).collect();
             hand.offer(0, &list);
             assert_eq!(walk_next(&mut fixture.queue), (found.clone(), None));
             list[longer].len += 1;

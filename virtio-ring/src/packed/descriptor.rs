@@ -88,6 +88,7 @@ impl Descriptor {
 impl TableEntry for Descriptor {
     #[inline]
     fn load(entries: DeviceArray<'_, [u64; 2]>, index: usize) -> Option<Self> {
+        // Two words take fewer instructions here than a load for each field, as in a split ring.
         entries.load_relaxed(index).map(|words| transmute!(words))
     }
 }

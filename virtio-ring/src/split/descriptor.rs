@@ -88,7 +88,7 @@ impl Descriptor {
 impl TableEntry for Descriptor {
     #[inline]
     fn load(entries: DeviceArray<'_, [u64; 2]>, index: usize) -> Option<Self> {
-        // A word of their own for length and flags spares the shifts that take them out of a larger one.
+        // Loads of their own for the length, and for flags with `next`, spare the shifts that take them out of a larger word.
         let addr = entries.load_field::<u64, { Self::ADDR }>(index)?;
         let len = entries.load_field::<u32, { Self::LEN }>(index)?;
         let [flags, next] = transmute!(entries.load_field::<u32, { Self::FLAGS }>(index)?);
