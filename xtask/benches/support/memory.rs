@@ -25,12 +25,21 @@ pub(crate) trait LookUp: DriverMem {
     fn look_up(&self) -> Self::Through<'_>;
 }
 
-/// With many regions, or one, the last one is remembered.
+/// Where most buffers are in one region, that is remembered.
 impl LookUp for Table {
     type Through<'m> = RegionCache<'m, RegionTable<Arc<HeapMem>>>;
 
     fn look_up(&self) -> Self::Through<'_> {
         RegionCache::new(self)
+    }
+}
+
+/// Where no region has more buffers than others, remembering one is in vain.
+impl LookUp for Arc<Table> {
+    type Through<'m> = &'m RegionTable<Arc<HeapMem>>;
+
+    fn look_up(&self) -> &RegionTable<Arc<HeapMem>> {
+        self
     }
 }
 

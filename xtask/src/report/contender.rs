@@ -48,6 +48,8 @@ const STYLES: &[(&str, Style)] = &[
     ("packed", style(RED, Marker::Square, Line::Solid)),
     ("split-flat", style(SKY, Marker::Circle, Line::Solid)),
     ("packed-flat", style(ORANGE, Marker::Square, Line::Solid)),
+    ("split-table", style(SKY, Marker::OpenCircle, Line::Solid)),
+    ("packed-table", style(ORANGE, Marker::OpenSquare, Line::Solid)),
     ("any-split", style(SKY, Marker::Cross, Line::Solid)),
     ("any-packed", style(ORANGE, Marker::Cross, Line::Solid)),
     ("split-chains", style(PURPLE, Marker::Circle, Line::Solid)),

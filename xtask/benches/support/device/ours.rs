@@ -46,6 +46,8 @@ pub(crate) const SPLIT_CHAINS: Contender = Contender::new("split-chains", Split,
 pub(crate) const PACKED_CHAINS: Contender = Contender::new("packed-chains", Packed, bursts::<InPacked>);
 pub(crate) const SPLIT_FLAT: Contender = Contender::new("split-flat", Split, flat::<SplitRing<Arc<HeapMem>>>);
 pub(crate) const PACKED_FLAT: Contender = Contender::new("packed-flat", Packed, flat::<PackedRing<Arc<HeapMem>>>);
+pub(crate) const SPLIT_TABLE: Contender = Contender::new("split-table", Split, table::<SplitRing<Arc<Table>>>);
+pub(crate) const PACKED_TABLE: Contender = Contender::new("packed-table", Packed, table::<PackedRing<Arc<Table>>>);
 
 pub(crate) const SPLIT_TOKENS: Contender = Contender::new("split", Split, tokens::<InSplit>);
 pub(crate) const PACKED_TOKENS: Contender = Contender::new("packed", Packed, tokens::<InPacked>);
@@ -87,6 +89,11 @@ fn bursts<R: FromConfig<Mem = Table> + 'static>(ring: &Ring) -> Box<dyn Device> 
 /// Returns a device on memory that is a single region, and nothing else.
 fn flat<R: FromConfig<Mem = Arc<HeapMem>> + 'static>(ring: &Ring) -> Box<dyn Device> {
     Box::new(Served::<R>::new(ring, ring.memory.flat()))
+}
+
+/// Returns a device that searches the table for each address.
+fn table<R: FromConfig<Mem = Arc<Table>> + 'static>(ring: &Ring) -> Box<dyn Device> {
+    Box::new(Served::<R>::new(ring, Arc::new(ring.memory.table())))
 }
 
 fn tokens<R: FromConfig<Mem = Table> + 'static>(ring: &Ring) -> Box<dyn Device> {
