@@ -173,7 +173,10 @@ fn cut<M>(regions: &[(DriverRange, M)]) -> (Vec<u32>, u32) {
 impl<M: DriverMem> DriverMem for RegionTable<M> {
     #[inline]
     fn translate(&self, range: DriverRange, access: Access) -> Result<DeviceRange<'_>, TranslateError> {
-        let ((_, mem), part) = self.find(range).ok_or(TranslateError::Unmapped { addr: range.start() })?;
+        // With `ok_or` the region would share its place with the error for a moment, and be taken apart on the way.
+        let Some(((_, mem), part)) = self.find(range) else {
+            return Err(TranslateError::Unmapped { addr: range.start() });
+        };
         mem.translate(part, access)
     }
 
