@@ -84,12 +84,24 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
         self.left = self.left.wrapping_sub(1);
     }
 
-    /// Goes on in the indirect table that a descriptor stands for.
+    /// Goes on in the indirect table that a descriptor stands for. Its WRITE flag has no meaning (PACK-IND-4), and it is no element
+    /// itself. It has to be alone in its list (PACK-SG-5).
     #[inline(always)]
     fn enter(self, descriptor: Descriptor) -> Result<Self, ChainErrorKind> {
-        let (table, left) = open(self.ring, self.slots, descriptor)?;
-        let (entries, indirect) = (table.contiguous(), Some(table.range()));
-        Ok(Self { entries, indirect, next: 0, left, ..self })
+        let limits = self.ring.limits();
+        if !limits.indirect {
+            return Err(ChainErrorKind::IndirectNotNegotiated);
+        }
+        if self.slots != 1 {
+            return Err(ChainErrorKind::IndirectWithNext);
+        }
+        let (range, left) = limits.table(claim(descriptor))?;
+        if left > MAX_ENTRIES {
+            return Err(ChainErrorKind::TableLen { len: descriptor.len() });
+        }
+        let table: DescriptorTable<'_, M> =
+            DescriptorTable::indirect(self.ring.mem(), range).map_err(ChainErrorKind::Memory)?;
+        Ok(Self { entries: table.contiguous(), indirect: Some(range), next: 0, left, ..self })
     }
 
     /// Returns whether it is at the end of the ring, where it goes on at the beginning.
@@ -145,29 +157,6 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
 
 /// The most entries that a table can have: each has an index.
 const MAX_ENTRIES: u32 = 1 << 16;
-
-/// Returns the indirect table that the descriptor of a list of so many stands for, and how many entries it has. The
-/// descriptor's WRITE flag has no meaning (PACK-IND-4), and it is no element itself. It has to be alone in its list (PACK-SG-5).
-#[inline(never)]
-fn open<M: StableMem>(
-    ring: &PackedRing<M>,
-    slots: u16,
-    descriptor: Descriptor,
-) -> Result<(DescriptorTable<'_, M>, u32), ChainErrorKind> {
-    let limits = ring.limits();
-    if !limits.indirect {
-        return Err(ChainErrorKind::IndirectNotNegotiated);
-    }
-    if slots != 1 {
-        return Err(ChainErrorKind::IndirectWithNext);
-    }
-    let (range, entries) = limits.table(claim(descriptor))?;
-    if entries > MAX_ENTRIES {
-        return Err(ChainErrorKind::TableLen { len: descriptor.len() });
-    }
-    let table = DescriptorTable::indirect(ring.mem(), range).map_err(ChainErrorKind::Memory)?;
-    Ok((table, entries))
-}
 
 #[inline(always)]
 fn claim(descriptor: Descriptor) -> Claim {

@@ -81,12 +81,20 @@ impl<'r, M: StableMem> SplitWalk<'r, M> {
         Some(element)
     }
 
-    /// Goes on at the beginning of the indirect table that a descriptor stands for.
+    /// Goes on at the beginning of the indirect table that a descriptor stands for, which must be the last thing in its chain.
     #[inline(always)]
     fn enter(self, descriptor: Descriptor) -> Result<Self, ChainErrorKind> {
-        let table = open(self.ring, descriptor)?;
-        let (entries, indirect) = (table.contiguous(), Some(table.range()));
-        Ok(Self { entries, indirect, next: Some(DescriptorIndex(0)), ..self })
+        let limits = self.ring.limits();
+        if !limits.indirect {
+            return Err(ChainErrorKind::IndirectNotNegotiated);
+        }
+        if descriptor.flags().contains(DescriptorFlags::NEXT) {
+            return Err(ChainErrorKind::IndirectWithNext);
+        }
+        let (range, _) = limits.table(claim(descriptor))?;
+        let table: DescriptorTable<'_, M> =
+            DescriptorTable::indirect(self.ring.mem(), range).map_err(ChainErrorKind::Memory)?;
+        Ok(Self { entries: table.contiguous(), indirect: Some(range), next: Some(DescriptorIndex(0)), ..self })
     }
 
     /// Takes a step from where it has stopped.
@@ -135,20 +143,6 @@ impl<'r, M: StableMem> SplitWalk<'r, M> {
     }
 }
 
-/// Returns the indirect table that a descriptor stands for, which must be the last thing in its chain.
-#[inline(never)]
-fn open<M: StableMem>(ring: &SplitRing<M>, descriptor: Descriptor) -> Result<DescriptorTable<'_, M>, ChainErrorKind> {
-    let limits = ring.limits();
-    if !limits.indirect {
-        return Err(ChainErrorKind::IndirectNotNegotiated);
-    }
-    if descriptor.flags().contains(DescriptorFlags::NEXT) {
-        return Err(ChainErrorKind::IndirectWithNext);
-    }
-    let (range, _) = limits.table(claim(descriptor))?;
-    DescriptorTable::indirect(ring.mem(), range).map_err(ChainErrorKind::Memory)
-}
-
 #[inline(always)]
 fn claim(descriptor: Descriptor) -> Claim {
     Claim { addr: descriptor.addr(), len: descriptor.len(), flags: descriptor.flags().0 }
@@ -195,12 +189,13 @@ impl<'r, M: StableMem> Walk<'r> for SplitWalk<'r, M> {
     fn try_each<E: From<ChainError>>(self, mut work: impl FnMut(Element) -> Result<(), E>) -> Result<(), E> {
         // Each table has a loop of its own, which most chains do not leave.
         let Some((walk, descriptor)) = self.run(&mut work)? else { return Ok(()) };
-        let descriptor = match (descriptor, walk.indirect) {
-            (Some(descriptor), None) if descriptor.flags().contains(DescriptorFlags::INDIRECT) => descriptor,
-            (other, _) => return finish(walk.step_on(other), &mut work),
+        let table = match descriptor {
+            Some(descriptor) if walk.indirect.is_none() && descriptor.flags().contains(DescriptorFlags::INDIRECT) => {
+                let id = walk.head.0;
+                walk.enter(descriptor).map_err(|kind| ChainError { id, kind })?
+            }
+            other => return finish(walk.step_on(other), &mut work),
         };
-        let id = walk.head.0;
-        let table = walk.enter(descriptor).map_err(|kind| ChainError { id, kind })?;
         let Some((walk, descriptor)) = table.run(&mut work)? else { return Ok(()) };
         finish(walk.step_on(descriptor), &mut work)
     }
