@@ -35,8 +35,8 @@ struct Plan {
     effort: Effort,
 }
 
-const FULL: Plan = Plan::new(15, 400, 200);
-const QUICK: Plan = Plan::new(7, 120, 40);
+const FULL: Plan = Plan::new(7, 400, 200);
+const QUICK: Plan = Plan::new(3, 120, 40);
 const TEST: Plan = Plan::new(1, 10, 10);
 
 impl Plan {

@@ -27,12 +27,12 @@ use self::support::pass::Bench;
 fn main() {
     let quick = env::var_os("XTASK_BENCH_QUICK").is_some_and(|value| value == "1");
     let criterion = if quick {
-        let criterion = Criterion::default().warm_up_time(Duration::from_millis(50)).sample_size(10).nresamples(1000);
-        criterion.measurement_time(Duration::from_millis(120))
+        let criterion = Criterion::default().warm_up_time(Duration::from_millis(20)).sample_size(10).nresamples(1000);
+        criterion.measurement_time(Duration::from_millis(50))
     } else {
         let criterion =
-            Criterion::default().warm_up_time(Duration::from_millis(200)).sample_size(25).nresamples(10_000);
-        criterion.measurement_time(Duration::from_millis(600))
+            Criterion::default().warm_up_time(Duration::from_millis(100)).sample_size(15).nresamples(10_000);
+        criterion.measurement_time(Duration::from_millis(300))
     };
     let mut criterion = criterion.without_plots().configure_from_args();
     for figure in figures() {

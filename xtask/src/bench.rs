@@ -22,7 +22,7 @@ use programs::Programs;
 pub(crate) const KIND: Kind = Kind {
     title: "virtio devices in Rust: benchmark report",
     legend: "Circles are split virtqueues and squares packed ones. Dashed with open marks is the limit: a loop without any \
-             check, or a plain copy. A mark is the median of three rounds; the whisker holds half of the samples of each.",
+             check, or a plain copy. A mark is the median of seven rounds; the whisker holds half of them.",
     targets: targets::TARGETS,
     docs: "cargo xtask bench --docs",
 };

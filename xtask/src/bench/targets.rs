@@ -38,6 +38,8 @@ pub(super) const TARGETS: &[Target] = &[
     target(SIZE, "packed", "queue-size/packed/32768", "queue-size/packed/256", AtMost(1.5)),
     target(REGIONS, "split", "regions/split/512", "regions/split/1", AtMost(1.5)),
     target(REGIONS, "packed", "regions/packed/512", "regions/packed/1", AtMost(1.5)),
+    target(REGIONS, "split, table alone", "regions/split-table/512", "regions/split-table/1", AtMost(1.5)),
+    target(REGIONS, "packed, table alone", "regions/packed-table/512", "regions/packed-table/1", AtMost(1.5)),
     target(
         TWO_CORES,
         "split to raw loop",

@@ -1,18 +1,17 @@
 //! What became of each case.
 //!
-//! A machine that others use too becomes slower and faster by itself, for a moment or for minutes. A change counts only if
-//! all of these agree:
+//! A machine that others use too becomes slower and faster by itself, for a moment or for minutes. So what is compared is not
+//! the time of a case, but its ratio to a yardstick that does the same work, in the same round: what slows both down does not
+//! show. There are two, the raw loop or the plain copy, and the peer. Load slows code down that computes more than code that
+//! waits for memory, so the one that makes less of the change is believed. Where there is none, the time is compared, at the
+//! pace of all yardsticks.
 //!
-//! * The median over the rounds changed by more than the threshold. Where there are yardsticks that do the same work, what
-//!   is compared is not the time but its ratio to theirs in the same round: what slows both down does not show. There are
-//!   two, the raw loop or the plain copy, and the peer. Load slows code down that computes more than code that waits for
-//!   memory, so the one that makes less of the change is believed. Where there is none, the time is compared, at the pace
-//!   of all yardsticks.
-//! * The case does not vary as much by itself: the middle half of the samples in every round of one report lies beyond that
-//!   of every round of the other, by half of the threshold at least. If nothing had changed, even the medians of three rounds
-//!   and three rounds would lie apart one time in ten, but rarely that far.
-//! * The best samples of all rounds changed by more than the threshold, too. Disturbances only ever cost time, so one sample
-//!   without any is enough to show that the code is as fast as before.
+//! A change counts only if both of these are beyond the threshold:
+//!
+//! * By how much three quarters of the rounds of one report lie beyond three quarters of those of the other. A quarter on
+//!   either side is left out, because a machine that is slow for a while is so in some rounds and not in others.
+//! * By how much the best samples of all rounds differ. Disturbances only ever cost time, so one sample without any is enough
+//!   to show that the code is as fast as before.
 //!
 //! Instructions are counted, so for them these are one and the same.
 
@@ -20,7 +19,7 @@ use super::factor::Factor;
 use crate::report::contender::{is_yardstick, limits, peer};
 use crate::report::figure::{Figure, figures};
 use crate::report::format::{number, percent, value};
-use crate::report::spread::{Round, Spread};
+use crate::report::spread::Spread;
 use crate::report::{Case, CaseId, Report, Unit};
 
 /// A change of an instruction count, in percent, that is never tolerated.
@@ -83,7 +82,7 @@ impl<'r> Comparison<'r> {
 fn pace(base: &Report, new: &Report) -> Spread {
     let yardsticks = new.cases.iter().filter(|case| is_yardstick(case.contender()) && case.unit != Unit::Instructions);
     let factor = |case: &Case| Some(Factor::at_pace([find(base, case)?, case], &STEADY)?.spread.median);
-    Spread::of(Round::of_samples(yardsticks.filter_map(factor).collect()).as_slice()).unwrap_or(STEADY)
+    Spread::middle(yardsticks.filter_map(factor)).unwrap_or(STEADY)
 }
 
 /// Returns all cases in the order of figures.
@@ -146,13 +145,16 @@ impl<'r> Change<'r> {
 
 impl Verdict {
     fn of(Factor { spread, best, .. }: &Factor<'_>, threshold: f64) -> Self {
-        let (slower, apart) = (1.0 + threshold / 100.0, 1.0 + threshold / 200.0);
+        let slower = 1.0 + threshold / 100.0;
         let faster = 1.0 / slower;
-        match spread.median {
-            median if median > slower && spread.low > apart && *best > slower => Self::Slower,
-            median if median < faster && spread.high < 1.0 / apart && *best < faster => Self::Faster,
-            median if median > slower || median < faster => Self::Noise,
-            _ => Self::Steady,
+        if spread.low > slower && *best > slower {
+            Self::Slower
+        } else if spread.high < faster && *best < faster {
+            Self::Faster
+        } else if spread.median > slower || spread.median < faster {
+            Self::Noise
+        } else {
+            Self::Steady
         }
     }
 
@@ -225,6 +227,17 @@ mod tests {
     #[test]
     fn round_that_was_disturbed_is_no_change() {
         check([10.0, 12.0, 10.0], [10.0, 12.0, 40.0], Verdict::Steady);
+    }
+
+    #[test]
+    fn change_is_seen_in_spite_of_a_round_that_was_disturbed() {
+        let report = |disturbed: f64, time: f64| {
+            let mut times = [time; 7];
+            times[3] = disturbed;
+            report([case("regions", "split", "512", times)])
+        };
+        let (base, new) = (report(20.0, 10.0), report(30.0, 11.2));
+        assert_eq!(Comparison::new(&base, &new, 10.0).changes[0].verdict, Verdict::Slower);
     }
 
     #[test]

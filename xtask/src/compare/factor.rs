@@ -1,12 +1,12 @@
 //! By which factor the cost of a case changed.
 
-use crate::report::spread::{Round, Spread};
+use crate::report::spread::Spread;
 use crate::report::{Case, Unit};
 
 /// A change of the cost. More is slower.
 #[derive(Debug)]
 pub(super) struct Factor<'r> {
-    /// The factor, and between what it may be.
+    /// The factor, and between what it is if a quarter of the rounds is left out on either side, before and after.
     pub(super) spread: Spread,
     /// The factor of the best samples.
     pub(super) best: f64,
@@ -18,7 +18,7 @@ impl<'r> Factor<'r> {
     /// Compares how many times a yardstick a case takes, before and after.
     pub(super) fn with_yardstick(cases: [&Case; 2], yardsticks: [&'r Case; 2]) -> Option<Self> {
         let ([before, after], [by_before, by_after]) = (cases, yardsticks);
-        let (from, to) = (in_times_of(before, by_before)?, in_times_of(after, by_after)?);
+        let (from, to) = (before.relative_to(by_before)?, after.relative_to(by_after)?);
         let best = (after.best()? / by_after.best()?) / (before.best()? / by_before.best()?);
         let yardstick = (by_after.contender(), [from.median, to.median]);
         Some(Self { yardstick: Some(yardstick), ..Self::of_cost(after.unit, &from, &to, best) })
@@ -45,10 +45,4 @@ impl<'r> Factor<'r> {
     pub(super) fn size(&self) -> f64 {
         self.spread.median.ln().abs()
     }
-}
-
-/// Returns a case in units of what a yardstick took in the same round.
-fn in_times_of(case: &Case, yardstick: &Case) -> Option<Spread> {
-    let pairs = case.rounds.iter().zip(&yardstick.rounds);
-    Spread::of(&pairs.map(|(round, yardstick)| round.in_units_of(yardstick.median)).collect::<Vec<Round>>())
 }

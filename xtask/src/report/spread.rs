@@ -17,7 +17,7 @@ pub(crate) struct Round {
     pub(crate) p99: Option<f64>,
 }
 
-/// The median over the rounds, and the range in which half of the samples of every round are.
+/// The median over the rounds, and between what most or all of them are.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
@@ -37,27 +37,19 @@ impl Round {
     pub(crate) fn exact(value: f64) -> Self {
         Self { median: value, low: value, high: value, least: value, most: value, p99: None }
     }
-
-    /// Returns the round in units of `unit`.
-    pub(crate) fn in_units_of(&self, unit: f64) -> Self {
-        let [median, low, high] = [self.median, self.low, self.high].map(|value| value / unit);
-        Self { median, low, high, least: self.least / unit, most: self.most / unit, p99: None }
-    }
 }
 
 impl Spread {
-    /// Joins the rounds, unless there is none.
-    pub(crate) fn of(rounds: &[Round]) -> Option<Self> {
-        Some(Self {
-            median: Round::of_samples(rounds.iter().map(|round| round.median).collect())?.median,
-            low: rounds.iter().map(|round| round.low).min_by(f64::total_cmp)?,
-            high: rounds.iter().map(|round| round.high).max_by(f64::total_cmp)?,
-        })
+    /// Returns the median of some values, and between what the middle half of them is, unless there is none.
+    pub(crate) fn middle(values: impl Iterator<Item = f64>) -> Option<Self> {
+        let Round { median, low, high, .. } = Round::of_samples(values.collect())?;
+        Some(Self { median, low, high })
     }
 
-    /// Joins rounds of which only one value each is known.
-    pub(crate) fn of_values(values: impl Iterator<Item = f64>) -> Option<Self> {
-        Self::of(&values.map(Round::exact).collect::<Vec<_>>())
+    /// Returns the median of some values, and between what all of them are, unless there is none.
+    pub(crate) fn range(values: impl Iterator<Item = f64>) -> Option<Self> {
+        let Round { median, least, most, .. } = Round::of_samples(values.collect())?;
+        Some(Self { median, low: least, high: most })
     }
 
     /// Returns how many times `other` this is, at least and at most if the two vary without regard to each other.
@@ -96,11 +88,11 @@ mod tests {
     }
 
     #[test]
-    fn spread_is_the_median_round_and_the_widest_quartiles() {
-        let round = |median, low, high| Round { low, high, ..Round::exact(median) };
-        let rounds = [round(3.0, 2.5, 3.1), round(2.0, 1.5, 9.0), round(4.0, 3.9, 4.1)];
-        assert_eq!(Spread::of(&rounds), Some(Spread { median: 3.0, low: 1.5, high: 9.0 }));
-        assert_eq!(Spread::of(&[]), None);
+    fn middle_leaves_out_a_quarter_on_either_side() {
+        let values = || [9.0, 3.0, 2.0, 4.0, 1.0].into_iter();
+        assert_eq!(Spread::middle(values()), Some(Spread { median: 3.0, low: 2.0, high: 4.0 }));
+        assert_eq!(Spread::range(values()), Some(Spread { median: 3.0, low: 1.0, high: 9.0 }));
+        assert_eq!(Spread::middle(core::iter::empty()), None);
     }
 
     #[test]

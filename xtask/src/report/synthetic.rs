@@ -7,7 +7,7 @@ use super::spread::Round;
 use super::{Case, CaseId, Report, Unit};
 
 /// Returns a case with these medians, quartiles one percent away, and all samples within two percent.
-pub(crate) fn case(figure: &str, contender: &str, value: &str, medians: [f64; 3]) -> Case {
+pub(crate) fn case(figure: &str, contender: &str, value: &str, medians: impl IntoIterator<Item = f64>) -> Case {
     let samples = |median: f64| [0.98, 0.99, 1.0, 1.01, 1.02].map(|factor| median * factor).to_vec();
     Case {
         id: CaseId::new(figure, contender, value),

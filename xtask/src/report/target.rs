@@ -1,9 +1,9 @@
 //! How fast something is to be, and whether it is.
 
+use super::Report;
 use super::format::number;
 use super::spread::Spread;
 use super::table::markdown;
-use super::{Case, Report};
 
 use Bound::{AtLeast, AtMost, Nothing, Shown, Under};
 
@@ -75,11 +75,12 @@ impl Target {
         vec![self.what.to_owned(), self.ratio.to_owned(), verdict, self.bound.describe(self.suffix()), measured, range]
     }
 
+    /// Returns what was measured, in all rounds: what one of them has shown can be, and can be missed.
     pub(super) fn measure(&self, report: &Report) -> Option<Spread> {
         let case = |name: &str| report.cases.iter().find(|case| case.id.to_string() == name);
         match self.to {
-            Some(to) => case(self.of)?.relative_to(case(to)?),
-            None => case(self.of).and_then(Case::spread),
+            Some(to) => Spread::range(case(self.of)?.ratios(case(to)?)),
+            None => Spread::range(case(self.of)?.values()),
         }
     }
 
