@@ -109,6 +109,7 @@ impl<'m, W: Walk<'m>> Cursor<'m, W> {
     }
 
     /// Goes on to the next element if the current one is used up, and returns whether there is one.
+    #[inline(always)]
     fn seek(&mut self) -> Result<bool, ChainError> {
         while !self.ended && self.rest.is_empty() {
             match self.walk.next().transpose().map_err(|error| self.fail(error))? {
@@ -126,6 +127,7 @@ impl<'m, W: Walk<'m>> Cursor<'m, W> {
     }
 
     /// Translates more, and returns whether there is more.
+    #[inline(never)]
     fn fill(&mut self) -> Result<bool, ChainError> {
         if !self.seek()? {
             return Ok(false);

@@ -39,13 +39,14 @@ impl<'m, W: Walk<'m>> Reader<'m, W> {
     #[inline]
     pub fn read(&mut self, buf: &mut [u8]) -> Result<usize, ChainError> {
         let mut done = 0;
-        loop {
+        while done < buf.len() {
             let (_, rest) = buf.split_at_mut(done);
             match self.read_piece(rest)? {
-                0 => return Ok(done),
+                0 => break,
                 count => done += count,
             }
         }
+        Ok(done)
     }
 
     /// Copies as much into `buf` as the next piece has, and returns how much. After an error nothing was copied.

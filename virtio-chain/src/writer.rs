@@ -80,13 +80,14 @@ impl<'m, W: Walk<'m>> Writer<'m, W> {
     #[inline]
     pub fn write(&mut self, buf: &[u8]) -> Result<usize, ChainError> {
         let mut done = 0;
-        loop {
+        while done < buf.len() {
             let (_, rest) = buf.split_at(done);
             match self.write_piece(rest)? {
-                0 => return Ok(done),
+                0 => break,
                 count => done += count,
             }
         }
+        Ok(done)
     }
 
     /// Copies as much of `buf` as fits into the next piece, and returns how much. After an error nothing was copied.
