@@ -173,7 +173,8 @@ fn cut<M>(regions: &[(DriverRange, M)]) -> (Vec<u32>, u32) {
 impl<M: DriverMem> DriverMem for RegionTable<M> {
     #[inline]
     fn translate(&self, range: DriverRange, access: Access) -> Result<DeviceRange<'_>, TranslateError> {
-        // With `ok_or` the region would share its place with the error for a moment, and be taken apart on the way.
+        // `ok_or` costs six instructions more: the optimiser puts what was found and the error into one place, and cuts both
+        // into bytes.
         let Some(((_, mem), part)) = self.find(range) else {
             return Err(TranslateError::Unmapped { addr: range.start() });
         };

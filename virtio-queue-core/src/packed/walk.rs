@@ -99,8 +99,7 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
         if left > MAX_ENTRIES {
             return Err(ChainErrorKind::TableLen { len: descriptor.len() });
         }
-        let table: DescriptorTable<'_, M> =
-            DescriptorTable::indirect(self.ring.mem(), range).map_err(ChainErrorKind::Memory)?;
+        let table = DescriptorTable::indirect(self.ring.mem(), range).map_err(ChainErrorKind::Memory)?;
         Ok(Self { entries: table.contiguous(), indirect: Some(range), next: 0, left, ..self })
     }
 

@@ -92,8 +92,7 @@ impl<'r, M: StableMem> SplitWalk<'r, M> {
             return Err(ChainErrorKind::IndirectWithNext);
         }
         let (range, _) = limits.table(claim(descriptor))?;
-        let table: DescriptorTable<'_, M> =
-            DescriptorTable::indirect(self.ring.mem(), range).map_err(ChainErrorKind::Memory)?;
+        let table = DescriptorTable::indirect(self.ring.mem(), range).map_err(ChainErrorKind::Memory)?;
         Ok(Self { entries: table.contiguous(), indirect: Some(range), next: Some(DescriptorIndex(0)), ..self })
     }
 
@@ -189,14 +188,14 @@ impl<'r, M: StableMem> Walk<'r> for SplitWalk<'r, M> {
     fn try_each<E: From<ChainError>>(self, mut work: impl FnMut(Element) -> Result<(), E>) -> Result<(), E> {
         // Each table has a loop of its own, which most chains do not leave.
         let Some((walk, descriptor)) = self.run(&mut work)? else { return Ok(()) };
-        let table = match descriptor {
+        let walk = match descriptor {
             Some(descriptor) if walk.indirect.is_none() && descriptor.flags().contains(DescriptorFlags::INDIRECT) => {
                 let id = walk.head.0;
                 walk.enter(descriptor).map_err(|kind| ChainError { id, kind })?
             }
             other => return finish(walk.step_on(other), &mut work),
         };
-        let Some((walk, descriptor)) = table.run(&mut work)? else { return Ok(()) };
+        let Some((walk, descriptor)) = walk.run(&mut work)? else { return Ok(()) };
         finish(walk.step_on(descriptor), &mut work)
     }
 }
