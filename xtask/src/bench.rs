@@ -22,7 +22,7 @@ use programs::Programs;
 pub(crate) const KIND: Kind = Kind {
     title: "virtio devices in Rust: benchmark report",
     legend: "Circles are split virtqueues and squares packed ones. Dashed with open marks is the limit: a loop without any \
-             check, or a plain copy. A mark is the median of seven rounds; the whisker holds half of them.",
+             check, or a plain copy. A mark is the median of seven rounds; the whisker reaches from quartile to quartile.",
     targets: targets::TARGETS,
     docs: "cargo xtask bench --docs",
 };
@@ -62,7 +62,7 @@ fn measure(args: &Args) -> Result<Report> {
     let build = beginning.elapsed();
     let cases = rounds::measure(&programs, &filter)?;
     ensure!(!cases.is_empty(), "no case matches");
-    let extent = Extent { quick: args.quick, filter: filter.pattern().map(str::to_owned) };
+    let extent = Extent { quick: args.quick, filter: filter.pattern().map(str::to_owned), rounds: rounds::ROUNDS };
     let peers = PEERS.iter().filter_map(|name| Some(((*name).to_owned(), locked_version(name)?))).collect();
     Ok(Report { about: beginning.about(build, extent, "bench", peers)?, cases })
 }

@@ -33,7 +33,7 @@ use crate::report::{Kind, Name, Report};
 pub(crate) const KIND: Kind = Kind {
     title: "virtio devices in Rust: whole devices",
     legend: "Two back ends serve the same driver in turns, each time as new processes: ours in blue, and another in green. A bar \
-             is the median of the rounds; the whisker holds half of them.",
+             is the median of the rounds; the whisker reaches from quartile to quartile.",
     targets: targets::TARGETS,
     docs: "cargo xtask interop --bench --docs",
 };

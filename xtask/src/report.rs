@@ -159,7 +159,7 @@ impl Case {
         self.rounds.iter().map(|round| round.median)
     }
 
-    /// Returns the value of this case, as most of the rounds have it.
+    /// Returns the median over the rounds, and the quartiles.
     pub(crate) fn spread(&self) -> Option<Spread> {
         Spread::middle(self.values())
     }
@@ -180,7 +180,7 @@ impl Case {
         self.values().zip(other.values()).map(|(value, other)| value / other)
     }
 
-    /// Returns how many times `other` this is, as most of the rounds have it.
+    /// Returns the median of that, and the quartiles.
     pub(crate) fn relative_to(&self, other: &Self) -> Option<Spread> {
         Spread::middle(self.ratios(other))
     }

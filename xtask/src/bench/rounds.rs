@@ -14,7 +14,7 @@ use crate::report::{Case, CaseId, Unit};
 use crate::spinner::Spinner;
 
 /// How often everything is measured. With an odd number, a round that was disturbed does not show in the median.
-const ROUNDS: usize = 7;
+pub(super) const ROUNDS: usize = 7;
 
 /// What was measured of a case in one round.
 #[derive(Debug, Clone, PartialEq)]

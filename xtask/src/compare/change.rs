@@ -8,8 +8,9 @@
 //!
 //! A change counts only if both of these are beyond the threshold:
 //!
-//! * By how much three quarters of the rounds of one report lie beyond three quarters of those of the other. A quarter on
-//!   either side is left out, because a machine that is slow for a while is so in some rounds and not in others.
+//! * How far the rounds of the two reports lie apart, from the upper quartile of the one to the lower one of the other. What
+//!   is outside the quartiles does not count, because a machine that is slow for a while is so in some rounds and not in
+//!   others.
 //! * By how much the best samples of all rounds differ. Disturbances only ever cost time, so one sample without any is enough
 //!   to show that the code is as fast as before.
 //!
@@ -54,7 +55,7 @@ pub(super) struct Change<'r> {
 pub(super) enum Verdict {
     Slower,
     Faster,
-    /// A change beyond the threshold, but not beyond what the case varies anyway.
+    /// A change of the median beyond the threshold that most rounds or the best samples do not share.
     Noise,
     Steady,
     /// Not ours to be fast or slow.
@@ -222,6 +223,7 @@ mod tests {
         busy.rounds[1].least = 10.5;
         let new = report([busy]);
         assert_eq!(Comparison::new(&base, &new, 10.0).changes[0].verdict, Verdict::Noise);
+        assert_eq!(Comparison::new(&new, &base, 10.0).changes[0].verdict, Verdict::Noise);
     }
 
     #[test]
@@ -276,6 +278,22 @@ mod tests {
         };
         let (base, new) = (report(1.0), report(1.5));
         assert_eq!(Comparison::new(&base, &new, 10.0).changes[0].verdict, Verdict::Steady);
+    }
+
+    #[test]
+    fn case_that_became_faster_on_a_slower_machine_is_seen() {
+        let report = |slow: f64, ours: f64| {
+            report([
+                case("burst-1", "split", "1", [10.0 * ours * slow; 3]),
+                case("burst-1", "raw-split", "1", [5.0 * slow; 3]),
+                case("regions", "split", "512", [10.0 * ours * slow; 3]),
+            ])
+        };
+        let (base, new) = (report(1.0, 1.0), report(1.5, 0.8));
+        for change in Comparison::new(&base, &new, 10.0).changes {
+            let expected = if is_yardstick(change.new.contender()) { Verdict::Yardstick } else { Verdict::Faster };
+            assert_eq!(change.verdict, expected, "{}", change.new.id);
+        }
     }
 
     #[test]

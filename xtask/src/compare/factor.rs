@@ -6,7 +6,7 @@ use crate::report::{Case, Unit};
 /// A change of the cost. More is slower.
 #[derive(Debug)]
 pub(super) struct Factor<'r> {
-    /// The factor, and between what it is if a quarter of the rounds is left out on either side, before and after.
+    /// The factor, and between what it is from quartile to quartile: of the case before and after, and of the pace.
     pub(super) spread: Spread,
     /// The factor of the best samples.
     pub(super) best: f64,

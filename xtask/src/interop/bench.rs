@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 
 use super::back_end::build;
+use super::comparison::ROUNDS;
 use super::{dpdk, virtio_driver};
 use crate::report::about::Extent;
 use crate::report::machine::{locked_version, printed};
@@ -41,7 +42,8 @@ pub(super) fn measure(drivers: &[String]) -> Result<Report> {
         cases.extend((bench.measure)(program)?);
     }
     let filter = (!drivers.is_empty()).then(|| drivers.join(" "));
-    Ok(Report { about: beginning.about(built, Extent { quick: false, filter }, "release", peers())?, cases })
+    let extent = Extent { quick: false, filter, rounds: ROUNDS };
+    Ok(Report { about: beginning.about(built, extent, "release", peers())?, cases })
 }
 
 /// Returns the versions of what is installed, and of what is locked.

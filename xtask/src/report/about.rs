@@ -28,6 +28,9 @@ pub(crate) struct About {
 pub(crate) struct Extent {
     pub(crate) quick: bool,
     pub(crate) filter: Option<String>,
+    /// How often each case, or 0 if the report does not know.
+    #[serde(default)]
+    pub(crate) rounds: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

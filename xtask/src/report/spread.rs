@@ -6,9 +6,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Round {
     pub(crate) median: f64,
-    /// The lower quartile.
+    /// The lower quartile, which is only put on record, as is the upper one.
     pub(crate) low: f64,
-    /// The upper quartile.
     pub(crate) high: f64,
     pub(crate) least: f64,
     pub(crate) most: f64,
@@ -17,7 +16,7 @@ pub(crate) struct Round {
     pub(crate) p99: Option<f64>,
 }
 
-/// The median over the rounds, and between what most or all of them are.
+/// The median of several values, and their quartiles or the least and the greatest of them.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
@@ -27,10 +26,9 @@ pub(crate) struct Spread {
 
 impl Round {
     /// Sums up samples; there is nothing to sum up if there are none.
-    pub(crate) fn of_samples(mut samples: Vec<f64>) -> Option<Self> {
-        samples.sort_by(f64::total_cmp);
-        let [least, low, median, high, most] = [0, 1, 2, 3, 4].map(|quarters| quartile(&samples, quarters));
-        Some(Self { median: median?, low: low?, high: high?, least: least?, most: most?, p99: None })
+    pub(crate) fn of_samples(samples: Vec<f64>) -> Option<Self> {
+        let [least, low, median, high, most] = quartiles(samples)?;
+        Some(Self { median, low, high, least, most, p99: None })
     }
 
     /// What is counted rather than measured.
@@ -40,16 +38,16 @@ impl Round {
 }
 
 impl Spread {
-    /// Returns the median of some values, and between what the middle half of them is, unless there is none.
+    /// Returns the median of some values and their quartiles, unless there is none.
     pub(crate) fn middle(values: impl Iterator<Item = f64>) -> Option<Self> {
-        let Round { median, low, high, .. } = Round::of_samples(values.collect())?;
+        let [_, low, median, high, _] = quartiles(values.collect())?;
         Some(Self { median, low, high })
     }
 
-    /// Returns the median of some values, and between what all of them are, unless there is none.
+    /// Returns the median of some values, the least and the greatest, unless there is none.
     pub(crate) fn range(values: impl Iterator<Item = f64>) -> Option<Self> {
-        let Round { median, least, most, .. } = Round::of_samples(values.collect())?;
-        Some(Self { median, low: least, high: most })
+        let [low, _, median, _, high] = quartiles(values.collect())?;
+        Some(Self { median, low, high })
     }
 
     /// Returns how many times `other` this is, at least and at most if the two vary without regard to each other.
@@ -61,6 +59,13 @@ impl Spread {
     pub(crate) fn contains(&self, value: f64) -> bool {
         self.low <= value && value <= self.high
     }
+}
+
+/// Returns the least value, the lower quartile, the median, the upper quartile and the greatest value, unless there is none.
+fn quartiles(mut values: Vec<f64>) -> Option<[f64; 5]> {
+    values.sort_by(f64::total_cmp);
+    let [least, low, median, high, most] = [0, 1, 2, 3, 4].map(|quarters| quartile(&values, quarters));
+    Some([least?, low?, median?, high?, most?])
 }
 
 /// Returns the value below which so many quarters of the samples are, between two samples if need be.

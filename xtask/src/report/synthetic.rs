@@ -37,7 +37,7 @@ pub(crate) fn report(cases: impl IntoIterator<Item = Case>) -> Report {
     let about = About {
         date: "2001-02-03T04:05:06Z".to_owned(),
         command: "cargo xtask bench".to_owned(),
-        extent: Extent { quick: false, filter: None },
+        extent: Extent { quick: false, filter: None, rounds: 3 },
         commit: None,
         load: 0.0,
         machine,

@@ -75,7 +75,7 @@ impl Target {
         vec![self.what.to_owned(), self.ratio.to_owned(), verdict, self.bound.describe(self.suffix()), measured, range]
     }
 
-    /// Returns what was measured, in all rounds: what one of them has shown can be, and can be missed.
+    /// Returns what was measured, with the least and the most that a round has shown.
     pub(super) fn measure(&self, report: &Report) -> Option<Spread> {
         let case = |name: &str| report.cases.iter().find(|case| case.id.to_string() == name);
         match self.to {
@@ -152,6 +152,16 @@ mod tests {
         ]);
         let expected = ["one", "split to raw loop", "met", "at most 3 x", "2.00 x", "2.00 to 3.00"];
         assert_eq!(TARGET.row(&report), expected);
+    }
+
+    #[test]
+    fn single_round_misses_what_is_to_be_nothing() {
+        let target = alone("idle", "kick mode", "blk-idle/vhost-user-blk/kick mode", Nothing);
+        let verdict = |last| {
+            let times = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, last];
+            target.row(&report([case("blk-idle", "vhost-user-blk", "kick mode", times)]))[2].clone()
+        };
+        assert_eq!([0.0, 5.0].map(verdict), ["met", "missed"]);
     }
 
     #[test]
