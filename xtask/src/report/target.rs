@@ -1,9 +1,9 @@
 //! How fast something is to be, and whether it is.
 
-use super::Report;
 use super::format::number;
 use super::spread::Spread;
 use super::table::markdown;
+use super::{Case, Report};
 
 use Bound::{AtLeast, AtMost, Nothing, Shown, Under};
 
@@ -47,7 +47,7 @@ pub(crate) const fn alone(what: &'static str, about: &'static str, of: &'static 
 }
 
 /// What the columns of [`rows`] are.
-pub(crate) const HEAD: [&str; 6] = ["shape", "ratio", "verdict", "target", "measured", "rounds"];
+pub(crate) const HEAD: [&str; 7] = ["shape", "ratio", "verdict", "target", "measured", "rounds", "best samples"];
 
 /// How many of the columns are texts.
 pub(crate) const TEXTS: usize = 3;
@@ -72,22 +72,33 @@ impl Target {
             ],
             None => [String::new(), String::new(), "not measured".to_owned()],
         };
-        vec![self.what.to_owned(), self.ratio.to_owned(), verdict, self.bound.describe(self.suffix()), measured, range]
+        let best = self.best(report).map_or(String::new(), |best| format!("{} x", number(best)));
+        let target = self.bound.describe(self.suffix());
+        vec![self.what.to_owned(), self.ratio.to_owned(), verdict, target, measured, range, best]
     }
 
     /// Returns what was measured, with the least and the most that a round has shown.
     pub(super) fn measure(&self, report: &Report) -> Option<Spread> {
-        let case = |name: &str| report.cases.iter().find(|case| case.id.to_string() == name);
+        let of = named(report, self.of)?;
         match self.to {
-            Some(to) => Spread::range(case(self.of)?.ratios(case(to)?)),
-            None => Spread::range(case(self.of)?.values()),
+            Some(to) => Spread::range(of.ratios(named(report, to)?)),
+            None => Spread::range(of.values()),
         }
+    }
+
+    /// Returns the ratio of the best samples of both cases, for a target that is a ratio.
+    fn best(&self, report: &Report) -> Option<f64> {
+        Some(named(report, self.of)?.best()? / named(report, self.to?)?.best()?)
     }
 
     /// Returns what is written behind its numbers.
     fn suffix(&self) -> &'static str {
         if self.to.is_some() { " x" } else { "" }
     }
+}
+
+fn named<'r>(report: &'r Report, name: &str) -> Option<&'r Case> {
+    report.cases.iter().find(|case| case.id.to_string() == name)
 }
 
 impl Bound {
@@ -147,10 +158,10 @@ mod tests {
     #[test]
     fn row_compares_within_rounds() {
         let report = report([
-            case("burst-1", "split", "1", [10.0, 30.0, 20.0]),
+            case("burst-1", "split", "1", [9.0, 30.0, 20.0]),
             case("burst-1", "raw-split", "1", [5.0, 10.0, 10.0]),
         ]);
-        let expected = ["one", "split to raw loop", "met", "at most 3 x", "2.00 x", "2.00 to 3.00"];
+        let expected = ["one", "split to raw loop", "met", "at most 3 x", "2.00 x", "1.80 to 3.00", "1.80 x"];
         assert_eq!(TARGET.row(&report), expected);
     }
 
