@@ -223,10 +223,16 @@ impl<M: StableMem, A: Writable, const ALIGN: usize> Area<M, A, ALIGN> {
             // SAFETY: (1) and (2) by `has`, (3) by the invariant of `ptr`.
             unsafe { W::store_release(word, value) };
         } else {
-            self.translate_word::<W>(offset, 0)?.store_release(0, value)?;
+            self.store_release_elsewhere(offset, value)?;
         }
         self.mem.written(self.part(offset, size_of::<W>()));
         Ok(())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn store_release_elsewhere<W: Word>(&self, offset: usize, value: W) -> Result<(), AreaError> {
+        Ok(self.translate_word::<W>(offset, 0)?.store_release(0, value)?)
     }
 
     #[cold]
