@@ -27,8 +27,8 @@ use self::support::pass::Bench;
 fn main() {
     let quick = env::var_os("XTASK_BENCH_QUICK").is_some_and(|value| value == "1");
     let criterion = if quick {
-        let criterion = Criterion::default().warm_up_time(Duration::from_millis(20)).sample_size(10).nresamples(1000);
-        criterion.measurement_time(Duration::from_millis(50))
+        let criterion = Criterion::default().warm_up_time(Duration::from_millis(10)).sample_size(10).nresamples(1000);
+        criterion.measurement_time(Duration::from_millis(35))
     } else {
         let criterion =
             Criterion::default().warm_up_time(Duration::from_millis(100)).sample_size(15).nresamples(10_000);
