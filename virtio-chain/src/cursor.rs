@@ -126,7 +126,7 @@ impl<'m, W: Walk<'m>> Cursor<'m, W> {
         Ok(!self.ended)
     }
 
-    /// Translates more, and returns whether there is more.
+    /// Translates more, and returns whether there is more. By itself, so that taking from a piece stays short where it is inlined.
     #[inline(never)]
     fn fill(&mut self) -> Result<bool, ChainError> {
         if !self.seek()? {

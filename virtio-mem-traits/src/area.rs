@@ -165,6 +165,7 @@ impl<M: StableMem, A: Readable, const ALIGN: usize> Area<M, A, ALIGN> {
     pub fn load_acquire<W: Word>(&self, offset: usize) -> Result<W, AreaError> {
         self.mem.before_read(self.part(offset, size_of::<W>()));
         if !self.has::<W>(offset) {
+            // Not in a function of its own, as for stores: packed rings are faster like this.
             return Ok(self.translate_word::<W>(offset, 0)?.load_acquire(0)?);
         }
         // SAFETY: (1) was looked at.

@@ -11,6 +11,7 @@ use anyhow::Result;
 
 use crate::report::about::About;
 use crate::report::format::percent;
+use crate::report::spread::Spread;
 use crate::report::table::markdown;
 use crate::report::{Name, Report};
 use change::{Change, Comparison, Verdict};
@@ -82,8 +83,9 @@ fn summary(comparison: &Comparison<'_>) -> String {
     let kinds = [Verdict::Slower, Verdict::Faster, Verdict::Noise, Verdict::Steady];
     let counts = kinds.map(|verdict| format!("{} {}", count(verdict), verdict.describe()));
     text += &format!("{}\n", counts.join(", "));
-    let [median, low, high] = [comparison.pace.median, comparison.pace.low, comparison.pace.high].map(percent);
-    text += &format!("yardsticks changed by {median} (half of them by {low} to {high})\n");
+    let Spread { median, low, high } = comparison.pace.spread;
+    let [median, low, high] = [median, low, high].map(percent);
+    text += &format!("yardsticks changed by {median} (from quartile to quartile, by {low} to {high})\n");
     text
 }
 
@@ -98,7 +100,7 @@ mod tests {
         assert_eq!(differences(&base, &base), None);
         let mut new = base.clone();
         new.toolchain.rustc += "1";
-        new.extent.quick = true;
+        new.extent.rounds += 1;
         let expected = "the reports differ in the toolchain, how much was measured";
         assert_eq!(differences(&base, &new).as_deref(), Some(expected));
     }

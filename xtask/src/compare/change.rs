@@ -16,18 +16,14 @@
 //!
 //! Instructions are counted, so for them these are one and the same.
 
-use super::factor::Factor;
+use super::factor::{Factor, Pace};
 use crate::report::contender::{is_yardstick, limits, peer};
 use crate::report::figure::{Figure, figures};
 use crate::report::format::{number, percent, value};
-use crate::report::spread::Spread;
 use crate::report::{Case, CaseId, Report, Unit};
 
 /// A change of an instruction count, in percent, that is never tolerated.
 const INSTRUCTIONS: f64 = 2.0;
-
-/// The pace of a machine that does not change.
-const STEADY: Spread = Spread { median: 1.0, low: 1.0, high: 1.0 };
 
 /// Two reports, case by case.
 #[derive(Debug)]
@@ -38,8 +34,7 @@ pub(super) struct Comparison<'r> {
     pub(super) changes: Vec<Change<'r>>,
     pub(super) only_base: Vec<&'r CaseId>,
     pub(super) only_new: Vec<&'r CaseId>,
-    /// By which factor the time of the yardsticks changed: the median, and between what half of them are.
-    pub(super) pace: Spread,
+    pub(super) pace: Pace,
 }
 
 /// One case that is in both.
@@ -55,7 +50,7 @@ pub(super) struct Change<'r> {
 pub(super) enum Verdict {
     Slower,
     Faster,
-    /// A change of the median beyond the threshold that most rounds or the best samples do not share.
+    /// A change of the median beyond the threshold that the quartiles or the best samples do not share.
     Noise,
     Steady,
     /// Not ours to be fast or slow.
@@ -80,10 +75,10 @@ impl<'r> Comparison<'r> {
     }
 }
 
-fn pace(base: &Report, new: &Report) -> Spread {
+fn pace(base: &Report, new: &Report) -> Pace {
     let yardsticks = new.cases.iter().filter(|case| is_yardstick(case.contender()) && case.unit != Unit::Instructions);
-    let factor = |case: &Case| Some(Factor::at_pace([find(base, case)?, case], &STEADY)?.spread.median);
-    Spread::middle(yardsticks.filter_map(factor)).unwrap_or(STEADY)
+    let factors = yardsticks.filter_map(|case| Factor::at_pace([find(base, case)?, case], &Pace::STEADY));
+    Pace::of(&factors.collect::<Vec<_>>()).unwrap_or(Pace::STEADY)
 }
 
 /// Returns all cases in the order of figures.
@@ -111,10 +106,10 @@ pub(super) const HEAD: [&str; 10] =
 pub(super) const TEXTS: usize = 3;
 
 impl<'r> Change<'r> {
-    fn of(base: &'r Report, new: &'r Report, after: &'r Case, pace: &Spread, threshold: f64) -> Option<Self> {
+    fn of(base: &'r Report, new: &'r Report, after: &'r Case, pace: &Pace, threshold: f64) -> Option<Self> {
         let before = find(base, after)?;
         let yardstick = is_yardstick(after.contender());
-        let pace = if after.unit == Unit::Nanoseconds && !yardstick { pace } else { &STEADY };
+        let pace = if after.unit == Unit::Nanoseconds && !yardstick { pace } else { &Pace::STEADY };
         let counted = after.unit == Unit::Instructions;
         let factor = if yardstick || counted { None } else { with_yardsticks(base, before, new, after) };
         // What was nothing has not become so many times as much: that is for a target to judge.
@@ -255,7 +250,7 @@ mod tests {
         let (base, new) = (report(1.0), report(1.5));
         let comparison = Comparison::new(&base, &new, 10.0);
         assert_eq!(comparison.changes[0].verdict, Verdict::Steady);
-        assert_eq!(comparison.pace.median, 1.5);
+        assert_eq!([comparison.pace.spread.median, comparison.pace.best], [1.5; 2]);
     }
 
     #[test]
@@ -290,10 +285,23 @@ mod tests {
             ])
         };
         let (base, new) = (report(1.0, 1.0), report(1.5, 0.8));
-        for change in Comparison::new(&base, &new, 10.0).changes {
-            let expected = if is_yardstick(change.new.contender()) { Verdict::Yardstick } else { Verdict::Faster };
-            assert_eq!(change.verdict, expected, "{}", change.new.id);
-        }
+        let verdicts: Vec<_> = Comparison::new(&base, &new, 10.0).changes.iter().map(|change| change.verdict).collect();
+        assert_eq!(verdicts, [Verdict::Faster, Verdict::Yardstick, Verdict::Faster]);
+    }
+
+    #[test]
+    fn case_without_limit_is_compared_on_a_machine_that_became_busy() {
+        // Of what did not change, the best sample is as it was.
+        let report = |ours: [f64; 2], yardstick: [f64; 2]| {
+            let case = |figure, contender, [time, least]: [f64; 2]| {
+                let mut case = case(figure, contender, "512", [time; 7]);
+                case.rounds[0].least = least;
+                case
+            };
+            report([case("regions", "split", ours), case("payload-read", "memcpy", yardstick)])
+        };
+        let (base, new) = (report([10.0, 10.0], [1.0, 1.0]), report([18.0, 12.0], [1.5, 1.0]));
+        assert_eq!(Comparison::new(&base, &new, 10.0).changes[0].verdict, Verdict::Slower);
     }
 
     #[test]

@@ -14,6 +14,27 @@ pub(super) struct Factor<'r> {
     pub(super) yardstick: Option<(&'r str, [f64; 2])>,
 }
 
+/// By which factor all yardsticks changed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    /// The median, and the quartiles.
+    pub(super) spread: Spread,
+    /// The median of those of the best samples, which a machine that is busy for a while does not change.
+    pub(super) best: f64,
+}
+
+impl Pace {
+    /// That of a machine that does not change.
+    pub(super) const STEADY: Self = Self { spread: Spread { median: 1.0, low: 1.0, high: 1.0 }, best: 1.0 };
+
+    /// Joins the factors of yardsticks, unless there is none.
+    pub(super) fn of(factors: &[Factor<'_>]) -> Option<Self> {
+        let spread = Spread::middle(factors.iter().map(|factor| factor.spread.median))?;
+        let best = Spread::middle(factors.iter().map(|factor| factor.best))?.median;
+        Some(Self { spread, best })
+    }
+}
+
 impl<'r> Factor<'r> {
     /// Compares how many times a yardstick a case takes, before and after.
     pub(super) fn with_yardstick(cases: [&Case; 2], yardsticks: [&'r Case; 2]) -> Option<Self> {
@@ -25,9 +46,9 @@ impl<'r> Factor<'r> {
     }
 
     /// Compares a case with itself, when all else took `pace` times as long as before.
-    pub(super) fn at_pace([before, after]: [&Case; 2], pace: &Spread) -> Option<Self> {
-        let (from, to) = (before.spread()?, after.spread()?.relative_to(pace));
-        Some(Self::of_cost(after.unit, &from, &to, after.best()? / before.best()? / pace.median))
+    pub(super) fn at_pace([before, after]: [&Case; 2], pace: &Pace) -> Option<Self> {
+        let (from, to) = (before.spread()?, after.spread()?.relative_to(&pace.spread));
+        Some(Self::of_cost(after.unit, &from, &to, after.best()? / before.best()? / pace.best))
     }
 
     fn of_cost(unit: Unit, from: &Spread, to: &Spread, best: f64) -> Self {

@@ -28,7 +28,7 @@ pub(crate) struct About {
 pub(crate) struct Extent {
     pub(crate) quick: bool,
     pub(crate) filter: Option<String>,
-    /// How often each case, or 0 if the report does not know.
+    /// How many rounds, or 0 if the report does not know.
     #[serde(default)]
     pub(crate) rounds: usize,
 }
