@@ -33,7 +33,7 @@ const PEERS: [&str; 3] = ["criterion", "virtio-queue", "vm-memory"];
 /// Measure how fast the crates are, and write a report with charts
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Measure fewer values for a shorter time, in less than three minutes
+    /// Measure fewer values for a shorter time, in less than three minutes once everything is built
     #[arg(long)]
     quick: bool,
     /// What to call the report, which is written to target/bench-reports
