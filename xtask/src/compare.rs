@@ -86,6 +86,9 @@ fn summary(comparison: &Comparison<'_>) -> String {
     let Spread { median, low, high } = comparison.pace.spread;
     let [median, low, high] = [median, low, high].map(percent);
     text += &format!("yardsticks changed by {median} (from quartile to quartile, by {low} to {high})\n");
+    let swing = percent(comparison.pace.swing);
+    text +=
+        &format!("from one round to another they vary by {swing}: no time whose best sample changed by less counts\n");
     text
 }
 

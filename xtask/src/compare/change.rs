@@ -12,7 +12,8 @@
 //!   is outside the quartiles does not count, because a machine that is slow for a while is so in some rounds and not in
 //!   others.
 //! * By how much the best samples of all rounds differ. Disturbances only ever cost time, so one sample without any is enough
-//!   to show that the code is as fast as before.
+//!   to show that the code is as fast as before. But a report may have had none: these have to differ by more than a
+//!   yardstick does from one round to another, too.
 //!
 //! Instructions are counted, so for them these are one and the same.
 
@@ -77,8 +78,8 @@ impl<'r> Comparison<'r> {
 
 fn pace(base: &Report, new: &Report) -> Pace {
     let yardsticks = new.cases.iter().filter(|case| is_yardstick(case.contender()) && case.unit != Unit::Instructions);
-    let factors = yardsticks.filter_map(|case| Factor::at_pace([find(base, case)?, case], &Pace::STEADY));
-    Pace::of(&factors.collect::<Vec<_>>()).unwrap_or(Pace::STEADY)
+    let pairs: Vec<_> = yardsticks.filter_map(|case| Some([find(base, case)?, case])).collect();
+    Pace::of(&pairs).unwrap_or(Pace::STEADY)
 }
 
 /// Returns all cases in the order of figures.
@@ -109,13 +110,13 @@ impl<'r> Change<'r> {
     fn of(base: &'r Report, new: &'r Report, after: &'r Case, pace: &Pace, threshold: f64) -> Option<Self> {
         let before = find(base, after)?;
         let yardstick = is_yardstick(after.contender());
-        let pace = if after.unit == Unit::Nanoseconds && !yardstick { pace } else { &Pace::STEADY };
         let counted = after.unit == Unit::Instructions;
         let factor = if yardstick || counted { None } else { with_yardsticks(base, before, new, after) };
         // What was nothing has not become so many times as much: that is for a target to judge.
-        let factor = factor.or_else(|| Factor::at_pace([before, after], pace)).filter(Factor::is_finite)?;
-        let threshold = if counted { threshold.min(INSTRUCTIONS) } else { threshold };
-        let verdict = if yardstick { Verdict::Yardstick } else { Verdict::of(&factor, threshold) };
+        let own = if after.unit == Unit::Nanoseconds && !yardstick { pace } else { &Pace::STEADY };
+        let factor = factor.or_else(|| Factor::at_pace([before, after], own)).filter(Factor::is_finite)?;
+        let (threshold, swing) = if counted { (threshold.min(INSTRUCTIONS), 1.0) } else { (threshold, pace.swing) };
+        let verdict = if yardstick { Verdict::Yardstick } else { Verdict::of(&factor, threshold, swing) };
         Some(Self { base: before, new: after, factor, verdict })
     }
 
@@ -140,12 +141,12 @@ impl<'r> Change<'r> {
 }
 
 impl Verdict {
-    fn of(Factor { spread, best, .. }: &Factor<'_>, threshold: f64) -> Self {
+    fn of(Factor { spread, best, .. }: &Factor<'_>, threshold: f64, swing: f64) -> Self {
         let slower = 1.0 + threshold / 100.0;
         let faster = 1.0 / slower;
-        if spread.low > slower && *best > slower {
+        if spread.low > slower && *best > slower.max(swing) {
             Self::Slower
-        } else if spread.high < faster && *best < faster {
+        } else if spread.high < faster && *best < faster.min(1.0 / swing) {
             Self::Faster
         } else if spread.median > slower || spread.median < faster {
             Self::Noise
@@ -176,11 +177,11 @@ mod tests {
     use crate::report::contender::PEER;
     use crate::report::synthetic::{case, instructions, report};
 
-    /// Compares one case of ours, next to a limit that takes 5, 6 and 5.
+    /// Compares one case of ours, next to a limit that takes 5, 5.2 and 5.
     #[track_caller]
     fn check(base: [f64; 3], new: [f64; 3], expected: Verdict) {
         let report =
-            |ours| report([case("burst-1", "split", "1", ours), case("burst-1", "raw-split", "1", [5.0, 6.0, 5.0])]);
+            |ours| report([case("burst-1", "split", "1", ours), case("burst-1", "raw-split", "1", [5.0, 5.2, 5.0])]);
         let (base, new) = (report(base), report(new));
         let comparison = Comparison::new(&base, &new, 10.0);
         assert_eq!(comparison.changes[0].verdict, expected, "{:?}", comparison.changes[0].factor);
@@ -189,14 +190,14 @@ mod tests {
 
     #[test]
     fn same_report_is_steady() {
-        check([10.0, 12.0, 10.0], [10.0, 12.0, 10.0], Verdict::Steady);
+        check([10.0, 10.4, 10.0], [10.0, 10.4, 10.0], Verdict::Steady);
     }
 
     #[test]
     fn change_beyond_threshold_and_noise_counts() {
-        check([10.0, 12.0, 10.0], [11.2, 13.4, 11.2], Verdict::Slower);
-        check([11.2, 13.4, 11.2], [10.0, 12.0, 10.0], Verdict::Faster);
-        check([10.0, 12.0, 10.0], [10.9, 13.0, 10.9], Verdict::Steady);
+        check([10.0, 10.4, 10.0], [11.2, 11.6, 11.2], Verdict::Slower);
+        check([11.2, 11.6, 11.2], [10.0, 10.4, 10.0], Verdict::Faster);
+        check([10.0, 10.4, 10.0], [10.9, 11.3, 10.9], Verdict::Steady);
     }
 
     #[test]
@@ -223,7 +224,7 @@ mod tests {
 
     #[test]
     fn round_that_was_disturbed_is_no_change() {
-        check([10.0, 12.0, 10.0], [10.0, 12.0, 40.0], Verdict::Steady);
+        check([10.0, 10.4, 10.0], [10.0, 10.4, 40.0], Verdict::Steady);
     }
 
     #[test]
@@ -302,6 +303,29 @@ mod tests {
         };
         let (base, new) = (report([10.0, 10.0], [1.0, 1.0]), report([18.0, 12.0], [1.5, 1.0]));
         assert_eq!(Comparison::new(&base, &new, 10.0).changes[0].verdict, Verdict::Slower);
+    }
+
+    #[test]
+    fn change_by_less_than_the_machine_swings_is_noise() {
+        let verdict = |time: f64, counted: f64| {
+            let [base, new] = [[10.0, 1000.0], [time, counted]].map(|[time, counted]| {
+                report([
+                    case("regions", "split", "512", [time; 7]),
+                    case("payload-read", "memcpy", "64", [1.0, 2.0, 1.0, 2.0, 1.0, 2.0, 1.0]),
+                    instructions("split", "8", counted),
+                ])
+            });
+            let changes = Comparison::new(&base, &new, 10.0).changes;
+            changes
+                .iter()
+                .map(|change| change.verdict)
+                .filter(|verdict| *verdict != Verdict::Yardstick)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(verdict(30.0, 1030.0), [Verdict::Slower; 2]);
+        assert_eq!(verdict(19.0, 1030.0), [Verdict::Noise, Verdict::Slower]);
+        assert_eq!(verdict(3.0, 970.0), [Verdict::Faster; 2]);
+        assert_eq!(verdict(6.0, 970.0), [Verdict::Noise, Verdict::Faster]);
     }
 
     #[test]

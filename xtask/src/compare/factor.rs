@@ -21,17 +21,23 @@ pub(super) struct Pace {
     pub(super) spread: Spread,
     /// The median of those of the best samples, which a machine that is busy for a while does not change.
     pub(super) best: f64,
+    /// By which factor a yardstick varies from one round to another, which is the machine's doing.
+    pub(super) swing: f64,
 }
 
 impl Pace {
     /// That of a machine that does not change.
-    pub(super) const STEADY: Self = Self { spread: Spread { median: 1.0, low: 1.0, high: 1.0 }, best: 1.0 };
+    pub(super) const STEADY: Self = Self { spread: Spread { median: 1.0, low: 1.0, high: 1.0 }, best: 1.0, swing: 1.0 };
 
-    /// Joins the factors of yardsticks, unless there is none.
-    pub(super) fn of(factors: &[Factor<'_>]) -> Option<Self> {
-        let spread = Spread::middle(factors.iter().map(|factor| factor.spread.median))?;
-        let best = Spread::middle(factors.iter().map(|factor| factor.best))?.median;
-        Some(Self { spread, best })
+    /// Joins what was measured of each yardstick before and after, unless there is none.
+    pub(super) fn of(yardsticks: &[[&Case; 2]]) -> Option<Self> {
+        let factors: Vec<_> = yardsticks.iter().filter_map(|pair| Factor::at_pace(*pair, &Self::STEADY)).collect();
+        let swings = yardsticks.iter().flatten().filter_map(|case| Spread::range(case.values()));
+        Some(Self {
+            spread: Spread::middle(factors.iter().map(|factor| factor.spread.median))?,
+            best: Spread::middle(factors.iter().map(|factor| factor.best))?.median,
+            swing: Spread::middle(swings.map(|range| range.high / range.low))?.median,
+        })
     }
 }
 
