@@ -24,11 +24,14 @@ use anyhow::Result;
 
 use self::support::device::Contender;
 use self::support::device::memcpy::MEMCPY;
-use self::support::device::ours::{ANY_PACKED, ANY_SPLIT, COPY, PACKED, PACKED_CHAINS, SPLIT, SPLIT_CHAINS};
+use self::support::device::ours::{
+    ANY_PACKED, ANY_SPLIT, COPY, PACKED, PACKED_CHAINS, PACKED_IN_ORDER, PACKED_SHARED, PACKED_STREAM, PACKED_TABLE,
+    PACKED_TOKENS, SPLIT, SPLIT_CHAINS, SPLIT_IN_ORDER, SPLIT_SHARED, SPLIT_STREAM, SPLIT_TABLE, SPLIT_TOKENS,
+};
 use self::support::device::peer::{self, VIRTIO_QUEUE};
 use self::support::device::raw::{RAW_PACKED, RAW_SPLIT};
 use self::support::pass::{Bench, Lane, serve};
-use self::support::shape::{Direction, Shape};
+use self::support::shape::{Completion, Direction, Shape};
 
 /// How many passes are counted. The count for a pass does not change, except that a packed ring has two kinds of laps.
 const PASSES: u64 = 8;
@@ -65,40 +68,54 @@ fn callgrind_counted(lanes: &mut [Lane]) -> Result<()> {
 
 /// Returns all that can be counted.
 fn all() -> Vec<Counted> {
-    let contenders =
+    let queues =
         [SPLIT, PACKED, SPLIT_CHAINS, PACKED_CHAINS, ANY_SPLIT, ANY_PACKED, RAW_SPLIT, RAW_PACKED, VIRTIO_QUEUE];
-    let chains = contenders.iter().flat_map(|contender| {
-        chain_shapes().map(|(name, shape)| Counted {
+    let orders = [SPLIT_TOKENS, PACKED_TOKENS, SPLIT_IN_ORDER, PACKED_IN_ORDER];
+    let eight = ("direct-8-burst-32".to_owned(), Shape { descriptors: 8, ..Shape::BASE });
+    let shared = ("shared-1".to_owned(), Shape { queue_size: 1024, ..Shape::BASE });
+    let stream = ("stream-1".to_owned(), Shape { burst: 1, ..Shape::BASE });
+    let counted = [
+        each(&queues, chain_shapes()),
+        each(&[SPLIT_TABLE, PACKED_TABLE], vec![eight]),
+        each(&orders, order_shapes()),
+        each(&[SPLIT_SHARED, PACKED_SHARED], vec![shared]),
+        each(&[SPLIT_STREAM, PACKED_STREAM], vec![stream]),
+        each(&[COPY, &[peer::COPY, MEMCPY]].concat(), payload_shapes()),
+    ];
+    counted.into_iter().flatten().collect()
+}
+
+/// Returns each of the contenders at each of the shapes.
+fn each(contenders: &[Contender], shapes: Vec<(String, Shape)>) -> Vec<Counted> {
+    let at = |(name, shape): (String, Shape)| {
+        contenders.iter().map(move |contender| Counted {
             name: format!("{}/{name}", contender.name),
             contender: *contender,
             shape,
         })
-    });
-    let contenders = [COPY, &[peer::COPY, MEMCPY]].concat();
-    let payloads = contenders.into_iter().flat_map(|contender| {
-        payload_shapes().map(move |(name, shape)| Counted {
-            name: format!("{}/{name}", contender.name),
-            contender,
-            shape,
-        })
-    });
-    chains.chain(payloads).collect()
+    };
+    shapes.into_iter().flat_map(at).collect()
 }
 
-fn chain_shapes() -> impl Iterator<Item = (String, Shape)> {
+fn chain_shapes() -> Vec<(String, Shape)> {
     let shape = |(kind, descriptors, burst)| {
         let shape = Shape { descriptors, burst, indirect: kind == "indirect", ..Shape::BASE };
         (format!("{kind}-{descriptors}-burst-{burst}"), shape)
     };
     let kinds = [("direct", 1), ("direct", 8), ("indirect", 8)];
-    kinds.into_iter().flat_map(move |(kind, descriptors)| [1, 32].map(|burst| shape((kind, descriptors, burst))))
+    kinds.into_iter().flat_map(|(kind, descriptors)| [1, 32].map(|burst| shape((kind, descriptors, burst)))).collect()
 }
 
-fn payload_shapes() -> impl Iterator<Item = (String, Shape)> {
+fn order_shapes() -> Vec<(String, Shape)> {
+    let orders = [("in-order", Completion::InOrder), ("out-of-order", Completion::OutOfOrder)];
+    let shape = |(name, completion)| (format!("tokens-{name}"), Shape { completion, ..Shape::BASE });
+    orders.map(shape).into()
+}
+
+fn payload_shapes() -> Vec<(String, Shape)> {
     let directions = [("read", Direction::Read), ("write", Direction::Write)];
-    directions.into_iter().flat_map(|(name, direction)| {
-        [64, 4096].map(|bytes| (format!("payload-{name}-{bytes}"), Shape::of_payload(bytes, direction)))
-    })
+    let shape = |name, direction, bytes| (format!("payload-{name}-{bytes}"), Shape::of_payload(bytes, direction));
+    directions.into_iter().flat_map(|(name, direction)| [64, 4096].map(|bytes| shape(name, direction, bytes))).collect()
 }
 
 fn main() -> ExitCode {
