@@ -96,11 +96,12 @@ fn row(report: &Report, case: &Case, shows: Shows) -> Option<Vec<String>> {
 fn instructions(report: &Report, case: &Case) -> String {
     let (figure, value) = (case.figure(), case.value());
     let shape = match figure {
-        "chain-direct" => format!("direct-{value}-burst-32"),
+        "chain-direct" | "run-time" | "chains" => format!("direct-{value}-burst-32"),
         "chain-indirect" => format!("indirect-{value}-burst-32"),
         "burst-1" => format!("direct-1-burst-{value}"),
         "burst-8" => format!("direct-8-burst-{value}"),
-        "payload-read" | "payload-write" => format!("{figure}-{value}"),
+        "order" => format!("tokens-{value}"),
+        "shared" | "stream" | "payload-read" | "payload-write" => format!("{figure}-{value}"),
         _ => return String::new(),
     };
     let counted = report.case("instructions", case.contender(), &shape).and_then(Case::spread);
