@@ -7,7 +7,7 @@ use core::fmt;
 use virtio_mem_traits::{DriverAddr, HeapMem, StableMem};
 use virtio_queue_core::packed::PackedRing;
 use virtio_queue_core::split::SplitRing;
-use virtio_queue_core::{AnyRing, ConfigError, FromConfig, Positioned, Queue, QueueConfig, QueueLimits, Ring};
+use virtio_queue_core::{AnyRing, ConfigError, FromConfig, Restorable, Queue, QueueConfig, QueueLimits, Ring};
 use virtio_ring::RingFeatures;
 use virtio_util::NotificationCounter;
 
@@ -61,7 +61,7 @@ pub type AnyFixture<M = Rc<TestMem>> = Fixture<Any, M>;
 /// A format, with what a queue of it runs on.
 pub trait QueueFormat: Format {
     /// The device's side of a ring.
-    type Ring<M: StableMem>: FromConfig + Positioned + Ring<Mem = M>;
+    type Ring<M: StableMem>: FromConfig + Restorable + Ring<Mem = M>;
 }
 
 impl QueueFormat for Split {

@@ -22,7 +22,7 @@
 //! fn serve<M: StableMem>(queue: &mut SplitQueue<M, impl DriverNotify>) -> Result<(), FatalError> {
 //!     while let Some(chain) = queue.next_chain()? {
 //!         let (mem, mut written) = (chain.mem(), 0);
-//!         for element in chain.elements().map_while(Result::ok) {
+//!         for element in chain.walk().map_while(Result::ok) {
 //!             if element.access != Access::Write {
 //!                 continue;
 //!             }

@@ -271,7 +271,7 @@ fn check_denied<F: QueueFormat>(features: u64) {
     let chain = DriverChain::new().readable(b"gone").at(DriverAddr(SPACE));
     fixture.driver.add(&chain).unwrap();
     let fetched = fixture.queue.next_chain().unwrap().unwrap();
-    let element = fetched.elements().next().unwrap().unwrap();
+    let element = fetched.walk().next().unwrap().unwrap();
     let error = virtio_mem_traits::DriverMem::translate(fetched.mem(), element.range, element.access).err();
     assert_eq!(error, Some(TranslateError::Unmapped { addr: DriverAddr(SPACE) }));
     drop(fetched);
@@ -298,7 +298,7 @@ fn positions_of_other_format_refused() {
     for (ring, foreign) in [(&split_ring, &mut packed), (&packed_ring, &mut split)] {
         let error = FatalError::ForeignPositions;
         assert_eq!(ring.fetch(foreign, 0), Err(error));
-        assert_eq!(ring.put_used(foreign, virtio_queue_core::Head::default(), 0), Err(error));
+        assert_eq!(ring.complete(foreign, virtio_queue_core::Head::default(), 0), Err(error));
         assert_eq!(ring.serve(foreign, 0, 1, |_| 0), Err(error));
         assert_eq!(ring.publish(foreign), Err(error));
         assert_eq!(ring.suppress_notifications(foreign), Err(error));

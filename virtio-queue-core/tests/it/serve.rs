@@ -21,7 +21,7 @@ fn burst<R: Ring, N: DriverNotify>(queue: &mut Queue<R, N>, limit: usize) -> usi
     let mut burst = queue.burst();
     for served in 0..limit {
         let Some(chain) = burst.next_chain().unwrap() else { return served };
-        let written = writable(chain.elements());
+        let written = writable(chain.walk());
         chain.return_unchecked(written).unwrap();
     }
     limit

@@ -157,7 +157,7 @@ pub(crate) fn walk_once<R: Ring, T: ReturnTo<R>>(
     chain: &DescChain<'_, R, T>,
     way: Way,
 ) -> (Vec<Plain>, Option<ChainError>) {
-    let mut walk = chain.elements();
+    let mut walk = chain.walk();
     let mut elements = Vec::new();
     let singly = match way {
         Way::Loop => usize::MAX,
