@@ -115,7 +115,11 @@ impl<L: RawMutex, R: KeepsDescriptors, N: DriverNotify> SharedQueue<L, R, N> {
 impl<L: RawMutex, R: Ring, N: DriverNotify> ReturnTo<R> for &SharedQueue<L, R, N> {
     #[inline]
     fn complete(&mut self, _ring: &R, token: Token, written: u32) -> Result<(), ReturnError> {
-        self.complete(token, written)
+        SharedQueue::complete(self, token, written)
+    }
+
+    fn unfetch(&mut self, _ring: &R, token: Token) -> Result<(), virtio_queue_core::Refused<Token, ReturnError>> {
+        self.state.lock().unfetch(&self.ring, token)
     }
 }
 

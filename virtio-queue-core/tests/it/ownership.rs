@@ -85,7 +85,7 @@ fn refused_chain_is_not_in_flight() {
     let other = fixture.queue.next_chain().unwrap().unwrap().into_token();
     let chain = fixture.queue.next_chain().unwrap().unwrap();
     fixture.mem.unmap(fixture.driver.areas().used_ring());
-    let Refused { chain, .. } = chain.return_written(0).unwrap_err();
+    let Refused { chain, .. } = chain.try_return_written(0).unwrap_err();
     let token = chain.into_token();
     assert_eq!(fixture.queue.in_flight(), 1);
     assert!(fixture.queue.complete(Token::from_u64(token.into_u64()), 0).is_err());
@@ -101,6 +101,11 @@ fn check_refused<F: QueueFormat>() {
         fn complete(&mut self, _: &R, token: Token, _: u32) -> Result<(), ReturnError> {
             Err(ReturnError::Stale { id: token.id() })
         }
+
+        fn unfetch(&mut self, _: &R, token: Token) -> Result<(), Refused<Token, ReturnError>> {
+            let error = ReturnError::Stale { id: token.id() };
+            Err(Refused { chain: token, error })
+        }
     }
     let mut fixture = FixtureOptions::<F> { size: 8, ..Default::default() }.build().unwrap();
     let [_, id] = [4, 5].map(|len| fixture.driver.add(&DriverChain::new().writable(len)).unwrap());
@@ -108,7 +113,7 @@ fn check_refused<F: QueueFormat>() {
     let [_, token] = [(); 2].map(|()| state.fetch(&ring).unwrap().unwrap());
     let chain = DescChain::new(&ring, token, Nowhere);
     let before: Vec<_> = chain.walk().collect();
-    let Refused { chain, error } = chain.return_written(0).unwrap_err();
+    let Refused { chain, error } = chain.try_return_written(0).unwrap_err();
     assert_eq!(error, ReturnError::Stale { id });
     assert_eq!((chain.id(), chain.walk().collect()), (id, before));
     assert_eq!(state.check(&chain.into_token()), Err(ReturnError::Stale { id }), "it was used up");

@@ -11,7 +11,7 @@ use crate::formats::{check_dead, fetch, for_each_format, start};
 use crate::support::{logged, plain, traffic};
 
 /// Returns how many bytes are writable in a chain, which is what this device claims to have written.
-fn writable<'m>(walk: impl Walk<'m>) -> u32 {
+fn writable(walk: impl Walk) -> u32 {
     let writable = walk.map(|element| plain(element.unwrap())).filter(|element| element.2);
     writable.map(|element| element.1 as u32).sum()
 }

@@ -318,13 +318,7 @@ impl<W: Iterator> Iterator for Plainly<W> {
 
 impl<W: FusedIterator> FusedIterator for Plainly<W> {}
 
-impl<'m, W: Walk<'m>> Walk<'m> for Plainly<W> {
-    type Mem = W::Mem;
-
-    fn mem(&self) -> &'m W::Mem {
-        self.0.mem()
-    }
-}
+impl<W: Walk> Walk for Plainly<W> {}
 
 /// DRV-FRM-1: the provided `try_each` calls for every element, and ends with the error of a malformed chain.
 #[test]
