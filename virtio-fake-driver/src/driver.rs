@@ -6,7 +6,7 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use virtio_mem_traits::{DriverAddr, HeapMem};
+use virtio_mem_traits::{DriverAddr, DriverMem, DriverRange, HeapMem};
 
 use self::notifications::{Interrupts, KickCounts};
 use crate::features::{EVENT_IDX, IN_ORDER, INDIRECT_DESC, VERSION_1};
@@ -34,7 +34,7 @@ use crate::{AddError, AddressPool, DeviceViolation, DriverChain, DriverView, Tra
 /// ```
 /// use std::sync::Arc;
 /// use virtio_fake_driver::{DriverChain, DriverOptions, SplitDriver};
-/// use virtio_mem_traits::{DriverAddr, HeapMem};
+/// use virtio_mem_traits::{DriverAddr, DriverMem, DriverRange, HeapMem};
 ///
 /// let mem = Arc::new(HeapMem::new(DriverAddr(0x10_0000), 0x1_0000)?);
 /// let mut driver = SplitDriver::new(mem, 8, DriverOptions::default());
@@ -48,8 +48,8 @@ use crate::{AddError, AddressPool, DeviceViolation, DriverChain, DriverView, Tra
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-pub struct Driver<F: Format> {
-    pub(crate) side: F::Side,
+pub struct Driver<F: Format, M: DriverMem + Clone = Arc<HeapMem>> {
+    pub(crate) side: F::Side<M>,
     options: DriverOptions,
     pool: AddressPool,
     /// How many descriptors of the ring no chain occupies.
@@ -94,14 +94,53 @@ impl<F: Format> Driver<F> {
     ///
     /// If the format has no such size (DRV-CFG-3), or if the memory is too small.
     #[must_use]
-    pub fn new(mem: Arc<HeapMem>, size: u16, mut options: DriverOptions) -> Self {
-        let mut pool = AddressPool::new(mem.range());
-        options.features = F::Side::features(options.features);
-        Self::from_side(F::Side::new(DriverView::new(mem), size, &mut pool, &options), pool, options)
+    pub fn new(mem: Arc<HeapMem>, size: u16, options: DriverOptions) -> Self {
+        let range = mem.range();
+        Self::within(mem, range, size, options)
+    }
+}
+
+/// Over any memory.
+impl<F: Format, M: DriverMem + Clone> Driver<F, M> {
+    /// Sets up a queue of `size` descriptors somewhere in `range`, in any memory; the rest of the range is for buffers and
+    /// tables. The driver writes nothing outside the range.
+    ///
+    /// The range has no holes, and the device and the driver may both read and write all of it. It can go over the borders
+    /// of regions: buffers, tables and the areas of the queue then come to lie across them. A border at a multiple of 16
+    /// cuts no field of a ring.
+    ///
+    /// `mem` is a handle, as for a queue: an `Arc`, an `Rc` or a reference. The driver can go to another thread if the
+    /// handle can.
+    ///
+    /// ```
+    /// use std::rc::Rc;
+    /// use virtio_fake_driver::{DriverChain, DriverOptions, SplitDriver};
+    /// use virtio_mem_traits::{DriverAddr, DriverRange, HeapMem};
+    /// use virtio_util::RegionTable;
+    ///
+    /// let region = |start| HeapMem::new(DriverAddr(start), 0x1000).map(|mem| (mem.range(), mem));
+    /// let mem = Rc::new(RegionTable::new([region(0x1000)?, region(0x2000)?])?);
+    /// let range = DriverRange::new(DriverAddr(0x1800), 0x1000).ok_or("beyond 2^64")?;
+    ///
+    /// let mut driver = SplitDriver::within(mem, range, 8, DriverOptions::default());
+    /// driver.add(&DriverChain::new().writable(0xc00))?; // in both regions
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If the format has no such size (DRV-CFG-3), if the range is too small, or if the memory does not let the driver
+    /// access the areas of the queue.
+    #[must_use]
+    pub fn within(mem: M, range: DriverRange, size: u16, mut options: DriverOptions) -> Self {
+        let mut pool = AddressPool::new(range);
+        options.features = F::Side::<M>::features(options.features);
+        Self::from_side(F::Side::<M>::new(DriverView::new(mem), size, &mut pool, &options), pool, options)
     }
 
     /// Begins anew in the same memory with a queue of another size, as after a reset of the queue (FD-11): positions
-    /// are where a new queue begins, and what was in flight is forgotten.
+    /// are where a new queue begins, and what was in flight is forgotten. All of it comes from the range of the
+    /// [pool](Self::pool), what was taken out of the pool before included.
     ///
     /// To suspend and resume a queue, nothing is to be done: all positions stay as they are.
     ///
@@ -110,11 +149,12 @@ impl<F: Format> Driver<F> {
     /// As for [`new`](Self::new).
     #[must_use]
     pub fn reset(self, size: u16) -> Self {
-        Self::new(Arc::clone(self.view().mem()), size, DriverOptions { start: None, ..self.options })
+        let options = DriverOptions { start: None, ..self.options };
+        Self::within(self.view().mem().clone(), self.pool.range(), size, options)
     }
 
-    pub(crate) fn from_side(side: F::Side, pool: AddressPool, mut options: DriverOptions) -> Self {
-        options.features = F::Side::features(options.features) | VERSION_1;
+    pub(crate) fn from_side(side: F::Side<M>, pool: AddressPool, mut options: DriverOptions) -> Self {
+        options.features = F::Side::<M>::features(options.features) | VERSION_1;
         let start = options.start.map_or(0, |wire| side.position(wire));
         let mut driver = Self {
             free: side.size().into(),
@@ -137,7 +177,7 @@ impl<F: Format> Driver<F> {
 }
 
 /// Making buffers available.
-impl<F: Format> Driver<F> {
+impl<F: Format, M: DriverMem + Clone> Driver<F, M> {
     /// Makes one chain available, and returns its id: what the device will know it by. See [`stage`](Self::stage).
     ///
     /// # Errors
@@ -226,7 +266,7 @@ impl<F: Format> Driver<F> {
 }
 
 /// Taking buffers back.
-impl<F: Format> Driver<F> {
+impl<F: Format, M: DriverMem + Clone> Driver<F, M> {
     /// Takes the next used buffer back, if there is one: its descriptors and its memory are free then.
     ///
     /// # Errors
@@ -283,6 +323,13 @@ impl<F: Format> Driver<F> {
         Ok(UsedBuffer::new(id, len, bytes))
     }
 
+    /// Returns the position up to which the device has used buffers, reaped or not.
+    fn used_until(&self) -> u64 {
+        let batch = self.batch.and_then(|batch| self.find(batch).ok()).map_or(0, |last| last + 1);
+        let known: u64 = self.in_flight.iter().take(batch).map(|chain| self.side.advance(chain)).sum();
+        self.side.used_until(self.next_used + known, self.in_flight.iter().skip(batch).collect())
+    }
+
     /// Returns how far the used side is behind the available side.
     fn available(&self) -> u16 {
         u16::try_from(self.published - self.next_used).expect("no more is available than the ring has room for")
@@ -290,10 +337,10 @@ impl<F: Format> Driver<F> {
 }
 
 /// What it is and how it is.
-impl<F: Format> Driver<F> {
+impl<F: Format, M: DriverMem + Clone> Driver<F, M> {
     /// Returns the driver's view of the memory.
     #[must_use]
-    pub fn view(&self) -> &DriverView {
+    pub fn view(&self) -> &DriverView<M> {
         self.side.view()
     }
 
@@ -330,6 +377,35 @@ impl<F: Format> Driver<F> {
     #[must_use]
     pub fn in_flight(&self) -> u16 {
         self.in_flight.len().try_into().unwrap_or(u16::MAX)
+    }
+
+    /// Returns the position at which the next chain will be made available: an index on a split ring; a slot, with the
+    /// wrap counter in bit 15, on a packed one.
+    #[must_use]
+    pub fn available_position(&self) -> u16 {
+        self.side.to_wire(self.published)
+    }
+
+    /// Returns the position at which the device will report the next used buffer, in the form of
+    /// [`available_position`](Self::available_position). What the device has used counts, whether it was reaped or not.
+    ///
+    /// A device that has died with chains in flight can be made anew there, if it has used all chains in order until then:
+    /// it fetches those in flight once more, and the driver goes on as if nothing had happened.
+    ///
+    /// ```
+    /// use virtio_fake_driver::{DriverChain, SplitFixture};
+    ///
+    /// let mut fixture = SplitFixture::new(8);
+    /// for _ in 0..3 {
+    ///     fixture.driver.add(&DriverChain::new().readable(b"1"))?;
+    /// }
+    /// drop(fixture.queue.next_chain()?); // A chain that is dropped is used.
+    /// assert_eq!((fixture.driver.available_position(), fixture.driver.used_position()), (3, 1));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn used_position(&self) -> u16 {
+        self.side.to_wire(self.used_until())
     }
 
     /// Returns an endless supply of random chains that this driver takes, with up to as many elements as the queue has

@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 
-use virtio_mem_traits::HeapMem;
+use virtio_mem_traits::{DriverMem, HeapMem};
 
 use super::{PackedAreas, PackedSide, RawPacked};
 use crate::format::Format;
@@ -13,16 +13,16 @@ use crate::{AddressPool, Driver, DriverOptions, DriverView};
 pub struct Packed;
 
 impl Format for Packed {
-    type Side = PackedSide;
+    type Side<M: DriverMem + Clone> = PackedSide<M>;
 }
 
 /// A driver of a packed virtqueue.
-pub type PackedDriver = Driver<Packed>;
+pub type PackedDriver<M = Arc<HeapMem>> = Driver<Packed, M>;
 
 /// How a driver of a packed virtqueue is set up.
 pub type PackedOptions = DriverOptions;
 
-impl PackedDriver {
+impl<M: DriverMem + Clone> PackedDriver<M> {
     /// Sets up a queue at a place of the test's choice; buffers and tables come from `pool`.
     ///
     /// Everything is zero at first (LAY-10), but for the flags of descriptors if the sides are to begin elsewhere: all
@@ -33,13 +33,13 @@ impl PackedDriver {
     /// If the size is not from 1 to 32768 (DRV-CFG-3), if there is no such slot to start at, or if an area is not in
     /// `mem`.
     #[must_use]
-    pub fn with_areas(mem: Arc<HeapMem>, areas: PackedAreas, pool: AddressPool, options: PackedOptions) -> Self {
+    pub fn with_areas(mem: M, areas: PackedAreas, pool: AddressPool, options: PackedOptions) -> Self {
         Self::from_side(PackedSide::with_areas(DriverView::new(mem), areas, &options), pool, options)
     }
 
     /// Returns the queue as bytes, to spoil it or to look at it.
     #[must_use]
-    pub const fn raw(&self) -> &RawPacked {
+    pub const fn raw(&self) -> &RawPacked<M> {
         self.side.raw()
     }
 
