@@ -104,6 +104,25 @@ fn packed_descriptor_stands_for_those_before_it() {
 }
 
 #[test]
+fn rest_of_a_batch_counts_as_used() {
+    let chains = [3, 1, 4].map(|slots| DriverChain::new().writable_cut(slots, &vec![1; slots as usize]));
+    for start in 0..22 {
+        let (mut driver, mut device) = packed::with_puppet(11, start, OPTIONS);
+        let lists = chains.each_ref().map(|chain| {
+            driver.add(chain).unwrap();
+            device.fetch()
+        });
+        device.put(packed::Fetched { id: lists[1].id, slots: 4 }, 0);
+        let position = device.off_wrap(device.next_used());
+        for used_already in [true, true, false] {
+            assert_eq!((driver.used_position(), driver.enable_interrupts()), (position, used_already));
+            assert_eq!(driver.reap().unwrap().is_some(), used_already);
+        }
+        assert_eq!((driver.in_flight(), driver.available_position()), (1, device.off_wrap(start + 8)));
+    }
+}
+
+#[test]
 fn packed_driver_asks_for_what_comes_after_a_batch() {
     let mut driver = PackedDriver::new(heap(), 4, DriverOptions { features: IN_ORDER | 1 << 29, ..OPTIONS });
     let mut device = packed::Puppet::new(&driver, 0);
