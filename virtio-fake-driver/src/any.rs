@@ -14,19 +14,48 @@ use crate::split::{RawSplit, SplitSide};
 use crate::{AddressPool, DeviceViolation, Driver, DriverOptions, DriverView};
 
 /// The format that the features say: packed with RING_PACKED, split without.
+///
+/// ```
+/// use virtio_fake_driver::{Any, FixtureOptions, features};
+///
+/// let options = FixtureOptions { format: Any, features: features::RING_PACKED, size: 3, ..Default::default() };
+/// assert_eq!(options.build()?.queue.size(), 3);
+/// # Ok::<_, virtio_queue_core::ConfigError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Any;
 
 /// A driver of a virtqueue of the format that the features say.
+///
+/// ```
+/// use std::sync::Arc;
+/// use virtio_fake_driver::{AnyDriver, DriverOptions, features};
+/// use virtio_mem_traits::{DriverAddr, HeapMem};
+///
+/// let mem = Arc::new(HeapMem::new(DriverAddr(0x1000), 0x1000)?);
+/// let options = DriverOptions { features: features::RING_PACKED, ..Default::default() };
+/// let driver = AnyDriver::new(mem, 3, options); // A split ring has a power of two.
+/// assert_eq!(driver.size(), 3);
+/// # Ok::<_, virtio_mem_traits::HeapMemError>(())
+/// ```
 pub type AnyDriver<M = Arc<HeapMem>> = Driver<Any, M>;
 
 impl Format for Any {
     type Side<M: DriverMem + Clone> = AnySide<M>;
 }
 
-/// A virtqueue of either format as bytes.
+/// A virtqueue of either format as bytes. There are no other formats, so that a test can name both.
+///
+/// ```
+/// use virtio_fake_driver::{AnyFixture, AnyRaw, DriverChain};
+///
+/// let mut fixture = AnyFixture::new(8);
+/// fixture.driver.add(&DriverChain::new().readable(b"1"))?;
+/// let AnyRaw::Split(raw) = fixture.driver.raw() else { panic!("RING_PACKED was not negotiated") };
+/// assert_eq!(raw.available_index(), 1);
+/// # Ok::<_, virtio_fake_driver::AddError>(())
+/// ```
 #[derive(Debug)]
-#[non_exhaustive]
 pub enum AnyRaw<'d, M = Arc<HeapMem>> {
     /// Without RING_PACKED.
     Split(&'d RawSplit<M>),

@@ -1,6 +1,7 @@
 //! The driver of a virtqueue.
 
 mod notifications;
+mod reap;
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -9,10 +10,10 @@ use alloc::vec::Vec;
 use virtio_mem_traits::{DriverAddr, DriverMem, DriverRange, HeapMem};
 
 use self::notifications::{Interrupts, KickCounts};
-use crate::features::{EVENT_IDX, IN_ORDER, INDIRECT_DESC, VERSION_1};
+use crate::features::{EVENT_IDX, INDIRECT_DESC, VERSION_1};
 use crate::format::{Format, InFlight, Side, Used};
 use crate::placed::Placed;
-use crate::{AddError, AddressPool, DeviceViolation, DriverChain, DriverView, Traffic, TrafficLimits, UsedBuffer};
+use crate::{AddError, AddressPool, DriverChain, DriverView, Traffic, TrafficLimits};
 
 /// A driver of a virtqueue that keeps to the rules, unless it is told otherwise.
 ///
@@ -72,6 +73,19 @@ pub struct Driver<F: Format, M: DriverMem + Clone = Arc<HeapMem>> {
 }
 
 /// How a driver is set up. By default: VERSION_1 alone, from where a new queue begins, in an orderly fashion.
+///
+/// ```
+/// use std::sync::Arc;
+/// use virtio_fake_driver::{DriverOptions, SplitDriver, features};
+/// use virtio_mem_traits::{DriverAddr, HeapMem};
+///
+/// // A queue that was restored just before its indices wrap.
+/// let options = DriverOptions { features: features::EVENT_IDX, start: Some(0xfffe), ..Default::default() };
+/// let mem = Arc::new(HeapMem::new(DriverAddr(0x1000), 0x1000)?);
+/// let driver = SplitDriver::new(mem, 8, options);
+/// assert_eq!(driver.available_position(), 0xfffe);
+/// # Ok::<_, virtio_mem_traits::HeapMemError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DriverOptions {
     /// The features that were negotiated, as in [`features`](crate::features). VERSION_1 is always one of them.
@@ -103,11 +117,11 @@ impl<F: Format> Driver<F> {
 /// Over any memory.
 impl<F: Format, M: DriverMem + Clone> Driver<F, M> {
     /// Sets up a queue of `size` descriptors somewhere in `range`, in any memory; the rest of the range is for buffers and
-    /// tables. The driver writes nothing outside the range.
+    /// tables. The driver takes nothing outside the range.
     ///
-    /// The range has no holes, and the device and the driver may both read and write all of it. It can go over the borders
-    /// of regions: buffers, tables and the areas of the queue then come to lie across them. A border at a multiple of 16
-    /// cuts no field of a ring.
+    /// The memory has no holes in the range, and lets all of it be read and written. The range can go over the borders of
+    /// regions: buffers, tables and the areas of the queue then come to lie across them. The borders are at multiples of 16,
+    /// so that none cuts a field of a ring.
     ///
     /// `mem` is a handle, as for a queue: an `Arc`, an `Rc` or a reference. The driver can go to another thread if the
     /// handle can.
@@ -212,21 +226,7 @@ impl<F: Format, M: DriverMem + Clone> Driver<F, M> {
     /// * flags in an indirect table that do not belong there (DRV-IND-2, DRV-PIND-2);
     /// * on a packed ring, an indirect table after direct elements (DRV-PIND-4).
     pub fn stage(&mut self, chain: &DriverChain) -> Result<u16, AddError> {
-        let parts = chain.parts();
-        let total: u64 = parts.iter().map(|part| part.len()).sum();
-        let mixed = chain.has_table() && chain.direct_elements() != 0;
-        assert!(
-            parts.is_sorted_by_key(|part| part.is_writable()),
-            "readable after writable elements (DRV-FRM-1, DRV-PSG-2)"
-        );
-        assert!(total <= 1 << 32, "{total} bytes are more than 2^32 (DRV-DESC-1)");
-        assert!(
-            !chain.has_table() || self.has(INDIRECT_DESC),
-            "INDIRECT_DESC was not negotiated (DRV-IND-1, DRV-PIND-1)"
-        );
-        assert!(parts.len() <= usize::from(self.size()), "the chain is longer than the queue (DRV-IND-3, DRV-PSG-1)");
-        assert!(chain.flags_in_table() == 0, "flags in an indirect table (DRV-IND-2, DRV-PIND-2)");
-        assert!(!mixed || self.side.takes_mixed_chains(), "a list with an indirect table (DRV-PIND-4)");
+        self.assert_rules(chain);
         self.stage_unchecked(chain)
     }
 
@@ -263,76 +263,30 @@ impl<F: Format, M: DriverMem + Clone> Driver<F, M> {
         self.published = self.next_available;
         self.side.publish(self.published);
     }
-}
 
-/// Taking buffers back.
-impl<F: Format, M: DriverMem + Clone> Driver<F, M> {
-    /// Takes the next used buffer back, if there is one: its descriptors and its memory are free then.
-    ///
-    /// # Errors
-    ///
-    /// If the device has broken a rule.
-    pub fn reap(&mut self) -> Result<Option<UsedBuffer>, DeviceViolation> {
-        let report = match self.batch.take() {
-            Some(batch) => Some(batch),
-            None => self.side.used(self.next_used, self.available())?,
-        };
-        let Some(used) = report else { return Ok(None) };
-        let place = self.find(used).inspect_err(|_| self.next_used += self.side.advance_of_unknown())?;
-        if place == 0 || !self.has(IN_ORDER) {
-            return self.take_back(place, Some(used.len)).map(Some);
-        }
-        // The buffers before the one that is named are used as well, and completely (SPLIT-ORD-5, PACK-INO-3).
-        self.batch = Some(used);
-        self.take_back(0, None).map(Some)
-    }
-
-    /// Takes all used buffers back, in the order in which they were used.
-    ///
-    /// # Errors
-    ///
-    /// If the device has broken a rule. What was taken back before that is lost.
-    pub fn reap_all(&mut self) -> Result<Vec<UsedBuffer>, DeviceViolation> {
-        core::iter::from_fn(|| self.reap().transpose()).collect()
-    }
-
-    /// Finds the chain in flight that a report names.
-    fn find(&self, Used { id, at_most, .. }: Used) -> Result<usize, DeviceViolation> {
-        let place = self.in_flight.iter().position(|chain| u32::from(chain.id) == id);
-        let place = place.ok_or(DeviceViolation::UnknownId { id })?;
-        if self.has(IN_ORDER) && place >= at_most {
-            return Err(DeviceViolation::OutOfOrder { id });
-        }
-        Ok(place)
-    }
-
-    /// Takes a chain in flight apart, into which the device says it wrote `len` bytes, or all that there was room for.
-    fn take_back(&mut self, place: usize, len: Option<u32>) -> Result<UsedBuffer, DeviceViolation> {
-        let chain = self.in_flight.remove(place).expect("that is where it was found");
-        self.next_used += self.side.advance(&chain);
-        self.rearm();
-        let (id, bytes) = (chain.id, chain.placed.writable_bytes(self.side.view()));
-        self.free += chain.descriptors.len();
-        self.side.free(&chain);
-        chain.placed.give_back(&mut self.pool);
-        let writable = bytes.len() as u64;
-        let len = len.unwrap_or_else(|| u32::try_from(writable).unwrap_or(u32::MAX));
-        if u64::from(len) > writable {
-            return Err(DeviceViolation::TooLong { id, len, writable });
-        }
-        Ok(UsedBuffer::new(id, len, bytes))
-    }
-
-    /// Returns the position up to which the device has used buffers, reaped or not.
-    fn used_until(&self) -> u64 {
-        let batch = self.batch.and_then(|batch| self.find(batch).ok()).map_or(0, |last| last + 1);
-        let known: u64 = self.in_flight.iter().take(batch).map(|chain| self.side.advance(chain)).sum();
-        self.side.used_until(self.next_used + known, self.in_flight.iter().skip(batch).collect())
-    }
-
-    /// Returns how far the used side is behind the available side.
-    fn available(&self) -> u16 {
-        u16::try_from(self.published - self.next_used).expect("no more is available than the ring has room for")
+    fn assert_rules(&self, chain: &DriverChain) {
+        let (parts, flags, size) = (chain.parts(), chain.flags_in_table(), self.size());
+        let total: u64 = parts.iter().map(|part| part.len()).sum();
+        let mixed = chain.has_table() && chain.direct_elements() != 0;
+        assert!(
+            parts.is_sorted_by_key(|part| part.is_writable()),
+            "a readable element after a writable one: readable elements come first (DRV-FRM-1, DRV-PSG-2)"
+        );
+        assert!(total <= 1 << 32, "{total} bytes in a chain, which holds 2^32 at most (DRV-DESC-1)");
+        assert!(
+            !chain.has_table() || self.has(INDIRECT_DESC),
+            "an indirect table, and INDIRECT_DESC was not negotiated (DRV-IND-1, DRV-PIND-1)"
+        );
+        assert!(
+            parts.len() <= usize::from(size),
+            "{} elements in a chain, which has {size} at most in this queue (DRV-IND-3, DRV-PSG-1)",
+            parts.len()
+        );
+        assert!(flags == 0, "flags {flags:#x} in an indirect table, where they must be 0 (DRV-IND-2, DRV-PIND-2)");
+        assert!(
+            !mixed || self.side.takes_mixed_chains(),
+            "an indirect table after direct elements: a packed ring takes all of them in a table, or none (DRV-PIND-4)"
+        );
     }
 }
 

@@ -52,15 +52,52 @@ pub struct Fixture<F: QueueFormat, M: StableMem = Rc<TestMem>, D: DriverMem + Cl
 }
 
 /// A fixture with a split ring.
+///
+/// ```
+/// use virtio_fake_driver::SplitFixture;
+///
+/// let mut fixture = SplitFixture::new(8);
+/// assert!(fixture.queue.next_chain()?.is_none());
+/// # Ok::<_, virtio_queue_core::FatalError>(())
+/// ```
 pub type SplitFixture<M = Rc<TestMem>, D = Arc<HeapMem>> = Fixture<Split, M, D>;
 
 /// A fixture with a packed ring.
+///
+/// ```
+/// use virtio_fake_driver::PackedFixture;
+///
+/// let mut fixture = PackedFixture::new(8);
+/// assert!(fixture.queue.next_chain()?.is_none());
+/// # Ok::<_, virtio_queue_core::FatalError>(())
+/// ```
 pub type PackedFixture<M = Rc<TestMem>, D = Arc<HeapMem>> = Fixture<Packed, M, D>;
 
 /// A fixture with a ring of the format that the features say.
+///
+/// ```
+/// use virtio_fake_driver::AnyFixture;
+///
+/// let mut fixture = AnyFixture::new(8);
+/// assert!(fixture.queue.next_chain()?.is_none());
+/// # Ok::<_, virtio_queue_core::FatalError>(())
+/// ```
 pub type AnyFixture<M = Rc<TestMem>, D = Arc<HeapMem>> = Fixture<Any, M, D>;
 
 /// A format, with what a queue of it runs on.
+///
+/// ```
+/// use virtio_fake_driver::{Any, FixtureOptions, Packed, QueueFormat, Split, features::EVENT_IDX};
+///
+/// fn device_works_with_event_idx<F: QueueFormat>() {
+///     let fixture = FixtureOptions::<F> { features: EVENT_IDX, ..Default::default() }.build().unwrap();
+///     assert_eq!(fixture.queue.size(), 256);
+/// }
+///
+/// device_works_with_event_idx::<Split>();
+/// device_works_with_event_idx::<Packed>();
+/// device_works_with_event_idx::<Any>();
+/// ```
 pub trait QueueFormat: Format {
     /// The device's side of a ring.
     type Ring<M: StableMem>: FromConfig + Positioned + Ring<Mem = M>;
@@ -127,12 +164,36 @@ pub struct FixtureOptions<F> {
 }
 
 /// What a fixture with a split ring is made like.
+///
+/// ```
+/// use virtio_fake_driver::{SplitFixtureOptions, features};
+///
+/// let options = SplitFixtureOptions { size: 4, features: features::EVENT_IDX, ..Default::default() };
+/// assert_eq!(options.build()?.driver.free_descriptors(), 4);
+/// # Ok::<_, virtio_queue_core::ConfigError>(())
+/// ```
 pub type SplitFixtureOptions = FixtureOptions<Split>;
 
 /// What a fixture with a packed ring is made like.
+///
+/// ```
+/// use virtio_fake_driver::{PackedFixtureOptions, features};
+///
+/// let options = PackedFixtureOptions { size: 4, features: features::EVENT_IDX, ..Default::default() };
+/// assert_eq!(options.build()?.driver.free_descriptors(), 4);
+/// # Ok::<_, virtio_queue_core::ConfigError>(())
+/// ```
 pub type PackedFixtureOptions = FixtureOptions<Packed>;
 
 /// What a fixture with a ring of the format that the features say is made like.
+///
+/// ```
+/// use virtio_fake_driver::{AnyFixtureOptions, features};
+///
+/// let options = AnyFixtureOptions { size: 4, features: features::RING_PACKED, ..Default::default() };
+/// assert_eq!(options.build()?.driver.free_descriptors(), 4);
+/// # Ok::<_, virtio_queue_core::ConfigError>(())
+/// ```
 pub type AnyFixtureOptions = FixtureOptions<Any>;
 
 /// 256 descriptors, no features but VERSION_1, no limits, in order, 1 MiB.

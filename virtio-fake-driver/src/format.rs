@@ -12,6 +12,17 @@ use crate::{AddressPool, DeviceViolation, DriverOptions, DriverView};
 /// A format of virtqueues: [`Split`](crate::Split), [`Packed`](crate::Packed), or [`Any`](crate::Any) of the two.
 ///
 /// A test that is generic over it runs with all of them. There are no others.
+///
+/// ```
+/// use virtio_fake_driver::{Any, Driver, Format, Packed, Split};
+///
+/// /// What is said in the log of a test.
+/// fn describe<F: Format>(driver: &Driver<F>) -> String {
+///     format!("{:?} queue of {}", F::default(), driver.size())
+/// }
+///
+/// assert_eq!(describe(&virtio_fake_driver::PackedFixture::new(3).driver), "Packed queue of 3");
+/// ```
 pub trait Format: Copy + Default + fmt::Debug {
     #[doc(hidden)]
     type Side<M: DriverMem + Clone>: Side<M>;

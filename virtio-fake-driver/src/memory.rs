@@ -51,6 +51,18 @@ pub struct TestMem<M = Arc<HeapMem>> {
 }
 
 /// Something that a device does with driver memory.
+///
+/// ```
+/// use virtio_fake_driver::{DriverChain, MemEvent, SplitFixture};
+///
+/// let mut fixture = SplitFixture::new(8);
+/// fixture.driver.add(&DriverChain::new().readable(b"1"))?;
+/// let areas = *fixture.driver.areas();
+/// fixture.mem.start_log();
+/// drop(fixture.queue.next_chain()?); // A chain that is dropped is used.
+/// assert!(fixture.mem.take_log().contains(&MemEvent::Written(areas.used_index())));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MemEvent {

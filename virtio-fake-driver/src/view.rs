@@ -102,7 +102,7 @@ impl<M: DriverMem> DriverView<M> {
         match self.mem.translate(rest, access) {
             Ok(piece) if !piece.is_empty() => piece.prefix(len - done),
             Ok(_) => panic!("the memory answers {rest} with no bytes; it must answer with 1 at least"),
-            Err(error) => panic!("the driver needs {len} bytes at {addr}, and {error}"),
+            Err(error) => panic!("the driver needs {len} bytes at {addr}: {error}"),
         }
     }
 }

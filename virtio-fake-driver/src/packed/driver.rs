@@ -9,6 +9,13 @@ use crate::format::Format;
 use crate::{AddressPool, Driver, DriverOptions, DriverView};
 
 /// The format of packed virtqueues.
+///
+/// ```
+/// use virtio_fake_driver::{Driver, Fixture, Packed};
+///
+/// let driver: Driver<Packed> = Fixture::<Packed>::new(8).driver;
+/// assert_eq!(driver.size(), 8);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Packed;
 
@@ -17,9 +24,27 @@ impl Format for Packed {
 }
 
 /// A driver of a packed virtqueue.
+///
+/// ```
+/// use std::sync::Arc;
+/// use virtio_fake_driver::{DriverOptions, PackedDriver};
+/// use virtio_mem_traits::{DriverAddr, HeapMem};
+///
+/// let mem = Arc::new(HeapMem::new(DriverAddr(0x1000), 0x1000)?);
+/// let driver: PackedDriver = PackedDriver::new(mem, 8, DriverOptions::default());
+/// assert_eq!(driver.free_descriptors(), 8);
+/// # Ok::<_, virtio_mem_traits::HeapMemError>(())
+/// ```
 pub type PackedDriver<M = Arc<HeapMem>> = Driver<Packed, M>;
 
 /// How a driver of a packed virtqueue is set up.
+///
+/// ```
+/// use virtio_fake_driver::{features, PackedOptions};
+///
+/// let options = PackedOptions { features: features::IN_ORDER, ..Default::default() };
+/// assert_eq!(options.start, None);
+/// ```
 pub type PackedOptions = DriverOptions;
 
 impl<M: DriverMem + Clone> PackedDriver<M> {

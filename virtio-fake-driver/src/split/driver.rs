@@ -9,6 +9,13 @@ use crate::format::Format;
 use crate::{AddressPool, Driver, DriverOptions, DriverView};
 
 /// The format of split virtqueues.
+///
+/// ```
+/// use virtio_fake_driver::{Driver, Fixture, Split};
+///
+/// let driver: Driver<Split> = Fixture::<Split>::new(8).driver;
+/// assert_eq!(driver.size(), 8);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Split;
 
@@ -17,9 +24,27 @@ impl Format for Split {
 }
 
 /// A driver of a split virtqueue.
+///
+/// ```
+/// use std::sync::Arc;
+/// use virtio_fake_driver::{DriverOptions, SplitDriver};
+/// use virtio_mem_traits::{DriverAddr, HeapMem};
+///
+/// let mem = Arc::new(HeapMem::new(DriverAddr(0x1000), 0x1000)?);
+/// let driver: SplitDriver = SplitDriver::new(mem, 8, DriverOptions::default());
+/// assert_eq!(driver.free_descriptors(), 8);
+/// # Ok::<_, virtio_mem_traits::HeapMemError>(())
+/// ```
 pub type SplitDriver<M = Arc<HeapMem>> = Driver<Split, M>;
 
 /// How a driver of a split virtqueue is set up.
+///
+/// ```
+/// use virtio_fake_driver::{features, SplitOptions};
+///
+/// let options = SplitOptions { features: features::IN_ORDER, ..Default::default() };
+/// assert_eq!(options.start, None);
+/// ```
 pub type SplitOptions = DriverOptions;
 
 impl<M: DriverMem + Clone> SplitDriver<M> {

@@ -37,6 +37,17 @@ pub struct RawSplit<M = Arc<HeapMem>> {
 }
 
 /// An element of a used ring, as the device wrote it.
+///
+/// ```
+/// use virtio_fake_driver::split::UsedElement;
+/// use virtio_fake_driver::{DriverChain, SplitFixture};
+///
+/// let mut fixture = SplitFixture::new(8);
+/// let id = fixture.driver.add(&DriverChain::new().readable(b"1"))?;
+/// drop(fixture.queue.next_chain()?); // A chain that is dropped is used.
+/// assert_eq!(fixture.driver.raw().used_element(0), UsedElement { id: id.into(), len: 0 });
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UsedElement {
     /// The head of the chain.

@@ -1,6 +1,6 @@
 //! The driver over memories that are not the heap's.
 
-use std::cell::RefCell;
+use core::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange,
 use virtio_queue_core::ConfigError;
 use virtio_util::RegionTable;
 
-use crate::device::{heap, range, serve};
+use crate::device::{heap, panic_of, range, serve};
 use crate::echo;
 
 /// Regions of so many bytes one after the other, from 0x1000 on, with a hole after the last.
@@ -131,6 +131,16 @@ fn no_bytes_are_read_and_written_where_nothing_is() {
     let view = DriverView::new(regions(&[4]));
     view.poke(DriverAddr(0x9000), b"");
     assert_eq!(view.peek(DriverAddr(0x9000), 0), b"");
+}
+
+#[test]
+fn access_to_what_is_not_there_is_refused_in_plain_words() {
+    let view = DriverView::new(regions(&[4]));
+    let read = |addr, len| panic_of(|| view.peek(DriverAddr(addr), len));
+    assert_eq!(read(0x1002, 3), "the driver needs 3 bytes at 0x1002: no driver memory at 0x1004");
+    assert_eq!(read(u64::MAX, 2), "2 bytes at 0xffffffffffffffff end beyond 2^64");
+    let write = panic_of(|| view.poke(DriverAddr(0xfff), &[1; 5]));
+    assert_eq!(write, "the driver needs 5 bytes at 0xfff: no driver memory at 0xfff");
 }
 
 /// Fills all of the memory, lets a driver have a part of it, and checks that the rest stays as it is.

@@ -71,7 +71,7 @@ fn split_buffer_before_its_turn_is_a_violation() {
     device.put(ids[2].into(), 0);
     device.skip(1);
     device.publish();
-    assert_eq!(driver.reap(), Err(DeviceViolation::OutOfOrder { id: ids[2].into() }));
+    assert_eq!(driver.reap(), Err(DeviceViolation::OutOfOrder { id: ids[2].into(), skipped: 1 }));
 }
 
 /// PACK-INO-2 to 4, FD-6

@@ -7,6 +7,7 @@ mod any_memory;
 mod chain;
 mod device;
 mod echo;
+mod errors;
 mod fixture;
 mod golden;
 mod in_order;
