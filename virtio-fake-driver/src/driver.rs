@@ -116,12 +116,12 @@ impl<F: Format> Driver<F> {
 
 /// Over any memory.
 impl<F: Format, M: DriverMem + Clone> Driver<F, M> {
-    /// Sets up a queue of `size` descriptors somewhere in `range`, in any memory; the rest of the range is for buffers and
-    /// tables. The driver takes nothing outside the range.
+    /// Sets up a queue of `size` descriptors somewhere in `range`, in any memory; the rest of the range is for buffers
+    /// and tables. The driver takes nothing outside the range.
     ///
-    /// The memory has no holes in the range, and lets all of it be read and written. The range can go over the borders of
-    /// regions: buffers, tables and the areas of the queue then come to lie across them. The borders are at multiples of 16,
-    /// so that none cuts a field of a ring.
+    /// The memory must have no holes in the range, and must let all of it be read and written. The range can go over
+    /// the borders of regions: buffers, tables and the areas of the queue then come to lie across them. The borders must
+    /// be at multiples of 16, so that none cuts a field of a ring.
     ///
     /// `mem` is a handle, as for a queue: an `Arc`, an `Rc` or a reference. The driver can go to another thread if the
     /// handle can.
@@ -343,8 +343,8 @@ impl<F: Format, M: DriverMem + Clone> Driver<F, M> {
     /// Returns the position at which the device will report the next used buffer, in the form of
     /// [`available_position`](Self::available_position). What the device has used counts, whether it was reaped or not.
     ///
-    /// A device that has died with chains in flight can be made anew there, if it has used all chains in order until then:
-    /// it fetches those in flight once more, and the driver goes on as if nothing had happened.
+    /// A device that has died with chains in flight can be made anew there, if it has used all chains in order until
+    /// then: it fetches those in flight once more, and the driver goes on as if nothing had happened.
     ///
     /// ```
     /// use virtio_fake_driver::{DriverChain, SplitFixture};

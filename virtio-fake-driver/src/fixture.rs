@@ -19,8 +19,8 @@ const BASE: DriverAddr = DriverAddr(0x1000_0000);
 /// A running queue, its driver, the memory between them, and a count of the interrupts.
 ///
 /// The parts are separate fields that do not borrow one another: the driver can add and reap while a chain of the queue
-/// is held. [`SplitFixture`] and [`PackedFixture`] have a ring of that format. [`AnyFixture`] has one of the format that
-/// the features say, and the queue that decides by itself. See the [crate's own](crate) example.
+/// is held. [`SplitFixture`] and [`PackedFixture`] have a ring of that format. [`AnyFixture`] has one of the format
+/// that the features say, and the queue that decides by itself. See the [crate's own](crate) example.
 ///
 /// A test for every format is generic over it:
 ///

@@ -107,8 +107,8 @@ impl<M: DriverMem> DriverView<M> {
     }
 }
 
-/// Single accesses to fields of a ring, in memory order. They panic if the field is not there, is not in one piece, or is
-/// not aligned.
+/// Single accesses to fields of a ring, in memory order. They panic if the field is not there, is not in one piece, or
+/// is not aligned.
 impl<M: DriverMem> DriverView<M> {
     pub(crate) fn load<W: Word>(&self, addr: DriverAddr) -> W {
         self.field::<W>(addr, Access::Read).load_relaxed(0).expect("a field of a ring is whole and aligned")

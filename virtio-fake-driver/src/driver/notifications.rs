@@ -88,9 +88,9 @@ impl<F: Format, M: DriverMem + Clone> Driver<F, M> {
         self.side.disable_interrupts(self.next_used);
     }
 
-    /// Asks the device to interrupt when it uses a buffer, and returns whether one is used already: the device may not
-    /// interrupt for that one, and it has to be reaped before waiting (DRV-MAY-2).
-    #[must_use = "the device may not interrupt for what is used already"]
+    /// Asks the device to interrupt when it uses a buffer, and returns whether one is used already: the device perhaps
+    /// does not interrupt for that one, and it has to be reaped before waiting (DRV-MAY-2).
+    #[must_use = "no interrupt has to come for what is used already"]
     pub fn enable_interrupts(&mut self) -> bool {
         self.interrupts = Interrupts::EveryBuffer;
         self.ask_for_interrupt(0)
@@ -105,7 +105,7 @@ impl<F: Format, M: DriverMem + Clone> Driver<F, M> {
     /// # Panics
     ///
     /// If `more` is not less than the queue size: as many positions can never be used at a time.
-    #[must_use = "the device may not interrupt for what is used already"]
+    #[must_use = "no interrupt has to come for what is used already"]
     pub fn enable_interrupts_after(&mut self, more: u16) -> bool {
         assert!(more < self.size(), "{more} more positions are not used in a queue of {}", self.size());
         self.interrupts = Interrupts::Later;

@@ -27,8 +27,7 @@ fn regions(lens: &[usize]) -> Arc<RegionTable<HeapMem>> {
     Arc::new(RegionTable::new(regions).unwrap())
 }
 
-/// Memory that is never contiguous for more than 16 bytes, allows no more than is asked for, takes note of each report, and
-/// is for one thread.
+/// Memory that is never contiguous for more than 16 bytes, takes note of each report, and is for one thread.
 struct Crumbs {
     heap: HeapMem,
     reports: RefCell<Vec<MemEvent>>,
