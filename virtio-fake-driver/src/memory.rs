@@ -52,6 +52,9 @@ pub struct TestMem<M = Arc<HeapMem>> {
 
 /// Something that a device does with driver memory.
 ///
+/// There is one for each thing that [`DriverMem`] hears of, and no other: a test can match them all, so that no access
+/// escapes it.
+///
 /// ```
 /// use virtio_fake_driver::{DriverChain, MemEvent, SplitFixture};
 ///
@@ -64,7 +67,6 @@ pub struct TestMem<M = Arc<HeapMem>> {
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum MemEvent {
     /// It asks for a translation. Whether it gets one is decided after the event.
     Translate {
