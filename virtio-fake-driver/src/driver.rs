@@ -29,8 +29,9 @@ use crate::{AddError, AddressPool, DriverChain, DriverView, Traffic, TrafficLimi
 /// [`DriverOptions::scramble`] descriptors or Buffer IDs come in any order.
 ///
 /// [`SplitDriver`](crate::SplitDriver), [`PackedDriver`](crate::PackedDriver) and [`AnyDriver`](crate::AnyDriver) are
-/// the types for the two formats, and for the one that [`DriverOptions::features`] say. It may run in another thread
-/// than the device.
+/// the types for the two formats, and for the one that [`DriverOptions::features`] say. `M` is a handle on the memory:
+/// [`new`](Self::new) takes one on the heap, and [`within`](Self::within) takes any. With a handle that can go to another
+/// thread, the driver can run in another thread than the device.
 ///
 /// ```
 /// use std::sync::Arc;
