@@ -10,7 +10,7 @@
 //!
 //! ```
 //! use virtio_mem_traits::{DriverAddr, DriverMem, HeapMem};
-//! use virtio_queue_core::{DriverNotify, QueueConfig, QueueLimits, RingFeatures, SplitQueue};
+//! use virtio_queue_core::{DriverNotify, QueueConfig, RingFeatures, SplitQueue};
 //!
 //! struct Interrupt;
 //!
@@ -19,14 +19,8 @@
 //! }
 //!
 //! let mem = HeapMem::new(DriverAddr(0x10_0000), 0x1_0000)?;
-//! let config = QueueConfig {
-//!     size: 256,
-//!     descriptor_area: DriverAddr(0x10_0000),
-//!     driver_area: DriverAddr(0x10_1000),
-//!     device_area: DriverAddr(0x10_2000),
-//!     features: RingFeatures::from_negotiated(1 << 32)?,
-//!     limits: QueueLimits::default(),
-//! };
+//! let features = RingFeatures::from_negotiated(1 << 32)?;
+//! let config = QueueConfig::new(256, features, DriverAddr(0x10_0000), DriverAddr(0x10_1000), DriverAddr(0x10_2000));
 //! let mut queue = SplitQueue::new(&config, &mem, Interrupt)?;
 //!
 //! // Whenever the driver kicks:

@@ -16,7 +16,7 @@ use virtio_queue_core::{
 use virtio_util::NotificationCounter;
 
 use crate::formats::{fetch, for_each_format, start};
-use crate::support::{with, SPACE, logged, one_chain, range, serve, traffic, walk};
+use crate::support::{SPACE, logged, one_chain, range, serve, traffic, walk, with};
 
 /// All sets of what a device may offer, but for the format and the order.
 fn feature_sets() -> Vec<u64> {
@@ -229,7 +229,10 @@ fn areas_over_each_other_do_no_harm() {
             let fixture = start::<Any>(8, features);
             let config = fixture.driver.queue_config(QueueLimits::default());
             let same = config.descriptor_area;
-            let config = with(config, |config| { config.driver_area = same; config.device_area = same; });
+            let config = with(config, |config| {
+                config.driver_area = same;
+                config.device_area = same;
+            });
             let mut queue =
                 AnyQueue::new(&config, Rc::clone(&fixture.mem), Arc::clone(&fixture.notifications)).unwrap();
             for byte in 0..=u8::MAX {

@@ -13,6 +13,7 @@ mod packed_support;
 mod support;
 
 mod available_notifications;
+mod bases;
 mod both_formats;
 mod config;
 mod fatal;
@@ -36,6 +37,7 @@ mod serve;
 mod snapshots;
 mod tokens;
 mod traffic;
+mod unfetch;
 mod used;
 mod used_notifications;
 mod walk;

@@ -108,14 +108,7 @@ pub(crate) fn config(ring: &Ring) -> QueueConfig {
         | choose(ring.format == Format::Packed, RingFeatures::RING_PACKED)
         | choose(ring.shape.event_idx, RingFeatures::EVENT_IDX)
         | choose(ring.reports == Reports::Batches, RingFeatures::IN_ORDER);
-    QueueConfig {
-        size: ring.shape.size(),
-        descriptor_area: ring.descriptor_area,
-        driver_area: ring.driver_area,
-        device_area: ring.device_area,
-        features: RingFeatures::from_negotiated(bits).expect("these can be negotiated"),
-        limits: QueueLimits::default(),
-    }
+    QueueConfig::new(ring.shape.size(), RingFeatures::from_negotiated(bits).expect("these can be negotiated"), ring.descriptor_area, ring.driver_area, ring.device_area)
 }
 
 /// A notifier that counts. One thread notifies at a time, the one that has the queue, so that no atomic addition is needed.
