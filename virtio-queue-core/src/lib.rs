@@ -83,6 +83,6 @@ pub use saved::{Restorable, RestoreError, SavedQueue};
 pub use state::QueueState;
 pub use token::Token;
 /// What a queue's user needs of the crates below.
-pub use virtio_mem_traits::{Access, DriverAddr, DriverMem, DriverRange, StableMem, TranslateError};
+pub use virtio_mem_traits::{Access, AreaError, DriverAddr, DriverMem, DriverRange, StableMem, TranslateError};
 pub use virtio_ring::{FeaturesError, RingFeatures};
 pub use walk::{Element, Walk};

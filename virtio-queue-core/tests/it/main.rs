@@ -32,6 +32,8 @@ mod packed_hostile;
 mod packed_notifications;
 mod packed_used;
 mod packed_walk;
+mod recorded;
+mod replaced_memory;
 mod saved;
 mod serve;
 mod snapshots;
