@@ -73,7 +73,7 @@ pub use chain::{Chain, ChainElements, ChainWalk, DescChain, ReturnTo};
 pub use config::{ConfigError, QueueArea, QueueConfig, QueueLimits, SUPPORTED_RING_FEATURES};
 pub use error::{AdoptError, ChainError, ChainErrorKind, FatalError, Refused, ReturnError};
 pub use head::Head;
-pub use in_order::{InFlight, InOrderPositions, InOrderRing, OrderStorage, OrderedRing};
+pub use in_order::{InOrderPositions, InOrderRing, OrderSlot, OrderStorage, OrderedRing};
 pub use lifecycle::{Draining, Resetting, Suspended};
 pub use notify::{Armed, DriverNotify};
 pub use queue::{AnyQueue, PackedQueue, Queue, QueueChain, SplitQueue};

@@ -43,7 +43,7 @@ impl<F: QueueFormat> Setup<F> {
         RingFeatures::from_negotiated(self.driver.features() | VERSION_1).unwrap()
     }
 
-    fn from_base(&self, base: u32) -> SavedQueue {
+    fn saved_at(&self, base: u32) -> SavedQueue {
         SavedQueue::from_vring_base(base, self.features()).unwrap()
     }
 }
@@ -53,14 +53,14 @@ impl<F: QueueFormat> Setup<F> {
 #[test]
 fn split_base_takes_used_index_from_memory() {
     let mut setup = Setup::<Split>::new(EVENT_IDX, Some(7));
-    let (mut queue, _) = setup.restore(&setup.from_base(7)).unwrap();
+    let (mut queue, _) = setup.restore(&setup.saved_at(7)).unwrap();
     for len in 1..=3 {
         setup.driver.add(&DriverChain::new().writable(len)).unwrap();
         let _ = fetch(&mut queue);
     }
     drop(queue);
     setup.mem.start_log();
-    let (mut queue, _) = setup.restore(&setup.from_base(10)).unwrap();
+    let (mut queue, _) = setup.restore(&setup.saved_at(10)).unwrap();
     let index = setup.driver.areas().used_index();
     let reads = accesses(&setup.mem.take_log())
         .into_iter()
@@ -84,7 +84,7 @@ fn split_base_takes_used_index_from_memory() {
 fn split_base_far_from_used_index_refused() {
     let setup = Setup::<Split>::new(0, Some(7));
     for available in [6_u16, 16, 0, 0x8007, 0xffff] {
-        let refused = setup.restore(&setup.from_base(available.into())).map(drop);
+        let refused = setup.restore(&setup.saved_at(available.into())).map(drop);
         assert_eq!(refused, Err(RestoreError::Lost { available, used: 7, size: 8 }));
         assert_eq!(setup.notifications.count(), 0);
     }
@@ -96,7 +96,7 @@ fn split_base_far_from_used_index_refused() {
 #[test]
 fn split_base_with_used_index_out_of_reach_refused() {
     let setup = Setup::<Split>::new(0, None);
-    let (ring, saved) = (setup.ring(), setup.from_base(0));
+    let (ring, saved) = (setup.ring(), setup.saved_at(0));
     setup.mem.unmap(setup.driver.areas().used_index());
     let refused = Queue::restore(ring, Arc::clone(&setup.notifications), &saved).map(drop);
     assert!(matches!(refused, Err(RestoreError::Ring(FatalError::Area(_)))), "{refused:?}");
@@ -106,7 +106,7 @@ fn split_base_with_used_index_out_of_reach_refused() {
 #[test]
 fn packed_base_of_0_is_a_new_ring_if_nothing_was_used() {
     let mut setup = Setup::<Packed>::new(0, None);
-    let saved = setup.from_base(0);
+    let saved = setup.saved_at(0);
     let (mut queue, _) = setup.restore(&saved).unwrap();
     for round in 0..8 {
         assert_eq!(queue.save().vring_base(), 0x8000_8000 + 0x0001_0001 * round);
@@ -162,7 +162,7 @@ fn chains_of_an_earlier_life_are_completed() {
 #[test]
 fn chain_that_cannot_be_in_flight_is_not_adopted() {
     let setup = Setup::<Split>::new(0, None);
-    let (mut queue, _) = setup.restore(&setup.from_base(0)).unwrap();
+    let (mut queue, _) = setup.restore(&setup.saved_at(0)).unwrap();
     for (id, slots) in [(8, 1), (0xffff, 1), (0, 0), (0, 2)] {
         let refused = queue.adopt(Head::new(id, 0, slots)).map(drop);
         assert_eq!(refused, Err(AdoptError::Head { id, slots, in_flight: 0, size: 8 }));
@@ -174,7 +174,7 @@ fn chain_that_cannot_be_in_flight_is_not_adopted() {
     assert_eq!(refused, Err(AdoptError::Head { id: 3, slots: 1, in_flight: 8, size: 8 }));
 
     let setup = Setup::<Packed>::new(0, None);
-    let (mut queue, _) = setup.restore(&setup.from_base(0x8000_8000)).unwrap();
+    let (mut queue, _) = setup.restore(&setup.saved_at(0x8000_8000)).unwrap();
     for (id, slots) in [(0, 0), (0, 9), (7, 0xffff)] {
         assert!(queue.adopt(Head::new(id, 0, slots)).is_err());
     }

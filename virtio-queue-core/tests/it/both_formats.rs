@@ -10,7 +10,7 @@ use virtio_fake_driver::{
 };
 use virtio_mem_traits::{Access, DriverAddr, HeapMem, TranslateError};
 use virtio_queue_core::{
-    AnyQueue, AnyRing, ChainErrorKind, ConfigError, FatalError, FromConfig, InFlight, InOrderRing, Queue, QueueLimits,
+    AnyQueue, AnyRing, ChainErrorKind, ConfigError, FatalError, FromConfig, InOrderRing, OrderSlot, Queue, QueueLimits,
     ReturnError, Ring, SUPPORTED_RING_FEATURES,
 };
 use virtio_util::NotificationCounter;
@@ -50,7 +50,7 @@ fn check_smoke<F: QueueFormat, R: Ring<Mem = Rc<TestMem>> + FromConfig>(size: u1
 }
 
 type Mem = Rc<TestMem>;
-type Ordered<R> = InOrderRing<R, Vec<InFlight>>;
+type Ordered<R> = InOrderRing<R, Vec<OrderSlot>>;
 
 /// FEAT-2, FEAT-3, FEAT-4, FEAT-5, FEAT-6, FEAT-9, FEAT-10, FEAT-13, FEAT-14, FEAT-15, FEAT-17, FEAT-18, FEAT-19, FEAT-20,
 /// DRV-FEAT-6, GEN-12, AMB-22: every subset of what may be offered runs, in both formats and in order or not: no feature

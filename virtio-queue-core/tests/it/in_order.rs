@@ -16,14 +16,14 @@ use virtio_fake_driver::packed::RawPacked;
 use virtio_fake_driver::split::RawSplit;
 use virtio_fake_driver::{Driver, DriverChain, DriverOptions, MemEvent, Packed, QueueFormat, Split, TestMem};
 use virtio_mem_traits::{DriverAddr, HeapMem};
-use virtio_queue_core::{InFlight, InOrderRing, OrderStorage, Queue, QueueLimits, Token};
+use virtio_queue_core::{InOrderRing, OrderSlot, OrderStorage, Queue, QueueLimits, Token};
 use virtio_util::NotificationCounter;
 
 use crate::formats::fetch;
 
 /// Room for eight, and for any number.
-type Few = [InFlight; 8];
-type Many = Vec<InFlight>;
+type Few = [OrderSlot; 8];
+type Many = Vec<OrderSlot>;
 
 type Mem = Rc<TestMem>;
 

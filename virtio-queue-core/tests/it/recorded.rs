@@ -1,6 +1,6 @@
 //! What a recorder is told, and in which order; a process that goes on from what was recorded.
 
-use std::cell::RefCell;
+use core::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -121,7 +121,9 @@ fn recorder_is_called_in_order() {
 
 /// Keeps what it was told.
 #[derive(Clone, Default)]
-struct Store(Rc<RefCell<Vec<(Head, Vec<Descriptor>)>>>);
+struct Store(Rc<RefCell<Vec<Stored>>>);
+
+type Stored = (Head, Vec<Descriptor>);
 
 impl Recorder for Store {
     fn fetched(&mut self, head: Head, descriptors: impl Iterator<Item = Descriptor>) {

@@ -15,7 +15,7 @@ use virtio_mem_traits::{DriverMem, HeapMem};
 use virtio_queue_core::packed::PackedRing;
 use virtio_queue_core::split::SplitRing;
 use virtio_queue_core::{
-    AnyRing, DriverNotify, FromConfig, InFlight, InOrderRing, OrderedRing, QueueConfig, QueueLimits, RingFeatures, Walk,
+    AnyRing, DriverNotify, FromConfig, OrderSlot, InOrderRing, OrderedRing, QueueConfig, QueueLimits, RingFeatures, Walk,
 };
 
 use self::bursts::Bursts;
@@ -33,10 +33,10 @@ use crate::support::shape::Format::{Packed, Split};
 type InSplit = SplitRing<Table>;
 type InPacked = PackedRing<Table>;
 type InEither = AnyRing<Table>;
-type BatchedSplit = InOrderRing<InSplit, Vec<InFlight>>;
-type BatchedPacked = InOrderRing<InPacked, Vec<InFlight>>;
+type BatchedSplit = InOrderRing<InSplit, Vec<OrderSlot>>;
+type BatchedPacked = InOrderRing<InPacked, Vec<OrderSlot>>;
 /// Chains of a packed ring that are walked while others are returned.
-type LastingPacked = OrderedRing<InPacked, Vec<InFlight>>;
+type LastingPacked = OrderedRing<InPacked, Vec<OrderSlot>>;
 
 pub(crate) const SPLIT: Contender = Contender::new("split", Split, served::<InSplit>);
 pub(crate) const PACKED: Contender = Contender::new("packed", Packed, served::<InPacked>);
