@@ -1,7 +1,7 @@
 //! The virtqueue, for devices: chains of descriptors come out of it, and go back.
 //!
 //! A device's transport says where the driver has put the rings and which features were negotiated. From that, and from
-//! an implementation of [`DriverMem`](virtio_mem_traits::DriverMem) and one of [`DriverNotify`], this crate makes a
+//! an implementation of [`DriverMem`] and one of [`DriverNotify`], this crate makes a
 //! running [`Queue`]. It never trusts the driver: whatever lies in shared memory, the outcome is a typed error and
 //! bounded work.
 //!
