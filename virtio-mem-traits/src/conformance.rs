@@ -42,6 +42,7 @@ pub fn check(mem: &impl DriverMem, probe: &Probe) {
 
 /// Some ranges in `whole`: every start near its ends, with lengths from one byte to all that is left.
 fn ranges(whole: DriverRange) -> impl Iterator<Item = DriverRange> {
+    answers_the_same_again_where_translations_last(mem, probe);
     let starts = (0..16).chain(whole.len() - 16..whole.len());
     starts.flat_map(move |start| {
         let rest = whole.after(start);
@@ -95,6 +96,20 @@ fn refuses_what_is_not_allowed(mem: &impl DriverMem, probe: &Probe) {
             probe.access
         );
         if let Ok(piece) = answer {
+fn answers_the_same_again_where_translations_last(mem: &impl DriverMem, probe: &Probe) {
+    let last = mem.translations_last();
+    for range in ranges(probe.mapped) {
+        let translate = || mem.translate(range, probe.access).map(|piece| (piece.as_ptr(), piece.len()));
+        let first = translate();
+        let _ = mem.translate(probe.mapped, probe.access);
+        assert!(
+            !last || translate() == first,
+            "{range}: a translation that lasts is the same when it is asked for again"
+        );
+        assert_eq!(mem.translations_last(), last, "whether translations last does not change");
+    }
+}
+
             assert_eq!(piece.access(), access, "a translation allows what was asked for, and nothing else");
         }
     }

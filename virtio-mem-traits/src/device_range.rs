@@ -107,11 +107,10 @@ impl DeviceRange<'_> {
         Self { ptr, len: self.len - skipped, ..self }
     }
 
-    /// Returns the range for `access` and nothing else, of what was proved for both.
+    /// Returns the range for `access` and nothing else, which is part of what was proved.
     #[inline]
     pub(crate) const fn for_access(self, access: Access) -> Self {
-        // What was proved includes `access`, whichever that is.
-        debug_assert!(matches!(self.access, Access::ReadWrite));
+        debug_assert!(self.access.allows(access));
         Self { access, ..self }
     }
 

@@ -20,6 +20,9 @@ use crate::{Access, DeviceRange, DriverAddr, DriverRange};
 /// check its permissions: VIRTIO 1.4 §6 "Reserved Feature Bits" (FEAT-11) wants every address translated, those of the
 /// rings, of indirect tables and of buffers. The suite in [`conformance`](crate::conformance) checks an implementation.
 ///
+/// One method must be written. A memory without an IOMMU says in a second one that its
+/// [translations last](Self::translations_last): only then is anything remembered of it.
+///
 /// ```
 /// use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, HeapMem, TranslateError};
 ///
@@ -70,6 +73,20 @@ pub trait DriverMem {
     fn before_read(&self, range: DriverRange) {
         let _ = range;
     }
+    /// Returns whether a translation stays right for as long as the memory is borrowed: whether the same range always
+    /// has the same answer. The answer to this question must not change.
+    ///
+    /// It is what a [`RegionCache`](crate::RegionCache) goes by: it remembers nothing of a memory that says `false`.
+    /// Say `true` for memory whose regions do not change. Say `false` behind an IOMMU, where the driver can take a
+    /// mapping away at any time and put another one in its place. By default it is `false`, which is slower and always
+    /// right.
+    ///
+    /// It has nothing to do with what is valid here: that [`DeviceRange::new`] vouches for, for either kind of memory.
+    #[inline]
+    fn translations_last(&self) -> bool {
+        false
+    }
+
 
     /// Takes note that the device has written `range`: pages are marked dirty, caches are flushed here.
     ///
@@ -170,6 +187,11 @@ forward!(
 pub enum TranslateError {
     /// Nothing is there.
     Unmapped {
+            #[inline]
+            fn translations_last(&self) -> bool {
+                (**self).translations_last()
+            }
+
         /// The first address that is missing.
         addr: DriverAddr,
     },

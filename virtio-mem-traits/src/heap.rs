@@ -81,9 +81,12 @@ impl DriverMem for HeapMem {
         if self.range.offset_of(range.start()).is_none() {
             return Err(TranslateError::Unmapped { addr: range.start() });
         }
-        // SAFETY: as in `translate`.
-        let all = unsafe { DeviceRange::new(self.ptr, self.layout.size(), access) };
-        Ok((self.range, all))
+        Ok((self.range, self.all(access)))
+    }
+
+    #[inline]
+    fn translations_last(&self) -> bool {
+        true
     }
 }
 

@@ -34,6 +34,8 @@ fn check_handle<H: DriverMem>(handle: H, mem: &Logged<HeapMem>) {
         TranslateError::Unmapped { addr: DriverAddr(0) }
     );
     assert_eq!(mem.take(), []);
+    assert_eq!(handle.region(part, Access::Write).unwrap().0, mem.mem.range());
+    assert!(handle.translations_last());
     handle.before_read(part);
     handle.written(part.after(2));
     assert_eq!(mem.take(), [Report::BeforeRead(part), Report::Written(part.after(2))]);
@@ -50,6 +52,21 @@ fn handles_forward_everything() {
     check_handle(Rc::new(&mem) as Rc<dyn DriverMem + '_>, &mem);
     check_handle(Arc::new(&mem), &mem);
     check_handle(Arc::new(&mem) as Arc<dyn DriverMem + '_>, &mem);
+}
+
+/// A memory that says nothing of it may be behind an IOMMU.
+#[test]
+fn translations_of_a_memory_that_does_not_say_do_not_last() {
+    struct Silent;
+    impl DriverMem for Silent {
+        fn translate(&self, range: DriverRange, _: Access) -> Result<DeviceRange<'_>, TranslateError> {
+            Err(TranslateError::Unmapped { addr: range.start() })
+        }
+    }
+    assert!(!Silent.translations_last());
+    assert!(!(&Silent as &dyn DriverMem).translations_last());
+    assert!(!Arc::new(Silent).translations_last());
+    assert!(heap(0x1000, 0x100).translations_last());
 }
 
 #[test]
