@@ -196,7 +196,8 @@ impl<M: StableMem, A: Writable, const ALIGN: usize> Area<M, A, ALIGN> {
     ///
     /// # Errors
     ///
-    /// If it does not fit into the area or is not aligned, or if the memory is gone.
+    /// If it does not fit into the area or is not aligned, or if the memory is gone. Words beyond the first piece of
+    /// the area may have been stored by then, if the memory of a later one went in the meantime; they were reported.
     #[inline]
     pub fn store_relaxed<T: Words>(&self, offset: usize, value: T) -> Result<(), AreaError> {
         if self.has::<T>(offset) {
@@ -239,12 +240,18 @@ impl<M: StableMem, A: Writable, const ALIGN: usize> Area<M, A, ALIGN> {
     #[cold]
     #[inline(never)]
     fn store_in_pieces<T: Words>(&self, offset: usize, value: T) -> Result<(), AreaError> {
-        // Nothing is stored, and nothing left unreported, unless there is a place for every word.
+        // Nothing is stored unless there is a place for every word, as it looks.
         for index in 0..value.as_words().len() {
             self.translate_word::<T>(offset, index)?;
         }
         for (index, word) in value.as_words().iter().enumerate() {
-            self.translate_word::<T>(offset, index)?.store_relaxed(0, *word)?;
+            if let Err(error) = self.store_word::<T>(offset, index, *word) {
+                // The place is gone after all. The words before it were stored, and the caller reports none of them.
+                if index != 0 {
+                    self.mem.written(self.part(offset, index * size_of::<T::Word>()));
+                }
+                return Err(error);
+            }
         }
         Ok(())
     }
@@ -252,6 +259,11 @@ impl<M: StableMem, A: Writable, const ALIGN: usize> Area<M, A, ALIGN> {
 
 impl<M, A, const ALIGN: usize> fmt::Debug for Area<M, A, ALIGN> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+
+    /// Stores the word `index` of a `T` at `offset`, wherever it is.
+    fn store_word<T: Words>(&self, offset: usize, index: usize, word: T::Word) -> Result<(), AreaError> {
+        Ok(self.translate_word::<T>(offset, index)?.store_relaxed(0, word)?)
+    }
         f.debug_struct("Area").field("range", &self.range).finish_non_exhaustive()
     }
 }
