@@ -3,6 +3,17 @@
 /// What a device wants to do with a range of driver memory, or is allowed to do with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Access {
+///
+/// It is about the device, and the driver grants it: a buffer is for reading or for writing. It says nothing of how the
+/// host has mapped the memory. What a [`DeviceRange`](crate::DeviceRange) is made of is always mapped for both.
+///
+/// ```
+/// use virtio_mem_traits::Access;
+///
+/// assert!(Access::ReadWrite.writes());
+/// assert!(!Access::Read.writes());
+/// assert_eq!(Access::ReadWrite.to_string(), "read and write");
+/// ```
     /// The device reads: device-readable buffers, the Descriptor Area and the Driver Area.
     Read,
     /// The device writes and never reads: device-writable buffers, the Device Area.

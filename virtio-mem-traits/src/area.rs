@@ -15,6 +15,9 @@ use crate::{AccessError, DeviceArray, DeviceRange, DriverAddr, DriverRange, Stab
 /// gave its address as a multiple of `ALIGN`, and single accesses may be to words of that alignment at most. Accesses go
 /// to byte offsets and are bounds-checked. Each is reported to the memory.
 ///
+/// The rights are about the device. On the host the memory is mapped for reading and writing in any case, as
+/// [`DeviceRange::new`] demands of whoever vouches for it.
+///
 /// An area that is contiguous here costs one comparison for an access. One that is not, because its host mapping is
 /// fragmented (LAY-4), works as well: what lies beyond its first piece is translated anew for each access.
 ///
@@ -30,8 +33,8 @@ use crate::{AccessError, DeviceArray, DeviceRange, DriverAddr, DriverRange, Stab
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 pub struct Area<M, A, const ALIGN: usize> {
-    /// INVARIANT: valid for `contiguous` bytes and the access `A`, as [`DeviceRange::new`] demands, until `mem` is
-    /// dropped; a multiple of `ALIGN`.
+    /// INVARIANT: all that [`DeviceRange::new`] demands holds for `contiguous` bytes until `mem` is dropped; a multiple
+    /// of `ALIGN`.
     ptr: NonNull<u8>,
     contiguous: usize,
     range: DriverRange,
@@ -316,7 +319,8 @@ impl fmt::Display for AreaError {
         match self {
             Self::Misaligned { addr, align } => write!(f, "address {addr} is not aligned to {align} bytes"),
             Self::HostMisaligned { addr, align } => {
-                write!(f, "driver memory at {addr} is not mapped to an address aligned to {align} bytes")
+                write!(f, "driver memory at {addr} is mapped to a host address that differs from it modulo {align}: ")?;
+                f.write_str("the two must agree, as those of pages do")
             }
             Self::Translate(error) => error.fmt(f),
             Self::OutOfRange { offset, size } => write!(f, "{size} bytes at offset {offset} are outside of the area"),

@@ -16,12 +16,15 @@ use crate::{Access, Word, Words, copy};
 /// access that was proved, and it never turns into a reference or a slice: the driver may write the same bytes at any
 /// moment. All access is a copy or a single atomic load or store, so a value that was read once stays what it was.
 ///
+/// The [access](Self::access) is what the device may do, and not how the host has mapped the bytes: that is always for
+/// both reading and writing.
+///
 /// Whoever accesses a range through these methods, rather than through [`Area`](crate::Area) or the crates above, owes
 /// the memory its two reports, [`before_read`](crate::DriverMem::before_read) and
 /// [`written`](crate::DriverMem::written): the range does not know which memory it came from.
 #[derive(Clone, Copy)]
 pub struct DeviceRange<'a> {
-    /// INVARIANT: valid for `len` bytes and `access` during `'a`, as `new` demands.
+    /// INVARIANT: all that `new` demands holds for `len` bytes during `'a`.
     ptr: NonNull<u8>,
     len: usize,
     access: Access,
@@ -39,7 +42,8 @@ impl DeviceRange<'_> {
     /// # Safety
     ///
     /// During the whole of `'a`, for the `len` bytes at `ptr`:
-    /// 1. they are valid for reads if `access` includes reading, and for writes if it includes writing, from any thread;
+    /// 1. they are valid for reads and for writes from any thread, whatever `access` is: the host has them mapped
+    ///    writable;
     /// 2. no Rust reference to any of them exists, other than to an atomic or an `UnsafeCell`, and nothing in this
     ///    program accesses them otherwise than atomically or through such a range;
     /// 3. they lie in one mapping or allocation, and `len` is at most `isize::MAX`.
@@ -61,6 +65,19 @@ impl DeviceRange<'_> {
 
     /// Returns the length in bytes.
     #[inline]
+    ///
+    /// # Memory that is mapped read-only
+    ///
+    /// It cannot be vouched for, not with [`Access::Read`] either. A single access is an atomic one, and the standard
+    /// library makes an atomic only of memory that is valid for writes, too: relaxed loads from read-only pages it
+    /// promises up to 8 bytes on some 64-bit machines, and loads that acquire on none. Bulk reads
+    /// ([`read_bytes`](Self::read_bytes), [`read`](Self::read)) are plain moves on x86-64 and would work there; on all
+    /// other machines and under Miri they are atomic loads as well. A range does not know which of the two will be
+    /// asked of it.
+    ///
+    /// What may only be read, such as a file that is open for reading or a ROM, can be mapped privately and writable
+    /// instead (`MAP_PRIVATE` with `PROT_READ | PROT_WRITE`), and vouched for with [`Access::Read`]: nobody writes to
+    /// it then.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.len
@@ -82,8 +99,8 @@ impl DeviceRange<'_> {
 
     /// Returns the address of the first byte, for system calls and devices that take pointers.
     ///
-    /// What lies there is valid for `'a` and for [`access`](Self::access). Forming a reference to it is undefined
-    /// behaviour: the driver may write it at any time.
+    /// What lies there is valid for `'a`, and the device may do [`access`](Self::access) with it. Forming a reference
+    /// to it is undefined behaviour: the driver may write it at any time.
     #[inline]
     #[must_use]
     pub const fn as_ptr(&self) -> NonNull<u8> {
@@ -171,7 +188,8 @@ impl DeviceRange<'_> {
     #[inline]
     pub fn read_bytes(&self, offset: usize, buf: &mut [u8]) -> Result<(), AccessError> {
         let shared = self.at(offset, buf.len(), Access::Read)?;
-        // SAFETY: `at` proved that many bytes readable, and by (2) of `new` no reference to them exists.
+        // SAFETY: (1) `at` proved that many bytes inside of the range, which are valid by (1) of `new`; (2) by (2) of
+        // `new`.
         unsafe { copy::copy_in(shared, buf) };
         Ok(())
     }
@@ -184,7 +202,8 @@ impl DeviceRange<'_> {
     #[inline]
     pub fn write_bytes(&self, offset: usize, buf: &[u8]) -> Result<(), AccessError> {
         let shared = self.at(offset, buf.len(), Access::Write)?;
-        // SAFETY: `at` proved that many bytes writable, and by (2) of `new` no reference to them exists.
+        // SAFETY: (1) `at` proved that many bytes inside of the range, which are valid by (1) of `new`; (2) by (2) of
+        // `new`.
         unsafe { copy::copy_out(buf, shared) };
         Ok(())
     }
@@ -217,7 +236,8 @@ impl DeviceRange<'_> {
         unsafe { object.as_mut_ptr().write_bytes(0, 1) };
         // SAFETY: all bytes of `object` are initialized, and it is borrowed for this call alone.
         let bytes = unsafe { slice::from_raw_parts_mut(object.as_mut_ptr().cast::<u8>(), size_of::<T>()) };
-        // SAFETY: `at` proved that many bytes readable, and by (2) of `new` no reference to them exists.
+        // SAFETY: (1) `at` proved that many bytes inside of the range, which are valid by (1) of `new`; (2) by (2) of
+        // `new`.
         unsafe { copy::copy_in(shared, bytes) };
         // SAFETY: `T: FromBytes` is valid for any initialized bytes.
         Ok(unsafe { object.assume_init() })

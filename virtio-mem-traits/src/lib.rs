@@ -36,13 +36,42 @@
 //! * `alloc`: `Box`, `Rc` and `Arc` of a memory are memories, and there is [`HeapMem`].
 //! * `conformance`: the suite that an implementor of `DriverMem` runs in its own tests.
 //!
-//! The crate needs a target with 64-bit atomics.
+//! The crate needs a target with 64-bit atomics: a used descriptor of a packed ring is stored in one piece.
+//!
+//! # `zerocopy`
+//!
+//! What is read or written as a whole implements the traits of [`zerocopy`], which is exported here: who uses that
+//! needs no dependency of the same version. Its derives have to be told where it is.
+//!
+//! ```
+//! use virtio_mem_traits::zerocopy::{self, FromBytes, Immutable, IntoBytes};
+//! use virtio_mem_traits::{Access, DriverAddr, DriverMem, HeapMem};
+//!
+//! #[derive(FromBytes, IntoBytes, Immutable)]
+//! #[zerocopy(crate = "zerocopy")]
+//! #[repr(C)]
+//! struct Header {
+//!     kind: zerocopy::little_endian::U32,
+//!     sector: zerocopy::little_endian::U32,
+//! }
+//!
+//! let mem = HeapMem::new(DriverAddr(0), 64)?;
+//! let range = mem.translate_all(mem.range(), Access::ReadWrite)?;
+//! range.write(8, &Header { kind: 1.into(), sector: 7.into() })?;
+//! assert_eq!(range.read::<Header>(8)?.sector.get(), 7);
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
 
 #![no_std]
 #![cfg_attr(not(feature = "alloc"), allow(rustdoc::broken_intra_doc_links, reason = "the docs name what it adds"))]
 
 #[cfg(feature = "alloc")]
 extern crate alloc;
+
+#[cfg(not(target_has_atomic = "64"))]
+compile_error!(
+    "virtio-mem-traits needs a target with 64-bit atomics: a used descriptor of a packed ring is one store of 64 bits"
+);
 
 mod access;
 mod area;

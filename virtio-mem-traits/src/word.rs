@@ -93,7 +93,8 @@ mod sealed {
     ///
     /// Of every function, for a `ptr` to a word:
     /// 1. `ptr` is aligned to the size of the word;
-    /// 2. the word is valid for reads (loads) or for writes (stores) during the call;
+    /// 2. the word is valid for reads and for writes during the call: `from_ptr` of an atomic demands both, for a load
+    ///    as well;
     /// 3. no Rust reference to any of its bytes is alive during the call, other than to an atomic.
     pub trait Atomic: Sized {
         unsafe fn load_relaxed(ptr: NonNull<Self>) -> Self;
