@@ -132,7 +132,8 @@ impl<M: StableMem, A: Rights, const ALIGN: usize> Area<M, A, ALIGN> {
     #[inline(never)]
     fn translate_word<T: Words>(&self, offset: usize, index: usize) -> Result<DeviceRange<'_>, AreaError> {
         let (size, word) = (size_of::<T>(), size_of::<T::Word>());
-        let all = self.range.slice(offset as u64, size as u64).ok_or(AreaError::OutOfRange { offset, size })?;
+        let out_of_range = AreaError::OutOfRange { offset, size, len: self.range.len() };
+        let all = self.range.slice(offset as u64, size as u64).ok_or(out_of_range)?;
         if offset % word != 0 {
             return Err(AccessError::Misaligned { offset, align: word }.into());
         }
@@ -258,20 +259,30 @@ impl<M: StableMem, A: Writable, const ALIGN: usize> Area<M, A, ALIGN> {
         }
         Ok(())
     }
-}
-
-impl<M, A, const ALIGN: usize> fmt::Debug for Area<M, A, ALIGN> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 
     /// Stores the word `index` of a `T` at `offset`, wherever it is.
     fn store_word<T: Words>(&self, offset: usize, index: usize, word: T::Word) -> Result<(), AreaError> {
         Ok(self.translate_word::<T>(offset, index)?.store_relaxed(0, word)?)
     }
+}
+
+impl<M, A, const ALIGN: usize> fmt::Debug for Area<M, A, ALIGN> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Area").field("range", &self.range).finish_non_exhaustive()
     }
 }
 
 /// An [`Area`] that cannot be made, or an access to one that failed.
+///
+/// ```
+/// use virtio_mem_traits::{Area, DriverAddr, DriverRange, HeapMem, ReadOnly};
+///
+/// let mem = HeapMem::new(DriverAddr(0), 0x1000)?;
+/// let range = DriverRange::new(DriverAddr(0x18), 0x40).ok_or("beyond 2^64")?;
+/// let error = Area::<_, ReadOnly, 16>::new(&mem, range).unwrap_err();
+/// assert_eq!(error.to_string(), "address 0x18 of the area is not aligned: it must be a multiple of 16");
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AreaError {
@@ -297,6 +308,8 @@ pub enum AreaError {
         offset: usize,
         /// The size of the access in bytes.
         size: usize,
+        /// The length of the area in bytes.
+        len: u64,
     },
     /// An access that the translated memory refuses, for its alignment or its rights.
     Access(AccessError),
@@ -317,13 +330,17 @@ impl From<AccessError> for AreaError {
 impl fmt::Display for AreaError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Misaligned { addr, align } => write!(f, "address {addr} is not aligned to {align} bytes"),
+            Self::Misaligned { addr, align } => {
+                write!(f, "address {addr} of the area is not aligned: it must be a multiple of {align}")
+            }
             Self::HostMisaligned { addr, align } => {
                 write!(f, "driver memory at {addr} is mapped to a host address that differs from it modulo {align}: ")?;
                 f.write_str("the two must agree, as those of pages do")
             }
             Self::Translate(error) => error.fmt(f),
-            Self::OutOfRange { offset, size } => write!(f, "{size} bytes at offset {offset} are outside of the area"),
+            Self::OutOfRange { offset, size, len } => {
+                write!(f, "{size} bytes at offset {offset} do not fit into an area of {len} bytes")
+            }
             Self::Access(error) => error.fmt(f),
         }
     }

@@ -22,6 +22,22 @@ use crate::{Access, Word, Words, copy};
 /// Whoever accesses a range through these methods, rather than through [`Area`](crate::Area) or the crates above, owes
 /// the memory its two reports, [`before_read`](crate::DriverMem::before_read) and
 /// [`written`](crate::DriverMem::written): the range does not know which memory it came from.
+///
+/// ```
+/// use virtio_mem_traits::{Access, DriverAddr, DriverMem, HeapMem};
+///
+/// let mem = HeapMem::new(DriverAddr(0x1000), 0x1000)?;
+/// let range = mem.translate_all(mem.range(), Access::ReadWrite)?;
+/// range.write_bytes(0x10, b"virtio")?;
+/// range.store_relaxed(0x18, 7_u32)?;
+/// mem.written(mem.range().after(0x10).prefix(12));
+///
+/// mem.before_read(mem.range().after(0x10).prefix(12));
+/// assert_eq!(range.read::<[u8; 6]>(0x10)?, *b"virtio");
+/// assert_eq!(range.load_relaxed::<u32>(0x18)?, 7);
+/// assert!(range.read::<u32>(0xffd).is_err());
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy)]
 pub struct DeviceRange<'a> {
     /// INVARIANT: all that `new` demands holds for `len` bytes during `'a`.
@@ -49,6 +65,19 @@ impl DeviceRange<'_> {
     /// 3. they lie in one mapping or allocation, and `len` is at most `isize::MAX`.
     ///
     /// Another process, a guest or a device may read and write them in any way at any time.
+    ///
+    /// # Memory that is mapped read-only
+    ///
+    /// It cannot be vouched for, not with [`Access::Read`] either. A single access is an atomic one, and the standard
+    /// library makes an atomic only of memory that is valid for writes, too: relaxed loads from read-only pages it
+    /// promises up to 8 bytes on some 64-bit machines, and loads that acquire on none. Bulk reads
+    /// ([`read_bytes`](Self::read_bytes), [`read`](Self::read)) are plain moves on x86-64 and would work there; on all
+    /// other machines and under Miri they are atomic loads as well. A range does not know which of the two will be
+    /// asked of it.
+    ///
+    /// What may only be read, such as a file that is open for reading or a ROM, can be mapped privately and writable
+    /// instead (`MAP_PRIVATE` with `PROT_READ | PROT_WRITE`), and vouched for with [`Access::Read`]: nobody writes to
+    /// it then.
     #[inline]
     #[must_use]
     pub const unsafe fn new(ptr: NonNull<u8>, len: usize, access: Access) -> Self {
@@ -65,19 +94,6 @@ impl DeviceRange<'_> {
 
     /// Returns the length in bytes.
     #[inline]
-    ///
-    /// # Memory that is mapped read-only
-    ///
-    /// It cannot be vouched for, not with [`Access::Read`] either. A single access is an atomic one, and the standard
-    /// library makes an atomic only of memory that is valid for writes, too: relaxed loads from read-only pages it
-    /// promises up to 8 bytes on some 64-bit machines, and loads that acquire on none. Bulk reads
-    /// ([`read_bytes`](Self::read_bytes), [`read`](Self::read)) are plain moves on x86-64 and would work there; on all
-    /// other machines and under Miri they are atomic loads as well. A range does not know which of the two will be
-    /// asked of it.
-    ///
-    /// What may only be read, such as a file that is open for reading or a ROM, can be mapped privately and writable
-    /// instead (`MAP_PRIVATE` with `PROT_READ | PROT_WRITE`), and vouched for with [`Access::Read`]: nobody writes to
-    /// it then.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.len
@@ -316,6 +332,17 @@ impl fmt::Debug for DeviceRange<'_> {
 }
 
 /// An access that a [`DeviceRange`] refuses.
+///
+/// ```
+/// use virtio_mem_traits::{Access, AccessError, DriverAddr, DriverMem, HeapMem};
+///
+/// let mem = HeapMem::new(DriverAddr(0), 64)?;
+/// let range = mem.translate_all(mem.range(), Access::Read)?;
+/// let error = range.read::<[u8; 8]>(60).unwrap_err();
+/// assert_eq!(error, AccessError::OutOfRange { offset: 60, size: 8, len: 64 });
+/// assert_eq!(error.to_string(), "8 bytes at offset 60 do not fit into a range of 64 bytes");
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AccessError {
@@ -348,13 +375,13 @@ impl fmt::Display for AccessError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::OutOfRange { offset, size, len } => {
-                write!(f, "{size} bytes at offset {offset} are outside of a range of {len} bytes")
+                write!(f, "{size} bytes at offset {offset} do not fit into a range of {len} bytes")
             }
             Self::Misaligned { offset, align } => {
-                write!(f, "offset {offset} is not aligned to {align} bytes")
+                write!(f, "offset {offset} is not aligned for one access: its address must be a multiple of {align}")
             }
             Self::Denied { wanted, allowed } => {
-                write!(f, "{wanted:?} access to a range that allows {allowed:?} access")
+                write!(f, "no right to {wanted} in a range that was translated to {allowed}: translate it to {wanted}")
             }
         }
     }

@@ -5,7 +5,7 @@ use core::alloc::Layout;
 use core::ptr::NonNull;
 use core::{error, fmt};
 
-use crate::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, TranslateError};
+use crate::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, TranslateError, copy};
 
 /// One zeroed, page-aligned region of driver memory, allocated on the heap.
 ///
@@ -121,6 +121,13 @@ impl fmt::Debug for HeapMem {
 }
 
 /// Heap memory that cannot be made.
+///
+/// ```
+/// use virtio_mem_traits::{DriverAddr, HeapMem};
+///
+/// let error = HeapMem::new(DriverAddr(0x1000), 0).unwrap_err();
+/// assert!(error.to_string().starts_with("0 bytes at 0x1000 are no range of driver memory"));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HeapMemError {
@@ -141,8 +148,11 @@ pub enum HeapMemError {
 impl fmt::Display for HeapMemError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::BadRange { base, len } => write!(f, "{len} bytes at {base} are no range of driver memory"),
-            Self::OutOfMemory { len } => write!(f, "{len} bytes of memory could not be allocated"),
+            Self::BadRange { base, len } => {
+                write!(f, "{len} bytes at {base} are no range of driver memory: ")?;
+                f.write_str("it must have at least 1 byte and end at 2^64 at most")
+            }
+            Self::OutOfMemory { len } => write!(f, "{len} bytes could not be allocated: there is not as much memory"),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use static_assertions::{assert_impl_all, assert_not_impl_any};
-use virtio_mem_traits::{Access, DriverAddr, DriverMem, HeapMem, StableMem, TranslateError};
+use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, HeapMem, StableMem, TranslateError};
 
 use crate::memories::{FnMem, Logged, Report, SplitMem, heap, range};
 
@@ -111,12 +111,18 @@ fn translate_all_of_a_memory_that_answers_with_nothing_is_fragmented() {
 fn errors_are_displayed_with_their_numbers() {
     let addr = DriverAddr(0x10);
     for (error, expected) in [
-        (TranslateError::Unmapped { addr }, "no driver memory at 0x10"),
+        (
+            TranslateError::Unmapped { addr },
+            "no driver memory at 0x10: the address must lie in memory that driver and device share",
+        ),
         (
             TranslateError::Denied { addr, access: Access::Write },
-            "Write access to driver memory at 0x10 is not allowed",
+            "no right to write driver memory at 0x10: the driver must map it for that",
         ),
-        (TranslateError::Fragmented { addr }, "driver memory at 0x10 is not contiguous"),
+        (
+            TranslateError::Fragmented { addr },
+            "driver memory at 0x10 is in several pieces: all that is asked for must be in one",
+        ),
     ] {
         assert_eq!(error.to_string(), expected);
     }
