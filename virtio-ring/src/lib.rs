@@ -17,7 +17,7 @@
 //! let used = DeviceArea::new(&mem, layout, DriverAddr(0x1100))?;
 //!
 //! // Give the chain of descriptor 3 back, with 16 bytes written.
-//! used.set_element(RingIndex::new(0), UsedElement::new(DescriptorIndex(3), 16))?;
+//! used.set_used(RingIndex::new(0), UsedElement::new(DescriptorIndex(3), 16))?;
 //! used.publish(RingIndex::new(1))?;
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```

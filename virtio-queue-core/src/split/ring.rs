@@ -199,7 +199,7 @@ impl<M: StableMem> Ring for SplitRing<M> {
 
     #[inline(always)]
     fn put_used(&self, positions: &mut SplitPositions, head: Head, written: u32) -> Result<bool, FatalError> {
-        self.device_area.set_element(positions.next_used, UsedElement::new(DescriptorIndex(head.id()), written))?;
+        self.device_area.set_used(positions.next_used, UsedElement::new(DescriptorIndex(head.id()), written))?;
         // One slot for a chain; more if it stands for those before it as well (SPLIT-ORD-3).
         positions.next_used = positions.next_used.advanced(head.slots());
         Ok(true)
@@ -224,7 +224,7 @@ impl<M: StableMem> Ring for SplitRing<M> {
             for done in 0..count {
                 let head = self.head(own.next_available.advanced(done))?;
                 let written = work(SplitWalk::new(self, head));
-                self.device_area.set_element(own.next_used.advanced(done), UsedElement::new(head, written))?;
+                self.device_area.set_used(own.next_used.advanced(done), UsedElement::new(head, written))?;
             }
             own.next_available = own.next_available.advanced(count);
             own.next_used = own.next_used.advanced(count);

@@ -125,6 +125,14 @@ impl DescriptorFlags {
     /// Returns whether all bits of `other` are set.
     #[inline]
     #[must_use]
+///
+/// ```
+/// use virtio_ring::packed::DescriptorFlags;
+///
+/// // What a driver and a device write on their first lap, when the wrap counter is set.
+/// assert!(DescriptorFlags::AVAIL.is_available(true));
+/// assert!(DescriptorFlags::AVAIL.union(DescriptorFlags::USED).is_used(true));
+/// ```
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
@@ -161,9 +169,36 @@ impl UsedDescriptor {
     /// (PACK-WRAP-3).
     #[inline]
     #[must_use]
+
+    /// Returns whether a descriptor with these flags is used for a driver whose wrap counter is `wrap`: both bits equal
+    /// it (PACK-WRAP-3). In a ring of zeros all descriptors are that for the lap before the first one.
+    #[inline]
+    #[must_use]
+    pub const fn is_used(self, wrap: bool) -> bool {
+        self.0 & (Self::AVAIL.0 | Self::USED.0) == if wrap { Self::AVAIL.0 | Self::USED.0 } else { 0 }
+    }
     pub const fn new(id: BufferId, len: u32, wrap: bool) -> Self {
         let wrapped = if wrap { DescriptorFlags::AVAIL.0 | DescriptorFlags::USED.0 } else { 0 };
         let write = if len == 0 { 0 } else { DescriptorFlags::WRITE.0 };
+///
+/// A queue never reads one back. Tools read the whole descriptor, of which this is a part; its flags tell whether it
+/// [is used](DescriptorFlags::is_used).
+///
+/// ```
+/// use virtio_mem_traits::{DriverAddr, HeapMem};
+/// use virtio_ring::packed::{
+///     BufferId, DescriptorArea, DescriptorIndex, Layout, QueueSize, RingPosition, UsedDescriptor,
+/// };
+///
+/// let mem = HeapMem::new(DriverAddr(0x1000), 0x1000)?;
+/// let ring = DescriptorArea::new(&mem, Layout::new(QueueSize::new(4)?), DriverAddr(0x1000))?;
+/// ring.set_used(RingPosition::START, UsedDescriptor::new(BufferId(3), 16, true))?;
+///
+/// let used = UsedDescriptor::from(ring.table().get(DescriptorIndex(0))?);
+/// assert!(used.flags.is_used(true));
+/// assert_eq!((used.id, used.len), (BufferId(3), 16));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
         Self { len, id, flags: DescriptorFlags(wrapped | write) }
     }
 
@@ -171,5 +206,13 @@ impl UsedDescriptor {
     #[inline]
     pub(super) const fn bits(self) -> u64 {
         self.len as u64 | (self.id.0 as u64) << 32 | (self.flags.0 as u64) << 48
+    }
+}
+
+/// What a descriptor says if it is a used one, whatever it is.
+impl From<Descriptor> for UsedDescriptor {
+    #[inline]
+    fn from(descriptor: Descriptor) -> Self {
+        Self { len: descriptor.len(), id: descriptor.id(), flags: descriptor.flags() }
     }
 }
