@@ -13,6 +13,18 @@ use crate::descriptor_table::{TableEntry, sealed};
 /// A private copy of a descriptor, exactly as the driver wrote it. Nothing in it has been checked.
 ///
 /// VIRTIO 1.4 §2.8.13 "The Virtqueue Descriptor Format".
+///
+/// ```
+/// use virtio_mem_traits::DriverAddr;
+/// use virtio_mem_traits::zerocopy::IntoBytes;
+/// use virtio_ring::packed::{BufferId, Descriptor, DescriptorFlags};
+///
+/// let flags = DescriptorFlags::WRITE.union(DescriptorFlags::AVAIL);
+/// let descriptor = Descriptor::new(DriverAddr(0x1000), 512, BufferId(3), flags);
+/// assert_eq!(descriptor.as_bytes(), [0, 0x10, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 3, 0, 0x82, 0]);
+/// assert!(descriptor.flags().is_available(true));
+/// ```
+#[doc(alias = "desc")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Descriptor {
@@ -97,6 +109,12 @@ impl sealed::Sealed for Descriptor {}
 
 /// What a driver knows a buffer by. It is the driver's business alone: any value, and the same one twice, is as good as any
 /// other (HOST-19).
+///
+/// ```
+/// use virtio_ring::packed::BufferId;
+///
+/// assert_eq!(BufferId(7).to_string(), "7");
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct BufferId(pub u16);
 
@@ -107,6 +125,14 @@ impl fmt::Display for BufferId {
 }
 
 /// The flags of a descriptor. Bits without a name have no meaning and are ignored.
+///
+/// ```
+/// use virtio_ring::packed::DescriptorFlags;
+///
+/// // What a driver and a device write on their first lap, when the wrap counter is set.
+/// assert!(DescriptorFlags::AVAIL.is_available(true));
+/// assert!(DescriptorFlags::AVAIL.union(DescriptorFlags::USED).is_used(true));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct DescriptorFlags(pub u16);
 
@@ -125,14 +151,6 @@ impl DescriptorFlags {
     /// Returns whether all bits of `other` are set.
     #[inline]
     #[must_use]
-///
-/// ```
-/// use virtio_ring::packed::DescriptorFlags;
-///
-/// // What a driver and a device write on their first lap, when the wrap counter is set.
-/// assert!(DescriptorFlags::AVAIL.is_available(true));
-/// assert!(DescriptorFlags::AVAIL.union(DescriptorFlags::USED).is_used(true));
-/// ```
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
@@ -151,24 +169,6 @@ impl DescriptorFlags {
     pub const fn is_available(self, wrap: bool) -> bool {
         self.0 & (Self::AVAIL.0 | Self::USED.0) == if wrap { Self::AVAIL.0 } else { Self::USED.0 }
     }
-}
-
-/// What a device writes into a descriptor when it has used a buffer. The address stays what it was (PACK-USED-6).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UsedDescriptor {
-    /// How many bytes were written. Without any, the field is reserved and 0 (PACK-USED-5).
-    pub len: u32,
-    /// Which buffer.
-    pub id: BufferId,
-    /// Both wrap bits, and WRITE if anything was written; nothing else (PACK-USED-4, PACK-USED-7).
-    pub flags: DescriptorFlags,
-}
-
-impl UsedDescriptor {
-    /// Returns the used descriptor for a buffer with `len` bytes written, in a slot whose wrap counter is `wrap`
-    /// (PACK-WRAP-3).
-    #[inline]
-    #[must_use]
 
     /// Returns whether a descriptor with these flags is used for a driver whose wrap counter is `wrap`: both bits equal
     /// it (PACK-WRAP-3). In a ring of zeros all descriptors are that for the lap before the first one.
@@ -177,9 +177,9 @@ impl UsedDescriptor {
     pub const fn is_used(self, wrap: bool) -> bool {
         self.0 & (Self::AVAIL.0 | Self::USED.0) == if wrap { Self::AVAIL.0 | Self::USED.0 } else { 0 }
     }
-    pub const fn new(id: BufferId, len: u32, wrap: bool) -> Self {
-        let wrapped = if wrap { DescriptorFlags::AVAIL.0 | DescriptorFlags::USED.0 } else { 0 };
-        let write = if len == 0 { 0 } else { DescriptorFlags::WRITE.0 };
+}
+
+/// What a device writes into a descriptor when it has used a buffer. The address stays what it was (PACK-USED-6).
 ///
 /// A queue never reads one back. Tools read the whole descriptor, of which this is a part; its flags tell whether it
 /// [is used](DescriptorFlags::is_used).
@@ -199,6 +199,24 @@ impl UsedDescriptor {
 /// assert_eq!((used.id, used.len), (BufferId(3), 16));
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UsedDescriptor {
+    /// How many bytes were written. Without any, the field is reserved and 0 (PACK-USED-5).
+    pub len: u32,
+    /// Which buffer.
+    pub id: BufferId,
+    /// Both wrap bits, and WRITE if anything was written; nothing else (PACK-USED-4, PACK-USED-7).
+    pub flags: DescriptorFlags,
+}
+
+impl UsedDescriptor {
+    /// Returns the used descriptor for a buffer with `len` bytes written, in a slot whose wrap counter is `wrap`
+    /// (PACK-WRAP-3).
+    #[inline]
+    #[must_use]
+    pub const fn new(id: BufferId, len: u32, wrap: bool) -> Self {
+        let wrapped = if wrap { DescriptorFlags::AVAIL.0 | DescriptorFlags::USED.0 } else { 0 };
+        let write = if len == 0 { 0 } else { DescriptorFlags::WRITE.0 };
         Self { len, id, flags: DescriptorFlags(wrapped | write) }
     }
 
