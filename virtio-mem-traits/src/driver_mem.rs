@@ -46,9 +46,9 @@ use crate::{Access, DeviceRange, DriverAddr, DriverRange};
 #[doc(alias = "guest memory")]
 #[doc(alias = "GuestMemory")]
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no driver memory",
+    message = "`{Self}` is no driver memory: implement `DriverMem` for it",
     label = "this type does not implement `DriverMem`",
-    note = "implement `DriverMem` for it, or pass a handle on a memory `M`: `&M`, `Rc<M>` or `Arc<M>` (feature `alloc`)"
+    note = "a handle on a memory `M` is one, too: `&M`, and with the feature `alloc` `Box<M>`, `Rc<M>` and `Arc<M>`"
 )]
 pub trait DriverMem {
     /// Proves that the device may access the beginning of `range`, and returns the longest contiguous piece of it that
@@ -152,9 +152,9 @@ pub(crate) fn whole(range: DriverRange, piece: DeviceRange<'_>) -> Result<Device
 /// 1. all that [`DeviceRange::new`] demands goes on to hold until the handle is dropped, whether or not that borrow has
 ///    ended, the handle has been moved, or other handles on the same memory have come and gone.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no handle that keeps translations valid",
+    message = "`{Self}` is no handle that keeps translations valid: use `Arc<M>`, `Rc<M>` or `&M` of a memory `M`",
     label = "this is not a handle on driver memory",
-    note = "use `&M`, `Rc<M>` or `Arc<M>` (feature `alloc`) of a memory `M: DriverMem`; `Box<M>` is no such handle"
+    note = "a `Box<M>` is no such handle; `Arc<M>` and `Rc<M>` need the feature `alloc`"
 )]
 pub unsafe trait StableMem: DriverMem + Clone {}
 

@@ -150,7 +150,8 @@ impl Iommu for Remapped {
 #[test]
 fn iommu_mem_behind_a_region_cache_forgets_what_is_not_mapped_any_more() {
     let pages = Remapped(RefCell::default());
-    let mem = IommuMem::new(Reports::new(), Some(&pages));
+    let heap = HeapMem::new(DriverAddr(MEMORY), 0x1000).unwrap();
+    let mem = IommuMem::new(&heap, Some(&pages));
     let cache = RegionCache::new(&mem);
     for round in 0..40_u64 {
         let page = 1 + round % 3;
@@ -171,7 +172,8 @@ fn iommu_mem_behind_a_region_cache_forgets_what_is_not_mapped_any_more() {
 #[test]
 fn iommu_mem_behind_a_region_cache_is_asked_for_one_right() {
     let pages = Pages::new([(0, (5, Access::Read)), (1, (3, Access::Write))]);
-    let mem = IommuMem::new(Reports::new(), Some(&pages));
+    let heap = HeapMem::new(DriverAddr(MEMORY), 0x1000).unwrap();
+    let mem = IommuMem::new(&heap, Some(&pages));
     let cache = RegionCache::new(&mem);
     for _ in 0..40 {
         assert!(cache.translate_all(range(0, 16), Access::Read).is_ok());
