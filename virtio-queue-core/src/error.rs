@@ -132,7 +132,7 @@ impl From<TableError> for ChainErrorKind {
     #[cold]
     fn from(error: TableError) -> Self {
         match error {
-            TableError::NoEntry { index } => Self::NextOutOfRange { next: index },
+            TableError::NoEntry { index, .. } => Self::NextOutOfRange { next: index },
             TableError::Translate(error) => Self::Memory(error),
         }
     }
