@@ -8,9 +8,9 @@ use vm_memory::{GuestAddressSpace, GuestMemory, GuestMemoryAtomic, GuestMemoryLo
 use crate::memory::Memory;
 use crate::vm_memory::VmMemory;
 
-// SAFETY: (1) a guard keeps the memory alive that it was made with, as an `Arc` does, also when another memory takes its place
-// in the `GuestMemoryAtomic`; while it does, nobody borrows that memory mutably. A translation was borrowed from the memory,
-// not from the guard, for as long as the memory could have been borrowed.
+// SAFETY: (1) a guard keeps the memory alive that it was made with, as an `Arc` does, also when another memory takes
+// its place in the `GuestMemoryAtomic`; while it does, nobody borrows that memory mutably. A translation was borrowed
+// from the memory, not from the guard, for as long as the memory could have been borrowed.
 unsafe impl<M: Memory + GuestMemory> StableMem for VmMemory<GuestMemoryLoadGuard<M>> {}
 
 /// The snapshot that there is now.

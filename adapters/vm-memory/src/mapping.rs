@@ -35,13 +35,15 @@ impl<B: Bitmap + 'static> Region for GuestRegionMmap<B> {
             return None;
         }
         let ptr = NonNull::new(mapping.as_ptr())?;
-        // SAFETY: a plain `MmapRegion` of vm-memory maps `size` bytes at `as_ptr` until it is dropped, which is not while
-        // `self` is borrowed, and nothing changes that before.
-        // (1) It is mapped for reading and writing, and bound to no thread.
-        // (2) From an `MmapRegion`, safe code gets references to atomics (`get_atomic_ref`) and no others. All else in
-        // vm-memory (`VolatileSlice`, `VolatileRef`, `VolatileArrayRef`, and `Bytes` on top of them) copies by raw pointers
-        // and volatile accesses, as it must beside a guest that writes the same bytes.
-        // (3) It is one mapping, and no mapping is longer than `isize::MAX`.
+        // SAFETY: a plain `MmapRegion` of vm-memory maps `size` bytes at `as_ptr` until it is dropped, which is not
+        // while `self` is borrowed, and nothing changes that before.
+        // (1) They are mapped for reading and for writing, whatever `access` is, and bound to no thread.
+        // (2) Safe code gets no reference to them from vm-memory but to an atomic (`VolatileMemory::get_atomic_ref`).
+        // All else there (`VolatileSlice`, `VolatileRef`, `VolatileArrayRef`, and `Bytes` on top of them) is an
+        // atomic or volatile access or a copy by raw pointer, made for memory that a guest writes at the same time.
+        // So vm-memory's accesses elsewhere in the VMM are those of one more agent like the guest: no side relies on
+        // what the other one leaves alone.
+        // (3) They are one mapping, and no mapping is longer than `isize::MAX`.
         Some(unsafe { DeviceRange::new(ptr, mapping.size(), access) })
     }
 
@@ -59,8 +61,8 @@ impl<B: Bitmap + 'static> Region for GuestRegionMmap<B> {
 
 /// Returns whether a mapping is for reading and for writing.
 ///
-/// `prot` says what `mmap` was asked for. Of a mapping that was made elsewhere, `MmapRegion::build_raw` demands that it says
-/// what is so.
+/// `prot` says what `mmap` was asked for. Of a mapping that was made elsewhere, `MmapRegion::build_raw` demands that
+/// it says what is so.
 #[inline]
 fn is_read_write<B: Bitmap>(mapping: &MmapRegion<B>) -> bool {
     const READ_WRITE: i32 = libc::PROT_READ | libc::PROT_WRITE;
@@ -69,8 +71,9 @@ fn is_read_write<B: Bitmap>(mapping: &MmapRegion<B>) -> bool {
 
 /// Compiles for a plain mapping alone, which stays for as long as its `MmapRegion`.
 ///
-/// With its feature `xen`, vm-memory has another `MmapRegion`, for grants that are mapped no longer than a guard lives. That
-/// one has no method `owned`, so what is called is that of [`NotPlain`]: the method of a type goes before that of a trait.
+/// With its feature `xen`, vm-memory has another `MmapRegion`, for grants that are mapped no longer than a guard
+/// lives. That one has no method `owned`, so what is called is that of [`NotPlain`]: the method of a type goes before
+/// that of a trait.
 #[inline]
 fn demand_plain<B: Bitmap>(mapping: &MmapRegion<B>) {
     let _: bool = mapping.owned();
@@ -84,7 +87,7 @@ trait NotPlain: Sized {
         const {
             assert!(
                 size_of::<Self>() == usize::MAX,
-                "a virtio device needs memory that stays mapped, which vm-memory with its feature `xen` does not promise"
+                "memory must stay mapped: build without vm-memory's feature `xen`"
             );
         }
         false

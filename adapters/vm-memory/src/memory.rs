@@ -2,14 +2,15 @@
 
 use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverRange};
 
-/// A memory that consists of regions, no two of which have an address in common.
+/// A memory that consists of regions, no two of which have an address in common. Which regions those are does not
+/// change.
 ///
-/// `GuestRegionCollection` is one if its regions are a [`Region`], and so is `GuestMemoryMmap`, which is another name for the
-/// usual case of it. Implement it for a memory of your own.
+/// `GuestRegionCollection` is one if its regions are a [`Region`], and so is `GuestMemoryMmap`, which is another name
+/// for the usual case of it. Implement it for a memory of your own.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no memory that a virtio device can access",
-    label = "this is neither `GuestMemoryMmap` nor another `GuestRegionCollection` of regions that are a `Region`",
-    note = "the types must be those of vm-memory 0.18, which 0.17.2 has too; those of other versions are different types",
+    label = "this is not `GuestMemoryMmap`, and does not implement `Memory`",
+    note = "the types must be those of vm-memory 0.18, which 0.17.2 has as well",
     note = "`IommuMemory` is not served: put `virtio_util::IommuMem` around the memory behind the IOMMU"
 )]
 pub trait Memory {
@@ -52,13 +53,14 @@ pub trait Memory {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no region that a virtio device can access",
     label = "this is not `GuestRegionMmap`, and does not implement `Region`",
-    note = "the types must be those of vm-memory 0.18, which 0.17.2 has too; those of other versions are different types"
+    note = "the types must be those of vm-memory 0.18, which 0.17.2 has as well"
 )]
 pub trait Region {
     /// Returns where the driver has the region.
     fn range(&self) -> DriverRange;
 
-    /// Returns where the whole region is here, as long as [`range`](Self::range), or `None` if it is not for such accesses.
+    /// Returns where the whole region is here, as long as [`range`](Self::range), or `None` if it is not for such
+    /// accesses.
     fn memory(&self, access: Access) -> Option<DeviceRange<'_>>;
 
     /// Takes note that the device has written the `len` bytes at `offset`, all of them in the region.

@@ -12,8 +12,8 @@ use crate::memory::{Memory, Region};
 /// The handle is an `Arc` of a `GuestMemoryMmap`, or the guard that `GuestMemoryAtomic::memory` returns. With either a
 /// queue can own its memory. With any other handle, such as a reference, the memory can be accessed all the same.
 ///
-/// What is translated ends with a region, also where the next one begins at the next address. A region that is not mapped
-/// for reading and for writing is refused for every access.
+/// What is translated ends with a region, also where the next one begins at the next address. A region that is not
+/// mapped for reading and for writing is refused for every access.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -97,6 +97,6 @@ impl<H: Deref<Target: Memory>> DriverMem for VmMemory<H> {
     }
 }
 
-// SAFETY: (1) the memory stays where it is, and is borrowed by nobody mutably, while a handle on it lives. A translation was
-// borrowed from the memory, not from the handle, for as long as the memory could have been borrowed.
+// SAFETY: (1) the memory stays where it is, and is borrowed by nobody mutably, while a handle on it lives. A
+// translation was borrowed from the memory, not from the handle, for as long as the memory could have been borrowed.
 unsafe impl<M: Memory> StableMem for VmMemory<Arc<M>> {}

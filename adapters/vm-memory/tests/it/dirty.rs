@@ -25,7 +25,8 @@ fn answer() -> impl Iterator<Item = u64> {
     SEAM - 2..SEAM + 3
 }
 
-/// The used index, the used element, and the bytes of the answer: not the rest of the buffer, and nothing that was read.
+/// The used index, the used element, and the bytes of the answer: not the rest of the buffer, and nothing that was
+/// read.
 #[test]
 fn split_queue_marks_exactly_what_it_writes() {
     let memory = Arc::new(memory());
