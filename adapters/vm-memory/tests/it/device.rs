@@ -4,7 +4,7 @@ use core::ops::Deref;
 
 use virtio_chain::ReadableChain;
 use virtio_mem_traits::StableMem;
-use virtio_queue_core::{AnyQueue, Chain, DriverNotify, QueueConfig};
+use virtio_queue_core::{AnyQueue, DriverNotify, QueueConfig};
 use virtio_vm_memory::{Memory, VmMemory};
 
 pub(crate) struct Nobody;
@@ -23,16 +23,7 @@ where
     AnyQueue::new(config, VmMemory::new(handle), Nobody).unwrap()
 }
 
-/// Writes in upper case what the driver sent, and returns the chain.
-fn upper_case<'m>(chain: impl Chain<'m>) {
-    let mut buf = [0; 64];
-    let mut request = ReadableChain::new(chain);
-    let len = request.read(&mut buf).unwrap();
-    buf.make_ascii_uppercase();
-    request.into_writable().unwrap().write_all(&buf[..len]).unwrap();
-}
-
-/// Serves what is available, and returns how many chains that were.
+/// Writes in upper case what the driver sent, for every chain that is available, and returns how many that were.
 pub(crate) fn serve<H: Clone + Deref<Target: Memory>>(queue: &mut Queue<H>) -> usize
 where
     VmMemory<H>: StableMem,
@@ -40,7 +31,11 @@ where
     let mut burst = queue.burst();
     let mut served = 0;
     while let Some(chain) = burst.next_chain().unwrap() {
-        upper_case(chain);
+        let mut buf = [0; 64];
+        let mut request = ReadableChain::new(chain);
+        let len = request.read(&mut buf).unwrap();
+        buf.make_ascii_uppercase();
+        request.into_writable().unwrap().write_all(&buf[..len]).unwrap();
         served += 1;
     }
     served
