@@ -7,7 +7,7 @@ pub(crate) struct Unpublished<'q, R: Ring, N>(pub(crate) &'q mut QueueState<R, N
 
 impl<R: Ring, N: DriverNotify> ReturnTo<R> for Unpublished<'_, R, N> {
     #[inline]
-    fn return_to(&mut self, ring: &R, token: Token, written: u32) -> Result<(), ReturnError> {
-        self.0.put(ring, token, written)
+    fn complete(&mut self, ring: &R, token: Token, written: u32) -> Result<(), ReturnError> {
+        self.0.complete(ring, token, written)
     }
 }

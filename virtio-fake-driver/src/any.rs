@@ -1,9 +1,10 @@
 //! A driver of either format, chosen when it is made.
 
-use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::ops::Range;
 
-use virtio_mem_traits::DriverAddr;
+use virtio_mem_traits::{DriverAddr, DriverMem, HeapMem};
 
 use crate::features::RING_PACKED;
 use crate::format::{Format, InFlight, Side, Used};
@@ -13,29 +14,68 @@ use crate::split::{RawSplit, SplitSide};
 use crate::{AddressPool, DeviceViolation, Driver, DriverOptions, DriverView};
 
 /// The format that the features say: packed with RING_PACKED, split without.
+///
+/// ```
+/// use virtio_fake_driver::{Any, FixtureOptions, features};
+///
+/// let options = FixtureOptions { format: Any, features: features::RING_PACKED, size: 3, ..Default::default() };
+/// assert_eq!(options.build()?.queue.size(), 3);
+/// # Ok::<_, virtio_queue_core::ConfigError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Any;
 
 /// A driver of a virtqueue of the format that the features say.
-pub type AnyDriver = Driver<Any>;
+///
+/// ```
+/// use std::sync::Arc;
+/// use virtio_fake_driver::{AnyDriver, DriverOptions, features};
+/// use virtio_mem_traits::{DriverAddr, HeapMem};
+///
+/// let mem = Arc::new(HeapMem::new(DriverAddr(0x1000), 0x1000)?);
+/// let options = DriverOptions { features: features::RING_PACKED, ..Default::default() };
+/// let driver = AnyDriver::new(mem, 3, options); // A split ring has a power of two.
+/// assert_eq!(driver.size(), 3);
+/// # Ok::<_, virtio_mem_traits::HeapMemError>(())
+/// ```
+pub type AnyDriver<M = Arc<HeapMem>> = Driver<Any, M>;
 
 impl Format for Any {
-    type Side = AnySide;
+    type Side<M: DriverMem + Clone> = AnySide<M>;
 }
 
-/// A virtqueue of either format as bytes.
-#[derive(Clone, Copy, Debug)]
-pub enum AnyRaw<'d> {
+/// A virtqueue of either format as bytes. There are no other formats, so that a test can name both.
+///
+/// ```
+/// use virtio_fake_driver::{AnyFixture, AnyRaw, DriverChain};
+///
+/// let mut fixture = AnyFixture::new(8);
+/// fixture.driver.add(&DriverChain::new().readable(b"1"))?;
+/// let AnyRaw::Split(raw) = fixture.driver.raw() else { panic!("RING_PACKED was not negotiated") };
+/// assert_eq!(raw.available_index(), 1);
+/// # Ok::<_, virtio_fake_driver::AddError>(())
+/// ```
+#[derive(Debug)]
+pub enum AnyRaw<'d, M = Arc<HeapMem>> {
     /// Without RING_PACKED.
-    Split(&'d RawSplit),
+    Split(&'d RawSplit<M>),
     /// With RING_PACKED.
-    Packed(&'d RawPacked),
+    Packed(&'d RawPacked<M>),
 }
 
-impl AnyDriver {
+// A derive would want the memory to be `Copy`.
+impl<M> Clone for AnyRaw<'_, M> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<M> Copy for AnyRaw<'_, M> {}
+
+impl<M: DriverMem + Clone> AnyDriver<M> {
     /// Returns the queue as bytes, to spoil it or to look at it.
     #[must_use]
-    pub const fn raw(&self) -> AnyRaw<'_> {
+    pub const fn raw(&self) -> AnyRaw<'_, M> {
         match &self.side {
             AnySide::Split(side) => AnyRaw::Split(side.raw()),
             AnySide::Packed(side) => AnyRaw::Packed(side.raw()),
@@ -44,9 +84,9 @@ impl AnyDriver {
 }
 
 #[derive(Debug)]
-pub enum AnySide {
-    Split(SplitSide),
-    Packed(PackedSide),
+pub enum AnySide<M> {
+    Split(SplitSide<M>),
+    Packed(PackedSide<M>),
 }
 
 /// Does the same with the side of either format.
@@ -59,8 +99,8 @@ macro_rules! either {
     };
 }
 
-impl Side for AnySide {
-    fn new(view: DriverView, size: u16, pool: &mut AddressPool, options: &DriverOptions) -> Self {
+impl<M: DriverMem> Side<M> for AnySide<M> {
+    fn new(view: DriverView<M>, size: u16, pool: &mut AddressPool, options: &DriverOptions) -> Self {
         if options.features & RING_PACKED == 0 {
             Self::Split(SplitSide::new(view, size, pool, options))
         } else {
@@ -80,7 +120,7 @@ impl Side for AnySide {
         either!(self, side => side.areas())
     }
 
-    fn view(&self) -> &DriverView {
+    fn view(&self) -> &DriverView<M> {
         either!(self, side => side.view())
     }
 
@@ -112,7 +152,7 @@ impl Side for AnySide {
         either!(self, side => side.used(position, available))
     }
 
-    fn used_until(&self, position: u64, in_flight: &VecDeque<InFlight>) -> u64 {
+    fn used_until(&self, position: u64, in_flight: Vec<&InFlight>) -> u64 {
         either!(self, side => side.used_until(position, in_flight))
     }
 

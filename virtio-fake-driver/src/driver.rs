@@ -1,18 +1,19 @@
 //! The driver of a virtqueue.
 
 mod notifications;
+mod reap;
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use virtio_mem_traits::{DriverAddr, HeapMem};
+use virtio_mem_traits::{DriverAddr, DriverMem, DriverRange, HeapMem};
 
 use self::notifications::{Interrupts, KickCounts};
-use crate::features::{EVENT_IDX, IN_ORDER, INDIRECT_DESC, VERSION_1};
+use crate::features::{EVENT_IDX, INDIRECT_DESC, VERSION_1};
 use crate::format::{Format, InFlight, Side, Used};
 use crate::placed::Placed;
-use crate::{AddError, AddressPool, DeviceViolation, DriverChain, DriverView, Traffic, TrafficLimits, UsedBuffer};
+use crate::{AddError, AddressPool, DriverChain, DriverView, Traffic, TrafficLimits};
 
 /// A driver of a virtqueue that keeps to the rules, unless it is told otherwise.
 ///
@@ -28,13 +29,14 @@ use crate::{AddError, AddressPool, DeviceViolation, DriverChain, DriverView, Tra
 /// [`DriverOptions::scramble`] descriptors or Buffer IDs come in any order.
 ///
 /// [`SplitDriver`](crate::SplitDriver), [`PackedDriver`](crate::PackedDriver) and [`AnyDriver`](crate::AnyDriver) are
-/// the types for the two formats, and for the one that [`DriverOptions::features`] say. It may run in another thread
-/// than the device.
+/// the types for the two formats, and for the one that [`DriverOptions::features`] say. `M` is a handle on the memory:
+/// [`new`](Self::new) takes one on the heap, and [`within`](Self::within) takes any. With a handle that can go to another
+/// thread, the driver can run in another thread than the device.
 ///
 /// ```
 /// use std::sync::Arc;
 /// use virtio_fake_driver::{DriverChain, DriverOptions, SplitDriver};
-/// use virtio_mem_traits::{DriverAddr, HeapMem};
+/// use virtio_mem_traits::{DriverAddr, DriverMem, DriverRange, HeapMem};
 ///
 /// let mem = Arc::new(HeapMem::new(DriverAddr(0x10_0000), 0x1_0000)?);
 /// let mut driver = SplitDriver::new(mem, 8, DriverOptions::default());
@@ -48,8 +50,8 @@ use crate::{AddError, AddressPool, DeviceViolation, DriverChain, DriverView, Tra
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-pub struct Driver<F: Format> {
-    pub(crate) side: F::Side,
+pub struct Driver<F: Format, M: DriverMem + Clone = Arc<HeapMem>> {
+    pub(crate) side: F::Side<M>,
     options: DriverOptions,
     pool: AddressPool,
     /// How many descriptors of the ring no chain occupies.
@@ -72,6 +74,19 @@ pub struct Driver<F: Format> {
 }
 
 /// How a driver is set up. By default: VERSION_1 alone, from where a new queue begins, in an orderly fashion.
+///
+/// ```
+/// use std::sync::Arc;
+/// use virtio_fake_driver::{DriverOptions, SplitDriver, features};
+/// use virtio_mem_traits::{DriverAddr, HeapMem};
+///
+/// // A queue that was restored just before its indices wrap.
+/// let options = DriverOptions { features: features::EVENT_IDX, start: Some(0xfffe), ..Default::default() };
+/// let mem = Arc::new(HeapMem::new(DriverAddr(0x1000), 0x1000)?);
+/// let driver = SplitDriver::new(mem, 8, options);
+/// assert_eq!(driver.available_position(), 0xfffe);
+/// # Ok::<_, virtio_mem_traits::HeapMemError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DriverOptions {
     /// The features that were negotiated, as in [`features`](crate::features). VERSION_1 is always one of them.
@@ -94,14 +109,53 @@ impl<F: Format> Driver<F> {
     ///
     /// If the format has no such size (DRV-CFG-3), or if the memory is too small.
     #[must_use]
-    pub fn new(mem: Arc<HeapMem>, size: u16, mut options: DriverOptions) -> Self {
-        let mut pool = AddressPool::new(mem.range());
-        options.features = F::Side::features(options.features);
-        Self::from_side(F::Side::new(DriverView::new(mem), size, &mut pool, &options), pool, options)
+    pub fn new(mem: Arc<HeapMem>, size: u16, options: DriverOptions) -> Self {
+        let range = mem.range();
+        Self::within(mem, range, size, options)
+    }
+}
+
+/// Over any memory.
+impl<F: Format, M: DriverMem + Clone> Driver<F, M> {
+    /// Sets up a queue of `size` descriptors somewhere in `range`, in any memory; the rest of the range is for buffers
+    /// and tables. The driver takes nothing outside the range.
+    ///
+    /// The memory must have no holes in the range, and must let all of it be read and written. The range can go over
+    /// the borders of regions: buffers, tables and the areas of the queue then come to lie across them. The borders must
+    /// be at multiples of 16, so that none cuts a field of a ring.
+    ///
+    /// `mem` is a handle, as for a queue: an `Arc`, an `Rc` or a reference. The driver can go to another thread if the
+    /// handle can.
+    ///
+    /// ```
+    /// use std::rc::Rc;
+    /// use virtio_fake_driver::{DriverChain, DriverOptions, SplitDriver};
+    /// use virtio_mem_traits::{DriverAddr, DriverRange, HeapMem};
+    /// use virtio_util::RegionTable;
+    ///
+    /// let region = |start| HeapMem::new(DriverAddr(start), 0x1000).map(|mem| (mem.range(), mem));
+    /// let mem = Rc::new(RegionTable::new([region(0x1000)?, region(0x2000)?])?);
+    /// let range = DriverRange::new(DriverAddr(0x1800), 0x1000).ok_or("beyond 2^64")?;
+    ///
+    /// let mut driver = SplitDriver::within(mem, range, 8, DriverOptions::default());
+    /// driver.add(&DriverChain::new().writable(0xc00))?; // in both regions
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If the format has no such size (DRV-CFG-3), if the range is too small, or if the memory does not let the driver
+    /// access the areas of the queue.
+    #[must_use]
+    pub fn within(mem: M, range: DriverRange, size: u16, mut options: DriverOptions) -> Self {
+        let mut pool = AddressPool::new(range);
+        options.features = F::Side::<M>::features(options.features);
+        Self::from_side(F::Side::<M>::new(DriverView::new(mem), size, &mut pool, &options), pool, options)
     }
 
     /// Begins anew in the same memory with a queue of another size, as after a reset of the queue (FD-11): positions
-    /// are where a new queue begins, and what was in flight is forgotten.
+    /// are where a new queue begins, and what was in flight is forgotten. All of it comes from the range of the
+    /// [pool](Self::pool), what was taken out of the pool before included.
     ///
     /// To suspend and resume a queue, nothing is to be done: all positions stay as they are.
     ///
@@ -110,11 +164,12 @@ impl<F: Format> Driver<F> {
     /// As for [`new`](Self::new).
     #[must_use]
     pub fn reset(self, size: u16) -> Self {
-        Self::new(Arc::clone(self.view().mem()), size, DriverOptions { start: None, ..self.options })
+        let options = DriverOptions { start: None, ..self.options };
+        Self::within(self.view().mem().clone(), self.pool.range(), size, options)
     }
 
-    pub(crate) fn from_side(side: F::Side, pool: AddressPool, mut options: DriverOptions) -> Self {
-        options.features = F::Side::features(options.features) | VERSION_1;
+    pub(crate) fn from_side(side: F::Side<M>, pool: AddressPool, mut options: DriverOptions) -> Self {
+        options.features = F::Side::<M>::features(options.features) | VERSION_1;
         let start = options.start.map_or(0, |wire| side.position(wire));
         let mut driver = Self {
             free: side.size().into(),
@@ -137,7 +192,7 @@ impl<F: Format> Driver<F> {
 }
 
 /// Making buffers available.
-impl<F: Format> Driver<F> {
+impl<F: Format, M: DriverMem + Clone> Driver<F, M> {
     /// Makes one chain available, and returns its id: what the device will know it by. See [`stage`](Self::stage).
     ///
     /// # Errors
@@ -172,21 +227,7 @@ impl<F: Format> Driver<F> {
     /// * flags in an indirect table that do not belong there (DRV-IND-2, DRV-PIND-2);
     /// * on a packed ring, an indirect table after direct elements (DRV-PIND-4).
     pub fn stage(&mut self, chain: &DriverChain) -> Result<u16, AddError> {
-        let parts = chain.parts();
-        let total: u64 = parts.iter().map(|part| part.len()).sum();
-        let mixed = chain.has_table() && chain.direct_elements() != 0;
-        assert!(
-            parts.is_sorted_by_key(|part| part.is_writable()),
-            "readable after writable elements (DRV-FRM-1, DRV-PSG-2)"
-        );
-        assert!(total <= 1 << 32, "{total} bytes are more than 2^32 (DRV-DESC-1)");
-        assert!(
-            !chain.has_table() || self.has(INDIRECT_DESC),
-            "INDIRECT_DESC was not negotiated (DRV-IND-1, DRV-PIND-1)"
-        );
-        assert!(parts.len() <= usize::from(self.size()), "the chain is longer than the queue (DRV-IND-3, DRV-PSG-1)");
-        assert!(chain.flags_in_table() == 0, "flags in an indirect table (DRV-IND-2, DRV-PIND-2)");
-        assert!(!mixed || self.side.takes_mixed_chains(), "a list with an indirect table (DRV-PIND-4)");
+        self.assert_rules(chain);
         self.stage_unchecked(chain)
     }
 
@@ -223,77 +264,38 @@ impl<F: Format> Driver<F> {
         self.published = self.next_available;
         self.side.publish(self.published);
     }
-}
 
-/// Taking buffers back.
-impl<F: Format> Driver<F> {
-    /// Takes the next used buffer back, if there is one: its descriptors and its memory are free then.
-    ///
-    /// # Errors
-    ///
-    /// If the device has broken a rule.
-    pub fn reap(&mut self) -> Result<Option<UsedBuffer>, DeviceViolation> {
-        let report = match self.batch.take() {
-            Some(batch) => Some(batch),
-            None => self.side.used(self.next_used, self.available())?,
-        };
-        let Some(used) = report else { return Ok(None) };
-        let place = self.find(used).inspect_err(|_| self.next_used += self.side.advance_of_unknown())?;
-        if place == 0 || !self.has(IN_ORDER) {
-            return self.take_back(place, Some(used.len)).map(Some);
-        }
-        // The buffers before the one that is named are used as well, and completely (SPLIT-ORD-5, PACK-INO-3).
-        self.batch = Some(used);
-        self.take_back(0, None).map(Some)
-    }
-
-    /// Takes all used buffers back, in the order in which they were used.
-    ///
-    /// # Errors
-    ///
-    /// If the device has broken a rule. What was taken back before that is lost.
-    pub fn reap_all(&mut self) -> Result<Vec<UsedBuffer>, DeviceViolation> {
-        core::iter::from_fn(|| self.reap().transpose()).collect()
-    }
-
-    /// Finds the chain in flight that a report names.
-    fn find(&self, Used { id, at_most, .. }: Used) -> Result<usize, DeviceViolation> {
-        let place = self.in_flight.iter().position(|chain| u32::from(chain.id) == id);
-        let place = place.ok_or(DeviceViolation::UnknownId { id })?;
-        if self.has(IN_ORDER) && place >= at_most {
-            return Err(DeviceViolation::OutOfOrder { id });
-        }
-        Ok(place)
-    }
-
-    /// Takes a chain in flight apart, into which the device says it wrote `len` bytes, or all that there was room for.
-    fn take_back(&mut self, place: usize, len: Option<u32>) -> Result<UsedBuffer, DeviceViolation> {
-        let chain = self.in_flight.remove(place).expect("that is where it was found");
-        self.next_used += self.side.advance(&chain);
-        self.rearm();
-        let (id, bytes) = (chain.id, chain.placed.writable_bytes(self.side.view()));
-        self.free += chain.descriptors.len();
-        self.side.free(&chain);
-        chain.placed.give_back(&mut self.pool);
-        let writable = bytes.len() as u64;
-        let len = len.unwrap_or_else(|| u32::try_from(writable).unwrap_or(u32::MAX));
-        if u64::from(len) > writable {
-            return Err(DeviceViolation::TooLong { id, len, writable });
-        }
-        Ok(UsedBuffer::new(id, len, bytes))
-    }
-
-    /// Returns how far the used side is behind the available side.
-    fn available(&self) -> u16 {
-        u16::try_from(self.published - self.next_used).expect("no more is available than the ring has room for")
+    fn assert_rules(&self, chain: &DriverChain) {
+        let (parts, flags, size) = (chain.parts(), chain.flags_in_table(), self.size());
+        let total: u64 = parts.iter().map(|part| part.len()).sum();
+        let mixed = chain.has_table() && chain.direct_elements() != 0;
+        assert!(
+            parts.is_sorted_by_key(|part| part.is_writable()),
+            "a readable element after a writable one: readable elements come first (DRV-FRM-1, DRV-PSG-2)"
+        );
+        assert!(total <= 1 << 32, "{total} bytes in a chain, which holds 2^32 at most (DRV-DESC-1)");
+        assert!(
+            !chain.has_table() || self.has(INDIRECT_DESC),
+            "an indirect table, and INDIRECT_DESC was not negotiated (DRV-IND-1, DRV-PIND-1)"
+        );
+        assert!(
+            parts.len() <= usize::from(size),
+            "{} elements in a chain, which has {size} at most in this queue (DRV-IND-3, DRV-PSG-1)",
+            parts.len()
+        );
+        assert!(flags == 0, "flags {flags:#x} in an indirect table, where they must be 0 (DRV-IND-2, DRV-PIND-2)");
+        assert!(
+            !mixed || self.side.takes_mixed_chains(),
+            "an indirect table after direct elements: a packed ring takes all of them in a table, or none (DRV-PIND-4)"
+        );
     }
 }
 
 /// What it is and how it is.
-impl<F: Format> Driver<F> {
+impl<F: Format, M: DriverMem + Clone> Driver<F, M> {
     /// Returns the driver's view of the memory.
     #[must_use]
-    pub fn view(&self) -> &DriverView {
+    pub fn view(&self) -> &DriverView<M> {
         self.side.view()
     }
 
@@ -330,6 +332,35 @@ impl<F: Format> Driver<F> {
     #[must_use]
     pub fn in_flight(&self) -> u16 {
         self.in_flight.len().try_into().unwrap_or(u16::MAX)
+    }
+
+    /// Returns the position at which the next chain will be made available: an index on a split ring; a slot, with the
+    /// wrap counter in bit 15, on a packed one.
+    #[must_use]
+    pub fn available_position(&self) -> u16 {
+        self.side.to_wire(self.published)
+    }
+
+    /// Returns the position at which the device will report the next used buffer, in the form of
+    /// [`available_position`](Self::available_position). What the device has used counts, whether it was reaped or not.
+    ///
+    /// A device that has died with chains in flight can be made anew there, if it has used all chains in order until
+    /// then: it fetches those in flight once more, and the driver goes on as if nothing had happened.
+    ///
+    /// ```
+    /// use virtio_fake_driver::{DriverChain, SplitFixture};
+    ///
+    /// let mut fixture = SplitFixture::new(8);
+    /// for _ in 0..3 {
+    ///     fixture.driver.add(&DriverChain::new().readable(b"1"))?;
+    /// }
+    /// drop(fixture.queue.next_chain()?); // A chain that is dropped is used.
+    /// assert_eq!((fixture.driver.available_position(), fixture.driver.used_position()), (3, 1));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn used_position(&self) -> u16 {
+        self.side.to_wire(self.used_until())
     }
 
     /// Returns an endless supply of random chains that this driver takes, with up to as many elements as the queue has

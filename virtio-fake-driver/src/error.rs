@@ -3,6 +3,16 @@
 use core::{error, fmt};
 
 /// A chain that a driver has no room for. Nothing of it was written.
+///
+/// ```
+/// use virtio_fake_driver::{AddError, DriverChain, SplitFixture};
+///
+/// let mut driver = SplitFixture::new(2).driver;
+/// driver.add(&DriverChain::new().readable(b"1"))?;
+/// let refused = driver.add(&DriverChain::new().readable(b"2").writable(1));
+/// assert_eq!(refused, Err(AddError::NoDescriptors { needed: 2, free: 1 }));
+/// # Ok::<_, AddError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AddError {
@@ -24,9 +34,14 @@ impl fmt::Display for AddError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoDescriptors { needed, free } => {
-                write!(f, "the chain takes {needed} descriptors, and {free} are free")
+                write!(f, "the chain takes {needed} descriptors, and {free} are free: reap used buffers first")
             }
-            Self::NoMemory { len } => write!(f, "the pool has no {len} bytes in one place"),
+            Self::NoMemory { len } => {
+                write!(
+                    f,
+                    "the chain takes {len} bytes in one place, which the pool does not have: make the memory larger"
+                )
+            }
         }
     }
 }
@@ -34,6 +49,19 @@ impl fmt::Display for AddError {
 impl error::Error for AddError {}
 
 /// A rule that the device has broken, as the driver sees it: a failure of the test.
+///
+/// ```
+/// use virtio_fake_driver::{DeviceViolation, DriverChain, SplitFixture};
+///
+/// let mut fixture = SplitFixture::new(8);
+/// fixture.driver.add(&DriverChain::new().writable(4))?;
+///
+/// // A device that counts wrong.
+/// let used_index = fixture.driver.areas().used_index();
+/// fixture.driver.view().poke(used_index.start(), &[2, 0]);
+/// assert_eq!(fixture.driver.reap(), Err(DeviceViolation::TooManyUsed { used: 2, available: 1 }));
+/// # Ok::<_, virtio_fake_driver::AddError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DeviceViolation {
@@ -54,6 +82,8 @@ pub enum DeviceViolation {
     OutOfOrder {
         /// What the device knows it by.
         id: u32,
+        /// How many buffers that are not used were available before it.
+        skipped: usize,
     },
     /// More bytes are said to be written than there was room for (SPLIT-USED-10). The buffer is taken back.
     TooLong {
@@ -70,12 +100,25 @@ impl fmt::Display for DeviceViolation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooManyUsed { used, available } => {
-                write!(f, "the device used {used} buffers, and {available} were available")
+                write!(
+                    f,
+                    "the device used {used} buffers, and {available} were available: it can use no more than those"
+                )
             }
-            Self::UnknownId { id } => write!(f, "the device used buffer {id}, which was not available"),
-            Self::OutOfOrder { id } => write!(f, "the device used buffer {id} before its turn"),
+            Self::UnknownId { id } => {
+                write!(f, "the device used buffer {id}, which is not available: it must use each available buffer once")
+            }
+            Self::OutOfOrder { id, skipped } => {
+                write!(
+                    f,
+                    "the device used buffer {id} and skipped {skipped} before it: with IN_ORDER it must use those first"
+                )
+            }
             Self::TooLong { id, len, writable } => {
-                write!(f, "the device says it wrote {len} bytes into buffer {id}, which has room for {writable}")
+                write!(
+                    f,
+                    "used length {len} of buffer {id} is more than the {writable} bytes that the device can write"
+                )
             }
         }
     }

@@ -4,10 +4,10 @@ use alloc::rc::Rc;
 use alloc::sync::Arc;
 use core::fmt;
 
-use virtio_mem_traits::{DriverAddr, HeapMem, StableMem};
+use virtio_mem_traits::{DriverAddr, DriverMem, DriverRange, HeapMem, StableMem};
 use virtio_queue_core::packed::PackedRing;
 use virtio_queue_core::split::SplitRing;
-use virtio_queue_core::{AnyRing, ConfigError, FromConfig, Positioned, Queue, QueueConfig, QueueLimits, Ring};
+use virtio_queue_core::{AnyRing, ConfigError, FromConfig, Restorable, Queue, QueueConfig, QueueLimits, Ring};
 use virtio_ring::RingFeatures;
 use virtio_util::NotificationCounter;
 
@@ -19,8 +19,8 @@ const BASE: DriverAddr = DriverAddr(0x1000_0000);
 /// A running queue, its driver, the memory between them, and a count of the interrupts.
 ///
 /// The parts are separate fields that do not borrow one another: the driver can add and reap while a chain of the queue
-/// is held. [`SplitFixture`] and [`PackedFixture`] have a ring of that format. [`AnyFixture`] has one of the format that
-/// the features say, and the queue that decides by itself. See the [crate's own](crate) example.
+/// is held. [`SplitFixture`] and [`PackedFixture`] have a ring of that format. [`AnyFixture`] has one of the format
+/// that the features say, and the queue that decides by itself. See the [crate's own](crate) example.
 ///
 /// A test for every format is generic over it:
 ///
@@ -38,11 +38,13 @@ const BASE: DriverAddr = DriverAddr(0x1000_0000);
 /// device_returns_what_it_drops::<Packed>();
 /// device_returns_what_it_drops::<Any>();
 /// ```
-pub struct Fixture<F: QueueFormat, M: StableMem = Rc<TestMem>> {
+///
+/// `M` is what the device has for memory, and `D` is what the driver has: the same memory, or what is inside it.
+pub struct Fixture<F: QueueFormat, M: StableMem = Rc<TestMem>, D: DriverMem + Clone = Arc<HeapMem>> {
     /// The device's side.
     pub queue: Queue<F::Ring<M>, Arc<NotificationCounter>>,
     /// The driver's side.
-    pub driver: Driver<F>,
+    pub driver: Driver<F, D>,
     /// What the device has for memory.
     pub mem: M,
     /// How often the device has signalled the driver.
@@ -50,18 +52,55 @@ pub struct Fixture<F: QueueFormat, M: StableMem = Rc<TestMem>> {
 }
 
 /// A fixture with a split ring.
-pub type SplitFixture<M = Rc<TestMem>> = Fixture<Split, M>;
+///
+/// ```
+/// use virtio_fake_driver::SplitFixture;
+///
+/// let mut fixture = SplitFixture::new(8);
+/// assert!(fixture.queue.next_chain()?.is_none());
+/// # Ok::<_, virtio_queue_core::FatalError>(())
+/// ```
+pub type SplitFixture<M = Rc<TestMem>, D = Arc<HeapMem>> = Fixture<Split, M, D>;
 
 /// A fixture with a packed ring.
-pub type PackedFixture<M = Rc<TestMem>> = Fixture<Packed, M>;
+///
+/// ```
+/// use virtio_fake_driver::PackedFixture;
+///
+/// let mut fixture = PackedFixture::new(8);
+/// assert!(fixture.queue.next_chain()?.is_none());
+/// # Ok::<_, virtio_queue_core::FatalError>(())
+/// ```
+pub type PackedFixture<M = Rc<TestMem>, D = Arc<HeapMem>> = Fixture<Packed, M, D>;
 
 /// A fixture with a ring of the format that the features say.
-pub type AnyFixture<M = Rc<TestMem>> = Fixture<Any, M>;
+///
+/// ```
+/// use virtio_fake_driver::AnyFixture;
+///
+/// let mut fixture = AnyFixture::new(8);
+/// assert!(fixture.queue.next_chain()?.is_none());
+/// # Ok::<_, virtio_queue_core::FatalError>(())
+/// ```
+pub type AnyFixture<M = Rc<TestMem>, D = Arc<HeapMem>> = Fixture<Any, M, D>;
 
 /// A format, with what a queue of it runs on.
+///
+/// ```
+/// use virtio_fake_driver::{Any, FixtureOptions, Packed, QueueFormat, Split, features::EVENT_IDX};
+///
+/// fn device_works_with_event_idx<F: QueueFormat>() {
+///     let fixture = FixtureOptions::<F> { features: EVENT_IDX, ..Default::default() }.build().unwrap();
+///     assert_eq!(fixture.queue.size(), 256);
+/// }
+///
+/// device_works_with_event_idx::<Split>();
+/// device_works_with_event_idx::<Packed>();
+/// device_works_with_event_idx::<Any>();
+/// ```
 pub trait QueueFormat: Format {
     /// The device's side of a ring.
-    type Ring<M: StableMem>: FromConfig + Positioned + Ring<Mem = M>;
+    type Ring<M: StableMem>: FromConfig + Restorable + Ring<Mem = M>;
 }
 
 impl QueueFormat for Split {
@@ -88,7 +127,10 @@ impl<F: QueueFormat> Fixture<F> {
     }
 }
 
-impl<F: QueueFormat, M: StableMem + fmt::Debug> fmt::Debug for Fixture<F, M> {
+impl<F: QueueFormat, M: StableMem + fmt::Debug, D: DriverMem + Clone> fmt::Debug for Fixture<F, M, D>
+where
+    Driver<F, D>: fmt::Debug,
+{
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Fixture").field("driver", &self.driver).field("mem", &self.mem).finish_non_exhaustive()
     }
@@ -116,17 +158,42 @@ pub struct FixtureOptions<F> {
     pub limits: QueueLimits,
     /// The seed by which the driver hands out descriptors or Buffer IDs in disorder, if it is to.
     pub scramble: Option<u64>,
-    /// How many bytes of memory there are, for the rings as well as for buffers and tables.
+    /// How many bytes of memory there are, for the rings as well as for buffers and tables. For
+    /// [`build_within`](Self::build_within) it is of no meaning.
     pub memory_len: usize,
 }
 
 /// What a fixture with a split ring is made like.
+///
+/// ```
+/// use virtio_fake_driver::{SplitFixtureOptions, features};
+///
+/// let options = SplitFixtureOptions { size: 4, features: features::EVENT_IDX, ..Default::default() };
+/// assert_eq!(options.build()?.driver.free_descriptors(), 4);
+/// # Ok::<_, virtio_queue_core::ConfigError>(())
+/// ```
 pub type SplitFixtureOptions = FixtureOptions<Split>;
 
 /// What a fixture with a packed ring is made like.
+///
+/// ```
+/// use virtio_fake_driver::{PackedFixtureOptions, features};
+///
+/// let options = PackedFixtureOptions { size: 4, features: features::EVENT_IDX, ..Default::default() };
+/// assert_eq!(options.build()?.driver.free_descriptors(), 4);
+/// # Ok::<_, virtio_queue_core::ConfigError>(())
+/// ```
 pub type PackedFixtureOptions = FixtureOptions<Packed>;
 
 /// What a fixture with a ring of the format that the features say is made like.
+///
+/// ```
+/// use virtio_fake_driver::{AnyFixtureOptions, features};
+///
+/// let options = AnyFixtureOptions { size: 4, features: features::RING_PACKED, ..Default::default() };
+/// assert_eq!(options.build()?.driver.free_descriptors(), 4);
+/// # Ok::<_, virtio_queue_core::ConfigError>(())
+/// ```
 pub type AnyFixtureOptions = FixtureOptions<Any>;
 
 /// 256 descriptors, no features but VERSION_1, no limits, in order, 1 MiB.
@@ -164,8 +231,8 @@ impl<F: QueueFormat> FixtureOptions<F> {
         self.build_on(|mem, _| mem)
     }
 
-    /// Makes a fixture with the memory that `wrap` makes of the driver's: another implementation of
-    /// [`DriverMem`](virtio_mem_traits::DriverMem), or a [`TestMem`] that is prepared before the queue gets it.
+    /// Makes a fixture with the memory that `wrap` makes of the driver's: another implementation of [`DriverMem`], or a
+    /// [`TestMem`] that is prepared before the queue gets it.
     ///
     /// # Errors
     ///
@@ -178,18 +245,56 @@ impl<F: QueueFormat> FixtureOptions<F> {
         &self,
         wrap: impl FnOnce(Arc<HeapMem>, &mut Driver<F>) -> M,
     ) -> Result<Fixture<F, M>, ConfigError> {
-        let Self { size, features, limits, scramble, memory_len, .. } = *self;
-        let heap = Arc::new(HeapMem::new(BASE, memory_len).expect("there is as much memory"));
+        let heap = Arc::new(HeapMem::new(BASE, self.memory_len).expect("there is as much memory"));
+        let range = heap.range();
+        self.build_within(heap, range, wrap)
+    }
+
+    /// Makes a fixture over a memory of the test's own, in which the rings, buffers and tables lie in `range`: see
+    /// [`Driver::within`]. The device has the memory that `wrap` makes of it, which may be the memory itself.
+    ///
+    /// ```
+    /// use std::rc::Rc;
+    /// use virtio_fake_driver::{PackedFixtureOptions, TestMem};
+    /// use virtio_mem_traits::{DriverAddr, DriverRange, HeapMem};
+    /// use virtio_util::RegionTable;
+    ///
+    /// let region = |start| HeapMem::new(DriverAddr(start), 0x1000).map(|mem| (mem.range(), mem));
+    /// let mem = Rc::new(RegionTable::new([region(0x1000)?, region(0x2000)?])?);
+    /// let range = DriverRange::new(DriverAddr(0x1000), 0x2000).ok_or("beyond 2^64")?;
+    /// let options = PackedFixtureOptions { size: 8, ..Default::default() };
+    ///
+    /// // Both sides on the same memory, and a device with a log of what it does.
+    /// let fixture = options.build_within(mem.clone(), range, |mem, _| mem)?;
+    /// let logged = options.build_within(mem, range, |mem, _| Rc::new(TestMem::new(mem)))?;
+    /// logged.mem.start_log();
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If there is no queue like that.
+    ///
+    /// # Panics
+    ///
+    /// As for [`Driver::within`], or if there are features that no device offers.
+    pub fn build_within<D: DriverMem + Clone, M: StableMem>(
+        &self,
+        mem: D,
+        range: DriverRange,
+        wrap: impl FnOnce(D, &mut Driver<F, D>) -> M,
+    ) -> Result<Fixture<F, M, D>, ConfigError> {
+        let Self { size, features, limits, scramble, .. } = *self;
         let options = DriverOptions { features, start: None, scramble };
-        let mut driver = Driver::new(Arc::clone(&heap), size, options);
-        let mem = wrap(heap, &mut driver);
+        let mut driver = Driver::within(mem.clone(), range, size, options);
+        let mem = wrap(mem, &mut driver);
         let notifications = Arc::new(NotificationCounter::new());
         let queue = Queue::new(&driver.queue_config(limits), mem.clone(), Arc::clone(&notifications))?;
         Ok(Fixture { queue, driver, mem, notifications })
     }
 }
 
-impl<F: Format> Driver<F> {
+impl<F: Format, M: DriverMem + Clone> Driver<F, M> {
     /// Returns the configuration of a queue that serves this driver, as a transport would have learnt it.
     ///
     /// # Panics
@@ -199,6 +304,8 @@ impl<F: Format> Driver<F> {
     pub fn queue_config(&self, limits: QueueLimits) -> QueueConfig {
         let [descriptor_area, driver_area, device_area] = self.area_addresses();
         let features = RingFeatures::from_negotiated(self.features()).expect("a device has offered the features");
-        QueueConfig { size: self.size(), descriptor_area, driver_area, device_area, features, limits }
+        let mut config = QueueConfig::new(self.size(), features, descriptor_area, driver_area, device_area);
+        config.limits = limits;
+        config
     }
 }

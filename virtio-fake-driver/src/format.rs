@@ -1,11 +1,10 @@
 //! What a driver of one format has that one of the other has not.
 
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
 
-use virtio_mem_traits::DriverAddr;
+use virtio_mem_traits::{DriverAddr, DriverMem};
 
 use crate::placed::Placed;
 use crate::{AddressPool, DeviceViolation, DriverOptions, DriverView};
@@ -13,9 +12,20 @@ use crate::{AddressPool, DeviceViolation, DriverOptions, DriverView};
 /// A format of virtqueues: [`Split`](crate::Split), [`Packed`](crate::Packed), or [`Any`](crate::Any) of the two.
 ///
 /// A test that is generic over it runs with all of them. There are no others.
+///
+/// ```
+/// use virtio_fake_driver::{Any, Driver, Format, Packed, Split};
+///
+/// /// What is said in the log of a test.
+/// fn describe<F: Format>(driver: &Driver<F>) -> String {
+///     format!("{:?} queue of {}", F::default(), driver.size())
+/// }
+///
+/// assert_eq!(describe(&virtio_fake_driver::PackedFixture::new(3).driver), "Packed queue of 3");
+/// ```
 pub trait Format: Copy + Default + fmt::Debug {
     #[doc(hidden)]
-    type Side: Side;
+    type Side<M: DriverMem + Clone>: Side<M>;
 }
 
 /// The driver's side of a ring in one format.
@@ -23,13 +33,13 @@ pub trait Format: Copy + Default + fmt::Debug {
 /// Positions count without end, in what the format counts: entries of the available ring or used elements if it is
 /// split, slots if it is packed. How a position looks to the device, and what is in memory there, is known here; what
 /// the positions are is known to the [`Driver`](crate::Driver).
-pub trait Side: Sized + fmt::Debug {
+pub trait Side<M>: Sized {
     /// Sets up the ring, at a place that it takes out of `pool`.
     ///
     /// # Panics
     ///
     /// If the format has no such size, or the pool is too small.
-    fn new(view: DriverView, size: u16, pool: &mut AddressPool, options: &DriverOptions) -> Self;
+    fn new(view: DriverView<M>, size: u16, pool: &mut AddressPool, options: &DriverOptions) -> Self;
 
     /// Returns which of `features` a driver of this format ends up with.
     fn features(features: u64) -> u64;
@@ -41,7 +51,7 @@ pub trait Side: Sized + fmt::Debug {
     fn areas(&self) -> [DriverAddr; 3];
 
     /// Returns the memory.
-    fn view(&self) -> &DriverView;
+    fn view(&self) -> &DriverView<M>;
 
     /// Returns whether the first elements of a chain may be direct and the rest in an indirect table.
     fn takes_mixed_chains(&self) -> bool;
@@ -66,7 +76,7 @@ pub trait Side: Sized + fmt::Debug {
     fn used(&self, position: u64, available: u16) -> Result<Option<Used>, DeviceViolation>;
 
     /// Returns the position up to which the device has used the chains in flight, from a position of the used side on.
-    fn used_until(&self, position: u64, in_flight: &VecDeque<InFlight>) -> u64;
+    fn used_until(&self, position: u64, in_flight: Vec<&InFlight>) -> u64;
 
     /// Returns how far the used side moves with a report that nobody understands.
     fn advance_of_unknown(&self) -> u64;

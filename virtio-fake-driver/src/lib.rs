@@ -8,6 +8,9 @@
 //! * [`TestMem`] is memory that logs what the device does, refuses it, or changes between two reads.
 //! * [`Traffic`] supplies random chains.
 //!
+//! All of it has memory on the heap at first. An adapter, or a device with a memory of its own, is tested on that:
+//! [`FixtureOptions::build_within`] and [`Driver::within`] take any [`DriverMem`](virtio_mem_traits::DriverMem).
+//!
 //! The drivers share no code with the queues that they test. What a device does wrong is a [`DeviceViolation`]; what a
 //! test does wrong is a panic.
 //!
@@ -22,7 +25,7 @@
 //! fn serve<M: StableMem>(queue: &mut SplitQueue<M, impl DriverNotify>) -> Result<(), FatalError> {
 //!     while let Some(chain) = queue.next_chain()? {
 //!         let (mem, mut written) = (chain.mem(), 0);
-//!         for element in chain.elements().map_while(Result::ok) {
+//!         for element in chain.walk().map_while(Result::ok) {
 //!             if element.access != Access::Write {
 //!                 continue;
 //!             }

@@ -12,7 +12,8 @@ use crate::DriverView;
 
 /// Driver memory for tests of a device.
 ///
-/// At first it is the [`HeapMem`] that it is made around, and nothing more. On request it
+/// At first it is the memory that it is made around, and nothing more: a [`HeapMem`] or any other [`DriverMem`]. On
+/// request it
 /// * [logs](Self::start_log) what the device does: "read once", widths and order become visible;
 /// * [restricts](Self::restrict) what the device may do with a range, or [takes it away](Self::unmap) (FEAT-11);
 /// * [falls into pieces](Self::split_at), so that what is contiguous for the driver is not so for the device (LAY-4);
@@ -23,7 +24,9 @@ use crate::DriverView;
 /// it is made, and only what lies beyond the first piece of an area is translated again. To take an area away from a
 /// running queue, split it first.
 ///
-/// For one thread. Where the device runs in another, use the [`HeapMem`] itself.
+/// What the device reads and writes is reported to the memory inside, too.
+///
+/// For one thread. Where the device runs in another, use the memory inside by itself.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -38,16 +41,31 @@ use crate::DriverView;
 /// assert_eq!(mem.take_log(), [MemEvent::Translate { range, access: Access::Read }]);
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
-pub struct TestMem {
-    view: DriverView,
+pub struct TestMem<M = Arc<HeapMem>> {
+    view: DriverView<M>,
     /// What the device may do, where it is not everything. Later ones outweigh earlier ones.
     rules: RefCell<Vec<Rule>>,
     splits: RefCell<Vec<DriverAddr>>,
     log: RefCell<Option<Vec<MemEvent>>>,
-    hook: RefCell<Option<Hook>>,
+    hook: RefCell<Option<Hook<M>>>,
 }
 
 /// Something that a device does with driver memory.
+///
+/// There is one for each thing that [`DriverMem`] hears of, and no other: a test can match them all, so that no access
+/// escapes it.
+///
+/// ```
+/// use virtio_fake_driver::{DriverChain, MemEvent, SplitFixture};
+///
+/// let mut fixture = SplitFixture::new(8);
+/// fixture.driver.add(&DriverChain::new().readable(b"1"))?;
+/// let areas = *fixture.driver.areas();
+/// fixture.mem.start_log();
+/// drop(fixture.queue.next_chain()?); // A chain that is dropped is used.
+/// assert!(fixture.mem.take_log().contains(&MemEvent::Written(areas.used_index())));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemEvent {
     /// It asks for a translation. Whether it gets one is decided after the event.
@@ -69,12 +87,12 @@ struct Rule {
     allowed: Option<Access>,
 }
 
-type Hook = Box<dyn FnMut(&TestMem, MemEvent)>;
+type Hook<M> = Box<dyn FnMut(&TestMem<M>, MemEvent)>;
 
-impl TestMem {
+impl<M> TestMem<M> {
     /// Makes a memory around `mem`, without a log, restrictions, pieces or hooks.
     #[must_use]
-    pub const fn new(mem: Arc<HeapMem>) -> Self {
+    pub const fn new(mem: M) -> Self {
         Self {
             view: DriverView::new(mem),
             rules: RefCell::new(Vec::new()),
@@ -86,13 +104,13 @@ impl TestMem {
 
     /// Returns the driver's side of the memory.
     #[must_use]
-    pub const fn view(&self) -> &DriverView {
+    pub const fn view(&self) -> &DriverView<M> {
         &self.view
     }
 }
 
 /// What the device sees of the memory.
-impl TestMem {
+impl<M> TestMem<M> {
     /// Allows the device no more than `access` to `range`, from now on and whatever was said of it before.
     pub fn restrict(&self, range: DriverRange, access: Access) {
         self.rules.borrow_mut().push(Rule { range, allowed: Some(access) });
@@ -130,7 +148,7 @@ impl TestMem {
 }
 
 /// What the test sees of the device.
-impl TestMem {
+impl<M> TestMem<M> {
     /// Begins to log what the device does, or begins anew.
     pub fn start_log(&self) {
         *self.log.borrow_mut() = Some(Vec::new());
@@ -182,7 +200,7 @@ impl TestMem {
     }
 }
 
-impl DriverMem for TestMem {
+impl<M: DriverMem> DriverMem for TestMem<M> {
     fn translate(&self, range: DriverRange, access: Access) -> Result<DeviceRange<'_>, TranslateError> {
         self.event(MemEvent::Translate { range, access });
         let addr = range.start();
@@ -195,14 +213,16 @@ impl DriverMem for TestMem {
 
     fn before_read(&self, range: DriverRange) {
         self.event(MemEvent::Read(range));
+        self.view.mem().before_read(range);
     }
 
     fn written(&self, range: DriverRange) {
+        self.view.mem().written(range);
         self.event(MemEvent::Written(range));
     }
 }
 
-impl fmt::Debug for TestMem {
+impl<M: fmt::Debug> fmt::Debug for TestMem<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TestMem").field("view", &self.view).finish_non_exhaustive()
     }

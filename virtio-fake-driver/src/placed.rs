@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use virtio_mem_traits::{DriverAddr, DriverRange};
+use virtio_mem_traits::{DriverAddr, DriverMem, DriverRange};
 
 use crate::chain::{Content, TablePlace};
 use crate::used::poison;
@@ -42,7 +42,11 @@ pub(crate) struct Table {
 impl Placed {
     /// Finds a place for everything in `chain`, then fills the elements: the readable ones with what they hold, the
     /// writable ones with poison (FD-7).
-    pub(crate) fn new(chain: &DriverChain, view: &DriverView, pool: &mut AddressPool) -> Result<Self, AddError> {
+    pub(crate) fn new(
+        chain: &DriverChain,
+        view: &DriverView<impl DriverMem>,
+        pool: &mut AddressPool,
+    ) -> Result<Self, AddError> {
         let mut placed = Self { direct: Vec::new(), table: None, owned: Vec::new() };
         match placed.find(chain, pool) {
             Ok(()) => {
@@ -81,7 +85,7 @@ impl Placed {
         Ok(range.start())
     }
 
-    fn fill(&self, chain: &DriverChain, view: &DriverView) {
+    fn fill(&self, chain: &DriverChain, view: &DriverView<impl DriverMem>) {
         let mut poison = (0..).map(poison);
         for (part, element) in chain.parts().iter().zip(self.elements()) {
             match &part.content {
@@ -100,7 +104,7 @@ impl Placed {
     }
 
     /// Returns what all writable elements hold.
-    pub(crate) fn writable_bytes(&self, view: &DriverView) -> Vec<u8> {
+    pub(crate) fn writable_bytes(&self, view: &DriverView<impl DriverMem>) -> Vec<u8> {
         let writable = self.elements().filter(|element| element.writable);
         writable.flat_map(|element| view.peek(element.addr, element.byte_count())).collect()
     }

@@ -33,6 +33,12 @@ impl AddressPool {
         pool
     }
 
+    /// Returns all addresses of the pool, whether they are free or not.
+    #[must_use]
+    pub const fn range(&self) -> DriverRange {
+        self.range
+    }
+
     /// Takes `len` bytes at a multiple of `align`, a power of two, or returns `None` if there are not as many in one
     /// place.
     ///

@@ -31,6 +31,14 @@ pub struct Traffic {
 }
 
 /// What random chains are like.
+///
+/// ```
+/// use virtio_fake_driver::{Traffic, TrafficLimits};
+///
+/// let limits = TrafficLimits { elements: 1, bytes: 0, indirect: false };
+/// let chain = Traffic::new(1, limits).next_chain();
+/// assert_eq!((chain.elements(), chain.descriptors()), (1, 1));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TrafficLimits {
     /// The largest number of elements in a chain, at least 1. An honest driver takes no more than the queue size.

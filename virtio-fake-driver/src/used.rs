@@ -6,6 +6,18 @@ use alloc::vec::Vec;
 ///
 /// Before the device got it, every writable byte was poisoned with a value that depends on its place. So a test sees
 /// what the device has touched, unless it happened to write the poison.
+///
+/// ```
+/// use virtio_fake_driver::{DriverChain, SplitFixture};
+///
+/// let mut fixture = SplitFixture::new(8);
+/// let id = fixture.driver.add(&DriverChain::new().readable(b"1").writable(100))?;
+/// drop(fixture.queue.next_chain()?); // A chain that is dropped is used.
+/// let used = fixture.driver.reap()?.ok_or("the device has used the buffer")?;
+/// assert_eq!((used.id, used.written()), (id, &[][..]));
+/// assert!(used.rest_is_untouched());
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsedBuffer {
     /// What adding the chain returned.

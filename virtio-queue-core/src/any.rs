@@ -4,11 +4,13 @@ use core::iter::FusedIterator;
 
 use virtio_mem_traits::StableMem;
 use virtio_ring::RingFeatures;
+use virtio_ring::packed::Descriptor;
 
-use crate::packed::{PackedPositions, PackedRing, PackedWalk};
-use crate::split::{SplitPositions, SplitRing, SplitWalk};
+use crate::packed::{PackedPlace, PackedPositions, PackedRing, PackedWalk};
+use crate::split::{SplitPlace, SplitPositions, SplitRing, SplitWalk};
 use crate::{
-    Armed, ChainError, ConfigError, Element, FatalError, FromConfig, Head, Positioned, QueueConfig, Ring, Walk,
+    Armed, ChainError, ConfigError, Element, FatalError, FromConfig, Head, QueueConfig, Record, Restorable,
+    RestoreError, Ring, SavedQueue, Walk,
 };
 
 /// A ring of the format that was negotiated.
@@ -57,6 +59,7 @@ impl<M: StableMem> Ring for AnyRing<M> {
         = AnyWalk<'r, M>
     where
         M: 'r;
+    type Place = AnyPlace;
 
     #[inline]
     fn mem(&self) -> &M {
@@ -86,6 +89,10 @@ impl<M: StableMem> Ring for AnyRing<M> {
         either!(self, positions, (ring, own) => ring.fetch(own, in_flight))
     }
 
+    fn unfetch(&self, positions: &mut AnyPositions, head: Head) -> Result<bool, FatalError> {
+        either!(self, positions, (ring, own) => ring.unfetch(own, head))
+    }
+
     #[inline(always)]
     fn walk(&self, head: Head) -> AnyWalk<'_, M> {
         match self {
@@ -95,8 +102,26 @@ impl<M: StableMem> Ring for AnyRing<M> {
     }
 
     #[inline(always)]
-    fn put_used(&self, positions: &mut AnyPositions, head: Head, written: u32) -> Result<bool, FatalError> {
-        either!(self, positions, (ring, own) => ring.put_used(own, head, written))
+    fn start(&self, head: Head) -> AnyPlace {
+        match self {
+            Self::Split(ring) => AnyPlace::Split(ring.start(head)),
+            Self::Packed(ring) => AnyPlace::Packed(ring.start(head)),
+        }
+    }
+
+    #[inline(always)]
+    fn next_element(&self, place: &mut AnyPlace) -> Option<Result<Element, ChainError>> {
+        match (self, place) {
+            (Self::Split(ring), AnyPlace::Split(place)) => ring.next_element(place),
+            (Self::Packed(ring), AnyPlace::Packed(place)) => ring.next_element(place),
+            // A place in a ring of the other format is at the end of everything here.
+            _ => None,
+        }
+    }
+
+    #[inline(always)]
+    fn complete(&self, positions: &mut AnyPositions, head: Head, written: u32) -> Result<bool, FatalError> {
+        either!(self, positions, (ring, own) => ring.complete(own, head, written))
     }
 
     #[inline(always)]
@@ -130,23 +155,88 @@ impl<M: StableMem> Ring for AnyRing<M> {
     fn enable_notifications(&self, positions: &mut AnyPositions, in_flight: u16) -> Result<Armed, FatalError> {
         either!(self, positions, (ring, own) => ring.enable_notifications(own, in_flight))
     }
+
+    fn enable_notifications_of_more(
+        &self,
+        positions: &mut AnyPositions,
+        in_flight: u16,
+        unfetched: u16,
+    ) -> Result<Armed, FatalError> {
+        either!(self, positions, (ring, own) => ring.enable_notifications_of_more(own, in_flight, unfetched))
+    }
 }
 
-impl<M: StableMem> Positioned for AnyRing<M> {
-    fn position(&self, positions: &AnyPositions) -> u16 {
+impl<M: StableMem> Restorable for AnyRing<M> {
+    fn in_memory(&self, mem: M) -> Result<Self, ConfigError> {
+        match self {
+            Self::Split(ring) => ring.in_memory(mem).map(Self::Split),
+            Self::Packed(ring) => ring.in_memory(mem).map(Self::Packed),
+        }
+    }
+
+    fn save(&self, positions: &AnyPositions) -> SavedQueue {
         match (self, positions) {
-            (Self::Split(ring), AnyPositions::Split(own)) => ring.position(own),
-            (Self::Packed(ring), AnyPositions::Packed(own)) => ring.position(own),
+            (Self::Split(ring), AnyPositions::Split(own)) => ring.save(own),
+            (Self::Packed(ring), AnyPositions::Packed(own)) => ring.save(own),
+            // A queue has the positions that its own ring made.
+            (Self::Split(_), _) => SavedQueue::split(0, None),
+            (Self::Packed(_), _) => SavedQueue::packed(0, 0),
+        }
+    }
+
+    fn restore(&self, saved: &SavedQueue) -> Result<AnyPositions, RestoreError> {
+        match self {
+            Self::Split(ring) => ring.restore(saved).map(AnyPositions::Split),
+            Self::Packed(ring) => ring.restore(saved).map(AnyPositions::Packed),
+        }
+    }
+
+    fn adopt(&self, positions: &mut AnyPositions, head: Head, in_flight: u16) -> Option<Head> {
+        match (self, positions) {
+            (Self::Split(ring), AnyPositions::Split(own)) => ring.adopt(own, head, in_flight),
+            (Self::Packed(ring), AnyPositions::Packed(own)) => ring.adopt(own, head, in_flight),
+            _ => None,
+        }
+    }
+
+    fn walk_stored<'r>(
+        &'r self,
+        head: Head,
+        stored: &'r [Descriptor],
+    ) -> impl Iterator<Item = Result<Element, ChainError>> {
+        let (split, packed) = match self {
+            Self::Split(ring) => (Some(ring.walk_stored(head, stored)), None),
+            Self::Packed(ring) => (None, Some(ring.walk_stored(head, stored))),
+        };
+        split.into_iter().flatten().chain(packed.into_iter().flatten())
+    }
+}
+
+impl<M: StableMem> Record for AnyRing<M> {
+    fn stored(&self, head: Head) -> impl Iterator<Item = Result<Descriptor, FatalError>> {
+        let packed = match self {
+            Self::Split(_) => None,
+            Self::Packed(ring) => Some(ring.stored(head)),
+        };
+        packed.into_iter().flatten()
+    }
+
+    fn next_used(&self, positions: &AnyPositions) -> u16 {
+        match (self, positions) {
+            (Self::Split(ring), AnyPositions::Split(own)) => ring.next_used(own),
+            (Self::Packed(ring), AnyPositions::Packed(own)) => ring.next_used(own),
             _ => 0,
         }
     }
+}
 
-    fn positions_at(&self, position: u16) -> Option<AnyPositions> {
-        match self {
-            Self::Split(ring) => ring.positions_at(position).map(AnyPositions::Split),
-            Self::Packed(ring) => ring.positions_at(position).map(AnyPositions::Packed),
-        }
-    }
+/// A place in a chain of a ring of either format.
+#[derive(Clone, Copy, Debug)]
+pub enum AnyPlace {
+    /// In a split ring.
+    Split(SplitPlace),
+    /// In a packed ring.
+    Packed(PackedPlace),
 }
 
 /// A walk along a chain in a ring of either format.
@@ -172,17 +262,7 @@ impl<M: StableMem> Iterator for AnyWalk<'_, M> {
 
 impl<M: StableMem> FusedIterator for AnyWalk<'_, M> {}
 
-impl<'r, M: StableMem> Walk<'r> for AnyWalk<'r, M> {
-    type Mem = M;
-
-    #[inline]
-    fn mem(&self) -> &'r M {
-        match self {
-            Self::Split(walk) => walk.mem(),
-            Self::Packed(walk) => walk.mem(),
-        }
-    }
-
+impl<M: StableMem> Walk for AnyWalk<'_, M> {
     #[inline(always)]
     fn try_each<E: From<ChainError>>(self, work: impl FnMut(Element) -> Result<(), E>) -> Result<(), E> {
         match self {

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::{DescChain, DriverNotify, FatalError, QueueState, ReturnError, ReturnTo, Ring, Token};
+use crate::{DescChain, DriverNotify, FatalError, QueueState, Refused, ReturnError, ReturnTo, Ring, Token};
 
 /// A stretch of work on a queue, in which chains that are returned are held back. At its end they are published together,
 /// and the driver is notified once if it wants to be.
@@ -14,16 +14,20 @@ pub struct Burst<'q, R: Ring, N: DriverNotify> {
 }
 
 /// A chain that is held back until the end of its burst.
-pub type BurstChain<'b, R, N> = DescChain<'b, R, Held<'b, R, N>>;
+pub type BurstChain<'b, R, N> = DescChain<'b, R, ReturnToBurst<'b, R, N>>;
 
 /// The queue of a [`Burst`], as the place where its chains return to.
-pub struct Held<'b, R: Ring, N>(&'b mut QueueState<R, N>);
+pub struct ReturnToBurst<'b, R: Ring, N>(&'b mut QueueState<R, N>);
 
 /// Published at the end of the burst.
-impl<R: Ring, N: DriverNotify> ReturnTo<R> for Held<'_, R, N> {
+impl<R: Ring, N: DriverNotify> ReturnTo<R> for ReturnToBurst<'_, R, N> {
     #[inline(always)]
-    fn return_to(&mut self, ring: &R, token: Token, written: u32) -> Result<(), ReturnError> {
-        self.0.put(ring, token, written)
+    fn complete(&mut self, ring: &R, token: Token, written: u32) -> Result<(), ReturnError> {
+        self.0.complete(ring, token, written)
+    }
+
+    fn unfetch(&mut self, ring: &R, token: Token) -> Result<(), Refused<Token, ReturnError>> {
+        self.0.unfetch(ring, token)
     }
 }
 
@@ -42,7 +46,7 @@ impl<'q, R: Ring, N: DriverNotify> Burst<'q, R, N> {
     #[inline]
     pub fn next_chain(&mut self) -> Result<Option<BurstChain<'_, R, N>>, FatalError> {
         let fetched = self.state.fetch(self.ring)?;
-        Ok(fetched.map(|token| DescChain::new(self.ring, token, Held(self.state))))
+        Ok(fetched.map(|token| DescChain::new(self.ring, token, ReturnToBurst(self.state))))
     }
 
     /// Returns the chain that a token stands for, as [`Queue::complete`](crate::Queue::complete) does.
@@ -52,7 +56,7 @@ impl<'q, R: Ring, N: DriverNotify> Burst<'q, R, N> {
     /// If the token is not for a chain in flight in this queue, or if the queue is broken.
     #[inline]
     pub fn complete(&mut self, token: Token, written: u32) -> Result<(), ReturnError> {
-        self.state.put(self.ring, token, written)
+        self.state.complete(self.ring, token, written)
     }
 
     /// Publishes what was held back until now, notifies the driver if it wants that, and goes on.
@@ -90,7 +94,7 @@ impl<R: Ring<Positions: fmt::Debug>, N: DriverNotify> fmt::Debug for Burst<'_, R
     }
 }
 
-impl<R: Ring<Positions: fmt::Debug>, N> fmt::Debug for Held<'_, R, N> {
+impl<R: Ring<Positions: fmt::Debug>, N> fmt::Debug for ReturnToBurst<'_, R, N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }

@@ -1,23 +1,99 @@
 //! Descriptor chains, which return themselves.
 
 use core::fmt;
+use core::iter::FusedIterator;
 use core::mem::ManuallyDrop;
 
-use crate::{DriverNotify, QueueState, Refused, ReturnError, Ring, Token, Walk};
+use virtio_mem_traits::DriverMem;
 
-/// A descriptor chain that can be walked and has to be returned: what the crate virtio-chain turns into bytes.
+use crate::{ChainError, DriverNotify, Element, QueueState, Refused, ReturnError, Ring, Token, Walk};
+
+/// The elements of a descriptor chain, step by step.
 ///
-/// Implement it to use that crate with chains from elsewhere.
-pub trait Chain<'m>: Sized {
-    /// A walk along the chain.
-    type Walk: Walk<'m>;
+/// A [place](Self::Place) in the chain is plain data, apart from the chain. So the place can be kept wherever the chain can be
+/// kept, in a future that moves between threads for example, and the chain does not have to be borrowed meanwhile.
+///
+/// ```
+/// use virtio_queue_core::{Access, ChainElements, ChainError};
+///
+/// /// Returns how many bytes the driver has to say.
+/// fn readable_bytes(chain: &impl ChainElements) -> Result<u64, ChainError> {
+///     let mut bytes = 0;
+///     let mut place = chain.start();
+///     while let Some(element) = chain.next_element(&mut place).transpose()? {
+///         if element.access == Access::Read {
+///             bytes += element.range.len();
+///         }
+///     }
+///     Ok(bytes)
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no descriptor chain",
+    note = "chains come from `next_chain` of a queue, a burst or a shared queue; a token becomes one by `Queue::chain`"
+)]
+pub trait ChainElements {
+    /// The memory that the chain lies in.
+    type Mem: DriverMem + ?Sized;
 
-    /// Returns what the driver knows the chain by.
+    /// A place in the chain: in front of an element, or at the end.
+    type Place: Clone + fmt::Debug + Send + Sync + Unpin + 'static;
+
+    /// Returns what the driver knows the chain by: the index of its head, or its Buffer ID.
     fn id(&self) -> u16;
 
-    /// Returns a walk along the chain, from its beginning.
-    fn walk(&self) -> Self::Walk;
+    /// Returns the memory that the chain lies in.
+    fn mem(&self) -> &Self::Mem;
 
+    /// Returns the place in front of the first element.
+    fn start(&self) -> Self::Place;
+
+    /// Returns the element at `place`, and moves `place` behind it. Returns `None` at the end, and after an error.
+    ///
+    /// The rules of [`Walk`] hold for the elements. A place of another chain yields an unspecified element or error.
+    ///
+    /// # Errors
+    ///
+    /// If the chain is malformed there. The chain ends with the error.
+    fn next_element(&self, place: &mut Self::Place) -> Option<Result<Element, ChainError>>;
+}
+
+/// A borrowed chain has the same elements.
+impl<C: ChainElements + ?Sized> ChainElements for &C {
+    type Mem = C::Mem;
+    type Place = C::Place;
+
+    #[inline]
+    fn id(&self) -> u16 {
+        (**self).id()
+    }
+
+    #[inline]
+    fn mem(&self) -> &Self::Mem {
+        (**self).mem()
+    }
+
+    #[inline]
+    fn start(&self) -> Self::Place {
+        (**self).start()
+    }
+
+    #[inline(always)]
+    fn next_element(&self, place: &mut Self::Place) -> Option<Result<Element, ChainError>> {
+        (**self).next_element(place)
+    }
+}
+
+/// A descriptor chain that can be walked and must be returned: what the crate virtio-chain turns into bytes.
+///
+/// A function that takes `impl Chain` works with every chain: borrowed from a queue or a burst, or owned.
+/// Implement it to use virtio-chain with chains from elsewhere.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no descriptor chain that can be returned",
+    note = "chains come from `next_chain` of a queue, a burst or a shared queue; a token becomes one by `Queue::chain`",
+    note = "a borrowed chain `&C` can be read and written, but not returned"
+)]
+pub trait Chain: ChainElements + Sized {
     /// Returns the chain to the driver. The caller vouches that the first `written` writable bytes have been written.
     ///
     /// # Errors
@@ -28,30 +104,57 @@ pub trait Chain<'m>: Sized {
 
 /// Where a chain goes when it is returned: its queue, a burst, or a queue under a lock.
 pub trait ReturnTo<R: Ring> {
-    /// Returns the chain that `token` stands for, with `written` bytes written.
+    /// Completes the chain that `token` stands for, with `written` bytes written.
     ///
     /// # Errors
     ///
-    /// As for [`QueueState::put`].
-    fn return_to(&mut self, ring: &R, token: Token, written: u32) -> Result<(), ReturnError>;
+    /// As for [`QueueState::complete`].
+    fn complete(&mut self, ring: &R, token: Token, written: u32) -> Result<(), ReturnError>;
+
+    /// Puts the chain that `token` stands for back, as if it had not been fetched.
+    ///
+    /// # Errors
+    ///
+    /// As for [`QueueState::unfetch`].
+    fn unfetch(&mut self, ring: &R, token: Token) -> Result<(), Refused<Token, ReturnError>>;
 }
 
 /// Published at once.
 impl<R: Ring, N: DriverNotify> ReturnTo<R> for &mut QueueState<R, N> {
     #[inline(always)]
-    fn return_to(&mut self, ring: &R, token: Token, written: u32) -> Result<(), ReturnError> {
-        self.put(ring, token, written)?;
+    fn complete(&mut self, ring: &R, token: Token, written: u32) -> Result<(), ReturnError> {
+        QueueState::complete(self, ring, token, written)?;
         Ok(self.publish(ring)?)
+    }
+
+    fn unfetch(&mut self, ring: &R, token: Token) -> Result<(), Refused<Token, ReturnError>> {
+        QueueState::unfetch(self, ring, token)
     }
 }
 
 /// A chain of descriptors that the driver made available.
 ///
 /// It borrows its queue, and goes back there: with nothing written when it is dropped, or with what
-/// [`return_written`](Self::return_written) says. To keep it for longer, turn it into a [`Token`].
+/// [`return_written`](Self::return_written) says. To keep it for longer, turn it into a [`Token`], or fetch an owned chain from
+/// the shared queue of the crate virtio-util.
 ///
 /// This is the chain as a list of elements. To read and write it as bytes, give it to `ReadableChain` or `WritableChain`
 /// of the crate virtio-chain.
+///
+/// ```
+/// # use virtio_fake_driver::{DriverChain, SplitFixture};
+/// # let mut fixture = SplitFixture::new(16);
+/// # let queue = &mut fixture.queue;
+/// # fixture.driver.add(&DriverChain::new().readable(b"four").writable(8)).unwrap();
+/// let chain = queue.next_chain()?.ok_or("nothing is available")?;
+/// for element in chain.walk() {
+///     let element = element?;
+///     println!("{:?} of {} bytes at {}", element.access, element.range.len(), element.range.start());
+/// }
+/// chain.return_written(0)?;
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+#[doc(alias = "desc chain")]
 pub struct DescChain<'q, R: Ring, T: ReturnTo<R>> {
     ring: &'q R,
     token: Token,
@@ -79,66 +182,82 @@ impl<'q, R: Ring, T: ReturnTo<R>> DescChain<'q, R, T> {
         self.ring.mem()
     }
 
-    /// Returns the elements of the chain, from its beginning. They do not borrow the chain.
+    /// Returns a walk along the elements of the chain, from its beginning. The walk does not borrow the chain.
     #[inline]
     #[must_use]
-    pub fn elements(&self) -> R::Walk<'q> {
+    pub fn walk(&self) -> R::Walk<'q> {
         self.ring.walk(self.token.head())
     }
 
     /// Returns the chain to the driver, of which the first `written` writable bytes have been written.
     ///
-    /// Fewer may be claimed than were written, never more; with a hole in what was written, count up to the hole (§2.7.8.2
-    /// "Device Requirements: The Virtqueue Used Ring", SPLIT-USED-4).
+    /// Fewer may be claimed than were written, never more; with a hole in what was written, count up to the hole
+    /// (VIRTIO 1.4 §2.7.8.2 "Device Requirements: The Virtqueue Used Ring", SPLIT-USED-4).
     ///
     /// To find out how much is writable, this walks along the chain unless `written` is 0. Who has counted already has
     /// [`Chain::return_unchecked`].
     ///
     /// # Errors
     ///
+    /// If there are not as many writable bytes: the chain was returned with nothing written.
+    /// [`try_return_written`](Self::try_return_written) keeps it. If the queue is broken: there is nowhere to return it to.
+    #[inline]
+    pub fn return_written(self, written: u32) -> Result<(), ReturnError> {
+        self.try_return_written(written).map_err(|refused| refused.error)
+    }
+
+    /// Returns the chain to the driver as [`return_written`](Self::return_written) does, or hands it back.
+    ///
+    /// # Errors
+    ///
     /// If there are not as many writable bytes: the chain is in the error and has not been returned. If the queue is
     /// broken: there is nowhere to return it to.
     #[inline]
-    pub fn return_written(self, written: u32) -> Result<(), Refused<Self, ReturnError>> {
+    pub fn try_return_written(self, written: u32) -> Result<(), Refused<Self, ReturnError>> {
         if written != 0 {
-            let writable = writable_bytes(self.elements());
+            let writable = writable_bytes(self.walk());
             if u64::from(written) > writable {
                 return Err(Refused { chain: self, error: ReturnError::TooLong { written, writable } });
             }
         }
-        self.give_back(written)
+        self.return_unchecked(written)
     }
 
-    /// Takes the chain out of the borrow of its queue. It stays in flight until the token is given back.
+    /// Puts the chain back as if it had not been fetched: the next fetch finds it again.
+    ///
+    /// It is for a device that has looked at the chain and cannot go on with it yet.
+    ///
+    /// # Errors
+    ///
+    /// If the queue is broken, or if a chain that was fetched later is still out as a [`Token`]: put that one back first. The chain
+    /// is in the error.
+    pub fn unfetch(self) -> Result<(), Refused<Self, ReturnError>> {
+        let mut chain = ManuallyDrop::new(self);
+        let (ring, token) = (chain.ring, chain.token.again());
+        chain
+            .home
+            .unfetch(ring, token)
+            .map_err(|refused| Refused { chain: ManuallyDrop::into_inner(chain), error: refused.error })
+    }
+
+    /// Takes the chain out of the borrow of its queue. It stays in flight until the token is completed.
     #[inline]
     pub fn into_token(self) -> Token {
         // Without its drop, which would return the chain.
         ManuallyDrop::new(self).token.again()
     }
-
-    #[inline(always)]
-    fn give_back(self, written: u32) -> Result<(), Refused<Self, ReturnError>> {
-        // Its drop would return it once more.
-        let mut chain = ManuallyDrop::new(self);
-        let token = chain.token.again();
-        let ring = chain.ring;
-        chain.home.return_to(ring, token, written).map_err(|error| {
-            // The token was used up, and with it the chain: there is nothing left to be returned.
-            chain.token = chain.token.used_up();
-            Refused { chain: ManuallyDrop::into_inner(chain), error }
-        })
-    }
 }
 
 /// Returns how many bytes are writable in a chain, up to its end or to where it is malformed.
 #[inline]
-fn writable_bytes<'m>(elements: impl Walk<'m>) -> u64 {
+fn writable_bytes(elements: impl Walk) -> u64 {
     let writable = elements.map_while(Result::ok).filter(|element| element.access.writes());
     writable.map(|element| element.range.len()).sum()
 }
 
-impl<'q, R: Ring, T: ReturnTo<R>> Chain<'q> for DescChain<'q, R, T> {
-    type Walk = R::Walk<'q>;
+impl<R: Ring, T: ReturnTo<R>> ChainElements for DescChain<'_, R, T> {
+    type Mem = R::Mem;
+    type Place = R::Place;
 
     #[inline]
     fn id(&self) -> u16 {
@@ -146,13 +265,33 @@ impl<'q, R: Ring, T: ReturnTo<R>> Chain<'q> for DescChain<'q, R, T> {
     }
 
     #[inline]
-    fn walk(&self) -> R::Walk<'q> {
-        self.elements()
+    fn mem(&self) -> &R::Mem {
+        self.ring.mem()
     }
 
     #[inline(always)]
+    fn start(&self) -> R::Place {
+        self.ring.start(self.token.head())
+    }
+
+    #[inline(always)]
+    fn next_element(&self, place: &mut R::Place) -> Option<Result<Element, ChainError>> {
+        self.ring.next_element(place)
+    }
+}
+
+impl<R: Ring, T: ReturnTo<R>> Chain for DescChain<'_, R, T> {
+    #[inline(always)]
     fn return_unchecked(self, written: u32) -> Result<(), Refused<Self, ReturnError>> {
-        self.give_back(written)
+        // Its drop would return it once more.
+        let mut chain = ManuallyDrop::new(self);
+        let token = chain.token.again();
+        let ring = chain.ring;
+        chain.home.complete(ring, token, written).map_err(|error| {
+            // The token was used up, and with it the chain: there is nothing left to be returned.
+            chain.token = chain.token.used_up();
+            Refused { chain: ManuallyDrop::into_inner(chain), error }
+        })
     }
 }
 
@@ -161,12 +300,48 @@ impl<R: Ring, T: ReturnTo<R>> Drop for DescChain<'_, R, T> {
     #[inline(never)]
     fn drop(&mut self) {
         // A queue that is broken has nowhere to return it to, and has said so or will.
-        let _ = self.home.return_to(self.ring, self.token.again(), 0);
+        let _ = self.home.complete(self.ring, self.token.again(), 0);
     }
 }
 
 impl<R: Ring, T: ReturnTo<R>> fmt::Debug for DescChain<'_, R, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DescChain").field("head", &self.token.head()).finish_non_exhaustive()
+    }
+}
+
+/// A walk along any chain that is [step by step](ChainElements).
+#[derive(Debug)]
+pub struct ChainWalk<'c, C: ChainElements + ?Sized> {
+    chain: &'c C,
+    place: C::Place,
+}
+
+impl<'c, C: ChainElements + ?Sized> ChainWalk<'c, C> {
+    /// Returns a walk along `chain` from its beginning.
+    #[inline]
+    #[must_use]
+    pub fn new(chain: &'c C) -> Self {
+        Self { chain, place: chain.start() }
+    }
+}
+
+impl<C: ChainElements + ?Sized> Iterator for ChainWalk<'_, C> {
+    type Item = Result<Element, ChainError>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        self.chain.next_element(&mut self.place)
+    }
+}
+
+impl<C: ChainElements + ?Sized> FusedIterator for ChainWalk<'_, C> {}
+
+impl<C: ChainElements + ?Sized> Walk for ChainWalk<'_, C> {}
+
+impl<C: ChainElements + ?Sized> Clone for ChainWalk<'_, C> {
+    #[inline]
+    fn clone(&self) -> Self {
+        Self { chain: self.chain, place: self.place.clone() }
     }
 }

@@ -7,9 +7,10 @@ use virtio_ring::{QueueSizeError, RingFeatures};
 
 use crate::FatalError;
 
-/// The ring features that queues of this crate can run with: what a device may offer on their account (FEAT-1).
+/// The ring features that [`AnyQueue`](crate::AnyQueue) can run with: what a device can offer on its account (FEAT-1).
 ///
-/// IN_ORDER needs an [`InOrderRing`](crate::InOrderRing). NOTIFICATION_DATA and NOTIF_CONFIG_DATA concern the transport, which
+/// A [`SplitQueue`](crate::SplitQueue) takes all but RING_PACKED, a [`PackedQueue`](crate::PackedQueue) must have it. IN_ORDER is for
+/// an [`InOrderRing`](crate::InOrderRing) alone. NOTIFICATION_DATA and NOTIF_CONFIG_DATA concern the transport, which
 /// decodes notifications with `virtio_ring::DriverNotification`; RING_RESET and SUSPEND are [`Queue::reset`] and
 /// [`Queue::drain`]. The rest of what a device offers is its own business and its transport's.
 ///
@@ -20,7 +21,6 @@ pub const SUPPORTED_RING_FEATURES: RingFeatures = RingFeatures::VERSION_1
     .union(RingFeatures::EVENT_IDX)
     .union(RingFeatures::ACCESS_PLATFORM)
     .union(RingFeatures::RING_PACKED)
-    .union(RingFeatures::IN_ORDER)
     .union(RingFeatures::ORDER_PLATFORM)
     .union(RingFeatures::NOTIFICATION_DATA)
     .union(RingFeatures::NOTIF_CONFIG_DATA)
@@ -30,7 +30,17 @@ pub const SUPPORTED_RING_FEATURES: RingFeatures = RingFeatures::VERSION_1
 /// What the driver set up through the transport, as plain values, and what the device makes of it.
 ///
 /// Nothing in it has been checked; making a queue does that. A running queue's configuration cannot be changed.
+///
+/// ```
+/// use virtio_queue_core::{DriverAddr, QueueConfig, RingFeatures};
+///
+/// let features = RingFeatures::from_negotiated(1 << 32 | 1 << 34)?;
+/// let mut config = QueueConfig::new(256, features, DriverAddr(0x1000), DriverAddr(0x3000), DriverAddr(0x3004));
+/// config.limits.queue_size = 256;
+/// # Ok::<_, virtio_queue_core::FeaturesError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct QueueConfig {
     /// The number of descriptors.
     pub size: u16,
@@ -47,15 +57,30 @@ pub struct QueueConfig {
 }
 
 impl QueueConfig {
+    /// Returns the configuration of a queue of `size` descriptors whose Descriptor, Driver and Device Area are at these addresses,
+    /// without limits but those of the specification.
+    #[must_use]
+    pub const fn new(
+        size: u16,
+        features: RingFeatures,
+        descriptor_area: DriverAddr,
+        driver_area: DriverAddr,
+        device_area: DriverAddr,
+    ) -> Self {
+        let limits = QueueLimits { queue_size: 1 << 15, chain_len: None };
+        Self { size, descriptor_area, driver_area, device_area, features, limits }
+    }
+
     /// Checks what does not depend on the format.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         let (size, limit) = (self.size, self.limits.queue_size);
         if size > limit {
             return Err(ConfigError::SizeOverLimit { size, limit });
         }
-        // Only the ring that keeps the order may see that it has to be kept.
-        let supported = SUPPORTED_RING_FEATURES.difference(RingFeatures::IN_ORDER);
-        let unsupported = self.features.difference(supported);
+        if self.limits.chain_len == Some(0) {
+            return Err(ConfigError::NoElements);
+        }
+        let unsupported = self.features.difference(SUPPORTED_RING_FEATURES);
         if !unsupported.is_empty() {
             return Err(ConfigError::Features(unsupported));
         }
@@ -74,7 +99,8 @@ pub struct QueueLimits {
     pub queue_size: u16,
     /// The largest number of elements in a chain, by default the queue size (DRV-IND-3).
     ///
-    /// A larger one lets indirect chains be longer than the specification allows, as some drivers make them.
+    /// At least 1. A larger one than the queue size lets indirect chains be longer than the specification allows, as some drivers
+    /// make them.
     pub chain_len: Option<u32>,
 }
 
@@ -99,10 +125,15 @@ pub enum ConfigError {
         /// The largest that it may choose.
         limit: u16,
     },
-    /// Features that queues do not have here.
+    /// The device allows no elements in a chain.
+    NoElements,
+    /// Features that the queue does not have.
     Features(RingFeatures),
-    /// A queue of one format, although the features say that it is the other.
-    Format,
+    /// A split queue, although RING_PACKED was negotiated, or a packed one without it.
+    Format {
+        /// Whether RING_PACKED was negotiated.
+        packed: bool,
+    },
     /// One of the areas is misaligned or not in memory.
     Area {
         /// Which one.
@@ -129,10 +160,19 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Size(error) => error.fmt(f),
-            Self::Limit(error) => write!(f, "as a limit, {error}"),
-            Self::SizeOverLimit { size, limit } => write!(f, "queue size {size} is over the limit of {limit}"),
-            Self::Features(features) => write!(f, "feature bits {:#x} are not supported here", features.bits()),
-            Self::Format => f.write_str("the ring is of the other format"),
+            Self::Limit(error) => write!(f, "the largest queue size that the device shows: {error}"),
+            Self::SizeOverLimit { size, limit } => write!(f, "queue size {size} must be at most {limit}"),
+            Self::NoElements => f.write_str("the limit of 0 elements in a chain must be at least 1"),
+            Self::Features(features) if features.contains(RingFeatures::IN_ORDER) => {
+                write!(f, "this queue does not have {features:?}: IN_ORDER needs an `InOrderRing`")
+            }
+            Self::Features(features) => write!(f, "this queue does not have {features:?}"),
+            Self::Format { packed: true } => f.write_str(
+                "RING_PACKED (feature bit 34) was negotiated: the queue must be a `PackedQueue` or an `AnyQueue`",
+            ),
+            Self::Format { packed: false } => f.write_str(
+                "RING_PACKED (feature bit 34) was not negotiated: the queue must be a `SplitQueue` or an `AnyQueue`",
+            ),
             Self::Area { area, error } => write!(f, "{area:?} Area: {error}"),
             Self::Activation(error) => error.fmt(f),
         }

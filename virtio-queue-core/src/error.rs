@@ -166,6 +166,11 @@ pub enum ReturnError {
         /// The chain that it stood for.
         id: u16,
     },
+    /// The chain cannot be put back: another one was fetched later, and is still out. Put that one back first.
+    NotLast {
+        /// The chain that was to be put back.
+        id: u16,
+    },
     /// More bytes are said to be written than the chain has room for (SPLIT-USED-10).
     TooLong {
         /// How many bytes are said to be written.
@@ -187,6 +192,12 @@ impl fmt::Display for ReturnError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stale { id } => write!(f, "chain {id} is not in flight in this queue"),
+            Self::NotLast { id } => {
+                write!(
+                    f,
+                    "chain {id} is not the last one that was fetched: those fetched after it must be put back first"
+                )
+            }
             Self::TooLong { written, writable } => {
                 write!(f, "{written} bytes written, in a chain with room for {writable}")
             }
@@ -196,6 +207,39 @@ impl fmt::Display for ReturnError {
 }
 
 impl error::Error for ReturnError {}
+
+/// A chain that an earlier life of the queue is said to have fetched, and that cannot be in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AdoptError {
+    /// The ring can have no such chain beside those that are in flight.
+    Head {
+        /// What the driver is said to know it by.
+        id: u16,
+        /// How many slots it is said to take.
+        slots: u16,
+        /// How many slots are in flight.
+        in_flight: u16,
+        /// The queue size.
+        size: u16,
+    },
+    /// The queue is broken.
+    Broken(FatalError),
+}
+
+impl fmt::Display for AdoptError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Head { id, slots, in_flight, size } => write!(
+                f,
+                "chain {id} with {slots} slots cannot be in flight in a queue of {size} beside {in_flight} slots in flight"
+            ),
+            Self::Broken(error) => write!(f, "the queue is broken: {error}"),
+        }
+    }
+}
+
+impl error::Error for AdoptError {}
 
 /// An operation that was refused, with the chain that it would have used up.
 ///

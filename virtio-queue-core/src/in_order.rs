@@ -4,8 +4,12 @@ use core::fmt;
 use core::marker::PhantomData;
 
 use virtio_ring::RingFeatures;
+use virtio_ring::packed::Descriptor;
 
-use crate::{Armed, ConfigError, FatalError, FromConfig, Head, Lasting, Positioned, QueueConfig, Ring};
+use crate::{
+    Armed, ChainError, ConfigError, Element, FatalError, FromConfig, Head, KeepsDescriptors, QueueConfig, Restorable,
+    RestoreError, Ring, SavedQueue,
+};
 
 /// A ring that uses buffers in the order in which they were made available, if IN_ORDER was negotiated.
 ///
@@ -34,12 +38,12 @@ pub struct InOrderRing<R, S, const ALWAYS: bool = false> {
 /// A ring that always keeps the order, although it publishes batches only if IN_ORDER was negotiated.
 ///
 /// The chains in flight in a packed ring can then be walked at any time, because used descriptors are written over none but
-/// their own: see [`Lasting`].
+/// their own: see [`KeepsDescriptors`].
 pub type OrderedRing<R, S> = InOrderRing<R, S, true>;
 
-impl<R: Ring, S: OrderStorage> Lasting for InOrderRing<R, S, true> {}
+impl<R: Ring, S: OrderStorage> KeepsDescriptors for InOrderRing<R, S, true> {}
 
-impl<R: Lasting, S: OrderStorage> Lasting for InOrderRing<R, S, false> {}
+impl<R: KeepsDescriptors, S: OrderStorage> KeepsDescriptors for InOrderRing<R, S, false> {}
 
 /// Where chains wait for their turn: an array, or a `Vec` with the feature `alloc`.
 pub trait OrderStorage: AsMut<[InFlight]> {
@@ -103,7 +107,7 @@ impl<P, S: OrderStorage> InOrderPositions<P, S> {
     }
 
     /// Takes note of a chain that was fetched, and returns whether there is room for it.
-    fn push(&mut self, head: Head) -> bool {
+    fn push(&mut self, head: Head, size: u16) -> bool {
         let storage = self.storage.as_mut();
         let (room, end) = (storage.len(), self.first + self.len);
         if self.len == room {
@@ -113,7 +117,8 @@ impl<P, S: OrderStorage> InOrderPositions<P, S> {
         if let Some(chain) = storage.get_mut(place) {
             (chain.head, chain.written) = (head, None);
         }
-        if let (Some(slot), Ok(place)) = (storage.get_mut(slot_of(head)), u16::try_from(place)) {
+        let slot = slot_of(head, size);
+        if let (Some(slot), Ok(place)) = (storage.get_mut(slot), u16::try_from(place)) {
             slot.begins_here = place;
         }
         self.len += 1;
@@ -122,23 +127,19 @@ impl<P, S: OrderStorage> InOrderPositions<P, S> {
 
     /// Takes note of a chain that was returned, and returns whether it was in flight.
     ///
-    /// It is known by all of its head, for others may have the same Buffer ID (HOST-19). Where it begins says where it is kept;
-    /// the search is for a driver that has made the same descriptors available twice (HOST-6).
-    fn hold(&mut self, head: Head, written: u32) -> bool {
+    /// Where it was fetched says where it is kept: others can have the same head or Buffer ID (HOST-6, HOST-19), but no two chains
+    /// in flight were fetched from the same position of a ring that keeps the order.
+    fn hold(&mut self, head: Head, size: u16, written: u32) -> bool {
         let (room, first) = (self.storage.as_mut().len(), self.first);
-        let place = self.storage.as_mut().get(slot_of(head)).map_or(0, |slot| usize::from(slot.begins_here));
+        let place = self.storage.as_mut().get(slot_of(head, size)).map_or(0, |slot| usize::from(slot.begins_here));
         let index = if place < first { place + room - first } else { place - first };
-        for index in core::iter::once(index).chain(0..self.len) {
-            let waits = |chain: &InFlight| chain.head == head && chain.written.is_none();
-            if let Some(chain) = self.chain(index).filter(waits) {
-                if let Some(place) = self.place(index) {
-                    *place = InFlight { written: Some(written), ..chain };
-                }
-                self.held += head.slots();
-                return true;
-            }
+        let waits = |chain: &InFlight| chain.head == head && chain.written.is_none();
+        let Some(chain) = self.chain(index).filter(waits) else { return false };
+        if let Some(place) = self.place(index) {
+            *place = InFlight { written: Some(written), ..chain };
         }
-        false
+        self.held += head.slots();
+        true
     }
 
     /// Lets go of the `count` oldest chains.
@@ -153,9 +154,11 @@ impl<P, S: OrderStorage> InOrderPositions<P, S> {
     }
 }
 
-/// Returns the number of the slot that a chain begins in, in either format.
-fn slot_of(head: Head) -> usize {
-    usize::from(head.first() & 0x7fff)
+/// Returns which slot of a ring of `size` a chain was fetched from, in either format: the position in a split ring counts up, and
+/// the size is a power of two; that in a packed ring is a slot with a wrap counter above.
+fn slot_of(head: Head, size: u16) -> usize {
+    let position = head.first() & 0x7fff;
+    usize::from(if position < size { position } else { position & size.wrapping_sub(1) })
 }
 
 impl<R: Ring, S: OrderStorage, const ALWAYS: bool> InOrderRing<R, S, ALWAYS> {
@@ -191,7 +194,7 @@ impl<R: Ring, S: OrderStorage, const ALWAYS: bool> InOrderRing<R, S, ALWAYS> {
             }
         }
         let Some((head, written)) = last else { return Ok(false) };
-        self.ring.put_used(&mut positions.positions, Head::new(head.id(), head.first(), slots), written)?;
+        self.ring.complete(&mut positions.positions, Head::new(head.id(), head.first(), slots), written)?;
         positions.pop(count, slots);
         Ok(true)
     }
@@ -226,6 +229,7 @@ impl<R: Ring, S: OrderStorage, const ALWAYS: bool> Ring for InOrderRing<R, S, AL
         = R::Walk<'r>
     where
         Self: 'r;
+    type Place = R::Place;
 
     #[inline]
     fn mem(&self) -> &R::Mem {
@@ -246,12 +250,20 @@ impl<R: Ring, S: OrderStorage, const ALWAYS: bool> Ring for InOrderRing<R, S, AL
         // What is held back is in flight for the driver.
         let fetched = self.ring.fetch(&mut positions.positions, in_flight + positions.held)?;
         if let (true, Some(head)) = (self.ordered, fetched) {
-            if !positions.push(head) {
+            if !positions.push(head, self.ring.size()) {
                 let (available, size) = (head.slots(), self.ring.size());
                 return Err(FatalError::Oversubscribed { available, in_flight, size });
             }
         }
         Ok(fetched)
+    }
+
+    fn unfetch(&self, positions: &mut Self::Positions, head: Head) -> Result<bool, FatalError> {
+        let is_last = self.ring.unfetch(&mut positions.positions, head)?;
+        if is_last && self.ordered {
+            positions.len = positions.len.saturating_sub(1);
+        }
+        Ok(is_last)
     }
 
     #[inline]
@@ -260,11 +272,21 @@ impl<R: Ring, S: OrderStorage, const ALWAYS: bool> Ring for InOrderRing<R, S, AL
     }
 
     #[inline]
-    fn put_used(&self, positions: &mut Self::Positions, head: Head, written: u32) -> Result<bool, FatalError> {
+    fn start(&self, head: Head) -> R::Place {
+        self.ring.start(head)
+    }
+
+    #[inline]
+    fn next_element(&self, place: &mut R::Place) -> Option<Result<Element, ChainError>> {
+        self.ring.next_element(place)
+    }
+
+    #[inline]
+    fn complete(&self, positions: &mut Self::Positions, head: Head, written: u32) -> Result<bool, FatalError> {
         if !self.ordered {
-            return self.ring.put_used(&mut positions.positions, head, written);
+            return self.ring.complete(&mut positions.positions, head, written);
         }
-        Ok(positions.hold(head, written))
+        Ok(positions.hold(head, self.ring.size(), written))
     }
 
     #[inline]
@@ -282,15 +304,44 @@ impl<R: Ring, S: OrderStorage, const ALWAYS: bool> Ring for InOrderRing<R, S, AL
     fn enable_notifications(&self, positions: &mut Self::Positions, in_flight: u16) -> Result<Armed, FatalError> {
         self.ring.enable_notifications(&mut positions.positions, in_flight + positions.held)
     }
+
+    fn enable_notifications_of_more(
+        &self,
+        positions: &mut Self::Positions,
+        in_flight: u16,
+        unfetched: u16,
+    ) -> Result<Armed, FatalError> {
+        let in_flight = in_flight + positions.held;
+        self.ring.enable_notifications_of_more(&mut positions.positions, in_flight, unfetched)
+    }
 }
 
-impl<R: Positioned, S: OrderStorage, const ALWAYS: bool> Positioned for InOrderRing<R, S, ALWAYS> {
-    fn position(&self, positions: &Self::Positions) -> u16 {
-        self.ring.position(&positions.positions)
+impl<R: Restorable, S: OrderStorage, const ALWAYS: bool> Restorable for InOrderRing<R, S, ALWAYS> {
+    fn in_memory(&self, mem: R::Mem) -> Result<Self, ConfigError> {
+        let ring = self.ring.in_memory(mem)?;
+        Ok(Self { ring, ..*self })
     }
 
-    fn positions_at(&self, position: u16) -> Option<Self::Positions> {
-        self.ring.positions_at(position).map(|positions| self.begin(positions))
+    fn save(&self, positions: &Self::Positions) -> SavedQueue {
+        self.ring.save(&positions.positions)
+    }
+
+    fn restore(&self, saved: &SavedQueue) -> Result<Self::Positions, RestoreError> {
+        self.ring.restore(saved).map(|positions| self.begin(positions))
+    }
+
+    fn adopt(&self, positions: &mut Self::Positions, head: Head, in_flight: u16) -> Option<Head> {
+        let head = self.ring.adopt(&mut positions.positions, head, in_flight + positions.held)?;
+        let kept = !self.ordered || positions.push(head, self.ring.size());
+        kept.then_some(head)
+    }
+
+    fn walk_stored<'r>(
+        &'r self,
+        head: Head,
+        stored: &'r [Descriptor],
+    ) -> impl Iterator<Item = Result<Element, ChainError>> {
+        self.ring.walk_stored(head, stored)
     }
 }
 

@@ -32,7 +32,7 @@
 //! // Whenever the driver kicks:
 //! let mut burst = queue.burst();
 //! while let Some(chain) = burst.next_chain()? {
-//!     for element in chain.elements() {
+//!     for element in chain.walk() {
 //!         let element = element?;
 //!         let _bytes = mem.translate(element.range, element.access)?;
 //!     }
@@ -64,6 +64,7 @@ mod lifecycle;
 mod notify;
 pub mod packed;
 mod queue;
+mod recorded;
 mod ring;
 mod rules;
 mod saved;
@@ -72,19 +73,22 @@ mod state;
 mod token;
 mod walk;
 
-pub use any::{AnyPositions, AnyRing, AnyWalk};
-pub use burst::{Burst, BurstChain, Held};
-pub use chain::{Chain, DescChain, ReturnTo};
+pub use any::{AnyPlace, AnyPositions, AnyRing, AnyWalk};
+pub use burst::{Burst, BurstChain, ReturnToBurst};
+pub use chain::{Chain, ChainElements, ChainWalk, DescChain, ReturnTo};
 pub use config::{ConfigError, QueueArea, QueueConfig, QueueLimits, SUPPORTED_RING_FEATURES};
-pub use error::{ChainError, ChainErrorKind, FatalError, Refused, ReturnError};
+pub use error::{AdoptError, ChainError, ChainErrorKind, FatalError, Refused, ReturnError};
 pub use head::Head;
 pub use in_order::{InFlight, InOrderPositions, InOrderRing, OrderStorage, OrderedRing};
 pub use lifecycle::{Draining, Resetting, Suspended};
 pub use notify::{Armed, DriverNotify};
 pub use queue::{AnyQueue, PackedQueue, Queue, QueueChain, SplitQueue};
-pub use ring::{FromConfig, Lasting, Ring};
-pub use saved::{Positioned, RestoreError, SavedQueue};
+pub use recorded::{Record, RecordedPositions, RecordedRing, Recorder};
+pub use ring::{FromConfig, KeepsDescriptors, Ring};
+pub use saved::{Restorable, RestoreError, SavedQueue};
 pub use state::QueueState;
 pub use token::Token;
+/// What a queue's user needs of the crates below.
+pub use virtio_mem_traits::{Access, DriverAddr, DriverMem, DriverRange, StableMem, TranslateError};
 pub use virtio_ring::{FeaturesError, RingFeatures};
 pub use walk::{Element, Walk};

@@ -11,7 +11,7 @@
 use core::fmt;
 
 use crate::{
-    Armed, DriverNotify, FatalError, Positioned, Queue, QueueState, RestoreError, ReturnError, Ring, SavedQueue, Token,
+    Armed, DriverNotify, FatalError, Queue, QueueState, Restorable, RestoreError, ReturnError, Ring, SavedQueue, Token,
 };
 
 impl<R: Ring, N: DriverNotify> Queue<R, N> {
@@ -95,7 +95,7 @@ impl<R: Ring, N: DriverNotify> Draining<R, N> {
     ///
     /// If the token is not for a chain in flight in this queue, or if the queue is broken.
     pub fn complete(&mut self, token: Token, written: u32) -> Result<(), ReturnError> {
-        self.state.put(&self.ring, token, written)?;
+        self.state.complete(&self.ring, token, written)?;
         Ok(self.state.publish(&self.ring)?)
     }
 
@@ -112,7 +112,7 @@ impl<R: Ring, N: DriverNotify> Draining<R, N> {
     /// If there are chains in flight, or if the queue is broken: then it cannot be suspended, and the device should set
     /// DEVICE_NEEDS_RESET (SUSP-3).
     pub fn suspend(mut self) -> Result<Suspended<R, N>, Self> {
-        // Nothing may be left behind that was put back and not published.
+        // Nothing may be left behind that was completed and not published.
         if self.in_flight() == 0 && self.state.publish(&self.ring).is_ok() {
             Ok(Suspended { ring: self.ring, state: self.state })
         } else {
@@ -169,26 +169,29 @@ impl<R: Ring, N: DriverNotify> Suspended<R, N> {
     }
 }
 
-impl<R: Positioned, N: DriverNotify> Suspended<R, N> {
+impl<R: Restorable, N: DriverNotify> Suspended<R, N> {
     /// Returns all that has to be remembered of the queue, to make it again elsewhere.
     #[must_use]
     pub fn save(&self) -> SavedQueue {
-        SavedQueue::new(self.ring.position(self.state.positions()))
+        self.ring.save(self.state.positions())
     }
 }
 
-impl<R: Positioned, N: DriverNotify> Queue<R, N> {
+impl<R: Restorable, N: DriverNotify> Queue<R, N> {
     /// Makes a queue that goes on where another was when it was saved. `ring` is made from the same configuration.
+    ///
+    /// Buffers that the other queue had fetched and not returned are lost: they count neither as in flight nor against a drain.
+    /// Whoever knows them [adopts](Self::adopt) them.
     ///
     /// The driver is asked for notifications, and is notified once: what it was not told of before may have been lost on the
     /// way. The second value has to be looked at, because what it made available meanwhile was not notified of.
     ///
     /// # Errors
     ///
-    /// If what was saved makes no sense in this ring: the memory was not touched then. If an area cannot be accessed, or the
-    /// driver's part of the ring makes no sense.
+    /// If what was saved makes no sense in this ring: nothing was written then. If an area cannot be accessed, or the driver's part
+    /// of the ring makes no sense.
     pub fn restore(ring: R, notify: N, saved: &SavedQueue) -> Result<(Self, Armed), RestoreError> {
-        let positions = ring.positions_at(saved.position()?).ok_or(RestoreError::Position(*saved))?;
+        let positions = ring.restore(saved)?;
         let mut queue = Self::from_parts(ring, QueueState::begin(positions, notify));
         let armed = queue.enable_notifications().map_err(RestoreError::Ring)?;
         queue.notify();

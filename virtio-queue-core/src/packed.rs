@@ -8,4 +8,4 @@ mod walk;
 
 pub use positions::PackedPositions;
 pub use ring::PackedRing;
-pub use walk::PackedWalk;
+pub use walk::{PackedPlace, PackedWalk};

@@ -5,8 +5,8 @@ use core::fmt;
 use crate::packed::PackedRing;
 use crate::split::SplitRing;
 use crate::{
-    AnyRing, Armed, Burst, ConfigError, DescChain, DriverNotify, FatalError, FromConfig, Lasting, QueueConfig,
-    QueueState, ReturnError, Ring, Token,
+    AdoptError, AnyRing, Armed, Burst, ConfigError, DescChain, DriverNotify, FatalError, FromConfig, Head,
+    KeepsDescriptors, QueueConfig, QueueState, Refused, Restorable, ReturnError, Ring, SavedQueue, Token,
 };
 
 /// A virtqueue of a device: chains of descriptors come out of it, and go back.
@@ -92,7 +92,7 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
     ///
     /// This is the fastest way through a queue, for a device that is done with a chain as soon as it has seen it. The caller
     /// vouches for what was written, as for [`Chain::return_unchecked`](crate::Chain::return_unchecked). Of a walk that is kept
-    /// for longer, nothing is known: see [`Lasting`]. If `work` panics, nothing is published, and the queue is broken.
+    /// for longer, nothing is known: see [`KeepsDescriptors`]. If `work` panics, nothing is published, and the queue is broken.
     ///
     /// # Errors
     ///
@@ -137,12 +137,46 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
     /// If the token is not for a chain in flight in this queue, or if the queue is broken.
     #[inline]
     pub fn complete(&mut self, token: Token, written: u32) -> Result<(), ReturnError> {
-        self.state.put(&self.ring, token, written)?;
+        self.state.complete(&self.ring, token, written)?;
         Ok(self.state.publish(&self.ring)?)
+    }
+
+    /// Puts the chain that a token stands for back, as if it had not been fetched: the next fetch finds it again.
+    ///
+    /// Chains are put back in the reverse order of their fetching. A chain that was not turned into a token has
+    /// [`DescChain::unfetch`].
+    ///
+    /// # Errors
+    ///
+    /// If another chain that was fetched later is still out: the token is in the error. If the token is not for a chain in
+    /// flight in this queue, or if the queue is broken.
+    ///
+    /// # Examples
+    ///
+    /// A packet needs more room than the driver has made available. The device leaves the buffers where they are, and waits for
+    /// the driver to add one:
+    ///
+    /// ```
+    /// # use virtio_fake_driver::{DriverChain, SplitFixture};
+    /// use virtio_queue_core::Armed;
+    /// # let mut fixture = SplitFixture::new(16);
+    /// # let queue = &mut fixture.queue;
+    /// # fixture.driver.add(&DriverChain::new().writable(60)).unwrap();
+    ///
+    /// let chain = queue.next_chain()?.ok_or("nothing is available")?;
+    /// chain.unfetch()?;
+    /// assert_eq!(queue.enable_notifications_of_more()?, Armed::Waiting);
+    /// # fixture.driver.add(&DriverChain::new().writable(60)).unwrap();
+    /// # assert!(fixture.driver.needs_kick());
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    #[inline]
+    pub fn unfetch(&mut self, token: Token) -> Result<(), Refused<Token, ReturnError>> {
+        self.state.unfetch(&self.ring, token)
     }
 }
 
-impl<R: Lasting, N: DriverNotify> Queue<R, N> {
+impl<R: KeepsDescriptors, N: DriverNotify> Queue<R, N> {
     /// Turns a token back into its chain, which can be walked again and returns itself.
     ///
     /// # Errors
@@ -171,6 +205,56 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
     #[inline]
     pub fn enable_notifications(&mut self) -> Result<Armed, FatalError> {
         self.state.enable_notifications(&self.ring)
+    }
+
+    /// Asks the driver to notify when it makes something available beyond the chains that were [put back](Self::unfetch), and
+    /// looks whether something is there already.
+    ///
+    /// It is for a device that has put chains back because it needs more of them. After
+    /// [`enable_notifications`](Self::enable_notifications) the driver would have notified of the first of those already, and with
+    /// EVENT_IDX it would not notify again.
+    ///
+    /// # Errors
+    ///
+    /// As for [`next_chain`](Self::next_chain).
+    pub fn enable_notifications_of_more(&mut self) -> Result<Armed, FatalError> {
+        self.state.enable_notifications_of_more(&self.ring)
+    }
+}
+
+/// Positions, memory, and chains of an earlier life.
+impl<R: Restorable, N: DriverNotify> Queue<R, N> {
+    /// Returns the positions of the queue, as the driver sees them. Chains in flight are not part of it.
+    #[must_use]
+    pub fn save(&self) -> SavedQueue {
+        self.ring.save(self.state.positions())
+    }
+
+    /// Goes on in other memory, at the same addresses of the driver: after memory was added, removed or mapped elsewhere.
+    ///
+    /// Chains in flight stay in flight. An owned chain keeps the memory that it was fetched from. A token is completed in the new
+    /// memory.
+    ///
+    /// # Errors
+    ///
+    /// If an area of the queue is not in the new memory: the queue goes on in the old one. A device that must not do that stops
+    /// serving the queue until the area is back.
+    pub fn replace_mem(&mut self, mem: R::Mem) -> Result<(), ConfigError> {
+        self.ring = self.ring.in_memory(mem)?;
+        Ok(())
+    }
+
+    /// Counts a chain as in flight that an earlier life of the queue has fetched, as a [`Recorder`](crate::Recorder) knows.
+    ///
+    /// `head` says what the driver knows the chain by, and how many slots it takes: 1 in a split ring. Call this in the order in
+    /// which the chains were fetched. The elements are those of
+    /// [`Restorable::walk_stored`].
+    ///
+    /// # Errors
+    ///
+    /// If there can be no such chain in flight: what was recorded is as little to be trusted as a driver. If the queue is broken.
+    pub fn adopt(&mut self, head: Head) -> Result<Token, AdoptError> {
+        self.state.adopt(&self.ring, head)
     }
 }
 

@@ -1,8 +1,10 @@
 //! The boundary between a virtqueue and its format.
 
+use core::fmt;
+
 use virtio_mem_traits::DriverMem;
 
-use crate::{Armed, ConfigError, FatalError, Head, QueueConfig, Walk};
+use crate::{Armed, ChainError, ConfigError, Element, FatalError, Head, QueueConfig, Walk};
 
 /// A ring in one format: the half of a queue that never changes, and the operations on it.
 ///
@@ -19,9 +21,12 @@ pub trait Ring {
     type Positions;
 
     /// A walk along a chain in this ring.
-    type Walk<'r>: Walk<'r, Mem = Self::Mem>
+    type Walk<'r>: Walk
     where
         Self: 'r;
+
+    /// A place in a chain, as plain data: a walk that is handed the ring at each step.
+    type Place: Clone + fmt::Debug + Send + Sync + Unpin + 'static;
 
     /// Returns the driver's memory.
     fn mem(&self) -> &Self::Mem;
@@ -46,8 +51,22 @@ pub trait Ring {
     /// If the driver's part of the ring makes no sense, or an area cannot be accessed.
     fn fetch(&self, positions: &mut Self::Positions, in_flight: u16) -> Result<Option<Head>, FatalError>;
 
-    /// Returns a walk along the chain of `head`, from its beginning. It bears any head, if with an error.
+    /// Puts the chain of `head` back as if it had not been fetched, and returns whether it did. It does so only for the chain
+    /// that was fetched last, of those that were not put back.
+    ///
+    /// # Errors
+    ///
+    /// If an area cannot be accessed.
+    fn unfetch(&self, positions: &mut Self::Positions, head: Head) -> Result<bool, FatalError>;
+
+    /// Returns a walk along the chain of `head`, from its beginning. A head that the ring does not have yields an error.
     fn walk(&self, head: Head) -> Self::Walk<'_>;
+
+    /// Returns the place where the chain of `head` begins.
+    fn start(&self, head: Head) -> Self::Place;
+
+    /// Takes one step of a walk from `place`, as [`ChainElements::next_element`](crate::ChainElements::next_element) does.
+    fn next_element(&self, place: &mut Self::Place) -> Option<Result<Element, ChainError>>;
 
     /// Writes that a chain was used, without publishing it, and returns whether there is such a chain in flight. A ring that
     /// does not remember them takes the queue's word for it.
@@ -55,16 +74,16 @@ pub trait Ring {
     /// # Errors
     ///
     /// If an area cannot be accessed.
-    fn put_used(&self, positions: &mut Self::Positions, head: Head, written: u32) -> Result<bool, FatalError>;
+    fn complete(&self, positions: &mut Self::Positions, head: Head, written: u32) -> Result<bool, FatalError>;
 
-    /// Fetches available chains, at most `limit` of them, puts each back with as many bytes written as `work` says before the
+    /// Fetches available chains, at most `limit` of them, completes each with as many bytes written as `work` says before the
     /// next one is fetched, and returns how many there were. `in_flight` does not count these.
     ///
     /// A ring whose positions are a few words overrides this to keep them in registers.
     ///
     /// # Errors
     ///
-    /// As for [`fetch`](Self::fetch) and [`put_used`](Self::put_used).
+    /// As for [`fetch`](Self::fetch) and [`complete`](Self::complete).
     #[inline(always)]
     fn serve<'r>(
         &'r self,
@@ -76,12 +95,12 @@ pub trait Ring {
         for served in 0..limit {
             let Some(head) = self.fetch(positions, in_flight)? else { return Ok(served) };
             let written = work(self.walk(head));
-            self.put_used(positions, head, written)?;
+            self.complete(positions, head, written)?;
         }
         Ok(limit)
     }
 
-    /// Publishes everything that was put, and returns whether the driver wants to be notified of it.
+    /// Publishes everything that was completed, and returns whether the driver wants to be notified of it.
     ///
     /// # Errors
     ///
@@ -101,14 +120,32 @@ pub trait Ring {
     ///
     /// As for [`fetch`](Self::fetch).
     fn enable_notifications(&self, positions: &mut Self::Positions, in_flight: u16) -> Result<Armed, FatalError>;
+
+    /// Asks the driver to notify of what it makes available beyond the next `unfetched` slots, and looks whether that is available
+    /// already.
+    ///
+    /// # Errors
+    ///
+    /// As for [`fetch`](Self::fetch).
+    fn enable_notifications_of_more(
+        &self,
+        positions: &mut Self::Positions,
+        in_flight: u16,
+        unfetched: u16,
+    ) -> Result<Armed, FatalError>;
 }
 
-/// A ring in which a chain can be walked for as long as it is in flight, whatever happens to others meanwhile.
+/// A ring that keeps the descriptors of a chain for as long as the chain is in flight, whatever happens to others meanwhile.
 ///
 /// A split ring is one: nobody but the driver writes descriptors. A packed ring is not: used descriptors are written over
 /// those of the chain that was fetched first, which may still be in flight. There, walk along a chain before another one is
-/// returned, or keep the order with an [`OrderedRing`](crate::OrderedRing).
-pub trait Lasting: Ring {}
+/// returned, keep an owned chain of the crate virtio-util, or keep the order with an
+/// [`OrderedRing`](crate::OrderedRing).
+#[diagnostic::on_unimplemented(
+    message = "a token of `{Self}` cannot be turned back into its chain: other chains may be written over its descriptors",
+    note = "keep an `OwnedChain` from `virtio_util::SharedQueue` instead of a token, use a `SplitRing`, or use an `OrderedRing`"
+)]
+pub trait KeepsDescriptors: Ring {}
 
 /// A ring that can be made from what a driver set up.
 pub trait FromConfig: Ring + Sized {

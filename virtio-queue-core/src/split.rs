@@ -8,4 +8,4 @@ mod walk;
 
 pub use positions::SplitPositions;
 pub use ring::SplitRing;
-pub use walk::SplitWalk;
+pub use walk::{SplitPlace, SplitWalk};

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use crate::token::Generation;
-use crate::{Armed, DriverNotify, FatalError, Head, ReturnError, Ring, Token};
+use crate::{AdoptError, Armed, DriverNotify, FatalError, Head, Refused, Restorable, ReturnError, Ring, Token};
 
 /// Everything about a queue that changes: positions, chains in flight, the latch. The ring is the rest.
 ///
@@ -15,6 +15,8 @@ pub struct QueueState<R: Ring, N> {
     generation: Generation,
     /// Slots fetched and not returned. INVARIANT: at most the ring's size.
     in_flight: u16,
+    /// Slots put back since the last fetch.
+    unfetched: u16,
     fault: Option<FatalError>,
     fault_reported: bool,
 }
@@ -28,7 +30,7 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
     /// Begins with nothing in flight.
     pub(crate) fn begin(positions: R::Positions, notify: N) -> Self {
         let generation = Generation::begin();
-        Self { positions, notify, generation, in_flight: 0, fault: None, fault_reported: false }
+        Self { positions, notify, generation, in_flight: 0, unfetched: 0, fault: None, fault_reported: false }
     }
 
     /// Fetches the next chain, if there is one.
@@ -44,6 +46,7 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
         match ring.fetch(&mut self.positions, self.in_flight) {
             Ok(Some(head)) => {
                 self.in_flight += head.slots();
+                self.unfetched = 0;
                 Ok(Some(Token::new(head, self.generation)))
             }
             Ok(None) => Ok(None),
@@ -51,18 +54,45 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
         }
     }
 
-    /// Puts a chain back without publishing it. It is not in flight any more after that, whatever comes of it, unless it never
+    /// Puts a chain back as if it had not been fetched: the next fetch finds it again. The chain that was fetched last is put back
+    /// first.
+    ///
+    /// # Errors
+    ///
+    /// If another chain that was fetched later was not put back: the token is in the error. If the token is stale, or the queue is
+    /// broken.
+    pub fn unfetch(&mut self, ring: &R, token: Token) -> Result<(), Refused<Token, ReturnError>> {
+        let refused = |token, error| Err(Refused { chain: token, error });
+        let (None, Some((head, left))) = (self.fault, self.find(&token)) else {
+            let error = self.fault.map_or(ReturnError::Stale { id: token.id() }, ReturnError::Broken);
+            return refused(token, error);
+        };
+        match ring.unfetch(&mut self.positions, head) {
+            Ok(true) => {
+                self.in_flight = left;
+                self.unfetched += head.slots();
+                Ok(())
+            }
+            Ok(false) => refused(token, ReturnError::NotLast { id: head.id() }),
+            Err(error) => {
+                let error = self.latch(error).into();
+                refused(token, error)
+            }
+        }
+    }
+
+    /// Completes a chain without publishing it. It is not in flight any more after that, whatever comes of it, unless it never
     /// was.
     ///
     /// # Errors
     ///
     /// If the token is stale, or the queue is broken.
     #[inline(always)]
-    pub fn put(&mut self, ring: &R, token: Token, written: u32) -> Result<(), ReturnError> {
+    pub fn complete(&mut self, ring: &R, token: Token, written: u32) -> Result<(), ReturnError> {
         let (None, Some((head, left))) = (self.fault, self.find(&token)) else {
             return self.refuse(&token);
         };
-        match ring.put_used(&mut self.positions, head, written) {
+        match ring.complete(&mut self.positions, head, written) {
             Ok(true) => {
                 self.in_flight = left;
                 Ok(())
@@ -132,13 +162,14 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
         match ring.serve(&mut self.positions, self.in_flight, limit, work) {
             Ok(served) => {
                 self.fault = None;
+                self.unfetched = 0;
                 Ok(served)
             }
             Err(error) => Err(self.break_now(error)),
         }
     }
 
-    /// Publishes what was put back, and notifies the driver if it wants that.
+    /// Publishes what was completed, and notifies the driver if it wants that.
     ///
     /// # Errors
     ///
@@ -180,6 +211,21 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
         self.report().map(|nothing| nothing.unwrap_or(Armed::Waiting))
     }
 
+    /// Asks the driver to notify of what it makes available beyond the chains that were [put back](Self::unfetch).
+    ///
+    /// # Errors
+    ///
+    /// As for [`enable_notifications`](Self::enable_notifications).
+    pub fn enable_notifications_of_more(&mut self, ring: &R) -> Result<Armed, FatalError> {
+        if self.fault.is_none() {
+            match ring.enable_notifications_of_more(&mut self.positions, self.in_flight, self.unfetched) {
+                Ok(armed) => return Ok(armed),
+                Err(error) => self.latch(error),
+            };
+        }
+        self.report().map(|nothing| nothing.unwrap_or(Armed::Waiting))
+    }
+
     /// Returns how many slots were fetched and not returned.
     #[inline]
     #[must_use]
@@ -192,6 +238,25 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
     #[must_use]
     pub const fn fault(&self) -> Option<FatalError> {
         self.fault
+    }
+
+    /// Counts a chain as in flight that an earlier life of the queue has fetched.
+    ///
+    /// # Errors
+    ///
+    /// If the ring can have no such chain, or the queue is broken.
+    pub(crate) fn adopt(&mut self, ring: &R, head: Head) -> Result<Token, AdoptError>
+    where
+        R: Restorable,
+    {
+        if let Some(error) = self.fault {
+            return Err(AdoptError::Broken(error));
+        }
+        let (size, in_flight) = (ring.size(), self.in_flight);
+        let adopted = ring.adopt(&mut self.positions, head, in_flight);
+        let head = adopted.ok_or(AdoptError::Head { id: head.id(), slots: head.slots(), in_flight, size })?;
+        self.in_flight += head.slots();
+        Ok(Token::new(head, self.generation))
     }
 
     pub(crate) const fn positions(&self) -> &R::Positions {

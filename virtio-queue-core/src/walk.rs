@@ -2,13 +2,24 @@
 
 use core::iter::FusedIterator;
 
-use virtio_mem_traits::{Access, DriverMem, DriverRange};
+use virtio_mem_traits::{Access, DriverRange};
 
 use crate::ChainError;
 
 /// An element of a buffer: memory that the driver lets the device read, or write.
 ///
-/// It is a claim. [`DriverMem::translate`] with the element's `access` makes it accessible, in one piece or in several.
+/// It is a claim. [`DriverMem::translate`](virtio_mem_traits::DriverMem::translate) with the element's `access` makes it
+/// accessible, in one piece or in several.
+///
+/// ```
+/// use virtio_queue_core::{Access, DriverAddr, DriverRange, Element};
+///
+/// let range = DriverRange::new(DriverAddr(0x1000), 16).ok_or("beyond 2^64")?;
+/// let header = Element { range, access: Access::Read };
+/// assert_eq!(header.range.len(), 16);
+/// # Ok::<_, &str>(())
+/// ```
+#[doc(alias = "desc")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Element {
     /// Where it is. Never empty: elements without bytes are left out (HOST-14).
@@ -24,13 +35,7 @@ pub struct Element {
 ///
 /// It is a private position. A clone goes its own way and reads the descriptors again, which may have changed by then;
 /// every walk is checked by itself, so that changes nothing but what the driver gets.
-pub trait Walk<'m>: Clone + FusedIterator<Item = Result<Element, ChainError>> {
-    /// The memory that the chain lies in.
-    type Mem: DriverMem + ?Sized + 'm;
-
-    /// Returns the memory that the chain lies in.
-    fn mem(&self) -> &'m Self::Mem;
-
+pub trait Walk: Clone + FusedIterator<Item = Result<Element, ChainError>> {
     /// Calls `work` with each element, until that fails or the chain ends. It does what a `for` loop does, and is faster where the
     /// walk can keep to itself what does not change from one element to the next.
     ///
@@ -51,7 +56,7 @@ pub(crate) type Step<W> = (W, Option<Result<Element, ChainError>>);
 
 /// Calls `work` with what was seen in a step, and with what comes after it, for walks that are on their own from there.
 #[inline(always)]
-pub(crate) fn finish<'m, W: Walk<'m>, E: From<ChainError>>(
+pub(crate) fn finish<W: Walk, E: From<ChainError>>(
     (mut walk, mut item): Step<W>,
     work: &mut impl FnMut(Element) -> Result<(), E>,
 ) -> Result<(), E> {

@@ -7,7 +7,7 @@ use core::task::{Context, Poll};
 use atomic_waker::AtomicWaker;
 use futures_core::Stream;
 use lock_api::RawMutex;
-use virtio_queue_core::{Armed, DriverNotify, FatalError, Lasting, Ring};
+use virtio_queue_core::{Armed, DriverNotify, FatalError, KeepsDescriptors, Ring};
 
 use crate::{SharedChain, SharedQueue};
 
@@ -75,7 +75,7 @@ impl<'q, L, R: Ring, N> DescChainStream<'q, L, R, N> {
 }
 
 /// An error is the last item.
-impl<'q, L: RawMutex, R: Lasting, N: DriverNotify> Stream for DescChainStream<'q, L, R, N> {
+impl<'q, L: RawMutex, R: KeepsDescriptors, N: DriverNotify> Stream for DescChainStream<'q, L, R, N> {
     type Item = Result<SharedChain<'q, L, R, N>, FatalError>;
 
     /// A chain that becomes available after the first look must not be slept through, so the order matters: register,

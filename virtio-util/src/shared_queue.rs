@@ -4,7 +4,7 @@ use core::fmt;
 
 use lock_api::{Mutex, RawMutex};
 use virtio_queue_core::{
-    Armed, Burst, DescChain, DriverNotify, FatalError, Lasting, Queue, QueueState, ReturnError, ReturnTo, Ring, Token,
+    Armed, Burst, DescChain, DriverNotify, FatalError, KeepsDescriptors, Queue, QueueState, ReturnError, ReturnTo, Ring, Token,
 };
 
 /// A virtqueue whose chains are fetched and returned on any thread.
@@ -77,7 +77,7 @@ impl<L: RawMutex, R: Ring, N: DriverNotify> SharedQueue<L, R, N> {
     #[inline]
     pub fn complete(&self, token: Token, written: u32) -> Result<(), ReturnError> {
         let mut state = self.state.lock();
-        state.put(&self.ring, token, written)?;
+        state.complete(&self.ring, token, written)?;
         // This notifies the driver, under the lock. So whoever has the lock, or the queue for itself, knows that no
         // notification is under way, as a reset demands (QRST-1), and the notifier need not be `Sync`. A notifier that
         // is too slow for that is put into a `BufferedNotify`, lent to the queue and flushed after this call.
@@ -87,7 +87,7 @@ impl<L: RawMutex, R: Ring, N: DriverNotify> SharedQueue<L, R, N> {
 
 /// Chains that are walked without the lock, while others are returned. In a packed ring that takes an
 /// [`OrderedRing`](virtio_queue_core::OrderedRing); without one, walk along the chains of a [burst](SharedQueue::burst).
-impl<L: RawMutex, R: Lasting, N: DriverNotify> SharedQueue<L, R, N> {
+impl<L: RawMutex, R: KeepsDescriptors, N: DriverNotify> SharedQueue<L, R, N> {
     /// Returns the next available chain, if there is one.
     ///
     /// # Errors
@@ -114,8 +114,12 @@ impl<L: RawMutex, R: Lasting, N: DriverNotify> SharedQueue<L, R, N> {
 /// Published at once, under the lock.
 impl<L: RawMutex, R: Ring, N: DriverNotify> ReturnTo<R> for &SharedQueue<L, R, N> {
     #[inline]
-    fn return_to(&mut self, _ring: &R, token: Token, written: u32) -> Result<(), ReturnError> {
-        self.complete(token, written)
+    fn complete(&mut self, _ring: &R, token: Token, written: u32) -> Result<(), ReturnError> {
+        SharedQueue::complete(self, token, written)
+    }
+
+    fn unfetch(&mut self, _ring: &R, token: Token) -> Result<(), virtio_queue_core::Refused<Token, ReturnError>> {
+        self.state.lock().unfetch(&self.ring, token)
     }
 }
 

@@ -114,14 +114,14 @@ impl<'m> Batch<'m> {
         while self.requests.len() < limit && !self.is_full() {
             let Some(token) = queue.fetch(ring)? else { break };
             let chain = DescChain::new(ring, token, Unpublished(queue));
-            let parts = self.payloads.take_apart(chain.elements(), mem);
+            let parts = self.payloads.take_apart(chain.walk(), mem);
             self.bytes += if let Some(Parts { header, payload, status }) = &parts {
                 // Hardly any header lies in two lines of the cache.
                 prefetch_to_read(header.bytes.prefix(1));
                 prefetch_to_write(status.bytes);
                 payload.bytes
             } else {
-                chain.elements().map_while(Result::ok).map(|element| element.range.len()).sum()
+                chain.walk().map_while(Result::ok).map(|element| element.range.len()).sum()
             };
             self.requests.push(Request { token: chain.into_token(), parts, state: State::Fetched });
         }

@@ -166,7 +166,7 @@ impl<S: Storage> BlockDevice<S> {
         ring.mem().written(parts.status.range);
         let written = told.map_or(0, |()| u32::try_from(written).unwrap_or(u32::MAX));
         // A queue that is broken says so when this is published.
-        let _ = queue.put(ring, token, written);
+        let _ = queue.complete(ring, token, written);
         served.count(&if status == Status::Ok { Ok(parts.payload.bytes) } else { Err(status) });
     }
 }

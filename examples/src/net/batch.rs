@@ -83,7 +83,7 @@ pub(super) fn fetch<'m, R: Ring, N: DriverNotify>(
     while batch.len() < limit {
         let Some(token) = state.fetch(ring)? else { break };
         let chain = DescChain::new(ring, token, Unpublished(state));
-        let piece = only_piece(chain.elements(), mem, access);
+        let piece = only_piece(chain.walk(), mem, access);
         batch.push(Fetched { token: chain.into_token(), piece });
     }
     Ok(())

@@ -92,7 +92,7 @@ impl Gathered {
             Some(piece) if self.tokens.is_empty() && piece.bytes.len() >= packet.len() => {
                 let written = piece.write(packet, ring.mem());
                 // A queue that is broken says so when this is published.
-                let _ = state.put(ring, buffer.token, written);
+                let _ = state.complete(ring, buffer.token, written);
                 Placed::Whole
             }
             _ => self.gather(packet, buffer.token, ring, state),
@@ -108,7 +108,7 @@ impl Gathered {
         state: &mut QueueState<R, N>,
     ) -> Placed {
         let chain = DescChain::new(ring, token, Unpublished(state));
-        let room = room(chain.elements());
+        let room = room(chain.walk());
         self.tokens.push(chain.into_token());
         self.room += room.unwrap_or_default();
         if self.room >= packet.len() as u64 {

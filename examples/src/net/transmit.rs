@@ -55,7 +55,7 @@ fn read_packet<R: Ring, N: DriverNotify>(
     ring.mem().before_read(range.after(HEADER_LEN as u64));
     let read = read_piece(bytes, room);
     // A queue that is broken says so when this is published.
-    let _ = state.put(ring, chain.token, 0);
+    let _ = state.complete(ring, chain.token, 0);
     read
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use virtio_mem_traits::{Access, DriverAddr, DriverMem, DriverRange};
 use virtio_queue_core::{
-    DriverNotify, FromConfig, Positioned, Queue, QueueConfig, QueueLimits, RingFeatures, SavedQueue,
+    DriverNotify, FromConfig, Restorable, Queue, QueueConfig, QueueLimits, RingFeatures, SavedQueue,
 };
 use virtio_util::EventFd;
 
@@ -15,9 +15,9 @@ use super::worker::Lane;
 use crate::report::report;
 
 /// A ring in one of the formats.
-pub(super) trait VringRing: FromConfig + Positioned<Mem = GuestMem, Positions: Send> + Send + 'static {}
+pub(super) trait VringRing: FromConfig + Restorable<Mem = GuestMem, Positions: Send> + Send + 'static {}
 
-impl<R: FromConfig + Positioned<Mem = GuestMem, Positions: Send> + Send + 'static> VringRing for R {}
+impl<R: FromConfig + Restorable<Mem = GuestMem, Positions: Send> + Send + 'static> VringRing for R {}
 
 /// What a front end has said of a ring, in any order.
 #[derive(Debug, Default)]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use virtio_queue_core::{Armed, DriverNotify, FatalError, Positioned, Queue, QueueState, Ring, SavedQueue};
+use virtio_queue_core::{Armed, DriverNotify, FatalError, Restorable, Queue, QueueState, Ring, SavedQueue};
 use virtio_util::EventFd;
 
 use super::event::Call;
@@ -69,7 +69,7 @@ impl<S: Serve + Send + 'static> Worker<S> {
     /// Begins to serve rings with `device`, on a thread that is called like the first of them.
     pub(super) fn spawn<R>(work: Work<R>, device: S) -> io::Result<Self>
     where
-        R: Positioned<Positions: Send> + Send + 'static,
+        R: Restorable<Positions: Send> + Send + 'static,
     {
         let stop = Arc::new(Stop { requested: AtomicBool::new(false), wake: EventFd::new()? });
         let stopped = Arc::clone(&stop);
@@ -87,7 +87,7 @@ impl<S> Worker<S> {
     }
 }
 
-impl<R: Positioned> Work<R> {
+impl<R: Restorable> Work<R> {
     /// Serves the rings until it is stopped, or until all of them are broken.
     fn run<S: Serve>(mut self, mut device: S, stop: &Stop) -> Rest<S> {
         let mut polled = 0;
@@ -153,7 +153,7 @@ impl<R: Positioned> Work<R> {
     }
 }
 
-impl<R: Positioned> Lane<R> {
+impl<R: Restorable> Lane<R> {
     /// Begins with `queue`, the ring `name`, which is the one at `index` of those that belong together.
     pub(super) fn new(name: String, index: usize, queue: Queue<R, Call>, kick: Arc<EventFd>, error: Call) -> Self {
         let (ring, state) = queue.into_parts();

@@ -61,7 +61,7 @@ fn into_chain_returns_the_chain_as_it_was() {
     assert_eq!(bytes.id(), id);
     assert_eq!(bytes.advance(9), Ok(4));
     let chain = bytes.into_chain();
-    assert_eq!(chain.elements().count(), 3);
+    assert_eq!(chain.walk().count(), 3);
     let token = chain.into_token();
     assert!(rig.try_reap().is_none());
     rig.queue.complete(token, 8).unwrap();

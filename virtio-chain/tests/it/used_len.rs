@@ -128,7 +128,7 @@ fn chain_without_writable_bytes_reports_nothing() {
 fn chain_that_was_walked_is_written_from_the_beginning() {
     for walked in 0..=3 {
         let answer = Rig::new().serve(&Message::new(&[b"in"], &[4, 4]), |chain| {
-            assert!(chain.elements().take(walked).all(|element| element.is_ok()));
+            assert!(chain.walk().take(walked).all(|element| element.is_ok()));
             WritableChain::new(chain).write_all(b"anything").unwrap();
         });
         answer.check(8, &[(0, b"anything")]);

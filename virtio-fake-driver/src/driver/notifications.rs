@@ -2,6 +2,8 @@
 
 use core::sync::atomic::{Ordering, fence};
 
+use virtio_mem_traits::DriverMem;
+
 use super::Driver;
 use crate::NotificationData;
 use crate::format::{Format, Side};
@@ -25,7 +27,7 @@ pub(super) struct KickCounts {
 }
 
 /// Kicks: available buffer notifications.
-impl<F: Format> Driver<F> {
+impl<F: Format, M: DriverMem + Clone> Driver<F, M> {
     /// Decides whether the device is to be kicked for what became visible to it since this was last asked. The caller
     /// delivers the kick.
     ///
@@ -56,7 +58,7 @@ impl<F: Format> Driver<F> {
     /// the device knows by this value.
     #[must_use]
     pub fn notification_data(&self, queue: u16) -> NotificationData {
-        NotificationData { queue, position: self.side.to_wire(self.published) }
+        NotificationData { queue, position: self.available_position() }
     }
 
     /// Returns how often the device was to be kicked.
@@ -76,7 +78,7 @@ impl<F: Format> Driver<F> {
 ///
 /// VIRTIO 1.4 §2.7.7.1 "Driver Requirements: Used Buffer Notification Suppression" (DRV-UNOT-1, DRV-UNOT-2), §2.8.10
 /// "Driver and Device Event Suppression".
-impl<F: Format> Driver<F> {
+impl<F: Format, M: DriverMem + Clone> Driver<F, M> {
     /// Asks the device not to interrupt. It is a hint.
     ///
     /// On a split ring with EVENT_IDX, the element that is asked for is one that was used already: it comes again after
@@ -86,9 +88,9 @@ impl<F: Format> Driver<F> {
         self.side.disable_interrupts(self.next_used);
     }
 
-    /// Asks the device to interrupt when it uses a buffer, and returns whether one is used already: the device may not
-    /// interrupt for that one, and it has to be reaped before waiting (DRV-MAY-2).
-    #[must_use = "the device may not interrupt for what is used already"]
+    /// Asks the device to interrupt when it uses a buffer, and returns whether one is used already: the device perhaps
+    /// does not interrupt for that one, and it has to be reaped before waiting (DRV-MAY-2).
+    #[must_use = "no interrupt has to come for what is used already"]
     pub fn enable_interrupts(&mut self) -> bool {
         self.interrupts = Interrupts::EveryBuffer;
         self.ask_for_interrupt(0)
@@ -103,7 +105,7 @@ impl<F: Format> Driver<F> {
     /// # Panics
     ///
     /// If `more` is not less than the queue size: as many positions can never be used at a time.
-    #[must_use = "the device may not interrupt for what is used already"]
+    #[must_use = "no interrupt has to come for what is used already"]
     pub fn enable_interrupts_after(&mut self, more: u16) -> bool {
         assert!(more < self.size(), "{more} more positions are not used in a queue of {}", self.size());
         self.interrupts = Interrupts::Later;
@@ -116,7 +118,7 @@ impl<F: Format> Driver<F> {
         // The wish is stored before the used side is looked at, and the device stores that before it loads the wish:
         // with a full fence in between on either side, one of them sees the other (BAR-3, BAR-7).
         fence(Ordering::SeqCst);
-        self.side.used_until(self.next_used, &self.in_flight) > position
+        self.used_until() > position
     }
 
     /// Goes on asking for an interrupt if one is wanted for every buffer. What was used meanwhile is seen by the next

@@ -11,6 +11,17 @@ use crate::pool::field;
 ///
 /// VIRTIO 1.4 §2.8.10.1 "Structure Size and Alignment" (LAY-7).
 ///
+/// ```
+/// use virtio_fake_driver::{MemEvent, PackedFixture};
+///
+/// let mut fixture = PackedFixture::new(8);
+/// fixture.mem.start_log();
+/// assert!(fixture.queue.next_chain()?.is_none());
+/// let areas = *fixture.driver.areas();
+/// assert_eq!(fixture.mem.take_log(), [MemEvent::Read(areas.id_and_flags(0))]);
+/// # Ok::<_, virtio_queue_core::FatalError>(())
+/// ```
+///
 /// # Panics
 ///
 /// Every method panics if an area would end beyond 2^64.

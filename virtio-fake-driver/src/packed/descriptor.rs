@@ -5,6 +5,16 @@ use virtio_mem_traits::DriverAddr;
 /// A descriptor of a packed virtqueue, with any content whatever.
 ///
 /// VIRTIO 1.4 §2.8.13 "The Virtqueue Descriptor Format".
+///
+/// ```
+/// use virtio_fake_driver::packed::Descriptor;
+/// use virtio_mem_traits::DriverAddr;
+///
+/// let flags = Descriptor::WRITE | Descriptor::AVAIL;
+/// let descriptor = Descriptor { addr: DriverAddr(0x1000), len: 2, id: 5, flags };
+/// assert_eq!(descriptor.to_bytes(), [0, 0x10, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 5, 0, 0x82, 0]);
+/// assert_eq!(Descriptor::from_bytes(descriptor.to_bytes()), descriptor);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Descriptor {
     /// The address of the element, or of an indirect table.
@@ -68,6 +78,18 @@ impl Descriptor {
 }
 
 /// A used descriptor, as the device wrote it.
+///
+/// ```
+/// use virtio_fake_driver::{DriverChain, PackedFixture};
+///
+/// let mut fixture = PackedFixture::new(8);
+/// let id = fixture.driver.add(&DriverChain::new().writable(4))?;
+/// drop(fixture.queue.next_chain()?); // A chain that is dropped is used.
+/// let used = fixture.driver.raw().used_descriptor(0);
+/// assert!(used.is_used(true));
+/// assert_eq!((used.id, used.written()), (id, 0));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UsedDescriptor {
     /// How many bytes were written, if any were.

@@ -2,27 +2,52 @@
 
 use alloc::sync::Arc;
 
-use virtio_mem_traits::HeapMem;
+use virtio_mem_traits::{DriverMem, HeapMem};
 
 use super::{PackedAreas, PackedSide, RawPacked};
 use crate::format::Format;
 use crate::{AddressPool, Driver, DriverOptions, DriverView};
 
 /// The format of packed virtqueues.
+///
+/// ```
+/// use virtio_fake_driver::{Driver, Fixture, Packed};
+///
+/// let driver: Driver<Packed> = Fixture::<Packed>::new(8).driver;
+/// assert_eq!(driver.size(), 8);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Packed;
 
 impl Format for Packed {
-    type Side = PackedSide;
+    type Side<M: DriverMem + Clone> = PackedSide<M>;
 }
 
 /// A driver of a packed virtqueue.
-pub type PackedDriver = Driver<Packed>;
+///
+/// ```
+/// use std::sync::Arc;
+/// use virtio_fake_driver::{DriverOptions, PackedDriver};
+/// use virtio_mem_traits::{DriverAddr, HeapMem};
+///
+/// let mem = Arc::new(HeapMem::new(DriverAddr(0x1000), 0x1000)?);
+/// let driver: PackedDriver = PackedDriver::new(mem, 8, DriverOptions::default());
+/// assert_eq!(driver.free_descriptors(), 8);
+/// # Ok::<_, virtio_mem_traits::HeapMemError>(())
+/// ```
+pub type PackedDriver<M = Arc<HeapMem>> = Driver<Packed, M>;
 
 /// How a driver of a packed virtqueue is set up.
+///
+/// ```
+/// use virtio_fake_driver::{features, PackedOptions};
+///
+/// let options = PackedOptions { features: features::IN_ORDER, ..Default::default() };
+/// assert_eq!(options.start, None);
+/// ```
 pub type PackedOptions = DriverOptions;
 
-impl PackedDriver {
+impl<M: DriverMem + Clone> PackedDriver<M> {
     /// Sets up a queue at a place of the test's choice; buffers and tables come from `pool`.
     ///
     /// Everything is zero at first (LAY-10), but for the flags of descriptors if the sides are to begin elsewhere: all
@@ -33,13 +58,13 @@ impl PackedDriver {
     /// If the size is not from 1 to 32768 (DRV-CFG-3), if there is no such slot to start at, or if an area is not in
     /// `mem`.
     #[must_use]
-    pub fn with_areas(mem: Arc<HeapMem>, areas: PackedAreas, pool: AddressPool, options: PackedOptions) -> Self {
+    pub fn with_areas(mem: M, areas: PackedAreas, pool: AddressPool, options: PackedOptions) -> Self {
         Self::from_side(PackedSide::with_areas(DriverView::new(mem), areas, &options), pool, options)
     }
 
     /// Returns the queue as bytes, to spoil it or to look at it.
     #[must_use]
-    pub const fn raw(&self) -> &RawPacked {
+    pub const fn raw(&self) -> &RawPacked<M> {
         self.side.raw()
     }
 

@@ -3,6 +3,15 @@
 /// An event suppression structure, with any content whatever.
 ///
 /// VIRTIO 1.4 §2.8.14 "Event Suppression Structure Format".
+///
+/// ```
+/// use virtio_fake_driver::PackedFixture;
+/// use virtio_fake_driver::packed::EventSuppression;
+///
+/// let mut fixture = PackedFixture::new(8);
+/// fixture.driver.disable_interrupts();
+/// assert_eq!(fixture.driver.raw().driver_events().flags, EventSuppression::DISABLE);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EventSuppression {
     /// The slot that is waited for, and in bit 15 the wrap counter that goes with it: with [`DESC`](Self::DESC) alone.

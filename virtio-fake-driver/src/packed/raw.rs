@@ -1,6 +1,8 @@
 //! A packed virtqueue as bytes.
 
-use virtio_mem_traits::{DriverAddr, DriverRange};
+use alloc::sync::Arc;
+
+use virtio_mem_traits::{DriverAddr, DriverMem, DriverRange, HeapMem};
 
 use super::{Descriptor, EventSuppression, PackedAreas, UsedDescriptor};
 use crate::DriverView;
@@ -30,21 +32,21 @@ use crate::DriverView;
 ///
 /// Every method panics if the field is not in the driver's memory, or is a misaligned one of a ring.
 #[derive(Clone, Debug)]
-pub struct RawPacked {
-    view: DriverView,
+pub struct RawPacked<M = Arc<HeapMem>> {
+    view: DriverView<M>,
     areas: PackedAreas,
 }
 
-impl RawPacked {
+impl<M> RawPacked<M> {
     /// Returns the queue that has its areas there in the memory. Nothing is accessed.
     #[must_use]
-    pub const fn new(view: DriverView, areas: PackedAreas) -> Self {
+    pub const fn new(view: DriverView<M>, areas: PackedAreas) -> Self {
         Self { view, areas }
     }
 
     /// Returns the driver's view of the memory, to read and write anything anywhere.
     #[must_use]
-    pub const fn view(&self) -> &DriverView {
+    pub const fn view(&self) -> &DriverView<M> {
         &self.view
     }
 
@@ -56,7 +58,7 @@ impl RawPacked {
 }
 
 /// Descriptors.
-impl RawPacked {
+impl<M: DriverMem> RawPacked<M> {
     /// Reads the descriptor in a slot.
     #[must_use]
     pub fn descriptor(&self, slot: u16) -> Descriptor {
@@ -102,7 +104,7 @@ impl RawPacked {
 }
 
 /// Event suppression. Each structure is read and written as a whole (BAR-10).
-impl RawPacked {
+impl<M: DriverMem> RawPacked<M> {
     /// Reads which used descriptors the driver waits for.
     #[must_use]
     pub fn driver_events(&self) -> EventSuppression {

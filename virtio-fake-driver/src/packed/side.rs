@@ -1,10 +1,9 @@
 //! The driver's side of a packed ring.
 
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use virtio_mem_traits::DriverAddr;
+use virtio_mem_traits::{DriverAddr, DriverMem};
 
 use super::{Descriptor, EventSuppression, PackedAreas, RawPacked};
 use crate::features::{EVENT_IDX, IN_ORDER, RING_PACKED};
@@ -21,8 +20,8 @@ const BOTH: u16 = Descriptor::AVAIL | Descriptor::USED;
 
 /// The driver's side of a packed ring. A chain is known by a Buffer ID, from 0 to the size.
 #[derive(Debug)]
-pub struct PackedSide {
-    raw: RawPacked,
+pub struct PackedSide<M> {
+    raw: RawPacked<M>,
     ids: FreeList,
     /// The slot of the first descriptor that the device does not see yet, and the flags that it lacks.
     withheld: Option<(u16, u16)>,
@@ -30,8 +29,8 @@ pub struct PackedSide {
     in_order: bool,
 }
 
-impl PackedSide {
-    pub(super) fn with_areas(view: DriverView, areas: PackedAreas, options: &DriverOptions) -> Self {
+impl<M: DriverMem> PackedSide<M> {
+    pub(super) fn with_areas(view: DriverView<M>, areas: PackedAreas, options: &DriverOptions) -> Self {
         let DriverOptions { features, start, scramble } = *options;
         let size = areas.size;
         assert!((1..=1 << 15).contains(&size), "a queue size of {size} is not from 1 to 32768 (DRV-CFG-3)");
@@ -54,7 +53,7 @@ impl PackedSide {
         side
     }
 
-    pub(crate) const fn raw(&self) -> &RawPacked {
+    pub(crate) const fn raw(&self) -> &RawPacked<M> {
         &self.raw
     }
 
@@ -98,8 +97,8 @@ fn descriptor(element: &Element) -> Descriptor {
     Descriptor { addr: element.addr, len: element.len, flags, id: 0 }
 }
 
-impl Side for PackedSide {
-    fn new(view: DriverView, size: u16, pool: &mut AddressPool, options: &DriverOptions) -> Self {
+impl<M: DriverMem> Side<M> for PackedSide<M> {
+    fn new(view: DriverView<M>, size: u16, pool: &mut AddressPool, options: &DriverOptions) -> Self {
         let areas = PackedAreas::alloc(size, pool).expect("the memory has room for the queue");
         Self::with_areas(view, areas, options)
     }
@@ -117,7 +116,7 @@ impl Side for PackedSide {
         [areas.descriptor_area, areas.driver_area, areas.device_area]
     }
 
-    fn view(&self) -> &DriverView {
+    fn view(&self) -> &DriverView<M> {
         self.raw.view()
     }
 
@@ -175,8 +174,7 @@ impl Side for PackedSide {
     }
 
     /// Where a used descriptor is depends on the lengths of the lists that those before it stand for.
-    fn used_until(&self, mut position: u64, in_flight: &VecDeque<InFlight>) -> u64 {
-        let mut left: Vec<&InFlight> = in_flight.iter().collect();
+    fn used_until(&self, mut position: u64, mut left: Vec<&InFlight>) -> u64 {
         while let Some(used) = self.used_at(position) {
             let Some(place) = left.iter().position(|chain| u32::from(chain.id) == used.id) else { break };
             let first = if self.in_order { 0 } else { place };

@@ -11,6 +11,17 @@ use crate::pool::field;
 ///
 /// VIRTIO 1.4 §2.7 "Split Virtqueues" (LAY-1, LAY-2).
 ///
+/// ```
+/// use virtio_fake_driver::{MemEvent, SplitFixture};
+///
+/// let mut fixture = SplitFixture::new(8);
+/// fixture.mem.start_log();
+/// assert!(fixture.queue.next_chain()?.is_none());
+/// let areas = *fixture.driver.areas();
+/// assert_eq!(fixture.mem.take_log(), [MemEvent::Read(areas.available_index())]);
+/// # Ok::<_, virtio_queue_core::FatalError>(())
+/// ```
+///
 /// # Panics
 ///
 /// Every method panics if an area would end beyond 2^64.

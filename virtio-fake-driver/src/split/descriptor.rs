@@ -5,6 +5,15 @@ use virtio_mem_traits::DriverAddr;
 /// A descriptor of a split virtqueue, with any content whatever.
 ///
 /// VIRTIO 1.4 §2.7.5 "The Virtqueue Descriptor Table".
+///
+/// ```
+/// use virtio_fake_driver::split::Descriptor;
+/// use virtio_mem_traits::DriverAddr;
+///
+/// let descriptor = Descriptor { addr: DriverAddr(0x1000), len: 2, flags: Descriptor::WRITE, next: 0 };
+/// assert_eq!(descriptor.to_bytes(), [0, 0x10, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0]);
+/// assert_eq!(Descriptor::from_bytes(descriptor.to_bytes()), descriptor);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Descriptor {
     /// The address of the element, or of an indirect table.

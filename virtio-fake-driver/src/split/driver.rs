@@ -2,27 +2,52 @@
 
 use alloc::sync::Arc;
 
-use virtio_mem_traits::HeapMem;
+use virtio_mem_traits::{DriverMem, HeapMem};
 
 use super::{RawSplit, SplitAreas, SplitSide};
 use crate::format::Format;
 use crate::{AddressPool, Driver, DriverOptions, DriverView};
 
 /// The format of split virtqueues.
+///
+/// ```
+/// use virtio_fake_driver::{Driver, Fixture, Split};
+///
+/// let driver: Driver<Split> = Fixture::<Split>::new(8).driver;
+/// assert_eq!(driver.size(), 8);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Split;
 
 impl Format for Split {
-    type Side = SplitSide;
+    type Side<M: DriverMem + Clone> = SplitSide<M>;
 }
 
 /// A driver of a split virtqueue.
-pub type SplitDriver = Driver<Split>;
+///
+/// ```
+/// use std::sync::Arc;
+/// use virtio_fake_driver::{DriverOptions, SplitDriver};
+/// use virtio_mem_traits::{DriverAddr, HeapMem};
+///
+/// let mem = Arc::new(HeapMem::new(DriverAddr(0x1000), 0x1000)?);
+/// let driver: SplitDriver = SplitDriver::new(mem, 8, DriverOptions::default());
+/// assert_eq!(driver.free_descriptors(), 8);
+/// # Ok::<_, virtio_mem_traits::HeapMemError>(())
+/// ```
+pub type SplitDriver<M = Arc<HeapMem>> = Driver<Split, M>;
 
 /// How a driver of a split virtqueue is set up.
+///
+/// ```
+/// use virtio_fake_driver::{features, SplitOptions};
+///
+/// let options = SplitOptions { features: features::IN_ORDER, ..Default::default() };
+/// assert_eq!(options.start, None);
+/// ```
 pub type SplitOptions = DriverOptions;
 
-impl SplitDriver {
+impl<M: DriverMem + Clone> SplitDriver<M> {
     /// Sets up a queue at a place of the test's choice; buffers and tables come from `pool`.
     ///
     /// Everything is zero at first (DRV-ANOT-1), but for the indices if they are to begin elsewhere.
@@ -31,13 +56,13 @@ impl SplitDriver {
     ///
     /// If the size is not a power of two up to 32768 (DRV-CFG-3), or if an area is not in `mem`.
     #[must_use]
-    pub fn with_areas(mem: Arc<HeapMem>, areas: SplitAreas, pool: AddressPool, options: SplitOptions) -> Self {
+    pub fn with_areas(mem: M, areas: SplitAreas, pool: AddressPool, options: SplitOptions) -> Self {
         Self::from_side(SplitSide::with_areas(DriverView::new(mem), areas, &options), pool, options)
     }
 
     /// Returns the queue as bytes, to spoil it or to look at it.
     #[must_use]
-    pub const fn raw(&self) -> &RawSplit {
+    pub const fn raw(&self) -> &RawSplit<M> {
         self.side.raw()
     }
 

@@ -1,6 +1,8 @@
 //! A split virtqueue as bytes.
 
-use virtio_mem_traits::{DriverAddr, DriverRange};
+use alloc::sync::Arc;
+
+use virtio_mem_traits::{DriverAddr, DriverMem, DriverRange, HeapMem};
 
 use super::{Descriptor, SplitAreas};
 use crate::DriverView;
@@ -29,12 +31,23 @@ use crate::DriverView;
 ///
 /// Every method panics if the field is not in the driver's memory, or is a misaligned one of a ring.
 #[derive(Clone, Debug)]
-pub struct RawSplit {
-    view: DriverView,
+pub struct RawSplit<M = Arc<HeapMem>> {
+    view: DriverView<M>,
     areas: SplitAreas,
 }
 
 /// An element of a used ring, as the device wrote it.
+///
+/// ```
+/// use virtio_fake_driver::split::UsedElement;
+/// use virtio_fake_driver::{DriverChain, SplitFixture};
+///
+/// let mut fixture = SplitFixture::new(8);
+/// let id = fixture.driver.add(&DriverChain::new().readable(b"1"))?;
+/// drop(fixture.queue.next_chain()?); // A chain that is dropped is used.
+/// assert_eq!(fixture.driver.raw().used_element(0), UsedElement { id: id.into(), len: 0 });
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UsedElement {
     /// The head of the chain.
@@ -43,16 +56,16 @@ pub struct UsedElement {
     pub len: u32,
 }
 
-impl RawSplit {
+impl<M> RawSplit<M> {
     /// Returns the queue that has its areas there in the memory. Nothing is accessed.
     #[must_use]
-    pub const fn new(view: DriverView, areas: SplitAreas) -> Self {
+    pub const fn new(view: DriverView<M>, areas: SplitAreas) -> Self {
         Self { view, areas }
     }
 
     /// Returns the driver's view of the memory, to read and write anything anywhere.
     #[must_use]
-    pub const fn view(&self) -> &DriverView {
+    pub const fn view(&self) -> &DriverView<M> {
         &self.view
     }
 
@@ -61,18 +74,10 @@ impl RawSplit {
     pub const fn areas(&self) -> &SplitAreas {
         &self.areas
     }
-
-    fn get(&self, field: DriverRange) -> u16 {
-        u16::from_le(self.view.load(field.start()))
-    }
-
-    fn set(&self, field: DriverRange, value: u16) {
-        self.view.store(field.start(), value.to_le());
-    }
 }
 
 /// Descriptors.
-impl RawSplit {
+impl<M: DriverMem> RawSplit<M> {
     /// Reads the descriptor at `index` of the queue's table.
     #[must_use]
     pub fn descriptor(&self, index: u16) -> Descriptor {
@@ -93,7 +98,7 @@ impl RawSplit {
 }
 
 /// The available ring: what the driver writes.
-impl RawSplit {
+impl<M: DriverMem> RawSplit<M> {
     /// Reads the flags of the available ring.
     #[must_use]
     pub fn available_flags(&self) -> u16 {
@@ -142,7 +147,7 @@ impl RawSplit {
 }
 
 /// The used ring: what the device writes.
-impl RawSplit {
+impl<M: DriverMem> RawSplit<M> {
     /// Reads the flags of the used ring: 1 for NO_NOTIFY.
     #[must_use]
     pub fn used_flags(&self) -> u16 {
@@ -168,5 +173,16 @@ impl RawSplit {
     #[must_use]
     pub fn avail_event(&self) -> u16 {
         self.get(self.areas.avail_event())
+    }
+}
+
+/// Single fields.
+impl<M: DriverMem> RawSplit<M> {
+    fn get(&self, field: DriverRange) -> u16 {
+        u16::from_le(self.view.load(field.start()))
+    }
+
+    fn set(&self, field: DriverRange, value: u16) {
+        self.view.store(field.start(), value.to_le());
     }
 }

@@ -1,10 +1,9 @@
 //! The driver's side of a split ring.
 
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use virtio_mem_traits::DriverAddr;
+use virtio_mem_traits::{DriverAddr, DriverMem};
 
 use super::{Descriptor, RawSplit, SplitAreas};
 use crate::features::{EVENT_IDX, IN_ORDER, RING_PACKED};
@@ -18,15 +17,15 @@ const NO_NOTIFICATION: u16 = 1;
 
 /// The driver's side of a split ring. A chain is known by its head.
 #[derive(Debug)]
-pub struct SplitSide {
-    raw: RawSplit,
+pub struct SplitSide<M> {
+    raw: RawSplit<M>,
     /// The descriptors that no chain occupies.
     free: FreeList,
     event_idx: bool,
 }
 
-impl SplitSide {
-    pub(super) fn with_areas(view: DriverView, areas: SplitAreas, options: &DriverOptions) -> Self {
+impl<M: DriverMem> SplitSide<M> {
+    pub(super) fn with_areas(view: DriverView<M>, areas: SplitAreas, options: &DriverOptions) -> Self {
         let DriverOptions { features, start, scramble } = *options;
         let size = areas.size;
         assert!(size.is_power_of_two(), "a queue size of {size} is no power of two (DRV-CFG-3)");
@@ -42,7 +41,7 @@ impl SplitSide {
         Self { raw, free, event_idx: features & EVENT_IDX != 0 }
     }
 
-    pub(crate) const fn raw(&self) -> &RawSplit {
+    pub(crate) const fn raw(&self) -> &RawSplit<M> {
         &self.raw
     }
 
@@ -74,8 +73,8 @@ fn descriptor(element: &Element) -> Descriptor {
     Descriptor { addr: element.addr, len: element.len, flags, next: 0 }
 }
 
-impl Side for SplitSide {
-    fn new(view: DriverView, size: u16, pool: &mut AddressPool, options: &DriverOptions) -> Self {
+impl<M: DriverMem> Side<M> for SplitSide<M> {
+    fn new(view: DriverView<M>, size: u16, pool: &mut AddressPool, options: &DriverOptions) -> Self {
         let areas = SplitAreas::alloc(size, pool).expect("the memory has room for the queue");
         Self::with_areas(view, areas, options)
     }
@@ -93,7 +92,7 @@ impl Side for SplitSide {
         [areas.descriptor_area, areas.driver_area, areas.device_area]
     }
 
-    fn view(&self) -> &DriverView {
+    fn view(&self) -> &DriverView<M> {
         self.raw.view()
     }
 
@@ -144,7 +143,7 @@ impl Side for SplitSide {
         Ok(Some(Used { id: element.id, len: element.len, at_most: used.into() }))
     }
 
-    fn used_until(&self, position: u64, _in_flight: &VecDeque<InFlight>) -> u64 {
+    fn used_until(&self, position: u64, _in_flight: Vec<&InFlight>) -> u64 {
         position + u64::from(self.used_count(position))
     }
 

@@ -1,5 +1,7 @@
 //! Two devices: one on a real queue, and one that knows the used ring by literal offsets and nothing else.
 
+use core::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
 use std::sync::Arc;
 
 use virtio_fake_driver::split::RawSplit;
@@ -143,4 +145,11 @@ pub(crate) fn heap() -> Arc<HeapMem> {
 
 pub(crate) fn range(start: u64, len: u64) -> DriverRange {
     DriverRange::new(DriverAddr(start), len).unwrap()
+}
+
+/// Returns what a mistake of the test is told.
+pub(crate) fn panic_of<T>(mistake: impl FnOnce() -> T) -> String {
+    let payload = catch_unwind(AssertUnwindSafe(mistake)).map(drop).expect_err("it is a mistake");
+    let formatted = payload.downcast::<String>().map(|message| *message);
+    formatted.unwrap_or_else(|payload| (*payload.downcast::<&str>().unwrap()).to_owned())
 }

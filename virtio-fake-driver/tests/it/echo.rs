@@ -6,14 +6,19 @@ use std::sync::Arc;
 
 use virtio_fake_driver::features::{EVENT_IDX, INDIRECT_DESC, RING_PACKED};
 use virtio_fake_driver::{Any, Driver, DriverOptions, Fixture, FixtureOptions, Packed, QueueFormat, Split, TestMem};
-use virtio_mem_traits::{Access, DriverAddr, DriverRange, HeapMem, StableMem};
+use virtio_mem_traits::{Access, DriverAddr, DriverMem, DriverRange, HeapMem, StableMem};
 use virtio_queue_core::{Armed, FromConfig, Queue, QueueLimits, SavedQueue};
 use virtio_util::NotificationCounter;
 
 use crate::device::{answer_to, serve};
 
 /// Sends `count` random chains through, in batches of any size, and checks what each side gets of the other.
-fn check<F: QueueFormat, M: StableMem>(mut fixture: Fixture<F, M>, bytes: u32, count: usize) {
+pub(crate) fn check<F, M, D>(mut fixture: Fixture<F, M, D>, bytes: u32, count: usize)
+where
+    F: QueueFormat,
+    M: StableMem,
+    D: DriverMem + Clone,
+{
     let Fixture { queue, driver, notifications, .. } = &mut fixture;
     let mut traffic = driver.traffic(count as u64, bytes).take(count).peekable();
     let mut expected = HashMap::new();
@@ -42,7 +47,7 @@ fn check<F: QueueFormat, M: StableMem>(mut fixture: Fixture<F, M>, bytes: u32, c
     assert_eq!(driver.free_descriptors(), usize::from(driver.size()));
 }
 
-const FEATURES: [u64; 4] = [0, EVENT_IDX, INDIRECT_DESC, EVENT_IDX | INDIRECT_DESC];
+pub(crate) const FEATURES: [u64; 4] = [0, EVENT_IDX, INDIRECT_DESC, EVENT_IDX | INDIRECT_DESC];
 
 fn check_sizes<F: QueueFormat>(sizes: &[u16], more_features: u64) {
     for features in FEATURES.map(|features| features | more_features) {

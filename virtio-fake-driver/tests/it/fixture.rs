@@ -71,7 +71,7 @@ fn log_shows_what_a_fetch_reads() {
     let areas = *fixture.driver.areas();
     fixture.mem.start_log();
     let chain = fixture.queue.next_chain().unwrap().unwrap();
-    assert_eq!(chain.elements().count(), 2);
+    assert_eq!(chain.walk().count(), 2);
     let reads = [areas.available_index(), areas.available_entry(0), areas.descriptor(0), areas.descriptor(1)];
     assert_eq!(fixture.mem.take_log(), reads.map(MemEvent::Read));
     drop(chain);
@@ -92,7 +92,7 @@ fn raw_queue_makes_a_loop() {
     raw.set_available_entry(0, 2);
     raw.set_available_index(1);
     let chain = fixture.queue.next_chain().unwrap().unwrap();
-    let error = chain.elements().find_map(Result::err).unwrap();
+    let error = chain.walk().find_map(Result::err).unwrap();
     assert_eq!(error.kind, ChainErrorKind::TooManyElements { limit: 4 });
 }
 
@@ -148,7 +148,7 @@ fn check_unchecked<F: QueueFormat>(chains: &[DriverChain]) {
         fixture.driver.stage_unchecked(chain).unwrap();
         fixture.driver.publish();
         let chain = fixture.queue.next_chain().unwrap().unwrap();
-        assert!(chain.elements().any(|element| element.is_err()));
+        assert!(chain.walk().any(|element| element.is_err()));
         drop(chain);
         assert_eq!(fixture.driver.reap().unwrap().unwrap().len, 0);
     }

@@ -71,7 +71,7 @@ fn split_buffer_before_its_turn_is_a_violation() {
     device.put(ids[2].into(), 0);
     device.skip(1);
     device.publish();
-    assert_eq!(driver.reap(), Err(DeviceViolation::OutOfOrder { id: ids[2].into() }));
+    assert_eq!(driver.reap(), Err(DeviceViolation::OutOfOrder { id: ids[2].into(), skipped: 1 }));
 }
 
 /// PACK-INO-2 to 4, FD-6
@@ -100,6 +100,25 @@ fn packed_descriptor_stands_for_those_before_it() {
             assert_eq!((driver.in_flight(), driver.free_descriptors()), (0, 11));
             assert_eq!(driver.notification_data(0).position, device.off_wrap(device.next_used()));
         }
+    }
+}
+
+#[test]
+fn rest_of_a_batch_counts_as_used() {
+    let chains = [3, 1, 4].map(|slots| DriverChain::new().writable_cut(slots, &vec![1; slots as usize]));
+    for start in 0..22 {
+        let (mut driver, mut device) = packed::with_puppet(11, start, OPTIONS);
+        let lists = chains.each_ref().map(|chain| {
+            driver.add(chain).unwrap();
+            device.fetch()
+        });
+        device.put(packed::Fetched { id: lists[1].id, slots: 4 }, 0);
+        let position = device.off_wrap(device.next_used());
+        for used_already in [true, true, false] {
+            assert_eq!((driver.used_position(), driver.enable_interrupts()), (position, used_already));
+            assert_eq!(driver.reap().unwrap().is_some(), used_already);
+        }
+        assert_eq!((driver.in_flight(), driver.available_position()), (1, device.off_wrap(start + 8)));
     }
 }
 

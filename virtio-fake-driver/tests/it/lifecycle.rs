@@ -4,7 +4,7 @@ use virtio_fake_driver::features::{EVENT_IDX, RING_PACKED};
 use virtio_fake_driver::{
     Any, Driver, DriverChain, DriverOptions, Fixture, FixtureOptions, Packed, QueueFormat, Split,
 };
-use virtio_queue_core::{Armed, Queue, QueueLimits};
+use virtio_queue_core::{Armed, FromConfig, Queue, QueueLimits, SavedQueue};
 
 use crate::device::{answer_to, heap, serve};
 
@@ -79,6 +79,43 @@ fn check_suspend<F: QueueFormat>(features: u64) {
 #[test]
 fn suspended_queue_goes_on_where_it_was() {
     for_every_format([check_suspend::<Split>, check_suspend::<Packed>, check_suspend::<Any>]);
+}
+
+/// Lets the device die with chains in flight, and makes it anew where the used side of the ring says: the driver is the
+/// same, and gets all its buffers back.
+fn check_crash<F: QueueFormat>(features: u64) {
+    let mut fixture =
+        FixtureOptions::<F> { size: 16, features, scramble: Some(2), ..Default::default() }.build().unwrap();
+    for round in 0..9 {
+        let mut ids: Vec<u16> = (0..=round % 3).map(|_| fixture.driver.add(&chain()).unwrap()).collect();
+        assert_eq!(serve(&mut fixture.queue), Ok(ids.len()));
+        ids.extend((0..4).map(|_| fixture.driver.add(&chain().writable(1)).unwrap()));
+        for _ in 0..round % 5 {
+            let _ = fixture.queue.next_chain().unwrap().unwrap().into_token();
+        }
+        let Fixture { queue, driver, mem, notifications } = fixture;
+        drop(queue);
+        let position = u32::from(driver.used_position());
+        let saved = if driver.features() & RING_PACKED == 0 {
+            SavedQueue::from_split_vring_base(position)
+        } else {
+            SavedQueue::from_packed_vring_base(position << 16 | position)
+        };
+        let ring = F::Ring::from_config(&driver.queue_config(QueueLimits::default()), mem.clone()).unwrap();
+        let (queue, armed) = Queue::restore(ring, notifications.clone(), &saved).unwrap();
+        assert_eq!(armed, Armed::MoreAvailable);
+        fixture = Fixture { queue, driver, mem, notifications };
+        assert_eq!(serve(&mut fixture.queue), Ok(4), "those in flight were fetched once more");
+        let used = fixture.driver.reap_all().unwrap();
+        assert_eq!(used.iter().map(|used| used.id).collect::<Vec<_>>(), ids);
+        assert_eq!(fixture.driver.used_position(), fixture.driver.available_position());
+    }
+}
+
+/// FD-11
+#[test]
+fn device_is_made_anew_under_a_driver_with_chains_in_flight() {
+    for_every_format([check_crash::<Split>, check_crash::<Packed>, check_crash::<Any>]);
 }
 
 #[test]

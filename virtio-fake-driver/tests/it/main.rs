@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is how a test fails")]
 #![allow(clippy::std_instead_of_alloc, reason = "tests have the standard library")]
 
+mod any_memory;
 mod chain;
 mod device;
 mod echo;
+mod errors;
 mod fixture;
 mod golden;
 mod in_order;

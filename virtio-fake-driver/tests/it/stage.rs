@@ -1,14 +1,11 @@
 //! Making chains available.
 
-use core::panic::AssertUnwindSafe;
-use std::panic::catch_unwind;
-
 use virtio_fake_driver::features::INDIRECT_DESC;
 use virtio_fake_driver::split::Descriptor;
 use virtio_fake_driver::{AddError, DriverChain, SplitDriver, SplitOptions};
 use virtio_mem_traits::DriverAddr;
 
-use crate::device::{heap, range, with_puppet};
+use crate::device::{heap, panic_of, range, with_puppet};
 
 const INDIRECT: SplitOptions = SplitOptions { features: INDIRECT_DESC, start: None, scramble: None };
 
@@ -73,10 +70,7 @@ fn empty_element_may_be_where_nothing_is() {
 
 /// Checks that `chain` is taken when nobody asks for the rules, and refused otherwise because of `rule`.
 fn check_refused(options: SplitOptions, chain: &DriverChain, rule: &str) {
-    let refused = catch_unwind(AssertUnwindSafe(|| with_puppet(options).0.add(chain)));
-    let message = *refused.expect_err("the chain breaks a rule").downcast::<String>().unwrap_or_else(|message| {
-        Box::new(message.downcast::<&str>().map_or_else(|_| String::new(), |message| (*message).to_owned()))
-    });
+    let message = panic_of(|| with_puppet(options).0.add(chain));
     assert!(message.contains(rule), "{message}");
     assert_eq!(with_puppet(options).0.stage_unchecked(chain), Ok(0));
 }

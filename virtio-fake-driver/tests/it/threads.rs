@@ -1,21 +1,26 @@
 //! The driver in one thread and the device in another, each of which sleeps when it has nothing to do.
 
 use core::time::Duration;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
-use static_assertions::assert_impl_all;
+use static_assertions::{assert_impl_all, assert_not_impl_any};
 use virtio_fake_driver::features::{EVENT_IDX, INDIRECT_DESC};
 use virtio_fake_driver::{Any, Driver, DriverOptions, Format, Packed, QueueFormat, Split};
 use virtio_mem_traits::{DriverAddr, HeapMem};
 use virtio_queue_core::{Armed, DriverNotify, Queue, QueueLimits};
+use virtio_util::RegionTable;
 
 use crate::device::{answer_to, serve};
 
 assert_impl_all!(Driver<Split>: Send);
 assert_impl_all!(Driver<Packed>: Send);
 assert_impl_all!(Driver<Any>: Send);
+assert_impl_all!(Driver<Any, Arc<RegionTable<HeapMem>>>: Send);
+assert_impl_all!(Driver<Any, &'static HeapMem>: Send);
+assert_not_impl_any!(Driver<Any, Rc<HeapMem>>: Send);
 
 const CHAINS: usize = 1_000;
 

@@ -6,14 +6,18 @@ use virtio_mem_traits::{AreaError, StableMem};
 use virtio_ring::RingFeatures;
 use virtio_ring::event::packed_crossed;
 use virtio_ring::packed::{
-    BufferId, DescriptorArea, DescriptorFlags, DescriptorTable, DeviceArea, DriverArea, EventSuppression, Layout,
-    NotificationMode, OffWrap, QueueSize, RingPosition, UsedDescriptor,
+    BufferId, Descriptor, DescriptorArea, DescriptorFlags, DescriptorIndex, DescriptorTable, DeviceArea, DriverArea,
+    EventSuppression, Layout, NotificationMode, OffWrap, QueueSize, RingPosition, TableError, UsedDescriptor,
 };
 
 use super::positions::{PackedPositions, Wanted};
-use super::walk::PackedWalk;
+use super::walk::{PackedPlace, PackedWalk, StoredList};
 use crate::rules::Limits;
-use crate::{Armed, ConfigError, FatalError, FromConfig, Head, Positioned, QueueArea, QueueConfig, Ring};
+use crate::saved::Saved;
+use crate::{
+    Armed, ChainError, ConfigError, Element, FatalError, FromConfig, Head, QueueArea, QueueConfig, Record, Restorable,
+    RestoreError, Ring, SavedQueue,
+};
 
 /// A packed ring: three proved areas, and what was negotiated.
 #[derive(Debug)]
@@ -24,6 +28,7 @@ pub struct PackedRing<M> {
     size: QueueSize,
     features: RingFeatures,
     limits: Limits,
+    config: QueueConfig,
 }
 
 impl<M: StableMem> PackedRing<M> {
@@ -43,25 +48,25 @@ impl<M: StableMem> PackedRing<M> {
 
     /// Looks at the descriptor that would be fetched next, and returns its Buffer ID and flags if it is available.
     ///
-    /// Only that one is ever looked at (PACK-WRAP-6): the driver makes descriptors available in the order of the ring.
+    /// No other one is looked at (PACK-WRAP-6): the driver makes descriptors available in the order of the ring. With lists that
+    /// were put back, `next` is the one behind those.
     #[inline]
-    fn look(&self, positions: &PackedPositions) -> Result<Option<First>, FatalError> {
-        let next = positions.next_available;
+    fn look(&self, next: RingPosition) -> Result<Option<First>, FatalError> {
         let first = self.descriptor_area.first(next)?;
         Ok(Some(first).filter(|(_, flags)| flags.is_available(next.wrap())))
     }
 
-    /// Asks for a notification of the descriptor that will be fetched next, then looks once more for it.
+    /// Asks for a notification of the descriptor at `position`, then looks once more for it.
     ///
     /// The request is stored before the flags are loaded, and the driver stores the flags before it loads the request. With a
     /// full fence between the two on either side, one of them sees what the other stored (BAR-6). Release and acquire would
     /// not do: they let a load pass an earlier store.
-    fn arm(&self, positions: &mut PackedPositions) -> Result<Option<First>, FatalError> {
-        let wanted = self.everything_from(positions.next_available);
+    fn arm(&self, positions: &mut PackedPositions, position: RingPosition) -> Result<Option<First>, FatalError> {
+        let wanted = self.everything_from(position);
         self.ask_for(wanted)?;
         positions.wanted = wanted;
         fence(Ordering::SeqCst);
-        self.look(positions)
+        self.look(position)
     }
 
     /// Returns the positions of a ring where both sides are at `position`, as they are once the driver was asked to notify.
@@ -94,13 +99,16 @@ impl<M: StableMem> PackedRing<M> {
     #[inline(never)]
     fn look_and_arm(&self, mut positions: PackedPositions) -> Result<(PackedPositions, Option<First>), FatalError> {
         let first = match positions.wanted {
-            Wanted::Descriptor(position) if position != positions.next_available => self.arm(&mut positions)?,
+            Wanted::Descriptor(position) if position != positions.next_available => {
+                let next = positions.next_available;
+                self.arm(&mut positions, next)?
+            }
             _ => None,
         };
         Ok((positions, first))
     }
 
-    /// Returns how many slots the driver can have made available: those that are not in flight. What was put back and not
+    /// Returns how many slots the driver can have made available: those that are not in flight. What was completed and not
     /// published is in flight for the driver: it has nothing yet to make available instead.
     #[inline]
     fn room(&self, positions: &PackedPositions, in_flight: u16) -> u16 {
@@ -111,7 +119,7 @@ impl<M: StableMem> PackedRing<M> {
     #[inline(always)]
     fn next_list(&self, positions: &mut PackedPositions, room: u16) -> Result<Option<(BufferId, u16)>, FatalError> {
         let start = positions.next_available;
-        let mut first = self.look(positions)?;
+        let mut first = self.look(start)?;
         if first.is_none() {
             (*positions, first) = self.look_and_arm(*positions)?;
         }
@@ -127,7 +135,13 @@ impl<M: StableMem> PackedRing<M> {
 
     /// Writes that a list was used.
     #[inline(always)]
-    fn put(&self, positions: &mut PackedPositions, id: BufferId, slots: u16, written: u32) -> Result<(), AreaError> {
+    fn complete_list(
+        &self,
+        positions: &mut PackedPositions,
+        id: BufferId,
+        slots: u16,
+        written: u32,
+    ) -> Result<(), AreaError> {
         let position = positions.next_used;
         let used = UsedDescriptor::new(id, written, position.wrap());
         if positions.unpublished.is_some() {
@@ -162,6 +176,17 @@ impl<M: StableMem> PackedRing<M> {
     }
 }
 
+/// Returns what it means for the queue that a descriptor of its ring cannot be read.
+fn lost(error: TableError) -> FatalError {
+    match error {
+        TableError::Translate(error) => AreaError::from(error).into(),
+        TableError::NoEntry { index } => {
+            let offset = usize::from(index.0) * Descriptor::SIZE;
+            AreaError::OutOfRange { offset, size: Descriptor::SIZE }.into()
+        }
+    }
+}
+
 /// What matters to a queue of the first descriptor of a list.
 type First = (BufferId, DescriptorFlags);
 
@@ -169,7 +194,7 @@ impl<M: StableMem> FromConfig for PackedRing<M> {
     fn from_config(config: &QueueConfig, mem: M) -> Result<Self, ConfigError> {
         config.check()?;
         if !config.features.contains(RingFeatures::RING_PACKED) {
-            return Err(ConfigError::Format);
+            return Err(ConfigError::Format { packed: false });
         }
         QueueSize::new(config.limits.queue_size).map_err(ConfigError::Limit)?;
         let size = QueueSize::new(config.size).map_err(ConfigError::Size)?;
@@ -185,6 +210,7 @@ impl<M: StableMem> FromConfig for PackedRing<M> {
             size,
             features: config.features,
             limits: Limits::new(config),
+            config: *config,
         })
     }
 }
@@ -196,6 +222,7 @@ impl<M: StableMem> Ring for PackedRing<M> {
         = PackedWalk<'r, M>
     where
         M: 'r;
+    type Place = PackedPlace;
 
     #[inline]
     fn mem(&self) -> &M {
@@ -222,16 +249,39 @@ impl<M: StableMem> Ring for PackedRing<M> {
         Ok(list.map(|(id, slots)| Head::new(id.0, start.off_wrap().bits(), slots)))
     }
 
+    fn unfetch(&self, positions: &mut PackedPositions, head: Head) -> Result<bool, FatalError> {
+        let start = RingPosition::from_off_wrap(OffWrap::from_bits(head.first()), self.size);
+        let last = start.filter(|start| start.advanced(head.slots(), self.size) == positions.next_available);
+        if let Some(start) = last {
+            positions.next_available = start;
+        }
+        Ok(last.is_some())
+    }
+
     #[inline(always)]
     fn walk(&self, head: Head) -> PackedWalk<'_, M> {
         PackedWalk::new(self, BufferId(head.id()), OffWrap::from_bits(head.first()).offset(), head.slots())
     }
 
+    #[inline(always)]
+    fn start(&self, head: Head) -> PackedPlace {
+        let first = OffWrap::from_bits(head.first()).offset();
+        PackedPlace::new(&self.limits, BufferId(head.id()), first, head.slots())
+    }
+
+    #[inline(always)]
+    fn next_element(&self, place: &mut PackedPlace) -> Option<Result<Element, ChainError>> {
+        let mut walk = PackedWalk::from_place(self, *place);
+        let element = walk.next();
+        *place = walk.place();
+        element
+    }
+
     /// The driver looks at used descriptors in order, and stops at the first that is not there. So all but the first are written
     /// at once, and the first is what publishes them all (PACK-MB-1).
     #[inline(always)]
-    fn put_used(&self, positions: &mut PackedPositions, head: Head, written: u32) -> Result<bool, FatalError> {
-        self.put(positions, BufferId(head.id()), head.slots(), written)?;
+    fn complete(&self, positions: &mut PackedPositions, head: Head, written: u32) -> Result<bool, FatalError> {
+        self.complete_list(positions, BufferId(head.id()), head.slots(), written)?;
         Ok(true)
     }
 
@@ -248,7 +298,7 @@ impl<M: StableMem> Ring for PackedRing<M> {
             let first = positions.next_available.slot();
             let Some((id, slots)) = self.next_list(positions, room)? else { return Ok(served) };
             let written = work(PackedWalk::new(self, id, first, slots));
-            self.put(positions, id, slots, written)?;
+            self.complete_list(positions, id, slots, written)?;
             room -= slots;
         }
         Ok(limit)
@@ -277,17 +327,95 @@ impl<M: StableMem> Ring for PackedRing<M> {
         Ok(())
     }
 
-    fn enable_notifications(&self, positions: &mut PackedPositions, _in_flight: u16) -> Result<Armed, FatalError> {
-        Ok(if self.arm(positions)?.is_some() { Armed::MoreAvailable } else { Armed::Waiting })
+    fn enable_notifications(&self, positions: &mut PackedPositions, in_flight: u16) -> Result<Armed, FatalError> {
+        self.enable_notifications_of_more(positions, in_flight, 0)
+    }
+
+    fn enable_notifications_of_more(
+        &self,
+        positions: &mut PackedPositions,
+        _in_flight: u16,
+        unfetched: u16,
+    ) -> Result<Armed, FatalError> {
+        let next = positions.next_available.advanced(unfetched, self.size);
+        Ok(if self.arm(positions, next)?.is_some() { Armed::MoreAvailable } else { Armed::Waiting })
     }
 }
 
-impl<M: StableMem> Positioned for PackedRing<M> {
-    fn position(&self, positions: &PackedPositions) -> u16 {
-        positions.next_available.off_wrap().bits()
+impl<M: StableMem> Restorable for PackedRing<M> {
+    fn in_memory(&self, mem: M) -> Result<Self, ConfigError> {
+        Self::from_config(&self.config, mem)
     }
 
-    fn positions_at(&self, position: u16) -> Option<PackedPositions> {
-        RingPosition::from_off_wrap(OffWrap::from_bits(position), self.size).map(|position| self.at(position))
+    fn save(&self, positions: &PackedPositions) -> SavedQueue {
+        let used = positions.unpublished.map_or(positions.next_used, |(first, _)| first);
+        SavedQueue::packed(positions.next_available.off_wrap().bits(), used.off_wrap().bits())
+    }
+
+    fn restore(&self, saved: &SavedQueue) -> Result<PackedPositions, RestoreError> {
+        let Saved::Packed { next_available, next_used } = saved.checked()? else {
+            return Err(RestoreError::Format(*saved));
+        };
+        if (next_available, next_used) == (0, 0) && self.is_new()? {
+            return Ok(self.at(RingPosition::START));
+        }
+        let place = |bits| RingPosition::from_off_wrap(OffWrap::from_bits(bits), self.size);
+        let (Some(available), Some(used)) = (place(next_available), place(next_used)) else {
+            return Err(RestoreError::Position { saved: *saved, size: self.size.get() });
+        };
+        if !self.follows(available, used) {
+            return Err(RestoreError::Lost { available: next_available, used: next_used, size: self.size.get() });
+        }
+        Ok(PackedPositions { next_used: used, ..self.at(available) })
+    }
+
+    fn adopt(&self, positions: &mut PackedPositions, head: Head, in_flight: u16) -> Option<Head> {
+        let known = head.slots() != 0 && head.slots() <= self.room(positions, in_flight);
+        let first = positions.next_used.advanced(in_flight, self.size).off_wrap().bits();
+        known.then(|| Head::new(head.id(), first, head.slots()))
+    }
+
+    fn walk_stored<'r>(
+        &'r self,
+        head: Head,
+        stored: &'r [Descriptor],
+    ) -> impl Iterator<Item = Result<Element, ChainError>> {
+        StoredList::new(self, BufferId(head.id()), stored)
+    }
+}
+
+impl<M: StableMem> PackedRing<M> {
+    /// Returns whether the ring was never used: in no descriptor is the flag USED set.
+    ///
+    /// This decides what a base of 0 means. It is the position of a ring that was used from end to end, when both wrap counters
+    /// are 0. There, the device has set USED in each list of the last round, and the driver where it has made something available
+    /// since. But some front ends say 0 of a new ring, as if it were a split one.
+    fn is_new(&self) -> Result<bool, FatalError> {
+        for slot in 0..self.size.get() {
+            let (_, flags) = self.descriptor_area.later(slot)?;
+            if flags.contains(DescriptorFlags::USED) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Returns whether `available` is at most a whole ring ahead of `used`.
+    fn follows(&self, available: RingPosition, used: RingPosition) -> bool {
+        if available.wrap() == used.wrap() { available.slot() >= used.slot() } else { available.slot() <= used.slot() }
+    }
+}
+
+impl<M: StableMem> Record for PackedRing<M> {
+    fn stored(&self, head: Head) -> impl Iterator<Item = Result<Descriptor, FatalError>> {
+        let first = RingPosition::from_off_wrap(OffWrap::from_bits(head.first()), self.size);
+        let slots = first
+            .into_iter()
+            .flat_map(move |first| (0..head.slots()).map(move |count| first.advanced(count, self.size).slot()));
+        slots.map(|slot| self.table().get(DescriptorIndex(slot)).map_err(lost))
+    }
+
+    fn next_used(&self, positions: &PackedPositions) -> u16 {
+        positions.next_used.off_wrap().bits()
     }
 }

@@ -1,19 +1,25 @@
 //! The operations on a split ring.
 
+use core::iter;
 use core::sync::atomic::{Ordering, fence};
 
 use virtio_mem_traits::{AreaError, StableMem};
 use virtio_ring::RingFeatures;
 use virtio_ring::event::split_crossed;
+use virtio_ring::packed::Descriptor;
 use virtio_ring::split::{
     DescriptorArea, DescriptorIndex, DescriptorTable, DeviceArea, DriverArea, Layout, QueueSize, RingIndex,
     UsedElement, UsedFlags,
 };
 
 use super::positions::{SplitPositions, Wanted};
-use super::walk::SplitWalk;
+use super::walk::{SplitPlace, SplitWalk};
 use crate::rules::Limits;
-use crate::{Armed, ConfigError, FatalError, FromConfig, Head, Lasting, Positioned, QueueArea, QueueConfig, Ring};
+use crate::saved::Saved;
+use crate::{
+    Armed, ChainError, ConfigError, Element, FatalError, FromConfig, Head, KeepsDescriptors, QueueArea, QueueConfig,
+    Record, Restorable, RestoreError, Ring, SavedQueue,
+};
 
 /// A split ring: three proved areas, and what was negotiated.
 #[derive(Debug)]
@@ -24,6 +30,7 @@ pub struct SplitRing<M> {
     size: QueueSize,
     features: RingFeatures,
     limits: Limits,
+    config: QueueConfig,
 }
 
 impl<M: StableMem> SplitRing<M> {
@@ -46,7 +53,7 @@ impl<M: StableMem> SplitRing<M> {
         let index = self.driver_area.index()?;
         let available = index.distance_from(positions.next_available);
         let size = self.size.get();
-        // What was put back and not published is in flight for the driver: it has nothing yet to make available instead.
+        // What was completed and not published is in flight for the driver: it has nothing yet to make available instead.
         let in_flight = in_flight + positions.next_used.distance_from(positions.published);
         if u32::from(available) + u32::from(in_flight) > u32::from(size) {
             return Err(FatalError::Oversubscribed { available, in_flight, size });
@@ -55,17 +62,19 @@ impl<M: StableMem> SplitRing<M> {
         Ok(available != 0)
     }
 
-    /// Asks for a notification of the entry that will be fetched next, then looks once more for it.
+    /// Asks for a notification of the entry at `index`, then looks once more for it.
     ///
     /// The request is stored before the available index is loaded, and the driver stores that index before it loads the
     /// request. With a full fence between the two on either side, one of them sees what the other stored (BAR-2).
     /// Release and acquire would not do: they let a load pass an earlier store.
-    fn arm(&self, positions: &mut SplitPositions, in_flight: u16) -> Result<bool, FatalError> {
-        let wanted = self.everything_from(positions.next_available);
+    fn arm(&self, positions: &mut SplitPositions, in_flight: u16, index: RingIndex) -> Result<Armed, FatalError> {
+        let wanted = self.everything_from(index);
         self.ask_for(wanted)?;
         positions.wanted = wanted;
         fence(Ordering::SeqCst);
-        self.look(positions, in_flight)
+        self.look(positions, in_flight)?;
+        let is_there = positions.known_available != index;
+        Ok(if is_there { Armed::MoreAvailable } else { Armed::Waiting })
     }
 
     /// Returns the positions of a ring where both sides are at `index`, as they are once the driver was asked to notify.
@@ -121,7 +130,8 @@ impl<M: StableMem> SplitRing<M> {
         if !self.look(&mut positions, in_flight)? {
             match positions.wanted {
                 Wanted::Entry(index) if index != positions.next_available => {
-                    self.arm(&mut positions, in_flight)?;
+                    let next = positions.next_available;
+                    let _ = self.arm(&mut positions, in_flight, next)?;
                 }
                 _ => {}
             }
@@ -134,7 +144,7 @@ impl<M: StableMem> FromConfig for SplitRing<M> {
     fn from_config(config: &QueueConfig, mem: M) -> Result<Self, ConfigError> {
         config.check()?;
         if config.features.contains(RingFeatures::RING_PACKED) {
-            return Err(ConfigError::Format);
+            return Err(ConfigError::Format { packed: true });
         }
         QueueSize::new(config.limits.queue_size).map_err(ConfigError::Limit)?;
         let size = QueueSize::new(config.size).map_err(ConfigError::Size)?;
@@ -150,6 +160,7 @@ impl<M: StableMem> FromConfig for SplitRing<M> {
             size,
             features: config.features,
             limits: Limits::new(config),
+            config: *config,
         })
     }
 }
@@ -161,6 +172,7 @@ impl<M: StableMem> Ring for SplitRing<M> {
         = SplitWalk<'r, M>
     where
         M: 'r;
+    type Place = SplitPlace;
 
     #[inline]
     fn mem(&self) -> &M {
@@ -187,18 +199,42 @@ impl<M: StableMem> Ring for SplitRing<M> {
         if self.available(positions, in_flight)? == 0 {
             return Ok(None);
         }
-        let head = self.head(positions.next_available)?;
-        positions.next_available = positions.next_available.advanced(1);
-        Ok(Some(Head::new(head.0, head.0, 1)))
+        let entry = positions.next_available;
+        let head = self.head(entry)?;
+        positions.next_available = entry.advanced(1);
+        Ok(Some(Head::new(head.0, entry.get(), 1)))
+    }
+
+    fn unfetch(&self, positions: &mut SplitPositions, head: Head) -> Result<bool, FatalError> {
+        let entry = RingIndex::new(positions.next_available.get().wrapping_sub(1));
+        // A chain that another process had fetched has no entry of its own.
+        let is_last = entry.get() == head.first() && self.driver_area.entry(entry)?.0 == head.id();
+        if is_last {
+            positions.next_available = entry;
+        }
+        Ok(is_last)
     }
 
     #[inline(always)]
     fn walk(&self, head: Head) -> SplitWalk<'_, M> {
-        SplitWalk::new(self, DescriptorIndex(head.first()))
+        SplitWalk::new(self, DescriptorIndex(head.id()))
     }
 
     #[inline(always)]
-    fn put_used(&self, positions: &mut SplitPositions, head: Head, written: u32) -> Result<bool, FatalError> {
+    fn start(&self, head: Head) -> SplitPlace {
+        SplitPlace::new(&self.limits, DescriptorIndex(head.id()))
+    }
+
+    #[inline(always)]
+    fn next_element(&self, place: &mut SplitPlace) -> Option<Result<Element, ChainError>> {
+        let mut walk = SplitWalk::from_place(self, *place);
+        let element = walk.next();
+        *place = walk.place();
+        element
+    }
+
+    #[inline(always)]
+    fn complete(&self, positions: &mut SplitPositions, head: Head, written: u32) -> Result<bool, FatalError> {
         self.device_area.set_element(positions.next_used, UsedElement::new(DescriptorIndex(head.id()), written))?;
         // One slot for a chain; more if it stands for those before it as well (SPLIT-ORD-3).
         positions.next_used = positions.next_used.advanced(head.slots());
@@ -259,18 +295,67 @@ impl<M: StableMem> Ring for SplitRing<M> {
     }
 
     fn enable_notifications(&self, positions: &mut SplitPositions, in_flight: u16) -> Result<Armed, FatalError> {
-        Ok(if self.arm(positions, in_flight)? { Armed::MoreAvailable } else { Armed::Waiting })
+        self.arm(positions, in_flight, positions.next_available)
+    }
+
+    fn enable_notifications_of_more(
+        &self,
+        positions: &mut SplitPositions,
+        in_flight: u16,
+        unfetched: u16,
+    ) -> Result<Armed, FatalError> {
+        self.arm(positions, in_flight, positions.next_available.advanced(unfetched))
     }
 }
 
-impl<M: StableMem> Lasting for SplitRing<M> {}
+impl<M: StableMem> KeepsDescriptors for SplitRing<M> {}
 
-impl<M: StableMem> Positioned for SplitRing<M> {
-    fn position(&self, positions: &SplitPositions) -> u16 {
-        positions.next_available.get()
+impl<M: StableMem> Restorable for SplitRing<M> {
+    fn in_memory(&self, mem: M) -> Result<Self, ConfigError> {
+        Self::from_config(&self.config, mem)
     }
 
-    fn positions_at(&self, position: u16) -> Option<SplitPositions> {
-        Some(self.at(RingIndex::new(position)))
+    fn save(&self, positions: &SplitPositions) -> SavedQueue {
+        SavedQueue::split(positions.next_available.get(), Some(positions.published.get()))
+    }
+
+    /// Where the used index was not saved, it is in the ring's memory, and is read once.
+    fn restore(&self, saved: &SavedQueue) -> Result<SplitPositions, RestoreError> {
+        let Saved::Split { next_available, next_used } = saved.checked()? else {
+            return Err(RestoreError::Format(*saved));
+        };
+        let used = match next_used {
+            Some(used) => RingIndex::new(used),
+            None => self.device_area.index().map_err(FatalError::from)?,
+        };
+        let (available, size) = (RingIndex::new(next_available), self.size.get());
+        if available.distance_from(used) > size {
+            return Err(RestoreError::Lost { available: available.get(), used: used.get(), size });
+        }
+        Ok(SplitPositions { next_used: used, published: used, ..self.at(available) })
+    }
+
+    fn adopt(&self, positions: &mut SplitPositions, head: Head, in_flight: u16) -> Option<Head> {
+        let known = head.id() <= self.size.last_slot() && head.slots() == 1 && in_flight < self.size.get();
+        known.then(|| Head::new(head.id(), positions.next_used.advanced(in_flight).get(), 1))
+    }
+
+    fn walk_stored<'r>(
+        &'r self,
+        head: Head,
+        _stored: &'r [Descriptor],
+    ) -> impl Iterator<Item = Result<Element, ChainError>> {
+        self.walk(head)
+    }
+}
+
+/// The head is all there is to store.
+impl<M: StableMem> Record for SplitRing<M> {
+    fn stored(&self, _head: Head) -> impl Iterator<Item = Result<Descriptor, FatalError>> {
+        iter::empty()
+    }
+
+    fn next_used(&self, positions: &SplitPositions) -> u16 {
+        positions.next_used.get()
     }
 }

@@ -6,7 +6,7 @@ use virtio_mem_traits::{DeviceArray, DriverRange, StableMem};
 use virtio_ring::split::{Descriptor, DescriptorFlags, DescriptorIndex, DescriptorTable};
 
 use super::ring::SplitRing;
-use crate::rules::{Claim, Rules};
+use crate::rules::{Claim, Limits, Rules};
 use crate::walk::{Step, finish};
 use crate::{ChainError, ChainErrorKind, Element, Ring, Walk};
 
@@ -26,7 +26,13 @@ pub struct SplitWalk<'r, M> {
     ring: &'r SplitRing<M>,
     /// What can be read at once of the table that it is in.
     entries: DeviceArray<'r, [u64; 2]>,
-    /// Where that table is, if it is an indirect one.
+    place: SplitPlace,
+}
+
+/// A place in a chain of a split ring.
+#[derive(Clone, Copy, Debug)]
+pub struct SplitPlace {
+    /// Where the table is, if it is an indirect one.
     indirect: Option<DriverRange>,
     /// The descriptor to be read next, or `None` at the end and after an error.
     next: Option<DescriptorIndex>,
@@ -37,40 +43,10 @@ pub struct SplitWalk<'r, M> {
 /// A walk that came upon a descriptor which is not plain, if it could be read at once, and is still in front of it.
 type Stopped<'r, M> = (SplitWalk<'r, M>, Option<Descriptor>);
 
-impl<'r, M: StableMem> SplitWalk<'r, M> {
+impl SplitPlace {
     #[inline(always)]
-    pub(super) fn new(ring: &'r SplitRing<M>, head: DescriptorIndex) -> Self {
-        Self {
-            ring,
-            entries: ring.table().contiguous(),
-            indirect: None,
-            next: Some(head),
-            head,
-            rules: Rules::new(ring.limits()),
-        }
-    }
-
-    /// Returns the table that it is in.
-    #[inline(always)]
-    fn table(&self) -> DescriptorTable<'r, M> {
-        let table = self.ring.table();
-        DescriptorTable::from_parts(table.mem(), self.indirect.unwrap_or(table.range()), self.entries)
-    }
-
-    /// Calls `work` with each element until a descriptor is not plain.
-    #[inline(always)]
-    fn run<E>(self, work: &mut impl FnMut(Element) -> Result<(), E>) -> Result<Option<Stopped<'r, M>>, E> {
-        let table = self.table();
-        let Some(mut index) = self.next else { return Ok(None) };
-        let mut rules = self.rules;
-        let descriptor = loop {
-            let Some(descriptor) = table.get_contiguous(index) else { break None };
-            let Some(element) = rules.accept_plain(claim(descriptor)) else { break Some(descriptor) };
-            work(element)?;
-            let Some(next) = next(descriptor) else { return Ok(None) };
-            index = next;
-        };
-        Ok(Some((Self { next: Some(index), rules, ..self }, descriptor)))
+    pub(super) const fn new(limits: &Limits, head: DescriptorIndex) -> Self {
+        Self { indirect: None, next: Some(head), head, rules: Rules::new(limits) }
     }
 
     /// Accepts the element that a descriptor stands for, if it is plain.
@@ -79,6 +55,54 @@ impl<'r, M: StableMem> SplitWalk<'r, M> {
         let element = self.rules.accept_plain(claim(descriptor))?;
         self.next = next(descriptor);
         Some(element)
+    }
+}
+
+impl<'r, M: StableMem> SplitWalk<'r, M> {
+    #[inline(always)]
+    pub(super) fn new(ring: &'r SplitRing<M>, head: DescriptorIndex) -> Self {
+        Self { ring, entries: ring.table().contiguous(), place: SplitPlace::new(ring.limits(), head) }
+    }
+
+    /// Returns a walk that goes on from `place`. An indirect table is translated anew: what cannot be read at once is looked for
+    /// when it is to be read.
+    #[inline(always)]
+    pub(super) fn from_place(ring: &'r SplitRing<M>, place: SplitPlace) -> Self {
+        let entries = match place.indirect {
+            None => ring.table().contiguous(),
+            Some(range) => DescriptorTable::indirect(ring.mem(), range)
+                .map_or(DeviceArray::empty(), |table: DescriptorTable<'_, M>| table.contiguous()),
+        };
+        Self { ring, entries, place }
+    }
+
+    #[inline(always)]
+    pub(super) const fn place(&self) -> SplitPlace {
+        self.place
+    }
+
+    /// Returns the table that it is in.
+    #[inline(always)]
+    fn table(&self) -> DescriptorTable<'r, M> {
+        let table = self.ring.table();
+        DescriptorTable::from_parts(table.mem(), self.place.indirect.unwrap_or(table.range()), self.entries)
+    }
+
+    /// Calls `work` with each element until a descriptor is not plain.
+    #[inline(always)]
+    fn run<E>(self, work: &mut impl FnMut(Element) -> Result<(), E>) -> Result<Option<Stopped<'r, M>>, E> {
+        let table = self.table();
+        let Some(mut index) = self.place.next else { return Ok(None) };
+        let mut rules = self.place.rules;
+        let descriptor = loop {
+            let Some(descriptor) = table.get_contiguous(index) else { break None };
+            let Some(element) = rules.accept_plain(claim(descriptor)) else { break Some(descriptor) };
+            work(element)?;
+            let Some(next) = next(descriptor) else { return Ok(None) };
+            index = next;
+        };
+        let place = SplitPlace { next: Some(index), rules, ..self.place };
+        Ok(Some((Self { place, ..self }, descriptor)))
     }
 
     /// Goes on at the beginning of the indirect table that a descriptor stands for, which must be the last thing in its chain.
@@ -93,7 +117,8 @@ impl<'r, M: StableMem> SplitWalk<'r, M> {
         }
         let (range, _) = limits.table(claim(descriptor))?;
         let table = DescriptorTable::indirect(self.ring.mem(), range).map_err(ChainErrorKind::Memory)?;
-        Ok(Self { entries: table.contiguous(), indirect: Some(range), next: Some(DescriptorIndex(0)), ..self })
+        let place = SplitPlace { indirect: Some(range), next: Some(DescriptorIndex(0)), ..self.place };
+        Ok(Self { entries: table.contiguous(), place, ..self })
     }
 
     /// Takes a step from where it has stopped.
@@ -109,7 +134,7 @@ impl<'r, M: StableMem> SplitWalk<'r, M> {
     #[cold]
     #[inline(never)]
     fn step_anywhere(self) -> Step<Self> {
-        let Some(index) = self.next else { return (self, None) };
+        let Some(index) = self.place.next else { return (self, None) };
         match self.table().get(index) {
             Ok(descriptor) => self.step(descriptor),
             Err(error) => self.fail(error.into()),
@@ -121,14 +146,14 @@ impl<'r, M: StableMem> SplitWalk<'r, M> {
     #[inline(never)]
     fn step(mut self, descriptor: Descriptor) -> Step<Self> {
         if descriptor.flags().contains(DescriptorFlags::INDIRECT) {
-            let entered = match self.indirect {
+            let entered = match self.place.indirect {
                 Some(_) => Err(ChainErrorKind::NestedIndirect),
                 None => self.clone().enter(descriptor),
             };
             return entered.map_or_else(|kind| self.fail(kind), |walk| (walk, None));
         }
-        self.next = next(descriptor);
-        match self.rules.accept(self.ring.limits(), claim(descriptor)) {
+        self.place.next = next(descriptor);
+        match self.place.rules.accept(self.ring.limits(), claim(descriptor)) {
             Ok(element) => (self, element.map(Ok)),
             Err(kind) => self.fail(kind),
         }
@@ -136,8 +161,8 @@ impl<'r, M: StableMem> SplitWalk<'r, M> {
 
     /// Ends the walk with an error.
     fn fail(mut self, kind: ChainErrorKind) -> Step<Self> {
-        self.next = None;
-        let id = self.head.0;
+        self.place.next = None;
+        let id = self.place.head.0;
         (self, Some(Err(ChainError { id, kind })))
     }
 }
@@ -159,8 +184,8 @@ impl<M: StableMem> Iterator for SplitWalk<'_, M> {
     #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let (walk, item) = match self.table().get_contiguous(self.next?) {
-                Some(descriptor) => match self.accept_plain(descriptor) {
+            let (walk, item) = match self.table().get_contiguous(self.place.next?) {
+                Some(descriptor) => match self.place.accept_plain(descriptor) {
                     Some(element) => return Some(Ok(element)),
                     None => self.clone().step(descriptor),
                 },
@@ -176,21 +201,16 @@ impl<M: StableMem> Iterator for SplitWalk<'_, M> {
 
 impl<M: StableMem> FusedIterator for SplitWalk<'_, M> {}
 
-impl<'r, M: StableMem> Walk<'r> for SplitWalk<'r, M> {
-    type Mem = M;
-
-    #[inline]
-    fn mem(&self) -> &'r M {
-        self.ring.mem()
-    }
-
+impl<M: StableMem> Walk for SplitWalk<'_, M> {
     #[inline(always)]
     fn try_each<E: From<ChainError>>(self, mut work: impl FnMut(Element) -> Result<(), E>) -> Result<(), E> {
         // Each table has a loop of its own, which most chains do not leave.
         let Some((walk, descriptor)) = self.run(&mut work)? else { return Ok(()) };
         let walk = match descriptor {
-            Some(descriptor) if walk.indirect.is_none() && descriptor.flags().contains(DescriptorFlags::INDIRECT) => {
-                let id = walk.head.0;
+            Some(descriptor)
+                if walk.place.indirect.is_none() && descriptor.flags().contains(DescriptorFlags::INDIRECT) =>
+            {
+                let id = walk.place.head.0;
                 walk.enter(descriptor).map_err(|kind| ChainError { id, kind })?
             }
             other => return finish(walk.step_on(other), &mut work),

@@ -16,7 +16,7 @@ use virtio_queue_core::{
 use virtio_util::NotificationCounter;
 
 use crate::formats::{fetch, for_each_format, start};
-use crate::support::{SPACE, logged, one_chain, range, serve, traffic, walk};
+use crate::support::{with, SPACE, logged, one_chain, range, serve, traffic, walk};
 
 /// All sets of what a device may offer, but for the format and the order.
 fn feature_sets() -> Vec<u64> {
@@ -158,7 +158,7 @@ fn reactions_are_these_four() {
     for format in [0, RING_PACKED] {
         let fixture = start::<Any>(8, format);
         let config = fixture.driver.queue_config(QueueLimits::default());
-        let config = virtio_queue_core::QueueConfig { size: 0, ..config };
+        let config = with(config, |config| config.size = 0);
         let (refused, log) = logged(&fixture.mem, || {
             AnyQueue::new(&config, Rc::clone(&fixture.mem), Arc::clone(&fixture.notifications)).err()
         });
@@ -229,7 +229,7 @@ fn areas_over_each_other_do_no_harm() {
             let fixture = start::<Any>(8, features);
             let config = fixture.driver.queue_config(QueueLimits::default());
             let same = config.descriptor_area;
-            let config = virtio_queue_core::QueueConfig { driver_area: same, device_area: same, ..config };
+            let config = with(config, |config| { config.driver_area = same; config.device_area = same; });
             let mut queue =
                 AnyQueue::new(&config, Rc::clone(&fixture.mem), Arc::clone(&fixture.notifications)).unwrap();
             for byte in 0..=u8::MAX {
@@ -271,7 +271,7 @@ fn check_denied<F: QueueFormat>(features: u64) {
     let chain = DriverChain::new().readable(b"gone").at(DriverAddr(SPACE));
     fixture.driver.add(&chain).unwrap();
     let fetched = fixture.queue.next_chain().unwrap().unwrap();
-    let element = fetched.elements().next().unwrap().unwrap();
+    let element = fetched.walk().next().unwrap().unwrap();
     let error = virtio_mem_traits::DriverMem::translate(fetched.mem(), element.range, element.access).err();
     assert_eq!(error, Some(TranslateError::Unmapped { addr: DriverAddr(SPACE) }));
     drop(fetched);
@@ -298,7 +298,7 @@ fn positions_of_other_format_refused() {
     for (ring, foreign) in [(&split_ring, &mut packed), (&packed_ring, &mut split)] {
         let error = FatalError::ForeignPositions;
         assert_eq!(ring.fetch(foreign, 0), Err(error));
-        assert_eq!(ring.put_used(foreign, virtio_queue_core::Head::default(), 0), Err(error));
+        assert_eq!(ring.complete(foreign, virtio_queue_core::Head::default(), 0), Err(error));
         assert_eq!(ring.serve(foreign, 0, 1, |_| 0), Err(error));
         assert_eq!(ring.publish(foreign), Err(error));
         assert_eq!(ring.suppress_notifications(foreign), Err(error));

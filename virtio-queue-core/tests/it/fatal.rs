@@ -185,7 +185,7 @@ fn chains_of_broken_queue_go_nowhere() {
     fixture.mem.start_log();
     drop(DescChain::new(&ring, first, &mut state));
     let refused = DescChain::new(&ring, second, &mut state).return_written(0).unwrap_err();
-    assert_eq!(refused.error, ReturnError::Broken(fault));
+    assert_eq!(refused, ReturnError::Broken(fault));
     drop(refused);
     assert_eq!(state.publish(&ring), Err(fault));
     drop(Burst::new(&ring, &mut state));
@@ -243,7 +243,7 @@ fn device_area_lost_while_returning_breaks_queue() {
                 let token = chain.into_token();
                 assert_eq!(fixture.queue.complete(token, 0), Err(fault));
             } else {
-                assert_eq!(chain.return_written(0).unwrap_err().error, fault);
+                assert_eq!(chain.return_written(0).unwrap_err(), fault);
             }
             assert_eq!(used_since(fixture.driver.raw(), 0), []);
             assert_eq!(fixture.notifications.count(), 0);
@@ -271,7 +271,7 @@ fn used_event_lost_after_publishing_breaks_queue() {
     let field = fixture.driver.areas().used_event();
     fixture.mem.unmap(field);
     let chain = fixture.queue.next_chain().unwrap().unwrap();
-    assert_eq!(chain.return_written(0).unwrap_err().error, ReturnError::Broken(lost(field)));
+    assert_eq!(chain.return_written(0).unwrap_err(), ReturnError::Broken(lost(field)));
     assert_eq!(used_since(fixture.driver.raw(), 0), [used(0, 0)]);
     assert_eq!(fixture.notifications.count(), 0);
     check_dead(fixture, lost(field), false, Vec::new());

@@ -31,7 +31,7 @@ pub(crate) fn fetch<R: Ring, N: DriverNotify>(queue: &mut Queue<R, N>) -> Token 
 /// Fetches a chain, writes five bytes to the beginning of its first element, and returns it.
 pub(crate) fn write_hello<R: Ring, N: DriverNotify>(queue: &mut Queue<R, N>) {
     let chain = queue.next_chain().unwrap().unwrap();
-    let Element { range, access } = chain.elements().next().unwrap().unwrap();
+    let Element { range, access } = chain.walk().next().unwrap().unwrap();
     let range = range.prefix(5);
     chain.mem().translate_all(range, access).unwrap().write_bytes(0, b"hello").unwrap();
     chain.mem().written(range);

@@ -8,7 +8,7 @@ fn log_of_one_chain<F: QueueFormat>(features: u64) -> Vec<MemEvent> {
     fixture.driver.add(&DriverChain::new().readable(b"a").writable(1)).unwrap();
     fixture.mem.start_log();
     let chain = fixture.queue.next_chain().unwrap().unwrap();
-    assert_eq!(chain.elements().count(), 2);
+    assert_eq!(chain.walk().count(), 2);
     chain.return_written(1).unwrap();
     assert!(fixture.queue.next_chain().unwrap().is_none());
     assert_eq!(fixture.driver.reap_all().unwrap().len(), 1);

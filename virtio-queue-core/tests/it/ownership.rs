@@ -9,19 +9,19 @@ use virtio_fake_driver::{DriverChain, FixtureOptions, Packed, QueueFormat, Split
 use virtio_queue_core::packed::PackedRing;
 use virtio_queue_core::split::SplitRing;
 use virtio_queue_core::{
-    AnyRing, DescChain, InFlight, InOrderRing, Lasting, OrderedRing, Queue, QueueLimits, Refused, ReturnError,
+    AnyRing, DescChain, InFlight, InOrderRing, KeepsDescriptors, OrderedRing, Queue, QueueLimits, Refused, ReturnError,
     ReturnTo, Ring, SplitQueue, Token,
 };
 
 type Mem = Rc<TestMem>;
 
 // Used descriptors of a packed ring are written over those of chains in flight.
-assert_not_impl_any!(PackedRing<Mem>: Lasting);
-assert_not_impl_any!(AnyRing<Mem>: Lasting);
-assert_not_impl_any!(InOrderRing<PackedRing<Mem>, [InFlight; 8]>: Lasting);
-assert_impl_all!(SplitRing<Mem>: Lasting);
-assert_impl_all!(InOrderRing<SplitRing<Mem>, [InFlight; 8]>: Lasting);
-assert_impl_all!(OrderedRing<PackedRing<Mem>, [InFlight; 8]>: Lasting);
+assert_not_impl_any!(PackedRing<Mem>: KeepsDescriptors);
+assert_not_impl_any!(AnyRing<Mem>: KeepsDescriptors);
+assert_not_impl_any!(InOrderRing<PackedRing<Mem>, [InFlight; 8]>: KeepsDescriptors);
+assert_impl_all!(SplitRing<Mem>: KeepsDescriptors);
+assert_impl_all!(InOrderRing<SplitRing<Mem>, [InFlight; 8]>: KeepsDescriptors);
+assert_impl_all!(OrderedRing<PackedRing<Mem>, [InFlight; 8]>: KeepsDescriptors);
 
 /// Walks along the first of two chains before and after the second was returned.
 fn check_ordered<F: QueueFormat>()
@@ -37,12 +37,12 @@ where
     let first = queue.next_chain().unwrap().unwrap().into_token();
     let second = queue.next_chain().unwrap().unwrap().into_token();
     let first = queue.chain(first).unwrap();
-    let before: Vec<_> = first.elements().collect();
+    let before: Vec<_> = first.walk().collect();
     let first = first.into_token();
     queue.complete(second, 4096).unwrap();
     assert_eq!(fixture.driver.reap(), Ok(None), "it waits for its turn");
     let first = queue.chain(first).unwrap();
-    assert_eq!(first.elements().collect::<Vec<_>>(), before);
+    assert_eq!(first.walk().collect::<Vec<_>>(), before);
     first.return_written(4).unwrap();
     // One by one, because the driver knows nothing of batches.
     let used: Vec<_> = fixture.driver.reap_all().unwrap().iter().map(|used| used.len).collect();
@@ -85,7 +85,7 @@ fn refused_chain_is_not_in_flight() {
     let other = fixture.queue.next_chain().unwrap().unwrap().into_token();
     let chain = fixture.queue.next_chain().unwrap().unwrap();
     fixture.mem.unmap(fixture.driver.areas().used_ring());
-    let Refused { chain, .. } = chain.return_written(0).unwrap_err();
+    let Refused { chain, .. } = chain.try_return_written(0).unwrap_err();
     let token = chain.into_token();
     assert_eq!(fixture.queue.in_flight(), 1);
     assert!(fixture.queue.complete(Token::from_u64(token.into_u64()), 0).is_err());
@@ -98,8 +98,13 @@ fn refused_chain_is_not_in_flight() {
 fn check_refused<F: QueueFormat>() {
     struct Nowhere;
     impl<R: Ring> ReturnTo<R> for Nowhere {
-        fn return_to(&mut self, _: &R, token: Token, _: u32) -> Result<(), ReturnError> {
+        fn complete(&mut self, _: &R, token: Token, _: u32) -> Result<(), ReturnError> {
             Err(ReturnError::Stale { id: token.id() })
+        }
+
+        fn unfetch(&mut self, _: &R, token: Token) -> Result<(), Refused<Token, ReturnError>> {
+            let error = ReturnError::Stale { id: token.id() };
+            Err(Refused { chain: token, error })
         }
     }
     let mut fixture = FixtureOptions::<F> { size: 8, ..Default::default() }.build().unwrap();
@@ -107,10 +112,10 @@ fn check_refused<F: QueueFormat>() {
     let (ring, mut state) = fixture.queue.into_parts();
     let [_, token] = [(); 2].map(|()| state.fetch(&ring).unwrap().unwrap());
     let chain = DescChain::new(&ring, token, Nowhere);
-    let before: Vec<_> = chain.elements().collect();
-    let Refused { chain, error } = chain.return_written(0).unwrap_err();
+    let before: Vec<_> = chain.walk().collect();
+    let Refused { chain, error } = chain.try_return_written(0).unwrap_err();
     assert_eq!(error, ReturnError::Stale { id });
-    assert_eq!((chain.id(), chain.elements().collect()), (id, before));
+    assert_eq!((chain.id(), chain.walk().collect()), (id, before));
     assert_eq!(state.check(&chain.into_token()), Err(ReturnError::Stale { id }), "it was used up");
 }
 

@@ -11,7 +11,7 @@ use crate::formats::{check_dead, fetch, for_each_format, start};
 use crate::support::{logged, plain, traffic};
 
 /// Returns how many bytes are writable in a chain, which is what this device claims to have written.
-fn writable<'m>(walk: impl Walk<'m>) -> u32 {
+fn writable(walk: impl Walk) -> u32 {
     let writable = walk.map(|element| plain(element.unwrap())).filter(|element| element.2);
     writable.map(|element| element.1 as u32).sum()
 }
@@ -21,7 +21,7 @@ fn burst<R: Ring, N: DriverNotify>(queue: &mut Queue<R, N>, limit: usize) -> usi
     let mut burst = queue.burst();
     for served in 0..limit {
         let Some(chain) = burst.next_chain().unwrap() else { return served };
-        let written = writable(chain.elements());
+        let written = writable(chain.walk());
         chain.return_unchecked(written).unwrap();
     }
     limit

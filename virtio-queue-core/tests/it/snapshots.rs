@@ -120,7 +120,7 @@ fn second_walk_is_checked_by_itself() {
     let kind = ChainErrorKind::NextOutOfRange { next: DescriptorIndex(9) };
     assert_eq!(walk(&chain), (vec![(2, 2, false)], Some(ChainError { id: 1, kind })));
     raw.set_descriptor(1, writable(3, 3));
-    assert_eq!(chain.return_written(4).unwrap_err().error, ReturnError::TooLong { written: 4, writable: 3 });
+    assert_eq!(chain.return_written(4).unwrap_err(), ReturnError::TooLong { written: 4, writable: 3 });
 }
 
 /// HOST-11, DRV-RST-1: a table that is taken away between two of its entries. What is translated already goes on to be

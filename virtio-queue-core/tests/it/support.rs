@@ -8,7 +8,9 @@ use virtio_fake_driver::{
     TrafficLimits, features,
 };
 use virtio_mem_traits::{Access, DriverAddr, DriverMem, DriverRange, StableMem};
-use virtio_queue_core::{ChainError, DescChain, DriverNotify, Element, Queue, QueueLimits, ReturnTo, Ring, Walk};
+use virtio_queue_core::{
+    ChainError, DescChain, DriverNotify, Element, Queue, QueueConfig, QueueLimits, ReturnTo, Ring, Walk,
+};
 use virtio_util::NotificationCounter;
 
 pub(crate) const INDIRECT: u64 = features::INDIRECT_DESC;
@@ -157,7 +159,7 @@ pub(crate) fn walk_once<R: Ring, T: ReturnTo<R>>(
     chain: &DescChain<'_, R, T>,
     way: Way,
 ) -> (Vec<Plain>, Option<ChainError>) {
-    let mut walk = chain.elements();
+    let mut walk = chain.walk();
     let mut elements = Vec::new();
     let singly = match way {
         Way::Loop => usize::MAX,
@@ -268,4 +270,10 @@ pub(crate) fn one_chain<R: Ring, N: DriverNotify, F: Format>(
     assert_eq!((used.id, u64::from(used.len)), (id, chain.writable_len()));
     assert_eq!(used.written(), reply(&chain.readable_bytes(), chain.writable_len()));
     assert_eq!(driver.reap(), Ok(None));
+}
+
+/// Returns `config` with a change.
+pub(crate) fn with(mut config: QueueConfig, change: impl FnOnce(&mut QueueConfig)) -> QueueConfig {
+    change(&mut config);
+    config
 }

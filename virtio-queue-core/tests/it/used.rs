@@ -171,7 +171,7 @@ fn return_of_more_than_writable_refused() {
             offer(&raw, &[0, 0]);
 
             let mut chain = fixture.queue.next_chain().unwrap().unwrap();
-            let before: Vec<_> = chain.elements().take(walked).collect();
+            let before: Vec<_> = chain.walk().take(walked).collect();
             fixture.mem.start_log();
             for written in [38, 39, 137, u32::MAX] {
                 let refused = chain.return_written(written).unwrap_err();

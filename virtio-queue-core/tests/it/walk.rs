@@ -291,7 +291,7 @@ fn walks_are_independent() {
     write_direct(fixture.driver.raw(), &in_line(0, &chain));
     offer(fixture.driver.raw(), &[0]);
     let chain = fixture.queue.next_chain().unwrap().unwrap();
-    let mut one = chain.elements();
+    let mut one = chain.walk();
     let lens = |walk: &mut dyn Iterator<Item = Result<Element, _>>| -> Vec<u64> {
         walk.map(|element: Result<_, ChainError>| element.unwrap().range.len()).collect()
     };
@@ -300,7 +300,7 @@ fn walks_are_independent() {
     assert_eq!(lens(&mut one.by_ref().take(2)), [2, 3]);
     assert_eq!(lens(&mut two), [2, 3, 4]);
     assert_eq!(lens(&mut one), [4]);
-    assert_eq!(lens(&mut chain.elements()), [1, 2, 3, 4]);
+    assert_eq!(lens(&mut chain.walk()), [1, 2, 3, 4]);
     assert_eq!((one.next(), two.next()), (None, None));
 }
 
@@ -318,13 +318,7 @@ impl<W: Iterator> Iterator for Plainly<W> {
 
 impl<W: FusedIterator> FusedIterator for Plainly<W> {}
 
-impl<'m, W: Walk<'m>> Walk<'m> for Plainly<W> {
-    type Mem = W::Mem;
-
-    fn mem(&self) -> &'m W::Mem {
-        self.0.mem()
-    }
-}
+impl<W: Walk> Walk for Plainly<W> {}
 
 /// DRV-FRM-1: the provided `try_each` calls for every element, and ends with the error of a malformed chain.
 #[test]
@@ -335,7 +329,7 @@ fn provided_try_each_is_a_loop() {
     offer(raw, &[0]);
     let chain = fixture.queue.next_chain().unwrap().unwrap();
     let mut elements = Vec::new();
-    let result = Plainly(chain.elements()).try_each(|element| {
+    let result = Plainly(chain.walk()).try_each(|element| {
         elements.push(plain(element));
         Ok(())
     });

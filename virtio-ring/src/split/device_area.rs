@@ -3,7 +3,7 @@
 use core::mem::offset_of;
 
 use static_assertions::const_assert_eq;
-use virtio_mem_traits::{Area, AreaError, DriverAddr, DriverRange, StableMem, TranslateError, WriteOnly};
+use virtio_mem_traits::{Area, AreaError, DriverAddr, DriverRange, ReadWrite, StableMem, TranslateError};
 use zerocopy::little_endian::U32;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -18,7 +18,7 @@ const ALIGN: usize = Layout::DEVICE_AREA_ALIGN;
 /// Every method writes one field, once, and fails only if the memory is gone.
 #[derive(Debug)]
 pub struct DeviceArea<M> {
-    area: Area<M, WriteOnly, ALIGN>,
+    area: Area<M, ReadWrite, ALIGN>,
     layout: Layout,
 }
 
@@ -71,6 +71,16 @@ impl<M: StableMem> DeviceArea<M> {
     #[inline]
     pub fn publish(&self, index: RingIndex) -> Result<(), AreaError> {
         self.area.store_release(Layout::INDEX, index.get().to_le())
+    }
+
+    /// Reads the index that was published last: where a queue goes on that is made again.
+    ///
+    /// # Errors
+    ///
+    /// If the memory is gone.
+    #[inline]
+    pub fn index(&self) -> Result<RingIndex, AreaError> {
+        self.area.load_acquire(Layout::INDEX).map(|index| RingIndex::new(u16::from_le(index)))
     }
 
     /// Writes the index of the available entry that the device wants to be notified of. The driver reads it only with

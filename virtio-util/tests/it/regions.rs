@@ -242,7 +242,7 @@ fn queue_on_a_shared_table_runs_in_another_thread() {
     driver.offer(2);
     let device = thread::spawn(move || {
         let chain = queue.next_chain().unwrap().unwrap();
-        let element = chain.elements().next().unwrap().unwrap();
+        let element = chain.walk().next().unwrap().unwrap();
         let buffer = chain.mem().translate_all(element.range, element.access).unwrap();
         buffer.write(0, b"virtio").unwrap();
         chain.return_written(6).unwrap();

@@ -78,7 +78,7 @@ fn chain_is_walked_while_the_queue_is_locked() {
     let queue = shared(&mem, NotificationCounter::new());
     driver.offer(3);
     let chain = queue.next_chain().unwrap().unwrap();
-    queue.burst(|_locked| assert_eq!(chain.elements().count(), 1));
+    queue.burst(|_locked| assert_eq!(chain.walk().count(), 1));
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn chains_fetched_in_a_burst_are_walked_and_returned_after_it() {
     let tokens: Vec<_> = queue
         .burst(|mut burst| core::iter::from_fn(|| burst.next_chain().unwrap().map(DescChain::into_token)).collect());
     for chain in tokens.into_iter().map(|token| queue.chain(token).unwrap()) {
-        assert_eq!(chain.elements().count(), 1);
+        assert_eq!(chain.walk().count(), 1);
         chain.return_written(BUFFER).unwrap();
     }
     assert_eq!(driver.used(), [0, 1, 2].map(|id| (id, BUFFER)));
@@ -208,7 +208,7 @@ fn into_parts_gives_back_ring_and_state() {
     let token = queue.next_chain().unwrap().unwrap().into_token();
     let (ring, mut state) = queue.into_parts();
     assert_eq!(state.in_flight(), 1);
-    state.put(&ring, token, 9).unwrap();
+    state.complete(&ring, token, 9).unwrap();
     state.publish(&ring).unwrap();
     assert_eq!(driver.used(), [(0, 9)]);
 }

@@ -12,7 +12,7 @@ use futures::{Stream, StreamExt};
 use static_assertions::assert_impl_all;
 use virtio_mem_traits::HeapMem;
 use virtio_queue_core::split::{SplitPositions, SplitRing, SplitWalk};
-use virtio_queue_core::{Armed, FatalError, FromConfig, Head, Lasting, Queue, Ring};
+use virtio_queue_core::{Armed, FatalError, FromConfig, Head, KeepsDescriptors, Queue, Ring};
 use virtio_util::atomic_waker::AtomicWaker;
 use virtio_util::{DescChainStream, NotificationCounter, SharedQueue};
 
@@ -38,7 +38,7 @@ fn poll<S: Stream + Unpin>(stream: &mut S, wakes: &Arc<Wakes>) -> Poll<Option<S:
 }
 
 /// Polls a stream that has a chain, and returns its id. The chain is returned to the driver.
-fn poll_id<'q, R: Lasting + 'q>(
+fn poll_id<'q, R: KeepsDescriptors + 'q>(
     stream: &mut DescChainStream<'q, parking_lot::RawMutex, R, NotificationCounter>,
     wakes: &Arc<Wakes>,
 ) -> u16 {
@@ -162,7 +162,7 @@ impl Interrupted<'_> {
     }
 }
 
-impl<'a> Lasting for Interrupted<'a> {}
+impl<'a> KeepsDescriptors for Interrupted<'a> {}
 
 impl<'a> Ring for Interrupted<'a> {
     type Mem = &'a HeapMem;
@@ -196,8 +196,8 @@ impl<'a> Ring for Interrupted<'a> {
         Ok(fetched)
     }
 
-    fn put_used(&self, positions: &mut SplitPositions, head: Head, written: u32) -> Result<bool, FatalError> {
-        self.ring.put_used(positions, head, written)
+    fn complete(&self, positions: &mut SplitPositions, head: Head, written: u32) -> Result<bool, FatalError> {
+        self.ring.complete(positions, head, written)
     }
 
     fn publish(&self, positions: &mut SplitPositions) -> Result<bool, FatalError> {

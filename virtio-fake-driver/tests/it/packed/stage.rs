@@ -1,14 +1,12 @@
 //! Making lists available.
 
-use core::panic::AssertUnwindSafe;
-use std::panic::catch_unwind;
-
 use virtio_fake_driver::features::INDIRECT_DESC;
 use virtio_fake_driver::packed::Descriptor;
 use virtio_fake_driver::{AddError, DriverChain, PackedOptions};
 use virtio_mem_traits::DriverAddr;
 
 use super::device::{Fetched, list, with_puppet};
+use crate::device::panic_of;
 
 const INDIRECT: PackedOptions = PackedOptions { features: INDIRECT_DESC, start: None, scramble: None };
 
@@ -72,9 +70,8 @@ fn chain_that_breaks_a_rule_is_refused() {
         (INDIRECT, one().indirect().table_flags(0x80), "DRV-PIND-2"),
     ];
     for (options, chain, rule) in rules {
-        let refused = catch_unwind(AssertUnwindSafe(|| with_puppet(5, 0, options).0.stage(&chain)));
-        let message = refused.unwrap_err();
-        assert!(message.downcast::<&str>().unwrap().contains(rule), "{rule}");
+        let message = panic_of(|| with_puppet(5, 0, options).0.stage(&chain));
+        assert!(message.contains(rule), "{message}");
         if chain.descriptors() <= 5 {
             assert_eq!(with_puppet(5, 0, options).0.stage_unchecked(&chain), Ok(0));
         }

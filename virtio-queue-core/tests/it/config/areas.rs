@@ -8,13 +8,13 @@ use virtio_queue_core::{QueueArea, QueueConfig};
 
 use super::{Area, Areas, Setup, for_each_setup};
 use crate::formats::for_each_format;
-use crate::support::{EVENT_IDX, RING_SETS, smoke};
+use crate::support::{with, EVENT_IDX, RING_SETS, smoke};
 
 fn with_area(config: QueueConfig, area: QueueArea, addr: DriverAddr) -> QueueConfig {
     match area {
-        QueueArea::Descriptor => QueueConfig { descriptor_area: addr, ..config },
-        QueueArea::Driver => QueueConfig { driver_area: addr, ..config },
-        QueueArea::Device => QueueConfig { device_area: addr, ..config },
+        QueueArea::Descriptor => with(config, |config| config.descriptor_area = addr),
+        QueueArea::Driver => with(config, |config| config.driver_area = addr),
+        QueueArea::Device => with(config, |config| config.device_area = addr),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Features that a queue runs with, or does not.
 
+use crate::support::with;
 use virtio_fake_driver::{Packed, Split};
 use virtio_queue_core::{ConfigError, QueueConfig, RingFeatures, SUPPORTED_RING_FEATURES};
 
@@ -15,7 +16,7 @@ fn features_supported_are_these() {
 fn check_unsupported<F: Areas>(size: u16, features: u64) {
     let setup = Setup::<F>::new(size, features);
     let features = setup.config.features.union(RingFeatures::IN_ORDER);
-    setup.check_refused(&QueueConfig { features, ..setup.config }, ConfigError::Features(RingFeatures::IN_ORDER));
+    setup.check_refused(&with(setup.config, |config| config.features = features), ConfigError::Features(RingFeatures::IN_ORDER));
 }
 
 /// FEAT-13, FEAT-14: a ring with a promise that it does not keep is refused.
@@ -28,6 +29,6 @@ fn features_unsupported_refused() {
 #[test]
 fn other_format_refused() {
     let (split, packed) = (Setup::<Split>::new(8, 0), Setup::<Packed>::new(8, 0));
-    split.check_refused(&packed.config, ConfigError::Format);
-    packed.check_refused(&split.config, ConfigError::Format);
+    split.check_refused(&packed.config, ConfigError::Format { packed: true });
+    packed.check_refused(&split.config, ConfigError::Format { packed: false });
 }

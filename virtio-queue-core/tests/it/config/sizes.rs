@@ -1,5 +1,6 @@
 //! Queue sizes, and the limits that a device sets.
 
+use crate::support::with;
 use virtio_fake_driver::features::RING_PACKED;
 use virtio_fake_driver::{Any, Packed, Split};
 use virtio_queue_core::{ConfigError, QueueConfig, QueueLimits};
@@ -9,7 +10,7 @@ use super::{Areas, Setup};
 use crate::formats::for_each_format;
 
 fn with_limit(config: QueueConfig, queue_size: u16) -> QueueConfig {
-    QueueConfig { limits: QueueLimits { queue_size, ..QueueLimits::default() }, ..config }
+    with(config, |config| config.limits = QueueLimits { queue_size, ..QueueLimits::default() })
 }
 
 fn check_sizes<F: Areas>(features: u64, good: &[u16], bad: &[u16]) {
@@ -19,7 +20,7 @@ fn check_sizes<F: Areas>(features: u64, good: &[u16], bad: &[u16]) {
     }
     let setup = Setup::<F>::new(8, features);
     for size in bad.iter().copied() {
-        setup.check_refused(&QueueConfig { size, ..setup.config }, ConfigError::Size(QueueSizeError { size }));
+        setup.check_refused(&with(setup.config, |config| config.size = size), ConfigError::Size(QueueSizeError { size }));
     }
 }
 
@@ -50,7 +51,7 @@ fn check_over_all<F: Areas>(features: u64) {
     let setup = Setup::<F>::new(8, features);
     for size in [32769, 49152, 65535] {
         let error = ConfigError::SizeOverLimit { size, limit: 32768 };
-        setup.check_refused(&QueueConfig { size, ..setup.config }, error);
+        setup.check_refused(&with(setup.config, |config| config.size = size), error);
     }
 }
 
@@ -73,7 +74,7 @@ fn check_limits<F: Areas>(features: u64, good: &[u16], bad: &[u16]) {
         setup.check_made(&with_limit(setup.config, *limit));
     }
     for size in bad.iter().copied() {
-        let config = QueueConfig { size: 8.min(size), ..with_limit(setup.config, size) };
+        let config = with(with_limit(setup.config, size), |config| config.size = 8.min(size));
         setup.check_refused(&config, ConfigError::Limit(QueueSizeError { size }));
     }
 }

@@ -8,8 +8,8 @@ use virtio_fake_driver::{Any, Driver, DriverChain, DriverOptions, Packed, QueueF
 use virtio_mem_traits::{DriverAddr, HeapMem};
 use virtio_queue_core::packed::PackedRing;
 use virtio_queue_core::{
-    AnyQueue, Armed, ConfigError, DriverNotify, FromConfig, InFlight, InOrderRing, Lasting, OrderStorage, OrderedRing,
-    PackedQueue, Queue, QueueConfig, QueueLimits, Ring, RingFeatures, SplitQueue,
+    AnyQueue, Armed, ConfigError, DriverNotify, FromConfig, InFlight, InOrderRing, KeepsDescriptors, OrderStorage,
+    OrderedRing, PackedQueue, Queue, QueueConfig, QueueLimits, Ring, RingFeatures, SplitQueue,
 };
 
 use super::{Few, Many, Mem, chain, writes};
@@ -75,7 +75,7 @@ fn order_not_negotiated_is_plain_ring() {
 /// Returns three chains in disorder to a ring that keeps the order although nobody asked for it, and looks at each once more.
 fn check_always<F: QueueFormat>(features: u64, reports: usize)
 where
-    OrderedRing<F::Ring<Mem>, Few>: Lasting + FromConfig + Ring<Mem = Mem>,
+    OrderedRing<F::Ring<Mem>, Few>: KeepsDescriptors + FromConfig + Ring<Mem = Mem>,
 {
     let heap = Arc::new(HeapMem::new(DriverAddr(0x1000_0000), 1 << 16).unwrap());
     let mut driver = Driver::<F>::new(Arc::clone(&heap), 8, DriverOptions { features, ..Default::default() });

@@ -11,7 +11,7 @@ use virtio_util::NotificationCounter;
 
 use super::{Spoil, add, check_one};
 use crate::formats::{check_dead, fetch, for_each_format, start};
-use crate::support::logged;
+use crate::support::{logged, with};
 
 fn check_reset<F: QueueFormat>(features: u64) {
     let mut fixture = start::<F>(8, features);
@@ -200,9 +200,9 @@ fn queue_without_area_refused_after_reset() {
         let config = driver.queue_config(QueueLimits::default());
         let unset = DriverAddr(0);
         for (area, config) in [
-            (QueueArea::Descriptor, QueueConfig { descriptor_area: unset, ..config }),
-            (QueueArea::Driver, QueueConfig { driver_area: unset, ..config }),
-            (QueueArea::Device, QueueConfig { device_area: unset, ..config }),
+            (QueueArea::Descriptor, with(config, |config| config.descriptor_area = unset)),
+            (QueueArea::Driver, with(config, |config| config.driver_area = unset)),
+            (QueueArea::Device, with(config, |config| config.device_area = unset)),
         ] {
             let error = AreaError::Translate(TranslateError::Unmapped { addr: unset });
             let made = AnyQueue::new(&config, Rc::clone(&mem), Arc::clone(&notify));

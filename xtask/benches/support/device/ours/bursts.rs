@@ -33,7 +33,7 @@ impl<R: FromConfig<Mem = Table>> Device for Bursts<R> {
             let mut burst = self.queue.burst();
             for _ in 0..self.burst {
                 let Some(chain) = burst.next_chain()? else { bail!(MISSING) };
-                let (added, written) = walk(chain.elements(), &mem)?;
+                let (added, written) = walk(chain.walk(), &mem)?;
                 sum = sum.wrapping_add(added);
                 chain.return_unchecked(written).map_err(|refused| refused.error)?;
             }

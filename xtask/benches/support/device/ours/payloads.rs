@@ -194,7 +194,7 @@ impl<R: FromConfig<Mem = Table>, W: Way> Device for Payloads<R, W> {
     fn finish(&mut self) -> Result<()> {
         let written = if self.direction == Direction::Write { u32::try_from(self.buf.len())? } else { 0 };
         for head in self.heads.drain(..) {
-            self.ring.put_used(&mut self.positions, head, written)?;
+            self.ring.complete(&mut self.positions, head, written)?;
         }
         self.signals += u64::from(self.ring.publish(&mut self.positions)?);
         Ok(())

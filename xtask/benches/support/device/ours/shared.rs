@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 
 use anyhow::{Result, anyhow};
 use parking_lot::RawMutex;
-use virtio_queue_core::{Chain, FromConfig, Lasting, Queue};
+use virtio_queue_core::{Chain, FromConfig, KeepsDescriptors, Queue};
 use virtio_util::SharedQueue;
 
 use super::{Signals, config, walk};
@@ -38,7 +38,7 @@ const LAST: usize = usize::MAX;
 
 impl<R> Shared<R>
 where
-    R: FromConfig<Mem = Table, Positions: Send> + Lasting + Send + Sync + 'static,
+    R: FromConfig<Mem = Table, Positions: Send> + KeepsDescriptors + Send + Sync + 'static,
 {
     pub(super) fn new(ring: &Ring) -> Self {
         let signals = Signals::default();
@@ -57,12 +57,12 @@ where
     }
 }
 
-impl<R: FromConfig + Lasting> Team<R> {
+impl<R: FromConfig + KeepsDescriptors> Team<R> {
     /// Serves until nothing is available.
     fn drain(&self) -> Result<u64> {
         let mut sum = 0_u64;
         while let Some(chain) = self.queue.next_chain()? {
-            let (added, written) = walk(chain.elements(), chain.mem())?;
+            let (added, written) = walk(chain.walk(), chain.mem())?;
             sum = sum.wrapping_add(added);
             chain.return_unchecked(written).map_err(|refused| refused.error)?;
         }
@@ -100,7 +100,7 @@ fn wait_until(condition: impl Fn() -> bool) {
     }
 }
 
-impl<R: FromConfig + Lasting> Device for Shared<R> {
+impl<R: FromConfig + KeepsDescriptors> Device for Shared<R> {
     fn serve(&mut self) -> Result<u64> {
         let team = &self.team;
         self.round += 1;

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 use anyhow::{Result, bail};
 use futures_core::Stream;
 use parking_lot::RawMutex;
-use virtio_queue_core::{Chain, FromConfig, Lasting, Queue};
+use virtio_queue_core::{Chain, FromConfig, KeepsDescriptors, Queue};
 use virtio_util::atomic_waker::AtomicWaker;
 use virtio_util::{DescChainStream, SharedQueue};
 
@@ -31,7 +31,7 @@ impl<R: FromConfig<Mem = Table>> Streamed<R> {
     }
 }
 
-impl<R: FromConfig + Lasting> Device for Streamed<R> {
+impl<R: FromConfig + KeepsDescriptors> Device for Streamed<R> {
     fn serve(&mut self) -> Result<u64> {
         let mut sum = 0_u64;
         let mut chains = DescChainStream::new(&self.queue, &self.kicked);
@@ -39,7 +39,7 @@ impl<R: FromConfig + Lasting> Device for Streamed<R> {
         for _ in 0..self.chains {
             let Poll::Ready(Some(chain)) = Pin::new(&mut chains).poll_next(&mut context) else { bail!(MISSING) };
             let chain = chain?;
-            let (added, written) = walk(chain.elements(), chain.mem())?;
+            let (added, written) = walk(chain.walk(), chain.mem())?;
             sum = sum.wrapping_add(added);
             chain.return_unchecked(written).map_err(|refused| refused.error)?;
         }

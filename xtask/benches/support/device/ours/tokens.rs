@@ -33,7 +33,7 @@ impl<R: FromConfig<Mem = Table>> Tokens<R> {
         let mut burst = self.queue.burst();
         for _ in 0..self.order.len() {
             let Some(chain) = burst.next_chain()? else { bail!(MISSING) };
-            let (added, written) = walk(chain.elements(), chain.mem())?;
+            let (added, written) = walk(chain.walk(), chain.mem())?;
             sum = sum.wrapping_add(added);
             self.in_flight.push((chain.into_token().into_u64(), written));
         }
