@@ -6,9 +6,8 @@
 //! ```
 //! use std::sync::Arc;
 //!
-//! use virtio_chain::ReadableChain;
-//! use virtio_mem_traits::DriverAddr;
-//! use virtio_queue_core::{AnyQueue, DriverNotify, QueueConfig, QueueLimits, RingFeatures};
+//! use virtio_mem_traits::{DriverAddr, DriverMem};
+//! use virtio_queue_core::{AnyQueue, DriverNotify, QueueConfig, RingFeatures};
 //! use virtio_vm_memory::VmMemory;
 //! use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 //!
@@ -21,14 +20,8 @@
 //! type Queue = AnyQueue<VmMemory<Arc<GuestMemoryMmap>>, Interrupt>;
 //!
 //! let memory = Arc::new(GuestMemoryMmap::from_ranges(&[(GuestAddress(0), 0x1_0000)])?);
-//! let config = QueueConfig {
-//!     size: 256,
-//!     descriptor_area: DriverAddr(0x1000),
-//!     driver_area: DriverAddr(0x2000),
-//!     device_area: DriverAddr(0x3000),
-//!     features: RingFeatures::from_negotiated(1 << 32)?,
-//!     limits: QueueLimits::default(),
-//! };
+//! let features = RingFeatures::from_negotiated(1 << 32)?;
+//! let config = QueueConfig::new(256, features, DriverAddr(0x1000), DriverAddr(0x2000), DriverAddr(0x3000));
 //! let mut queue: Queue = AnyQueue::new(&config, VmMemory::new(Arc::clone(&memory)), Interrupt)?;
 //!
 //! // The guest makes five bytes at 0x8000 available: address, length, flags and next, then ring entry and index.
@@ -36,12 +29,17 @@
 //! memory.write_obj([0x8000_u64.to_le(), 5_u64.to_le()], GuestAddress(0x1000))?;
 //! memory.write_obj([0_u16, 1_u16.to_le(), 0], GuestAddress(0x2000))?;
 //!
-//! // The device reads them. The chain goes back when it is dropped, and the burst when it ends.
+//! // The device reads them. The crate virtio-chain has more than that for devices.
 //! let mut burst = queue.burst();
 //! let chain = burst.next_chain()?.ok_or("nothing is available")?;
-//! let mut buf = [0; 5];
-//! ReadableChain::new(chain).read_exact(&mut buf)?;
-//! assert_eq!(&buf, b"hello");
+//! for element in chain.walk() {
+//!     let element = element?;
+//!     let bytes = chain.mem().translate_all(element.range, element.access)?;
+//!     assert_eq!(bytes.read::<[u8; 5]>(0)?, *b"hello");
+//! }
+//!
+//! // The chain goes back when it is dropped, and the driver sees it when the burst ends.
+//! drop(chain);
 //! drop(burst);
 //!
 //! let used: u16 = memory.read_obj(GuestAddress(0x3002))?;
@@ -69,7 +67,7 @@
 //!
 //! What is taken from a `GuestMemoryAtomic` is a snapshot. A queue stays in the snapshot that it was given, and keeps
 //! it mapped, when the VMM plugs memory in and replaces what the `GuestMemoryAtomic` has. Whoever replaces the memory
-//! takes the new snapshot, with `VmMemory::from(&atomic)`, and gives it to every queue.
+//! hands the new snapshot to every queue: `queue.replace_mem(VmMemory::from(&atomic))`. Chains in flight stay in flight.
 //!
 //! # Dirty bitmaps
 //!

@@ -4,7 +4,7 @@ use virtio_mem_traits::DriverAddr;
 use virtio_queue::desc::RawDescriptor;
 use virtio_queue::desc::split::Descriptor;
 use virtio_queue::mock::{AvailRing, DescriptorTable, UsedRing};
-use virtio_queue_core::{QueueConfig, QueueLimits, RingFeatures};
+use virtio_queue_core::{QueueConfig, RingFeatures};
 use vm_memory::{Bytes, GuestAddress, GuestMemory};
 
 const SIZE: u16 = 8;
@@ -33,14 +33,9 @@ pub(crate) trait Driver {
 
 /// What a device is told of the queue of a `D`.
 pub(crate) fn config<D: Driver>(_: &D) -> QueueConfig {
-    QueueConfig {
-        size: SIZE,
-        descriptor_area: DriverAddr(DESCRIPTOR_AREA),
-        driver_area: DriverAddr(DRIVER_AREA),
-        device_area: DriverAddr(DEVICE_AREA),
-        features: RingFeatures::from_negotiated(D::FEATURES).unwrap(),
-        limits: QueueLimits::default(),
-    }
+    let features = RingFeatures::from_negotiated(D::FEATURES).unwrap();
+    let [descriptors, driver, device] = [DESCRIPTOR_AREA, DRIVER_AREA, DEVICE_AREA].map(DriverAddr);
+    QueueConfig::new(SIZE, features, descriptors, driver, device)
 }
 
 /// The driver that rust-vmm tests its own queues with.

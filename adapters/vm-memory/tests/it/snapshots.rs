@@ -5,6 +5,7 @@ use std::thread;
 
 use static_assertions::assert_impl_all;
 use virtio_mem_traits::{Access, DriverMem, StableMem};
+use virtio_queue_core::{ConfigError, QueueArea};
 use virtio_vm_memory::VmMemory;
 use vm_memory::{
     Bytes, GuestAddress, GuestAddressSpace, GuestMemoryAtomic, GuestMemoryLoadGuard, GuestMemoryMmap, GuestRegionMmap,
@@ -69,4 +70,37 @@ fn queue_in_guard_goes_on_in_its_memory_on_another_thread() {
     assert_eq!(thread::spawn(move || serve(&mut queue)).join().unwrap(), 1);
     assert_eq!(driver.take_used(), Some(7));
     assert_eq!(atomic.memory().read_obj::<[u8; 7]>(GuestAddress(0x2_1000)).unwrap(), *b"PLUGGED");
+}
+
+#[test]
+fn queue_given_the_new_snapshot_reaches_what_was_plugged_in() {
+    let atomic = GuestMemoryAtomic::new(memory());
+    let memory = atomic.memory().into_inner();
+    let mut driver = SplitDriver::new(&*memory);
+    let mut queue = queue(&config(&driver), Arc::clone(&memory));
+    memory.write_slice(b"plugged", GuestAddress(0x2_0000)).unwrap();
+    driver.offer((0x2_0000, 7), (0x2_1000, 7));
+    assert_eq!(serve(&mut queue), 1);
+    plug(&atomic);
+    queue.replace_mem(VmMemory::from(&atomic)).unwrap();
+    driver.offer((0x2_0000, 7), (0x4_0000, 7));
+    assert_eq!(serve(&mut queue), 1);
+    assert_eq!((driver.take_used(), driver.take_used()), (Some(7), Some(7)));
+    assert_eq!(atomic.memory().read_obj::<[u8; 7]>(GuestAddress(0x4_0000)).unwrap(), *b"PLUGGED");
+}
+
+#[test]
+fn queue_given_memory_without_its_areas_goes_on_in_the_old_one() {
+    let atomic = GuestMemoryAtomic::new(memory::<()>());
+    let memory = atomic.memory().into_inner();
+    let mut driver = SplitDriver::new(&*memory);
+    let mut queue = queue(&config(&driver), Arc::clone(&memory));
+    let elsewhere = GuestMemoryMmap::from_ranges(&[(GuestAddress(0x9_0000), 0x1000)]).unwrap();
+    atomic.lock().unwrap().replace(elsewhere);
+    let error = queue.replace_mem(VmMemory::from(&atomic)).unwrap_err();
+    assert!(matches!(error, ConfigError::Area { area: QueueArea::Descriptor, .. }), "{error}");
+    assert!(Arc::ptr_eq(queue.mem().handle(), &memory));
+    driver.offer((0x2_0000, 7), (0x2_1000, 7));
+    assert_eq!(serve(&mut queue), 1);
+    assert_eq!(driver.take_used(), Some(7));
 }
