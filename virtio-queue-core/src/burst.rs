@@ -59,6 +59,16 @@ impl<'q, R: Ring, N: DriverNotify> Burst<'q, R, N> {
         self.state.complete(self.ring, token, written)
     }
 
+    /// Puts the chain that a token stands for back, as if it had not been fetched.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Queue::unfetch`](crate::Queue::unfetch).
+    #[inline]
+    pub fn unfetch(&mut self, token: Token) -> Result<(), Refused<Token, ReturnError>> {
+        self.state.unfetch(self.ring, token)
+    }
+
     /// Publishes what was held back until now, notifies the driver if it wants that, and goes on.
     ///
     /// # Errors

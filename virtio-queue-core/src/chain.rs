@@ -229,15 +229,22 @@ impl<'q, R: Ring, T: ReturnTo<R>> DescChain<'q, R, T> {
     ///
     /// # Errors
     ///
-    /// If the queue is broken, or if a chain that was fetched later is still out as a [`Token`]: put that one back first. The chain
-    /// is in the error.
-    pub fn unfetch(self) -> Result<(), Refused<Self, ReturnError>> {
+    /// If a chain that was fetched later is still out as a [`Token`]: put that one back first. This chain was returned with
+    /// nothing written; [`try_unfetch`](Self::try_unfetch) keeps it. If the queue is broken.
+    pub fn unfetch(self) -> Result<(), ReturnError> {
+        self.try_unfetch().map_err(|refused| refused.error)
+    }
+
+    /// Puts the chain back as [`unfetch`](Self::unfetch) does, or hands it back.
+    ///
+    /// # Errors
+    ///
+    /// As for [`unfetch`](Self::unfetch). The chain is in the error.
+    pub fn try_unfetch(self) -> Result<(), Refused<Self, ReturnError>> {
         let mut chain = ManuallyDrop::new(self);
         let (ring, token) = (chain.ring, chain.token.again());
-        chain
-            .home
-            .unfetch(ring, token)
-            .map_err(|refused| Refused { chain: ManuallyDrop::into_inner(chain), error: refused.error })
+        let unfetched = chain.home.unfetch(ring, token);
+        unfetched.map_err(|refused| Refused { chain: ManuallyDrop::into_inner(chain), error: refused.error })
     }
 
     /// Takes the chain out of the borrow of its queue. It stays in flight until the token is completed.

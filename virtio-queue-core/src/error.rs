@@ -51,10 +51,18 @@ impl fmt::Display for FatalError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Oversubscribed { available, in_flight, size } => {
-                write!(f, "{available} available and {in_flight} buffers in flight are too many for a queue of {size}")
+                write!(
+                    f,
+                    "the driver made {available} buffers available beside {in_flight} in flight: together they must be at most \
+                     the queue size {size}"
+                )
             }
-            Self::HeadOutOfRange { head, size } => write!(f, "a queue of {size} has no descriptor {head}"),
-            Self::EndlessList { size } => write!(f, "a list of descriptors does not end in a ring of {size}"),
+            Self::HeadOutOfRange { head, size } => {
+                write!(f, "the available ring names descriptor {head}: it must be less than the queue size {size}")
+            }
+            Self::EndlessList { size } => {
+                write!(f, "a list in the packed ring has no end: it must have at most {size} descriptors")
+            }
             Self::ForeignPositions => f.write_str("the positions belong to a ring of the other format"),
             Self::Panicked => f.write_str("the device panicked while it served chains"),
             Self::Area(error) => write!(f, "an area of the queue is lost: {error}"),
@@ -139,17 +147,26 @@ impl fmt::Display for ChainError {
 impl fmt::Display for ChainErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NextOutOfRange { next } => write!(f, "the table has no descriptor {next}"),
-            Self::TooManyElements { limit } => write!(f, "more than {limit} elements"),
-            Self::TooManyBytes { total } => write!(f, "{total} bytes are more than 2^32"),
+            Self::NextOutOfRange { next } => {
+                write!(f, "it goes on at descriptor {next}, which its table does not have")
+            }
+            Self::TooManyElements { limit } => write!(f, "more elements than the limit of {limit}"),
+            Self::TooManyBytes { total } => write!(f, "{total} bytes in its elements: there must be at most 2^32"),
             Self::ReadableAfterWritable { addr } => {
-                write!(f, "device-readable element at {addr} after a device-writable one")
+                write!(f, "the device-readable element at {addr} must come before the device-writable ones")
             }
             Self::RangeOverflow { addr, len } => write!(f, "{len} bytes at {addr} end beyond 2^64"),
-            Self::IndirectNotNegotiated => f.write_str("indirect descriptors were not negotiated"),
-            Self::NestedIndirect => f.write_str("indirect descriptor in an indirect table"),
-            Self::IndirectWithNext => f.write_str("indirect descriptor with a next one"),
-            Self::TableLen { len } => write!(f, "an indirect table cannot be {len} bytes long"),
+            Self::IndirectNotNegotiated => {
+                f.write_str("an indirect descriptor, but INDIRECT_DESC (feature bit 28) was not negotiated")
+            }
+            Self::NestedIndirect => f.write_str("an indirect descriptor inside of an indirect table"),
+            Self::IndirectWithNext => f.write_str(
+                "an indirect descriptor must be the last of its chain, and alone in a list of a packed ring",
+            ),
+            Self::TableLen { len } => write!(
+                f,
+                "an indirect table of {len} bytes: it must be a multiple of 16 from 16 to 16 times the limit on elements"
+            ),
             Self::Memory(error) => error.fmt(f),
         }
     }
@@ -199,7 +216,7 @@ impl fmt::Display for ReturnError {
                 )
             }
             Self::TooLong { written, writable } => {
-                write!(f, "{written} bytes written, in a chain with room for {writable}")
+                write!(f, "{written} bytes are said to be written, and the chain has room for {writable}")
             }
             Self::Broken(error) => write!(f, "the queue is broken: {error}"),
         }

@@ -23,14 +23,7 @@
 //! use virtio_util::{NotificationCounter, SharedQueue};
 //!
 //! let mem = HeapMem::new(DriverAddr(0x10_0000), 0x1_0000)?;
-//! let config = QueueConfig {
-//!     size: 256,
-//!     descriptor_area: DriverAddr(0x10_0000),
-//!     driver_area: DriverAddr(0x10_1000),
-//!     device_area: DriverAddr(0x10_2000),
-//!     features: RingFeatures::from_negotiated(1 << 32)?,
-//!     limits: QueueLimits::default(),
-//! };
+//! let config = QueueConfig::new(256, RingFeatures::from_negotiated(1 << 32)?, DriverAddr(0x10_0000), DriverAddr(0x10_1000), DriverAddr(0x10_2000));
 //! let queue = SplitQueue::new(&config, &mem, NotificationCounter::new())?;
 //! let queue = SharedQueue::<parking_lot::RawMutex, _, _>::new(queue);
 //!

@@ -3,7 +3,7 @@
 use core::mem::offset_of;
 
 use static_assertions::const_assert_eq;
-use virtio_mem_traits::{Area, AreaError, DriverAddr, DriverRange, ReadWrite, StableMem, TranslateError};
+use virtio_mem_traits::{Access, Area, AreaError, DriverAddr, DriverRange, StableMem, TranslateError, WriteOnly};
 use zerocopy::little_endian::U32;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -18,7 +18,7 @@ const ALIGN: usize = Layout::DEVICE_AREA_ALIGN;
 /// Every method writes one field, once, and fails only if the memory is gone.
 #[derive(Debug)]
 pub struct DeviceArea<M> {
-    area: Area<M, ReadWrite, ALIGN>,
+    area: Area<M, WriteOnly, ALIGN>,
     layout: Layout,
 }
 
@@ -75,12 +75,17 @@ impl<M: StableMem> DeviceArea<M> {
 
     /// Reads the index that was published last: where a queue goes on that is made again.
     ///
+    /// The area was proved for writing alone, so the index is translated for this one access.
+    ///
     /// # Errors
     ///
-    /// If the memory is gone.
-    #[inline]
+    /// If it cannot be read.
     pub fn index(&self) -> Result<RingIndex, AreaError> {
-        self.area.load_acquire(Layout::INDEX).map(|index| RingIndex::new(u16::from_le(index)))
+        let (mem, range) = (self.area.mem(), self.area.range());
+        let index = range.after(Layout::INDEX as u64).prefix(size_of::<u16>() as u64);
+        mem.before_read(index);
+        let index = mem.translate_all(index, Access::Read)?.load_acquire(0)?;
+        Ok(RingIndex::new(u16::from_le(index)))
     }
 
     /// Writes the index of the available entry that the device wants to be notified of. The driver reads it only with

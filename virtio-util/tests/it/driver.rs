@@ -29,14 +29,7 @@ pub(crate) fn rings() -> HeapMem {
 
 /// What the driver tells the transport.
 pub(crate) fn config() -> QueueConfig {
-    QueueConfig {
-        size: SIZE,
-        descriptor_area: DriverAddr(DESCRIPTORS),
-        driver_area: DriverAddr(AVAILABLE),
-        device_area: DriverAddr(USED),
-        features: RingFeatures::from_negotiated(1 << 32).unwrap(),
-        limits: QueueLimits::default(),
-    }
+    QueueConfig::new(SIZE, RingFeatures::from_negotiated(1 << 32).unwrap(), DriverAddr(DESCRIPTORS), DriverAddr(AVAILABLE), DriverAddr(USED))
 }
 
 /// The device's side, to be shared.

@@ -20,7 +20,10 @@ fn check_sizes<F: Areas>(features: u64, good: &[u16], bad: &[u16]) {
     }
     let setup = Setup::<F>::new(8, features);
     for size in bad.iter().copied() {
-        setup.check_refused(&with(setup.config, |config| config.size = size), ConfigError::Size(QueueSizeError { size }));
+        setup.check_refused(
+            &with(setup.config, |config| config.size = size),
+            ConfigError::Size(QueueSizeError { size }),
+        );
     }
 }
 
