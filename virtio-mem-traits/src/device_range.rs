@@ -61,7 +61,8 @@ impl DeviceRange<'_> {
     /// 1. they are valid for reads and for writes from any thread, whatever `access` is: the host has them mapped
     ///    writable;
     /// 2. no Rust reference to any of them exists, other than to an atomic or an `UnsafeCell`, and nothing in this
-    ///    program accesses them otherwise than atomically or through such a range;
+    ///    program accesses them otherwise than atomically, through such a range, or by volatile accesses and raw copies
+    ///    that expect other agents to write at the same time, as those of vm-memory do;
     /// 3. they lie in one mapping or allocation, and `len` is at most `isize::MAX`.
     ///
     /// Another process, a guest or a device may read and write them in any way at any time.

@@ -90,6 +90,11 @@ impl<H: Deref<Target: Memory>> DriverMem for VmMemory<H> {
     }
 
     #[inline]
+    fn translations_last(&self) -> bool {
+        true
+    }
+
+    #[inline]
     fn written(&self, range: DriverRange) {
         if <H::Target as Memory>::Region::is_tracked() {
             self.mark_dirty(range);
