@@ -9,7 +9,7 @@ use virtio_chain::{Lent, ReadableChain, Reader, WritableChain, Writer};
 use virtio_mem_traits::HeapMem;
 use virtio_queue_core::packed::PackedRing;
 use virtio_queue_core::split::SplitRing;
-use virtio_queue_core::{AnyRing, BurstChain, Chain, InFlight, OrderedRing, QueueChain};
+use virtio_queue_core::{AnyRing, BurstChain, Chain, OrderSlot, OrderedRing, QueueChain};
 use virtio_util::{NotificationCounter, SharedChain};
 
 const fn check<T: Send>(future: T) -> T {
@@ -74,7 +74,7 @@ fn concrete<C: Chain + Send + Sync>(chain: C, other: C) {
 type Mem = Arc<HeapMem>;
 type Notify = Arc<NotificationCounter>;
 type Shared<R> = SharedChain<'static, RawMutex, R, Notify>;
-type OrderedPacked = OrderedRing<PackedRing<Mem>, Vec<InFlight>>;
+type OrderedPacked = OrderedRing<PackedRing<Mem>, Vec<OrderSlot>>;
 
 #[test]
 fn chains_of_bytes_are_send_whenever_their_chains_are() {
