@@ -124,15 +124,13 @@ impl<C: ChainElements> Reader<C> {
 
     /// Copies the next bytes into `buf` up to a fault, which the next call reports unless there are none before it.
     #[cfg(feature = "std")]
+    #[inline]
     pub(crate) fn read_up_to_fault(&mut self, buf: &mut [u8]) -> Result<usize, ChainError> {
         let start = self.position();
-        self.read(buf).or_else(|error| match usize::try_from(self.position() - start) {
-            Ok(0) | Err(_) => Err(error),
-            Ok(count) => {
-                self.cursor.put_off_fault();
-                Ok(count)
-            }
-        })
+        match self.read(buf) {
+            Ok(count) => Ok(count),
+            Err(error) => self.cursor.moved_before(start, error),
+        }
     }
 
     /// Copies as much into `buf` as the next piece has, and returns how much. After an error nothing was copied.

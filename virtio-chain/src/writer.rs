@@ -190,15 +190,13 @@ impl<C: ChainElements> Writer<C> {
 
     /// Copies `buf` to the next bytes up to a fault, which the next call reports unless there are none before it.
     #[cfg(feature = "std")]
+    #[inline]
     pub(crate) fn write_up_to_fault(&mut self, buf: &[u8]) -> Result<usize, ChainError> {
         let start = self.position();
-        self.write(buf).or_else(|error| match usize::try_from(self.position() - start) {
-            Ok(0) | Err(_) => Err(error),
-            Ok(count) => {
-                self.cursor.put_off_fault();
-                Ok(count)
-            }
-        })
+        match self.write(buf) {
+            Ok(count) => Ok(count),
+            Err(error) => self.cursor.moved_before(start, error),
+        }
     }
 
     /// Copies as much of `buf` as fits into the next piece, and returns how much. After an error nothing was copied.
