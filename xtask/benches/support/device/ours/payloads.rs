@@ -5,20 +5,20 @@ use std::marker::PhantomData;
 
 use anyhow::{Result, bail, ensure};
 use virtio_chain::{ReadableChain, Reader, WritableChain, Writer};
-use virtio_mem_traits::DeviceRange;
-use virtio_queue_core::{Chain, FromConfig, Head, Queue, Refused, ReturnError, Walk};
+use virtio_mem_traits::AccessError;
+use virtio_queue_core::{Chain, ChainElements, ChainError, Element, FromConfig, Head, Queue, Refused, ReturnError};
 
 use super::{Signals, config};
 use crate::support::device::{Device, MISSING};
 use crate::support::memory::Table;
 use crate::support::payload::{payload, seen};
 use crate::support::ring::Ring;
-use crate::support::shape::{Direction, PAGE, Payload};
+use crate::support::shape::{Direction, Payload};
 
 /// A way to copy all of a payload.
 pub(super) trait Way {
-    fn read<'m>(reader: &mut Reader<'m, impl Walk<'m>>, buf: &mut [u8]) -> Result<()>;
-    fn write<'m>(writer: &mut Writer<'m, impl Walk<'m>>, buf: &[u8]) -> Result<()>;
+    fn read(reader: &mut Reader<impl ChainElements>, buf: &mut [u8]) -> Result<()>;
+    fn write(writer: &mut Writer<impl ChainElements>, buf: &[u8]) -> Result<()>;
 }
 
 /// By the methods of readers and writers.
@@ -32,62 +32,58 @@ pub(super) struct Fragments;
 
 impl Way for Whole {
     #[inline]
-    fn read<'m>(reader: &mut Reader<'m, impl Walk<'m>>, buf: &mut [u8]) -> Result<()> {
+    fn read(reader: &mut Reader<impl ChainElements>, buf: &mut [u8]) -> Result<()> {
         Ok(reader.read_exact(buf)?)
     }
 
     #[inline]
-    fn write<'m>(writer: &mut Writer<'m, impl Walk<'m>>, buf: &[u8]) -> Result<()> {
+    fn write(writer: &mut Writer<impl ChainElements>, buf: &[u8]) -> Result<()> {
         Ok(writer.write_all(buf)?)
     }
 }
 
 impl Way for StdIo {
     #[inline]
-    fn read<'m>(reader: &mut Reader<'m, impl Walk<'m>>, buf: &mut [u8]) -> Result<()> {
+    fn read(reader: &mut Reader<impl ChainElements>, buf: &mut [u8]) -> Result<()> {
         Ok(Read::read_exact(reader, buf)?)
     }
 
     #[inline]
-    fn write<'m>(writer: &mut Writer<'m, impl Walk<'m>>, buf: &[u8]) -> Result<()> {
+    fn write(writer: &mut Writer<impl ChainElements>, buf: &[u8]) -> Result<()> {
         Ok(Write::write_all(writer, buf)?)
     }
 }
 
-/// The most pieces of a payload here.
-const PIECES: usize = 0x1_0000 / PAGE as usize;
-
 impl Way for Fragments {
     #[inline]
-    fn read<'m>(reader: &mut Reader<'m, impl Walk<'m>>, buf: &mut [u8]) -> Result<()> {
-        let mut pieces: [Option<DeviceRange<'m>>; PIECES] = [None; PIECES];
-        let count = reader.fragments(buf.len() as u64, &mut pieces)?;
+    fn read(reader: &mut Reader<impl ChainElements>, buf: &mut [u8]) -> Result<()> {
         let mut done = 0;
-        for piece in pieces[..count].iter().flatten() {
+        while let Some(piece) = reader.next_with_limit(buf.len() - done)? {
             piece.read_bytes(0, &mut buf[done..done + piece.len()])?;
             done += piece.len();
         }
-        ensure!(reader.advance(done as u64)? == buf.len() as u64, "the payload is too short");
+        ensure!(done == buf.len(), "the payload is too short");
         Ok(())
     }
 
     #[inline]
-    fn write<'m>(writer: &mut Writer<'m, impl Walk<'m>>, buf: &[u8]) -> Result<()> {
-        let mut pieces: [Option<DeviceRange<'m>>; PIECES] = [None; PIECES];
-        let count = writer.fragments(buf.len() as u64, &mut pieces)?;
+    fn write(writer: &mut Writer<impl ChainElements>, buf: &[u8]) -> Result<()> {
         let mut done = 0;
-        for piece in pieces[..count].iter().flatten() {
-            piece.write_bytes(0, &buf[done..done + piece.len()])?;
-            done += piece.len();
+        while done < buf.len() {
+            let count = writer.next_with_limit::<AccessError>(buf.len() - done, |piece| {
+                piece.write_bytes(0, &buf[done..done + piece.len()])?;
+                Ok(piece.len())
+            })?;
+            ensure!(count != 0, "there is no room for the payload");
+            done += count;
         }
-        ensure!(writer.advance(done as u64)? == buf.len() as u64, "there is no room for the payload");
         Ok(())
     }
 }
 
 /// Reads the payload of a chain into `buf`, and returns what that adds to the sum.
 #[inline]
-fn read<'m, C: Chain<'m>, W: Way>(chain: C, buf: &mut [u8]) -> Result<u64> {
+fn read<C: Chain, W: Way>(chain: C, buf: &mut [u8]) -> Result<u64> {
     let mut chain = ReadableChain::new(chain);
     W::read(&mut chain, buf)?;
     // The drop returns the chain, with nothing written.
@@ -96,10 +92,10 @@ fn read<'m, C: Chain<'m>, W: Way>(chain: C, buf: &mut [u8]) -> Result<u64> {
 
 /// Writes `buf` as the payload of a chain, and returns what that adds to the sum.
 #[inline]
-fn write<'m, C: Chain<'m>, W: Way>(chain: C, buf: &[u8]) -> Result<u64> {
+fn write<C: Chain, W: Way>(chain: C, buf: &[u8]) -> Result<u64> {
     let mut chain = WritableChain::new(chain);
     W::write(&mut chain, buf)?;
-    chain.return_used().map_err(|refused| refused.error)?;
+    chain.return_prefix()?;
     Ok(buf.len() as u64)
 }
 
@@ -211,8 +207,9 @@ struct Fetched<'r, R> {
     head: Head,
 }
 
-impl<'r, R: FromConfig> Chain<'r> for Fetched<'r, R> {
-    type Walk = R::Walk<'r>;
+impl<R: FromConfig> ChainElements for Fetched<'_, R> {
+    type Mem = R::Mem;
+    type Place = R::Place;
 
     #[inline]
     fn id(&self) -> u16 {
@@ -220,10 +217,22 @@ impl<'r, R: FromConfig> Chain<'r> for Fetched<'r, R> {
     }
 
     #[inline]
-    fn walk(&self) -> R::Walk<'r> {
-        self.ring.walk(self.head)
+    fn mem(&self) -> &R::Mem {
+        self.ring.mem()
     }
 
+    #[inline(always)]
+    fn start(&self) -> R::Place {
+        self.ring.start(self.head)
+    }
+
+    #[inline(always)]
+    fn next_element(&self, place: &mut R::Place) -> Option<Result<Element, ChainError>> {
+        self.ring.next_element(place)
+    }
+}
+
+impl<R: FromConfig> Chain for Fetched<'_, R> {
     #[inline]
     fn return_unchecked(self, _written: u32) -> Result<(), Refused<Self, ReturnError>> {
         Ok(())
