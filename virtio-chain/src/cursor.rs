@@ -10,8 +10,8 @@ pub(crate) type Piece<'c> = (DriverRange, DeviceRange<'c>);
 
 /// A position in the readable or in the writable half of a chain, as plain data: each step is handed the chain.
 ///
-/// An element is translated piece by piece as the position reaches it, since it may cross from one region of memory into
-/// another. How the driver has cut its message is not visible from outside (FRAME-1).
+/// An element is translated piece by piece as the position reaches it, since it may cross from one region of memory
+/// into another. How the driver has cut its message is not visible from outside (FRAME-1).
 #[derive(Clone, Debug)]
 pub(crate) struct Cursor<P> {
     place: P,
@@ -57,7 +57,8 @@ impl<P: Clone> Cursor<P> {
     /// Returns the beginning of the writable half of the same chain, wherever in the readable one this is.
     #[inline]
     pub(crate) fn into_writable(self, chain: &impl ChainElements<Place = P>) -> Self {
-        // The readable half may lie in memory that is not there: the chain goes on. A walk that found it malformed does not.
+        // The readable half may lie in memory that is not there: the chain goes on. A walk that found it malformed does
+        // not.
         let fault = self.fault().filter(|_| chain.next_element(&mut self.place.clone()).is_none());
         Self {
             access: Access::Write,
@@ -85,7 +86,8 @@ impl<P: Clone> Cursor<P> {
         (self.end != u64::MAX).then_some(self.end)
     }
 
-    /// Returns how many bytes there are until the place where it must stop, as far as that is known without a look ahead.
+    /// Returns how many bytes there are until the place where it must stop, as far as that is known without a look
+    /// ahead.
     #[inline]
     pub(crate) fn left(&self) -> u64 {
         self.end - self.position
@@ -148,8 +150,8 @@ impl<P: Clone> Cursor<P> {
         self.position += len;
     }
 
-    /// Goes on to the next element, since the current one is used up, and returns whether there is one. If not, the half has
-    /// [ended](Self::ended).
+    /// Goes on to the next element, since the current one is used up, and returns whether there is one. If not, the
+    /// half has [ended](Self::ended).
     #[inline(never)]
     fn seek(&mut self, chain: &impl ChainElements<Place = P>) -> bool {
         while matches!(self.course, Course::Going) {
@@ -221,7 +223,8 @@ impl<P: Clone> Cursor<P> {
         }
     }
 
-    /// Returns how many bytes were moved from `start` on before `error`, which the next step reports, unless there are none.
+    /// Returns how many bytes were moved from `start` on before `error`, which the next step reports, unless there are
+    /// none.
     #[cfg(feature = "std")]
     #[cold]
     pub(crate) fn moved_before(&mut self, start: u64, error: ChainError) -> Result<usize, ChainError> {
@@ -248,8 +251,8 @@ impl<P: Clone> Cursor<P> {
         Ok(self.position - start)
     }
 
-    /// Passes over `len` bytes that were moved already, of at most [`left`](Self::left). If the driver has changed the chain
-    /// since so that it has no such bytes any more, the next step finds its end or reports what is wrong.
+    /// Passes over `len` bytes that were moved already, of at most [`left`](Self::left). If the driver has changed the
+    /// chain since so that it has no such bytes any more, the next step finds its end or reports what is wrong.
     pub(crate) fn pass_moved(&mut self, chain: &impl ChainElements<Place = P>, len: u64) {
         let end = self.position + len;
         if self.skip(chain, len).is_err() {

@@ -8,8 +8,8 @@ use crate::{
     IncompleteError, ReadableChain, Reader, TransferCause, TransferError, TransferFailed, WritableChain, Writer,
 };
 
-/// A call fills `buf`, from as many pieces as it takes, and ends with `Ok(0)`. Where the chain is malformed, it returns what
-/// lies before that; the next call fails, with the kind `InvalidData`.
+/// A call fills `buf`, from as many pieces as it takes, and ends with `Ok(0)`. Where the chain is malformed, it returns
+/// what lies before that; the next call fails, with the kind `InvalidData`.
 impl<C: ChainElements> Read for Reader<C> {
     #[inline]
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
@@ -25,8 +25,8 @@ impl<C: Chain> Read for ReadableChain<C> {
     }
 }
 
-/// A call takes all of `buf`, into as many pieces as it takes, and ends with `Ok(0)`. Where the chain is malformed, it takes
-/// what fits before that; the next call fails, with the kind `InvalidData`. There is nothing to flush.
+/// A call takes all of `buf`, into as many pieces as it takes, and ends with `Ok(0)`. Where the chain is malformed, it
+/// takes what fits before that; the next call fails, with the kind `InvalidData`. There is nothing to flush.
 impl<C: ChainElements> Write for Writer<C> {
     #[inline]
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {

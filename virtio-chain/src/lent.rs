@@ -9,13 +9,17 @@ use crate::cursor::Cursor;
 
 /// The next pieces of a chain, lent to work that ends later: an io_uring request, or another thread.
 ///
-/// It is made by [`Reader::lend`](crate::Reader::lend) or [`Writer::lend`](crate::Writer::lend), and goes back to the same
-/// reader or writer, which moves on and accounts for it: [`Reader::settle`](crate::Reader::settle),
+/// It is made by [`Reader::lend`](crate::Reader::lend) or [`Writer::lend`](crate::Writer::lend), and goes back to the
+/// same reader or writer, which moves on and accounts for it: [`Reader::settle`](crate::Reader::settle),
 /// [`Writer::settle`](crate::Writer::settle). Until then nothing has moved. If it never goes back, nothing ever does.
 ///
-/// It is plain data: it borrows nothing, and can be sent to another thread. So it can be kept beside the chain that owns the
-/// bytes. It keeps nothing alive either. Whoever hands the pieces to the operating system sees to it that the chain is not
-/// returned before the work has ended, and that the array stays where it is for as long as the kernel looks at it.
+/// A reader or writer knows what it has lent by its half, its position and the id of its chain. Another queue can have
+/// a chain of the same id: keep what was lent beside its own.
+///
+/// It is plain data: it borrows nothing, and can be sent to another thread. So it can be kept beside the chain that
+/// owns the bytes. It keeps nothing alive either. Whoever hands the pieces to the operating system sees to it that the
+/// chain is not returned before the work has ended, and that the array stays where it is for as long as the kernel
+/// looks at it.
 ///
 /// ```
 /// # use virtio_fake_driver::{DriverChain, SplitFixture};
@@ -217,7 +221,8 @@ impl fmt::Display for SettleError {
         match self {
             Self::Elsewhere { lent_id, lent_position, id, position } => write!(
                 f,
-                "what byte {lent_position} of chain {lent_id} has lent cannot be settled at byte {position} of chain {id}"
+                "what byte {lent_position} of chain {lent_id} has lent cannot be settled at byte {position} of \
+                 chain {id}"
             ),
             Self::OtherHalf { id } => {
                 write!(f, "what one half of chain {id} has lent cannot be settled with the other half")

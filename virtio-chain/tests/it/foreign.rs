@@ -173,7 +173,8 @@ fn empty_translation_reported_as_a_hole() {
     });
 }
 
-/// SPLIT-USED-4: a translation for the wrong access is refused, by whatever means the bytes are taken, and nothing counts.
+/// SPLIT-USED-4: a translation for the wrong access is refused, by whatever means the bytes are taken, and nothing
+/// counts.
 #[test]
 fn translation_without_the_access_refused() {
     let heap = HeapMem::new(DriverAddr(0), 0x1000).unwrap();

@@ -99,7 +99,8 @@ fn add(rig: &mut Rig, bad: &Bad, message: &Message, at: usize) -> ChainError {
     ChainError { id, kind: (bad.spoil)(&Place::find(rig, id, at)) }
 }
 
-/// INV-12: what comes before a fault is delivered, and the fault by the next call, whichever that is; after it comes the end.
+/// INV-12: what comes before a fault is delivered, and the fault by the next call, whichever that is; after it comes
+/// the end.
 #[test]
 fn readable_half_malformed_delivered_up_to_the_fault() {
     for bad in IN_EITHER_HALF {

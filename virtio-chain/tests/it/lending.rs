@@ -73,7 +73,8 @@ fn lent_and_never_settled_does_not_count() {
 /// A wrong way to settle, and what comes of it.
 type Wrong = for<'c> fn(&mut Writable<'c>, &mut Writable<'c>, Lent) -> SettleError;
 
-/// SPLIT-USED-4, SPLIT-USED-10: pieces are settled once, where they were lent. Otherwise nothing counts, in either chain.
+/// SPLIT-USED-4, SPLIT-USED-10: pieces are settled once, where they were lent. Otherwise nothing counts, in either
+/// chain.
 #[test]
 fn settle_of_what_was_not_lent_there_refused() {
     let elsewhere =
@@ -224,7 +225,8 @@ fn settle_of_elements_that_changed_reports_what_was_written() {
     }
 }
 
-/// HOST-20: a chain that is malformed by the time the pieces are settled has its bytes counted, and says so at the next step.
+/// HOST-20: a chain that is malformed by the time the pieces are settled has its bytes counted, and says so at the next
+/// step.
 #[test]
 fn settle_of_a_chain_that_broke_counts_and_the_next_step_is_told() {
     for bad in IN_EITHER_HALF.iter().filter(|bad| bad.in_descriptors) {

@@ -92,7 +92,8 @@ fn readable_half_malformed_reported_after_what_is_sound() {
     }
 }
 
-/// DRV-FRM-1, HOST-2, HOST-9, HOST-11, HOST-12, HOST-17, INV-12: as for reading; what was written before the fault counts.
+/// DRV-FRM-1, HOST-2, HOST-9, HOST-11, HOST-12, HOST-17, INV-12: as for reading; what was written before the fault
+/// counts.
 #[test]
 fn writable_half_malformed_reported_after_what_is_sound() {
     for bad in IN_EITHER_HALF.iter().chain(IN_WRITABLE_HALF) {

@@ -4,8 +4,8 @@ use virtio_chain::{JoinError, Remaining, Writer};
 
 use super::rig::{Message, Part, Rig, RigChain, refused};
 
-/// Lets `device` have 12 writable bytes in three parts, of 3, 4 and 5, returns the chain with what the part that it answers
-/// with says, and checks what the driver is told and gets.
+/// Lets `device` have 12 writable bytes in three parts, of 3, 4 and 5, returns the chain with what the part that it
+/// answers with says, and checks what the driver is told and gets.
 #[track_caller]
 fn check(len: u32, runs: &[(usize, &[u8])], device: impl for<'c> FnOnce(Part<'c>, Part<'c>, Part<'c>) -> Part<'c>) {
     let answer = Rig::new().serve(&Message::new(&[b"in"], &[5, 5, 2]), |chain| {
@@ -100,7 +100,8 @@ fn tail_not_joined_does_not_count() {
     }
 }
 
-/// SPLIT-USED-4: a part is joined to the one that it was split off, and to no other. What was refused can still be joined.
+/// SPLIT-USED-4: a part is joined to the one that it was split off, and to no other. What was refused can still be
+/// joined.
 #[test]
 fn part_that_does_not_follow_handed_back() {
     check(12, &[(0, b"abcdefghijkl")], |mut first, mut second, mut third| {
@@ -162,8 +163,8 @@ fn clone_joined_does_not_count_twice() {
     });
 }
 
-/// SPLIT-USED-4, SPLIT-USED-10: nothing that was written into another chain counts in this one, not even if both have one id;
-/// and it is not lost.
+/// SPLIT-USED-4, SPLIT-USED-10: nothing that was written into another chain counts in this one, not even if both have
+/// one id; and it is not lost.
 #[test]
 fn tail_of_another_chain_refused() {
     let (mut one, mut other) = (Rig::new(), Rig::new());

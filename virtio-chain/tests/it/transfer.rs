@@ -232,8 +232,8 @@ fn written(log: &[MemEvent]) -> Vec<DriverRange> {
     log.iter().filter_map(|event| if let MemEvent::Written(range) = event { Some(*range) } else { None }).collect()
 }
 
-/// The layout is the one of POSIX, an address and then a length: an array of them can be passed to `readv` and `writev` as it
-/// is. What such a call would find is read as it would, by the kernel.
+/// The layout is the one of POSIX, an address and then a length: an array of them can be passed to `readv` and `writev`
+/// as it is. What such a call would find is read as it would, by the kernel.
 #[cfg(target_os = "linux")]
 #[test]
 fn pieces_are_posix_iovecs_to_the_kernel() {
