@@ -49,6 +49,7 @@ use crate::cursor::Cursor;
 /// request.chain.return_complete()?;
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
+#[must_use = "what was lent does not count before it is settled"]
 pub struct Lent {
     id: u16,
     access: Access,
@@ -188,6 +189,20 @@ impl fmt::Debug for Lent {
 }
 
 /// Pieces that were not lent here, or not like that. Nothing has changed.
+///
+/// ```
+/// # use virtio_fake_driver::{DriverChain, SplitFixture};
+/// # let mut fixture = SplitFixture::new(16);
+/// # let queue = &mut fixture.queue;
+/// # fixture.driver.add(&DriverChain::new().writable(8)).unwrap();
+/// use virtio_chain::{SettleError, WritableChain};
+///
+/// let mut chain = WritableChain::new(queue.next_chain()?.ok_or("nothing is available")?);
+/// let lent = chain.lend(8)?;
+/// assert_eq!(chain.settle(lent, 9), Err(SettleError::TooMuch { claimed: 9, lent: 8 }));
+/// assert_eq!(chain.prefix(), 0);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SettleError {

@@ -13,7 +13,7 @@ use crate::{IncompleteError, Reader, WritableChain};
 /// It is a [`Reader`] that owns the chain. It turns into a [`WritableChain`], in the order that chains have: first what
 /// the driver says, then what the device answers. Dropping it returns the chain with nothing written.
 ///
-/// It is `Send` whenever the chain is, in generic code as well, so a task may hold it while it waits.
+/// It is `Send` whenever the chain is, in generic code as well, so a task can hold it while it waits.
 ///
 /// Where one half is read while the other is written, or where either comes in parts, keep the chain and borrow it:
 /// [`Reader::new`] and [`Writer::new`](crate::Writer::new).

@@ -13,7 +13,7 @@ use crate::{IncompleteError, ReadableChain, Writer};
 /// the beginning on without a hole (SPLIT-USED-4), unless the device says fewer: dropping it returns the chain like
 /// that.
 ///
-/// It is `Send` whenever the chain is, in generic code as well, so a task may hold it while it waits.
+/// It is `Send` whenever the chain is, in generic code as well, so a task can hold it while it waits.
 ///
 /// Where the answer comes in parts, keep the chain and borrow it: [`Writer::new`].
 ///

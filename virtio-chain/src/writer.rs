@@ -342,7 +342,7 @@ impl<C: ChainElements> Writer<C> {
         self.cursor.skip(chain, len)
     }
 
-    /// Returns the length that the driver may be told of: how many bytes were written from the beginning of the
+    /// Returns the length that the driver can be told of: how many bytes were written from the beginning of the
     /// writable half on, without a hole.
     ///
     /// It is what a chain is returned with. Of all 2^32 bytes of the largest chain, 2^32 - 1 can be said

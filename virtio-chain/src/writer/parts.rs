@@ -29,7 +29,7 @@ impl<'c, C: ChainElements + ?Sized> Writer<&'c C> {
         Ok(Self::at(chain, self.cursor.split_at(&chain, len)?))
     }
 
-    /// Cuts off the last `len` bytes, such as a status, and returns them. They may be written even where what lies
+    /// Cuts off the last `len` bytes, such as a status, and returns them. They can be written even where what lies
     /// before them is in memory that is not there.
     ///
     /// # Errors
