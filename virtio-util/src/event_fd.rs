@@ -55,7 +55,8 @@ use virtio_queue_core::DriverNotify;
 ///
 /// # #[tokio::main]
 /// # async fn main() -> std::io::Result<()> {
-/// let kick = AsyncFd::new(EventFd::new()?)?;
+/// // SAFETY: the `EventFd` owns a valid file descriptor, and keeps it while the `AsyncFd` owns it.
+/// let kick = unsafe { AsyncFd::register(EventFd::new()?) }?;
 /// # kick.get_ref().notify();
 /// let mut ready = kick.readable().await?;
 /// ready.clear_ready();

@@ -235,7 +235,7 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
     ///
     /// As for [`next_chain`](Self::next_chain).
     pub fn enable_notifications(&self) -> Result<Armed, FatalError> {
-        self.with(|state| state.arm(Queue::enable_notifications))
+        self.arm(Queue::enable_notifications)
     }
 
     /// Asks the driver to notify when it makes something available beyond the chains that were
@@ -245,12 +245,16 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
     ///
     /// As for [`next_chain`](Self::next_chain).
     pub fn enable_notifications_of_more(&self) -> Result<Armed, FatalError> {
-        self.with(|state| state.arm(Queue::enable_notifications_of_more))
+        self.arm(Queue::enable_notifications_of_more)
     }
 
     /// Notifies the driver, whether or not it wants that, as [`Queue::notify`] does.
     pub fn notify(&self) {
         self.with(|state| state.queue().map(|queue| queue.notify()));
+    }
+
+    fn arm(&self, enable: impl FnOnce(&mut Queue<R, N>) -> Result<Armed, FatalError>) -> Result<Armed, FatalError> {
+        self.with(|state| state.arm(enable)).map_err(|error| self.inner.broken(error))
     }
 }
 
@@ -361,7 +365,7 @@ struct WakeAfter<'q, R: SharedRing, N: DriverNotify + Send + 'static, L: Lock>(&
 impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> Drop for WakeAfter<'_, R, N, L> {
     #[inline]
     fn drop(&mut self) {
-        self.0.wake(L::with(&self.0.state, State::returned));
+        self.0.wake(L::with(&self.0.state, State::after_burst));
     }
 }
 

@@ -154,12 +154,19 @@ impl<R: SharedRing, N: DriverNotify> State<R, N> {
             Phase::Running(queue) => queue.complete(token, written),
             other => other.discard(token),
         };
-        let mut wakes = self.returned();
-        if let Err(ReturnError::Broken(_)) = returned {
-            // Those who wait have to learn that they wait in vain.
-            wakes.fetchers = usize::MAX;
-        }
+        let wakes = if let Err(ReturnError::Broken(_)) = returned { self.broken() } else { self.returned() };
         (returned, wakes)
+    }
+
+    /// Returns whom to wake after a burst.
+    pub(super) fn after_burst(&mut self) -> Wakes {
+        if self.is_over() { self.broken() } else { self.returned() }
+    }
+
+    /// Returns whom to wake when the queue is broken: those who wait for chains have to learn that they wait in vain.
+    #[cold]
+    fn broken(&mut self) -> Wakes {
+        Wakes { fetchers: usize::MAX, ..self.returned() }
     }
 
     /// Puts a chain back, and says whom to wake.
