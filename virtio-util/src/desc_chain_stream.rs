@@ -13,15 +13,15 @@ use crate::lock::with_lock;
 use crate::{Lock, OwnedChain, SharedQueue, SharedRing};
 
 with_lock! {
-    /// The chains of a [`SharedQueue`], as a stream: it waits when there is none, and ends when the queue is broken, being reset or
-    /// gone.
+    /// The chains of a [`SharedQueue`], as a stream: it waits when there is none, and ends when the queue is broken,
+    /// being reset or gone.
     ///
     /// Whoever learns that the driver has kicked, a thread or another task, calls [`SharedQueue::wake`]. The chains are
-    /// [owned](OwnedChain): each can go into a task of its own, and is returned when that task ends or is cancelled. When the
-    /// [budget](SharedQueue#the-budget) is used up, the stream waits until chains have returned.
+    /// [owned](OwnedChain): each can go into a task of its own, and is returned when that task ends or is cancelled.
+    /// When the [budget](SharedQueue#the-budget) is used up, the stream waits until chains have returned.
     ///
-    /// The stream has a handle on the queue, borrows nothing, and can be spawned. A queue can have several streams. To drop one at
-    /// any time loses nothing.
+    /// The stream has a handle on the queue, borrows nothing, and can be spawned. A queue can have several streams. To
+    /// drop one at any time loses nothing.
     ///
     /// While it waits, the driver is asked to notify. A task that is busy may suppress notifications until it polls the
     /// stream again; nobody else does.
@@ -98,8 +98,8 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> DescChainStream<R
         poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await.transpose()
     }
 
-    /// Registers the task for the next wake-up. If there has been one since the last time, the look that comes after this answers
-    /// it.
+    /// Registers the task for the next wake-up. If there has been one since the last time, the look that comes after
+    /// this answers it.
     fn register(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if let Some(listener) = &mut self.listener {
             if Pin::new(listener).poll(context).is_pending() {

@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 
 use virtio_queue_core::{ChainError, Element};
 
-/// How many elements need no allocation. Most chains of most devices are a header, data in one or two pieces, and a status.
+/// How many elements need no allocation. Most chains of most devices are a header, data in one or two pieces, and a
+/// status.
 const FEW: usize = 4;
 
 /// The elements of a chain, read and checked once.
@@ -20,7 +21,8 @@ pub(crate) enum Elements {
 }
 
 impl Elements {
-    /// Copies a chain, and counts its elements. Returns `None` if there are more than `room`; no more than that are looked at.
+    /// Copies a chain, and counts its elements. Returns `None` if there are more than `room`; no more than that are
+    /// looked at.
     pub(crate) fn copy(chain: impl Iterator<Item = Result<Element, ChainError>>, room: usize) -> Option<(Self, usize)> {
         let (mut few, mut many, mut len) = ([None; FEW], Vec::new(), 0);
         for item in chain {

@@ -32,24 +32,27 @@ impl<R: Ring<Mem: Clone, Positions: Send> + Send + 'static> SharedRing for R {}
 with_lock! {
     /// A virtqueue that is used on several threads or by several tasks. This is a handle on it: a clone is another one.
     ///
-    /// The chains that it hands out are [owned](OwnedChain): they can be kept, sent elsewhere, and returned in any order, on a ring
-    /// of either format. The queue is locked while a chain is fetched and copied, and while one is returned; it is not locked while
-    /// a chain is read or written. The driver is notified while it is locked: the notifier must not call the queue.
+    /// The chains that it hands out are [owned](OwnedChain): they can be kept, sent elsewhere, and returned in any
+    /// order, on a ring of either format. The queue is locked while a chain is fetched and copied, and while one is
+    /// returned; it is not locked while a chain is read or written. The driver is notified while it is locked: the
+    /// notifier must not call the queue.
     ///
     /// Whoever learns that the driver has kicked calls [`wake`](Self::wake). Threads wait for chains in
     /// [`wait_chain`](Self::wait_chain), tasks in a [`DescChainStream`](crate::DescChainStream).
     ///
     /// # The budget
     ///
-    /// A driver can let all of its chains share one large indirect table. So a budget bounds how many elements the chains that are
-    /// out can have together, [`BUDGET`](Self::BUDGET) by default. A chain that would exceed it is put back, and is fetched again
-    /// when others have returned: nothing is lost. Meanwhile [`next_chain`](Self::next_chain) returns `None` and
-    /// [`is_full`](Self::is_full) returns `true`; when a chain returns, those who wait are woken. A chain that is alone is always
-    /// fetched: the limits of the queue bound its length.
+    /// A driver can let all of its chains share one large indirect table. So a budget bounds how many elements the
+    /// chains that are out can have together, [`BUDGET`](Self::BUDGET) by default. A chain that would exceed it is put
+    /// back, and is fetched again when others have returned: nothing is lost. Meanwhile
+    /// [`next_chain`](Self::next_chain) returns `None` and [`is_full`](Self::is_full) returns `true`; when a chain
+    /// returns, those who wait are woken. A chain that is alone is always fetched: the limits of the queue bound its
+    /// length.
     ///
     /// # When not to use it
     ///
-    /// Where one thread fetches chains and is done with each before it fetches the next one, a [`Queue`] does without a lock.
+    /// Where one thread fetches chains and is done with each before it fetches the next one, a [`Queue`] does without a
+    /// lock.
     ///
     /// # Examples
     ///
@@ -169,9 +172,10 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
 
     /// Locks the queue once for as many chains as `work` fetches and returns, and notifies the driver once at the end.
     ///
-    /// It is for work so short that others can wait for it: nothing is copied. `work` uses the burst and nothing else of the queue:
-    /// every other call, and the drop of an [`OwnedChain`], waits for the lock that this thread holds, for ever. `work` may turn
-    /// chains into tokens, which are [completed](Self::complete) later; the budget does not count these.
+    /// It is for work so short that others can wait for it: nothing is copied. `work` uses the burst and nothing else
+    /// of the queue: every other call, and the drop of an [`OwnedChain`], waits for the lock that this thread holds,
+    /// for ever. `work` may turn chains into tokens, which are [completed](Self::complete) later; the budget does not
+    /// count these.
     ///
     /// ```
     /// # use virtio_fake_driver::AnyFixtureOptions;
@@ -266,7 +270,8 @@ impl<R: SharedRing + Restorable, N: DriverNotify + Send + 'static, L: Lock> Shar
         self.with(|state| state.queue().map(|queue| queue.save()))
     }
 
-    /// Goes on in other memory, as [`Queue::replace_mem`] does. Chains that are out keep the memory that they were fetched from.
+    /// Goes on in other memory, as [`Queue::replace_mem`] does. Chains that are out keep the memory that they were
+    /// fetched from.
     ///
     /// A queue that is being reset or gone has no memory to replace, and leaves it at that.
     ///
@@ -277,11 +282,11 @@ impl<R: SharedRing + Restorable, N: DriverNotify + Send + 'static, L: Lock> Shar
         self.with(|state| state.queue().map_or(Ok(()), |queue| queue.replace_mem(mem)))
     }
 
-    /// Takes over a chain that an earlier life of the queue has fetched, as [`Queue::adopt`] does, with the elements that
-    /// [`Restorable::walk_stored`] finds for it.
+    /// Takes over a chain that an earlier life of the queue has fetched, as [`Queue::adopt`] does, with the elements
+    /// that [`Restorable::walk_stored`] finds for it.
     ///
-    /// Returns `None` if there is no room for it in the [budget](Self#the-budget): adopt it when others have returned, and fetch
-    /// nothing before. Returns `None` as well if the queue is being reset or gone.
+    /// Returns `None` if there is no room for it in the [budget](Self#the-budget): adopt it when others have returned,
+    /// and fetch nothing before. Returns `None` as well if the queue is being reset or gone.
     ///
     /// # Errors
     ///

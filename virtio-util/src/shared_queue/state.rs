@@ -130,7 +130,8 @@ impl<R: SharedRing, N: DriverNotify> State<R, N> {
         Ok(Some(fetched))
     }
 
-    /// Returns how many elements the next chain may have. One that is alone is as long as the limits of the queue allow.
+    /// Returns how many elements the next chain may have. One that is alone is as long as the limits of the queue
+    /// allow.
     fn room(&self) -> usize {
         if self.chains == 0 { usize::MAX } else { self.budget.saturating_sub(self.elements) }
     }

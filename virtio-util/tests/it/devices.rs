@@ -99,6 +99,6 @@ fn requests_of_a_pool_of_threads_end_in_the_order_of_their_times() {
             assert_eq!(used, [(time, 1)]);
         }
         rig.queue.reset();
-        pool.map(|thread| thread.join().unwrap());
+        pool.into_iter().for_each(|thread| thread.join().unwrap());
     }
 }

@@ -1,12 +1,12 @@
 //! `EventFd` and `NotifyThread`.
 
+use core::task::Waker;
 use core::time::Duration;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::mpsc;
-use std::task::Waker;
 use std::thread;
 
 use rustix::event::{EventfdFlags, eventfd};
@@ -54,7 +54,7 @@ fn converted_signals_the_other_side_and_reads_without_waiting_in_any_mode() {
     signal.notify();
     assert_eq!(front_end.take().unwrap(), 1);
     assert_eq!(signal.take().unwrap(), 0);
-    ioctl_fionbio(&OwnedFd::from(front_end), true).unwrap();
+    ioctl_fionbio(OwnedFd::from(front_end), true).unwrap();
     assert_eq!(signal.take().unwrap(), 0);
 }
 

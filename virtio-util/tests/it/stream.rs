@@ -186,7 +186,7 @@ fn stream_ends_when_the_queue_breaks_elsewhere_or_ends() {
 struct Interrupted {
     ring: SplitRing<Mem>,
     moment: Moment,
-    event: Mutex<Option<Event>>,
+    event: Arc<Mutex<Option<Event>>>,
 }
 
 type Event = Box<dyn FnOnce() + Send>;
@@ -280,20 +280,13 @@ impl Ring for Interrupted {
     }
 }
 
-/// A queue in which the driver makes a chain available at `moment`, which then does or does not want a kick. The wake that
-/// follows the kick comes from another thread, since the queue is locked at the moment.
+/// Polls a stream while the driver makes a chain available at `moment`, and kicks if it was asked to. Returns what the
+/// chain says, and how often the task was woken.
 fn poll_interrupted(moment: Moment, suppressed: bool) -> (u8, usize) {
     let rig = Rig::new(0);
     let ring = SplitRing::from_config(&rig.driver.queue_config(QueueLimits::default()), rig.mem).unwrap();
     let event = Arc::new(Mutex::new(None));
-    let ring = Interrupted {
-        ring,
-        moment,
-        event: Mutex::new(Some(Box::new({
-            let event = Arc::clone(&event);
-            move || event.lock().unwrap().take().map_or((), |event: Event| event())
-        }))),
-    };
+    let ring = Interrupted { ring, moment, event: Arc::clone(&event) };
     let queue = SharedQueue::new(Queue::from_ring(ring, NotificationCounter::new()).unwrap());
     if suppressed {
         queue.suppress_notifications();
@@ -394,7 +387,10 @@ async fn many_queues_in_one_set_of_tasks_are_all_served() {
     let (queues, drivers): (Vec<_>, Vec<_>) = rigs.into_iter().map(|rig| (rig.queue, rig.driver)).unzip();
     for queue in &queues {
         let stream = DescChainStream::new(queue.clone());
-        devices.spawn(stream.for_each(|chain| future::ready(answer(chain.unwrap()))));
+        devices.spawn(stream.for_each(|chain| {
+            answer(chain.unwrap());
+            future::ready(())
+        }));
     }
     let drivers: Vec<_> =
         drivers.into_iter().zip(&queues).map(|(driver, queue)| drive(driver, queue.clone(), 500)).collect();

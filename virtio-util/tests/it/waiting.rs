@@ -55,7 +55,7 @@ fn wake_of_one_thread_is_passed_on_while_there_are_chains() {
         let mut bytes = [(); 3].map(|()| byte_of(&chains.recv().unwrap()));
         bytes.sort_unstable();
         assert_eq!(bytes, [1, 2, 3]);
-        threads.map(|thread| thread.join().unwrap());
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
     }
 }
 
@@ -74,7 +74,7 @@ fn wait_chain_ends_when_the_queue_breaks_or_ends() {
             let mut rig = Rig::new(format);
             let over = [(); 2].map(|()| elsewhere(&rig.queue, |queue| assert!(queue.wait_chain().unwrap().is_none())));
             end(&mut rig);
-            over.map(|over| over.recv().unwrap());
+            over.into_iter().for_each(|over| over.recv().unwrap());
         }
     }
 }
