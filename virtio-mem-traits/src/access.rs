@@ -1,6 +1,19 @@
 //! What a device may do with driver memory, as a value and as a type.
 
+use core::fmt;
+
 /// What a device wants to do with a range of driver memory, or is allowed to do with it.
+///
+/// It is about the device, and the driver grants it: a buffer is for reading or for writing. It says nothing of how the
+/// host has mapped the memory. What a [`DeviceRange`](crate::DeviceRange) is made of is always mapped for both.
+///
+/// ```
+/// use virtio_mem_traits::Access;
+///
+/// assert!(Access::ReadWrite.writes());
+/// assert!(!Access::Read.writes());
+/// assert_eq!(Access::ReadWrite.to_string(), "read and write");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Access {
     /// The device reads: device-readable buffers, the Descriptor Area and the Driver Area.
@@ -41,27 +54,70 @@ impl Access {
     }
 }
 
+impl fmt::Display for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::ReadWrite => "read and write",
+        })
+    }
+}
+
 /// Access rights that are known at compile time, for [`Area`](crate::Area).
+///
+/// ```
+/// use virtio_mem_traits::{Access, ReadWrite, Rights, WriteOnly};
+///
+/// const fn wants<A: Rights>() -> Access {
+///     A::ACCESS
+/// }
+/// assert_eq!((wants::<WriteOnly>(), wants::<ReadWrite>()), (Access::Write, Access::ReadWrite));
+/// ```
 pub trait Rights: sealed::Sealed {
     /// The same rights as a value.
     const ACCESS: Access;
 }
 
-/// Rights that include reading.
+/// Rights that include reading: an [`Area`](crate::Area) with such rights has the methods that load.
 pub trait Readable: Rights {}
 
-/// Rights that include writing.
+/// Rights that include writing: an [`Area`](crate::Area) with such rights has the methods that store.
 pub trait Writable: Rights {}
 
 /// The device only reads.
+///
+/// ```compile_fail,E0599
+/// use virtio_mem_traits::{Area, HeapMem, ReadOnly};
+///
+/// fn answer(area: &Area<&HeapMem, ReadOnly, 4>) {
+///     let _ = area.store_relaxed(0, 1_u32);
+/// }
+/// ```
 #[derive(Debug)]
 pub enum ReadOnly {}
 
 /// The device only writes.
+///
+/// ```compile_fail,E0599
+/// use virtio_mem_traits::{Area, HeapMem, WriteOnly};
+///
+/// fn look(area: &Area<&HeapMem, WriteOnly, 4>) {
+///     let _ = area.load_relaxed::<u32>(0);
+/// }
+/// ```
 #[derive(Debug)]
 pub enum WriteOnly {}
 
 /// The device reads and writes.
+///
+/// ```
+/// use virtio_mem_traits::{Area, AreaError, HeapMem, ReadWrite};
+///
+/// fn count(area: &Area<&HeapMem, ReadWrite, 4>) -> Result<(), AreaError> {
+///     area.store_relaxed(0, area.load_relaxed::<u32>(0)?.wrapping_add(1))
+/// }
+/// ```
 #[derive(Debug)]
 pub enum ReadWrite {}
 

@@ -15,6 +15,9 @@ use crate::{AccessError, DeviceArray, DeviceRange, DriverAddr, DriverRange, Stab
 /// gave its address as a multiple of `ALIGN`, and single accesses may be to words of that alignment at most. Accesses go
 /// to byte offsets and are bounds-checked. Each is reported to the memory.
 ///
+/// The rights are about the device. On the host the memory is mapped for reading and writing in any case, as
+/// [`DeviceRange::new`] demands of whoever vouches for it.
+///
 /// An area that is contiguous here costs one comparison for an access. One that is not, because its host mapping is
 /// fragmented (LAY-4), works as well: what lies beyond its first piece is translated anew for each access.
 ///
@@ -30,8 +33,8 @@ use crate::{AccessError, DeviceArray, DeviceRange, DriverAddr, DriverRange, Stab
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 pub struct Area<M, A, const ALIGN: usize> {
-    /// INVARIANT: valid for `contiguous` bytes and the access `A`, as [`DeviceRange::new`] demands, until `mem` is
-    /// dropped; a multiple of `ALIGN`.
+    /// INVARIANT: all that [`DeviceRange::new`] demands holds for `contiguous` bytes until `mem` is dropped; a multiple
+    /// of `ALIGN`.
     ptr: NonNull<u8>,
     contiguous: usize,
     range: DriverRange,
@@ -129,7 +132,8 @@ impl<M: StableMem, A: Rights, const ALIGN: usize> Area<M, A, ALIGN> {
     #[inline(never)]
     fn translate_word<T: Words>(&self, offset: usize, index: usize) -> Result<DeviceRange<'_>, AreaError> {
         let (size, word) = (size_of::<T>(), size_of::<T::Word>());
-        let all = self.range.slice(offset as u64, size as u64).ok_or(AreaError::OutOfRange { offset, size })?;
+        let out_of_range = AreaError::OutOfRange { offset, size, len: self.range.len() };
+        let all = self.range.slice(offset as u64, size as u64).ok_or(out_of_range)?;
         if offset % word != 0 {
             return Err(AccessError::Misaligned { offset, align: word }.into());
         }
@@ -196,7 +200,8 @@ impl<M: StableMem, A: Writable, const ALIGN: usize> Area<M, A, ALIGN> {
     ///
     /// # Errors
     ///
-    /// If it does not fit into the area or is not aligned, or if the memory is gone.
+    /// If it does not fit into the area or is not aligned, or if the memory is gone. Words beyond the first piece of
+    /// the area may have been stored by then, if the memory of a later one went in the meantime; they were reported.
     #[inline]
     pub fn store_relaxed<T: Words>(&self, offset: usize, value: T) -> Result<(), AreaError> {
         if self.has::<T>(offset) {
@@ -239,14 +244,25 @@ impl<M: StableMem, A: Writable, const ALIGN: usize> Area<M, A, ALIGN> {
     #[cold]
     #[inline(never)]
     fn store_in_pieces<T: Words>(&self, offset: usize, value: T) -> Result<(), AreaError> {
-        // Nothing is stored, and nothing left unreported, unless there is a place for every word.
+        // Nothing is stored unless there is a place for every word, as it looks.
         for index in 0..value.as_words().len() {
             self.translate_word::<T>(offset, index)?;
         }
         for (index, word) in value.as_words().iter().enumerate() {
-            self.translate_word::<T>(offset, index)?.store_relaxed(0, *word)?;
+            if let Err(error) = self.store_word::<T>(offset, index, *word) {
+                // The place is gone after all. The words before it were stored, and the caller reports none of them.
+                if index != 0 {
+                    self.mem.written(self.part(offset, index * size_of::<T::Word>()));
+                }
+                return Err(error);
+            }
         }
         Ok(())
+    }
+
+    /// Stores the word `index` of a `T` at `offset`, wherever it is.
+    fn store_word<T: Words>(&self, offset: usize, index: usize, word: T::Word) -> Result<(), AreaError> {
+        Ok(self.translate_word::<T>(offset, index)?.store_relaxed(0, word)?)
     }
 }
 
@@ -257,6 +273,16 @@ impl<M, A, const ALIGN: usize> fmt::Debug for Area<M, A, ALIGN> {
 }
 
 /// An [`Area`] that cannot be made, or an access to one that failed.
+///
+/// ```
+/// use virtio_mem_traits::{Area, DriverAddr, DriverRange, HeapMem, ReadOnly};
+///
+/// let mem = HeapMem::new(DriverAddr(0), 0x1000)?;
+/// let range = DriverRange::new(DriverAddr(0x18), 0x40).ok_or("beyond 2^64")?;
+/// let error = Area::<_, ReadOnly, 16>::new(&mem, range).unwrap_err();
+/// assert_eq!(error.to_string(), "address 0x18 of the area is not aligned: it must be a multiple of 16");
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AreaError {
@@ -282,6 +308,8 @@ pub enum AreaError {
         offset: usize,
         /// The size of the access in bytes.
         size: usize,
+        /// The length of the area in bytes.
+        len: u64,
     },
     /// An access that the translated memory refuses, for its alignment or its rights.
     Access(AccessError),
@@ -302,12 +330,17 @@ impl From<AccessError> for AreaError {
 impl fmt::Display for AreaError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Misaligned { addr, align } => write!(f, "address {addr} is not aligned to {align} bytes"),
+            Self::Misaligned { addr, align } => {
+                write!(f, "address {addr} of the area is not aligned: it must be a multiple of {align}")
+            }
             Self::HostMisaligned { addr, align } => {
-                write!(f, "driver memory at {addr} is not mapped to an address aligned to {align} bytes")
+                write!(f, "driver memory at {addr} is mapped to a host address that differs from it modulo {align}: ")?;
+                f.write_str("the two must agree, as those of pages do")
             }
             Self::Translate(error) => error.fmt(f),
-            Self::OutOfRange { offset, size } => write!(f, "{size} bytes at offset {offset} are outside of the area"),
+            Self::OutOfRange { offset, size, len } => {
+                write!(f, "{size} bytes at offset {offset} do not fit into an area of {len} bytes")
+            }
             Self::Access(error) => error.fmt(f),
         }
     }

@@ -11,6 +11,16 @@
 use crate::{Access, DriverAddr, DriverMem, DriverRange};
 
 /// Where the suite finds what in a memory.
+///
+/// ```
+/// use virtio_mem_traits::conformance::Probe;
+/// use virtio_mem_traits::{Access, DriverAddr, DriverRange};
+///
+/// // A page that may be read, and nothing below it.
+/// let mapped = DriverRange::new(DriverAddr(0x1000), 0x1000).unwrap();
+/// let probe = Probe { mapped, access: Access::Read, absent: DriverAddr(0xfff) };
+/// assert!(!probe.access.writes());
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Probe {
     /// Memory that is there, at least 64 bytes of it, contiguous or in pieces. What it holds is overwritten if `access`
@@ -32,6 +42,7 @@ pub fn check(mem: &impl DriverMem, probe: &Probe) {
     translates_every_start_to_a_prefix(mem, probe);
     regions_are_around_what_was_asked_for(mem, probe);
     pieces_do_not_depend_on_where_they_begin(mem, probe);
+    answers_the_same_again_where_translations_last(mem, probe);
     refuses_what_is_not_allowed(mem, probe);
     refuses_what_is_absent(mem, probe);
     accepts_empty_and_huge_ranges(mem, probe);
@@ -82,6 +93,20 @@ fn pieces_do_not_depend_on_where_they_begin(mem: &impl DriverMem, probe: &Probe)
             assert_eq!(later.len(), piece.len() - offset, "a piece is as long as it can be");
         }
         rest = rest.after(piece.len() as u64);
+    }
+}
+
+fn answers_the_same_again_where_translations_last(mem: &impl DriverMem, probe: &Probe) {
+    let last = mem.translations_last();
+    for range in ranges(probe.mapped) {
+        let translate = || mem.translate(range, probe.access).map(|piece| (piece.as_ptr(), piece.len()));
+        let first = translate();
+        let _ = mem.translate(probe.mapped, probe.access);
+        assert!(
+            !last || translate() == first,
+            "{range}: a translation that lasts is the same when it is asked for again"
+        );
+        assert_eq!(mem.translations_last(), last, "whether translations last does not change");
     }
 }
 

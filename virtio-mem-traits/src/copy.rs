@@ -17,7 +17,9 @@
 //! # Safety
 //!
 //! Of both functions:
-//! 1. `shared` is valid for reads (`copy_in`) or writes (`copy_out`) of as many bytes as the private slice has;
+//! 1. `shared` is valid for reads and for writes of as many bytes as the private slice has. The assembly alone would be
+//!    content with memory that is mapped read-only, in `copy_in`; the loops are not, since they make atomics of what
+//!    they read;
 //! 2. no Rust reference to any of those bytes is alive during the call, so the private slice does not overlap them.
 
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64", target_feature = "sse2", not(miri)))]
@@ -312,7 +314,7 @@ mod portable {
 
     /// # Safety
     ///
-    /// The byte is valid for reads, and no Rust reference to it is alive.
+    /// The byte is valid for reads and for writes, and no Rust reference to it is alive.
     unsafe fn load_byte(shared: NonNull<u8>) -> u8 {
         // SAFETY: as the caller vouches; a byte is always aligned.
         let atomic = unsafe { AtomicU8::from_ptr(shared.as_ptr()) };
@@ -321,7 +323,7 @@ mod portable {
 
     /// # Safety
     ///
-    /// The byte is valid for writes, and no Rust reference to it is alive.
+    /// The byte is valid for reads and for writes, and no Rust reference to it is alive.
     unsafe fn store_byte(shared: NonNull<u8>, value: u8) {
         // SAFETY: as the caller vouches; a byte is always aligned.
         let atomic = unsafe { AtomicU8::from_ptr(shared.as_ptr()) };

@@ -28,7 +28,8 @@ use crate::{Access, DeviceRange, Word, Words};
 /// ```
 #[derive(Debug)]
 pub struct DeviceArray<'a, T: Words> {
-    /// INVARIANT: aligned to the size of a word, and valid for reads of `len` times `T` during `'a`, as [`DeviceRange::new`] demands.
+    /// INVARIANT: aligned to the size of a word; all that [`DeviceRange::new`] demands holds for `len` times `T` during
+    /// `'a`.
     ptr: NonNull<T::Word>,
     len: usize,
     _memory: PhantomData<DeviceRange<'a>>,
@@ -55,7 +56,7 @@ impl<'a, T: Words> DeviceArray<'a, T> {
     /// # Safety
     ///
     /// 1. `ptr` is aligned to the size of a word.
-    /// 2. All that [`DeviceRange::new`] demands holds for the elements, with the right to read.
+    /// 2. All that [`DeviceRange::new`] demands holds for the elements during `'a`, and the device may read them.
     #[inline]
     pub(crate) const unsafe fn new_unchecked(ptr: NonNull<T::Word>, len: usize) -> Self {
         Self { ptr, len, _memory: PhantomData }

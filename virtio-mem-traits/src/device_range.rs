@@ -16,12 +16,31 @@ use crate::{Access, Word, Words, copy};
 /// access that was proved, and it never turns into a reference or a slice: the driver may write the same bytes at any
 /// moment. All access is a copy or a single atomic load or store, so a value that was read once stays what it was.
 ///
+/// The [access](Self::access) is what the device may do, and not how the host has mapped the bytes: that is always for
+/// both reading and writing.
+///
 /// Whoever accesses a range through these methods, rather than through [`Area`](crate::Area) or the crates above, owes
 /// the memory its two reports, [`before_read`](crate::DriverMem::before_read) and
 /// [`written`](crate::DriverMem::written): the range does not know which memory it came from.
+///
+/// ```
+/// use virtio_mem_traits::{Access, DriverAddr, DriverMem, HeapMem};
+///
+/// let mem = HeapMem::new(DriverAddr(0x1000), 0x1000)?;
+/// let range = mem.translate_all(mem.range(), Access::ReadWrite)?;
+/// range.write_bytes(0x10, b"virtio")?;
+/// range.store_relaxed(0x18, 7_u32)?;
+/// mem.written(mem.range().after(0x10).prefix(12));
+///
+/// mem.before_read(mem.range().after(0x10).prefix(12));
+/// assert_eq!(range.read::<[u8; 6]>(0x10)?, *b"virtio");
+/// assert_eq!(range.load_relaxed::<u32>(0x18)?, 7);
+/// assert!(range.read::<u32>(0xffd).is_err());
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy)]
 pub struct DeviceRange<'a> {
-    /// INVARIANT: valid for `len` bytes and `access` during `'a`, as `new` demands.
+    /// INVARIANT: all that `new` demands holds for `len` bytes during `'a`.
     ptr: NonNull<u8>,
     len: usize,
     access: Access,
@@ -39,12 +58,27 @@ impl DeviceRange<'_> {
     /// # Safety
     ///
     /// During the whole of `'a`, for the `len` bytes at `ptr`:
-    /// 1. they are valid for reads if `access` includes reading, and for writes if it includes writing, from any thread;
+    /// 1. they are valid for reads and for writes from any thread, whatever `access` is: the host has them mapped
+    ///    writable;
     /// 2. no Rust reference to any of them exists, other than to an atomic or an `UnsafeCell`, and nothing in this
-    ///    program accesses them otherwise than atomically or through such a range;
+    ///    program accesses them otherwise than atomically, through such a range, or by volatile accesses and raw copies
+    ///    that expect other agents to write at the same time, as those of vm-memory do;
     /// 3. they lie in one mapping or allocation, and `len` is at most `isize::MAX`.
     ///
     /// Another process, a guest or a device may read and write them in any way at any time.
+    ///
+    /// # Memory that is mapped read-only
+    ///
+    /// It cannot be vouched for, not with [`Access::Read`] either. A single access is an atomic one, and the standard
+    /// library makes an atomic only of memory that is valid for writes, too: relaxed loads from read-only pages it
+    /// promises up to 8 bytes on some 64-bit machines, and loads that acquire on none. Bulk reads
+    /// ([`read_bytes`](Self::read_bytes), [`read`](Self::read)) are plain moves on x86-64 and would work there; on all
+    /// other machines and under Miri they are atomic loads as well. A range does not know which of the two will be
+    /// asked of it.
+    ///
+    /// What may only be read, such as a file that is open for reading or a ROM, can be mapped privately and writable
+    /// instead (`MAP_PRIVATE` with `PROT_READ | PROT_WRITE`), and vouched for with [`Access::Read`]: nobody writes to
+    /// it then.
     #[inline]
     #[must_use]
     pub const unsafe fn new(ptr: NonNull<u8>, len: usize, access: Access) -> Self {
@@ -82,8 +116,8 @@ impl DeviceRange<'_> {
 
     /// Returns the address of the first byte, for system calls and devices that take pointers.
     ///
-    /// What lies there is valid for `'a` and for [`access`](Self::access). Forming a reference to it is undefined
-    /// behaviour: the driver may write it at any time.
+    /// What lies there is valid for `'a`, and the device may do [`access`](Self::access) with it. Forming a reference
+    /// to it is undefined behaviour: the driver may write it at any time.
     #[inline]
     #[must_use]
     pub const fn as_ptr(&self) -> NonNull<u8> {
@@ -107,11 +141,10 @@ impl DeviceRange<'_> {
         Self { ptr, len: self.len - skipped, ..self }
     }
 
-    /// Returns the range for `access` and nothing else, of what was proved for both.
+    /// Returns the range for `access` and nothing else, which is part of what was proved.
     #[inline]
     pub(crate) const fn for_access(self, access: Access) -> Self {
-        // What was proved includes `access`, whichever that is.
-        debug_assert!(matches!(self.access, Access::ReadWrite));
+        debug_assert!(self.access.allows(access));
         Self { access, ..self }
     }
 
@@ -172,7 +205,8 @@ impl DeviceRange<'_> {
     #[inline]
     pub fn read_bytes(&self, offset: usize, buf: &mut [u8]) -> Result<(), AccessError> {
         let shared = self.at(offset, buf.len(), Access::Read)?;
-        // SAFETY: `at` proved that many bytes readable, and by (2) of `new` no reference to them exists.
+        // SAFETY: (1) `at` proved that many bytes inside of the range, which are valid by (1) of `new`; (2) by (2) of
+        // `new`.
         unsafe { copy::copy_in(shared, buf) };
         Ok(())
     }
@@ -185,7 +219,8 @@ impl DeviceRange<'_> {
     #[inline]
     pub fn write_bytes(&self, offset: usize, buf: &[u8]) -> Result<(), AccessError> {
         let shared = self.at(offset, buf.len(), Access::Write)?;
-        // SAFETY: `at` proved that many bytes writable, and by (2) of `new` no reference to them exists.
+        // SAFETY: (1) `at` proved that many bytes inside of the range, which are valid by (1) of `new`; (2) by (2) of
+        // `new`.
         unsafe { copy::copy_out(buf, shared) };
         Ok(())
     }
@@ -218,7 +253,8 @@ impl DeviceRange<'_> {
         unsafe { object.as_mut_ptr().write_bytes(0, 1) };
         // SAFETY: all bytes of `object` are initialized, and it is borrowed for this call alone.
         let bytes = unsafe { slice::from_raw_parts_mut(object.as_mut_ptr().cast::<u8>(), size_of::<T>()) };
-        // SAFETY: `at` proved that many bytes readable, and by (2) of `new` no reference to them exists.
+        // SAFETY: (1) `at` proved that many bytes inside of the range, which are valid by (1) of `new`; (2) by (2) of
+        // `new`.
         unsafe { copy::copy_in(shared, bytes) };
         // SAFETY: `T: FromBytes` is valid for any initialized bytes.
         Ok(unsafe { object.assume_init() })
@@ -297,6 +333,17 @@ impl fmt::Debug for DeviceRange<'_> {
 }
 
 /// An access that a [`DeviceRange`] refuses.
+///
+/// ```
+/// use virtio_mem_traits::{Access, AccessError, DriverAddr, DriverMem, HeapMem};
+///
+/// let mem = HeapMem::new(DriverAddr(0), 64)?;
+/// let range = mem.translate_all(mem.range(), Access::Read)?;
+/// let error = range.read::<[u8; 8]>(60).unwrap_err();
+/// assert_eq!(error, AccessError::OutOfRange { offset: 60, size: 8, len: 64 });
+/// assert_eq!(error.to_string(), "8 bytes at offset 60 do not fit into a range of 64 bytes");
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AccessError {
@@ -329,13 +376,13 @@ impl fmt::Display for AccessError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::OutOfRange { offset, size, len } => {
-                write!(f, "{size} bytes at offset {offset} are outside of a range of {len} bytes")
+                write!(f, "{size} bytes at offset {offset} do not fit into a range of {len} bytes")
             }
             Self::Misaligned { offset, align } => {
-                write!(f, "offset {offset} is not aligned to {align} bytes")
+                write!(f, "offset {offset} is not aligned for one access: its address must be a multiple of {align}")
             }
             Self::Denied { wanted, allowed } => {
-                write!(f, "{wanted:?} access to a range that allows {allowed:?} access")
+                write!(f, "no right to {wanted} in a range that was translated to {allowed}: translate it to {wanted}")
             }
         }
     }

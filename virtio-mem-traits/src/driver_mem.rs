@@ -4,7 +4,7 @@ use core::{error, fmt};
 
 use crate::{Access, DeviceRange, DriverAddr, DriverRange};
 
-/// The memory that a driver shares with a device.
+/// The memory that a driver shares with a device: what other projects call guest memory.
 ///
 /// # For callers
 ///
@@ -19,6 +19,9 @@ use crate::{Access, DeviceRange, DriverAddr, DriverRange};
 /// Translate each range for the rights that are asked for and no others. Where there is an IOMMU, that is the moment to
 /// check its permissions: VIRTIO 1.4 §6 "Reserved Feature Bits" (FEAT-11) wants every address translated, those of the
 /// rings, of indirect tables and of buffers. The suite in [`conformance`](crate::conformance) checks an implementation.
+///
+/// One method must be written. A memory without an IOMMU says in a second one that its
+/// [translations last](Self::translations_last): only then is anything remembered of it.
 ///
 /// ```
 /// use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, HeapMem, TranslateError};
@@ -40,6 +43,13 @@ use crate::{Access, DeviceRange, DriverAddr, DriverRange};
 /// assert!(mem.translate(header, Access::Read).is_ok());
 /// assert!(mem.translate(header, Access::Write).is_err());
 /// ```
+#[doc(alias = "guest memory")]
+#[doc(alias = "GuestMemory")]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no driver memory: implement `DriverMem` for it",
+    label = "this type does not implement `DriverMem`",
+    note = "a handle on a memory `M` is one, too: `&M`, and with the feature `alloc` `Box<M>`, `Rc<M>` and `Arc<M>`"
+)]
 pub trait DriverMem {
     /// Proves that the device may access the beginning of `range`, and returns the longest contiguous piece of it that
     /// begins there: at least one byte, at most all of it. An empty range is an error or an empty answer.
@@ -61,6 +71,20 @@ pub trait DriverMem {
     #[inline]
     fn region(&self, range: DriverRange, access: Access) -> Result<(DriverRange, DeviceRange<'_>), TranslateError> {
         self.translate(range, access).map(|piece| (range.prefix(piece.len() as u64), piece))
+    }
+
+    /// Returns whether a translation stays right for as long as the memory is borrowed: whether the same range always
+    /// has the same answer. The answer to this question must not change.
+    ///
+    /// It is what a [`RegionCache`](crate::RegionCache) goes by: it remembers nothing of a memory that says `false`.
+    /// Say `true` for memory whose regions do not change. Say `false` behind an IOMMU, where the driver can take a
+    /// mapping away at any time and put another one in its place. By default it is `false`, which is slower and always
+    /// right.
+    ///
+    /// It has nothing to do with what is valid here: that [`DeviceRange::new`] vouches for, for either kind of memory.
+    #[inline]
+    fn translations_last(&self) -> bool {
+        false
     }
 
     /// Takes note that the device is about to read `range`: memory that is not coherent is made so here.
@@ -105,11 +129,33 @@ pub(crate) fn whole(range: DriverRange, piece: DeviceRange<'_>) -> Result<Device
 /// handle; so are `Rc` and `Arc` (feature `alloc`), for a device that owns its memory. `Box` is not: moving it asserts
 /// that nobody else points inside.
 ///
+/// ```
+/// use std::sync::Arc;
+/// use virtio_mem_traits::{DriverAddr, HeapMem, StableMem};
+///
+/// /// What has to hold on to its memory asks for a handle.
+/// struct Device<M: StableMem> {
+///     mem: M,
+/// }
+///
+/// let mem = HeapMem::new(DriverAddr(0), 0x1000)?;
+/// let borrows = Device { mem: &mem };
+/// # let _ = borrows.mem;
+/// let owns = Device { mem: Arc::new(mem) };
+/// # let _ = owns.mem;
+/// # Ok::<_, virtio_mem_traits::HeapMemError>(())
+/// ```
+///
 /// # Safety
 ///
 /// Of an implementation, for every range that [`DriverMem::translate`] returned from a borrow of the handle:
 /// 1. all that [`DeviceRange::new`] demands goes on to hold until the handle is dropped, whether or not that borrow has
 ///    ended, the handle has been moved, or other handles on the same memory have come and gone.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no handle that keeps translations valid: use `Arc<M>`, `Rc<M>` or `&M` of a memory `M`",
+    label = "this is not a handle on driver memory",
+    note = "a `Box<M>` is no such handle; `Arc<M>` and `Rc<M>` need the feature `alloc`"
+)]
 pub unsafe trait StableMem: DriverMem + Clone {}
 
 // SAFETY: (1) the memory is borrowed for as long as the reference and all its copies live.
@@ -142,6 +188,11 @@ macro_rules! forward {
             }
 
             #[inline]
+            fn translations_last(&self) -> bool {
+                (**self).translations_last()
+            }
+
+            #[inline]
             fn before_read(&self, range: DriverRange) {
                 (**self).before_read(range);
             }
@@ -165,6 +216,16 @@ forward!(
 );
 
 /// A range of driver memory that cannot be accessed.
+///
+/// ```
+/// use virtio_mem_traits::{Access, DriverAddr, DriverMem, DriverRange, HeapMem};
+///
+/// let mem = HeapMem::new(DriverAddr(0x1000), 0x1000)?;
+/// let range = DriverRange::new(DriverAddr(0x3000), 8).ok_or("beyond 2^64")?;
+/// let error = mem.translate(range, Access::Read).unwrap_err();
+/// assert!(error.to_string().starts_with("no driver memory at 0x3000: the address must lie in"));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TranslateError {
@@ -190,9 +251,15 @@ pub enum TranslateError {
 impl fmt::Display for TranslateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unmapped { addr } => write!(f, "no driver memory at {addr}"),
-            Self::Denied { addr, access } => write!(f, "{access:?} access to driver memory at {addr} is not allowed"),
-            Self::Fragmented { addr } => write!(f, "driver memory at {addr} is not contiguous"),
+            Self::Unmapped { addr } => {
+                write!(f, "no driver memory at {addr}: the address must lie in memory that driver and device share")
+            }
+            Self::Denied { addr, access } => {
+                write!(f, "no right to {access} driver memory at {addr}: the driver must map it for that")
+            }
+            Self::Fragmented { addr } => {
+                write!(f, "driver memory at {addr} is in several pieces: all that is asked for must be in one")
+            }
         }
     }
 }

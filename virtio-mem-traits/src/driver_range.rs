@@ -5,6 +5,19 @@ use core::fmt;
 /// An address as the driver says it: guest-physical, or an I/O virtual address behind an IOMMU.
 ///
 /// It is a plain number. Only a [`DriverMem`](crate::DriverMem) knows whether anything is there.
+///
+/// ```
+/// use virtio_mem_traits::DriverAddr;
+///
+/// let addr = DriverAddr(0x1ff0);
+/// assert!(addr.is_aligned_to(16));
+/// assert_eq!(addr.checked_add(0x10), Some(DriverAddr(0x2000)));
+/// assert_eq!(addr.to_string(), "0x1ff0");
+/// ```
+#[doc(alias = "GPA")]
+#[doc(alias = "guest-physical address")]
+#[doc(alias = "GuestAddress")]
+#[doc(alias = "IOVA")]
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DriverAddr(pub u64);
 

@@ -5,7 +5,7 @@ use core::alloc::Layout;
 use core::ptr::NonNull;
 use core::{error, fmt};
 
-use crate::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, TranslateError};
+use crate::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, TranslateError, copy};
 
 /// One zeroed, page-aligned region of driver memory, allocated on the heap.
 ///
@@ -53,6 +53,27 @@ impl HeapMem {
         Ok(Self { ptr, layout, range })
     }
 
+    /// Allocates memory that holds `bytes` behind `skipped` zeros.
+    pub(crate) fn holding(base: DriverAddr, skipped: usize, bytes: &[u8]) -> Result<Self, HeapMemError> {
+        let len = skipped.saturating_add(bytes.len());
+        let mem = Self::new(base, len)?;
+        // SAFETY: `skipped` is at most `len`, which was allocated.
+        let place = unsafe { mem.ptr.add(skipped) };
+        // SAFETY: (1) there are `bytes.len()` more, or `skipped + bytes.len()` had been too much to allocate; (2) they
+        // are new.
+        unsafe { copy::copy_out(bytes, place) };
+        Ok(mem)
+    }
+
+    /// Returns all of it, for `access`.
+    #[inline]
+    pub(crate) const fn all(&self, access: Access) -> DeviceRange<'_> {
+        // SAFETY: (1) the allocation is zeroed, so it can be read, and written like all of the heap; it lives as long
+        // as `self` and is bound to no thread; (2) it never leaves this module but as a `DeviceRange`; (3) it is one
+        // allocation, so it is at most `isize::MAX` long.
+        unsafe { DeviceRange::new(self.ptr, self.layout.size(), access) }
+    }
+
     /// Returns the addresses by which the driver knows it.
     #[must_use]
     pub const fn range(&self) -> DriverRange {
@@ -69,11 +90,7 @@ impl DriverMem for HeapMem {
         let len = range.len().min(self.range.len() - offset);
         #[expect(clippy::cast_possible_truncation, reason = "both are at most the length of the allocation")]
         let (offset, len) = (offset as usize, len as usize);
-        // SAFETY: `offset` lies in the allocation.
-        let ptr = unsafe { self.ptr.add(offset) };
-        // SAFETY: (1) the allocation is zeroed, lives as long as `self` and is bound to no thread; (2) it never leaves
-        // this module but as a `DeviceRange`; (3) it is one allocation, so it is at most `isize::MAX` long.
-        Ok(unsafe { DeviceRange::new(ptr, len, access) })
+        Ok(self.all(access).after(offset).prefix(len))
     }
 
     #[inline]
@@ -81,9 +98,12 @@ impl DriverMem for HeapMem {
         if self.range.offset_of(range.start()).is_none() {
             return Err(TranslateError::Unmapped { addr: range.start() });
         }
-        // SAFETY: as in `translate`.
-        let all = unsafe { DeviceRange::new(self.ptr, self.layout.size(), access) };
-        Ok((self.range, all))
+        Ok((self.range, self.all(access)))
+    }
+
+    #[inline]
+    fn translations_last(&self) -> bool {
+        true
     }
 }
 
@@ -101,6 +121,13 @@ impl fmt::Debug for HeapMem {
 }
 
 /// Heap memory that cannot be made.
+///
+/// ```
+/// use virtio_mem_traits::{DriverAddr, HeapMem};
+///
+/// let error = HeapMem::new(DriverAddr(0x1000), 0).unwrap_err();
+/// assert!(error.to_string().starts_with("0 bytes at 0x1000 are no range of driver memory"));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HeapMemError {
@@ -121,8 +148,11 @@ pub enum HeapMemError {
 impl fmt::Display for HeapMemError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::BadRange { base, len } => write!(f, "{len} bytes at {base} are no range of driver memory"),
-            Self::OutOfMemory { len } => write!(f, "{len} bytes of memory could not be allocated"),
+            Self::BadRange { base, len } => {
+                write!(f, "{len} bytes at {base} are no range of driver memory: ")?;
+                f.write_str("it must have at least 1 byte and end at 2^64 at most")
+            }
+            Self::OutOfMemory { len } => write!(f, "{len} bytes could not be allocated: there is not as much memory"),
         }
     }
 }

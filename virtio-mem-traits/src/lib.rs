@@ -9,13 +9,15 @@
 //! * [`DeviceArray`] is such memory as a table, for those who read it often.
 //! * [`RegionCache`] saves a search for each address where there are many regions.
 //! * [`Area`] is a proved part of memory that is kept for long: a part of a virtqueue.
+//! * [`IoVec`] is such memory as system calls take it.
 //!
 //! No reference and no slice of shared memory is ever formed. Everything is copied out before it is looked at, by
 //! accesses that are atomic in the sense of Rust's memory model, because the driver may write at any time whatever it
 //! likes. All `unsafe` code of the workspace's libraries is here.
 //!
 //! Those who write a device need the crates above (`virtio-queue-core`, `virtio-chain`) and from here an implementation
-//! of `DriverMem`; [`HeapMem`] is one for tests. Those who write a driver, or a transport, need something else.
+//! of `DriverMem`; [`HeapMem`] is one for tests, [`DumpMem`] one for tools that look at rings. Those who write a
+//! driver, or a transport, need something else.
 //!
 //! ```
 //! use virtio_mem_traits::{Access, DriverAddr, DriverMem, DriverRange, HeapMem};
@@ -33,13 +35,43 @@
 //!
 //! # Features
 //!
-//! * `alloc`: `Box`, `Rc` and `Arc` of a memory are memories, and there is [`HeapMem`].
+//! * `alloc`: `Box`, `Rc` and `Arc` of a memory are memories, there is [`HeapMem`], and a [`DumpMem`] can own its
+//!   bytes.
 //! * `conformance`: the suite that an implementor of `DriverMem` runs in its own tests.
 //!
-//! The crate needs a target with 64-bit atomics.
+//! The crate needs a target with 64-bit atomics: a used descriptor of a packed ring is stored in one piece.
+//!
+//! # `zerocopy`
+//!
+//! What is read or written as a whole implements the traits of [`zerocopy`], which is exported here: who uses that
+//! needs no dependency of the same version. Its derives have to be told where it is.
+//!
+//! ```
+//! use virtio_mem_traits::zerocopy::{self, FromBytes, Immutable, IntoBytes};
+//! use virtio_mem_traits::{Access, DriverAddr, DriverMem, HeapMem};
+//!
+//! #[derive(FromBytes, IntoBytes, Immutable)]
+//! #[zerocopy(crate = "zerocopy")]
+//! #[repr(C)]
+//! struct Header {
+//!     kind: zerocopy::little_endian::U32,
+//!     sector: zerocopy::little_endian::U32,
+//! }
+//!
+//! let mem = HeapMem::new(DriverAddr(0), 64)?;
+//! let range = mem.translate_all(mem.range(), Access::ReadWrite)?;
+//! range.write(8, &Header { kind: 1.into(), sector: 7.into() })?;
+//! assert_eq!(range.read::<Header>(8)?.sector.get(), 7);
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
 
 #![no_std]
 #![cfg_attr(not(feature = "alloc"), allow(rustdoc::broken_intra_doc_links, reason = "the docs name what it adds"))]
+
+#[cfg(not(target_has_atomic = "64"))]
+compile_error!(
+    "virtio-mem-traits needs a target with 64-bit atomics: a used descriptor of a packed ring is one store of 64 bits"
+);
 
 #[cfg(feature = "alloc")]
 extern crate alloc;
@@ -53,8 +85,10 @@ mod device_array;
 mod device_range;
 mod driver_mem;
 mod driver_range;
+mod dump;
 #[cfg(feature = "alloc")]
 mod heap;
+mod iovec;
 mod region_cache;
 mod word;
 
@@ -64,7 +98,10 @@ pub use device_array::DeviceArray;
 pub use device_range::{AccessError, DeviceRange};
 pub use driver_mem::{DriverMem, StableMem, TranslateError};
 pub use driver_range::{DriverAddr, DriverRange};
+pub use dump::{DumpMem, DumpMemError};
 #[cfg(feature = "alloc")]
 pub use heap::{HeapMem, HeapMemError};
+pub use iovec::IoVec;
 pub use region_cache::RegionCache;
 pub use word::{Word, Words};
+pub use zerocopy;

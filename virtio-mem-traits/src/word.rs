@@ -11,11 +11,33 @@ use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 /// An integer that shared memory is accessed by in one piece: `u16`, `u32` or `u64`.
 ///
 /// Values are in memory order, as they lie there; the byte order of the wire is the caller's business.
+///
+/// ```
+/// use virtio_mem_traits::{AccessError, DeviceRange, Word};
+///
+/// fn poll<W: Word + PartialEq>(range: &DeviceRange<'_>, old: W) -> Result<bool, AccessError> {
+///     Ok(range.load_acquire::<W>(0)? != old)
+/// }
+/// # use virtio_mem_traits::{Access, DriverAddr, DriverMem, HeapMem};
+/// # let mem = HeapMem::new(DriverAddr(0), 64)?;
+/// # assert!(poll(&mem.translate(mem.range(), Access::Read)?, 1_u16)?);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 pub trait Word: Words<Word = Self> + Default + sealed::Atomic {}
 
 /// One word, or an array of adjacent ones, loaded or stored as a unit of so many single accesses.
 ///
 /// Each word is accessed exactly once, the one at the lowest address first, without any order between them.
+///
+/// ```
+/// use virtio_mem_traits::{Access, DriverAddr, DriverMem, HeapMem};
+///
+/// let mem = HeapMem::new(DriverAddr(0), 64)?;
+/// let range = mem.translate_all(mem.range(), Access::ReadWrite)?;
+/// range.store_relaxed(8, [1_u32, 2])?;
+/// assert_eq!(range.load_relaxed::<[u32; 2]>(8)?, [1, 2]);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 pub trait Words: Copy + sealed::Sealed {
     /// The integer that it is made of.
     type Word: Word;
@@ -93,7 +115,8 @@ mod sealed {
     ///
     /// Of every function, for a `ptr` to a word:
     /// 1. `ptr` is aligned to the size of the word;
-    /// 2. the word is valid for reads (loads) or for writes (stores) during the call;
+    /// 2. the word is valid for reads and for writes during the call: `from_ptr` of an atomic demands both, for a load
+    ///    as well;
     /// 3. no Rust reference to any of its bytes is alive during the call, other than to an atomic.
     pub trait Atomic: Sized {
         unsafe fn load_relaxed(ptr: NonNull<Self>) -> Self;

@@ -8,6 +8,22 @@ use crate::{DescChain, DriverNotify, FatalError, QueueState, Refused, ReturnErro
 /// and the driver is notified once if it wants to be.
 ///
 /// The end is [`finish`](Self::finish), or the drop.
+///
+/// ```
+/// # use virtio_fake_driver::{DriverChain, SplitFixture};
+/// # let mut fixture = SplitFixture::new(16);
+/// # let queue = &mut fixture.queue;
+/// # let driver = &mut fixture.driver;
+/// # driver.add(&DriverChain::new().writable(1)).unwrap();
+/// # driver.add(&DriverChain::new().writable(1)).unwrap();
+/// let mut burst = queue.burst();
+/// while let Some(chain) = burst.next_chain()? {
+///     chain.return_written(0)?;
+/// }
+/// burst.finish()?;
+/// assert_eq!(fixture.notifications.count(), 1);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 pub struct Burst<'q, R: Ring, N: DriverNotify> {
     ring: &'q R,
     state: &'q mut QueueState<R, N>,
@@ -57,6 +73,16 @@ impl<'q, R: Ring, N: DriverNotify> Burst<'q, R, N> {
     #[inline]
     pub fn complete(&mut self, token: Token, written: u32) -> Result<(), ReturnError> {
         self.state.complete(self.ring, token, written)
+    }
+
+    /// Puts the chain that a token stands for back, as if it had not been fetched.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Queue::unfetch`](crate::Queue::unfetch).
+    #[inline]
+    pub fn unfetch(&mut self, token: Token) -> Result<(), Refused<Token, ReturnError>> {
+        self.state.unfetch(self.ring, token)
     }
 
     /// Publishes what was held back until now, notifies the driver if it wants that, and goes on.

@@ -88,6 +88,15 @@ impl<C: ChainElements + ?Sized> ChainElements for &C {
 ///
 /// A function that takes `impl Chain` works with every chain: borrowed from a queue or a burst, or owned.
 /// Implement it to use virtio-chain with chains from elsewhere.
+///
+/// ```
+/// use virtio_queue_core::{Chain, ReturnError};
+///
+/// /// Answers with nothing.
+/// fn refuse(chain: impl Chain) -> Result<(), ReturnError> {
+///     chain.return_unchecked(0).map_err(|refused| refused.error)
+/// }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no descriptor chain that can be returned",
     note = "chains come from `next_chain` of a queue, a burst or a shared queue; a token becomes one by `Queue::chain`",
@@ -229,15 +238,22 @@ impl<'q, R: Ring, T: ReturnTo<R>> DescChain<'q, R, T> {
     ///
     /// # Errors
     ///
-    /// If the queue is broken, or if a chain that was fetched later is still out as a [`Token`]: put that one back first. The chain
-    /// is in the error.
-    pub fn unfetch(self) -> Result<(), Refused<Self, ReturnError>> {
+    /// If a chain that was fetched later is still out as a [`Token`]: put that one back first. This chain was returned with
+    /// nothing written; [`try_unfetch`](Self::try_unfetch) keeps it. If the queue is broken.
+    pub fn unfetch(self) -> Result<(), ReturnError> {
+        self.try_unfetch().map_err(|refused| refused.error)
+    }
+
+    /// Puts the chain back as [`unfetch`](Self::unfetch) does, or hands it back.
+    ///
+    /// # Errors
+    ///
+    /// As for [`unfetch`](Self::unfetch). The chain is in the error.
+    pub fn try_unfetch(self) -> Result<(), Refused<Self, ReturnError>> {
         let mut chain = ManuallyDrop::new(self);
         let (ring, token) = (chain.ring, chain.token.again());
-        chain
-            .home
-            .unfetch(ring, token)
-            .map_err(|refused| Refused { chain: ManuallyDrop::into_inner(chain), error: refused.error })
+        let unfetched = chain.home.unfetch(ring, token);
+        unfetched.map_err(|refused| Refused { chain: ManuallyDrop::into_inner(chain), error: refused.error })
     }
 
     /// Takes the chain out of the borrow of its queue. It stays in flight until the token is completed.

@@ -8,6 +8,13 @@ use virtio_ring::split::{DescriptorIndex, TableError};
 /// A violation after which the positions in the rings are not known any more: the queue is broken until it is reset.
 ///
 /// VIRTIO leaves the reaction to the device but for one hint: it should set DEVICE_NEEDS_RESET (GEN-2).
+///
+/// ```
+/// use virtio_queue_core::FatalError;
+///
+/// let fault = FatalError::EndlessList { size: 8 };
+/// assert_eq!(fault.to_string(), "a list in the packed ring has no end: it must have at most 8 descriptors");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FatalError {
@@ -51,10 +58,18 @@ impl fmt::Display for FatalError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Oversubscribed { available, in_flight, size } => {
-                write!(f, "{available} available and {in_flight} buffers in flight are too many for a queue of {size}")
+                write!(
+                    f,
+                    "the driver made {available} buffers available beside {in_flight} in flight: together they must be at most \
+                     the queue size {size}"
+                )
             }
-            Self::HeadOutOfRange { head, size } => write!(f, "a queue of {size} has no descriptor {head}"),
-            Self::EndlessList { size } => write!(f, "a list of descriptors does not end in a ring of {size}"),
+            Self::HeadOutOfRange { head, size } => {
+                write!(f, "the available ring names descriptor {head}: it must be less than the queue size {size}")
+            }
+            Self::EndlessList { size } => {
+                write!(f, "a list in the packed ring has no end: it must have at most {size} descriptors")
+            }
             Self::ForeignPositions => f.write_str("the positions belong to a ring of the other format"),
             Self::Panicked => f.write_str("the device panicked while it served chains"),
             Self::Area(error) => write!(f, "an area of the queue is lost: {error}"),
@@ -65,6 +80,13 @@ impl fmt::Display for FatalError {
 impl error::Error for FatalError {}
 
 /// A malformed chain. Only this chain is affected: it can be returned, and those after it are fetched as ever.
+///
+/// ```
+/// use virtio_queue_core::{ChainError, ChainErrorKind};
+///
+/// let error = ChainError { id: 3, kind: ChainErrorKind::TooManyElements { limit: 8 } };
+/// assert_eq!(error.to_string(), "chain 3: more elements than the limit of 8");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChainError {
     /// The chain: its head's index in a split virtqueue, its Buffer ID in a packed one.
@@ -124,7 +146,7 @@ impl From<TableError> for ChainErrorKind {
     #[cold]
     fn from(error: TableError) -> Self {
         match error {
-            TableError::NoEntry { index } => Self::NextOutOfRange { next: index },
+            TableError::NoEntry { index, .. } => Self::NextOutOfRange { next: index },
             TableError::Translate(error) => Self::Memory(error),
         }
     }
@@ -139,17 +161,26 @@ impl fmt::Display for ChainError {
 impl fmt::Display for ChainErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NextOutOfRange { next } => write!(f, "the table has no descriptor {next}"),
-            Self::TooManyElements { limit } => write!(f, "more than {limit} elements"),
-            Self::TooManyBytes { total } => write!(f, "{total} bytes are more than 2^32"),
+            Self::NextOutOfRange { next } => {
+                write!(f, "it goes on at descriptor {next}, which its table does not have")
+            }
+            Self::TooManyElements { limit } => write!(f, "more elements than the limit of {limit}"),
+            Self::TooManyBytes { total } => write!(f, "{total} bytes in its elements: there must be at most 2^32"),
             Self::ReadableAfterWritable { addr } => {
-                write!(f, "device-readable element at {addr} after a device-writable one")
+                write!(f, "the device-readable element at {addr} must come before the device-writable ones")
             }
             Self::RangeOverflow { addr, len } => write!(f, "{len} bytes at {addr} end beyond 2^64"),
-            Self::IndirectNotNegotiated => f.write_str("indirect descriptors were not negotiated"),
-            Self::NestedIndirect => f.write_str("indirect descriptor in an indirect table"),
-            Self::IndirectWithNext => f.write_str("indirect descriptor with a next one"),
-            Self::TableLen { len } => write!(f, "an indirect table cannot be {len} bytes long"),
+            Self::IndirectNotNegotiated => {
+                f.write_str("an indirect descriptor, but INDIRECT_DESC (feature bit 28) was not negotiated")
+            }
+            Self::NestedIndirect => f.write_str("an indirect descriptor inside of an indirect table"),
+            Self::IndirectWithNext => f.write_str(
+                "an indirect descriptor must be the last of its chain, and alone in a list of a packed ring",
+            ),
+            Self::TableLen { len } => write!(
+                f,
+                "an indirect table of {len} bytes: it must be a multiple of 16 from 16 to 16 times the limit on elements"
+            ),
             Self::Memory(error) => error.fmt(f),
         }
     }
@@ -158,6 +189,19 @@ impl fmt::Display for ChainErrorKind {
 impl error::Error for ChainError {}
 
 /// A chain that could not be returned to the driver.
+///
+/// ```
+/// # use virtio_fake_driver::{DriverChain, SplitFixture};
+/// # let mut fixture = SplitFixture::new(16);
+/// # let queue = &mut fixture.queue;
+/// # let driver = &mut fixture.driver;
+/// use virtio_queue_core::ReturnError;
+///
+/// driver.add(&DriverChain::new().writable(4)).unwrap();
+/// let chain = queue.next_chain()?.ok_or("nothing is available")?;
+/// assert_eq!(chain.return_written(5), Err(ReturnError::TooLong { written: 5, writable: 4 }));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReturnError {
@@ -199,7 +243,7 @@ impl fmt::Display for ReturnError {
                 )
             }
             Self::TooLong { written, writable } => {
-                write!(f, "{written} bytes written, in a chain with room for {writable}")
+                write!(f, "{written} bytes are said to be written, and the chain has room for {writable}")
             }
             Self::Broken(error) => write!(f, "the queue is broken: {error}"),
         }
@@ -209,6 +253,16 @@ impl fmt::Display for ReturnError {
 impl error::Error for ReturnError {}
 
 /// A chain that an earlier life of the queue is said to have fetched, and that cannot be in flight.
+///
+/// ```
+/// # use virtio_fake_driver::SplitFixture;
+/// # let mut fixture = SplitFixture::new(16);
+/// # let queue = &mut fixture.queue;
+/// use virtio_queue_core::{AdoptError, Head};
+///
+/// let refused = queue.adopt(Head::new(16, 0, 1)).unwrap_err();
+/// assert_eq!(refused, AdoptError::Head { id: 16, slots: 1, in_flight: 0, size: 16 });
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AdoptError {
@@ -244,6 +298,23 @@ impl error::Error for AdoptError {}
 /// An operation that was refused, with the chain that it would have used up.
 ///
 /// Dropping it drops the chain, which returns it to the driver with nothing written.
+///
+/// ```
+/// # use virtio_fake_driver::{DriverChain, SplitFixture};
+/// # let mut fixture = SplitFixture::new(16);
+/// # let queue = &mut fixture.queue;
+/// # let driver = &mut fixture.driver;
+/// use virtio_queue_core::Refused;
+///
+/// driver.add(&DriverChain::new().writable(4)).unwrap();
+/// let chain = queue.next_chain()?.ok_or("nothing is available")?;
+/// if let Err(Refused { chain, error }) = chain.try_return_written(5) {
+///     eprintln!("{error}");
+///     chain.return_written(4)?;
+/// }
+/// # assert_eq!(driver.reap().unwrap().unwrap().len, 4);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Refused<C, E> {
     /// The chain, as it was before.

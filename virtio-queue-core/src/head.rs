@@ -2,9 +2,16 @@
 
 use core::fmt;
 
-/// A chain in flight, as its ring knows it.
+/// Where a chain is in its ring: what the driver knows it by, where it was fetched, and how many slots it takes.
 ///
 /// It is one word, so that it travels in a register on its way from the ring through the queue and its chain and back.
+///
+/// ```
+/// use virtio_queue_core::Head;
+///
+/// let head = Head::new(7, 0x8003, 2);
+/// assert_eq!((head.id(), head.first(), head.slots()), (7, 0x8003, 2));
+/// ```
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Head(
     /// From the lowest bit, 16 bits each: the id, where the chain begins, the slots. INVARIANT: less than 2^48.
@@ -14,8 +21,8 @@ pub struct Head(
 impl Head {
     /// Returns the head of a chain that takes `slots` slots of the ring.
     ///
-    /// `id` is what the driver knows it by: the index of its head, or its Buffer ID. `first` is where it begins: the index of
-    /// a descriptor, or a slot with a wrap counter.
+    /// `id` is what the driver knows it by: the index of its head descriptor, or its Buffer ID. `first` is the position that it was
+    /// fetched at: an index of the available ring, or a slot with a wrap counter.
     #[inline]
     #[must_use]
     pub const fn new(id: u16, first: u16, slots: u16) -> Self {
@@ -30,7 +37,7 @@ impl Head {
         self.0 as u16
     }
 
-    /// Returns where the chain begins.
+    /// Returns the position that the chain was fetched at.
     #[inline]
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "takes what `new` put there")]

@@ -46,7 +46,7 @@ impl<R: Ring, S: OrderStorage> KeepsDescriptors for InOrderRing<R, S, true> {}
 impl<R: KeepsDescriptors, S: OrderStorage> KeepsDescriptors for InOrderRing<R, S, false> {}
 
 /// Where chains wait for their turn: an array, or a `Vec` with the feature `alloc`.
-pub trait OrderStorage: AsMut<[InFlight]> {
+pub trait OrderStorage: AsMut<[OrderSlot]> {
     /// The largest queue that there is room for.
     const CAPACITY: u16;
 
@@ -55,28 +55,36 @@ pub trait OrderStorage: AsMut<[InFlight]> {
 }
 
 /// Room for queues of up to `N` descriptors.
-impl<const N: usize> OrderStorage for [InFlight; N] {
+impl<const N: usize> OrderStorage for [OrderSlot; N] {
     #[expect(clippy::cast_possible_truncation, reason = "only what fits is cast")]
     const CAPACITY: u16 = if N < u16::MAX as usize { N as u16 } else { u16::MAX };
 
     fn with_len(_len: u16) -> Self {
-        [InFlight::default(); N]
+        [OrderSlot::default(); N]
     }
 }
 
 /// As much room as the queue needs, allocated when it is made.
 #[cfg(feature = "alloc")]
-impl OrderStorage for alloc::vec::Vec<InFlight> {
+impl OrderStorage for alloc::vec::Vec<OrderSlot> {
     const CAPACITY: u16 = u16::MAX;
 
     fn with_len(len: u16) -> Self {
-        alloc::vec![InFlight::default(); len.into()]
+        alloc::vec![OrderSlot::default(); len.into()]
     }
 }
 
-/// A chain in flight, and whether it was returned already.
+/// A place in an [`OrderStorage`], in which one chain waits for its turn.
+///
+/// ```
+/// use virtio_queue_core::{InOrderRing, OrderSlot};
+/// use virtio_queue_core::split::SplitRing;
+///
+/// /// A ring of up to 256 descriptors that keeps the order without allocating.
+/// type Ring<M> = InOrderRing<SplitRing<M>, [OrderSlot; 256]>;
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
-pub struct InFlight {
+pub struct OrderSlot {
     head: Head,
     written: Option<u32>,
     /// Where the chain is kept that begins in the slot of this number, if there is one.
@@ -96,13 +104,13 @@ pub struct InOrderPositions<P, S> {
 
 impl<P, S: OrderStorage> InOrderPositions<P, S> {
     /// Returns the place of the chain that was fetched `index`th of those in flight.
-    fn place(&mut self, index: usize) -> Option<&mut InFlight> {
+    fn place(&mut self, index: usize) -> Option<&mut OrderSlot> {
         let storage = self.storage.as_mut();
         let (len, place) = (storage.len(), self.first + index);
         storage.get_mut(if place < len { place } else { place - len })
     }
 
-    fn chain(&mut self, index: usize) -> Option<InFlight> {
+    fn chain(&mut self, index: usize) -> Option<OrderSlot> {
         if index < self.len { self.place(index).copied() } else { None }
     }
 
@@ -133,10 +141,10 @@ impl<P, S: OrderStorage> InOrderPositions<P, S> {
         let (room, first) = (self.storage.as_mut().len(), self.first);
         let place = self.storage.as_mut().get(slot_of(head, size)).map_or(0, |slot| usize::from(slot.begins_here));
         let index = if place < first { place + room - first } else { place - first };
-        let waits = |chain: &InFlight| chain.head == head && chain.written.is_none();
+        let waits = |chain: &OrderSlot| chain.head == head && chain.written.is_none();
         let Some(chain) = self.chain(index).filter(waits) else { return false };
         if let Some(place) = self.place(index) {
-            *place = InFlight { written: Some(written), ..chain };
+            *place = OrderSlot { written: Some(written), ..chain };
         }
         self.held += head.slots();
         true
@@ -183,7 +191,7 @@ impl<R: Ring, S: OrderStorage, const ALWAYS: bool> InOrderRing<R, S, ALWAYS> {
     /// Puts one batch, if the oldest chain was returned, and returns whether it did.
     fn put_batch(&self, positions: &mut InOrderPositions<R::Positions, S>) -> Result<bool, FatalError> {
         let (mut count, mut slots, mut last) = (0, 0, None);
-        while let Some(InFlight { head, written: Some(written), .. }) = positions.chain(count) {
+        while let Some(OrderSlot { head, written: Some(written), .. }) = positions.chain(count) {
             count += 1;
             slots += head.slots();
             last = Some((head, written));

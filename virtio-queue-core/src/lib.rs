@@ -1,7 +1,7 @@
 //! The virtqueue, for devices: chains of descriptors come out of it, and go back.
 //!
 //! A device's transport says where the driver has put the rings and which features were negotiated. From that, and from
-//! an implementation of [`DriverMem`](virtio_mem_traits::DriverMem) and one of [`DriverNotify`], this crate makes a
+//! an implementation of [`DriverMem`] and one of [`DriverNotify`], this crate makes a
 //! running [`Queue`]. It never trusts the driver: whatever lies in shared memory, the outcome is a typed error and
 //! bounded work.
 //!
@@ -10,7 +10,7 @@
 //!
 //! ```
 //! use virtio_mem_traits::{DriverAddr, DriverMem, HeapMem};
-//! use virtio_queue_core::{DriverNotify, QueueConfig, QueueLimits, RingFeatures, SplitQueue};
+//! use virtio_queue_core::{DriverNotify, QueueConfig, RingFeatures, SplitQueue};
 //!
 //! struct Interrupt;
 //!
@@ -19,14 +19,8 @@
 //! }
 //!
 //! let mem = HeapMem::new(DriverAddr(0x10_0000), 0x1_0000)?;
-//! let config = QueueConfig {
-//!     size: 256,
-//!     descriptor_area: DriverAddr(0x10_0000),
-//!     driver_area: DriverAddr(0x10_1000),
-//!     device_area: DriverAddr(0x10_2000),
-//!     features: RingFeatures::from_negotiated(1 << 32)?,
-//!     limits: QueueLimits::default(),
-//! };
+//! let features = RingFeatures::from_negotiated(1 << 32)?;
+//! let config = QueueConfig::new(256, features, DriverAddr(0x10_0000), DriverAddr(0x10_1000), DriverAddr(0x10_2000));
 //! let mut queue = SplitQueue::new(&config, &mem, Interrupt)?;
 //!
 //! // Whenever the driver kicks:
@@ -79,7 +73,7 @@ pub use chain::{Chain, ChainElements, ChainWalk, DescChain, ReturnTo};
 pub use config::{ConfigError, QueueArea, QueueConfig, QueueLimits, SUPPORTED_RING_FEATURES};
 pub use error::{AdoptError, ChainError, ChainErrorKind, FatalError, Refused, ReturnError};
 pub use head::Head;
-pub use in_order::{InFlight, InOrderPositions, InOrderRing, OrderStorage, OrderedRing};
+pub use in_order::{InOrderPositions, InOrderRing, OrderSlot, OrderStorage, OrderedRing};
 pub use lifecycle::{Draining, Resetting, Suspended};
 pub use notify::{Armed, DriverNotify};
 pub use queue::{AnyQueue, PackedQueue, Queue, QueueChain, SplitQueue};
@@ -89,6 +83,6 @@ pub use saved::{Restorable, RestoreError, SavedQueue};
 pub use state::QueueState;
 pub use token::Token;
 /// What a queue's user needs of the crates below.
-pub use virtio_mem_traits::{Access, DriverAddr, DriverMem, DriverRange, StableMem, TranslateError};
+pub use virtio_mem_traits::{Access, AreaError, DriverAddr, DriverMem, DriverRange, StableMem, TranslateError};
 pub use virtio_ring::{FeaturesError, RingFeatures};
 pub use walk::{Element, Walk};

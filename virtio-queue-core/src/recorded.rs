@@ -1,6 +1,6 @@
 //! Chains in flight, recorded for the process that comes after this one.
 
-use core::fmt;
+use core::{fmt, mem};
 
 use virtio_ring::packed::Descriptor;
 
@@ -113,6 +113,8 @@ pub struct RecordedRing<R, K> {
 pub struct RecordedPositions<P, K> {
     positions: P,
     recorder: K,
+    /// Whether something was completed and not published.
+    unpublished: bool,
 }
 
 impl<R: Record, K: Recorder + Clone> RecordedRing<R, K> {
@@ -129,7 +131,7 @@ impl<R: Record, K: Recorder + Clone> RecordedRing<R, K> {
     }
 
     fn begin(&self, positions: R::Positions) -> RecordedPositions<R::Positions, K> {
-        RecordedPositions { positions, recorder: self.recorder.clone() }
+        RecordedPositions { positions, recorder: self.recorder.clone(), unpublished: false }
     }
 }
 
@@ -193,13 +195,17 @@ impl<R: Record, K: Recorder + Clone> Ring for RecordedRing<R, K> {
         let in_flight = self.ring.complete(&mut positions.positions, head, written)?;
         if in_flight {
             positions.recorder.completed(head);
+            positions.unpublished = true;
         }
         Ok(in_flight)
     }
 
     #[inline]
     fn publish(&self, positions: &mut Self::Positions) -> Result<bool, FatalError> {
-        let RecordedPositions { positions, recorder } = positions;
+        let RecordedPositions { positions, recorder, unpublished } = positions;
+        if !mem::take(unpublished) {
+            return Ok(false);
+        }
         let next_used = self.ring.next_used(positions);
         recorder.publishing(next_used);
         let wanted = self.ring.publish(positions)?;

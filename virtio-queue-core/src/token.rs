@@ -5,13 +5,27 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use crate::Head;
 
-/// A chain in flight, apart from its queue: the promise that somebody will return it.
+/// The right to complete one chain, as a number: it names the chain, and the life of the queue that the chain was fetched in.
 ///
-/// For devices whose I/O completes later or elsewhere. It cannot be cloned, and belongs to one generation of one queue:
-/// another queue, or the same one after a reset, refuses it and touches nothing. A token that is dropped leaves its chain
-/// in flight until the queue is reset.
+/// It fits through a `u64`, such as the user data of io_uring. It cannot be cloned, and belongs to one generation of one queue:
+/// another queue, or the same one after a reset, refuses it and touches nothing.
 ///
-/// It fits through a `u64`, such as the user data of io_uring.
+/// A token does not return its chain when it is dropped: the chain stays in flight until the queue is reset. Where a task can be
+/// cancelled or a thread can panic, keep an owned chain of the crate virtio-util instead. It returns itself.
+///
+/// ```
+/// # use virtio_fake_driver::{DriverChain, SplitFixture};
+/// use virtio_queue_core::Token;
+///
+/// # let mut fixture = SplitFixture::new(16);
+/// # let queue = &mut fixture.queue;
+/// # fixture.driver.add(&DriverChain::new().writable(8)).unwrap();
+/// let token = queue.next_chain()?.ok_or("nothing is available")?.into_token();
+/// let user_data = token.into_u64();
+/// // The I/O is submitted with this number, and completes later:
+/// queue.complete(Token::from_u64(user_data), 8)?;
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(PartialEq, Eq)]
 #[must_use = "the chain stays in flight until the token is given back to the queue"]
 pub struct Token(

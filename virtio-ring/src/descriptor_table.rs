@@ -7,6 +7,12 @@ use virtio_mem_traits::{Access, DeviceArray, DriverMem, DriverRange, TranslateEr
 use zerocopy::{FromBytes, IntoBytes};
 
 /// The index of a descriptor in a table: not a position in a ring, and not checked.
+///
+/// ```
+/// use virtio_ring::DescriptorIndex;
+///
+/// assert_eq!(DescriptorIndex(3).to_string(), "3");
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct DescriptorIndex(pub u16);
 
@@ -20,6 +26,15 @@ impl fmt::Display for DescriptorIndex {
 pub(crate) const DESCRIPTOR_SIZE: usize = 16;
 
 /// A descriptor of either format, as an entry of a [`DescriptorTable`].
+///
+/// ```
+/// use virtio_ring::{TableEntry, packed, split};
+///
+/// const fn size_of_entry<D: TableEntry>() -> usize {
+///     size_of::<D>()
+/// }
+/// assert_eq!(size_of_entry::<split::Descriptor>(), size_of_entry::<packed::Descriptor>());
+/// ```
 pub trait TableEntry: Sized + FromBytes + IntoBytes + sealed::Sealed {
     /// Returns a copy of the entry at `index`, each part of it read once, or `None` if there is none. The caller reports the read.
     #[must_use]
@@ -37,6 +52,23 @@ pub(crate) mod sealed {
 ///
 /// `D` is the descriptor of either format. A table that was written for the other one is misread, and nothing worse
 /// (HOST-27).
+///
+/// ```
+/// use virtio_mem_traits::{DriverAddr, DriverMem, DriverRange, HeapMem};
+/// use virtio_ring::split::{DescriptorIndex, DescriptorTable};
+///
+/// let mem = HeapMem::new(DriverAddr(0x1000), 0x1000)?;
+/// let range = DriverRange::new(DriverAddr(0x1003), 3 * 16).ok_or("beyond 2^64")?;
+/// let table = DescriptorTable::indirect(&mem, range)?;
+/// assert_eq!(table.len(), 3);
+/// for descriptor in table.iter() {
+///     assert!(descriptor?.is_empty());
+/// }
+/// let error = table.get(DescriptorIndex(3)).unwrap_err();
+/// assert_eq!(error.to_string(), "the table has no descriptor 3: it has 3, from 0 on");
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+#[doc(alias = "desc")]
 #[derive(Debug)]
 pub struct DescriptorTable<'m, M: ?Sized, D> {
     mem: &'m M,
@@ -87,6 +119,32 @@ impl<'m, M: DriverMem + ?Sized, D: TableEntry> DescriptorTable<'m, M, D> {
         self.contiguous
     }
 
+    /// Returns the number of descriptors: as many as fit into its range, and as an index can name.
+    #[inline]
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        entries(self.range) as usize
+    }
+
+    /// Returns whether there are no descriptors.
+    #[inline]
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Reads all descriptors, each once, from the first to the last or to the first error. It is for tools: a queue
+    /// reads those of a chain.
+    pub fn iter(&self) -> impl Iterator<Item = Result<D, TableError>> + use<'m, M, D> {
+        let table = *self;
+        let mut failed = false;
+        (0..=u16::MAX).take(self.len()).map_while(move |index| {
+            let descriptor = (!failed).then(|| table.get(DescriptorIndex(index)))?;
+            failed = descriptor.is_err();
+            Some(descriptor)
+        })
+    }
+
     /// Returns a copy of the descriptor at `index`, read once.
     ///
     /// The order of this read is the caller's: it comes after the acquiring load by which the chain was found (BAR-1).
@@ -120,7 +178,8 @@ impl<'m, M: DriverMem + ?Sized, D: TableEntry> DescriptorTable<'m, M, D> {
     #[inline(never)]
     fn get_anywhere(mem: &M, range: DriverRange, index: DescriptorIndex) -> Result<D, TableError> {
         let offset = (DESCRIPTOR_SIZE * index.0 as usize) as u64;
-        let mut entry = range.slice(offset, DESCRIPTOR_SIZE as u64).ok_or(TableError::NoEntry { index })?;
+        let no_entry = TableError::NoEntry { index, len: entries(range) };
+        let mut entry = range.slice(offset, DESCRIPTOR_SIZE as u64).ok_or(no_entry)?;
         mem.before_read(entry);
         let mut descriptor = D::new_zeroed();
         let mut rest = descriptor.as_mut_bytes();
@@ -140,6 +199,13 @@ impl<'m, M: DriverMem + ?Sized, D: TableEntry> DescriptorTable<'m, M, D> {
     }
 }
 
+/// Returns how many descriptors there are in `range`, of those that an index can name.
+#[expect(clippy::cast_possible_truncation, reason = "it is 2^16 at most")]
+const fn entries(range: DriverRange) -> u32 {
+    let entries = range.len() / DESCRIPTOR_SIZE as u64;
+    if entries > 1 << u16::BITS { 1 << u16::BITS } else { entries as u32 }
+}
+
 impl<M: ?Sized, D> Clone for DescriptorTable<'_, M, D> {
     fn clone(&self) -> Self {
         *self
@@ -149,12 +215,21 @@ impl<M: ?Sized, D> Clone for DescriptorTable<'_, M, D> {
 impl<M: ?Sized, D> Copy for DescriptorTable<'_, M, D> {}
 
 /// An entry that a table does not have, or that cannot be read.
+///
+/// ```
+/// use virtio_ring::{DescriptorIndex, TableError};
+///
+/// let error = TableError::NoEntry { index: DescriptorIndex(9), len: 8 };
+/// assert_eq!(error.to_string(), "the table has no descriptor 9: it has 8, from 0 on");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TableError {
     /// The table is not as long as that.
     NoEntry {
         /// The index of the missing entry.
         index: DescriptorIndex,
+        /// How many entries there are.
+        len: u32,
     },
     /// The memory in which the entry lies cannot be read.
     Translate(TranslateError),
@@ -169,8 +244,8 @@ impl From<TranslateError> for TableError {
 impl fmt::Display for TableError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoEntry { index } => write!(f, "the table has no descriptor {index}"),
-            Self::Translate(error) => error.fmt(f),
+            Self::NoEntry { index, len } => write!(f, "the table has no descriptor {index}: it has {len}, from 0 on"),
+            Self::Translate(error) => write!(f, "a descriptor cannot be read: {error}"),
         }
     }
 }

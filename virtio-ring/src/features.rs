@@ -4,7 +4,8 @@ use core::{error, fmt};
 
 /// The negotiated feature bits that concern the rings, after the checks that they allow.
 ///
-/// VIRTIO 1.4 §6 "Reserved Feature Bits". The bits of a device type are none of the ring's business and are left out.
+/// VIRTIO 1.4 §6 "Reserved Feature Bits". All other bits are none of the ring's business and are left out: those of a
+/// device type, of a transport, and of legacy drivers. So what was negotiated can be passed whole.
 ///
 /// ```
 /// use virtio_ring::RingFeatures;
@@ -13,6 +14,7 @@ use core::{error, fmt};
 /// let features = RingFeatures::from_negotiated(negotiated)?;
 /// assert!(features.contains(RingFeatures::INDIRECT_DESC));
 /// assert_eq!(features.bits(), 1 << 32 | 1 << 28);
+/// assert_eq!(features.to_string(), "INDIRECT_DESC (28) | VERSION_1 (32)");
 /// # Ok::<_, virtio_ring::FeaturesError>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -59,25 +61,21 @@ impl RingFeatures {
         | Self::RING_RESET.bits
         | Self::SUSPEND.bits;
 
-    /// NOTIFY_ON_EMPTY (24), ANY_LAYOUT (27) and the unused bit 30: for legacy and transitional devices (FEAT-24).
-    const LEGACY: u64 = 1 << 24 | 1 << 27 | 1 << 30;
-
     const fn bit(bit: u32) -> Self {
         Self { bits: 1 << bit }
     }
 }
 
 impl RingFeatures {
-    /// Checks what was negotiated, and keeps the bits that concern the rings.
+    /// Checks what was negotiated, all of it, and keeps the bits that concern the rings.
+    ///
+    /// What else there is has no meaning here, and is ignored: bits of a device type, bit 30, which vhost-user takes
+    /// for itself, NOTIFY_ON_EMPTY (24) and ANY_LAYOUT (27), which are for legacy drivers (FEAT-24).
     ///
     /// # Errors
     ///
-    /// If VERSION_1 is missing, since there is no support for legacy drivers here (FEAT-8), or if there is a bit that
-    /// only legacy drivers know (FEAT-24).
+    /// If VERSION_1 is missing, since there is no support for legacy drivers here (FEAT-8).
     pub const fn from_negotiated(bits: u64) -> Result<Self, FeaturesError> {
-        if bits & Self::LEGACY != 0 {
-            return Err(FeaturesError::Legacy { bits: bits & Self::LEGACY });
-        }
         if bits & Self::VERSION_1.bits == 0 {
             return Err(FeaturesError::NotVersion1);
         }
@@ -132,23 +130,70 @@ impl RingFeatures {
     }
 }
 
-impl fmt::Debug for RingFeatures {
+/// The features by the specification's name, each with its bit.
+impl fmt::Display for RingFeatures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RingFeatures({:#x})", self.bits)
+        fmt_bits(self.bits, f)
     }
 }
 
+impl fmt::Debug for RingFeatures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RingFeatures({self})")
+    }
+}
+
+/// Returns the name of a feature of rings.
+const fn name(bit: u32) -> Option<&'static str> {
+    Some(match bit {
+        28 => "INDIRECT_DESC",
+        29 => "EVENT_IDX",
+        32 => "VERSION_1",
+        33 => "ACCESS_PLATFORM",
+        34 => "RING_PACKED",
+        35 => "IN_ORDER",
+        36 => "ORDER_PLATFORM",
+        38 => "NOTIFICATION_DATA",
+        39 => "NOTIF_CONFIG_DATA",
+        40 => "RING_RESET",
+        43 => "SUSPEND",
+        _ => return None,
+    })
+}
+
+/// Writes all `bits`, by name where they are features of rings.
+fn fmt_bits(bits: u64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if bits == 0 {
+        return f.write_str("none");
+    }
+    let mut separator = "";
+    for bit in (0..u64::BITS).filter(|bit| bits >> bit & 1 != 0) {
+        match name(bit) {
+            Some(name) => write!(f, "{separator}{name} ({bit})")?,
+            None => write!(f, "{separator}bit {bit}")?,
+        }
+        separator = " | ";
+    }
+    Ok(())
+}
+
 /// Feature bits that no queue can run with.
+///
+/// ```
+/// use virtio_ring::{FeaturesError, RingFeatures};
+///
+/// let error = RingFeatures::from_negotiated(1 << 28).unwrap_err();
+/// assert_eq!(error, FeaturesError::NotVersion1);
+/// assert!(error.to_string().starts_with("VERSION_1 (32) was not negotiated"));
+///
+/// let error = RingFeatures::from_accepted(1 << 32, 1 << 32 | 1 << 34 | 1 << 5).unwrap_err();
+/// assert!(error.to_string().starts_with("the driver accepted bit 5 | RING_PACKED (34)"));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FeaturesError {
     /// VERSION_1 is missing: the driver is a legacy one.
     NotVersion1,
-    /// Bits that belong to legacy and transitional devices.
-    Legacy {
-        /// Those bits.
-        bits: u64,
-    },
     /// Bits that the driver was not offered.
     NotOffered {
         /// Those bits.
@@ -159,9 +204,17 @@ pub enum FeaturesError {
 impl fmt::Display for FeaturesError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotVersion1 => f.write_str("the driver did not accept VERSION_1"),
-            Self::Legacy { bits } => write!(f, "feature bits {bits:#x} are for legacy devices"),
-            Self::NotOffered { bits } => write!(f, "the driver accepted feature bits {bits:#x} that were not offered"),
+            Self::NotVersion1 => {
+                f.write_str(
+                    "VERSION_1 (32) was not negotiated: the device must offer it and the driver must accept it, ",
+                )?;
+                f.write_str("since legacy drivers are not supported")
+            }
+            Self::NotOffered { bits } => {
+                f.write_str("the driver accepted ")?;
+                fmt_bits(*bits, f)?;
+                f.write_str(", which it was not offered: it must accept a part of the offer")
+            }
         }
     }
 }

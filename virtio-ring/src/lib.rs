@@ -1,9 +1,10 @@
 //! The rings of a virtqueue: where everything is, and type-safe access to it.
 //!
 //! This is the least that makes a ring in shared memory usable: sizes, offsets and alignments, the structures on the
-//! wire, and one method for each field that one side may read or write, with the memory order that it needs. It holds no
-//! positions and knows no protocol; `virtio-queue-core` builds a virtqueue from it, and that is what a device wants.
-//! Use this crate alone to write another kind of queue, or a tool that looks at rings.
+//! wire, and one method for each field that one side may read or write, with the memory order that it needs. It holds
+//! no positions and knows no protocol; `virtio-queue-core` builds a virtqueue from it, and that is what a device wants.
+//! Use this crate alone to write another kind of queue, or a tool that looks at rings: [`split`] and [`packed`] each
+//! show the rings of a memory dump.
 //!
 //! The two formats of VIRTIO 1.4 mirror each other: [`split`] and [`packed`]. [`RingFeatures`] are the feature bits that
 //! concern them, and [`event`] has the arithmetic by which either side decides to notify.
@@ -17,7 +18,7 @@
 //! let used = DeviceArea::new(&mem, layout, DriverAddr(0x1100))?;
 //!
 //! // Give the chain of descriptor 3 back, with 16 bytes written.
-//! used.set_element(RingIndex::new(0), UsedElement::new(DescriptorIndex(3), 16))?;
+//! used.set_used(RingIndex::new(0), UsedElement::new(DescriptorIndex(3), 16))?;
 //! used.publish(RingIndex::new(1))?;
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```

@@ -28,6 +28,15 @@ pub struct DriverNotification {
 }
 
 /// Where a driver says that it will make the next buffer available, in the terms of either format.
+///
+/// ```
+/// use virtio_ring::NextHint;
+/// use virtio_ring::split::RingIndex;
+///
+/// let hint = NextHint::from_split(RingIndex::new(0x8005));
+/// assert_eq!(hint.split(), RingIndex::new(0x8005));
+/// assert_eq!((hint.packed().offset(), hint.packed().wrap()), (5, true));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NextHint(u16);
 

@@ -29,6 +29,9 @@ impl<I: Iommu + ?Sized> Iommu for &I {
 /// Every address goes through it, those of the rings, of indirect tables and of buffers, and each with the smallest rights
 /// that do. What the device reads and writes is reported to `M` by the addresses there.
 ///
+/// Nothing is remembered: each address is looked up when it is translated, also through a
+/// [`RegionCache`](virtio_mem_traits::RegionCache).
+///
 /// Not for a driver that takes mappings of a running queue's areas away: a queue keeps what it has translated. Make the queue
 /// again when they change, as for any other change of its memory.
 ///
@@ -86,6 +89,19 @@ impl<M: DriverMem, I: Iommu> DriverMem for IommuMem<M, I> {
             Some(iommu) => self.mem.translate(iommu.lookup(range, access)?.prefix(range.len()), access),
             None => self.mem.translate(range, access),
         }
+    }
+
+    fn region(&self, range: DriverRange, access: Access) -> Result<(DriverRange, DeviceRange<'_>), TranslateError> {
+        match &self.iommu {
+            // An IOMMU says nothing of what is around.
+            Some(_) => self.translate(range, access).map(|piece| (range.prefix(piece.len() as u64), piece)),
+            None => self.mem.region(range, access),
+        }
+    }
+
+    /// Behind an IOMMU they do not: the driver changes its mappings as it likes.
+    fn translations_last(&self) -> bool {
+        self.iommu.is_none() && self.mem.translations_last()
     }
 
     fn before_read(&self, range: DriverRange) {

@@ -45,6 +45,8 @@ pub struct RegionTable<M> {
     parts: Vec<u32>,
     shift: u32,
     lowest: DriverAddr,
+    /// Whether translations last in all of the regions.
+    last: bool,
 }
 
 impl<M: DriverMem> RegionTable<M> {
@@ -67,7 +69,8 @@ impl<M: DriverMem> RegionTable<M> {
         }
         let (parts, shift) = cut(&regions);
         let lowest = regions.first().map_or(DriverAddr(0), |(lowest, _)| lowest.start());
-        Ok(Self { regions, parts, shift, lowest })
+        let last = regions.iter().all(|(_, mem)| mem.translations_last());
+        Ok(Self { regions, parts, shift, lowest, last })
     }
 
     /// Returns a table with one more region.
@@ -192,6 +195,12 @@ impl<M: DriverMem> DriverMem for RegionTable<M> {
         let part = overlap(*region, around).ok_or(TranslateError::Unmapped { addr: range.start() })?;
         let skipped = usize::try_from(part.start().0 - around.start().0).unwrap_or(usize::MAX);
         Ok((part, memory.after(skipped).prefix(usize::try_from(part.len()).unwrap_or(usize::MAX))))
+    }
+
+    /// They do if they do in every region: the table itself does not change.
+    #[inline]
+    fn translations_last(&self) -> bool {
+        self.last
     }
 
     #[inline]

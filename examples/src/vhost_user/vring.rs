@@ -69,7 +69,9 @@ impl Vring {
         // What serves a ring returns chains in their order by itself. Of what else IN_ORDER allows, one used element for many
         // chains, neither DPDK's driver nor libblkio's knows.
         let features = setup.features.difference(RingFeatures::IN_ORDER);
-        Ok(QueueConfig { size: self.size, descriptor_area, driver_area, device_area, features, limits })
+        let mut config = QueueConfig::new(self.size, features, descriptor_area, driver_area, device_area);
+        config.limits = limits;
+        Ok(config)
     }
 
     /// Returns the ring as it runs, from where it was, if all has been said for that. It is the one at `place` of those that

@@ -33,3 +33,11 @@ fn allows_any_pair_answers_whether_one_includes_the_other() {
         assert_eq!(allowed.allows(wanted), expected, "{allowed:?} allows {wanted:?}");
     }
 }
+
+#[test]
+fn access_is_displayed_as_what_is_done() {
+    assert_eq!(
+        [Access::Read, Access::Write, Access::ReadWrite].map(|access| access.to_string()),
+        ["read", "write", "read and write"]
+    );
+}

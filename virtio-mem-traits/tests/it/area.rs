@@ -132,7 +132,7 @@ fn new_with_an_answer_that_is_too_long_ends_where_the_range_ends() {
     let long = FnMem { heap: heap(0x1000, 0x100), translate: |heap, _, access| heap.translate(heap.range(), access) };
     let area = Area::<_, ReadWrite, 4>::new(&long, range(0x1000, 16)).unwrap();
     assert_eq!((area.array::<u32>().len(), area.array::<[u32; 3]>().len()), (4, 1));
-    assert_eq!(area.store_relaxed(16, 1_u32), Err(AreaError::OutOfRange { offset: 16, size: 4 }));
+    assert_eq!(area.store_relaxed(16, 1_u32), Err(AreaError::OutOfRange { offset: 16, size: 4, len: 16 }));
     assert_eq!(bytes(&long.heap, range(0x1000, 0x100)), [0; 0x100]);
 }
 
@@ -141,7 +141,7 @@ fn new_without_bytes_has_nothing_to_access() {
     let mem = heap(0x1000, 0x100);
     check_new::<ReadOnly, 2>(&mem, range(0x1000, 0), Ok(()));
     let area = Area::<_, ReadOnly, 2>::new(&mem, range(0x1000, 0)).unwrap();
-    assert_eq!(area.load_relaxed::<u16>(0), Err(AreaError::OutOfRange { offset: 0, size: 2 }));
+    assert_eq!(area.load_relaxed::<u16>(0), Err(AreaError::OutOfRange { offset: 0, size: 2, len: 0 }));
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn check_refused(offset: usize, error: AreaError) {
 #[test]
 fn access_not_all_inside_is_refused() {
     for offset in [9, 12, 15, 16, 17, 40, usize::MAX, usize::MAX - 7, usize::MAX - 8] {
-        check_refused(offset, AreaError::OutOfRange { offset, size: 8 });
+        check_refused(offset, AreaError::OutOfRange { offset, size: 8, len: 16 });
     }
 }
 
@@ -200,7 +200,7 @@ fn access_up_to_the_top_of_the_address_space_works() {
     assert_eq!(area.store_release(24, 7_u64), Ok(()));
     assert_eq!(area.load_acquire(24), Ok(7_u64));
     for offset in [25, 32, 96] {
-        assert_eq!(area.load_relaxed::<u64>(offset), Err(AreaError::OutOfRange { offset, size: 8 }));
+        assert_eq!(area.load_relaxed::<u64>(offset), Err(AreaError::OutOfRange { offset, size: 8, len: 32 }));
     }
 }
 
@@ -239,14 +239,24 @@ fn area_of_shared_memory_moves_to_another_thread() {
 fn errors_are_displayed_with_their_numbers() {
     let addr = DriverAddr(0x12);
     for (error, expected) in [
-        (AreaError::Misaligned { addr, align: 4 }, "address 0x12 is not aligned to 4 bytes"),
+        (
+            AreaError::Misaligned { addr, align: 4 },
+            "address 0x12 of the area is not aligned: it must be a multiple of 4",
+        ),
         (
             AreaError::HostMisaligned { addr, align: 4 },
-            "driver memory at 0x12 is not mapped to an address aligned to 4 bytes",
+            "driver memory at 0x12 is mapped to a host address that differs from it modulo 4: the two must agree, as \
+             those of pages do",
         ),
-        (unmapped(0x12), "no driver memory at 0x12"),
-        (AreaError::OutOfRange { offset: 3, size: 4 }, "4 bytes at offset 3 are outside of the area"),
-        (AccessError::Misaligned { offset: 3, align: 4 }.into(), "offset 3 is not aligned to 4 bytes"),
+        (unmapped(0x12), "no driver memory at 0x12: the address must lie in memory that driver and device share"),
+        (
+            AreaError::OutOfRange { offset: 3, size: 4, len: 6 },
+            "4 bytes at offset 3 do not fit into an area of 6 bytes",
+        ),
+        (
+            AccessError::Misaligned { offset: 3, align: 4 }.into(),
+            "offset 3 is not aligned for one access: its address must be a multiple of 4",
+        ),
     ] {
         assert_eq!(error.to_string(), expected);
     }

@@ -1,9 +1,11 @@
 //! Areas whose host mapping is fragmented (LAY-4), or disappears later (HOST-13).
 
+use core::cell::Cell;
 use core::fmt::Debug;
 
 use virtio_mem_traits::{
-    AccessError, Area, AreaError, DriverAddr, DriverRange, ReadWrite, TranslateError, Word, Words,
+    Access, AccessError, Area, AreaError, DeviceRange, DriverAddr, DriverMem, DriverRange, ReadWrite, TranslateError,
+    Word, Words,
 };
 use zerocopy::{Immutable, IntoBytes};
 
@@ -100,7 +102,7 @@ fn access_beyond_the_first_piece_and_not_all_inside_is_refused() {
     let mem = split_mem(32);
     let area = Area::<_, ReadWrite, 16>::new(&mem, range(BASE, 48)).unwrap();
     for offset in [41, 44, 47, 48, 56, 64, usize::MAX - 7, usize::MAX] {
-        let error = AreaError::OutOfRange { offset, size: 8 };
+        let error = AreaError::OutOfRange { offset, size: 8, len: 48 };
         assert_eq!(area.load_relaxed::<[u32; 2]>(offset), Err(error));
         assert_eq!(area.load_acquire::<u64>(offset), Err(error));
         assert_eq!(area.store_relaxed(offset, [0_u32; 2]), Err(error));
@@ -169,6 +171,42 @@ fn store_that_has_partly_gone_stores_and_reports_nothing() {
     assert_eq!(bytes(&mem.mem, range(BASE, 64)), [0xee; 64]);
 }
 
+/// Memory of which the part from an address on goes with a translation of the test's choice, counted down from there.
+struct Going {
+    mem: SplitMem,
+    from: DriverAddr,
+    left: Cell<usize>,
+}
+
+impl DriverMem for Going {
+    fn translate(&self, range: DriverRange, access: Access) -> Result<DeviceRange<'_>, TranslateError> {
+        let left = self.left.get();
+        self.left.set(left.saturating_sub(1));
+        if left == 0 && range.start() >= self.from {
+            return Err(TranslateError::Unmapped { addr: range.start() });
+        }
+        self.mem.translate(range, access)
+    }
+}
+
+/// HOST-13: the translation changes between the moment when all words had a place and the store of one of them.
+/// Whatever was stored by then was reported, and nothing else was.
+#[test]
+fn store_whose_memory_goes_in_between_reports_what_was_stored() {
+    // Each of the three words is translated once to look, and once more to store it.
+    for (stored, left) in [(0, 3), (1, 4), (2, 5), (3, 6)] {
+        let mem = Logged::new(Going { mem: split_mem(32), from: DriverAddr(BASE + 28), left: Cell::new(usize::MAX) });
+        let area = Area::<_, ReadWrite, 16>::new(&mem, range(BASE, 64)).unwrap();
+        mem.mem.left.set(left);
+        let result = area.store_relaxed(28, [1_u32; 3]);
+        assert_eq!(result, if stored == 3 { Ok(()) } else { Err(gone(0x101c + 4 * stored)) });
+        let reports = if stored == 0 { vec![] } else { vec![Report::Written(range(0x101c, 4 * stored))] };
+        assert_eq!(mem.take(), reports, "{stored} words were stored");
+        let written = bytes(&mem.mem.mem, range(BASE + 28, 12)).iter().filter(|byte| **byte != 0xee).count();
+        assert_eq!(written as u64, 4 * stored);
+    }
+}
+
 /// Checks that one access to `part` is reported once, whatever its pieces.
 fn check_reported(split: usize, offset: usize, part: DriverRange) {
     let mem = Logged::new(split_mem(split));
@@ -192,7 +230,7 @@ fn area_at_the_top_of_the_address_space_in_pieces_works() {
     let area = Area::<_, ReadWrite, 16>::new(&mem, mem.range()).unwrap();
     assert_eq!(area.store_relaxed(56, [1_u32, 2]), Ok(()));
     assert_eq!(area.load_relaxed(56), Ok([1_u32, 2]));
-    assert_eq!(area.load_relaxed::<[u32; 2]>(60), Err(AreaError::OutOfRange { offset: 60, size: 8 }));
+    assert_eq!(area.load_relaxed::<[u32; 2]>(60), Err(AreaError::OutOfRange { offset: 60, size: 8, len: 64 }));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The conformance suite passes what keeps the contract, and nothing else.
 
+use core::cell::Cell;
 use core::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 use std::sync::Arc;
@@ -168,6 +169,63 @@ fn suite_on_memory_that_refuses_what_is_partly_there_fails() {
         },
         "a range that begins in mapped memory translates",
     );
+}
+
+/// Whether translations last, by how often that was asked.
+type Last = fn(usize) -> bool;
+
+/// Memory that is somewhere else whenever all of it was asked for, as one behind an IOMMU whose mappings change.
+struct Moving {
+    places: [HeapMem; 2],
+    moved: Cell<usize>,
+    asked_whether_they_last: Cell<usize>,
+    last: Last,
+}
+
+impl Moving {
+    fn new(last: Last) -> Self {
+        let places = [heap(0x1000, 0x200), heap(0x1000, 0x200)];
+        Self { places, moved: Cell::new(0), asked_whether_they_last: Cell::new(0), last }
+    }
+
+    fn place(&self) -> &HeapMem {
+        &self.places[self.moved.get() % 2]
+    }
+}
+
+impl DriverMem for Moving {
+    fn translate(&self, range: DriverRange, access: Access) -> Result<DeviceRange<'_>, TranslateError> {
+        if range == PROBE.mapped {
+            self.moved.set(self.moved.get() + 1);
+        }
+        self.place().translate(range, access)
+    }
+
+    fn region(&self, range: DriverRange, access: Access) -> Result<(DriverRange, DeviceRange<'_>), TranslateError> {
+        self.place().region(range, access)
+    }
+
+    fn translations_last(&self) -> bool {
+        let asked = self.asked_whether_they_last.get();
+        self.asked_whether_they_last.set(asked + 1);
+        (self.last)(asked)
+    }
+}
+
+#[test]
+fn suite_on_memory_that_moves_passes_if_it_says_so() {
+    check(&Moving::new(|_| false), &PROBE);
+}
+
+#[test]
+fn suite_on_translations_that_do_not_last_as_they_should_fails() {
+    let cases: [(Last, &str); 2] =
+        [(|_| true, "the same when it is asked for again"), (|asked| asked % 2 == 1, "does not change")];
+    for (last, message) in cases {
+        let panic = catch_unwind(AssertUnwindSafe(|| check(&Moving::new(last), &PROBE))).unwrap_err();
+        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+        assert!(text.unwrap_or_default().contains(message), "{text:?}, expected: {message}");
+    }
 }
 
 type Region = for<'m> fn(&'m HeapMem, DriverRange, Access) -> (DriverRange, DeviceRange<'m>);

@@ -187,12 +187,15 @@ fn errors_are_displayed_with_their_numbers() {
     for (error, expected) in [
         (
             AccessError::OutOfRange { offset: 3, size: 4, len: 5 },
-            "4 bytes at offset 3 are outside of a range of 5 bytes",
+            "4 bytes at offset 3 do not fit into a range of 5 bytes",
         ),
-        (AccessError::Misaligned { offset: 3, align: 4 }, "offset 3 is not aligned to 4 bytes"),
+        (
+            AccessError::Misaligned { offset: 3, align: 4 },
+            "offset 3 is not aligned for one access: its address must be a multiple of 4",
+        ),
         (
             AccessError::Denied { wanted: Access::Write, allowed: Access::Read },
-            "Write access to a range that allows Read access",
+            "no right to write in a range that was translated to read: translate it to write",
         ),
     ] {
         assert_eq!(error.to_string(), expected);

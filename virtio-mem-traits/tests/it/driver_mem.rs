@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use static_assertions::{assert_impl_all, assert_not_impl_any};
-use virtio_mem_traits::{Access, DriverAddr, DriverMem, HeapMem, StableMem, TranslateError};
+use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, HeapMem, StableMem, TranslateError};
 
 use crate::memories::{FnMem, Logged, Report, SplitMem, heap, range};
 
@@ -34,6 +34,8 @@ fn check_handle<H: DriverMem>(handle: H, mem: &Logged<HeapMem>) {
         TranslateError::Unmapped { addr: DriverAddr(0) }
     );
     assert_eq!(mem.take(), []);
+    assert_eq!(handle.region(part, Access::Write).unwrap().0, mem.mem.range());
+    assert!(handle.translations_last());
     handle.before_read(part);
     handle.written(part.after(2));
     assert_eq!(mem.take(), [Report::BeforeRead(part), Report::Written(part.after(2))]);
@@ -50,6 +52,21 @@ fn handles_forward_everything() {
     check_handle(Rc::new(&mem) as Rc<dyn DriverMem + '_>, &mem);
     check_handle(Arc::new(&mem), &mem);
     check_handle(Arc::new(&mem) as Arc<dyn DriverMem + '_>, &mem);
+}
+
+/// A memory that says nothing of it may be behind an IOMMU.
+#[test]
+fn translations_of_a_memory_that_does_not_say_do_not_last() {
+    struct Silent;
+    impl DriverMem for Silent {
+        fn translate(&self, range: DriverRange, _: Access) -> Result<DeviceRange<'_>, TranslateError> {
+            Err(TranslateError::Unmapped { addr: range.start() })
+        }
+    }
+    assert!(!Silent.translations_last());
+    assert!(!(&Silent as &dyn DriverMem).translations_last());
+    assert!(!Arc::new(Silent).translations_last());
+    assert!(heap(0x1000, 0x100).translations_last());
 }
 
 #[test]
@@ -94,12 +111,18 @@ fn translate_all_of_a_memory_that_answers_with_nothing_is_fragmented() {
 fn errors_are_displayed_with_their_numbers() {
     let addr = DriverAddr(0x10);
     for (error, expected) in [
-        (TranslateError::Unmapped { addr }, "no driver memory at 0x10"),
+        (
+            TranslateError::Unmapped { addr },
+            "no driver memory at 0x10: the address must lie in memory that driver and device share",
+        ),
         (
             TranslateError::Denied { addr, access: Access::Write },
-            "Write access to driver memory at 0x10 is not allowed",
+            "no right to write driver memory at 0x10: the driver must map it for that",
         ),
-        (TranslateError::Fragmented { addr }, "driver memory at 0x10 is not contiguous"),
+        (
+            TranslateError::Fragmented { addr },
+            "driver memory at 0x10 is in several pieces: all that is asked for must be in one",
+        ),
     ] {
         assert_eq!(error.to_string(), expected);
     }

@@ -66,6 +66,10 @@ impl DriverMem for SplitMem {
             self.high.translate(range, access)
         }
     }
+
+    fn translations_last(&self) -> bool {
+        true
+    }
 }
 
 /// Several pieces of memory, each aligned here whatever its address is for the driver.
@@ -75,6 +79,10 @@ impl DriverMem for Pieces {
     fn translate(&self, range: DriverRange, access: Access) -> Result<DeviceRange<'_>, TranslateError> {
         let piece = self.0.iter().find(|piece| piece.range().offset_of(range.start()).is_some());
         piece.ok_or(TranslateError::Unmapped { addr: range.start() })?.translate(range, access)
+    }
+
+    fn translations_last(&self) -> bool {
+        true
     }
 }
 
@@ -111,6 +119,10 @@ impl DriverMem for FnMem {
     fn translate(&self, range: DriverRange, access: Access) -> Result<DeviceRange<'_>, TranslateError> {
         (self.translate)(&self.heap, range, access)
     }
+
+    fn translations_last(&self) -> bool {
+        true
+    }
 }
 
 /// A report that a memory got.
@@ -140,6 +152,14 @@ impl<M> Logged<M> {
 impl<M: DriverMem> DriverMem for Logged<M> {
     fn translate(&self, range: DriverRange, access: Access) -> Result<DeviceRange<'_>, TranslateError> {
         self.mem.translate(range, access)
+    }
+
+    fn region(&self, range: DriverRange, access: Access) -> Result<(DriverRange, DeviceRange<'_>), TranslateError> {
+        self.mem.region(range, access)
+    }
+
+    fn translations_last(&self) -> bool {
+        self.mem.translations_last()
     }
 
     fn before_read(&self, range: DriverRange) {

@@ -1,10 +1,10 @@
 //! `RegionCache`.
 
-use core::cell::Cell;
+use core::cell::{Cell, RefCell};
 
 use virtio_mem_traits::conformance::{Probe, check};
 use virtio_mem_traits::{
-    Access, AccessError, DeviceRange, DriverAddr, DriverMem, DriverRange, RegionCache, TranslateError,
+    Access, AccessError, DeviceRange, DriverAddr, DriverMem, DriverRange, HeapMem, RegionCache, TranslateError,
 };
 
 use crate::memories::{FnMem, Logged, Pieces, Report, SplitMem, heap, range};
@@ -31,6 +31,10 @@ impl<M: DriverMem> DriverMem for Counted<M> {
         self.asked.set(self.asked.get() + 1);
         self.mem.region(range, access)
     }
+
+    fn translations_last(&self) -> bool {
+        self.mem.translations_last()
+    }
 }
 
 fn place(piece: DeviceRange<'_>) -> (*mut u8, usize, Access) {
@@ -42,13 +46,13 @@ fn address_in_the_region_that_is_remembered_is_not_asked_for() {
     let mem = Counted::new(heap(0x1000, 0x1000));
     let cache = RegionCache::new(&mem);
     for (start, len) in [(0x1800, 8), (0x1000, 1), (0x1fff, 1), (0x1000, 0x1000), (0x1234, 0)] {
-        for access in [Access::Read, Access::Write, Access::ReadWrite] {
+        for access in [Access::Read, Access::Write] {
             let expected = mem.mem.translate(range(start, len), access).map(place);
             assert_eq!(cache.translate(range(start, len), access).map(place), expected);
             assert_eq!(cache.translate_all(range(start, len), access).map(place), expected);
         }
     }
-    assert_eq!(mem.asked.get(), 2, "for the first range, and for the region around it");
+    assert_eq!(mem.asked.take(), 4, "to read and to write: for the first range, and for the region around it");
     // What is not all in it is asked for.
     assert_eq!(cache.translate(range(0x1fff, 2), Access::Read).unwrap().len(), 1);
     let fragmented = Err(TranslateError::Fragmented { addr: DriverAddr(0x1fff) });
@@ -57,7 +61,18 @@ fn address_in_the_region_that_is_remembered_is_not_asked_for() {
         let unmapped = Err(TranslateError::Unmapped { addr: DriverAddr(addr) });
         assert_eq!(cache.translate(range(addr, 1), Access::Read).map(place), unmapped);
     }
-    assert_eq!(mem.asked.get(), 8);
+    assert_eq!(mem.asked.get(), 6);
+}
+
+#[test]
+fn address_that_is_asked_for_to_be_read_and_written_is_the_memory_s_answer() {
+    let mem = Counted::new(heap(0x1000, 0x1000));
+    let cache = RegionCache::new(&mem);
+    for asked in 1..20 {
+        let expected = mem.mem.translate(range(0x1800, 8), Access::ReadWrite).map(place);
+        assert_eq!(cache.translate(range(0x1800, 8), Access::ReadWrite).map(place), expected);
+        assert_eq!(mem.asked.get(), asked);
+    }
 }
 
 #[test]
@@ -89,8 +104,10 @@ fn access_is_the_one_that_was_asked_for() {
     }
 }
 
+/// FEAT-12: what may only be read is remembered for reading alone, and the memory hears of no other right that nobody
+/// asked for.
 #[test]
-fn region_that_may_only_be_read_is_not_remembered() {
+fn region_that_may_only_be_read_is_remembered_to_be_read() {
     let mem = Counted::new(FnMem {
         heap: heap(0x1000, 0x1000),
         translate: |heap, range, access| match access {
@@ -99,12 +116,67 @@ fn region_that_may_only_be_read_is_not_remembered() {
         },
     });
     let cache = RegionCache::new(&mem);
-    for asked in 1..4 {
+    for asked in [2, 0, 0] {
         assert!(cache.translate(range(0x1800, 8), Access::Read).is_ok());
-        assert_eq!(mem.asked.get(), 2 * asked, "for each, and for the region once");
+        assert_eq!(mem.asked.take(), asked, "for the first, and for the region around it");
+    }
+    for asked in [2, 1, 1] {
         let denied = Err(TranslateError::Denied { addr: DriverAddr(0x1800), access: Access::Write });
         assert_eq!(cache.translate(range(0x1800, 8), Access::Write).map(place), denied);
-        assert_eq!(mem.asked.get(), 2 * asked + 1);
+        assert_eq!(mem.asked.take(), asked, "for each, and for the region around it once");
+    }
+}
+
+/// Memory that notes what it is asked for, and whose translations last or do not.
+struct Rights {
+    heap: HeapMem,
+    last: bool,
+    asked: RefCell<Vec<Access>>,
+}
+
+impl Rights {
+    fn new(last: bool) -> Self {
+        Self { heap: heap(0x1000, 0x1000), last, asked: RefCell::default() }
+    }
+}
+
+impl DriverMem for Rights {
+    fn translate(&self, range: DriverRange, access: Access) -> Result<DeviceRange<'_>, TranslateError> {
+        self.asked.borrow_mut().push(access);
+        self.heap.translate(range, access)
+    }
+
+    fn translations_last(&self) -> bool {
+        self.last
+    }
+}
+
+/// FEAT-12
+#[test]
+fn memory_is_asked_for_the_rights_that_the_caller_asked_for() {
+    let mem = Rights::new(true);
+    let cache = RegionCache::new(&mem);
+    for access in [Access::Read, Access::Write, Access::ReadWrite] {
+        for addr in (0x1000..0x1800).step_by(8) {
+            cache.translate(range(addr, 8), access).unwrap();
+        }
+        assert!(mem.asked.take().iter().all(|asked| *asked == access), "{access:?}");
+    }
+}
+
+/// FEAT-11: each address is looked up where it is used.
+#[test]
+fn nothing_is_remembered_where_translations_do_not_last() {
+    let mem = Rights::new(false);
+    let cache = RegionCache::new(&mem);
+    assert!(!cache.translations_last() && RegionCache::new(&Rights::new(true)).translations_last());
+    for access in [Access::Read, Access::Write, Access::ReadWrite] {
+        for _ in 0..40 {
+            cache.translate(range(0x1000, 8), access).unwrap();
+            assert_eq!(mem.asked.take(), [access]);
+            cache.translate_all(range(0x1000, 8), access).unwrap();
+            assert_eq!(mem.asked.take(), [access]);
+        }
     }
 }
 

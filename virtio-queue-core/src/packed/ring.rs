@@ -180,9 +180,9 @@ impl<M: StableMem> PackedRing<M> {
 fn lost(error: TableError) -> FatalError {
     match error {
         TableError::Translate(error) => AreaError::from(error).into(),
-        TableError::NoEntry { index } => {
-            let offset = usize::from(index.0) * Descriptor::SIZE;
-            AreaError::OutOfRange { offset, size: Descriptor::SIZE }.into()
+        TableError::NoEntry { index, len } => {
+            let (offset, size) = (usize::from(index.0) * Descriptor::SIZE, Descriptor::SIZE);
+            AreaError::OutOfRange { offset, size, len: u64::from(len) * size as u64 }.into()
         }
     }
 }

@@ -113,6 +113,11 @@ impl<M: StableMem> SplitRing<M> {
         Ok(positions.known_available.distance_from(positions.next_available))
     }
 
+    /// Reads the index that an earlier life of the queue has published.
+    fn used_index(&self) -> Result<RingIndex, FatalError> {
+        Ok(self.device_area.reader()?.index()?)
+    }
+
     /// Returns the head in an available entry.
     #[inline(always)]
     fn head(&self, index: RingIndex) -> Result<DescriptorIndex, FatalError> {
@@ -235,7 +240,7 @@ impl<M: StableMem> Ring for SplitRing<M> {
 
     #[inline(always)]
     fn complete(&self, positions: &mut SplitPositions, head: Head, written: u32) -> Result<bool, FatalError> {
-        self.device_area.set_element(positions.next_used, UsedElement::new(DescriptorIndex(head.id()), written))?;
+        self.device_area.set_used(positions.next_used, UsedElement::new(DescriptorIndex(head.id()), written))?;
         // One slot for a chain; more if it stands for those before it as well (SPLIT-ORD-3).
         positions.next_used = positions.next_used.advanced(head.slots());
         Ok(true)
@@ -260,7 +265,7 @@ impl<M: StableMem> Ring for SplitRing<M> {
             for done in 0..count {
                 let head = self.head(own.next_available.advanced(done))?;
                 let written = work(SplitWalk::new(self, head));
-                self.device_area.set_element(own.next_used.advanced(done), UsedElement::new(head, written))?;
+                self.device_area.set_used(own.next_used.advanced(done), UsedElement::new(head, written))?;
             }
             own.next_available = own.next_available.advanced(count);
             own.next_used = own.next_used.advanced(count);
@@ -326,7 +331,7 @@ impl<M: StableMem> Restorable for SplitRing<M> {
         };
         let used = match next_used {
             Some(used) => RingIndex::new(used),
-            None => self.device_area.index().map_err(FatalError::from)?,
+            None => self.used_index()?,
         };
         let (available, size) = (RingIndex::new(next_available), self.size.get());
         if available.distance_from(used) > size {

@@ -10,13 +10,13 @@ use virtio_fake_driver::{
 };
 use virtio_mem_traits::{Access, DriverAddr, HeapMem, TranslateError};
 use virtio_queue_core::{
-    AnyQueue, AnyRing, ChainErrorKind, ConfigError, FatalError, FromConfig, InFlight, InOrderRing, Queue, QueueLimits,
+    AnyQueue, AnyRing, ChainErrorKind, ConfigError, FatalError, FromConfig, InOrderRing, OrderSlot, Queue, QueueLimits,
     ReturnError, Ring, SUPPORTED_RING_FEATURES,
 };
 use virtio_util::NotificationCounter;
 
 use crate::formats::{fetch, for_each_format, start};
-use crate::support::{with, SPACE, logged, one_chain, range, serve, traffic, walk};
+use crate::support::{SPACE, logged, one_chain, range, serve, traffic, walk, with};
 
 /// All sets of what a device may offer, but for the format and the order.
 fn feature_sets() -> Vec<u64> {
@@ -50,7 +50,7 @@ fn check_smoke<F: QueueFormat, R: Ring<Mem = Rc<TestMem>> + FromConfig>(size: u1
 }
 
 type Mem = Rc<TestMem>;
-type Ordered<R> = InOrderRing<R, Vec<InFlight>>;
+type Ordered<R> = InOrderRing<R, Vec<OrderSlot>>;
 
 /// FEAT-2, FEAT-3, FEAT-4, FEAT-5, FEAT-6, FEAT-9, FEAT-10, FEAT-13, FEAT-14, FEAT-15, FEAT-17, FEAT-18, FEAT-19, FEAT-20,
 /// DRV-FEAT-6, GEN-12, AMB-22: every subset of what may be offered runs, in both formats and in order or not: no feature
@@ -229,7 +229,10 @@ fn areas_over_each_other_do_no_harm() {
             let fixture = start::<Any>(8, features);
             let config = fixture.driver.queue_config(QueueLimits::default());
             let same = config.descriptor_area;
-            let config = with(config, |config| { config.driver_area = same; config.device_area = same; });
+            let config = with(config, |config| {
+                config.driver_area = same;
+                config.device_area = same;
+            });
             let mut queue =
                 AnyQueue::new(&config, Rc::clone(&fixture.mem), Arc::clone(&fixture.notifications)).unwrap();
             for byte in 0..=u8::MAX {

@@ -16,14 +16,14 @@ use virtio_fake_driver::packed::RawPacked;
 use virtio_fake_driver::split::RawSplit;
 use virtio_fake_driver::{Driver, DriverChain, DriverOptions, MemEvent, Packed, QueueFormat, Split, TestMem};
 use virtio_mem_traits::{DriverAddr, HeapMem};
-use virtio_queue_core::{InFlight, InOrderRing, OrderStorage, Queue, QueueLimits, Token};
+use virtio_queue_core::{InOrderRing, OrderSlot, OrderStorage, Queue, QueueLimits, Token};
 use virtio_util::NotificationCounter;
 
 use crate::formats::fetch;
 
 /// Room for eight, and for any number.
-type Few = [InFlight; 8];
-type Many = Vec<InFlight>;
+type Few = [OrderSlot; 8];
+type Many = Vec<OrderSlot>;
 
 type Mem = Rc<TestMem>;
 
@@ -37,7 +37,8 @@ struct Rig<F: QueueFormat, S: OrderStorage> {
 
 impl<F: QueueFormat, S: OrderStorage> Rig<F, S> {
     fn new(size: u16, features: u64) -> Self {
-        let heap = Arc::new(HeapMem::new(DriverAddr(0x1000_0000), 1 << 18).unwrap());
+        let memory_len = if size > 256 { 1 << 20 } else { 1 << 18 };
+        let heap = Arc::new(HeapMem::new(DriverAddr(0x1000_0000), memory_len).unwrap());
         let options = DriverOptions { features: features | IN_ORDER, scramble: Some(2), ..Default::default() };
         let driver = Driver::<F>::new(Arc::clone(&heap), size, options);
         let (mem, notifications) = (Rc::new(TestMem::new(heap)), Arc::new(NotificationCounter::new()));

@@ -9,8 +9,8 @@ use virtio_fake_driver::{DriverChain, FixtureOptions, Packed, QueueFormat, Split
 use virtio_queue_core::packed::PackedRing;
 use virtio_queue_core::split::SplitRing;
 use virtio_queue_core::{
-    AnyRing, DescChain, InFlight, InOrderRing, KeepsDescriptors, OrderedRing, Queue, QueueLimits, Refused, ReturnError,
-    ReturnTo, Ring, SplitQueue, Token,
+    AnyRing, DescChain, InOrderRing, KeepsDescriptors, OrderSlot, OrderedRing, Queue, QueueLimits, Refused,
+    ReturnError, ReturnTo, Ring, SplitQueue, Token,
 };
 
 type Mem = Rc<TestMem>;
@@ -18,10 +18,10 @@ type Mem = Rc<TestMem>;
 // Used descriptors of a packed ring are written over those of chains in flight.
 assert_not_impl_any!(PackedRing<Mem>: KeepsDescriptors);
 assert_not_impl_any!(AnyRing<Mem>: KeepsDescriptors);
-assert_not_impl_any!(InOrderRing<PackedRing<Mem>, [InFlight; 8]>: KeepsDescriptors);
+assert_not_impl_any!(InOrderRing<PackedRing<Mem>, [OrderSlot; 8]>: KeepsDescriptors);
 assert_impl_all!(SplitRing<Mem>: KeepsDescriptors);
-assert_impl_all!(InOrderRing<SplitRing<Mem>, [InFlight; 8]>: KeepsDescriptors);
-assert_impl_all!(OrderedRing<PackedRing<Mem>, [InFlight; 8]>: KeepsDescriptors);
+assert_impl_all!(InOrderRing<SplitRing<Mem>, [OrderSlot; 8]>: KeepsDescriptors);
+assert_impl_all!(OrderedRing<PackedRing<Mem>, [OrderSlot; 8]>: KeepsDescriptors);
 
 /// Walks along the first of two chains before and after the second was returned.
 fn check_ordered<F: QueueFormat>()
@@ -31,7 +31,7 @@ where
     let mut fixture = FixtureOptions::<F> { size: 8, ..Default::default() }.build().unwrap();
     let config = fixture.driver.queue_config(QueueLimits::default());
     let (mem, notify) = (Rc::clone(&fixture.mem), Arc::clone(&fixture.notifications));
-    let mut queue = Queue::<OrderedRing<F::Ring<Mem>, [InFlight; 8]>, _>::new(&config, mem, notify).unwrap();
+    let mut queue = Queue::<OrderedRing<F::Ring<Mem>, [OrderSlot; 8]>, _>::new(&config, mem, notify).unwrap();
     fixture.driver.add(&DriverChain::new().readable(b"first").writable(4)).unwrap();
     fixture.driver.add(&DriverChain::new().readable(b"2").writable(4096)).unwrap();
     let first = queue.next_chain().unwrap().unwrap().into_token();

@@ -10,7 +10,7 @@ use virtio_fake_driver::packed::{Descriptor, EventSuppression, PackedAreas, RawP
 use virtio_fake_driver::{DriverOptions, MemEvent, PackedDriver, TestMem};
 use virtio_mem_traits::{DriverAddr, HeapMem};
 use virtio_queue_core::packed::PackedRing;
-use virtio_queue_core::{FromConfig, InFlight, InOrderRing, Queue, QueueLimits, Ring, Token};
+use virtio_queue_core::{FromConfig, InOrderRing, OrderSlot, Queue, QueueLimits, Ring, Token};
 use virtio_util::NotificationCounter;
 
 use crate::packed_support::{IN_ORDER, available, place};
@@ -18,7 +18,7 @@ use crate::support::{EVENT_IDX, INDIRECT, SPACE, WAYS, walk_once};
 
 type Mem = Rc<TestMem>;
 type Plain = PackedRing<Mem>;
-type Ordered = InOrderRing<PackedRing<Mem>, [InFlight; 64]>;
+type Ordered = InOrderRing<PackedRing<Mem>, [OrderSlot; 64]>;
 
 /// Addresses that make something happen: the ring itself, tables, the ends of everything.
 fn address(rng: &mut Xoshiro256PlusPlus, areas: &PackedAreas) -> u64 {

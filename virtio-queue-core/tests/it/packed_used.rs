@@ -160,7 +160,7 @@ fn return_of_more_than_writable_refused() {
     let mut chain = fixture.queue.next_chain().unwrap().unwrap();
     for written in [38, 137, u32::MAX] {
         fixture.mem.start_log();
-        let refused = chain.return_written(written).unwrap_err();
+        let refused = chain.try_return_written(written).unwrap_err();
         assert_eq!(refused.error, ReturnError::TooLong { written, writable: 37 });
         assert!(!fixture.mem.take_log().iter().any(|event| matches!(event, MemEvent::Written(_))));
         chain = refused.chain;

@@ -6,9 +6,7 @@ use std::sync::Arc;
 use virtio_fake_driver::features::{EVENT_IDX, RING_PACKED, VERSION_1};
 use virtio_fake_driver::{Any, Driver, DriverChain, DriverOptions, Packed, QueueFormat, Split, TestMem};
 use virtio_mem_traits::{DriverAddr, HeapMem};
-use virtio_queue_core::{
-    Armed, FatalError, FromConfig, Queue, QueueLimits, RestoreError, RingFeatures, SavedQueue,
-};
+use virtio_queue_core::{Armed, FatalError, FromConfig, Queue, QueueLimits, RestoreError, RingFeatures, SavedQueue};
 use virtio_util::NotificationCounter;
 
 use crate::formats::fetch;

@@ -82,7 +82,7 @@ fn token_turned_back_into_chain() {
             let token = if through_u64 { Token::from_u64(token.into_u64()) } else { token };
             let chain = fixture.queue.chain(token).unwrap();
             assert_eq!((chain.id(), serve(&chain)), (id, len));
-            let refused = chain.return_written(len + 1).unwrap_err();
+            let refused = chain.try_return_written(len + 1).unwrap_err();
             assert_eq!(refused.error, ReturnError::TooLong { written: len + 1, writable: len.into() });
             refused.chain.return_written(len).unwrap();
             let used = fixture.driver.reap().unwrap().unwrap();

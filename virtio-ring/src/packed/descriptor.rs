@@ -13,6 +13,18 @@ use crate::descriptor_table::{TableEntry, sealed};
 /// A private copy of a descriptor, exactly as the driver wrote it. Nothing in it has been checked.
 ///
 /// VIRTIO 1.4 §2.8.13 "The Virtqueue Descriptor Format".
+///
+/// ```
+/// use virtio_mem_traits::DriverAddr;
+/// use virtio_mem_traits::zerocopy::IntoBytes;
+/// use virtio_ring::packed::{BufferId, Descriptor, DescriptorFlags};
+///
+/// let flags = DescriptorFlags::WRITE.union(DescriptorFlags::AVAIL);
+/// let descriptor = Descriptor::new(DriverAddr(0x1000), 512, BufferId(3), flags);
+/// assert_eq!(descriptor.as_bytes(), [0, 0x10, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 3, 0, 0x82, 0]);
+/// assert!(descriptor.flags().is_available(true));
+/// ```
+#[doc(alias = "desc")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Descriptor {
@@ -97,6 +109,12 @@ impl sealed::Sealed for Descriptor {}
 
 /// What a driver knows a buffer by. It is the driver's business alone: any value, and the same one twice, is as good as any
 /// other (HOST-19).
+///
+/// ```
+/// use virtio_ring::packed::BufferId;
+///
+/// assert_eq!(BufferId(7).to_string(), "7");
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct BufferId(pub u16);
 
@@ -107,6 +125,14 @@ impl fmt::Display for BufferId {
 }
 
 /// The flags of a descriptor. Bits without a name have no meaning and are ignored.
+///
+/// ```
+/// use virtio_ring::packed::DescriptorFlags;
+///
+/// // What a driver and a device write on their first lap, when the wrap counter is set.
+/// assert!(DescriptorFlags::AVAIL.is_available(true));
+/// assert!(DescriptorFlags::AVAIL.union(DescriptorFlags::USED).is_used(true));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct DescriptorFlags(pub u16);
 
@@ -143,9 +169,36 @@ impl DescriptorFlags {
     pub const fn is_available(self, wrap: bool) -> bool {
         self.0 & (Self::AVAIL.0 | Self::USED.0) == if wrap { Self::AVAIL.0 } else { Self::USED.0 }
     }
+
+    /// Returns whether a descriptor with these flags is used for a driver whose wrap counter is `wrap`: both bits equal
+    /// it (PACK-WRAP-3). In a ring of zeros all descriptors are that for the lap before the first one.
+    #[inline]
+    #[must_use]
+    pub const fn is_used(self, wrap: bool) -> bool {
+        self.0 & (Self::AVAIL.0 | Self::USED.0) == if wrap { Self::AVAIL.0 | Self::USED.0 } else { 0 }
+    }
 }
 
 /// What a device writes into a descriptor when it has used a buffer. The address stays what it was (PACK-USED-6).
+///
+/// A queue never reads one back. Tools read the whole descriptor, of which this is a part; its flags tell whether it
+/// [is used](DescriptorFlags::is_used).
+///
+/// ```
+/// use virtio_mem_traits::{DriverAddr, HeapMem};
+/// use virtio_ring::packed::{
+///     BufferId, DescriptorArea, DescriptorIndex, Layout, QueueSize, RingPosition, UsedDescriptor,
+/// };
+///
+/// let mem = HeapMem::new(DriverAddr(0x1000), 0x1000)?;
+/// let ring = DescriptorArea::new(&mem, Layout::new(QueueSize::new(4)?), DriverAddr(0x1000))?;
+/// ring.set_used(RingPosition::START, UsedDescriptor::new(BufferId(3), 16, true))?;
+///
+/// let used = UsedDescriptor::from(ring.table().get(DescriptorIndex(0))?);
+/// assert!(used.flags.is_used(true));
+/// assert_eq!((used.id, used.len), (BufferId(3), 16));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UsedDescriptor {
     /// How many bytes were written. Without any, the field is reserved and 0 (PACK-USED-5).
@@ -171,5 +224,13 @@ impl UsedDescriptor {
     #[inline]
     pub(super) const fn bits(self) -> u64 {
         self.len as u64 | (self.id.0 as u64) << 32 | (self.flags.0 as u64) << 48
+    }
+}
+
+/// What a descriptor says if it is a used one, whatever it is.
+impl From<Descriptor> for UsedDescriptor {
+    #[inline]
+    fn from(descriptor: Descriptor) -> Self {
+        Self { len: descriptor.len(), id: descriptor.id(), flags: descriptor.flags() }
     }
 }

@@ -12,6 +12,20 @@ const ALIGN: usize = Layout::DESCRIPTOR_AREA_ALIGN;
 /// what is accessed at once has to be in one piece.
 ///
 /// VIRTIO 1.4 §2.8.1 "Driver and Device Ring Wrap Counters".
+///
+/// ```
+/// use virtio_mem_traits::{DriverAddr, HeapMem};
+/// use virtio_ring::packed::{BufferId, DescriptorArea, Layout, QueueSize, RingPosition, UsedDescriptor};
+///
+/// let mem = HeapMem::new(DriverAddr(0x1000), 0x1000)?;
+/// let ring = DescriptorArea::new(&mem, Layout::new(QueueSize::new(4)?), DriverAddr(0x1000))?;
+/// let next = RingPosition::START;
+/// let (_, flags) = ring.first(next)?;
+/// assert!(!flags.is_available(next.wrap()), "a ring of zeros is empty");
+/// ring.set_used(next, UsedDescriptor::new(BufferId(0), 0, next.wrap()))?;
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+#[doc(alias = "descriptor ring")]
 #[derive(Debug)]
 pub struct DescriptorArea<M> {
     area: Area<M, ReadWrite, ALIGN>,

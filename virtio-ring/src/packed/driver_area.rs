@@ -9,6 +9,16 @@ const ALIGN: usize = Layout::DRIVER_AREA_ALIGN;
 /// The driver's event suppression structure: written by the driver, read by the device (LAY-9).
 ///
 /// VIRTIO 1.4 §2.8.10 "Driver and Device Event Suppression".
+///
+/// ```
+/// use virtio_mem_traits::{DriverAddr, HeapMem};
+/// use virtio_ring::packed::{DriverArea, Layout, NotificationMode, QueueSize};
+///
+/// let mem = HeapMem::new(DriverAddr(0x1000), 0x1000)?;
+/// let driver = DriverArea::new(&mem, Layout::new(QueueSize::new(4)?), DriverAddr(0x1100))?;
+/// assert_eq!(driver.event_suppression()?.mode(true), NotificationMode::Enable);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct DriverArea<M> {
     area: Area<M, ReadOnly, ALIGN>,

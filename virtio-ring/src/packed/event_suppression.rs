@@ -7,10 +7,27 @@ use super::OffWrap;
 /// An event suppression structure, as one word of 32 bits: the place in the lower half, the flags in the upper one.
 ///
 /// VIRTIO 1.4 §2.8.14 "Event Suppression Structure Format". What the driver wrote may be anything.
+///
+/// ```
+/// use virtio_ring::packed::{EventSuppression, NotificationMode, OffWrap};
+///
+/// let named = NotificationMode::Descriptor(OffWrap::new(5, true));
+/// let events = EventSuppression::new(named);
+/// assert_eq!(events.bits(), 0x0002_8005);
+/// assert_eq!(events.mode(true), named);
+/// // Without EVENT_IDX no place can be named.
+/// assert_eq!(events.mode(false), NotificationMode::Enable);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct EventSuppression(u32);
 
 /// Which notifications are wanted.
+///
+/// ```
+/// use virtio_ring::packed::{EventSuppression, NotificationMode};
+///
+/// assert_eq!(EventSuppression::new(NotificationMode::Disable).bits(), 0x0001_0000);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotificationMode {
     /// All.

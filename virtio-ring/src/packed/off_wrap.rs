@@ -8,6 +8,13 @@ use super::QueueSize;
 /// notifications of the driver hold them: the offset in bits 0 to 14, the wrap counter in bit 15.
 ///
 /// VIRTIO 1.4 §2.8.14 "Event Suppression Structure Format". What the driver wrote may name a slot that does not exist.
+///
+/// ```
+/// use virtio_ring::packed::OffWrap;
+///
+/// let place = OffWrap::from_bits(0x8005);
+/// assert_eq!((place.offset(), place.wrap()), (5, true));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct OffWrap(u16);
 

@@ -5,6 +5,14 @@ use crate::QueueSizeError;
 /// The number of descriptors of a packed ring: 1 to 32768, not necessarily a power of two.
 ///
 /// VIRTIO 1.4 §2.8 "Packed Virtqueues" (LAY-8).
+///
+/// ```
+/// use virtio_ring::packed::QueueSize;
+///
+/// assert_eq!(QueueSize::new(300)?.get(), 300);
+/// assert!(QueueSize::new(0).is_err() && QueueSize::new(32769).is_err());
+/// # Ok::<_, virtio_ring::QueueSizeError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct QueueSize(
     /// INVARIANT: in `1..=MAX`.
@@ -22,7 +30,7 @@ impl QueueSize {
     /// If it is 0 or more than 32768.
     #[inline]
     pub const fn new(size: u16) -> Result<Self, QueueSizeError> {
-        if size == 0 || size > Self::MAX.0 { Err(QueueSizeError { size }) } else { Ok(Self(size)) }
+        if size == 0 || size > Self::MAX.0 { Err(QueueSizeError::Packed { size }) } else { Ok(Self(size)) }
     }
 
     /// Returns the size as a number.

@@ -13,6 +13,17 @@ use crate::descriptor_table::{TableEntry, sealed};
 /// A private copy of a descriptor, exactly as the driver wrote it. Nothing in it has been checked.
 ///
 /// VIRTIO 1.4 §2.7.5 "The Virtqueue Descriptor Table".
+///
+/// ```
+/// use virtio_mem_traits::DriverAddr;
+/// use virtio_mem_traits::zerocopy::IntoBytes;
+/// use virtio_ring::split::{Descriptor, DescriptorFlags, DescriptorIndex};
+///
+/// let descriptor = Descriptor::new(DriverAddr(0x1000), 512, DescriptorFlags::NEXT, DescriptorIndex(3));
+/// assert_eq!(descriptor.as_bytes(), [0, 0x10, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 1, 0, 3, 0]);
+/// assert_eq!(descriptor.next(), DescriptorIndex(3));
+/// ```
+#[doc(alias = "desc")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Descriptor {
@@ -99,6 +110,14 @@ impl TableEntry for Descriptor {
 impl sealed::Sealed for Descriptor {}
 
 /// The flags of a descriptor. Bits without a name have no meaning and are ignored (SPLIT-DESC-8).
+///
+/// ```
+/// use virtio_ring::split::DescriptorFlags;
+///
+/// let flags = DescriptorFlags(0x10).union(DescriptorFlags::WRITE);
+/// assert!(flags.contains(DescriptorFlags::WRITE));
+/// assert!(!flags.contains(DescriptorFlags::NEXT));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct DescriptorFlags(pub u16);
 

@@ -9,6 +9,19 @@ const ALIGN: usize = Layout::DESCRIPTOR_AREA_ALIGN;
 /// The descriptor table of a queue: read by the device, never written (SPLIT-DESC-3).
 ///
 /// VIRTIO 1.4 §2.7.5 "The Virtqueue Descriptor Table".
+///
+/// ```
+/// use virtio_mem_traits::{DriverAddr, HeapMem};
+/// use virtio_ring::split::{DescriptorArea, DescriptorIndex, Layout, QueueSize};
+///
+/// let mem = HeapMem::new(DriverAddr(0x1000), 0x1000)?;
+/// let area = DescriptorArea::new(&mem, Layout::new(QueueSize::new(4)?), DriverAddr(0x1000))?;
+/// assert_eq!(area.table().len(), 4);
+/// assert_eq!(area.table().get(DescriptorIndex(3))?.addr(), DriverAddr(0));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+#[doc(alias = "descriptor table")]
+#[doc(alias = "vring_desc")]
 #[derive(Debug)]
 pub struct DescriptorArea<M> {
     area: Area<M, ReadOnly, ALIGN>,

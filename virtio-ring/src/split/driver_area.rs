@@ -11,6 +11,24 @@ const ALIGN: usize = Layout::DRIVER_AREA_ALIGN;
 /// VIRTIO 1.4 §2.7.6 "The Virtqueue Available Ring".
 ///
 /// Every method reads one field, once, by one aligned 16-bit access (BAR-12), and fails only if the memory is gone.
+///
+/// ```
+/// use virtio_mem_traits::{DriverAddr, HeapMem};
+/// use virtio_ring::split::{DriverArea, Layout, QueueSize, RingIndex};
+///
+/// let mem = HeapMem::new(DriverAddr(0x1000), 0x1000)?;
+/// let driver = DriverArea::new(&mem, Layout::new(QueueSize::new(4)?), DriverAddr(0x1100))?;
+/// let mut next = RingIndex::new(0);
+/// let index = driver.index()?;
+/// while next != index {
+///     println!("chain {}", driver.entry(next)?);
+///     next = next.advanced(1);
+/// }
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+#[doc(alias = "available ring")]
+#[doc(alias = "avail ring")]
+#[doc(alias = "vring_avail")]
 #[derive(Debug)]
 pub struct DriverArea<M> {
     area: Area<M, ReadOnly, ALIGN>,
@@ -83,6 +101,13 @@ impl<M: StableMem> DriverArea<M> {
 }
 
 /// The flags of an available ring. Only bit 0 has a meaning (SPLIT-UNOT-9).
+///
+/// ```
+/// use virtio_ring::split::AvailableFlags;
+///
+/// assert!(AvailableFlags(1).no_interrupt());
+/// assert!(!AvailableFlags(0xfffe).no_interrupt());
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct AvailableFlags(pub u16);
 

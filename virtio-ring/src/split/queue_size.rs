@@ -7,6 +7,14 @@ use crate::QueueSizeError;
 /// The number of descriptors of a split virtqueue: a power of two from 1 to 32768.
 ///
 /// VIRTIO 1.4 §2.7 "Split Virtqueues" (LAY-3).
+///
+/// ```
+/// use virtio_ring::split::QueueSize;
+///
+/// assert_eq!(QueueSize::new(256)?.get(), 256);
+/// assert!(QueueSize::new(0).is_err() && QueueSize::new(300).is_err());
+/// # Ok::<_, virtio_ring::QueueSizeError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct QueueSize(
     /// The largest slot, by which an index is reduced to its slot. INVARIANT: a power of two, less one.
@@ -21,10 +29,10 @@ impl QueueSize {
     ///
     /// # Errors
     ///
-    /// If it is not a power of two.
+    /// If it is not a power of two. What `u16` holds beyond 32768 is none.
     #[inline]
     pub const fn new(size: u16) -> Result<Self, QueueSizeError> {
-        if size.is_power_of_two() { Ok(Self(size - 1)) } else { Err(QueueSizeError { size }) }
+        if size.is_power_of_two() { Ok(Self(size - 1)) } else { Err(QueueSizeError::Split { size }) }
     }
 
     /// Returns the size as a number.

@@ -3,12 +3,11 @@
 use virtio_ring::{FeaturesError, RingFeatures};
 
 const VERSION_1: u64 = 1 << 32;
-const LEGACY: u64 = 1 << 24 | 1 << 27 | 1 << 30;
 
 /// FEAT-23, AMB-19, FEAT-21, FEAT-22: the bits of the rings are a list, not a range; those of device types are left out.
 #[test]
 fn features_of_device_types_are_left_out() {
-    let features = RingFeatures::from_negotiated(!LEGACY).unwrap();
+    let features = RingFeatures::from_negotiated(u64::MAX).unwrap();
     let ring = [28, 29, 32, 33, 34, 35, 36, 38, 39, 40, 43].iter().fold(0, |bits, bit| bits | 1_u64 << bit);
     assert_eq!(features.bits(), ring);
 }
@@ -17,15 +16,17 @@ fn features_of_device_types_are_left_out() {
 #[test]
 fn features_without_version_1_refused() {
     assert_eq!(RingFeatures::from_negotiated(0), Err(FeaturesError::NotVersion1));
-    assert_eq!(RingFeatures::from_negotiated(u64::from(u32::MAX) & !LEGACY), Err(FeaturesError::NotVersion1));
+    assert_eq!(RingFeatures::from_negotiated(u64::from(u32::MAX)), Err(FeaturesError::NotVersion1));
 }
 
-/// FEAT-24, LEG-5, LEG-6: so are the bits that only they know.
+/// FEAT-24, LEG-5, LEG-6: the bits that only they know mean nothing by themselves, nor does the one that vhost-user
+/// takes for itself.
 #[test]
-fn features_of_legacy_devices_refused() {
+fn features_of_legacy_devices_ignored() {
     for bit in [24, 27, 30] {
-        let bits = 1 << bit;
-        assert_eq!(RingFeatures::from_negotiated(VERSION_1 | bits), Err(FeaturesError::Legacy { bits }));
+        let features = RingFeatures::from_negotiated(VERSION_1 | 1 << bit);
+        assert_eq!(features, Ok(RingFeatures::VERSION_1), "bit {bit}");
+        assert_eq!(RingFeatures::from_negotiated(1 << bit), Err(FeaturesError::NotVersion1), "bit {bit}");
     }
 }
 
@@ -71,6 +72,44 @@ fn features_without_version_1_refused_whatever_else() {
         assert_eq!(RingFeatures::from_accepted(offered, 1 << bit), Err(FeaturesError::NotVersion1), "bit {bit}");
         let accepted = RingFeatures::from_accepted(offered, offered).unwrap();
         assert_eq!(accepted.bits(), offered);
+    }
+}
+
+#[test]
+fn features_are_displayed_by_name_and_bit() {
+    let none = RingFeatures::VERSION_1.difference(RingFeatures::VERSION_1);
+    let packed = RingFeatures::VERSION_1.union(RingFeatures::RING_PACKED);
+    for (features, expected) in [
+        (none, "none"),
+        (RingFeatures::EVENT_IDX, "EVENT_IDX (29)"),
+        (packed, "VERSION_1 (32) | RING_PACKED (34)"),
+        (
+            RingFeatures::from_negotiated(u64::MAX).unwrap(),
+            "INDIRECT_DESC (28) | EVENT_IDX (29) | VERSION_1 (32) | ACCESS_PLATFORM (33) | RING_PACKED (34) | \
+             IN_ORDER (35) | ORDER_PLATFORM (36) | NOTIFICATION_DATA (38) | NOTIF_CONFIG_DATA (39) | RING_RESET (40) | \
+             SUSPEND (43)",
+        ),
+    ] {
+        assert_eq!(features.to_string(), expected);
+        assert_eq!(format!("{features:?}"), format!("RingFeatures({expected})"));
+    }
+}
+
+#[test]
+fn features_errors_are_displayed_with_what_would_be_right() {
+    for (error, expected) in [
+        (
+            FeaturesError::NotVersion1,
+            "VERSION_1 (32) was not negotiated: the device must offer it and the driver must accept it, since legacy \
+             drivers are not supported",
+        ),
+        (
+            FeaturesError::NotOffered { bits: 1 << 34 | 1 << 5 | 1 << 63 },
+            "the driver accepted bit 5 | RING_PACKED (34) | bit 63, which it was not offered: it must accept a part \
+             of the offer",
+        ),
+    ] {
+        assert_eq!(error.to_string(), expected);
     }
 }
 

@@ -12,7 +12,7 @@ fn split_size_only_powers_of_two() {
         let expected = size != 0 && size & (size - 1) == 0;
         assert_eq!(QueueSize::new(size).is_ok(), expected, "{size}");
     }
-    assert_eq!(QueueSize::new(3), Err(QueueSizeError { size: 3 }));
+    assert_eq!(QueueSize::new(3), Err(QueueSizeError::Split { size: 3 }));
     assert_eq!((QueueSize::MAX.get(), QueueSize::MAX.last_slot()), (32768, 32767));
     assert_eq!(format!("{:?}", QueueSize::MAX), "QueueSize(32768)");
 }
@@ -23,7 +23,21 @@ fn packed_size_up_to_32768() {
     for size in 0..=u16::MAX {
         assert_eq!(packed::QueueSize::new(size).is_ok(), (1..=32768).contains(&size), "{size}");
     }
+    assert_eq!(packed::QueueSize::new(32769), Err(QueueSizeError::Packed { size: 32769 }));
     assert_eq!(packed::QueueSize::MAX.get(), 32768);
+}
+
+#[test]
+fn size_errors_are_displayed_with_what_would_be_right() {
+    for (error, expected) in [
+        (
+            QueueSizeError::Split { size: 24 },
+            "queue size 24: that of a split virtqueue must be a power of two from 1 to 32768",
+        ),
+        (QueueSizeError::Packed { size: 0 }, "queue size 0: that of a packed virtqueue must be from 1 to 32768"),
+    ] {
+        assert_eq!(error.to_string(), expected);
+    }
 }
 
 /// LAY-1, LAY-2: the lengths of the areas, with the field for events that is always there.

@@ -76,6 +76,30 @@ fn flags_available_only_in_their_lap() {
     }
 }
 
+/// PACK-WRAP-3: used is both bits equal to the counter, whatever the other bits are.
+#[test]
+fn flags_used_only_in_their_lap() {
+    for flags in 0..=u16::MAX {
+        let (avail, used) = (flags >> 7 & 1, flags >> 15);
+        assert_eq!(DescriptorFlags(flags).is_used(true), (avail, used) == (1, 1), "{flags:#x}");
+        assert_eq!(DescriptorFlags(flags).is_used(false), (avail, used) == (0, 0), "{flags:#x}");
+    }
+}
+
+/// What a tool sees of a used descriptor is what the device wrote.
+#[test]
+fn used_descriptor_of_a_descriptor_is_what_was_written() {
+    let mem = LogMem::new();
+    let area = DescriptorArea::new(&mem, Layout::new(size(5)), DriverAddr(BASE)).unwrap();
+    for (len, wrap) in [(0, true), (7, true), (0, false), (u32::MAX, false)] {
+        let used = UsedDescriptor::new(BufferId(0x0203), len, wrap);
+        area.set_used(at(5, 1, wrap), used).unwrap();
+        let read = UsedDescriptor::from(area.table().get(DescriptorIndex(1)).unwrap());
+        assert_eq!(read, used);
+        assert!(read.flags.is_used(wrap) && !read.flags.is_used(!wrap));
+    }
+}
+
 /// PACK-WRAP-3, PACK-USED-4, PACK-USED-5, PACK-USED-7: both bits are the counter, WRITE is whether anything was written, and there
 /// is nothing else.
 #[test]
@@ -178,7 +202,7 @@ fn descriptor_area_fields_at_their_place() {
     assert_eq!(area.later(last.slot()), Ok((BufferId(0x1234), DescriptorFlags(0x8081))));
     let descriptor = area.table().get(DescriptorIndex(4)).unwrap();
     assert_eq!((descriptor.addr().0, descriptor.len()), (0x0807_0605_0403_0201, 0x0c0b_0a09));
-    assert_eq!(area.table().get(DescriptorIndex(5)), Err(TableError::NoEntry { index: DescriptorIndex(5) }));
+    assert_eq!(area.table().get(DescriptorIndex(5)), Err(TableError::NoEntry { index: DescriptorIndex(5), len: 5 }));
     assert_eq!(mem.log.take(), [(0x5c, 4, false), (0x5c, 4, false), (0x50, 16, false)]);
 }
 
@@ -211,6 +235,22 @@ fn event_areas_accessed_as_a_whole() {
     device.set_event_suppression(EventSuppression::new(NotificationMode::Descriptor(OffWrap::new(4, false)))).unwrap();
     assert_eq!(mem.log.take(), [(4, 4, false), (12, 4, true)]);
     assert_eq!(mem.peek(8), [0xee, 0xee, 0xee, 0xee, 4, 0, 2, 0, 0xee, 0xee, 0xee, 0xee]);
+}
+
+/// FEAT-12, BAR-10: whoever looks at the device's events reads them at once, with the right to read and no more.
+#[test]
+fn device_area_for_reading_read_as_a_whole() {
+    let mem = LogMem::new();
+    let layout = Layout::new(size(5));
+    let area = DeviceArea::for_reading(&mem, layout, DriverAddr(BASE + 12)).unwrap();
+    assert_eq!(mem.rights.take(), [Access::Read]);
+    mem.poke(12, &[3, 0x80, 2, 0]);
+    let named = NotificationMode::Descriptor(OffWrap::new(3, true));
+    assert_eq!(area.event_suppression().unwrap().mode(true), named);
+    assert_eq!(mem.log.take(), [(12, 4, false)]);
+    let reader = DeviceArea::new(&mem, layout, DriverAddr(BASE + 12)).unwrap().reader().unwrap();
+    assert_eq!(reader.event_suppression().unwrap().mode(true), named);
+    assert_eq!(mem.rights.take(), [Access::Write, Access::Read]);
 }
 
 /// LAY-7, DRV-CFG-2, HOST-13: each area off by less than its alignment, and off the end of memory.
@@ -253,7 +293,7 @@ fn indirect_table_read_at_any_address() {
         let table = DescriptorTable::indirect(&mem, range).unwrap();
         assert_eq!([0, 1, 2].map(|index| table.get(DescriptorIndex(index))), entries.map(Ok));
         let index = DescriptorIndex(3);
-        assert_eq!(table.get(index), Err(TableError::NoEntry { index }));
+        assert_eq!(table.get(index), Err(TableError::NoEntry { index, len: 3 }));
         assert!(mem.rights.take().iter().all(|access| *access == Access::Read));
     }
     assert!(mem.log.take().iter().all(|(_, len, write)| (*len, *write) == (16, false)));

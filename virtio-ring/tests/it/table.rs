@@ -61,8 +61,52 @@ fn table_get_beyond_the_end_refused() {
     let table = DescriptorTable::indirect(&mem, range).unwrap();
     for index in [4, 5, 255, 0xffff] {
         let index = DescriptorIndex(index);
-        assert_eq!(table.get(index), Err(TableError::NoEntry { index }));
+        assert_eq!(table.get(index), Err(TableError::NoEntry { index, len: 4 }));
     }
+}
+
+/// A table is as long as whole descriptors fit into it, and as an index can name.
+#[test]
+fn table_len_is_the_number_of_descriptors() {
+    let mem = Pieces::new(4096);
+    for (bytes, len) in [(0, 0), (15, 0), (16, 1), (63, 3), (64, 4), (16 << 16, 1 << 16), (17 << 16, 1 << 16)] {
+        let range = DriverRange::new(DriverAddr(BASE), bytes).unwrap();
+        let table = DescriptorTable::indirect(&mem, range).unwrap();
+        assert_eq!((table.len(), table.is_empty()), (len, len == 0), "{bytes} bytes");
+    }
+    let area = DescriptorArea::new(&mem, Layout::new(QueueSize::new(4).unwrap()), DriverAddr(BASE)).unwrap();
+    assert_eq!(area.table().len(), 4);
+}
+
+#[test]
+fn table_iter_reads_each_descriptor() {
+    for (piece, offset) in [(4096, 0), (4096, 3), (24, 0)] {
+        let mem = Pieces::new(piece);
+        let (range, entries) = mem.put_table(offset);
+        let table = DescriptorTable::indirect(&mem, range).unwrap();
+        assert_eq!(table.iter().collect::<Vec<_>>(), entries.map(Ok));
+    }
+}
+
+/// HOST-11: what cannot be read is said once, and the end.
+#[test]
+fn table_iter_where_memory_ends_is_finished_by_the_error() {
+    let mem = Pieces::new(4096);
+    let range = DriverRange::new(DriverAddr(BASE + 0x1000 - 32), 64).unwrap();
+    let table = DescriptorTable::<_>::indirect(&mem, range).unwrap();
+    let mut descriptors = table.iter();
+    let unmapped = TranslateError::Unmapped { addr: DriverAddr(BASE + 0x1000) };
+    let read: Vec<_> = descriptors.by_ref().map(|descriptor| descriptor.err()).collect();
+    assert_eq!(read, [None, None, Some(TableError::Translate(unmapped))]);
+    assert!(descriptors.next().is_none());
+}
+
+#[test]
+fn table_errors_are_displayed_with_their_numbers() {
+    let error = TableError::NoEntry { index: DescriptorIndex(9), len: 8 };
+    assert_eq!(error.to_string(), "the table has no descriptor 9: it has 8, from 0 on");
+    let error = TableError::Translate(TranslateError::Unmapped { addr: DriverAddr(0x10) });
+    assert!(error.to_string().starts_with("a descriptor cannot be read: no driver memory at 0x10"), "{error}");
 }
 
 /// HOST-11: a table that goes on where there is no memory can be read up to there.
@@ -86,7 +130,7 @@ fn table_of_queue_in_pieces_reads_the_same() {
     let table = area.table();
     assert_eq!([0, 1, 2, 3].map(|index| table.get(DescriptorIndex(index))), entries.map(Ok));
     let index = DescriptorIndex(4);
-    assert_eq!(table.get(index), Err(TableError::NoEntry { index }));
+    assert_eq!(table.get(index), Err(TableError::NoEntry { index, len: 4 }));
 }
 
 /// SPLIT-DESC-5, SPLIT-DESC-8: fields are what they are; the range is checked for its end alone.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use virtio_fake_driver::features::IN_ORDER;
 use virtio_fake_driver::{AnyDriver, DriverOptions};
 use virtio_mem_traits::{DriverAddr, HeapMem};
-use virtio_queue_core::{AnyRing, InFlight, InOrderRing, Queue, QueueLimits};
+use virtio_queue_core::{AnyRing, InOrderRing, OrderSlot, Queue, QueueLimits};
 use virtio_util::{NotificationCounter, SharedQueue};
 
 use crate::rig::{FORMATS, answer, byte_of, offer, used};
@@ -18,7 +18,7 @@ fn chains_returned_out_of_order_are_used_in_order() {
         let options = DriverOptions { features: format | IN_ORDER, ..Default::default() };
         let mut driver = AnyDriver::new(Arc::clone(&mem), 16, options);
         let config = driver.queue_config(QueueLimits::default());
-        let queue: Queue<InOrderRing<AnyRing<_>, Vec<InFlight>>, _> =
+        let queue: Queue<InOrderRing<AnyRing<_>, Vec<OrderSlot>>, _> =
             Queue::new(&config, mem, NotificationCounter::new()).unwrap();
         let queue = SharedQueue::with_budget(queue, 6);
         for _ in 0..20 {

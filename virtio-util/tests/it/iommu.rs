@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use virtio_mem_traits::conformance::{Probe, check};
 use virtio_mem_traits::{
-    Access, Area, DeviceRange, DriverAddr, DriverMem, DriverRange, HeapMem, ReadWrite, TranslateError,
+    Access, Area, DeviceRange, DriverAddr, DriverMem, DriverRange, HeapMem, ReadWrite, RegionCache, TranslateError,
 };
 use virtio_util::{Iommu, IommuMem};
 
@@ -127,4 +127,75 @@ fn iommu_mem_area_across_pages_works() {
     for offset in (0..64).step_by(4) {
         assert_eq!(area.load_relaxed::<u32>(offset), Ok(u32::try_from(offset).unwrap()));
     }
+}
+
+/// Pages whose table changes while a device runs.
+struct Remapped(RefCell<Pages>);
+
+impl Remapped {
+    /// Maps page 0 to the page `to`, to be accessed in one way and no other.
+    fn map(&self, to: u64, access: Access) {
+        self.0.borrow_mut().table.insert(0, (to, access));
+    }
+}
+
+impl Iommu for Remapped {
+    fn lookup(&self, range: DriverRange, access: Access) -> Result<DriverRange, TranslateError> {
+        self.0.borrow().lookup(range, access)
+    }
+}
+
+/// FEAT-11: an honest driver unmaps a page when its buffer comes back, and uses the address for another one. What the
+/// device writes then is in the new page, and not in the one that was given back.
+#[test]
+fn iommu_mem_behind_a_region_cache_forgets_what_is_not_mapped_any_more() {
+    let pages = Remapped(RefCell::default());
+    let heap = HeapMem::new(DriverAddr(MEMORY), 0x1000).unwrap();
+    let mem = IommuMem::new(&heap, Some(&pages));
+    let cache = RegionCache::new(&mem);
+    for round in 0..40_u64 {
+        let page = 1 + round % 3;
+        pages.map(page, Access::Write);
+        let written = u8::try_from(round).unwrap();
+        cache.translate_all(range(8, 1), Access::Write).unwrap().write(0, &written).unwrap();
+        pages.map(page, Access::Read);
+        assert_eq!(cache.translate_all(range(8, 1), Access::Read).unwrap().read::<u8>(0), Ok(written), "round {round}");
+    }
+    pages.0.borrow_mut().table.clear();
+    for access in [Access::Read, Access::Write] {
+        let unmapped = TranslateError::Unmapped { addr: DriverAddr(8) };
+        assert_eq!(cache.translate(range(8, 1), access).err(), Some(unmapped), "{access}");
+    }
+}
+
+/// FEAT-12: a driver that maps each buffer for what the device does with it, as Linux does, sees no fault.
+#[test]
+fn iommu_mem_behind_a_region_cache_is_asked_for_one_right() {
+    let pages = Pages::new([(0, (5, Access::Read)), (1, (3, Access::Write))]);
+    let heap = HeapMem::new(DriverAddr(MEMORY), 0x1000).unwrap();
+    let mem = IommuMem::new(&heap, Some(&pages));
+    let cache = RegionCache::new(&mem);
+    for _ in 0..40 {
+        assert!(cache.translate_all(range(0, 16), Access::Read).is_ok());
+        assert!(cache.translate_all(range(PAGE, 16), Access::Write).is_ok());
+    }
+    let mut asked = pages.lookups.take();
+    asked.dedup();
+    assert_eq!(asked.len(), 80, "each address is looked up when it is used");
+    let right = |range: DriverRange| if range.start().0 == 0 { Access::Read } else { Access::Write };
+    assert!(asked.iter().all(|(range, access)| *access == right(*range)));
+}
+
+/// Without the feature it is as the memory behind it is, whose regions can be remembered.
+#[test]
+fn iommu_mem_translations_last_without_an_iommu_alone() {
+    let heap = HeapMem::new(DriverAddr(MEMORY), 0x1000).unwrap();
+    let straight = IommuMem::new(&heap, None::<&Pages>);
+    assert!(straight.translations_last());
+    assert_eq!(straight.region(range(MEMORY + 8, 8), Access::Read).unwrap().0, heap.range());
+    let pages = Pages::new([(0, (9, Access::Read))]);
+    let behind = IommuMem::new(&heap, Some(&pages));
+    assert!(!behind.translations_last());
+    assert_eq!(behind.region(range(8, PAGE), Access::Read).unwrap().0, range(8, PAGE - 8));
+    assert!(!IommuMem::new(Reports::new(), None::<&Pages>).translations_last());
 }

@@ -216,6 +216,24 @@ fn region_is_the_part_of_its_memory_that_is_in_the_table() {
     }
 }
 
+/// A table is as good as its regions: one of them that says nothing may be behind an IOMMU.
+#[test]
+fn translations_last_if_they_do_in_every_region() {
+    assert!(table().translations_last());
+    let regions = [(0x1000, true), (0x2000, false)].map(|(start, last)| {
+        let (range, heap) = region(start, 0x1000);
+        let silent = Reports {
+            heap: HeapMem::new(range.start(), 0x1000).unwrap(),
+            read: Mutex::default(),
+            written: Mutex::default(),
+        };
+        (range, if last { heap as Arc<dyn DriverMem> } else { Arc::new(silent) })
+    });
+    let both = RegionTable::new(regions.clone()).unwrap();
+    assert!(!both.translations_last());
+    assert!(both.without(regions[1].0).unwrap().translations_last());
+}
+
 #[test]
 fn suite_on_tables_passes() {
     let table = table();

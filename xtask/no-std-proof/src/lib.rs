@@ -61,14 +61,7 @@ pub unsafe extern "C" fn answer_all(ptr: NonNull<u8>, len: usize, notify: extern
 }
 
 fn answer(mem: &CallersMem, notify: Callback) -> Option<i32> {
-    let config = QueueConfig {
-        size: 8,
-        descriptor_area: DriverAddr(0),
-        driver_area: DriverAddr(0x1000),
-        device_area: DriverAddr(0x2000),
-        features: RingFeatures::VERSION_1,
-        limits: QueueLimits::default(),
-    };
+    let config = QueueConfig::new(8, RingFeatures::VERSION_1, DriverAddr(0), DriverAddr(0x1000), DriverAddr(0x2000));
     let mut queue = SplitQueue::new(&config, mem, notify).ok()?;
     let mut answered = 0;
     let mut burst = queue.burst();

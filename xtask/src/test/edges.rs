@@ -20,7 +20,7 @@ enum Rest {
     Only(&'static [&'static str]),
 }
 
-/// The layers, from below. Only [`ABOVE`] depends on what it likes.
+/// The layers, from below, then the adapters, and what is built on both. Only [`ABOVE`] depends on what it likes.
 const RULES: &[Rule] = &[
     Rule { name: "virtio-mem-traits", internal: &[], external: Only(&["static_assertions", "zerocopy"]) },
     Rule { name: "virtio-ring", internal: &["virtio-mem-traits"], external: Only(&["static_assertions", "zerocopy"]) },
@@ -33,19 +33,30 @@ const RULES: &[Rule] = &[
     Rule {
         name: "virtio-util",
         internal: &["virtio-mem-traits", "virtio-ring", "virtio-queue-core"],
-        external: Only(&["atomic-waker", "futures-core", "lock_api", "rustix"]),
+        external: Only(&["event-listener", "futures-core", "lock_api", "rustix"]),
     },
     Rule {
         name: "virtio-fake-driver",
         internal: &["virtio-mem-traits", "virtio-ring", "virtio-queue-core", "virtio-util"],
         external: Only(&["rand"]),
     },
+    Rule { name: "virtio-vm-memory", internal: LAYERS, external: Only(&["libc", "vm-memory"]) },
     Rule {
         name: "virtio-examples",
-        internal: &["virtio-mem-traits", "virtio-ring", "virtio-queue-core", "virtio-chain", "virtio-util"],
+        internal: &[
+            "virtio-mem-traits",
+            "virtio-ring",
+            "virtio-queue-core",
+            "virtio-chain",
+            "virtio-util",
+            "virtio-vm-memory",
+        ],
         external: Any,
     },
 ];
+
+/// What an adapter may depend on. No layer depends on an adapter, and no adapter on another.
+const LAYERS: &[&str] = &["virtio-mem-traits", "virtio-ring", "virtio-queue-core", "virtio-chain", "virtio-util"];
 
 const ABOVE: &str = "xtask";
 
@@ -140,6 +151,9 @@ mod tests {
         check("virtio-ring", "virtio-fake-driver", FOR_TESTS, true, None);
         check("virtio-mem-traits", "virtio-mem-traits", FOR_TESTS, true, None);
         check("virtio-ring", "proptest", FOR_TESTS, false, None);
+        check("virtio-vm-memory", "virtio-mem-traits", NORMAL, true, None);
+        check("virtio-vm-memory", "virtio-chain", FOR_TESTS, true, None);
+        check("virtio-examples", "virtio-vm-memory", NORMAL, true, None);
         check("virtio-examples", "anything", NORMAL, false, None);
     }
 
@@ -149,6 +163,10 @@ mod tests {
         check("virtio-ring", "virtio-queue-core", NORMAL, true, Some(sentence));
         let sentence = "virtio-ring may not depend on virtio-fake-driver";
         check("virtio-ring", "virtio-fake-driver", NORMAL, true, Some(sentence));
+        let sentence = "virtio-util may not depend on virtio-vm-memory";
+        check("virtio-util", "virtio-vm-memory", NORMAL, true, Some(sentence));
+        let sentence = "the tests of virtio-queue-core may not depend on virtio-vm-memory";
+        check("virtio-queue-core", "virtio-vm-memory", FOR_TESTS, true, Some(sentence));
         let sentence = "the tests of virtio-ring may not depend on virtio-chain";
         check("virtio-ring", "virtio-chain", FOR_TESTS, true, Some(sentence));
     }
@@ -158,6 +176,8 @@ mod tests {
         check("virtio-ring", "libc", NORMAL, false, Some("virtio-ring may not depend on libc"));
         let sentence = "virtio-queue-core may not depend on cc";
         check("virtio-queue-core", "cc", DependencyKind::Build, false, Some(sentence));
+        let sentence = "virtio-vm-memory may not depend on vhost";
+        check("virtio-vm-memory", "vhost", NORMAL, false, Some(sentence));
         // A crate of our name that is not ours.
         check("virtio-chain", "virtio-ring", NORMAL, false, Some("virtio-chain may not depend on virtio-ring"));
     }

@@ -28,7 +28,7 @@ pub(super) const STEPS: [Step; 11] = [
     Step { name: "edges", about: "who depends on whom", run: edges },
     Step { name: "rules", about: "unsafe code and house rules", run: rules },
     Step { name: "clauses", about: "every clause has a test or a reason", run: clauses },
-    Step { name: "docs", about: "rustdoc, warnings denied", run: docs },
+    Step { name: "docs", about: "rustdoc with default, no and all features, warnings denied", run: docs },
 ];
 
 /// The package of the step `no_std`, which is not in the workspace.
@@ -100,9 +100,17 @@ fn clauses(_: &Spinner) -> Result<()> {
     unless_any(&conformance::check()?)
 }
 
+/// All together as docs.rs and a reader at home build them, then each library as far as its features go: a link must not lead to
+/// something that a feature hides.
 fn docs(spinner: &Spinner) -> Result<()> {
-    let docs = Cargo::new("doc --locked --workspace --all-features --no-deps").env("RUSTDOCFLAGS", "-D warnings");
-    docs.run(spinner)?;
+    let everything = ["--workspace", "--workspace --all-features"].map(String::from);
+    let alone = libraries()?.into_iter().flat_map(|package| {
+        ["", "--no-default-features", "--all-features"].map(|features| format!("-p {} {features}", package.name))
+    });
+    for packages in everything.into_iter().chain(alone) {
+        let docs = Cargo::new(format!("doc --locked --no-deps {packages}"));
+        docs.env("RUSTDOCFLAGS", "-D warnings").run(spinner)?;
+    }
     Ok(())
 }
 

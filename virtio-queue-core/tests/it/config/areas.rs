@@ -8,7 +8,7 @@ use virtio_queue_core::{QueueArea, QueueConfig};
 
 use super::{Area, Areas, Setup, for_each_setup};
 use crate::formats::for_each_format;
-use crate::support::{with, EVENT_IDX, RING_SETS, smoke};
+use crate::support::{EVENT_IDX, RING_SETS, smoke, with};
 
 fn with_area(config: QueueConfig, area: QueueArea, addr: DriverAddr) -> QueueConfig {
     match area {

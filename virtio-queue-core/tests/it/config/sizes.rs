@@ -13,14 +13,23 @@ fn with_limit(config: QueueConfig, queue_size: u16) -> QueueConfig {
     with(config, |config| config.limits = QueueLimits { queue_size, ..QueueLimits::default() })
 }
 
-fn check_sizes<F: Areas>(features: u64, good: &[u16], bad: &[u16]) {
+/// What is wrong with a size of either format.
+fn bad_split(size: u16) -> QueueSizeError {
+    QueueSizeError::Split { size }
+}
+
+fn bad_packed(size: u16) -> QueueSizeError {
+    QueueSizeError::Packed { size }
+}
+
+fn check_sizes<F: Areas>(features: u64, good: &[u16], bad: &[u16], error: fn(u16) -> QueueSizeError) {
     for size in good {
         let setup = Setup::<F>::new(*size, features);
         setup.check_made(&setup.config);
     }
     let setup = Setup::<F>::new(8, features);
     for size in bad.iter().copied() {
-        setup.check_refused(&with(setup.config, |config| config.size = size), ConfigError::Size(QueueSizeError { size }));
+        setup.check_refused(&with(setup.config, |config| config.size = size), ConfigError::Size(error(size)));
     }
 }
 
@@ -29,16 +38,16 @@ fn check_sizes<F: Areas>(features: u64, good: &[u16], bad: &[u16]) {
 fn split_size_no_power_of_two_refused() {
     let good: Vec<u16> = (0..16).map(|log| 1 << log).collect();
     let bad = [0, 3, 5, 6, 7, 255, 16385, 32767];
-    check_sizes::<Split>(0, &good, &bad);
-    check_sizes::<Any>(0, &good, &bad);
+    check_sizes::<Split>(0, &good, &bad, bad_split);
+    check_sizes::<Any>(0, &good, &bad, bad_split);
 }
 
 /// LAY-8, DRV-CFG-3, REG-1: any size from 1 to 32768, and not 0.
 #[test]
 fn packed_size_of_zero_refused() {
     let good = [1, 2, 3, 4, 5, 7, 8, 255, 256, 257, 16385, 32767, 32768];
-    check_sizes::<Packed>(0, &good, &[0]);
-    check_sizes::<Any>(RING_PACKED, &good, &[0]);
+    check_sizes::<Packed>(0, &good, &[0], bad_packed);
+    check_sizes::<Any>(RING_PACKED, &good, &[0], bad_packed);
 }
 
 fn check_over_limit<F: Areas>(features: u64, size: u16, limit: u16) {
@@ -68,14 +77,14 @@ fn size_over_limit_refused() {
     for_each_format!(check_over_all(0));
 }
 
-fn check_limits<F: Areas>(features: u64, good: &[u16], bad: &[u16]) {
+fn check_limits<F: Areas>(features: u64, good: &[u16], bad: &[u16], error: fn(u16) -> QueueSizeError) {
     let setup = Setup::<F>::new(8, features);
     for limit in good {
         setup.check_made(&with_limit(setup.config, *limit));
     }
     for size in bad.iter().copied() {
         let config = with(with_limit(setup.config, size), |config| config.size = 8.min(size));
-        setup.check_refused(&config, ConfigError::Limit(QueueSizeError { size }));
+        setup.check_refused(&config, ConfigError::Limit(error(size)));
     }
 }
 
@@ -84,9 +93,9 @@ fn check_limits<F: Areas>(features: u64, good: &[u16], bad: &[u16]) {
 #[test]
 fn limit_that_is_no_size_refused() {
     let (split_good, split_bad) = ([8, 16, 32768], [0, 9, 15, 32767, 32769, 65535]);
-    check_limits::<Split>(0, &split_good, &split_bad);
-    check_limits::<Any>(0, &split_good, &split_bad);
+    check_limits::<Split>(0, &split_good, &split_bad, bad_split);
+    check_limits::<Any>(0, &split_good, &split_bad, bad_split);
     let (packed_good, packed_bad) = ([8, 9, 1000, 32767, 32768], [0, 32769, 65535]);
-    check_limits::<Packed>(0, &packed_good, &packed_bad);
-    check_limits::<Any>(RING_PACKED, &packed_good, &packed_bad);
+    check_limits::<Packed>(0, &packed_good, &packed_bad, bad_packed);
+    check_limits::<Any>(RING_PACKED, &packed_good, &packed_bad, bad_packed);
 }

@@ -3,7 +3,7 @@
 use virtio_fake_driver::features::{EVENT_IDX, RING_PACKED};
 use virtio_fake_driver::split::UsedElement;
 use virtio_fake_driver::{Any, DriverChain, MemEvent, Packed, QueueFormat, Split};
-use virtio_queue_core::{InFlight, OrderStorage};
+use virtio_queue_core::{OrderSlot, OrderStorage};
 
 use super::{Many, Rig, for_each_ring, packed_rig, split_rig, writes};
 use crate::formats::fetch;
@@ -11,7 +11,7 @@ use crate::packed_support::Hand;
 use crate::support::{self, SPACE, logged};
 
 /// Room for more than eight.
-type Few16 = [InFlight; 16];
+type Few16 = [OrderSlot; 16];
 
 /// SPLIT-ORD-2, SPLIT-ORD-3, SPLIT-ORD-4, SPLIT-ORD-6: a batch is one element, in the slot of its first buffer, with the id and
 /// the length of its last; the skipped slots are not written, and the next batch begins after them.

@@ -1,10 +1,10 @@
 //! Drivers that keep to no order, or make more available than there is room for.
 
-use virtio_fake_driver::DriverChain;
 use virtio_fake_driver::features::INDIRECT_DESC;
+use virtio_fake_driver::{DriverChain, Split};
 use virtio_queue_core::{FatalError, Token};
 
-use super::{packed_rig, split_rig};
+use super::{Many, Rig, packed_rig, split_rig};
 use crate::formats::{check_dead, fetch};
 use crate::packed_support::{self, Hand};
 use crate::support::{self, SPACE};
@@ -45,6 +45,26 @@ fn packed_lists_held_back_count_as_in_flight() {
     assert_eq!(rig.queue.next_chain().unwrap_err(), fault);
     let token = tokens[0].take().unwrap();
     check_dead(&mut rig.queue, &rig.mem, fault, true, vec![token]);
+}
+
+/// HOST-6: one head made available as often as the queue is long, and returned from the last to the first: each is known by where it
+/// was fetched. With a search for each among all others, this test would take a minute.
+#[test]
+fn one_head_made_available_many_times_is_told_apart() {
+    let size = 32768;
+    let mut rig = Rig::<Split, Many>::new(size, 0);
+    let raw = rig.driver.raw().clone();
+    raw.set_descriptor(0, support::writable(SPACE + 0xc_0000, 0x100));
+    support::offer(&raw, &vec![0; size.into()]);
+    let tokens: Vec<_> = (0..size).map(|_| fetch(&mut rig.queue)).collect();
+    let mut burst = rig.queue.burst();
+    for (written, token) in tokens.into_iter().enumerate().rev() {
+        burst.complete(token, written as u32 % 0x100).unwrap();
+    }
+    burst.finish().unwrap();
+    assert_eq!((rig.queue.in_flight(), raw.used_index()), (0, size));
+    let lens = (0..size).map(|slot| raw.used_element(slot).len);
+    assert!(lens.eq((0..u32::from(size)).map(|written| written % 0x100)), "each has its own length");
 }
 
 /// HOST-19, HOST-6, INV-1, INV-4: the same Buffer ID for lists of different lengths, returned out of order. Each is known by

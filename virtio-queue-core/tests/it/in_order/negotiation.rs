@@ -8,7 +8,7 @@ use virtio_fake_driver::{Any, Driver, DriverChain, DriverOptions, Packed, QueueF
 use virtio_mem_traits::{DriverAddr, HeapMem};
 use virtio_queue_core::packed::PackedRing;
 use virtio_queue_core::{
-    AnyQueue, Armed, ConfigError, DriverNotify, FromConfig, InFlight, InOrderRing, KeepsDescriptors, OrderStorage,
+    AnyQueue, Armed, ConfigError, DriverNotify, FromConfig, InOrderRing, KeepsDescriptors, OrderSlot, OrderStorage,
     OrderedRing, PackedQueue, Queue, QueueConfig, QueueLimits, Ring, RingFeatures, SplitQueue,
 };
 
@@ -32,7 +32,7 @@ fn check_plain<F: QueueFormat>(features: u64) {
         mem.start_log();
         let order = if ordered {
             // No room at all: none is needed.
-            let queue = Queue::<InOrderRing<F::Ring<Mem>, [InFlight; 0]>, _>::new(&config, Rc::clone(&mem), Silent);
+            let queue = Queue::<InOrderRing<F::Ring<Mem>, [OrderSlot; 0]>, _>::new(&config, Rc::clone(&mem), Silent);
             disorder(&mut driver, queue.unwrap())
         } else {
             disorder(&mut driver, Queue::<F::Ring<Mem>, _>::new(&config, Rc::clone(&mem), Silent).unwrap())
@@ -149,9 +149,9 @@ fn queue_larger_than_storage_refused() {
         check_room::<Packed, Few>(size, Some(8));
         check_room::<Packed, Many>(size, None);
     }
-    check_room::<Split, [InFlight; 0]>(1, Some(0));
-    check_room::<Packed, [InFlight; 40000]>(32768, None);
-    assert_eq!(<[InFlight; 70000]>::CAPACITY, u16::MAX);
+    check_room::<Split, [OrderSlot; 0]>(1, Some(0));
+    check_room::<Packed, [OrderSlot; 40000]>(32768, None);
+    assert_eq!(<[OrderSlot; 70000]>::CAPACITY, u16::MAX);
 }
 
 /// FEAT-14: a ring that cannot keep the order does not run where it was promised, and nothing is accessed.

@@ -98,3 +98,25 @@ fn served_chains_wait_for_older_one() {
     }
     for_each_ring!(check(0, EVENT_IDX));
 }
+
+/// SPLIT-ORD-2, PACK-INO-1: what was put back leaves no gap in the order.
+fn check_put_back<F: QueueFormat, S: OrderStorage>(features: u64) {
+    let mut rig = Rig::<F, S>::new(8, features);
+    for _ in 0..20 {
+        let chains = [chain(1), chain(2)];
+        let ids = chains.each_ref().map(|chain| rig.driver.add(chain).unwrap());
+        let [first, second] = ids.map(|_| fetch(&mut rig.queue));
+        rig.queue.unfetch(second).unwrap();
+        let second = fetch(&mut rig.queue);
+        assert_eq!((first.id(), second.id()), (ids[0], ids[1]));
+        rig.queue.complete(second, 2).unwrap();
+        assert_eq!(rig.reap(), []);
+        rig.queue.complete(first, 1).unwrap();
+        assert_eq!((rig.reap(), rig.queue.in_flight()), (vec![1, 2], 0));
+    }
+}
+
+#[test]
+fn chain_put_back_leaves_no_gap() {
+    for_each_ring!(check_put_back(0, EVENT_IDX));
+}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use virtio_fake_driver::features::{EVENT_IDX, RING_PACKED};
 use virtio_fake_driver::{Any, Driver, DriverOptions, Fixture, Packed, QueueFormat, Split, TestMem};
 use virtio_mem_traits::{AreaError, DriverAddr, TranslateError};
-use virtio_queue_core::{AnyQueue, ConfigError, Queue, QueueArea, QueueConfig, QueueLimits, ReturnError, Token};
+use virtio_queue_core::{AnyQueue, ConfigError, Queue, QueueArea, QueueLimits, ReturnError, Token};
 use virtio_util::NotificationCounter;
 
 use super::{Spoil, add, check_one};

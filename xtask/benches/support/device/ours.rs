@@ -15,7 +15,7 @@ use virtio_mem_traits::{DriverMem, HeapMem};
 use virtio_queue_core::packed::PackedRing;
 use virtio_queue_core::split::SplitRing;
 use virtio_queue_core::{
-    AnyRing, DriverNotify, FromConfig, InFlight, InOrderRing, OrderedRing, QueueConfig, QueueLimits, RingFeatures, Walk,
+    AnyRing, DriverNotify, FromConfig, OrderSlot, InOrderRing, OrderedRing, QueueConfig, QueueLimits, RingFeatures, Walk,
 };
 
 use self::bursts::Bursts;
@@ -33,10 +33,10 @@ use crate::support::shape::Format::{Packed, Split};
 type InSplit = SplitRing<Table>;
 type InPacked = PackedRing<Table>;
 type InEither = AnyRing<Table>;
-type BatchedSplit = InOrderRing<InSplit, Vec<InFlight>>;
-type BatchedPacked = InOrderRing<InPacked, Vec<InFlight>>;
+type BatchedSplit = InOrderRing<InSplit, Vec<OrderSlot>>;
+type BatchedPacked = InOrderRing<InPacked, Vec<OrderSlot>>;
 /// Chains of a packed ring that are walked while others are returned.
-type LastingPacked = OrderedRing<InPacked, Vec<InFlight>>;
+type LastingPacked = OrderedRing<InPacked, Vec<OrderSlot>>;
 
 pub(crate) const SPLIT: Contender = Contender::new("split", Split, served::<InSplit>);
 pub(crate) const PACKED: Contender = Contender::new("packed", Packed, served::<InPacked>);
@@ -108,14 +108,7 @@ pub(crate) fn config(ring: &Ring) -> QueueConfig {
         | choose(ring.format == Format::Packed, RingFeatures::RING_PACKED)
         | choose(ring.shape.event_idx, RingFeatures::EVENT_IDX)
         | choose(ring.reports == Reports::Batches, RingFeatures::IN_ORDER);
-    QueueConfig {
-        size: ring.shape.size(),
-        descriptor_area: ring.descriptor_area,
-        driver_area: ring.driver_area,
-        device_area: ring.device_area,
-        features: RingFeatures::from_negotiated(bits).expect("these can be negotiated"),
-        limits: QueueLimits::default(),
-    }
+    QueueConfig::new(ring.shape.size(), RingFeatures::from_negotiated(bits).expect("these can be negotiated"), ring.descriptor_area, ring.driver_area, ring.device_area)
 }
 
 /// A notifier that counts. One thread notifies at a time, the one that has the queue, so that no atomic addition is needed.

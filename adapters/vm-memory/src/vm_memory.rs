@@ -1,0 +1,107 @@
+//! The adapter.
+
+use alloc::sync::Arc;
+use core::ops::Deref;
+
+use virtio_mem_traits::{Access, DeviceRange, DriverMem, DriverRange, StableMem, TranslateError};
+
+use crate::memory::{Memory, Region};
+
+/// A memory of vm-memory, through a handle `H` on it, as driver memory.
+///
+/// The handle is an `Arc` of a `GuestMemoryMmap`, or the guard that `GuestMemoryAtomic::memory` returns. With either a
+/// queue can own its memory. With any other handle, such as a reference, the memory can be accessed all the same.
+///
+/// What is translated ends with a region, also where the next one begins at the next address. A region that is not
+/// mapped for reading and for writing is refused for every access.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use virtio_mem_traits::{Access, DriverAddr, DriverMem, DriverRange};
+/// use virtio_vm_memory::VmMemory;
+/// use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
+///
+/// let memory = Arc::new(GuestMemoryMmap::<()>::from_ranges(&[(GuestAddress(0x1000), 0x1000)])?);
+/// memory.write_obj(7_u32, GuestAddress(0x1ff8))?;
+///
+/// let mem = VmMemory::new(memory);
+/// let range = DriverRange::new(DriverAddr(0x1ff8), 64).ok_or("beyond 2^64")?;
+/// let piece = mem.translate(range, Access::Read)?;
+/// assert_eq!(piece.len(), 8);
+/// assert_eq!(piece.read::<u32>(0)?, 7);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct VmMemory<H> {
+    handle: H,
+}
+
+impl<H: Deref<Target: Memory>> VmMemory<H> {
+    /// Returns the memory that `handle` is on.
+    ///
+    /// For the snapshot that any `GuestAddressSpace` has now, that is `VmMemory::new(space.memory())`. For a
+    /// `GuestMemoryAtomic` there is `VmMemory::from(&atomic)`, which is better for what is kept.
+    #[inline]
+    #[must_use]
+    pub const fn new(handle: H) -> Self {
+        Self { handle }
+    }
+
+    /// Returns the handle.
+    #[inline]
+    #[must_use]
+    pub const fn handle(&self) -> &H {
+        &self.handle
+    }
+
+    /// Marks what was written, region by region.
+    #[inline]
+    fn mark_dirty(&self, range: DriverRange) {
+        let mut rest = range;
+        while !rest.is_empty() {
+            // What was translated before is there. What else is reported is nobody's.
+            let Some(region) = self.handle.find(rest.start()) else { return };
+            let around = region.range();
+            let Some(offset) = around.offset_of(rest.start()) else { return };
+            let part = rest.prefix(around.len() - offset);
+            let (Ok(offset), Ok(len)) = (usize::try_from(offset), usize::try_from(part.len())) else { return };
+            region.mark_dirty(offset, len);
+            rest = rest.after(part.len());
+        }
+    }
+}
+
+impl<H: Deref<Target: Memory>> DriverMem for VmMemory<H> {
+    #[inline]
+    fn translate(&self, range: DriverRange, access: Access) -> Result<DeviceRange<'_>, TranslateError> {
+        let (around, memory) = self.region(range, access)?;
+        let offset = around.start().0.abs_diff(range.start().0);
+        let rest = memory.after(usize::try_from(offset).unwrap_or(usize::MAX));
+        Ok(rest.prefix(usize::try_from(range.len()).unwrap_or(usize::MAX)))
+    }
+
+    #[inline]
+    fn region(&self, range: DriverRange, access: Access) -> Result<(DriverRange, DeviceRange<'_>), TranslateError> {
+        let addr = range.start();
+        let Some(region) = self.handle.find(addr) else { return Err(TranslateError::Unmapped { addr }) };
+        let Some(memory) = region.memory(access) else { return Err(TranslateError::Denied { addr, access }) };
+        Ok((region.range(), memory))
+    }
+
+    #[inline]
+    fn translations_last(&self) -> bool {
+        true
+    }
+
+    #[inline]
+    fn written(&self, range: DriverRange) {
+        if <H::Target as Memory>::Region::is_tracked() {
+            self.mark_dirty(range);
+        }
+    }
+}
+
+// SAFETY: (1) the memory stays where it is, and is borrowed by nobody mutably, while a handle on it lives. A
+// translation was borrowed from the memory, not from the handle, for as long as the memory could have been borrowed.
+unsafe impl<M: Memory> StableMem for VmMemory<Arc<M>> {}
