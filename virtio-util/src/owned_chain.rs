@@ -72,7 +72,7 @@ pub(crate) trait Home: Send + Sync {
 
 impl<M> OwnedChain<M> {
     #[inline]
-    pub(crate) fn new(mem: M, home: Arc<dyn Home>, token: Token, (elements, len): (Elements, usize)) -> Self {
+    pub(crate) fn new(mem: M, home: Arc<dyn Home>, token: Token, elements: Elements, len: usize) -> Self {
         Self { mem, id: token.id(), home: Some((home, token)), elements, len }
     }
 
@@ -195,7 +195,10 @@ impl<M: DriverMem> Chain for OwnedChain<M> {
             Some((home, token)) => home.complete(token, written, self.len),
             None => Err(ReturnError::Stale { id: self.id }),
         };
-        returned.map_err(|error| Refused { chain: self, error })
+        match returned {
+            Ok(()) => Ok(()),
+            Err(error) => Err(Refused { chain: self, error }),
+        }
     }
 }
 

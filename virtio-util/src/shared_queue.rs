@@ -15,7 +15,7 @@ use virtio_queue_core::{
 use virtio_ring::packed::Descriptor;
 
 pub use self::burst::SharedBurst;
-use self::state::{Fetched, State, Wakes};
+use self::state::{State, Wakes};
 use crate::lock::with_lock;
 use crate::owned_chain::Home;
 use crate::{Lock, OwnedChain};
@@ -119,7 +119,8 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static> SharedQueue<R, N> {
         Self::with_budget(queue, Self::BUDGET)
     }
 
-    /// Shares a queue whose chains that are out can have `budget` elements together. An element takes 24 bytes.
+    /// Shares a queue whose chains that are out can have `budget` elements together. An element takes 24
+    /// bytes, and up to 48 in a chain of more than four.
     pub fn with_budget(queue: Queue<R, N>, budget: usize) -> Self {
         Self::with_lock(queue, budget)
     }
@@ -158,10 +159,11 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
     /// As for [`Queue::next_chain`]. Of several threads that ask, one is told.
     #[inline]
     pub fn next_chain(&self) -> Result<Option<OwnedChain<R::Mem>>, FatalError> {
-        match self.with(State::fetch) {
-            Ok(fetched) => Ok(fetched.map(|fetched| self.own(fetched))),
-            Err(error) => Err(self.inner.broken(error)),
+        let fetched = self.with(|state| state.fetch(|| self.home()));
+        if fetched.is_err() {
+            self.inner.broken();
         }
+        fetched
     }
 
     /// Returns whether a chain was put back because there was no room for it, and none has returned since then.
@@ -217,10 +219,10 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
         L::with(&self.inner.state, work)
     }
 
-    /// Makes a chain of what was fetched.
+    /// Returns where chains return to.
     #[inline]
-    fn own(&self, (mem, token, elements): Fetched<R::Mem>) -> OwnedChain<R::Mem> {
-        OwnedChain::new(mem, Arc::<Inner<R, N, L>>::clone(&self.inner), token, elements)
+    fn home(&self) -> Arc<dyn Home> {
+        Arc::<Inner<R, N, L>>::clone(&self.inner)
     }
 }
 
@@ -258,7 +260,7 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
     }
 
     fn arm(&self, enable: impl FnOnce(&mut Queue<R, N>) -> Result<Armed, FatalError>) -> Result<Armed, FatalError> {
-        self.with(|state| state.arm(enable)).map_err(|error| self.inner.broken(error))
+        self.with(|state| state.arm(enable)).inspect_err(|_| self.inner.broken())
     }
 }
 
@@ -292,7 +294,7 @@ impl<R: SharedRing + Restorable, N: DriverNotify + Send + 'static, L: Lock> Shar
     ///
     /// As for [`Queue::adopt`].
     pub fn adopt(&self, head: Head, stored: &[Descriptor]) -> Result<Option<OwnedChain<R::Mem>>, AdoptError> {
-        Ok(self.with(|state| state.adopt(head, stored))?.map(|adopted| self.own(adopted)))
+        self.with(|state| state.adopt(head, stored, || self.home()))
     }
 }
 
@@ -341,9 +343,8 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> Inner<R, N, L> {
 
     /// Lets those who wait for chains learn that there will be none.
     #[cold]
-    fn broken(&self, error: FatalError) -> FatalError {
+    fn broken(&self) {
         self.chains.notify(usize::MAX);
-        error
     }
 }
 

@@ -11,9 +11,6 @@ use super::state::{Seen, State, Wakes};
 use super::{SharedQueue, SharedRing};
 use crate::{Lock, OwnedChain};
 
-/// What a look at a queue has found: a chain, or an error, or that there will never be a chain any more.
-pub(crate) type Found<M> = Poll<Option<Result<OwnedChain<M>, FatalError>>>;
-
 /// Waiting for chains.
 impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N, L> {
     /// Wakes one of those who wait for a chain: because the driver has kicked.
@@ -37,7 +34,7 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
     #[cfg(feature = "std")]
     pub fn wait_chain(&self) -> Result<Option<OwnedChain<R::Mem>>, FatalError> {
         if let Poll::Ready(found) = self.look() {
-            return found.transpose();
+            return found;
         }
         loop {
             // The order matters, as for a stream.
@@ -45,7 +42,7 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
             if let Poll::Ready(found) = self.arm_and_look() {
                 drop(listener);
                 self.wake();
-                return found.transpose();
+                return found;
             }
             listener.wait();
         }
@@ -58,21 +55,21 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
 
     /// Fetches a chain if there is one.
     #[inline]
-    pub(crate) fn look(&self) -> Found<R::Mem> {
-        self.found(self.with(State::look))
+    pub(crate) fn look(&self) -> Seen<R::Mem> {
+        let seen = self.with(|state| state.look(|| self.home()));
+        if let Poll::Ready(Err(_)) = seen {
+            self.inner.broken();
+        }
+        seen
     }
 
     /// Asks the driver to notify, and then fetches a chain if there is one.
-    pub(crate) fn arm_and_look(&self) -> Found<R::Mem> {
-        self.found(self.with(State::arm_and_look))
-    }
-
-    #[inline]
-    fn found(&self, seen: Seen<R::Mem>) -> Found<R::Mem> {
-        seen.map(|fetched| match fetched {
-            Ok(fetched) => fetched.map(|fetched| Ok(self.own(fetched))),
-            Err(error) => Some(Err(self.inner.broken(error))),
-        })
+    pub(crate) fn arm_and_look(&self) -> Seen<R::Mem> {
+        let seen = self.with(|state| state.arm_and_look(|| self.home()));
+        if let Poll::Ready(Err(_)) = seen {
+            self.inner.broken();
+        }
+        seen
     }
 }
 
