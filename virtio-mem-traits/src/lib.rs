@@ -55,6 +55,7 @@ mod driver_mem;
 mod driver_range;
 #[cfg(feature = "alloc")]
 mod heap;
+mod iovec;
 mod region_cache;
 mod word;
 
@@ -66,5 +67,6 @@ pub use driver_mem::{DriverMem, StableMem, TranslateError};
 pub use driver_range::{DriverAddr, DriverRange};
 #[cfg(feature = "alloc")]
 pub use heap::{HeapMem, HeapMemError};
+pub use iovec::IoVec;
 pub use region_cache::RegionCache;
 pub use word::{Word, Words};

@@ -4,7 +4,8 @@ use core::fmt;
 
 use lock_api::{Mutex, RawMutex};
 use virtio_queue_core::{
-    Armed, Burst, DescChain, DriverNotify, FatalError, KeepsDescriptors, Queue, QueueState, ReturnError, ReturnTo, Ring, Token,
+    Armed, Burst, DescChain, DriverNotify, FatalError, KeepsDescriptors, Queue, QueueState, Refused, ReturnError,
+    ReturnTo, Ring, Token,
 };
 
 /// A virtqueue whose chains are fetched and returned on any thread.
@@ -115,7 +116,11 @@ impl<L: RawMutex, R: KeepsDescriptors, N: DriverNotify> SharedQueue<L, R, N> {
 impl<L: RawMutex, R: Ring, N: DriverNotify> ReturnTo<R> for &SharedQueue<L, R, N> {
     #[inline]
     fn complete(&mut self, _ring: &R, token: Token, written: u32) -> Result<(), ReturnError> {
-        self.complete(token, written)
+        SharedQueue::complete(self, token, written)
+    }
+
+    fn unfetch(&mut self, _ring: &R, token: Token) -> Result<(), Refused<Token, ReturnError>> {
+        self.state.lock().unfetch(&self.ring, token)
     }
 }
 
