@@ -199,6 +199,8 @@ impl<F: Format> Driver<F> {
     pub fn queue_config(&self, limits: QueueLimits) -> QueueConfig {
         let [descriptor_area, driver_area, device_area] = self.area_addresses();
         let features = RingFeatures::from_negotiated(self.features()).expect("a device has offered the features");
-        QueueConfig { size: self.size(), descriptor_area, driver_area, device_area, features, limits }
+        let mut config = QueueConfig::new(self.size(), features, descriptor_area, driver_area, device_area);
+        config.limits = limits;
+        config
     }
 }
