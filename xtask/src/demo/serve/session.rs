@@ -9,7 +9,7 @@ use virtio_drivers::transport::DeviceStatus;
 use virtio_examples::blk::{BlockDevice, DeviceId, Storage};
 use virtio_examples::{Device, Served};
 use virtio_mem_traits::DriverAddr;
-use virtio_queue_core::{Armed, QueueConfig, QueueLimits, SplitQueue};
+use virtio_queue_core::{Armed, QueueConfig, SplitQueue};
 use virtio_ring::RingFeatures;
 
 use super::disk::Disk;
