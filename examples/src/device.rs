@@ -16,7 +16,7 @@ pub trait Device {
     ///
     /// If the request failed. The driver has been told so as far as the request has room for that; its chain has been
     /// returned in any case, unless its queue is broken.
-    fn process<'m>(&mut self, chain: impl Chain<'m>) -> Result<u64, Self::Error>;
+    fn process(&mut self, chain: impl Chain) -> Result<u64, Self::Error>;
 
     /// Answers what is available in `queue`, but no more than `budget` chains, and returns how that went.
     ///

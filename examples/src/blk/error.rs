@@ -4,7 +4,7 @@ use core::error::Error;
 use core::fmt;
 use std::io;
 
-use virtio_chain::TransferError;
+use virtio_chain::{TransferCause, TransferError};
 use virtio_queue_core::{ChainError, ReturnError};
 
 use super::Status;
@@ -75,6 +75,16 @@ impl From<ChainError> for RequestError {
 impl From<TransferError> for RequestError {
     fn from(error: TransferError) -> Self {
         Self::Transfer(error)
+    }
+}
+
+impl From<TransferCause<io::Error>> for RequestError {
+    fn from(cause: TransferCause<io::Error>) -> Self {
+        match cause {
+            TransferCause::Chain(error) => error.into(),
+            TransferCause::Work(error) => Self::Storage(error),
+            cause => Self::Storage(io::Error::other(cause)),
+        }
     }
 }
 

@@ -103,6 +103,10 @@ impl Storage for FileStorage {
         straight::write(&self.file, pieces, offset)
     }
 
+    fn file(&self) -> Option<&File> {
+        Some(&self.file)
+    }
+
     fn flush(&self) -> io::Result<()> {
         self.file.sync_data()
     }

@@ -154,6 +154,7 @@ impl<S: Storage> BlockDevice<S> {
         let Request { token, parts, state } = request;
         let (parts, status, written) = match (parts, state) {
             (Some(parts), State::Read(status)) => {
+                // After a failure too: nobody knows how far it came.
                 payloads.ranges(&parts.payload).iter().for_each(|range| ring.mem().written(*range));
                 // Behind a hole, the status does not count.
                 let written = if status == Status::Ok { parts.payload.bytes + 1 } else { 0 };
@@ -162,8 +163,7 @@ impl<S: Storage> BlockDevice<S> {
             (Some(parts), State::Written(status)) => (parts, status, 1),
             _ => return served.count(&self.process(DescChain::new(ring, token, Unpublished(queue)))),
         };
-        let told = parts.status.bytes.write(0, &status);
-        ring.mem().written(parts.status.range);
+        let told = parts.status.bytes.write(0, &status).map(|()| ring.mem().written(parts.status.range));
         let written = told.map_or(0, |()| u32::try_from(written).unwrap_or(u32::MAX));
         // A queue that is broken says so when this is published.
         let _ = queue.complete(ring, token, written);

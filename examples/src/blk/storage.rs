@@ -1,5 +1,6 @@
 //! What a block device stores its sectors in.
 
+use std::fs::File;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::sync::Arc;
 use virtio_mem_traits::DeviceRange;
 
 /// The bytes that are copied at a time where there is no better way.
-const BLOCK_LEN: usize = 4096;
+pub(super) const BLOCK_LEN: usize = 4096;
 
 /// Bytes at fixed positions, which stay where they are written.
 ///
@@ -86,6 +87,12 @@ pub trait Storage {
             self.write_at(bytes, offset)?;
         }
         Ok(())
+    }
+
+    /// Returns the file that the bytes are in, at the same offsets, if they are in one: then the kernel moves many pieces of a chain at a
+    /// time. There is none by default, and chains are moved piece by piece.
+    fn file(&self) -> Option<&File> {
+        None
     }
 
     /// Makes stable what was written: it survives a crash from then on.
@@ -168,6 +175,10 @@ macro_rules! forward {
 
             fn write_from(&self, pieces: &[DeviceRange<'_>], offset: u64) -> io::Result<()> {
                 (**self).write_from(pieces, offset)
+            }
+
+            fn file(&self) -> Option<&File> {
+                (**self).file()
             }
 
             fn flush(&self) -> io::Result<()> {

@@ -100,7 +100,7 @@ impl From<ChainError> for Otherwise {
 
 /// Returns where the only element of a chain is, if there is only one, and if it is in one piece and for this access.
 #[inline]
-fn only_piece<'m, 'w>(elements: impl Walk<'w>, mem: &'m impl DriverMem, access: Access) -> Option<Piece<'m>> {
+fn only_piece<'m>(elements: impl Walk, mem: &'m impl DriverMem, access: Access) -> Option<Piece<'m>> {
     let mut only = None;
     elements.try_each(|element| if only.replace(element).is_none() { Ok(()) } else { Err(Otherwise) }).ok()?;
     let element = only.filter(|element| element.access == access)?;

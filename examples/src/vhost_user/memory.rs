@@ -144,4 +144,10 @@ impl DriverMem for Mapping {
         self.guest.offset_of(range.start()).ok_or(TranslateError::Unmapped { addr: range.start() })?;
         Ok((self.guest, self.translate(self.guest, access)?))
     }
+
+    /// A mapping stays where it is.
+    #[inline]
+    fn translations_last(&self) -> bool {
+        true
+    }
 }

@@ -143,9 +143,19 @@ fn a_part_of_a_header_is_ioerr() {
     check(
         Recorder::new(CAPACITY * 512),
         [
-            (DriverChain::new().readable(short(15)).writable(1), IOERR, 1, "16 bytes wanted, 15 left in the chain"),
-            (DriverChain::new().readable(short(1)).writable(513), IOERR, 0, "16 bytes wanted, 1 left in the chain"),
-            (DriverChain::new().writable(1), IOERR, 1, "16 bytes wanted, 0 left in the chain"),
+            (
+                DriverChain::new().readable(short(15)).writable(1),
+                IOERR,
+                1,
+                "the chain must have 16 bytes left, and has 15",
+            ),
+            (
+                DriverChain::new().readable(short(1)).writable(513),
+                IOERR,
+                0,
+                "the chain must have 16 bytes left, and has 1",
+            ),
+            (DriverChain::new().writable(1), IOERR, 1, "the chain must have 16 bytes left, and has 0"),
         ],
     );
 }

@@ -1,11 +1,12 @@
 //! Payloads that are copied by the crate virtio-chain.
 
+use std::convert::Infallible;
 use std::io::{Read, Write};
 use std::marker::PhantomData;
+use std::mem;
 
 use anyhow::{Result, bail, ensure};
-use virtio_chain::{ReadableChain, Reader, WritableChain, Writer};
-use virtio_mem_traits::AccessError;
+use virtio_chain::{IoVec, ReadableChain, Reader, WritableChain, Writer};
 use virtio_queue_core::{Chain, ChainElements, ChainError, Element, FromConfig, Head, Queue, Refused, ReturnError};
 
 use super::{Signals, config};
@@ -27,8 +28,8 @@ pub(super) struct Whole;
 /// By the traits of the standard library.
 pub(super) struct StdIo;
 
-/// Piece by piece, as somebody would who gives the pieces to the operating system.
-pub(super) struct Fragments;
+/// Without a copy in between, by somebody who does with the pieces what the operating system does.
+pub(super) struct Transfers;
 
 impl Way for Whole {
     #[inline]
@@ -54,36 +55,43 @@ impl Way for StdIo {
     }
 }
 
-impl Way for Fragments {
+impl Way for Transfers {
     #[inline]
     fn read(reader: &mut Reader<impl ChainElements>, buf: &mut [u8]) -> Result<()> {
-        let mut done = 0;
-        while let Some(piece) = reader.next_with_limit(buf.len() - done)? {
-            piece.read_bytes(0, &mut buf[done..done + piece.len()])?;
-            done += piece.len();
-        }
-        ensure!(done == buf.len(), "the payload is too short");
+        let mut rest = &mut *buf;
+        let moved = reader.transfer(rest.len() as u64, |pieces| {
+            for piece in pieces {
+                let (part, left) = mem::take(&mut rest).split_at_mut(piece.len());
+                // SAFETY: the ring's memory is there, and the driver leaves alone what is in flight; both have so many bytes.
+                unsafe { piece.base().cast::<u8>().copy_to_nonoverlapping(part.as_mut_ptr(), part.len()) };
+                rest = left;
+            }
+            Ok::<_, Infallible>(pieces.iter().map(IoVec::len).sum())
+        })?;
+        ensure!(moved == buf.len() as u64, "the payload is too short");
         Ok(())
     }
 
     #[inline]
     fn write(writer: &mut Writer<impl ChainElements>, buf: &[u8]) -> Result<()> {
-        let mut done = 0;
-        while done < buf.len() {
-            let count = writer.next_with_limit::<AccessError>(buf.len() - done, |piece| {
-                piece.write_bytes(0, &buf[done..done + piece.len()])?;
-                Ok(piece.len())
-            })?;
-            ensure!(count != 0, "there is no room for the payload");
-            done += count;
-        }
+        let mut rest = buf;
+        let moved = writer.transfer(rest.len() as u64, |pieces| {
+            for piece in pieces {
+                let (part, left) = rest.split_at(piece.len());
+                // SAFETY: the ring's memory is there, and the driver leaves alone what is in flight; both have so many bytes.
+                unsafe { piece.base().cast::<u8>().copy_from_nonoverlapping(part.as_ptr(), part.len()) };
+                rest = left;
+            }
+            Ok::<_, Infallible>(pieces.iter().map(IoVec::len).sum())
+        })?;
+        ensure!(moved == buf.len() as u64, "there is no room for the payload");
         Ok(())
     }
 }
 
 /// Reads the payload of a chain into `buf`, and returns what that adds to the sum.
 #[inline]
-fn read<C: Chain, W: Way>(chain: C, buf: &mut [u8]) -> Result<u64> {
+fn read<W: Way>(chain: impl Chain, buf: &mut [u8]) -> Result<u64> {
     let mut chain = ReadableChain::new(chain);
     W::read(&mut chain, buf)?;
     // The drop returns the chain, with nothing written.
@@ -92,7 +100,7 @@ fn read<C: Chain, W: Way>(chain: C, buf: &mut [u8]) -> Result<u64> {
 
 /// Writes `buf` as the payload of a chain, and returns what that adds to the sum.
 #[inline]
-fn write<C: Chain, W: Way>(chain: C, buf: &[u8]) -> Result<u64> {
+fn write<W: Way>(chain: impl Chain, buf: &[u8]) -> Result<u64> {
     let mut chain = WritableChain::new(chain);
     W::write(&mut chain, buf)?;
     chain.return_prefix()?;
@@ -128,8 +136,8 @@ impl<R: FromConfig<Mem = Table>, W: Way> Device for Requests<R, W> {
             for _ in 0..self.burst {
                 let Some(chain) = burst.next_chain()? else { bail!(MISSING) };
                 sum = sum.wrapping_add(match self.direction {
-                    Direction::Read => read::<_, W>(chain, &mut self.buf)?,
-                    Direction::Write => write::<_, W>(chain, &self.buf)?,
+                    Direction::Read => read::<W>(chain, &mut self.buf)?,
+                    Direction::Write => write::<W>(chain, &self.buf)?,
                 });
             }
             burst.finish()?;
@@ -180,8 +188,8 @@ impl<R: FromConfig<Mem = Table>, W: Way> Device for Payloads<R, W> {
         for head in &self.heads {
             let chain = Fetched { ring: &self.ring, head: *head };
             sum = sum.wrapping_add(match self.direction {
-                Direction::Read => read::<_, W>(chain, &mut self.buf)?,
-                Direction::Write => write::<_, W>(chain, &self.buf)?,
+                Direction::Read => read::<W>(chain, &mut self.buf)?,
+                Direction::Write => write::<W>(chain, &self.buf)?,
             });
         }
         Ok(sum)
