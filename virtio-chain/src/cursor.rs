@@ -10,8 +10,8 @@ pub(crate) type Piece<'c> = (DriverRange, DeviceRange<'c>);
 
 /// A position in the readable or in the writable half of a chain, as plain data: each step is handed the chain.
 ///
-/// An element is translated piece by piece as the position reaches it, since it may cross from one region of memory into
-/// another. How the driver has cut its message is not visible from outside (FRAME-1).
+/// An element is translated piece by piece as the position reaches it, since it may cross from one region of memory
+/// into another. How the driver has cut its message is not visible from outside (FRAME-1).
 #[derive(Clone, Debug)]
 pub(crate) struct Cursor<P> {
     place: P,
@@ -57,7 +57,8 @@ impl<P: Clone> Cursor<P> {
     /// Returns the beginning of the writable half of the same chain, wherever in the readable one this is.
     #[inline]
     pub(crate) fn into_writable(self, chain: &impl ChainElements<Place = P>) -> Self {
-        // The readable half may lie in memory that is not there: the chain goes on. A walk that found it malformed does not.
+        // The readable half may lie in memory that is not there: the chain goes on. A walk that found it malformed does
+        // not.
         let fault = self.fault().filter(|_| chain.next_element(&mut self.place.clone()).is_none());
         Self {
             access: Access::Write,
@@ -85,7 +86,8 @@ impl<P: Clone> Cursor<P> {
         (self.end != u64::MAX).then_some(self.end)
     }
 
-    /// Returns how many bytes there are until the place where it must stop, as far as that is known without a look ahead.
+    /// Returns how many bytes there are until the place where it must stop, as far as that is known without a look
+    /// ahead.
     #[inline]
     pub(crate) fn left(&self) -> u64 {
         self.end - self.position
@@ -102,7 +104,7 @@ impl<P: Clone> Cursor<P> {
 
     /// Returns the next piece, of at most `max` bytes, or `None` at the end. It stays the next one until it is
     /// [passed](Self::pass).
-    #[inline]
+    #[inline(always)]
     pub(crate) fn peek<'c>(
         &mut self,
         chain: &'c impl ChainElements<Place = P>,
@@ -110,8 +112,11 @@ impl<P: Clone> Cursor<P> {
     ) -> Result<Option<Piece<'c>>, ChainError> {
         let limit = self.left().min(max as u64);
         // Nothing is looked at beyond the end: it may be malformed there.
-        if limit == 0 || (self.rest.is_empty() && !self.seek(chain)?) {
+        if limit == 0 {
             return Ok(None);
+        }
+        if self.rest.is_empty() && !self.seek(chain) {
+            return self.ended().map(|()| None);
         }
         let range = self.rest.prefix(limit);
         match chain.mem().translate(range, self.access) {
@@ -125,7 +130,7 @@ impl<P: Clone> Cursor<P> {
     }
 
     /// Takes the next piece, of at most `max` bytes, or `None` at the end.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take<'c>(
         &mut self,
         chain: &'c impl ChainElements<Place = P>,
@@ -145,34 +150,35 @@ impl<P: Clone> Cursor<P> {
         self.position += len;
     }
 
-    /// Goes on to the next element if the current one is used up, and returns whether there is one.
-    #[inline]
-    fn seek(&mut self, chain: &impl ChainElements<Place = P>) -> Result<bool, ChainError> {
-        while self.rest.is_empty() {
-            if !matches!(self.course, Course::Going) {
-                return self.ended();
-            }
+    /// Goes on to the next element, since the current one is used up, and returns whether there is one. If not, the
+    /// half has [ended](Self::ended).
+    #[inline(never)]
+    fn seek(&mut self, chain: &impl ChainElements<Place = P>) -> bool {
+        while matches!(self.course, Course::Going) {
             match chain.next_element(&mut self.place) {
-                Some(Ok(element)) if element.access == self.access => self.rest = element.range,
+                Some(Ok(element)) if element.access == self.access => {
+                    self.rest = element.range;
+                    return true;
+                }
                 // The readable half was not read to its end.
                 Some(Ok(element)) if element.access == Access::Read => {}
                 Some(Ok(element)) => {
                     self.beyond = Some(element.range);
                     self.course = Course::Ended;
                 }
-                Some(Err(error)) => return Err(self.fail(error)),
+                Some(Err(error)) => self.course = Course::Failing(error),
                 None => self.course = Course::Ended,
             }
         }
-        Ok(true)
+        false
     }
 
-    /// Returns that there is no element, or the error that is to be reported first.
+    /// Returns the error that is to be reported at the end of the half, once.
     #[cold]
-    fn ended(&mut self) -> Result<bool, ChainError> {
+    fn ended(&mut self) -> Result<(), ChainError> {
         match self.course {
             Course::Failing(error) => Err(self.fail(error)),
-            _ => Ok(false),
+            _ => Ok(()),
         }
     }
 
@@ -217,18 +223,36 @@ impl<P: Clone> Cursor<P> {
         }
     }
 
+    /// Returns how many bytes were moved from `start` on before `error`, which the next step reports, unless there are
+    /// none.
+    #[cfg(feature = "std")]
+    #[cold]
+    pub(crate) fn moved_before(&mut self, start: u64, error: ChainError) -> Result<usize, ChainError> {
+        match usize::try_from(self.position - start) {
+            Ok(0) | Err(_) => Err(error),
+            Ok(count) => {
+                self.put_off_fault();
+                Ok(count)
+            }
+        }
+    }
+
     /// Passes over at most `max` bytes, and returns how many they were. Nothing is translated: they need not be there.
     pub(crate) fn skip(&mut self, chain: &impl ChainElements<Place = P>, max: u64) -> Result<u64, ChainError> {
         let start = self.position;
         let end = start.saturating_add(max).min(self.end);
-        while self.position < end && self.seek(chain)? {
+        while self.position < end {
+            if self.rest.is_empty() && !self.seek(chain) {
+                self.ended()?;
+                break;
+            }
             self.pass(self.rest.len().min(end - self.position));
         }
         Ok(self.position - start)
     }
 
-    /// Passes over `len` bytes that were moved already, of at most [`left`](Self::left). If the driver has changed the chain
-    /// since so that it has no such bytes any more, the next step finds its end or reports what is wrong.
+    /// Passes over `len` bytes that were moved already, of at most [`left`](Self::left). If the driver has changed the
+    /// chain since so that it has no such bytes any more, the next step finds its end or reports what is wrong.
     pub(crate) fn pass_moved(&mut self, chain: &impl ChainElements<Place = P>, len: u64) {
         let end = self.position + len;
         if self.skip(chain, len).is_err() {

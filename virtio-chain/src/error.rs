@@ -114,7 +114,7 @@ pub enum IncompleteError {
     Unread(Remaining),
     /// There are writable bytes that were not written.
     Unwritten(Remaining),
-    /// More bytes are said to be written than were (SPLIT-USED-4).
+    /// More bytes are said to be written than were. The driver would read what nobody wrote (SPLIT-USED-4).
     NotWritten {
         /// How many bytes the driver was to be told of.
         claimed: u32,
@@ -157,7 +157,23 @@ impl error::Error for IncompleteError {}
 
 /// A part that does not follow the part that it was to be joined to.
 ///
-/// [`Writer::join`](crate::Writer::join) has an example.
+/// ```
+/// # use virtio_fake_driver::{DriverChain, SplitFixture};
+/// # let mut fixture = SplitFixture::new(16);
+/// # let queue = &mut fixture.queue;
+/// # fixture.driver.add(&DriverChain::new().writable(12)).unwrap();
+/// use virtio_chain::{JoinError, Writer};
+///
+/// let chain = queue.next_chain()?.ok_or("nothing is available")?;
+/// let mut first = Writer::new(&chain);
+/// let mut second = first.split_at(3)?;
+/// let third = second.split_at(4)?;
+/// let refused = first.try_join(third).unwrap_err();
+/// assert_eq!(refused.error, JoinError::Apart { start: 7, end: Some(3) });
+/// first.join(second)?;
+/// first.join(refused.chain)?;
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum JoinError {

@@ -8,9 +8,10 @@ use crate::{
     IncompleteError, ReadableChain, Reader, TransferCause, TransferError, TransferFailed, WritableChain, Writer,
 };
 
-/// A call fills `buf`, from as many pieces as it takes, and ends with `Ok(0)`. Where the chain is malformed, it returns what
-/// lies before that; the next call fails, with the kind `InvalidData`.
+/// A call fills `buf`, from as many pieces as it takes, and ends with `Ok(0)`. Where the chain is malformed, it returns
+/// what lies before that; the next call fails, with the kind `InvalidData`.
 impl<C: ChainElements> Read for Reader<C> {
+    #[inline]
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         Ok(self.read_up_to_fault(buf)?)
     }
@@ -18,14 +19,16 @@ impl<C: ChainElements> Read for Reader<C> {
 
 /// As for its [`Reader`].
 impl<C: Chain> Read for ReadableChain<C> {
+    #[inline]
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         Ok(self.read_up_to_fault(buf)?)
     }
 }
 
-/// A call takes all of `buf`, into as many pieces as it takes, and ends with `Ok(0)`. Where the chain is malformed, it takes
-/// what fits before that; the next call fails, with the kind `InvalidData`. There is nothing to flush.
+/// A call takes all of `buf`, into as many pieces as it takes, and ends with `Ok(0)`. Where the chain is malformed, it
+/// takes what fits before that; the next call fails, with the kind `InvalidData`. There is nothing to flush.
 impl<C: ChainElements> Write for Writer<C> {
+    #[inline]
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         Ok(self.write_up_to_fault(buf)?)
     }
@@ -37,6 +40,7 @@ impl<C: ChainElements> Write for Writer<C> {
 
 /// As for its [`Writer`].
 impl<C: Chain> Write for WritableChain<C> {
+    #[inline]
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         Ok(self.write_up_to_fault(buf)?)
     }

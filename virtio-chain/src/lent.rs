@@ -9,13 +9,17 @@ use crate::cursor::Cursor;
 
 /// The next pieces of a chain, lent to work that ends later: an io_uring request, or another thread.
 ///
-/// It is made by [`Reader::lend`](crate::Reader::lend) or [`Writer::lend`](crate::Writer::lend), and goes back to the same
-/// reader or writer, which moves on and accounts for it: [`Reader::settle`](crate::Reader::settle),
+/// It is made by [`Reader::lend`](crate::Reader::lend) or [`Writer::lend`](crate::Writer::lend), and goes back to the
+/// same reader or writer, which moves on and accounts for it: [`Reader::settle`](crate::Reader::settle),
 /// [`Writer::settle`](crate::Writer::settle). Until then nothing has moved. If it never goes back, nothing ever does.
 ///
-/// It is plain data: it borrows nothing, and can be sent to another thread. So it can be kept beside the chain that owns the
-/// bytes. It keeps nothing alive either. Whoever hands the pieces to the operating system sees to it that the chain is not
-/// returned before the work has ended, and that the array stays where it is for as long as the kernel looks at it.
+/// A reader or writer knows what it has lent by its half, its position and the id of its chain. Another queue can have
+/// a chain of the same id: keep what was lent beside its own.
+///
+/// It is plain data: it borrows nothing, and can be sent to another thread. So it can be kept beside the chain that
+/// owns the bytes. It keeps nothing alive either. Whoever hands the pieces to the operating system sees to it that the
+/// chain is not returned before the work has ended, and that the array stays where it is for as long as the kernel
+/// looks at it.
 ///
 /// ```
 /// # use virtio_fake_driver::{DriverChain, SplitFixture};
@@ -45,6 +49,7 @@ use crate::cursor::Cursor;
 /// request.chain.return_complete()?;
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
+#[must_use = "what was lent does not count before it is settled"]
 pub struct Lent {
     id: u16,
     access: Access,
@@ -184,6 +189,20 @@ impl fmt::Debug for Lent {
 }
 
 /// Pieces that were not lent here, or not like that. Nothing has changed.
+///
+/// ```
+/// # use virtio_fake_driver::{DriverChain, SplitFixture};
+/// # let mut fixture = SplitFixture::new(16);
+/// # let queue = &mut fixture.queue;
+/// # fixture.driver.add(&DriverChain::new().writable(8)).unwrap();
+/// use virtio_chain::{SettleError, WritableChain};
+///
+/// let mut chain = WritableChain::new(queue.next_chain()?.ok_or("nothing is available")?);
+/// let lent = chain.lend(8)?;
+/// assert_eq!(chain.settle(lent, 9), Err(SettleError::TooMuch { claimed: 9, lent: 8 }));
+/// assert_eq!(chain.prefix(), 0);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SettleError {
@@ -217,7 +236,8 @@ impl fmt::Display for SettleError {
         match self {
             Self::Elsewhere { lent_id, lent_position, id, position } => write!(
                 f,
-                "what byte {lent_position} of chain {lent_id} has lent cannot be settled at byte {position} of chain {id}"
+                "what byte {lent_position} of chain {lent_id} has lent cannot be settled at byte {position} of \
+                 chain {id}"
             ),
             Self::OtherHalf { id } => {
                 write!(f, "what one half of chain {id} has lent cannot be settled with the other half")

@@ -32,14 +32,14 @@
 //!
 //! # Header, payload, status
 //!
-//! A request in several parts stays a chain. A [`Reader`] and a [`Writer`] borrow it, and are [split](Writer::split_last) into
-//! the parts. What need not be copied is [handed](Writer::transfer) to `readv` and the like as it lies in memory, or
-//! [lent](Writer::lend) to io_uring.
+//! A request in several parts stays a chain. A [`Reader`] and a [`Writer`] borrow it, and are
+//! [split](Writer::split_last) into the parts. What need not be copied is [handed](Writer::transfer) to `readv` and the
+//! like as it lies in memory, or [lent](Writer::lend) to io_uring.
 //!
 //! ```
 //! use virtio_chain::zerocopy::little_endian::U64;
 //! use virtio_chain::{Reader, Writer};
-//! use virtio_queue_core::{ChainElements, DescChain, ReturnTo, Ring};
+//! use virtio_queue_core::ChainElements;
 //!
 //! /// Answers a sector number with the sector and a status, and returns how many bytes the driver is to be told of.
 //! fn read_sector(chain: &impl ChainElements, disk: &[u8]) -> Result<u32, Box<dyn core::error::Error>> {
@@ -57,15 +57,16 @@
 //!     Ok(payload.prefix())
 //! }
 //!
-//! fn serve<R: Ring, T: ReturnTo<R>>(chain: DescChain<'_, R, T>, disk: &[u8]) -> Result<(), Box<dyn core::error::Error>> {
-//!     let written = read_sector(&chain, disk)?;
-//!     Ok(chain.return_written(written)?)
-//! }
 //! # use virtio_fake_driver::{DriverChain, SplitFixture};
 //! # let mut fixture = SplitFixture::new(16);
-//! # fixture.driver.add(&DriverChain::new().readable(&[1, 0, 0, 0, 0, 0, 0, 0]).writable(500).writable(13)).unwrap();
-//! # serve(fixture.queue.next_chain()?.ok_or("nothing is available")?, &[7; 1024])?;
-//! # let used = fixture.driver.reap()?.ok_or("not returned")?;
+//! # let (queue, driver) = (&mut fixture.queue, &mut fixture.driver);
+//! # driver.add(&DriverChain::new().readable(&[1, 0, 0, 0, 0, 0, 0, 0]).writable(500).writable(13)).unwrap();
+//! # let disk = [7; 1024];
+//! while let Some(chain) = queue.next_chain()? {
+//!     let written = read_sector(&chain, &disk)?;
+//!     chain.return_written(written)?;
+//! }
+//! # let used = driver.reap()?.ok_or("not returned")?;
 //! # assert_eq!((used.written()[511], used.written()[512]), (7, 0));
 //! # Ok::<_, Box<dyn core::error::Error>>(())
 //! ```
@@ -105,6 +106,6 @@ pub use transfer::{TransferCause, TransferFailed};
 pub use virtio_mem_traits::IoVec;
 pub use writable::WritableChain;
 pub use writer::Writer;
-/// Its traits say what can be [read](Reader::read_obj) and [written](Writer::write_obj) as an object. A struct that derives them
-/// from here has the attribute `#[zerocopy(crate = "virtio_chain::zerocopy")]`.
+/// Its traits say what can be [read](Reader::read_obj) and [written](Writer::write_obj) as an object. A struct that
+/// derives them from here has the attribute `#[zerocopy(crate = "virtio_chain::zerocopy")]`.
 pub use zerocopy;

@@ -13,7 +13,7 @@ use crate::{IncompleteError, Reader, WritableChain};
 /// It is a [`Reader`] that owns the chain. It turns into a [`WritableChain`], in the order that chains have: first what
 /// the driver says, then what the device answers. Dropping it returns the chain with nothing written.
 ///
-/// It is `Send` whenever the chain is, in generic code as well, so a task may hold it while it waits.
+/// It is `Send` whenever the chain is, in generic code as well, so a task can hold it while it waits.
 ///
 /// Where one half is read while the other is written, or where either comes in parts, keep the chain and borrow it:
 /// [`Reader::new`] and [`Writer::new`](crate::Writer::new).
@@ -107,8 +107,9 @@ impl<C: Chain> ReadableChain<C> {
     ///
     /// # Errors
     ///
-    /// If there are readable or writable bytes left, or the chain is malformed. It was returned with nothing written all the
-    /// same; [`try_return_complete`](Self::try_return_complete) keeps it. If the queue is broken, there is nowhere to return it to.
+    /// If there are readable or writable bytes left, or the chain is malformed. It was returned with nothing written
+    /// all the same; [`try_return_complete`](Self::try_return_complete) keeps it. If the queue is broken, there is
+    /// nowhere to return it to.
     #[inline]
     pub fn return_complete(self) -> Result<(), IncompleteError> {
         self.try_return_complete().map_err(|refused| refused.error)
@@ -118,8 +119,8 @@ impl<C: Chain> ReadableChain<C> {
     ///
     /// # Errors
     ///
-    /// If there are readable or writable bytes left, the chain is malformed, or the queue is broken. The chain is in the error
-    /// then, as it was.
+    /// If there are readable or writable bytes left, the chain is malformed, or the queue is broken. The chain is in
+    /// the error then, as it was.
     pub fn try_return_complete(self) -> Result<(), Refused<Self, IncompleteError>> {
         if let Err(error) = self.check_read().and_then(|()| self.check_nothing_to_write()) {
             return Err(Refused { chain: self, error });

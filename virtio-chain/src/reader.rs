@@ -11,8 +11,8 @@ use crate::{Lent, Remaining, SettleError, TransferError, TransferFailed};
 
 /// The readable bytes of a chain, or a part of them, from a position on.
 ///
-/// [`Reader::new`] makes one of a borrowed chain, `Reader<&C>`. The bytes of a [`ReadableChain`](crate::ReadableChain), which
-/// owns its chain, are a `Reader<C>`.
+/// [`Reader::new`] makes one of a borrowed chain, `Reader<&C>`. The bytes of a [`ReadableChain`](crate::ReadableChain),
+/// which owns its chain, are a `Reader<C>`.
 ///
 /// It is plain data beside its chain, so it can be held wherever the chain can be. After an error it is at its end.
 ///
@@ -107,8 +107,8 @@ impl<C: ChainElements> Reader<C> {
     ///
     /// # Errors
     ///
-    /// If the chain is malformed before that. What was copied by then is in `buf`, and the [position](Self::position) is
-    /// behind it.
+    /// If the chain is malformed before that. What was copied by then is in `buf`, and the [position](Self::position)
+    /// is behind it.
     #[inline]
     pub fn read(&mut self, buf: &mut [u8]) -> Result<usize, ChainError> {
         let mut done = 0;
@@ -124,15 +124,13 @@ impl<C: ChainElements> Reader<C> {
 
     /// Copies the next bytes into `buf` up to a fault, which the next call reports unless there are none before it.
     #[cfg(feature = "std")]
+    #[inline]
     pub(crate) fn read_up_to_fault(&mut self, buf: &mut [u8]) -> Result<usize, ChainError> {
         let start = self.position();
-        self.read(buf).or_else(|error| match usize::try_from(self.position() - start) {
-            Ok(0) | Err(_) => Err(error),
-            Ok(count) => {
-                self.cursor.put_off_fault();
-                Ok(count)
-            }
-        })
+        match self.read(buf) {
+            Ok(count) => Ok(count),
+            Err(error) => self.cursor.moved_before(start, error),
+        }
     }
 
     /// Copies as much into `buf` as the next piece has, and returns how much. After an error nothing was copied.
@@ -146,10 +144,11 @@ impl<C: ChainElements> Reader<C> {
         Ok(piece.len())
     }
 
-    /// Copies the next bytes into `buf` as if zeroes without end followed the last, and returns how many came from the chain.
+    /// Copies the next bytes into `buf` as if zeroes without end followed the last, and returns how many came from the
+    /// chain.
     ///
-    /// For commands that grow from one version of the specification to the next: VIRTIO 1.4 §2.13.1 "Device Requirements:
-    /// Group administration commands" (USER-2).
+    /// For commands that grow from one version of the specification to the next: VIRTIO 1.4 §2.13.1 "Device
+    /// Requirements: Group administration commands" (USER-2).
     ///
     /// # Errors
     ///
@@ -177,7 +176,8 @@ impl<C: ChainElements> Reader<C> {
     ///
     /// # Errors
     ///
-    /// If there are not as many bytes, or the chain is malformed before that. The reader is then behind what was copied.
+    /// If there are not as many bytes, or the chain is malformed before that. The reader is then behind what was
+    /// copied.
     ///
     /// # Examples
     ///
@@ -245,16 +245,17 @@ impl<C: ChainElements> Reader<C> {
         Ok(Some(piece))
     }
 
-    /// Hands the next bytes, `limit` at most, to `work` as pieces for `writev` and the like, and returns how many it moved.
+    /// Hands the next bytes, `limit` at most, to `work` as pieces for `writev` and the like, and returns how many it
+    /// moved.
     ///
-    /// `work` returns how many bytes it moved, from the first one on. It is called again with the next pieces for as long as it
-    /// moves all that it is handed, [32](Lent::MAX_PIECES) pieces at a time. Where it moves fewer, the transfer ends, and the
-    /// reader is behind what was moved.
+    /// `work` returns how many bytes it moved, from the first one on. It is called again with the next pieces for as
+    /// long as it moves all that it is handed, [32](Lent::MAX_PIECES) pieces at a time. Where it moves fewer, the
+    /// transfer ends, and the reader is behind what was moved.
     ///
     /// # Errors
     ///
-    /// If `work` fails, if it says that it moved more than it was handed, or if the chain is malformed. What was moved by
-    /// earlier calls is in the error, and the reader is behind it.
+    /// If `work` fails, if it says that it moved more than it was handed, or if the chain is malformed. What was moved
+    /// by earlier calls is in the error, and the reader is behind it.
     ///
     /// # Examples
     ///
@@ -283,8 +284,8 @@ impl<C: ChainElements> Reader<C> {
         self.cursor.transfer(&self.chain, limit, work)
     }
 
-    /// Lends the next bytes, `limit` at most, as pieces to work that ends later: at most [32](Lent::MAX_PIECES) pieces. The
-    /// reader moves on when they are [settled](Self::settle).
+    /// Lends the next bytes, `limit` at most, as pieces to work that ends later: at most [32](Lent::MAX_PIECES) pieces.
+    /// The reader moves on when they are [settled](Self::settle).
     ///
     /// # Errors
     ///
@@ -333,8 +334,8 @@ impl<C: ChainElements> Reader<C> {
         self.cursor.skip(&self.chain, len)
     }
 
-    /// Returns how many bytes of the readable half lie before here: those that were read or skipped, and those before the part
-    /// that this is.
+    /// Returns how many bytes of the readable half lie before here: those that were read or skipped, and those before
+    /// the part that this is.
     #[inline]
     #[must_use]
     pub fn position(&self) -> u64 {

@@ -57,6 +57,19 @@ pub struct TransferFailed<E> {
 }
 
 /// Why a transfer failed.
+///
+/// ```
+/// # use virtio_fake_driver::{DriverChain, SplitFixture};
+/// # let mut fixture = SplitFixture::new(16);
+/// # let queue = &mut fixture.queue;
+/// # fixture.driver.add(&DriverChain::new().writable(8)).unwrap();
+/// use virtio_chain::{TransferCause, WritableChain};
+///
+/// let mut chain = WritableChain::new(queue.next_chain()?.ok_or("nothing is available")?);
+/// let failed = chain.transfer(8, |_| Err("the disk is gone")).unwrap_err();
+/// assert_eq!((failed.moved, failed.cause), (0, TransferCause::Work("the disk is gone")));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TransferCause<E> {

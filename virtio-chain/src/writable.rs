@@ -9,10 +9,11 @@ use crate::{IncompleteError, ReadableChain, Writer};
 
 /// A chain, at its writable bytes.
 ///
-/// It is a [`Writer`] that owns the chain. However it ends, the driver is told of as many bytes as were written from the
-/// beginning on without a hole (SPLIT-USED-4), unless the device says fewer: dropping it returns the chain like that.
+/// It is a [`Writer`] that owns the chain. However it ends, the driver is told of as many bytes as were written from
+/// the beginning on without a hole (SPLIT-USED-4), unless the device says fewer: dropping it returns the chain like
+/// that.
 ///
-/// It is `Send` whenever the chain is, in generic code as well, so a task may hold it while it waits.
+/// It is `Send` whenever the chain is, in generic code as well, so a task can hold it while it waits.
 ///
 /// Where the answer comes in parts, keep the chain and borrow it: [`Writer::new`].
 ///
@@ -42,8 +43,8 @@ impl<C: Chain> WritableChain<C> {
         Self { writer: Writer::of(chain) }
     }
 
-    /// Goes on with the writable half, if all of the readable one was read: [`ReadableChain::into_writable`] under the name that
-    /// those know who come from Fuchsia.
+    /// Goes on with the writable half, if all of the readable one was read: [`ReadableChain::into_writable`] under the
+    /// name that those know who come from Fuchsia.
     ///
     /// # Errors
     ///
@@ -73,8 +74,8 @@ impl<C: Chain> WritableChain<C> {
 
 /// How it ends.
 impl<C: Chain> WritableChain<C> {
-    /// Returns the chain, which can be walked or returned from where it was when this was made of it. What was written is
-    /// forgotten: its own drop says that nothing was.
+    /// Returns the chain, which can be walked or returned from where it was when this was made of it. What was written
+    /// is forgotten: its own drop says that nothing was.
     ///
     /// ```
     /// # use virtio_fake_driver::{DriverChain, SplitFixture};
@@ -103,7 +104,8 @@ impl<C: Chain> WritableChain<C> {
     /// # Errors
     ///
     /// If there are bytes that were not written, or the chain is malformed. It was returned as its drop does then;
-    /// [`try_return_complete`](Self::try_return_complete) keeps it. If the queue is broken, there is nowhere to return it to.
+    /// [`try_return_complete`](Self::try_return_complete) keeps it. If the queue is broken, there is nowhere to return
+    /// it to.
     #[inline]
     pub fn return_complete(self) -> Result<(), IncompleteError> {
         self.try_return_complete().map_err(|refused| refused.error)
@@ -113,8 +115,8 @@ impl<C: Chain> WritableChain<C> {
     ///
     /// # Errors
     ///
-    /// If there are bytes that were not written, the chain is malformed, or the queue is broken. The chain is in the error then,
-    /// as it was.
+    /// If there are bytes that were not written, the chain is malformed, or the queue is broken. The chain is in the
+    /// error then, as it was.
     pub fn try_return_complete(self) -> Result<(), Refused<Self, IncompleteError>> {
         if let Err(error) = self.check_written() {
             return Err(Refused { chain: self, error });
@@ -151,7 +153,8 @@ impl<C: Chain> WritableChain<C> {
     /// # Errors
     ///
     /// If fewer bytes than that were written. The chain was returned as its drop does then;
-    /// [`try_return_written`](Self::try_return_written) keeps it. If the queue is broken, there is nowhere to return it to.
+    /// [`try_return_written`](Self::try_return_written) keeps it. If the queue is broken, there is nowhere to return it
+    /// to.
     #[inline]
     pub fn return_written(self, len: u32) -> Result<(), IncompleteError> {
         self.try_return_written(len).map_err(|refused| refused.error)

@@ -1,22 +1,23 @@
 //! Writing.
 
+mod parts;
+
 use core::fmt;
-use core::ptr;
 
 use virtio_mem_traits::{Access, DeviceRange, DriverMem, IoVec};
-use virtio_queue_core::{ChainElements, ChainError, Refused};
+use virtio_queue_core::{ChainElements, ChainError};
 use zerocopy::{Immutable, IntoBytes};
 
 use crate::cursor::Cursor;
-use crate::{JoinError, Lent, Remaining, SettleError, TransferCause, TransferError, TransferFailed};
+use crate::{Lent, Remaining, SettleError, TransferCause, TransferError, TransferFailed};
 
 /// The writable bytes of a chain, or a part of them, from a position on.
 ///
 /// It keeps count of what was written, and how far from the beginning that goes without a hole: a driver takes the used
 /// length for the number of bytes that it can read from the start of the buffer (SPLIT-USED-4).
 ///
-/// [`Writer::new`] makes one of a borrowed chain, `Writer<&C>`. The bytes of a [`WritableChain`](crate::WritableChain), which
-/// owns its chain, are a `Writer<C>`.
+/// [`Writer::new`] makes one of a borrowed chain, `Writer<&C>`. The bytes of a [`WritableChain`](crate::WritableChain),
+/// which owns its chain, are a `Writer<C>`.
 ///
 /// It is plain data beside its chain, so it can be held wherever the chain can be. After an error it is at its end.
 ///
@@ -48,102 +49,6 @@ pub struct Writer<C: ChainElements> {
     /// The position that it began at, and the one up to which everything was written from there.
     start: u64,
     whole_until: u64,
-}
-
-/// Writers of a borrowed chain, and their parts.
-impl<'c, C: ChainElements + ?Sized> Writer<&'c C> {
-    /// Returns the writable half of `chain`, from its beginning.
-    #[inline]
-    #[must_use]
-    pub fn new(chain: &'c C) -> Self {
-        Self::of(chain)
-    }
-
-    /// Cuts off what lies more than `len` bytes further on, and returns it.
-    ///
-    /// To have what is written there counted, [`join`](Self::join) the two again.
-    ///
-    /// # Errors
-    ///
-    /// If there are not as many bytes, or the chain is malformed before that. Nothing has changed then.
-    pub fn split_at(&mut self, len: u64) -> Result<Self, TransferError> {
-        let available = TransferError::Short { wanted: len, available: 0 };
-        let chain = self.chain.ok_or(available)?;
-        Ok(Self::at(chain, self.cursor.split_at(&chain, len)?))
-    }
-
-    /// Cuts off the last `len` bytes, such as a status, and returns them. They may be written even where what lies before them
-    /// is in memory that is not there.
-    ///
-    /// # Errors
-    ///
-    /// If there are not as many bytes, or the chain is malformed before its end. Nothing has changed then.
-    pub fn split_last(&mut self, len: u64) -> Result<Self, TransferError> {
-        let available = TransferError::Short { wanted: len, available: 0 };
-        let chain = self.chain.ok_or(available)?;
-        Ok(Self::at(chain, self.cursor.split_last(&chain, len)?))
-    }
-
-    /// Goes on where `tail` is, which was split off here.
-    ///
-    /// What was written there counts as if it had been written here. If this part was not written to its end, there is a hole
-    /// before `tail`.
-    ///
-    /// # Errors
-    ///
-    /// If `tail` does not begin where this part ends, or if it is of another chain. What was written there does not count then;
-    /// [`try_join`](Self::try_join) keeps it.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use virtio_fake_driver::{DriverChain, SplitFixture};
-    /// # let mut fixture = SplitFixture::new(16);
-    /// # let queue = &mut fixture.queue;
-    /// # fixture.driver.add(&DriverChain::new().writable(513)).unwrap();
-    /// # let chain = queue.next_chain()?.ok_or("nothing is available")?;
-    /// # use virtio_chain::Writer;
-    /// let mut payload = Writer::new(&chain);
-    /// let mut status = payload.split_last(1)?;
-    /// status.write_all(&[0])?;
-    /// payload.fill(512, 0xff)?;
-    /// payload.join(status)?;
-    /// assert_eq!(payload.prefix(), 513);
-    /// # Ok::<_, Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn join(&mut self, tail: Self) -> Result<(), JoinError> {
-        self.try_join(tail).map_err(|refused| refused.error)
-    }
-
-    /// Goes on where `tail` is as [`join`](Self::join) does, or hands it back.
-    ///
-    /// # Errors
-    ///
-    /// If `tail` does not begin where this part ends, or if it is of another chain. It is in the error then, and nothing has
-    /// changed.
-    pub fn try_join(&mut self, tail: Self) -> Result<(), Refused<Self, JoinError>> {
-        if let Err(error) = self.check_tail(&tail) {
-            return Err(Refused { chain: tail, error });
-        }
-        if self.whole_until == tail.start {
-            self.whole_until = tail.whole_until;
-        }
-        self.written += tail.written;
-        self.cursor = tail.cursor;
-        Ok(())
-    }
-
-    fn check_tail(&self, tail: &Self) -> Result<(), JoinError> {
-        if let (Some(here), Some(there)) = (self.chain, tail.chain) {
-            if !ptr::addr_eq(here, there) {
-                return Err(JoinError::OtherChain { tail: there.id(), id: here.id() });
-            }
-        }
-        match self.cursor.end() {
-            Some(end) if end == tail.start => Ok(()),
-            end => Err(JoinError::Apart { start: tail.start, end }),
-        }
-    }
 }
 
 /// Copies.
@@ -190,15 +95,13 @@ impl<C: ChainElements> Writer<C> {
 
     /// Copies `buf` to the next bytes up to a fault, which the next call reports unless there are none before it.
     #[cfg(feature = "std")]
+    #[inline]
     pub(crate) fn write_up_to_fault(&mut self, buf: &[u8]) -> Result<usize, ChainError> {
         let start = self.position();
-        self.write(buf).or_else(|error| match usize::try_from(self.position() - start) {
-            Ok(0) | Err(_) => Err(error),
-            Ok(count) => {
-                self.cursor.put_off_fault();
-                Ok(count)
-            }
-        })
+        match self.write(buf) {
+            Ok(count) => Ok(count),
+            Err(error) => self.cursor.moved_before(start, error),
+        }
     }
 
     /// Copies as much of `buf` as fits into the next piece, and returns how much. After an error nothing was copied.
@@ -285,15 +188,15 @@ impl<C: ChainElements> Writer<C> {
 
 /// Pieces, without a copy.
 impl<C: ChainElements> Writer<C> {
-    /// Hands the next bytes, of `limit` at most, that lie in one piece to `work`, and returns how many of them it wrote: 0 at
-    /// the end.
+    /// Hands the next bytes, of `limit` at most, that lie in one piece to `work`, and returns how many of them it
+    /// wrote: 0 at the end.
     ///
     /// `work` returns how many bytes it wrote, from the first one on. These count, and the writer moves on by them.
     ///
     /// # Errors
     ///
-    /// If the chain is malformed there, if `work` fails, or if it says that it wrote more than there are. The writer has not
-    /// moved then.
+    /// If the chain is malformed there, if `work` fails, or if it says that it wrote more than there are. The writer
+    /// has not moved then.
     ///
     /// # Examples
     ///
@@ -335,16 +238,18 @@ impl<C: ChainElements> Writer<C> {
         Ok(count)
     }
 
-    /// Hands the next bytes, `limit` at most, to `work` as pieces for `readv` and the like, and returns how many it wrote.
+    /// Hands the next bytes, `limit` at most, to `work` as pieces for `readv` and the like, and returns how many it
+    /// wrote.
     ///
-    /// `work` returns how many bytes it wrote, from the first one on. It is called again with the next pieces for as long as it
-    /// writes all that it is handed, [32](Lent::MAX_PIECES) pieces at a time. Where it writes fewer, the transfer ends, and the
-    /// writer is behind what was written. Just these bytes count, and are reported to the memory as written.
+    /// `work` returns how many bytes it wrote, from the first one on. It is called again with the next pieces for as
+    /// long as it writes all that it is handed, [32](Lent::MAX_PIECES) pieces at a time. Where it writes fewer, the
+    /// transfer ends, and the writer is behind what was written. Just these bytes count, and are reported to the memory
+    /// as written.
     ///
     /// # Errors
     ///
-    /// If `work` fails, if it says that it wrote more than it was handed, or if the chain is malformed. What was written by
-    /// earlier calls is in the error and has been counted, and the writer is behind it.
+    /// If `work` fails, if it says that it wrote more than it was handed, or if the chain is malformed. What was
+    /// written by earlier calls is in the error and has been counted, and the writer is behind it.
     ///
     /// # Examples
     ///
@@ -379,8 +284,8 @@ impl<C: ChainElements> Writer<C> {
         result
     }
 
-    /// Lends the next bytes, `limit` at most, as pieces to work that ends later: at most [32](Lent::MAX_PIECES) pieces. The
-    /// writer moves on when they are [settled](Self::settle).
+    /// Lends the next bytes, `limit` at most, as pieces to work that ends later: at most [32](Lent::MAX_PIECES) pieces.
+    /// The writer moves on when they are [settled](Self::settle).
     ///
     /// # Errors
     ///
@@ -390,8 +295,8 @@ impl<C: ChainElements> Writer<C> {
         self.cursor.lend(chain, limit).map(|(lent, _)| lent)
     }
 
-    /// Moves on by the first `count` bytes of what was lent here, which were written. Just these count, and are reported to the
-    /// memory, whatever the driver has made of the chain meanwhile.
+    /// Moves on by the first `count` bytes of what was lent here, which were written. Just these count, and are
+    /// reported to the memory, whatever the driver has made of the chain meanwhile.
     ///
     /// # Errors
     ///
@@ -437,12 +342,12 @@ impl<C: ChainElements> Writer<C> {
         self.cursor.skip(chain, len)
     }
 
-    /// Returns the length that the driver may be told of: how many bytes were written from the beginning of the writable half
-    /// on, without a hole.
+    /// Returns the length that the driver can be told of: how many bytes were written from the beginning of the
+    /// writable half on, without a hole.
     ///
-    /// It is what a chain is returned with. Of all 2^32 bytes of the largest chain, 2^32 - 1 can be said (SPLIT-USED-9). A part
-    /// that was [split off](Self::split_at) knows nothing of the bytes before it: its prefix is 0 until it is
-    /// [joined](Self::join).
+    /// It is what a chain is returned with. Of all 2^32 bytes of the largest chain, 2^32 - 1 can be said
+    /// (SPLIT-USED-9). A part that was [split off](Self::split_at) knows nothing of the bytes before it: its prefix is
+    /// 0 until it is [joined](Self::join).
     #[inline]
     #[must_use]
     pub fn prefix(&self) -> u32 {
@@ -456,8 +361,8 @@ impl<C: ChainElements> Writer<C> {
         self.written
     }
 
-    /// Returns how many bytes of the writable half lie before here: those that were written or skipped, and those before the
-    /// part that this is.
+    /// Returns how many bytes of the writable half lie before here: those that were written or skipped, and those
+    /// before the part that this is.
     #[inline]
     #[must_use]
     pub fn position(&self) -> u64 {

@@ -13,15 +13,15 @@ use crate::lock::with_lock;
 use crate::{Lock, OwnedChain, SharedQueue, SharedRing};
 
 with_lock! {
-    /// The chains of a [`SharedQueue`], as a stream: it waits when there is none, and ends when the queue is broken, being reset or
-    /// gone.
+    /// The chains of a [`SharedQueue`], as a stream: it waits when there is none, and ends when the queue is broken,
+    /// being reset or gone.
     ///
     /// Whoever learns that the driver has kicked, a thread or another task, calls [`SharedQueue::wake`]. The chains are
-    /// [owned](OwnedChain): each can go into a task of its own, and is returned when that task ends or is cancelled. When the
-    /// [budget](SharedQueue#the-budget) is used up, the stream waits until chains have returned.
+    /// [owned](OwnedChain): each can go into a task of its own, and is returned when that task ends or is cancelled.
+    /// When the [budget](SharedQueue#the-budget) is used up, the stream waits until chains have returned.
     ///
-    /// The stream has a handle on the queue, borrows nothing, and can be spawned. A queue can have several streams. To drop one at
-    /// any time loses nothing.
+    /// The stream has a handle on the queue, borrows nothing, and can be spawned. A queue can have several streams. To
+    /// drop one at any time loses nothing.
     ///
     /// While it waits, the driver is asked to notify. A task that is busy may suppress notifications until it polls the
     /// stream again; nobody else does.
@@ -95,11 +95,34 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> DescChainStream<R
     ///
     /// As for [`SharedQueue::next_chain`].
     pub async fn next_chain(&mut self) -> Result<Option<OwnedChain<R::Mem>>, FatalError> {
-        poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await.transpose()
+        poll_fn(|context| self.poll_chain(context)).await
     }
 
-    /// Registers the task for the next wake-up. If there has been one since the last time, the look that comes after this answers
-    /// it.
+    /// A chain that becomes available after the first look must not be slept through, so the order matters: register,
+    /// then ask for the kick, then look once more. If the driver makes the chain available before that look, the look
+    /// finds it. If after, the driver sees that it was asked (BAR-2) and kicks, and `wake` finds the waker. Registered
+    /// only after the look, the waker would miss a kick between the two. It is the same with the return of a chain that
+    /// makes room.
+    #[inline]
+    fn poll_chain(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<OwnedChain<R::Mem>>, FatalError>> {
+        let mut found = self.queue.look();
+        if found.is_pending() {
+            let woken = self.register(context);
+            found = self.queue.arm_and_look();
+            if found.is_pending() && woken.is_ready() {
+                context.waker().wake_by_ref();
+            }
+        }
+        if found.is_ready() && self.listener.take().is_some() {
+            // This task was woken, or could have been: there may be work for the next one.
+            self.queue.wake();
+        }
+        self.ended |= matches!(found, Poll::Ready(Ok(None) | Err(_)));
+        found
+    }
+
+    /// Registers the task for the next wake-up. If there has been one since the last time, the look that comes after
+    /// this answers it.
     fn register(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if let Some(listener) = &mut self.listener {
             if Pin::new(listener).poll(context).is_pending() {
@@ -114,26 +137,9 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> DescChainStream<R
 impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> Stream for DescChainStream<R, N, L> {
     type Item = Result<OwnedChain<R::Mem>, FatalError>;
 
-    /// A chain that becomes available after the first look must not be slept through, so the order matters: register,
-    /// then ask for the kick, then look once more. If the driver makes the chain available before that look, the look
-    /// finds it. If after, the driver sees that it was asked (BAR-2) and kicks, and `wake` finds the waker. Registered
-    /// only after the look, the waker would miss a kick between the two. It is the same with the return of a chain that
-    /// makes room.
+    #[inline]
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let mut found = self.queue.look();
-        if found.is_pending() {
-            let woken = self.register(context);
-            found = self.queue.arm_and_look();
-            if found.is_pending() && woken.is_ready() {
-                context.waker().wake_by_ref();
-            }
-        }
-        if found.is_ready() && self.listener.take().is_some() {
-            // This task was woken, or could have been: there may be work for the next one.
-            self.queue.wake();
-        }
-        self.ended |= matches!(found, Poll::Ready(None | Some(Err(_))));
-        found
+        self.poll_chain(context).map(Result::transpose)
     }
 }
 

@@ -3,9 +3,10 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use virtio_queue_core::{ChainError, Element};
+use virtio_queue_core::{ChainError, Element, Walk};
 
-/// How many elements need no allocation. Most chains of most devices are a header, data in one or two pieces, and a status.
+/// How many elements need no allocation. Most chains of most devices are a header, data in one or two pieces, and a
+/// status.
 const FEW: usize = 4;
 
 /// The elements of a chain, read and checked once.
@@ -14,39 +15,103 @@ pub(crate) enum Elements {
     /// A whole chain, in its order from the first place on.
     Few([Option<Element>; FEW]),
     /// A whole chain.
-    Many(Box<[Element]>),
+    Many(Vec<Element>),
     /// The part of a chain in front of where it is malformed.
     Malformed(Box<(Box<[Element]>, ChainError)>),
 }
 
+/// Why a chain is not read to its end.
+enum Stop {
+    Malformed(ChainError),
+    Full,
+}
+
+impl From<ChainError> for Stop {
+    #[cold]
+    fn from(error: ChainError) -> Self {
+        Self::Malformed(error)
+    }
+}
+
 impl Elements {
-    /// Copies a chain, and counts its elements. Returns `None` if there are more than `room`; no more than that are looked at.
-    pub(crate) fn copy(chain: impl Iterator<Item = Result<Element, ChainError>>, room: usize) -> Option<(Self, usize)> {
-        let (mut few, mut many, mut len) = ([None; FEW], Vec::new(), 0);
-        for item in chain {
-            let element = match item {
-                Ok(element) => element,
-                Err(error) => return Some((Self::malformed(&few, many, error), len)),
-            };
-            if len == room {
-                return None;
-            }
-            if let Some(place) = few.get_mut(len) {
-                *place = Some(element);
-            } else {
-                push(&few, &mut many, element);
-            }
-            len += 1;
-        }
-        Some((if many.is_empty() { Self::Few(few) } else { Self::Many(many.into_boxed_slice()) }, len))
+    /// No elements.
+    pub(crate) const NONE: Self = Self::Few([None; FEW]);
+
+    /// Reads a chain into this, which has no elements, and counts them. Returns `None` if there are more than `room`; no
+    /// more than that are looked at.
+    // PERF: it fills what its caller has, because a move of so many bytes costs more than to copy the usual chain (`shared`).
+    #[inline(always)]
+    pub(crate) fn read(&mut self, chain: impl Walk, room: usize) -> Option<usize> {
+        let mut len = 0;
+        let read = chain.try_each(|element| self.push(&mut len, room, element));
+        self.finish(len, read)
     }
 
-    #[cold]
-    fn malformed(few: &[Option<Element>; FEW], mut many: Vec<Element>, error: ChainError) -> Self {
-        if many.is_empty() {
-            many.extend(few.iter().flatten());
+    /// Reads a chain as [`read`](Self::read) does, of which the elements come from elsewhere.
+    pub(crate) fn read_stored(
+        &mut self,
+        mut chain: impl Iterator<Item = Result<Element, ChainError>>,
+        room: usize,
+    ) -> Option<usize> {
+        let mut len = 0;
+        let read = chain.try_for_each(|item| self.push(&mut len, room, item?));
+        self.finish(len, read)
+    }
+
+    #[inline(always)]
+    fn finish(&mut self, len: usize, read: Result<(), Stop>) -> Option<usize> {
+        match read {
+            Ok(()) => Some(len),
+            Err(Stop::Malformed(error)) => {
+                self.end(error);
+                Some(len)
+            }
+            Err(Stop::Full) => None,
         }
-        Self::Malformed(Box::new((many.into_boxed_slice(), error)))
+    }
+
+    /// Adds an element behind the `len` that are there, if there are not as many as there is room for.
+    #[inline(always)]
+    fn push(&mut self, len: &mut usize, room: usize, element: Element) -> Result<(), Stop> {
+        if *len == room {
+            return Err(Stop::Full);
+        }
+        match self {
+            Self::Few(few) if *len < FEW => few.get_mut(*len).map_or((), |place| *place = Some(element)),
+            _ => self.push_one_of_many(element),
+        }
+        *len += 1;
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn push_one_of_many(&mut self, element: Element) {
+        if let Self::Many(many) = self {
+            many.push(element);
+        } else {
+            let mut many = self.take_many();
+            many.push(element);
+            *self = Self::Many(many);
+        }
+    }
+
+    /// Ends a chain that is malformed.
+    #[cold]
+    fn end(&mut self, error: ChainError) {
+        *self = Self::Malformed(Box::new((self.take_many().into_boxed_slice(), error)));
+    }
+
+    /// Takes the elements that are there, with room for more.
+    fn take_many(&mut self) -> Vec<Element> {
+        match core::mem::replace(self, Self::NONE) {
+            Self::Many(many) => many,
+            Self::Few(few) => {
+                let mut many = Vec::with_capacity(4 * FEW);
+                many.extend(few.iter().flatten());
+                many
+            }
+            Self::Malformed(chain) => chain.0.into_vec(),
+        }
     }
 
     /// Returns what is at a place of the chain.
@@ -61,14 +126,4 @@ impl Elements {
             },
         }
     }
-}
-
-/// Adds an element to those that `few` has no room for any more.
-#[cold]
-fn push(few: &[Option<Element>; FEW], many: &mut Vec<Element>, element: Element) {
-    if many.is_empty() {
-        many.reserve(4 * FEW);
-        many.extend(few.iter().flatten());
-    }
-    many.push(element);
 }

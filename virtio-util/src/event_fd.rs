@@ -11,20 +11,24 @@ use virtio_queue_core::DriverNotify;
 
 /// A notifier that adds one to an eventfd: the way to signal through KVM's irqfd, vhost-user and VFIO.
 ///
-/// One that was made elsewhere, such as a vhost-user front end's, is converted from its [`OwnedFd`]. That makes no system call.
+/// One that was made elsewhere, such as a vhost-user front end's, is converted from its [`OwnedFd`]. That makes no
+/// system call.
 ///
 /// # What can block
 ///
 /// Everybody who shares an eventfd can change its mode at any time, from another process as well. So nothing here
 /// depends on the mode, but for one case:
 ///
-/// * [`take`](Self::take) never blocks. It asks the kernel for that with each read (`preadv2` with `RWF_NOWAIT`), since Linux 5.8.
-/// * [`notify`](DriverNotify::notify) is one `write`. The kernel has no write to an eventfd that never blocks whatever its mode is. The write
-///   blocks if the other side has put the eventfd into blocking mode **and** has filled its counter up to 2^64 - 2, which needs an
-///   intent. To look first whether there is room would not help: the other side can fill the counter right after the look.
+/// * [`take`](Self::take) never blocks. It asks the kernel for that with each read (`preadv2` with `RWF_NOWAIT`), since
+///   Linux 5.8.
+/// * [`notify`](DriverNotify::notify) is one `write`. The kernel has no write to an eventfd that never blocks whatever
+///   its mode is. The write blocks if the other side has put the eventfd into blocking mode **and** has filled its
+///   counter up to 2^64 - 2, which needs an intent. To look first whether there is room would not help: the other side
+///   can fill the counter right after the look.
 ///
-/// A device that must not be held up by a hostile front end puts the eventfd into a [`NotifyThread`](crate::NotifyThread): the write then
-/// holds up a thread that does nothing else. If the mode is non-blocking, a full counter loses nothing: a signal is pending.
+/// A device that must not be held up by a hostile front end puts the eventfd into a
+/// [`NotifyThread`](crate::NotifyThread): the write then holds up a thread that does nothing else. If the mode is
+/// non-blocking, a full counter loses nothing: a signal is pending.
 ///
 /// # When not to use it
 ///
@@ -55,7 +59,8 @@ use virtio_queue_core::DriverNotify;
 ///
 /// # #[tokio::main]
 /// # async fn main() -> std::io::Result<()> {
-/// let kick = AsyncFd::new(EventFd::new()?)?;
+/// // SAFETY: the `EventFd` owns a valid file descriptor, and keeps it while the `AsyncFd` owns it.
+/// let kick = unsafe { AsyncFd::register(EventFd::new()?) }?;
 /// # kick.get_ref().notify();
 /// let mut ready = kick.readable().await?;
 /// ready.clear_ready();
@@ -115,8 +120,8 @@ impl DriverNotify for EventFd {
     }
 }
 
-/// Signals. So a device with an event loop of its own learns from a [`DescChainStream`](crate::DescChainStream) when it has to poll
-/// the stream again.
+/// Signals. So a device with an event loop of its own learns from a [`DescChainStream`](crate::DescChainStream) when it
+/// has to poll the stream again.
 impl Wake for EventFd {
     fn wake(self: Arc<Self>) {
         self.notify();

@@ -19,8 +19,8 @@
 //!
 //! # Three shapes of devices
 //!
-//! All three work on the recommended queue, [`AnyQueue`](virtio_queue_core::AnyQueue), in either format. The device here writes as
-//! many bytes as the driver has room for.
+//! All three work on the recommended queue, [`AnyQueue`](virtio_queue_core::AnyQueue), in either format. The device
+//! here writes as many bytes as the driver has room for.
 //!
 //! **At once**, where a chain is done as soon as it is seen. This needs no more than the queue:
 //!
@@ -58,8 +58,8 @@
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! **Deferred**, where one thread fetches and a pool of threads works, in any order. To let each thread of a pool fetch for itself, see
-//! [`SharedQueue`]:
+//! **Deferred**, where one thread fetches and a pool of threads works, in any order. To let each thread of a pool fetch
+//! for itself, see [`SharedQueue`]:
 //!
 //! ```
 //! use std::sync::mpsc;
@@ -149,10 +149,10 @@
 //!
 //! * `std`, by default: [`DefaultLock`], threads that wait, [`NotifyThread`]. It includes `alloc`.
 //! * `eventfd`, by default: [`EventFd`], on Linux. It includes `std`.
-//! * `alloc`: [`SharedQueue`], [`OwnedChain`], [`DescChainStream`], [`RegionTable`]; `Rc` and `Arc` of memories and notifiers are memories
-//!   and notifiers. Without `std`, a shared queue needs a [`Lock`] that you name.
-//! * `lock_api-0-4`, `lock_api-0-5`: the mutexes of lock_api 0.4 and 0.5, which are those of parking_lot 0.12 and 0.13, are
-//!   kinds of locks. Both can be on. lock_api 0.5 needs Rust 1.95.
+//! * `alloc`: [`SharedQueue`], [`OwnedChain`], [`DescChainStream`], [`RegionTable`]; `Rc` and `Arc` of memories and
+//!   notifiers are memories and notifiers. Without `std`, a shared queue needs a [`Lock`] that you name.
+//! * `lock_api-0-4`, `lock_api-0-5`: the mutexes of lock_api 0.4 and 0.5, which are those of parking_lot 0.12 and 0.13,
+//!   are kinds of locks. Both can be on. lock_api 0.5 needs Rust 1.95.
 
 #![no_std]
 #![forbid(unsafe_code)]

@@ -15,8 +15,8 @@ use virtio_queue_core::DriverNotify;
 ///
 /// # When not to use it
 ///
-/// Where the other notifier does not block, or where the one who can hold it up harms nobody else by that: each notification
-/// costs a change from one thread to another.
+/// Where the other notifier does not block, or where the one who can hold it up harms nobody else by that: each
+/// notification costs a change from one thread to another.
 ///
 /// # Examples
 ///

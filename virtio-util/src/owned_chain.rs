@@ -8,21 +8,23 @@ use virtio_queue_core::{Chain, ChainElements, ChainError, ChainWalk, Element, Re
 
 use crate::elements::Elements;
 
-/// A chain that belongs to whoever holds it: kept for as long as its work takes, sent to another thread or task, and returned
-/// in any order.
+/// A chain that belongs to whoever holds it: kept for as long as its work takes, sent to another thread or task, and
+/// returned in any order.
 ///
-/// It comes from a [`SharedQueue`](crate::SharedQueue) or a [`DescChainStream`](crate::DescChainStream), on a ring of either
-/// format. It has a handle `M` on the memory that it was fetched from, and a private copy of its elements, which were read and
-/// checked once. So it can be read and written at any time, whatever happens to other chains and to the queue.
+/// It comes from a [`SharedQueue`](crate::SharedQueue) or a [`DescChainStream`](crate::DescChainStream), on a ring of
+/// either format. It has a handle `M` on the memory that it was fetched from, and a private copy of its elements, which
+/// were read and checked once. So it can be read and written at any time, whatever happens to other chains and to the
+/// queue.
 ///
-/// Dropped, it goes back to the driver with nothing written: also when its task is cancelled, or when its thread panics. The
-/// thread that returns it publishes it, and notifies the driver if the driver wants that.
+/// Dropped, it goes back to the driver with nothing written: also when its task is cancelled, or when its thread
+/// panics. The thread that returns it publishes it, and notifies the driver if the driver wants that.
 ///
 /// To read and write it as bytes, give it to `ReadableChain` or `WritableChain` of the crate virtio-chain.
 ///
 /// # When not to use it
 ///
-/// Where the work on a chain is done as soon as the chain is fetched: a [burst](crate::SharedQueue::burst) copies nothing.
+/// Where the work on a chain is done as soon as the chain is fetched: a [burst](crate::SharedQueue::burst) copies
+/// nothing.
 ///
 /// # Examples
 ///
@@ -70,7 +72,7 @@ pub(crate) trait Home: Send + Sync {
 
 impl<M> OwnedChain<M> {
     #[inline]
-    pub(crate) fn new(mem: M, home: Arc<dyn Home>, token: Token, (elements, len): (Elements, usize)) -> Self {
+    pub(crate) fn new(mem: M, home: Arc<dyn Home>, token: Token, elements: Elements, len: usize) -> Self {
         Self { mem, id: token.id(), home: Some((home, token)), elements, len }
     }
 
@@ -107,8 +109,8 @@ impl<M: DriverMem> OwnedChain<M> {
     /// # Errors
     ///
     /// If there are not as many writable bytes: the chain was returned with nothing written.
-    /// [`try_return_written`](Self::try_return_written) keeps it. If the queue is broken, being reset or gone: there is nowhere to
-    /// return it to.
+    /// [`try_return_written`](Self::try_return_written) keeps it. If the queue is broken, being reset or gone: there is
+    /// nowhere to return it to.
     #[inline]
     pub fn return_written(self, written: u32) -> Result<(), ReturnError> {
         self.try_return_written(written).map_err(|refused| refused.error)
@@ -118,8 +120,8 @@ impl<M: DriverMem> OwnedChain<M> {
     ///
     /// # Errors
     ///
-    /// If there are not as many writable bytes: the chain is in the error and has not been returned. If the queue is broken,
-    /// being reset or gone: there is nowhere to return it to, now or later.
+    /// If there are not as many writable bytes: the chain is in the error and has not been returned. If the queue is
+    /// broken, being reset or gone: there is nowhere to return it to, now or later.
     #[inline]
     pub fn try_return_written(self, written: u32) -> Result<(), Refused<Self, ReturnError>> {
         if written != 0 {
@@ -133,13 +135,13 @@ impl<M: DriverMem> OwnedChain<M> {
 
     /// Puts the chain back as if it had not been fetched: the next fetch finds it again.
     ///
-    /// It is for a device that has looked at the chain and cannot go on with it yet. Nobody is woken: whoever puts a chain back
-    /// knows when to look again.
+    /// It is for a device that has looked at the chain and cannot go on with it yet. Nobody is woken: whoever puts a
+    /// chain back knows when to look again.
     ///
     /// # Errors
     ///
-    /// If a chain that was fetched later is still out: put that one back first. If the queue is broken, being reset or gone. The
-    /// chain is in the error.
+    /// If a chain that was fetched later is still out: put that one back first. If the queue is broken, being reset or
+    /// gone. The chain is in the error.
     pub fn unfetch(mut self) -> Result<(), Refused<Self, ReturnError>> {
         let Some((home, token)) = self.home.take() else {
             let error = ReturnError::Stale { id: self.id };
@@ -193,7 +195,10 @@ impl<M: DriverMem> Chain for OwnedChain<M> {
             Some((home, token)) => home.complete(token, written, self.len),
             None => Err(ReturnError::Stale { id: self.id }),
         };
-        returned.map_err(|error| Refused { chain: self, error })
+        match returned {
+            Ok(()) => Ok(()),
+            Err(error) => Err(Refused { chain: self, error }),
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use virtio_queue_core::{
 use virtio_ring::packed::Descriptor;
 
 pub use self::burst::SharedBurst;
-use self::state::{Fetched, State, Wakes};
+use self::state::{State, Wakes};
 use crate::lock::with_lock;
 use crate::owned_chain::Home;
 use crate::{Lock, OwnedChain};
@@ -32,24 +32,27 @@ impl<R: Ring<Mem: Clone, Positions: Send> + Send + 'static> SharedRing for R {}
 with_lock! {
     /// A virtqueue that is used on several threads or by several tasks. This is a handle on it: a clone is another one.
     ///
-    /// The chains that it hands out are [owned](OwnedChain): they can be kept, sent elsewhere, and returned in any order, on a ring
-    /// of either format. The queue is locked while a chain is fetched and copied, and while one is returned; it is not locked while
-    /// a chain is read or written. The driver is notified while it is locked: the notifier must not call the queue.
+    /// The chains that it hands out are [owned](OwnedChain): they can be kept, sent elsewhere, and returned in any
+    /// order, on a ring of either format. The queue is locked while a chain is fetched and copied, and while one is
+    /// returned; it is not locked while a chain is read or written. The driver is notified while it is locked: the
+    /// notifier must not call the queue.
     ///
     /// Whoever learns that the driver has kicked calls [`wake`](Self::wake). Threads wait for chains in
     /// [`wait_chain`](Self::wait_chain), tasks in a [`DescChainStream`](crate::DescChainStream).
     ///
     /// # The budget
     ///
-    /// A driver can let all of its chains share one large indirect table. So a budget bounds how many elements the chains that are
-    /// out can have together, [`BUDGET`](Self::BUDGET) by default. A chain that would exceed it is put back, and is fetched again
-    /// when others have returned: nothing is lost. Meanwhile [`next_chain`](Self::next_chain) returns `None` and
-    /// [`is_full`](Self::is_full) returns `true`; when a chain returns, those who wait are woken. A chain that is alone is always
-    /// fetched: the limits of the queue bound its length.
+    /// A driver can let all of its chains share one large indirect table. So a budget bounds how many elements the
+    /// chains that are out can have together, [`BUDGET`](Self::BUDGET) by default. A chain that would exceed it is put
+    /// back, and is fetched again when others have returned: nothing is lost. Meanwhile
+    /// [`next_chain`](Self::next_chain) returns `None` and [`is_full`](Self::is_full) returns `true`; when a chain
+    /// returns, those who wait are woken. A chain that is alone is always fetched: the limits of the queue bound its
+    /// length.
     ///
     /// # When not to use it
     ///
-    /// Where one thread fetches chains and is done with each before it fetches the next one, a [`Queue`] does without a lock.
+    /// Where one thread fetches chains and is done with each before it fetches the next one, a [`Queue`] does without a
+    /// lock.
     ///
     /// # Examples
     ///
@@ -116,7 +119,8 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static> SharedQueue<R, N> {
         Self::with_budget(queue, Self::BUDGET)
     }
 
-    /// Shares a queue whose chains that are out can have `budget` elements together. An element takes 24 bytes.
+    /// Shares a queue whose chains that are out can have `budget` elements together. An element takes 24
+    /// bytes, and up to 48 in a chain of more than four.
     pub fn with_budget(queue: Queue<R, N>, budget: usize) -> Self {
         Self::with_lock(queue, budget)
     }
@@ -155,10 +159,11 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
     /// As for [`Queue::next_chain`]. Of several threads that ask, one is told.
     #[inline]
     pub fn next_chain(&self) -> Result<Option<OwnedChain<R::Mem>>, FatalError> {
-        match self.with(State::fetch) {
-            Ok(fetched) => Ok(fetched.map(|fetched| self.own(fetched))),
-            Err(error) => Err(self.inner.broken(error)),
+        let fetched = self.with(|state| state.fetch(|| self.home()));
+        if fetched.is_err() {
+            self.inner.broken();
         }
+        fetched
     }
 
     /// Returns whether a chain was put back because there was no room for it, and none has returned since then.
@@ -169,9 +174,10 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
 
     /// Locks the queue once for as many chains as `work` fetches and returns, and notifies the driver once at the end.
     ///
-    /// It is for work so short that others can wait for it: nothing is copied. `work` uses the burst and nothing else of the queue:
-    /// every other call, and the drop of an [`OwnedChain`], waits for the lock that this thread holds, for ever. `work` may turn
-    /// chains into tokens, which are [completed](Self::complete) later; the budget does not count these.
+    /// It is for work so short that others can wait for it: nothing is copied. `work` uses the burst and nothing else
+    /// of the queue: every other call, and the drop of an [`OwnedChain`], waits for the lock that this thread holds,
+    /// for ever. `work` may turn chains into tokens, which are [completed](Self::complete) later; the budget does not
+    /// count these.
     ///
     /// ```
     /// # use virtio_fake_driver::AnyFixtureOptions;
@@ -213,10 +219,10 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
         L::with(&self.inner.state, work)
     }
 
-    /// Makes a chain of what was fetched.
+    /// Returns where chains return to.
     #[inline]
-    fn own(&self, (mem, token, elements): Fetched<R::Mem>) -> OwnedChain<R::Mem> {
-        OwnedChain::new(mem, Arc::<Inner<R, N, L>>::clone(&self.inner), token, elements)
+    fn home(&self) -> Arc<dyn Home> {
+        Arc::<Inner<R, N, L>>::clone(&self.inner)
     }
 }
 
@@ -235,7 +241,7 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
     ///
     /// As for [`next_chain`](Self::next_chain).
     pub fn enable_notifications(&self) -> Result<Armed, FatalError> {
-        self.with(|state| state.arm(Queue::enable_notifications))
+        self.arm(Queue::enable_notifications)
     }
 
     /// Asks the driver to notify when it makes something available beyond the chains that were
@@ -245,12 +251,16 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
     ///
     /// As for [`next_chain`](Self::next_chain).
     pub fn enable_notifications_of_more(&self) -> Result<Armed, FatalError> {
-        self.with(|state| state.arm(Queue::enable_notifications_of_more))
+        self.arm(Queue::enable_notifications_of_more)
     }
 
     /// Notifies the driver, whether or not it wants that, as [`Queue::notify`] does.
     pub fn notify(&self) {
         self.with(|state| state.queue().map(|queue| queue.notify()));
+    }
+
+    fn arm(&self, enable: impl FnOnce(&mut Queue<R, N>) -> Result<Armed, FatalError>) -> Result<Armed, FatalError> {
+        self.with(|state| state.arm(enable)).inspect_err(|_| self.inner.broken())
     }
 }
 
@@ -262,7 +272,8 @@ impl<R: SharedRing + Restorable, N: DriverNotify + Send + 'static, L: Lock> Shar
         self.with(|state| state.queue().map(|queue| queue.save()))
     }
 
-    /// Goes on in other memory, as [`Queue::replace_mem`] does. Chains that are out keep the memory that they were fetched from.
+    /// Goes on in other memory, as [`Queue::replace_mem`] does. Chains that are out keep the memory that they were
+    /// fetched from.
     ///
     /// A queue that is being reset or gone has no memory to replace, and leaves it at that.
     ///
@@ -273,17 +284,17 @@ impl<R: SharedRing + Restorable, N: DriverNotify + Send + 'static, L: Lock> Shar
         self.with(|state| state.queue().map_or(Ok(()), |queue| queue.replace_mem(mem)))
     }
 
-    /// Takes over a chain that an earlier life of the queue has fetched, as [`Queue::adopt`] does, with the elements that
-    /// [`Restorable::walk_stored`] finds for it.
+    /// Takes over a chain that an earlier life of the queue has fetched, as [`Queue::adopt`] does, with the elements
+    /// that [`Restorable::walk_stored`] finds for it.
     ///
-    /// Returns `None` if there is no room for it in the [budget](Self#the-budget): adopt it when others have returned, and fetch
-    /// nothing before. Returns `None` as well if the queue is being reset or gone.
+    /// Returns `None` if there is no room for it in the [budget](Self#the-budget): adopt it when others have returned,
+    /// and fetch nothing before. Returns `None` as well if the queue is being reset or gone.
     ///
     /// # Errors
     ///
     /// As for [`Queue::adopt`].
     pub fn adopt(&self, head: Head, stored: &[Descriptor]) -> Result<Option<OwnedChain<R::Mem>>, AdoptError> {
-        Ok(self.with(|state| state.adopt(head, stored))?.map(|adopted| self.own(adopted)))
+        self.with(|state| state.adopt(head, stored, || self.home()))
     }
 }
 
@@ -332,9 +343,8 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> Inner<R, N, L> {
 
     /// Lets those who wait for chains learn that there will be none.
     #[cold]
-    fn broken(&self, error: FatalError) -> FatalError {
+    fn broken(&self) {
         self.chains.notify(usize::MAX);
-        error
     }
 }
 
@@ -361,7 +371,7 @@ struct WakeAfter<'q, R: SharedRing, N: DriverNotify + Send + 'static, L: Lock>(&
 impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> Drop for WakeAfter<'_, R, N, L> {
     #[inline]
     fn drop(&mut self) {
-        self.0.wake(L::with(&self.0.state, State::returned));
+        self.0.wake(L::with(&self.0.state, State::after_burst));
     }
 }
 

@@ -9,8 +9,8 @@ use super::state::Phase;
 
 /// A [`Burst`] on a shared queue, for as long as it is locked.
 ///
-/// Its chains are borrowed, and published together at its end. While the queue is [paused](crate::SharedQueue::pause), being
-/// reset or gone, nothing is available.
+/// Its chains are borrowed, and published together at its end. While the queue is [paused](crate::SharedQueue::pause),
+/// being reset or gone, nothing is available.
 pub struct SharedBurst<'q, R: SharedRing, N: DriverNotify> {
     source: Source<'q, R, N>,
     paused: bool,

@@ -1,5 +1,6 @@
 //! What is under the lock of a shared queue.
 
+use alloc::sync::Arc;
 use core::task::Poll;
 
 use virtio_queue_core::{
@@ -8,7 +9,9 @@ use virtio_queue_core::{
 use virtio_ring::packed::Descriptor;
 
 use super::{SharedBurst, SharedRing};
+use crate::OwnedChain;
 use crate::elements::Elements;
+use crate::owned_chain::Home;
 
 /// A queue, and what is out of it.
 pub(super) struct State<R: SharedRing, N> {
@@ -48,11 +51,8 @@ impl<R: SharedRing, N: DriverNotify> Phase<R, N> {
     }
 }
 
-/// A chain that was fetched, without its home.
-pub(super) type Fetched<M> = (M, Token, (Elements, usize));
-
 /// What a look has seen: a chain, or that there will never be one, or nothing yet.
-pub(super) type Seen<M> = Poll<Result<Option<Fetched<M>>, FatalError>>;
+pub(crate) type Seen<M> = Poll<Result<Option<OwnedChain<M>>, FatalError>>;
 
 /// Whom to wake when the lock is free again.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -74,63 +74,75 @@ impl<R: SharedRing, N: DriverNotify> State<R, N> {
         Self { phase, paused: false, budget, elements: 0, chains: 0, full: false, idle_awaited: false }
     }
 
-    /// Fetches the next chain, if there is one and there is room for it.
+    /// Fetches the next chain, if there is one and there is room for it. It will return to `home`.
     #[inline]
-    pub(super) fn fetch(&mut self) -> Result<Option<Fetched<R::Mem>>, FatalError> {
+    pub(super) fn fetch(
+        &mut self,
+        home: impl FnOnce() -> Arc<dyn Home>,
+    ) -> Result<Option<OwnedChain<R::Mem>>, FatalError> {
         let room = self.room();
         let Phase::Running(queue) = &mut self.phase else { return Ok(None) };
         if self.paused || self.full {
             return Ok(None);
         }
         let Some(chain) = queue.next_chain()? else { return Ok(None) };
-        let Some(copied) = Elements::copy(chain.walk(), room) else {
+        let mut elements = Elements::NONE;
+        let Some(len) = elements.read(chain.walk(), room) else {
             self.full = true;
             // It is the one that was fetched last. If the queue breaks over it, the next look says so.
             let _ = chain.unfetch();
             return Ok(None);
         };
-        let fetched = (chain.mem().clone(), chain.into_token(), copied);
-        self.keep(fetched.2.1);
-        Ok(Some(fetched))
+        let mem = chain.mem().clone();
+        let token = chain.into_token();
+        self.keep(len);
+        Ok(Some(OwnedChain::new(mem, home(), token, elements, len)))
     }
 
     /// Fetches the next chain, or says whether there will ever be one.
     #[inline]
-    pub(super) fn look(&mut self) -> Seen<R::Mem> {
-        match self.fetch() {
+    pub(super) fn look(&mut self, home: impl FnOnce() -> Arc<dyn Home>) -> Seen<R::Mem> {
+        match self.fetch(home) {
             Ok(None) if !self.is_over() => Poll::Pending,
             fetched => Poll::Ready(fetched),
         }
     }
 
     /// Asks the driver to notify, and looks once more.
-    pub(super) fn arm_and_look(&mut self) -> Seen<R::Mem> {
+    pub(super) fn arm_and_look(&mut self, home: impl FnOnce() -> Arc<dyn Home>) -> Seen<R::Mem> {
         match self.arm(Queue::enable_notifications) {
             Err(error) => Poll::Ready(Err(error)),
             Ok(Armed::Waiting) if !self.is_over() => Poll::Pending,
-            Ok(_) => self.look(),
+            Ok(_) => self.look(home),
         }
     }
 
     /// Takes over a chain of an earlier life of the queue, if there is room for it.
-    pub(super) fn adopt(&mut self, head: Head, stored: &[Descriptor]) -> Result<Option<Fetched<R::Mem>>, AdoptError>
+    pub(super) fn adopt(
+        &mut self,
+        head: Head,
+        stored: &[Descriptor],
+        home: impl FnOnce() -> Arc<dyn Home>,
+    ) -> Result<Option<OwnedChain<R::Mem>>, AdoptError>
     where
         R: Restorable,
     {
         let room = self.room();
         let Phase::Running(queue) = &mut self.phase else { return Ok(None) };
         let (ring, _) = queue.parts_mut();
-        let Some(copied) = Elements::copy(ring.walk_stored(head, stored), room) else {
+        let mut elements = Elements::NONE;
+        let Some(len) = elements.read_stored(ring.walk_stored(head, stored), room) else {
             self.full = true;
             return Ok(None);
         };
         let token = queue.adopt(head)?;
-        let fetched = (queue.mem().clone(), token, copied);
-        self.keep(fetched.2.1);
-        Ok(Some(fetched))
+        let mem = queue.mem().clone();
+        self.keep(len);
+        Ok(Some(OwnedChain::new(mem, home(), token, elements, len)))
     }
 
-    /// Returns how many elements the next chain may have. One that is alone is as long as the limits of the queue allow.
+    /// Returns how many elements the next chain may have. One that is alone is as long as the limits of the queue
+    /// allow.
     fn room(&self) -> usize {
         if self.chains == 0 { usize::MAX } else { self.budget.saturating_sub(self.elements) }
     }
@@ -154,12 +166,19 @@ impl<R: SharedRing, N: DriverNotify> State<R, N> {
             Phase::Running(queue) => queue.complete(token, written),
             other => other.discard(token),
         };
-        let mut wakes = self.returned();
-        if let Err(ReturnError::Broken(_)) = returned {
-            // Those who wait have to learn that they wait in vain.
-            wakes.fetchers = usize::MAX;
-        }
+        let wakes = if let Err(ReturnError::Broken(_)) = returned { self.broken() } else { self.returned() };
         (returned, wakes)
+    }
+
+    /// Returns whom to wake after a burst.
+    pub(super) fn after_burst(&mut self) -> Wakes {
+        if self.is_over() { self.broken() } else { self.returned() }
+    }
+
+    /// Returns whom to wake when the queue is broken: those who wait for chains have to learn that they wait in vain.
+    #[cold]
+    fn broken(&mut self) -> Wakes {
+        Wakes { fetchers: usize::MAX, ..self.returned() }
     }
 
     /// Puts a chain back, and says whom to wake.

@@ -11,9 +11,6 @@ use super::state::{Seen, State, Wakes};
 use super::{SharedQueue, SharedRing};
 use crate::{Lock, OwnedChain};
 
-/// What a look at a queue has found: a chain, or an error, or that there will never be a chain any more.
-pub(crate) type Found<M> = Poll<Option<Result<OwnedChain<M>, FatalError>>>;
-
 /// Waiting for chains.
 impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N, L> {
     /// Wakes one of those who wait for a chain: because the driver has kicked.
@@ -25,11 +22,11 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
         self.inner.chains.notify(1);
     }
 
-    /// Waits until there is a chain, and returns it. Returns `None` when there will be none any more: if the queue is broken and
-    /// that was reported already, is being reset, or is gone.
+    /// Waits until there is a chain, and returns it. Returns `None` when there will be none any more: if the queue is
+    /// broken and that was reported already, is being reset, or is gone.
     ///
-    /// While a thread waits, the driver is asked to notify; whoever learns of that calls [`wake`](Self::wake). Any number of
-    /// threads can wait.
+    /// While a thread waits, the driver is asked to notify; whoever learns of that calls [`wake`](Self::wake). Any
+    /// number of threads can wait.
     ///
     /// # Errors
     ///
@@ -37,7 +34,7 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
     #[cfg(feature = "std")]
     pub fn wait_chain(&self) -> Result<Option<OwnedChain<R::Mem>>, FatalError> {
         if let Poll::Ready(found) = self.look() {
-            return found.transpose();
+            return found;
         }
         loop {
             // The order matters, as for a stream.
@@ -45,7 +42,7 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
             if let Poll::Ready(found) = self.arm_and_look() {
                 drop(listener);
                 self.wake();
-                return found.transpose();
+                return found;
             }
             listener.wait();
         }
@@ -58,21 +55,21 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
 
     /// Fetches a chain if there is one.
     #[inline]
-    pub(crate) fn look(&self) -> Found<R::Mem> {
-        self.found(self.with(State::look))
+    pub(crate) fn look(&self) -> Seen<R::Mem> {
+        let seen = self.with(|state| state.look(|| self.home()));
+        if let Poll::Ready(Err(_)) = seen {
+            self.inner.broken();
+        }
+        seen
     }
 
     /// Asks the driver to notify, and then fetches a chain if there is one.
-    pub(crate) fn arm_and_look(&self) -> Found<R::Mem> {
-        self.found(self.with(State::arm_and_look))
-    }
-
-    #[inline]
-    fn found(&self, seen: Seen<R::Mem>) -> Found<R::Mem> {
-        seen.map(|fetched| match fetched {
-            Ok(fetched) => fetched.map(|fetched| Ok(self.own(fetched))),
-            Err(error) => Some(Err(self.inner.broken(error))),
-        })
+    pub(crate) fn arm_and_look(&self) -> Seen<R::Mem> {
+        let seen = self.with(|state| state.arm_and_look(|| self.home()));
+        if let Poll::Ready(Err(_)) = seen {
+            self.inner.broken();
+        }
+        seen
     }
 }
 
@@ -91,8 +88,8 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
 
     /// Pauses the queue, and waits until nothing is in flight: no chain and no token.
     ///
-    /// After that, [`resume`](Self::resume), or take the queue out with [`try_into_queue`](Self::try_into_queue) to suspend it. After a
-    /// [`reset`](Self::reset), this waits for the chains that are still out.
+    /// After that, [`resume`](Self::resume), or take the queue out with [`try_into_queue`](Self::try_into_queue) to
+    /// suspend it. After a [`reset`](Self::reset), this waits for the chains that are still out.
     ///
     /// A thread that holds a chain itself waits for ever.
     #[cfg(feature = "std")]
@@ -107,8 +104,8 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
         }
     }
 
-    /// Does what [`drain`](Self::drain) does, and waits asynchronously. If the future is dropped before its end, the queue is
-    /// paused all the same.
+    /// Does what [`drain`](Self::drain) does, and waits asynchronously. If the future is dropped before its end, the
+    /// queue is paused all the same.
     pub async fn drained(&self) {
         self.pause();
         loop {
@@ -120,8 +117,8 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
         }
     }
 
-    /// Takes the queue out, for example to suspend it, if it is not being reset and nothing is in flight. Other handles find
-    /// nothing in it any more, and those who wait for chains are told that there will be none.
+    /// Takes the queue out, for example to suspend it, if it is not being reset and nothing is in flight. Other handles
+    /// find nothing in it any more, and those who wait for chains are told that there will be none.
     ///
     /// # Errors
     ///
@@ -132,12 +129,12 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
         Ok(queue)
     }
 
-    /// Begins a reset, as [`Queue::reset`] does: the queue accesses no memory any more and notifies nobody. Those who wait for
-    /// chains are told that there will be none.
+    /// Begins a reset, as [`Queue::reset`] does: the queue accesses no memory any more and notifies nobody. Those who
+    /// wait for chains are told that there will be none.
     ///
-    /// Returns of chains that are out are refused. Their holders can still access the memory. So a device tells the driver
-    /// that the reset is complete only after [`drain`](Self::drain) or [`drained`](Self::drained) has waited for them (VIRTIO 1.4
-    /// §2.6.1.1 "Virtqueue Reset", QRST-1, QRST-5, QRST-6).
+    /// Returns of chains that are out are refused. Their holders can still access the memory. So a device tells the
+    /// driver that the reset is complete only after [`drain`](Self::drain) or [`drained`](Self::drained) has waited for
+    /// them (VIRTIO 1.4 §2.6.1.1 "Virtqueue Reset", QRST-1, QRST-5, QRST-6).
     pub fn reset(&self) {
         self.with(State::reset);
         self.inner.wake(Wakes::EVERYBODY);

@@ -17,7 +17,7 @@ pub(super) struct Step {
     pub(super) run: fn(&Spinner) -> Result<()>,
 }
 
-pub(super) const STEPS: [Step; 11] = [
+pub(super) const STEPS: [Step; 12] = [
     Step { name: "format", about: "rustfmt", run: format },
     Step { name: "clippy", about: "all targets with all features, warnings denied", run: clippy },
     Step { name: "features", about: "each library without features, with each, and with all", run: features },
@@ -25,6 +25,7 @@ pub(super) const STEPS: [Step; 11] = [
     Step { name: "benches", about: "each benchmark once, for what it computes", run: benches },
     Step { name: "doctests", about: "examples in the documentation", run: doctests },
     Step { name: "no_std", about: "the layers in a program without the standard library", run: no_std },
+    Step { name: "outside", about: "a program elsewhere that keeps chains, with each lock", run: outside },
     Step { name: "edges", about: "who depends on whom", run: edges },
     Step { name: "rules", about: "unsafe code and house rules", run: rules },
     Step { name: "clauses", about: "every clause has a test or a reason", run: clauses },
@@ -34,9 +35,13 @@ pub(super) const STEPS: [Step; 11] = [
 /// The package of the step `no_std`, which is not in the workspace.
 const NO_STD: &str = "--manifest-path xtask/no-std-proof/Cargo.toml";
 
+/// The package of the step `outside`, which is not in the workspace either.
+const OUTSIDE: &str = "--manifest-path xtask/outside-proof/Cargo.toml";
+
 fn format(spinner: &Spinner) -> Result<()> {
     Cargo::new("fmt --all --check").run(spinner)?;
     Cargo::new(format!("fmt --check {NO_STD}")).run(spinner)?;
+    Cargo::new(format!("fmt --check {OUTSIDE}")).run(spinner)?;
     Ok(())
 }
 
@@ -80,6 +85,16 @@ fn no_std(spinner: &Spinner) -> Result<()> {
     for build in ["clippy", "build", "build --release"] {
         let warnings = if build == "clippy" { "-- -D warnings" } else { "" };
         Cargo::new(format!("{build} --locked {NO_STD} {warnings}")).env("CARGO_TARGET_DIR", &target).run(spinner)?;
+    }
+    Ok(())
+}
+
+/// Each version of parking_lot alone, and both at once: whoever adds a feature takes none away from others.
+fn outside(spinner: &Spinner) -> Result<()> {
+    let target = metadata()?.target_directory.join("outside-proof");
+    for locks in ["", "parking_lot-0-12", "parking_lot-0-13", "parking_lot-0-12,parking_lot-0-13"] {
+        let line = format!("run --locked {OUTSIDE} --features={locks}");
+        Cargo::new(line).env("CARGO_TARGET_DIR", &target).run(spinner)?;
     }
     Ok(())
 }
