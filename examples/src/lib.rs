@@ -32,17 +32,18 @@
 //!
 //! # Three shapes
 //!
-//! A device answers a chain at once, or it is deferred and answers later in any order, or it is `async` and has a task for each chain.
+//! A device answers a chain at once, or it is deferred and answers later in any order, or it is `async` and has a task
+//! for each chain.
 //!
 //! | device | shape |
 //! | --- | --- |
 //! | [`rng`] | At once, in the simplest form: [`process`](Device::process) fills a chain and returns it. |
-//! | [`blk`] | At once. It holds up to 64 requests as tokens, so that their reads wait for the medium together. All of them are answered, in their order, before it returns. |
+//! | [`blk`] | At once. Up to 64 requests are held as tokens, so that their reads wait together, and answered in their order. |
 //! | [`net`], transmit | At once: a packet is copied out of its chain, which is returned. |
-//! | [`net`], receive | At once while a packet fits into one buffer. Else deferred: it keeps the buffers as [tokens](virtio_queue_core::Token) until there are enough. |
+//! | [`net`], receive | At once where a packet fits into one buffer. Else deferred: buffers are kept as tokens until they suffice. |
 //!
-//! None of them has I/O that completes later, or tasks. The crate `virtio-util` shows a pool of threads and an `async` device, on owned
-//! chains.
+//! None of them has I/O that completes later, or tasks. The crate `virtio-util` shows a pool of threads and an `async`
+//! device, on owned chains.
 
 #![deny(unsafe_code)]
 #![expect(clippy::std_instead_of_alloc, reason = "the examples have the standard library")]
