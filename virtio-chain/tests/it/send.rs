@@ -5,11 +5,12 @@
 use std::sync::Arc;
 
 use virtio_chain::{Lent, ReadableChain, Reader, WritableChain, Writer};
+use virtio_fake_driver::{DriverChain, SplitFixtureOptions};
 use virtio_mem_traits::HeapMem;
 use virtio_queue_core::packed::PackedRing;
 use virtio_queue_core::split::SplitRing;
 use virtio_queue_core::{AnyRing, BurstChain, Chain, OrderSlot, OrderedRing, QueueChain};
-use virtio_util::NotificationCounter;
+use virtio_util::{NotificationCounter, OwnedChain, SharedQueue};
 
 const fn check<T: Send>(future: T) -> T {
     future
@@ -86,4 +87,30 @@ fn chains_of_bytes_are_send_whenever_their_chains_are() {
     is_send::<QueueChain<'static, AnyRing<Mem>, Notify>>();
     is_send::<BurstChain<'static, AnyRing<Mem>, Notify>>();
     is_send::<QueueChain<'static, OrderedPacked, Notify>>();
+    is_send::<OwnedChain<Mem>>();
+}
+
+/// A request that was lent to another thread.
+struct InFlight {
+    chain: WritableChain<OwnedChain<Mem>>,
+    lent: Lent,
+}
+
+/// SPLIT-USED-2: a chain and what it has lent travel together, and are settled wherever they are.
+#[test]
+fn lent_beside_its_owned_chain_settled_on_another_thread() {
+    let mut fixture = SplitFixtureOptions { size: 8, ..Default::default() }.build_plain().unwrap();
+    fixture.driver.add(&DriverChain::new().writable(4).writable(5)).unwrap();
+    let queue = SharedQueue::new(fixture.queue);
+    let mut chain = WritableChain::new(queue.next_chain().unwrap().unwrap());
+    let lent = chain.lend(8).unwrap();
+    let request = InFlight { chain, lent };
+    let worker = std::thread::spawn(move || {
+        let InFlight { mut chain, lent } = request;
+        chain.settle(lent, 8).unwrap();
+        chain.write_all(b"!").unwrap();
+        chain.return_complete().unwrap();
+    });
+    worker.join().unwrap();
+    assert_eq!(fixture.driver.reap().unwrap().unwrap().len, 9);
 }
