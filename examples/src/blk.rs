@@ -90,11 +90,11 @@ impl<S: Storage> BlockDevice<S> {
 
 /// VIRTIO 1.4 §5.2.6 "Device Operation".
 ///
-/// A request is a header and perhaps a payload to be read, then perhaps a payload to be written and, last, a status. The
-/// parts are found by counting bytes, however the driver has cut them (FRAME-1).
+/// A request is a header and perhaps a payload to be read, then perhaps a payload to be written and, last, a status.
+/// The parts are found by counting bytes, however the driver has cut them (FRAME-1).
 ///
-/// The driver is told of what was written without a hole: the payload and the status of a request that could be answered
-/// with all of its payload, nothing if a payload is left out before the status.
+/// The driver is told of what was written without a hole: the payload and the status of a request that could be
+/// answered with all of its payload, nothing if a payload is left out before the status.
 impl<S: Storage> Device for BlockDevice<S> {
     type Error = RequestError;
 

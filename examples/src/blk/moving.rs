@@ -9,8 +9,8 @@ use virtio_queue_core::ChainElements;
 use super::storage::{BLOCK_LEN, Storage};
 use super::straight;
 
-/// Copies the `len` bytes of `storage` at `offset` to the next bytes of `payload`, and returns how many: fewer only if `payload` ends.
-/// Just what was written counts there.
+/// Copies the `len` bytes of `storage` at `offset` to the next bytes of `payload`, and returns how many: fewer only if
+/// `payload` ends. Just what was written counts there.
 ///
 /// # Errors
 ///
@@ -37,7 +37,8 @@ pub(super) fn read_chain(
     Ok(done)
 }
 
-/// Copies the next `len` bytes of `payload` to `offset` in `storage`, and returns how many: fewer only if `payload` ends.
+/// Copies the next `len` bytes of `payload` to `offset` in `storage`, and returns how many: fewer only if `payload`
+/// ends.
 ///
 /// # Errors
 ///

@@ -109,7 +109,8 @@ impl<S: Storage> BlockDevice<S> {
         Ok((offset, self.inside(offset, len)))
     }
 
-    /// Returns how many of the `len` bytes of sectors at `offset` the storage has: not all, if the last sector is padded.
+    /// Returns how many of the `len` bytes of sectors at `offset` the storage has: not all, if the last sector is
+    /// padded.
     pub(super) fn inside(&self, offset: u64, len: u64) -> u64 {
         len.min(self.size.saturating_sub(offset))
     }
@@ -142,8 +143,8 @@ type Segments = [Segment; MAX_SEGMENTS as usize];
 
 /// Copies the rest of a request to `storage`, before any of it is looked at, and returns it as segments.
 ///
-/// A flag that is not in `known` has precedence over all that may be wrong with the sectors: VIRTIO 1.4 §5.2.6.2 "Device
-/// Requirements: Device Operation".
+/// A flag that is not in `known` has precedence over all that may be wrong with the sectors: VIRTIO 1.4 §5.2.6.2
+/// "Device Requirements: Device Operation".
 fn read_segments<'s>(
     request: &mut Reader<impl ChainElements>,
     known: u32,

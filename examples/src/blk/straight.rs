@@ -14,7 +14,8 @@ use virtio_queue_core::ChainElements;
 /// The most pieces of memory for a system call. The kernel would take 1024.
 const MAX_PIECES: usize = 64;
 
-/// Copies the `len` bytes of `file` at `offset` to the next bytes of `payload`, and returns how many: fewer only if it ends.
+/// Copies the `len` bytes of `file` at `offset` to the next bytes of `payload`, and returns how many: fewer only if it
+/// ends.
 pub(super) fn read_chain(
     file: &File,
     payload: &mut Writer<impl ChainElements>,
@@ -24,7 +25,8 @@ pub(super) fn read_chain(
     until_whole(len, |done| {
         let mut place = offset + done;
         payload.transfer(len - done, |pieces| {
-            // SAFETY: (1) the chain is borrowed, so that its memory is there until this returns; it was translated to be written.
+            // SAFETY: (1) the chain is borrowed, so that its memory is there until this returns; it was translated to
+            // be written.
             let count = unsafe { read_vectors(file, pieces, place, 0) }?;
             place += count as u64;
             Ok(count)
@@ -42,7 +44,8 @@ pub(super) fn write_chain(
     until_whole(len, |done| {
         let mut place = offset + done;
         payload.transfer(len - done, |pieces| {
-            // SAFETY: (1) the chain is borrowed, so that its memory is there until this returns; it was translated to be read.
+            // SAFETY: (1) the chain is borrowed, so that its memory is there until this returns; it was translated to
+            // be read.
             let count = unsafe { write_vectors(file, pieces, place) }?;
             place += count as u64;
             Ok(count)
@@ -50,8 +53,8 @@ pub(super) fn write_chain(
     })
 }
 
-/// Calls `transfer` with how many bytes are done until these are `len`, or there are no more: a system call may move fewer than it was
-/// asked for.
+/// Calls `transfer` with how many bytes are done until these are `len`, or there are no more: a system call may move
+/// fewer than it was asked for.
 fn until_whole(
     len: u64,
     mut transfer: impl FnMut(u64) -> Result<u64, TransferFailed<io::Error>>,
@@ -69,7 +72,8 @@ fn until_whole(
 /// Copies the bytes of `file` at `offset` into `pieces`, all of them. The `flags` are those of `preadv2`.
 pub(super) fn read(file: &File, pieces: &[DeviceRange<'_>], offset: u64, flags: c_int) -> io::Result<()> {
     all(pieces, offset, Access::Write, |vectors, place| {
-        // SAFETY: (1) they stand for `pieces`, whose memory is there until this returns; `all` checked that it may be written.
+        // SAFETY: (1) they stand for `pieces`, whose memory is there until this returns; `all` checked that it may be
+        // written.
         unsafe { read_vectors(file, vectors, place, flags) }
     })
 }
@@ -77,7 +81,8 @@ pub(super) fn read(file: &File, pieces: &[DeviceRange<'_>], offset: u64, flags: 
 /// Copies all of `pieces` to `offset` in `file`.
 pub(super) fn write(file: &File, pieces: &[DeviceRange<'_>], offset: u64) -> io::Result<()> {
     all(pieces, offset, Access::Read, |vectors, place| {
-        // SAFETY: (1) they stand for `pieces`, whose memory is there until this returns; `all` checked that it may be read.
+        // SAFETY: (1) they stand for `pieces`, whose memory is there until this returns; `all` checked that it may be
+        // read.
         unsafe { write_vectors(file, vectors, place) }
     })
 }
@@ -117,8 +122,8 @@ fn vectors(pieces: &[DeviceRange<'_>], mut done: usize) -> ArrayVec<IoVec, MAX_P
 /// 1. Until this returns, the memory that `pieces` stand for is valid, and the device may write it.
 unsafe fn read_vectors(file: &File, pieces: &[IoVec], offset: u64, flags: c_int) -> io::Result<usize> {
     let (fd, place, count) = (file.as_raw_fd(), to_place(offset)?, to_count(pieces)?);
-    // SAFETY: an array of `IoVec` is one of `iovec`, and there are `count` of them; the kernel writes what they stand for, by (1), and
-    // until this returns.
+    // SAFETY: an array of `IoVec` is one of `iovec`, and there are `count` of them; the kernel writes what they stand
+    // for, by (1), and until this returns.
     moved(|| unsafe { preadv2(fd, pieces.as_ptr().cast(), count, place, flags) })
 }
 
@@ -129,8 +134,8 @@ unsafe fn read_vectors(file: &File, pieces: &[IoVec], offset: u64, flags: c_int)
 /// 1. Until this returns, the memory that `pieces` stand for is valid, and the device may read it.
 unsafe fn write_vectors(file: &File, pieces: &[IoVec], offset: u64) -> io::Result<usize> {
     let (fd, place, count) = (file.as_raw_fd(), to_place(offset)?, to_count(pieces)?);
-    // SAFETY: an array of `IoVec` is one of `iovec`, and there are `count` of them; the kernel reads what they stand for, by (1), and
-    // until this returns.
+    // SAFETY: an array of `IoVec` is one of `iovec`, and there are `count` of them; the kernel reads what they stand
+    // for, by (1), and until this returns.
     moved(|| unsafe { pwritev2(fd, pieces.as_ptr().cast(), count, place, 0) })
 }
 
@@ -142,7 +147,8 @@ fn to_count(pieces: &[IoVec]) -> io::Result<c_int> {
     c_int::try_from(pieces.len()).map_err(io::Error::other)
 }
 
-/// Returns how many bytes a system call has moved, which is asked again if a signal came first. None is the end of the file.
+/// Returns how many bytes a system call has moved, which is asked again if a signal came first. None is the end of the
+/// file.
 fn moved(call: impl Fn() -> isize) -> io::Result<usize> {
     loop {
         match usize::try_from(call()) {

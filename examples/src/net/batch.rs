@@ -7,7 +7,8 @@ use virtio_queue_core::{ChainError, DescChain, DriverNotify, FatalError, QueueSt
 use crate::unpublished::Unpublished;
 use crate::{Turn, WaitsFor};
 
-/// How many chains are fetched before the first of them is used. Until then, what they hold is on its way into the cache.
+/// How many chains are fetched before the first of them is used. Until then, what they hold is on its way into the
+/// cache.
 const BATCH: usize = 32;
 
 /// A chain that was fetched.

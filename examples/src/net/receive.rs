@@ -16,8 +16,8 @@ const MAX_BUFFERS: usize = 64;
 
 /// The receive buffers for the next packet, until there are enough of them.
 ///
-/// They are returned in the order in which they were fetched, and before any that was fetched later: so nothing is written
-/// over their descriptors in a packed ring before.
+/// They are returned in the order in which they were fetched, and before any that was fetched later: so nothing is
+/// written over their descriptors in a packed ring before.
 #[derive(Debug)]
 pub(super) struct Gathered {
     tokens: Vec<Token>,
@@ -36,8 +36,8 @@ enum Placed {
 }
 
 impl<P: Port> NetDevice<P> {
-    /// Puts packets into the next buffers of the receive queue, as far as the port has any, but no more than `limit` buffers: VIRTIO 1.4
-    /// §5.1.6.4 "Processing of Incoming Packets".
+    /// Puts packets into the next buffers of the receive queue, as far as the port has any, but no more than `limit`
+    /// buffers: VIRTIO 1.4 §5.1.6.4 "Processing of Incoming Packets".
     #[inline]
     pub(super) fn receive<R: Ring, N: DriverNotify>(
         &mut self,

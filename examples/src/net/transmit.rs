@@ -11,11 +11,11 @@ use crate::prefetch::prefetch_to_read;
 use crate::unpublished::Unpublished;
 
 impl<P: Port> NetDevice<P> {
-    /// Takes the next packets from the transmit queue, as far as the port has room, but no more than `limit`: VIRTIO 1.4 §5.1.6.2 "Packet
-    /// Transmission".
+    /// Takes the next packets from the transmit queue, as far as the port has room, but no more than `limit`: VIRTIO
+    /// 1.4 §5.1.6.2 "Packet Transmission".
     ///
-    /// Their headers are not looked at. All that they could say takes a feature that is not offered, and where a frame begins at
-    /// a cache line, the one before it need not be fetched from the driver's processor.
+    /// Their headers are not looked at. All that they could say takes a feature that is not offered, and where a frame
+    /// begins at a cache line, the one before it need not be fetched from the driver's processor.
     #[inline]
     pub(super) fn transmit<R: Ring, N: DriverNotify>(
         &mut self,

@@ -80,7 +80,8 @@ impl<'d, D: VhostUserDevice> Session<'d, D> {
         }
     }
 
-    /// Does what the next message says, if that is to enable a ring before the features are known, and returns whether it is.
+    /// Does what the next message says, if that is to enable a ring before the features are known, and returns whether
+    /// it is.
     fn enable_early(&mut self, connection: &UnixStream) -> bool {
         let enable = if self.accepted.is_none() { Enable::take(connection) } else { Ok(None) };
         // If the connection is broken, whoever reads the next message finds that too.
@@ -118,8 +119,8 @@ impl<'d, D: VhostUserDevice> Session<'d, D> {
         Some(Setup { memory: memory.clone(), accepted, features, limits: self.options.limits(), polls })
     }
 
-    /// Changes something of a ring, between two stretches of its work if it is running, and returns what `change` does. It runs from
-    /// then on, if all has been said.
+    /// Changes something of a ring, between two stretches of its work if it is running, and returns what `change` does.
+    /// It runs from then on, if all has been said.
     fn change<T>(&mut self, index: u32, change: impl FnOnce(&mut Vring) -> T) -> Result<T> {
         let (setup, device) = (self.setup(&self.memory), self.device);
         let (group, place) = self.group(index)?;

@@ -65,16 +65,16 @@ impl Vring {
     fn config(&self, setup: &Setup) -> io::Result<QueueConfig> {
         let areas = self.areas.ok_or_else(|| io::Error::other("nobody said where the ring is"))?;
         let [descriptor_area, driver_area, device_area] = areas.in_guest(&setup.memory)?;
-        // What serves a ring returns chains in their order by itself. Of what else IN_ORDER allows, one used element for many
-        // chains, neither DPDK's driver nor libblkio's knows.
+        // What serves a ring returns chains in their order by itself. Of what else IN_ORDER allows, one used element
+        // for many chains, neither DPDK's driver nor libblkio's knows.
         let features = setup.features.difference(RingFeatures::IN_ORDER);
         let mut config = QueueConfig::new(self.size, features, descriptor_area, driver_area, device_area);
         config.limits = setup.limits;
         Ok(config)
     }
 
-    /// Returns the ring as it runs, from where it was, if all has been said for that. It is the one at `place` of those that
-    /// belong together.
+    /// Returns the ring as it runs, from where it was, if all has been said for that. It is the one at `place` of those
+    /// that belong together.
     ///
     /// # Errors
     ///

@@ -36,8 +36,8 @@ impl Places {
         self.all.after(2048)
     }
 
-    /// Returns a request as drivers lay it out, and one with its header in two elements: the device has a way of its own for
-    /// each.
+    /// Returns a request as drivers lay it out, and one with its header in two elements: the device has a way of its
+    /// own for each.
     fn requests(self, kind: u32) -> [DriverChain; 2] {
         let (bytes, at) = (header(kind, 1), self.header());
         let usual = DriverChain::new().readable(&bytes).at(at.start());
@@ -58,8 +58,8 @@ fn device<S: Storage>(storage: S) -> BlockDevice<S> {
 /// Marks memory that nobody has written since.
 const MARK: u8 = 0xcc;
 
-/// Lets the device answer a read while the driver, at event `when`, lets the descriptor at `place` of the chain name `addr`. Checks that
-/// just those bytes of `places` are reported as written that were, and returns how many.
+/// Lets the device answer a read while the driver, at event `when`, lets the descriptor at `place` of the chain name
+/// `addr`. Checks that just those bytes of `places` are reported as written that were, and returns how many.
 fn check_reports(storage: impl Storage, layout: usize, change: Option<(usize, u16, DriverAddr)>) -> usize {
     let mut fixture = SplitFixture::new(16);
     let places = Places { all: fixture.driver.pool().alloc(Places::LEN, 8).unwrap() };

@@ -10,7 +10,8 @@ use super::lexer::{Token, tokens};
 /// The one layer that has unsafe code, in its tests as well.
 const WITH_UNSAFE: &str = "virtio-mem-traits";
 
-/// The folder of the adapters. They have unsafe code where the interface of another crate demands it, with a proof each time.
+/// The folder of the adapters. They have unsafe code where the interface of another crate demands it, with a proof each
+/// time.
 const ADAPTERS: &str = "adapters/";
 
 /// What lands nowhere, and why.
@@ -22,8 +23,8 @@ const BANNED: &[(&str, &str)] = &[
     ("should_panic", "check the error, not the panic"),
 ];
 
-/// Checks all source files below `root`, and returns a sentence for every violation. `libraries` are the folders of the crates that
-/// people build devices on.
+/// Checks all source files below `root`, and returns a sentence for every violation. `libraries` are the folders of the
+/// crates that people build devices on.
 pub(super) fn check_tree(root: &Path, libraries: &[String]) -> Result<Vec<String>> {
     let mut violations = Vec::new();
     for path in source_files(root)? {

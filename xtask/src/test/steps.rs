@@ -121,8 +121,8 @@ fn clauses(_: &Spinner) -> Result<()> {
     unless_any(&conformance::check()?)
 }
 
-/// All together as docs.rs and a reader at home build them, then each library as far as its features go: a link must not lead to
-/// something that a feature hides.
+/// All together as docs.rs and a reader at home build them, then each library as far as its features go: a link must
+/// not lead to something that a feature hides.
 fn docs(spinner: &Spinner) -> Result<()> {
     let everything = ["--workspace", "--workspace --all-features"].map(String::from);
     let alone = libraries()?.into_iter().flat_map(|package| {

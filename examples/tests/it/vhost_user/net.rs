@@ -140,7 +140,8 @@ fn a_ring_that_cannot_go_on_says_so_once() {
     assert_eq!(said, too_many(0, 1000));
 }
 
-/// HOST-11, GEN-8: a buffer that a packet waits in is of no use any more when its ring breaks, and in the next ring it is nobody's.
+/// HOST-11, GEN-8: a buffer that a packet waits in is of no use any more when its ring breaks, and in the next ring it
+/// is nobody's.
 #[test]
 fn buffers_of_a_broken_ring_are_forgotten() {
     let back_end = BackEnd::start_program(NET, &["--mode", "loopback"]);
@@ -151,7 +152,8 @@ fn buffers_of_a_broken_ring_are_forgotten() {
     let error = event_fd();
     assert_eq!(front_end.set_event(SET_VRING_ERR, 0, &error), Answer::Yes);
     receive.add(&memory, Buffer::Writable(100));
-    // The rings have their turns one after the other: when the second packet has gone, the first one waits in the buffer.
+    // The rings have their turns one after the other: when the second packet has gone, the first one waits in the
+    // buffer.
     for (len, seed) in [(200, 1), (60, 2)] {
         transmit.add(&memory, Buffer::Readable(&packet(len, seed)));
         transmit.wait(&memory);

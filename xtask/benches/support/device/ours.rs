@@ -112,7 +112,8 @@ pub(crate) fn config(ring: &Ring) -> QueueConfig {
     QueueConfig::new(ring.shape.size(), features, ring.descriptor_area, ring.driver_area, ring.device_area)
 }
 
-/// A notifier that counts. One thread notifies at a time, the one that has the queue, so that no atomic addition is needed.
+/// A notifier that counts. One thread notifies at a time, the one that has the queue, so that no atomic addition is
+/// needed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Signals(Arc<AtomicU64>);
 

@@ -62,7 +62,8 @@ impl Way for Transfers {
         let moved = reader.transfer(rest.len() as u64, |pieces| {
             for piece in pieces {
                 let (part, left) = mem::take(&mut rest).split_at_mut(piece.len());
-                // SAFETY: the ring's memory is there, and the driver leaves alone what is in flight; both have so many bytes.
+                // SAFETY: the ring's memory is there, and the driver leaves alone what is in flight; both have so many
+                // bytes.
                 unsafe { piece.base().cast::<u8>().copy_to_nonoverlapping(part.as_mut_ptr(), part.len()) };
                 rest = left;
             }
@@ -78,7 +79,8 @@ impl Way for Transfers {
         let moved = writer.transfer(rest.len() as u64, |pieces| {
             for piece in pieces {
                 let (part, left) = rest.split_at(piece.len());
-                // SAFETY: the ring's memory is there, and the driver leaves alone what is in flight; both have so many bytes.
+                // SAFETY: the ring's memory is there, and the driver leaves alone what is in flight; both have so many
+                // bytes.
                 unsafe { piece.base().cast::<u8>().copy_from_nonoverlapping(part.as_ptr(), part.len()) };
                 rest = left;
             }
