@@ -9,8 +9,7 @@ use virtio_queue_core::AnyRing;
 use virtio_util::{OwnedChain, SharedQueue};
 use virtio_vm_memory::VmMemory;
 use vm_memory::{
-    Bytes, GuestAddress, GuestAddressSpace, GuestMemoryAtomic, GuestMemoryBackend, GuestMemoryMmap, GuestRegionMmap,
-    MemoryRegionAddress,
+    Bytes, GuestAddress, GuestAddressSpace, GuestMemoryAtomic, GuestMemoryMmap, GuestRegionMmap, MemoryRegionAddress,
 };
 
 use crate::device::{Nobody, queue};
