@@ -7,7 +7,8 @@ use virtio_queue_core::{ChainError, DescChain, DriverNotify, FatalError, QueueSt
 use crate::unpublished::Unpublished;
 use crate::{Turn, WaitsFor};
 
-/// How many chains are fetched before the first of them is used. Until then, what they hold is on its way into the cache.
+/// How many chains are fetched before the first of them is used. Until then, what they hold is on its way into the
+/// cache.
 const BATCH: usize = 32;
 
 /// A chain that was fetched.
@@ -100,7 +101,7 @@ impl From<ChainError> for Otherwise {
 
 /// Returns where the only element of a chain is, if there is only one, and if it is in one piece and for this access.
 #[inline]
-fn only_piece<'m, 'w>(elements: impl Walk<'w>, mem: &'m impl DriverMem, access: Access) -> Option<Piece<'m>> {
+fn only_piece<'m>(elements: impl Walk, mem: &'m impl DriverMem, access: Access) -> Option<Piece<'m>> {
     let mut only = None;
     elements.try_each(|element| if only.replace(element).is_none() { Ok(()) } else { Err(Otherwise) }).ok()?;
     let element = only.filter(|element| element.access == access)?;

@@ -16,8 +16,8 @@ const MAX_BUFFERS: usize = 64;
 
 /// The receive buffers for the next packet, until there are enough of them.
 ///
-/// They are returned in the order in which they were fetched, and before any that was fetched later: so nothing is written
-/// over their descriptors in a packed ring before.
+/// They are returned in the order in which they were fetched, and before any that was fetched later: so nothing is
+/// written over their descriptors in a packed ring before.
 #[derive(Debug)]
 pub(super) struct Gathered {
     tokens: Vec<Token>,
@@ -36,8 +36,8 @@ enum Placed {
 }
 
 impl<P: Port> NetDevice<P> {
-    /// Puts packets into the next buffers of the receive queue, as far as the port has any, but no more than `limit` buffers: VIRTIO 1.4
-    /// §5.1.6.4 "Processing of Incoming Packets".
+    /// Puts packets into the next buffers of the receive queue, as far as the port has any, but no more than `limit`
+    /// buffers: VIRTIO 1.4 §5.1.6.4 "Processing of Incoming Packets".
     #[inline]
     pub(super) fn receive<R: Ring, N: DriverNotify>(
         &mut self,
@@ -128,13 +128,11 @@ impl Gathered {
         for token in self.tokens.drain(..) {
             let mut chain = WritableChain::new(DescChain::new(ring, token, Unpublished(state)));
             // There is less room than there was if the driver has changed it meanwhile, or if it is not in memory.
-            let _ = match chain.write(rest) {
-                Ok(len) => {
-                    rest = rest.get(len..).unwrap_or_default();
-                    chain.return_used()
-                }
-                Err(_) => chain.return_written(0),
-            };
+            match chain.write(rest) {
+                // The drop returns it with what was written.
+                Ok(len) => rest = rest.get(len..).unwrap_or_default(),
+                Err(_) => drop(chain.into_chain()),
+            }
         }
         self.room = 0;
         let placed = if rest.is_empty() { Placed::Whole } else { Placed::Nowhere };
@@ -149,7 +147,7 @@ fn header(packet: &mut [u8], num_buffers: u16) {
 }
 
 /// Returns how many bytes are writable in a chain. What is readable in it is passed over.
-fn room<'m>(elements: impl Walk<'m>) -> Result<u64, ChainError> {
+fn room(elements: impl Walk) -> Result<u64, ChainError> {
     let mut room = 0;
     for element in elements {
         let element = element?;

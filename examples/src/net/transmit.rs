@@ -11,11 +11,11 @@ use crate::prefetch::prefetch_to_read;
 use crate::unpublished::Unpublished;
 
 impl<P: Port> NetDevice<P> {
-    /// Takes the next packets from the transmit queue, as far as the port has room, but no more than `limit`: VIRTIO 1.4 §5.1.6.2 "Packet
-    /// Transmission".
+    /// Takes the next packets from the transmit queue, as far as the port has room, but no more than `limit`: VIRTIO
+    /// 1.4 §5.1.6.2 "Packet Transmission".
     ///
-    /// Their headers are not looked at. All that they could say takes a feature that is not offered, and where a frame begins at
-    /// a cache line, the one before it need not be fetched from the driver's processor.
+    /// Their headers are not looked at. All that they could say takes a feature that is not offered, and where a frame
+    /// begins at a cache line, the one before it need not be fetched from the driver's processor.
     #[inline]
     pub(super) fn transmit<R: Ring, N: DriverNotify>(
         &mut self,
@@ -69,12 +69,12 @@ fn read_piece(piece: DeviceRange<'_>, room: &mut [u8]) -> Result<usize, Lost> {
 }
 
 /// Does so however the driver has cut the packet. What is writable in the chain is passed over.
-fn read_chain<'m>(chain: impl Chain<'m>, room: &mut [u8]) -> Result<usize, Lost> {
+fn read_chain(chain: impl Chain, room: &mut [u8]) -> Result<usize, Lost> {
     let mut chain = ReadableChain::new(chain);
-    let header = chain.advance(HEADER_LEN as u64).map_err(|_| Lost)?;
+    let header = chain.skip(HEADER_LEN as u64).map_err(|_| Lost)?;
     let place = room.get_mut(HEADER_LEN..).filter(|_| header == HEADER_LEN as u64).ok_or(Lost)?;
     let len = chain.read(place).map_err(|_| Lost)?;
-    if len == place.len() && chain.next_with_limit(1).map_err(|_| Lost)?.is_some() {
+    if len == place.len() && chain.skip(1).map_err(|_| Lost)? != 0 {
         return Err(Lost);
     }
     check(HEADER_LEN + len)

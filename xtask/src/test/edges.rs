@@ -28,7 +28,7 @@ const RULES: &[Rule] = &[
     Rule {
         name: "virtio-chain",
         internal: &["virtio-mem-traits", "virtio-ring", "virtio-queue-core"],
-        external: Only(&["static_assertions", "zerocopy"]),
+        external: Only(&["zerocopy"]),
     },
     Rule {
         name: "virtio-util",

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use cargo_metadata::Package;
 
 use super::{edges, house_rules};
@@ -107,16 +107,22 @@ fn edges(spinner: &Spinner) -> Result<()> {
 }
 
 fn rules(_: &Spinner) -> Result<()> {
-    let libraries: Vec<_> = libraries()?.iter().map(|package| package.name.to_string()).collect();
-    unless_any(&house_rules::check_tree(workspace_root(), &libraries)?)
+    let folders: Vec<_> = libraries()?.iter().map(folder).collect::<Result<_>>()?;
+    unless_any(&house_rules::check_tree(workspace_root(), &folders)?)
+}
+
+/// Returns where a package is, from the directory of the workspace.
+fn folder(package: &Package) -> Result<String> {
+    let manifest = package.manifest_path.strip_prefix(workspace_root().canonicalize()?)?;
+    Ok(manifest.parent().context("a manifest is in a folder")?.as_str().replace('\\', "/"))
 }
 
 fn clauses(_: &Spinner) -> Result<()> {
     unless_any(&conformance::check()?)
 }
 
-/// All together as docs.rs and a reader at home build them, then each library as far as its features go: a link must not lead to
-/// something that a feature hides.
+/// All together as docs.rs and a reader at home build them, then each library as far as its features go: a link must
+/// not lead to something that a feature hides.
 fn docs(spinner: &Spinner) -> Result<()> {
     let everything = ["--workspace", "--workspace --all-features"].map(String::from);
     let alone = libraries()?.into_iter().flat_map(|package| {

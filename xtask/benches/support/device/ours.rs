@@ -15,11 +15,11 @@ use virtio_mem_traits::{DriverMem, HeapMem};
 use virtio_queue_core::packed::PackedRing;
 use virtio_queue_core::split::SplitRing;
 use virtio_queue_core::{
-    AnyRing, DriverNotify, FromConfig, OrderSlot, InOrderRing, QueueConfig, QueueLimits, RingFeatures, Walk,
+    AnyRing, DriverNotify, FromConfig, InOrderRing, OrderSlot, OrderedRing, QueueConfig, RingFeatures, Walk,
 };
 
 use self::bursts::Bursts;
-use self::payloads::{Fragments, Payloads, Requests, StdIo, Whole};
+use self::payloads::{Payloads, Requests, StdIo, Transfers, Whole};
 use self::served::Served;
 use self::shared::Shared;
 use self::stream::Streamed;
@@ -35,6 +35,8 @@ type InPacked = PackedRing<Table>;
 type InEither = AnyRing<Table>;
 type BatchedSplit = InOrderRing<InSplit, Vec<OrderSlot>>;
 type BatchedPacked = InOrderRing<InPacked, Vec<OrderSlot>>;
+/// Chains of a packed ring that are walked while others are returned.
+type LastingPacked = OrderedRing<InPacked, Vec<OrderSlot>>;
 
 pub(crate) const SPLIT: Contender = Contender::new("split", Split, served::<InSplit>);
 pub(crate) const PACKED: Contender = Contender::new("packed", Packed, served::<InPacked>);
@@ -57,23 +59,23 @@ pub(crate) const PACKED_IN_ORDER: Contender =
 pub(crate) const SPLIT_SHARED: Contender =
     Contender::new("split", Split, |ring| Box::new(Shared::<InSplit>::new(ring)));
 pub(crate) const PACKED_SHARED: Contender =
-    Contender::new("packed", Packed, |ring| Box::new(Shared::<InPacked>::new(ring)));
+    Contender::new("packed", Packed, |ring| Box::new(Shared::<LastingPacked>::new(ring)));
 pub(crate) const SPLIT_STREAM: Contender =
     Contender::new("split", Split, |ring| Box::new(Streamed::<InSplit>::new(ring)));
 pub(crate) const PACKED_STREAM: Contender =
-    Contender::new("packed", Packed, |ring| Box::new(Streamed::<InPacked>::new(ring)));
+    Contender::new("packed", Packed, |ring| Box::new(Streamed::<LastingPacked>::new(ring)));
 
 pub(crate) const COPY: &[Contender] = &[
     Contender::new("chain", Split, |ring| Box::new(Payloads::<InSplit, Whole>::new(ring))),
     Contender::new("chain-packed", Packed, |ring| Box::new(Payloads::<InPacked, Whole>::new(ring))),
     Contender::new("std-io", Split, |ring| Box::new(Payloads::<InSplit, StdIo>::new(ring))),
-    Contender::new("fragments", Split, |ring| Box::new(Payloads::<InSplit, Fragments>::new(ring))),
+    Contender::new("transfer", Split, |ring| Box::new(Payloads::<InSplit, Transfers>::new(ring))),
 ];
 pub(crate) const REQUEST: &[Contender] = &[
     Contender::new("chain", Split, |ring| Box::new(Requests::<InSplit, Whole>::new(ring))),
     Contender::new("chain-packed", Packed, |ring| Box::new(Requests::<InPacked, Whole>::new(ring))),
     Contender::new("std-io", Split, |ring| Box::new(Requests::<InSplit, StdIo>::new(ring))),
-    Contender::new("fragments", Split, |ring| Box::new(Requests::<InSplit, Fragments>::new(ring))),
+    Contender::new("transfer", Split, |ring| Box::new(Requests::<InSplit, Transfers>::new(ring))),
 ];
 
 fn served<R: FromConfig<Mem = Table> + 'static>(ring: &Ring) -> Box<dyn Device> {
@@ -106,10 +108,12 @@ pub(crate) fn config(ring: &Ring) -> QueueConfig {
         | choose(ring.format == Format::Packed, RingFeatures::RING_PACKED)
         | choose(ring.shape.event_idx, RingFeatures::EVENT_IDX)
         | choose(ring.reports == Reports::Batches, RingFeatures::IN_ORDER);
-    QueueConfig::new(ring.shape.size(), RingFeatures::from_negotiated(bits).expect("these can be negotiated"), ring.descriptor_area, ring.driver_area, ring.device_area)
+    let features = RingFeatures::from_negotiated(bits).expect("these can be negotiated");
+    QueueConfig::new(ring.shape.size(), features, ring.descriptor_area, ring.driver_area, ring.device_area)
 }
 
-/// A notifier that counts. One thread notifies at a time, the one that has the queue, so that no atomic addition is needed.
+/// A notifier that counts. One thread notifies at a time, the one that has the queue, so that no atomic addition is
+/// needed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Signals(Arc<AtomicU64>);
 
@@ -129,7 +133,7 @@ impl DriverNotify for Signals {
 ///
 /// It is always inlined, as if the loop were written where it is used: that is where a device has it.
 #[inline(always)]
-fn walk<'m>(elements: impl Walk<'m>, mem: &impl DriverMem) -> Result<(u64, u32)> {
+fn walk(elements: impl Walk, mem: &impl DriverMem) -> Result<(u64, u32)> {
     let (mut sum, mut last) = (0, 0);
     elements.try_each(|element| {
         let range = mem.translate_all(element.range, element.access)?;

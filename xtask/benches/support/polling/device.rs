@@ -1,4 +1,5 @@
-//! The devices: they serve what is available, at most [`BURST`] chains at a time, until `end` is set and nothing is available.
+//! The devices: they serve what is available, at most [`BURST`] chains at a time, until `end` is set and nothing is
+//! available.
 
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -71,7 +72,8 @@ fn raw<R: RawRing>(ring: R, end: &AtomicBool) {
         let served = ring.burst(position, BURST, |host, _len| {
             let host = usize::try_from(host).expect("this is a 64-bit machine");
             let buffer: *mut Content = ptr::with_exposed_provenance_mut(host);
-            // SAFETY: what the driver says is true: this is a buffer of that size, aligned, and nobody else accesses it now.
+            // SAFETY: what the driver says is true: this is a buffer of that size, aligned, and nobody else accesses it
+            // now.
             unsafe { buffer.write([number; 8]) };
             number += 1;
         });

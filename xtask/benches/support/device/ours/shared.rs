@@ -14,8 +14,8 @@ use crate::support::device::Device;
 use crate::support::memory::Table;
 use crate::support::ring::Ring;
 
-/// A device with threads that fetch and return chains, each for itself, until nothing is available any more. One of them is
-/// the thread that serves; the others wait for it, awake, as the chains of a pass are soon gone.
+/// A device with threads that fetch and return chains, each for itself, until nothing is available any more. One of
+/// them is the thread that serves; the others wait for it, awake, as the chains of a pass are soon gone.
 pub(super) struct Shared<R: FromConfig + SharedRing> {
     team: Arc<Team<R>>,
     helpers: Vec<JoinHandle<()>>,
