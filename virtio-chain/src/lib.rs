@@ -79,6 +79,11 @@
 //! # Features
 //!
 //! * `std`: readers are a `std::io::Read`, writers are a `std::io::Write`, and errors turn into a `std::io::Error`.
+//!
+//! # Clauses
+//!
+//! Ids such as SPLIT-USED-4 name rules. The file `docs/conformance.md` of the repository lists each of them, with its section
+//! in VIRTIO 1.4.
 
 #![no_std]
 #![forbid(unsafe_code)]

@@ -153,6 +153,11 @@
 //!   notifiers are memories and notifiers. Without `std`, a shared queue needs a [`Lock`] that you name.
 //! * `lock_api-0-4`, `lock_api-0-5`: the mutexes of lock_api 0.4 and 0.5, which are those of parking_lot 0.12 and 0.13,
 //!   are kinds of locks. Both can be on. lock_api 0.5 needs Rust 1.95.
+//!
+//! # Clauses
+//!
+//! Ids such as SPLIT-USED-4 name rules. The file `docs/conformance.md` of the repository lists each of them, with its section
+//! in VIRTIO 1.4.
 
 #![no_std]
 #![forbid(unsafe_code)]

@@ -55,6 +55,7 @@ fn one_table_for_all(format: u64, budget: usize) -> SharedQueue<AnyRing<Arc<Heap
 }
 
 /// INV-9
+/// KEEP-4
 #[test]
 fn heads_that_share_one_table_are_kept_up_to_the_budget() {
     for format in FORMATS {

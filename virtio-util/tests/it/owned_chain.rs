@@ -18,6 +18,7 @@ assert_not_impl_any!(OwnedChain<Rc<HeapMem>>: Send, Sync);
 
 fn is_static(_: &(impl Send + Sync + 'static)) {}
 
+/// KEEP-1
 #[test]
 fn chains_returned_in_any_order_are_used_in_that_order() {
     for format in FORMATS {
@@ -32,6 +33,7 @@ fn chains_returned_in_any_order_are_used_in_that_order() {
     }
 }
 
+/// KEEP-1
 #[test]
 fn chain_kept_while_the_ring_goes_round_reads_the_same() {
     for format in FORMATS {
@@ -49,6 +51,7 @@ fn chain_kept_while_the_ring_goes_round_reads_the_same() {
     }
 }
 
+/// KEEP-1
 #[test]
 fn descriptors_changed_after_the_fetch_change_nothing() {
     for format in FORMATS {
@@ -125,6 +128,7 @@ fn return_written_of_too_much_keeps_the_chain() {
     }
 }
 
+/// BACK-1
 #[test]
 fn chain_put_back_is_fetched_again() {
     for format in FORMATS {
@@ -144,6 +148,7 @@ fn chain_put_back_is_fetched_again() {
     }
 }
 
+/// KEEP-2
 #[test]
 fn chain_of_a_worker_that_panics_is_returned_once_with_nothing_written() {
     for format in FORMATS {
@@ -160,7 +165,7 @@ fn chain_of_a_worker_that_panics_is_returned_once_with_nothing_written() {
     }
 }
 
-/// INV-4, INV-11
+/// KEEP-3, INV-4, INV-11
 #[test]
 fn last_chain_dropped_on_another_thread_is_seen_without_a_kick() {
     for format in FORMATS {
@@ -178,7 +183,7 @@ fn last_chain_dropped_on_another_thread_is_seen_without_a_kick() {
     }
 }
 
-/// INV-3, INV-4
+/// KEEP-5, INV-3, INV-4
 #[test]
 fn chain_of_a_broken_queue_is_refused_once_and_leaves_nothing_behind() {
     for format in FORMATS {
@@ -196,7 +201,7 @@ fn chain_of_a_broken_queue_is_refused_once_and_leaves_nothing_behind() {
     }
 }
 
-/// QRST-8
+/// KEEP-5, QRST-8
 #[test]
 fn chain_returned_after_a_reset_and_a_new_queue_is_refused() {
     for format in FORMATS {

@@ -146,6 +146,7 @@ fn broken_queue_reports_once_and_takes_nothing_back() {
     }
 }
 
+/// KEEP-6
 #[test]
 fn chain_out_while_the_memory_is_replaced_keeps_the_old_one() {
     for format in FORMATS {
@@ -188,6 +189,7 @@ impl Recorder for Records {
     fn published(&mut self, _: u16) {}
 }
 
+/// KEEP-4, RECORD-2
 #[test]
 fn chains_of_an_earlier_life_are_adopted_within_the_budget() {
     for format in FORMATS {

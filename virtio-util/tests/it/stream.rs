@@ -101,6 +101,7 @@ fn wake_without_a_chain_is_pending_again() {
     }
 }
 
+/// KEEP-4
 #[test]
 fn return_at_the_limit_wakes() {
     for format in FORMATS {
@@ -407,7 +408,7 @@ async fn request(chain: Owned, [first, second]: [Arc<tokio::sync::Notify>; 2]) {
     answer(chain);
 }
 
-/// INV-4
+/// KEEP-2, INV-4
 #[tokio::test]
 async fn request_cancelled_at_any_await_returns_its_chain_once() {
     for format in FORMATS {

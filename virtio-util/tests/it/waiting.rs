@@ -156,7 +156,7 @@ fn queue_that_was_taken_has_nothing_for_other_handles() {
     }
 }
 
-/// QRST-1, QRST-5, QRST-6, QRST-8
+/// KEEP-5, QRST-1, QRST-5, QRST-6, QRST-8
 #[test]
 fn reset_with_chains_out_refuses_them_and_can_wait_for_them() {
     for format in FORMATS {
