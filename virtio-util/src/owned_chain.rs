@@ -140,9 +140,18 @@ impl<M: DriverMem> OwnedChain<M> {
     ///
     /// # Errors
     ///
-    /// If a chain that was fetched later is still out: put that one back first. If the queue is broken, being reset or
-    /// gone. The chain is in the error.
-    pub fn unfetch(mut self) -> Result<(), Refused<Self, ReturnError>> {
+    /// If a chain that was fetched later is still out: put that one back first. This chain was returned with nothing
+    /// written; [`try_unfetch`](Self::try_unfetch) keeps it. If the queue is broken, being reset or gone.
+    pub fn unfetch(self) -> Result<(), ReturnError> {
+        self.try_unfetch().map_err(|refused| refused.error)
+    }
+
+    /// Puts the chain back as [`unfetch`](Self::unfetch) does, or hands it back.
+    ///
+    /// # Errors
+    ///
+    /// As for [`unfetch`](Self::unfetch). The chain is in the error.
+    pub fn try_unfetch(mut self) -> Result<(), Refused<Self, ReturnError>> {
         let Some((home, token)) = self.home.take() else {
             let error = ReturnError::Stale { id: self.id };
             return Err(Refused { chain: self, error });

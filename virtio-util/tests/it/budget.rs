@@ -54,8 +54,7 @@ fn one_table_for_all(format: u64, budget: usize) -> SharedQueue<AnyRing<Arc<Heap
     SharedQueue::with_budget(AnyQueue::new(&config, mem, NotificationCounter::new()).unwrap(), budget)
 }
 
-/// INV-9
-/// KEEP-4
+/// INV-9, KEEP-4
 #[test]
 fn heads_that_share_one_table_are_kept_up_to_the_budget() {
     for format in FORMATS {

@@ -134,7 +134,7 @@ fn chain_put_back_is_fetched_again() {
     for format in FORMATS {
         let mut rig = Rig::new(format);
         let (first, second) = (rig.fetch(1), rig.fetch(2));
-        let refused = first.unfetch().unwrap_err();
+        let refused = first.try_unfetch().unwrap_err();
         assert!(matches!(refused.error, ReturnError::NotLast { .. }));
         second.unfetch().unwrap();
         refused.chain.unfetch().unwrap();

@@ -170,7 +170,7 @@ fn reset_with_chains_out_refuses_them_and_can_wait_for_them() {
         assert!(over.try_recv().is_err());
         assert_eq!(rig.queue.in_flight(), slots(format));
         let queue = rig.queue.clone().finish_reset().unwrap_err();
-        let refused = dropped.unfetch().unwrap_err();
+        let refused = dropped.try_unfetch().unwrap_err();
         drop(refused);
         over.recv().unwrap();
         assert_eq!((rig.used(), rig.notifications.count()), (vec![], 0));
