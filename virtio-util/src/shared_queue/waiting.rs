@@ -5,11 +5,15 @@ use core::task::Poll;
 use event_listener::EventListener;
 #[cfg(feature = "std")]
 use event_listener::Listener;
-use virtio_queue_core::{DriverNotify, FatalError, Queue};
+#[cfg(feature = "std")]
+use virtio_queue_core::FatalError;
+use virtio_queue_core::{DriverNotify, Queue};
 
 use super::state::{Seen, State, Wakes};
 use super::{SharedQueue, SharedRing};
-use crate::{Lock, OwnedChain};
+use crate::Lock;
+#[cfg(feature = "std")]
+use crate::OwnedChain;
 
 /// Waiting for chains.
 impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N, L> {
