@@ -61,7 +61,8 @@
 //! **Deferred**, where one thread fetches and a pool of threads works, in any order. To let each thread of a pool fetch
 //! for itself, see [`SharedQueue`]:
 //!
-//! ```
+#![cfg_attr(feature = "std", doc = "```")]
+#![cfg_attr(not(feature = "std"), doc = "```ignore")]
 //! use std::sync::mpsc;
 //! use std::thread;
 //! use virtio_util::SharedQueue;
@@ -99,7 +100,8 @@
 //!
 //! **Asynchronous**, where each chain is a task:
 //!
-//! ```
+#![cfg_attr(feature = "std", doc = "```")]
+#![cfg_attr(not(feature = "std"), doc = "```ignore")]
 //! use std::time::Duration;
 //! use virtio_queue_core::{AnyQueue, DriverNotify, FatalError, StableMem};
 //! use virtio_util::{DescChainStream, OwnedChain, SharedQueue};
