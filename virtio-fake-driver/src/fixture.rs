@@ -7,7 +7,7 @@ use core::fmt;
 use virtio_mem_traits::{DriverAddr, DriverMem, DriverRange, HeapMem, StableMem};
 use virtio_queue_core::packed::PackedRing;
 use virtio_queue_core::split::SplitRing;
-use virtio_queue_core::{AnyRing, ConfigError, FromConfig, Restorable, Queue, QueueConfig, QueueLimits, Ring};
+use virtio_queue_core::{AnyRing, ConfigError, FromConfig, Queue, QueueConfig, QueueLimits, Restorable, Ring};
 use virtio_ring::RingFeatures;
 use virtio_util::NotificationCounter;
 

@@ -6,7 +6,9 @@ use core::{error, fmt};
 
 use crate::access::{Readable, Rights, Writable};
 use crate::word::{load_words, store_words};
-use crate::{AccessError, DeviceArray, DeviceRange, DriverAddr, DriverRange, StableMem, TranslateError, Word, Words};
+use crate::{
+    Access, AccessError, DeviceArray, DeviceRange, DriverAddr, DriverRange, StableMem, TranslateError, Word, Words,
+};
 
 /// A part of driver memory that was proved once, for size, alignment and access, and is accessed word by word from then
 /// on: one of the three areas of a virtqueue.
@@ -109,6 +111,22 @@ impl<M: StableMem, A: Rights, const ALIGN: usize> Area<M, A, ALIGN> {
         self.range.after(offset as u64).prefix(size as u64)
     }
 
+    /// Reports that `size` bytes at `offset` are about to be read.
+    #[inline(always)]
+    fn before_read(&self, offset: usize, size: usize) {
+        if self.mem.reports(Access::Read) {
+            self.mem.before_read(self.part(offset, size));
+        }
+    }
+
+    /// Reports that `size` bytes at `offset` were written.
+    #[inline(always)]
+    fn written(&self, offset: usize, size: usize) {
+        if self.mem.reports(Access::Write) {
+            self.mem.written(self.part(offset, size));
+        }
+    }
+
     /// Translates the beginning of `range`, and proves it accessible and as aligned here as it is for the driver.
     fn piece(mem: &M, range: DriverRange) -> Result<DeviceRange<'_>, AreaError> {
         let addr = range.start();
@@ -150,7 +168,7 @@ impl<M: StableMem, A: Readable, const ALIGN: usize> Area<M, A, ALIGN> {
     /// If it is not inside the area or not aligned, or if the memory is gone.
     #[inline]
     pub fn load_relaxed<T: Words>(&self, offset: usize) -> Result<T, AreaError> {
-        self.mem.before_read(self.part(offset, size_of::<T>()));
+        self.before_read(offset, size_of::<T>());
         if !self.has::<T>(offset) {
             return self.load_in_pieces(offset);
         }
@@ -167,7 +185,7 @@ impl<M: StableMem, A: Readable, const ALIGN: usize> Area<M, A, ALIGN> {
     /// If it is not inside the area or not aligned, or if the memory is gone.
     #[inline]
     pub fn load_acquire<W: Word>(&self, offset: usize) -> Result<W, AreaError> {
-        self.mem.before_read(self.part(offset, size_of::<W>()));
+        self.before_read(offset, size_of::<W>());
         if !self.has::<W>(offset) {
             // Not in a function of its own, as for stores: packed rings are faster like this.
             return Ok(self.translate_word::<W>(offset, 0)?.load_acquire(0)?);
@@ -212,7 +230,7 @@ impl<M: StableMem, A: Writable, const ALIGN: usize> Area<M, A, ALIGN> {
         } else {
             self.store_in_pieces(offset, value)?;
         }
-        self.mem.written(self.part(offset, size_of::<T>()));
+        self.written(offset, size_of::<T>());
         Ok(())
     }
 
@@ -231,7 +249,7 @@ impl<M: StableMem, A: Writable, const ALIGN: usize> Area<M, A, ALIGN> {
         } else {
             self.store_release_elsewhere(offset, value)?;
         }
-        self.mem.written(self.part(offset, size_of::<W>()));
+        self.written(offset, size_of::<W>());
         Ok(())
     }
 
@@ -252,7 +270,7 @@ impl<M: StableMem, A: Writable, const ALIGN: usize> Area<M, A, ALIGN> {
             if let Err(error) = self.store_word::<T>(offset, index, *word) {
                 // The place is gone after all. The words before it were stored, and the caller reports none of them.
                 if index != 0 {
-                    self.mem.written(self.part(offset, index * size_of::<T::Word>()));
+                    self.written(offset, index * size_of::<T::Word>());
                 }
                 return Err(error);
             }

@@ -105,6 +105,16 @@ impl DriverMem for HeapMem {
     fn translations_last(&self) -> bool {
         true
     }
+
+    #[inline(always)]
+    fn translate_at_once(&self, addr: DriverAddr, len: u32, access: Access) -> Option<DeviceRange<'_>> {
+        self.all(access).slice_u32(addr.0.wrapping_sub(self.range.start().0), len)
+    }
+
+    #[inline(always)]
+    fn reports(&self, _access: Access) -> bool {
+        false
+    }
 }
 
 impl Drop for HeapMem {

@@ -155,6 +155,18 @@ impl<M: DriverMem + ?Sized> DriverMem for RegionCache<'_, M> {
         self.mem.translations_last()
     }
 
+    /// What is not remembered is not asked for: whoever asks for it then decides what is.
+    #[inline(always)]
+    fn translate_at_once(&self, addr: DriverAddr, len: u32, access: Access) -> Option<DeviceRange<'_>> {
+        let Region { start, memory } = self.slot(access)?.known.get();
+        memory.slice_u32(addr.0.wrapping_sub(start.0), len)
+    }
+
+    #[inline(always)]
+    fn reports(&self, access: Access) -> bool {
+        self.mem.reports(access)
+    }
+
     #[inline]
     fn before_read(&self, range: DriverRange) {
         self.mem.before_read(range);

@@ -167,7 +167,9 @@ impl<'m, M: DriverMem + ?Sized, D: TableEntry> DescriptorTable<'m, M, D> {
             return None;
         }
         let offset = (DESCRIPTOR_SIZE * index) as u64;
-        self.mem.before_read(self.range.after(offset).prefix(DESCRIPTOR_SIZE as u64));
+        if self.mem.reports(Access::Read) {
+            self.mem.before_read(self.range.after(offset).prefix(DESCRIPTOR_SIZE as u64));
+        }
         D::load(self.contiguous, index)
     }
 

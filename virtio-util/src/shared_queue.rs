@@ -4,7 +4,8 @@ use core::fmt;
 
 use lock_api::{Mutex, RawMutex};
 use virtio_queue_core::{
-    Armed, Burst, DescChain, DriverNotify, FatalError, KeepsDescriptors, Queue, QueueState, ReturnError, ReturnTo, Ring, Token,
+    Armed, Burst, DescChain, DriverNotify, FatalError, KeepsDescriptors, Queue, QueueState, ReturnError, ReturnTo,
+    Ring, Token,
 };
 
 /// A virtqueue whose chains are fetched and returned on any thread.

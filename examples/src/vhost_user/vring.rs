@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use virtio_mem_traits::{Access, DriverAddr, DriverMem, DriverRange};
 use virtio_queue_core::{
-    DriverNotify, FromConfig, Restorable, Queue, QueueConfig, QueueLimits, RingFeatures, SavedQueue,
+    DriverNotify, FromConfig, Queue, QueueConfig, QueueLimits, Restorable, RingFeatures, SavedQueue,
 };
 use virtio_util::EventFd;
 

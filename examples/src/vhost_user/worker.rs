@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use virtio_queue_core::{Armed, DriverNotify, FatalError, Restorable, Queue, QueueState, Ring, SavedQueue};
+use virtio_queue_core::{Armed, DriverNotify, FatalError, Queue, QueueState, Restorable, Ring, SavedQueue};
 use virtio_util::EventFd;
 
 use super::event::Call;

@@ -29,7 +29,13 @@ pub(crate) fn rings() -> HeapMem {
 
 /// What the driver tells the transport.
 pub(crate) fn config() -> QueueConfig {
-    QueueConfig::new(SIZE, RingFeatures::from_negotiated(1 << 32).unwrap(), DriverAddr(DESCRIPTORS), DriverAddr(AVAILABLE), DriverAddr(USED))
+    QueueConfig::new(
+        SIZE,
+        RingFeatures::from_negotiated(1 << 32).unwrap(),
+        DriverAddr(DESCRIPTORS),
+        DriverAddr(AVAILABLE),
+        DriverAddr(USED),
+    )
 }
 
 /// The device's side, to be shared.

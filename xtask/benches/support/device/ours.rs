@@ -15,7 +15,8 @@ use virtio_mem_traits::{DriverMem, HeapMem};
 use virtio_queue_core::packed::PackedRing;
 use virtio_queue_core::split::SplitRing;
 use virtio_queue_core::{
-    AnyRing, DriverNotify, FromConfig, OrderSlot, InOrderRing, OrderedRing, QueueConfig, QueueLimits, RingFeatures, Walk,
+    AnyRing, DriverNotify, FromConfig, InOrderRing, OrderSlot, OrderedRing, QueueConfig, QueueLimits, RingFeatures,
+    Walk,
 };
 
 use self::bursts::Bursts;
@@ -108,7 +109,13 @@ pub(crate) fn config(ring: &Ring) -> QueueConfig {
         | choose(ring.format == Format::Packed, RingFeatures::RING_PACKED)
         | choose(ring.shape.event_idx, RingFeatures::EVENT_IDX)
         | choose(ring.reports == Reports::Batches, RingFeatures::IN_ORDER);
-    QueueConfig::new(ring.shape.size(), RingFeatures::from_negotiated(bits).expect("these can be negotiated"), ring.descriptor_area, ring.driver_area, ring.device_area)
+    QueueConfig::new(
+        ring.shape.size(),
+        RingFeatures::from_negotiated(bits).expect("these can be negotiated"),
+        ring.descriptor_area,
+        ring.driver_area,
+        ring.device_area,
+    )
 }
 
 /// A notifier that counts. One thread notifies at a time, the one that has the queue, so that no atomic addition is needed.
