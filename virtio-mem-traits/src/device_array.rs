@@ -83,6 +83,18 @@ impl<'a, T: Words> DeviceArray<'a, T> {
         self.len == 0
     }
 
+    /// Returns the `len` elements from `start` on, or `None` if they are not all there.
+    #[inline(always)]
+    #[must_use]
+    pub fn slice(self, start: usize, len: usize) -> Option<Self> {
+        if start.checked_add(len)? > self.len {
+            return None;
+        }
+        // SAFETY: `start <= self.len`, so it lies inside of what `ptr` is valid for, or at its end.
+        let ptr = unsafe { self.ptr.cast::<T>().add(start) };
+        Some(Self { ptr: ptr.cast(), len, ..self })
+    }
+
     /// Loads the element at `index`, each of its words once and relaxed, or returns `None` if there is none.
     #[inline]
     #[must_use]

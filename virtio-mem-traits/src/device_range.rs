@@ -160,13 +160,6 @@ impl DeviceRange<'_> {
         Some(Self { ptr, len, ..self })
     }
 
-    /// Returns the `len` bytes that begin `offset` bytes into the range, whatever size addresses have here, or `None` if
-    /// they are not all inside it.
-    #[inline(always)]
-    pub(crate) fn slice_u32(self, offset: u64, len: u32) -> Option<Self> {
-        self.slice(usize::try_from(offset).ok()?, usize::try_from(len).ok()?)
-    }
-
     /// Returns whether the first byte is aligned for single accesses to words of this kind.
     #[inline]
     #[must_use]

@@ -108,7 +108,8 @@ impl DriverMem for HeapMem {
 
     #[inline(always)]
     fn translate_at_once(&self, addr: DriverAddr, len: u32, access: Access) -> Option<DeviceRange<'_>> {
-        self.all(access).slice_u32(addr.0.wrapping_sub(self.range.start().0), len)
+        let offset = usize::try_from(addr.0.wrapping_sub(self.range.start().0)).ok()?;
+        self.all(access).slice(offset, usize::try_from(len).ok()?)
     }
 
     #[inline(always)]

@@ -103,17 +103,15 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
     ///
     /// ```
     /// # use virtio_fake_driver::{DriverChain, SplitFixture};
-    /// use virtio_queue_core::Walk;
+    /// use virtio_queue_core::{ChainError, Walk};
     ///
     /// # let mut fixture = SplitFixture::new(16);
-    /// # let queue = &mut fixture.queue;
+    /// # let (mem, queue) = (&fixture.mem, &mut fixture.queue);
     /// # fixture.driver.add(&DriverChain::new().readable(b"four").readable(b"teen")).unwrap();
     /// let mut bytes = 0;
     /// let served = queue.serve(32, |walk| {
-    ///     let _ = walk.try_each(|element| {
-    ///         bytes += element.range.len();
-    ///         Ok::<_, virtio_queue_core::ChainError>(())
-    ///     });
+    ///     let len = walk.try_fold_pieces(mem, 0, |len, piece| Ok::<_, ChainError>(len + piece.memory.len()));
+    ///     bytes += len.unwrap_or(0);
     ///     0
     /// })?;
     /// assert_eq!((served, bytes), (1, 8));

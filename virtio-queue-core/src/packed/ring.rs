@@ -12,7 +12,7 @@ use virtio_ring::packed::{
 
 use super::positions::{PackedPositions, Wanted};
 use super::walk::{PackedPlace, PackedWalk, StoredList};
-use crate::rules::Limits;
+use crate::rules::{self, Limits};
 use crate::saved::Saved;
 use crate::{
     Armed, ChainError, ConfigError, Element, FatalError, FromConfig, Head, QueueArea, QueueConfig, Record, Restorable,
@@ -27,7 +27,7 @@ pub struct PackedRing<M> {
     device_area: DeviceArea<M>,
     size: QueueSize,
     features: RingFeatures,
-    limits: Limits,
+    limits: Limits<{ rules::PACKED }>,
     config: QueueConfig,
 }
 
@@ -38,7 +38,7 @@ impl<M: StableMem> PackedRing<M> {
     }
 
     #[inline(always)]
-    pub(super) const fn limits(&self) -> &Limits {
+    pub(super) const fn limits(&self) -> &Limits<{ rules::PACKED }> {
         &self.limits
     }
 

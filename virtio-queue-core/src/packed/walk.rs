@@ -3,13 +3,14 @@
 use core::iter::FusedIterator;
 use core::slice;
 
-use virtio_mem_traits::{DeviceArray, DriverRange, StableMem};
+use virtio_mem_traits::{Access, DeviceArray, DriverMem, DriverRange, StableMem};
+use virtio_ring::TableEntry;
 use virtio_ring::packed::{BufferId, Descriptor, DescriptorFlags, DescriptorIndex, DescriptorTable};
 
 use super::ring::PackedRing;
-use crate::rules::{Claim, Limits, Rules};
-use crate::walk::{Step, finish};
-use crate::{ChainError, ChainErrorKind, Element, Ring, Walk};
+use crate::rules::{self, Claim, Limits, Rules};
+use crate::walk::{Rest, Step, Stop, fold_rest, translate_plain};
+use crate::{ChainError, ChainErrorKind, Element, Piece, Ring, Walk};
 
 /// A walk along a list in a packed ring, or along the indirect table that its only descriptor stands for.
 ///
@@ -42,22 +43,22 @@ pub struct PackedPlace {
     id: BufferId,
     /// How many descriptors the list has.
     slots: u16,
-    rules: Rules,
+    rules: Rules<{ rules::PACKED }>,
 }
-
-/// A walk that came upon a descriptor which is not plain, if it could be read at once, and is still in front of it.
-type Stopped<'r, M> = (PackedWalk<'r, M>, Option<Descriptor>);
 
 impl PackedPlace {
     #[inline(always)]
-    pub(super) const fn new(limits: &Limits, id: BufferId, first: u16, slots: u16) -> Self {
+    pub(super) const fn new(limits: &Limits<{ rules::PACKED }>, id: BufferId, first: u16, slots: u16) -> Self {
         Self { indirect: None, next: first, left: slots as u32, id, slots, rules: Rules::for_list(limits, slots) }
     }
 
     /// Accepts the element that a descriptor stands for, if it is plain.
     #[inline(always)]
-    fn accept_plain(&mut self, descriptor: Descriptor) -> Option<Element> {
-        let element = self.rules.accept_plain_in_list(claim(descriptor))?;
+    fn accept_plain(&mut self, limits: &Limits<{ rules::PACKED }>, descriptor: Descriptor) -> Option<Element> {
+        let element = claim(descriptor).element()?;
+        if self.rules.is_slow() || !self.rules.accept_plain_in_list(limits, descriptor.word()) {
+            return None;
+        }
         self.advance();
         Some(element)
     }
@@ -65,8 +66,14 @@ impl PackedPlace {
     /// Goes on to the descriptor after the next one. That there is none at the end of the ring is seen when it is to be read.
     #[inline(always)]
     const fn advance(&mut self) {
-        self.next = self.next.wrapping_add(1);
-        self.left = self.left.wrapping_sub(1);
+        *self = self.after(1);
+    }
+
+    /// Returns the place `count` descriptors further on, of which there are as many left.
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "no list has more than 2^16 descriptors")]
+    const fn after(self, count: usize) -> Self {
+        Self { next: self.next.wrapping_add(count as u16), left: self.left.wrapping_sub(count as u32), ..self }
     }
 }
 
@@ -100,18 +107,65 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
         DescriptorTable::from_parts(table.mem(), self.place.indirect.unwrap_or(table.range()), self.entries)
     }
 
-    /// Calls `work` with each element until a descriptor is not plain.
+    /// Folds what is plain, up to the first descriptor that is not, or the end of what can be read at once.
+    ///
+    /// PERF: what changes from one descriptor to the next has no address, so that it stays in registers.
     #[inline(always)]
-    fn run<E>(mut self, work: &mut impl FnMut(Element) -> Result<(), E>) -> Result<Option<Stopped<'r, M>>, E> {
-        let table = self.table();
-        while self.place.left != 0 {
-            let Some(descriptor) = table.get_contiguous(DescriptorIndex(self.place.next)) else {
-                return Ok(Some((self, None)));
+    fn run<'m, P: DriverMem + ?Sized, B, E: From<ChainError>, F: FnMut(B, Piece<'m>) -> Result<B, E>>(
+        self,
+        mem: &'m P,
+        init: B,
+        mut work: F,
+        otherwise: impl FnOnce(Stop<Self, Descriptor>, B, F) -> Rest<B, E>,
+    ) -> Result<B, E> {
+        let (limits, place) = (self.ring.limits(), self.place);
+        let Some(list) = self.entries.slice(place.next.into(), place.left as usize) else {
+            return otherwise(Stop::InFrontOf(self, None), init, work).into();
+        };
+        let (mut rules, mut state, mut done) = (place.rules, init, 0);
+        loop {
+            let at = |done, rules| Self { place: PackedPlace { rules, ..place.after(done) }, ..self };
+            let Some(descriptor) = Descriptor::load(list, done) else { return Ok(state) };
+            if !rules.accept_plain_in_list(limits, descriptor.word()) {
+                return otherwise(Stop::InFrontOf(at(done, rules), Some(descriptor)), state, work).into();
+            }
+            let claim = claim(descriptor);
+            done += 1;
+            let Some(piece) = translate_plain(mem, claim) else {
+                return otherwise(Stop::Behind(at(done, rules), claim), state, work).into();
             };
-            let Some(element) = self.place.accept_plain(descriptor) else { return Ok(Some((self, Some(descriptor)))) };
-            work(element)?;
+            state = work(state, piece)?;
         }
-        Ok(None)
+    }
+
+    /// Folds the indirect table that a descriptor stands for.
+    #[inline(never)]
+    fn fold_table<'m, P: DriverMem + ?Sized, B, E: From<ChainError>>(
+        self,
+        descriptor: Descriptor,
+        mem: &'m P,
+        init: B,
+        work: impl FnMut(B, Piece<'m>) -> Result<B, E>,
+    ) -> Rest<B, E> {
+        let id = self.id();
+        match self.enter(descriptor) {
+            Ok(walk) => {
+                walk.run(mem, init, work, |stop, state, work| fold_rest(step_on(stop), mem, state, work)).into()
+            }
+            Err(kind) => Rest::Failed(ChainError { id, kind }.into()),
+        }
+    }
+
+    /// Returns whether a descriptor stands for a table that the walk can go on in.
+    #[inline(always)]
+    fn is_table(&self, descriptor: Descriptor) -> bool {
+        self.place.indirect.is_none() && descriptor.flags().contains(DescriptorFlags::INDIRECT)
+    }
+
+    /// Returns whether no descriptor is plain, or each one that is read has to be reported.
+    #[inline(always)]
+    fn is_slow(&self) -> bool {
+        self.place.rules.is_slow() || self.ring.mem().reports(Access::Read)
     }
 
     /// Goes on in the indirect table that a descriptor stands for. Its WRITE flag has no meaning (PACK-IND-4), and it is no element
@@ -140,12 +194,14 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
         self.place.indirect.is_none() && self.place.next == self.ring.size()
     }
 
-    /// Takes a step from where it has stopped.
-    #[inline(always)]
-    fn step_on(self, descriptor: Option<Descriptor>) -> Step<Self> {
-        match descriptor {
-            Some(descriptor) => self.step(descriptor),
-            None => self.step_anywhere(),
+    /// Takes a step that was taken, except that nobody looked where the element is.
+    #[cold]
+    #[inline(never)]
+    fn step_behind(self, claim: Claim) -> Step<Self> {
+        let Claim { addr, len, .. } = claim;
+        match claim.element() {
+            Some(element) => (self, Some(Ok(element))),
+            None => self.fail(ChainErrorKind::RangeOverflow { addr, len }),
         }
     }
 
@@ -166,7 +222,7 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
     #[cold]
     #[inline(never)]
     fn step(mut self, descriptor: Descriptor) -> Step<Self> {
-        if descriptor.flags().contains(DescriptorFlags::INDIRECT) && self.place.indirect.is_none() {
+        if self.is_table(descriptor) {
             let entered = self.clone().enter(descriptor);
             return entered.map_or_else(|kind| self.fail(kind), |walk| (walk, None));
         }
@@ -180,7 +236,7 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
     /// Ends the walk with an error.
     fn fail(mut self, kind: ChainErrorKind) -> Step<Self> {
         self.place.left = 0;
-        let id = self.place.id.0;
+        let id = self.id();
         (self, Some(Err(ChainError { id, kind })))
     }
 }
@@ -190,7 +246,7 @@ const MAX_ENTRIES: u32 = 1 << 16;
 
 #[inline(always)]
 fn claim(descriptor: Descriptor) -> Claim {
-    Claim { addr: descriptor.addr(), len: descriptor.len(), flags: descriptor.flags().0 }
+    Claim::new::<{ rules::PACKED }>(descriptor.addr(), descriptor.word())
 }
 
 impl<M: StableMem> Iterator for PackedWalk<'_, M> {
@@ -203,7 +259,7 @@ impl<M: StableMem> Iterator for PackedWalk<'_, M> {
                 return None;
             }
             let (walk, item) = match self.table().get_contiguous(DescriptorIndex(self.place.next)) {
-                Some(descriptor) => match self.place.accept_plain(descriptor) {
+                Some(descriptor) => match self.place.accept_plain(self.ring.limits(), descriptor) {
                     Some(element) => return Some(Ok(element)),
                     None => self.clone().step(descriptor),
                 },
@@ -221,21 +277,35 @@ impl<M: StableMem> FusedIterator for PackedWalk<'_, M> {}
 
 impl<M: StableMem> Walk for PackedWalk<'_, M> {
     #[inline(always)]
-    fn try_each<E: From<ChainError>>(self, mut work: impl FnMut(Element) -> Result<(), E>) -> Result<(), E> {
-        // Most chains do not leave the first loop. The second one is for a table, or for what is at the beginning of the ring.
-        let Some((walk, descriptor)) = self.run(&mut work)? else { return Ok(()) };
-        let walk = match descriptor {
-            Some(descriptor)
-                if walk.place.indirect.is_none() && descriptor.flags().contains(DescriptorFlags::INDIRECT) =>
-            {
-                let id = walk.place.id.0;
-                walk.enter(descriptor).map_err(|kind| ChainError { id, kind })?
+    fn id(&self) -> u16 {
+        self.place.id.0
+    }
+
+    #[inline(always)]
+    fn try_fold_pieces<'m, P: DriverMem + ?Sized, B, E: From<ChainError>>(
+        self,
+        mem: &'m P,
+        init: B,
+        work: impl FnMut(B, Piece<'m>) -> Result<B, E>,
+    ) -> Result<B, E> {
+        if self.is_slow() {
+            return fold_rest((self, None), mem, init, work).into();
+        }
+        self.run(mem, init, work, |stop, state, work| match stop {
+            Stop::InFrontOf(walk, Some(descriptor)) if walk.is_table(descriptor) => {
+                walk.fold_table(descriptor, mem, state, work)
             }
-            None if walk.is_at_end() => Self { place: PackedPlace { next: 0, ..walk.place }, ..walk },
-            other => return finish(walk.step_on(other), &mut work),
-        };
-        let Some((walk, descriptor)) = walk.run(&mut work)? else { return Ok(()) };
-        finish(walk.step_on(descriptor), &mut work)
+            stop => fold_rest(step_on(stop), mem, state, work),
+        })
+    }
+}
+
+/// Takes a step from where a run has stopped.
+fn step_on<M: StableMem>(stop: Stop<PackedWalk<'_, M>, Descriptor>) -> Step<PackedWalk<'_, M>> {
+    match stop {
+        Stop::InFrontOf(walk, Some(descriptor)) => walk.step(descriptor),
+        Stop::InFrontOf(walk, None) => walk.step_anywhere(),
+        Stop::Behind(walk, claim) => walk.step_behind(claim),
     }
 }
 

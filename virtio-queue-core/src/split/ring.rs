@@ -14,7 +14,7 @@ use virtio_ring::split::{
 
 use super::positions::{SplitPositions, Wanted};
 use super::walk::{SplitPlace, SplitWalk};
-use crate::rules::Limits;
+use crate::rules::{self, Limits};
 use crate::saved::Saved;
 use crate::{
     Armed, ChainError, ConfigError, Element, FatalError, FromConfig, Head, KeepsDescriptors, QueueArea, QueueConfig,
@@ -29,7 +29,7 @@ pub struct SplitRing<M> {
     device_area: DeviceArea<M>,
     size: QueueSize,
     features: RingFeatures,
-    limits: Limits,
+    limits: Limits<{ rules::SPLIT }>,
     config: QueueConfig,
 }
 
@@ -40,7 +40,7 @@ impl<M: StableMem> SplitRing<M> {
     }
 
     #[inline(always)]
-    pub(super) const fn limits(&self) -> &Limits {
+    pub(super) const fn limits(&self) -> &Limits<{ rules::SPLIT }> {
         &self.limits
     }
 

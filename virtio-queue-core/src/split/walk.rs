@@ -2,13 +2,14 @@
 
 use core::iter::FusedIterator;
 
-use virtio_mem_traits::{DeviceArray, DriverRange, StableMem};
+use virtio_mem_traits::{Access, DeviceArray, DriverMem, DriverRange, StableMem};
+use virtio_ring::TableEntry;
 use virtio_ring::split::{Descriptor, DescriptorFlags, DescriptorIndex, DescriptorTable};
 
 use super::ring::SplitRing;
-use crate::rules::{Claim, Limits, Rules};
-use crate::walk::{Step, finish};
-use crate::{ChainError, ChainErrorKind, Element, Ring, Walk};
+use crate::rules::{self, Claim, Limits, Rules};
+use crate::walk::{Rest, Step, Stop, fold_rest, translate_plain};
+use crate::{ChainError, ChainErrorKind, Element, Piece, Ring, Walk};
 
 /// A walk along a chain in a split ring: first in the queue's table, then perhaps in an indirect one.
 ///
@@ -37,22 +38,26 @@ pub struct SplitPlace {
     /// The descriptor to be read next, or `None` at the end and after an error.
     next: Option<DescriptorIndex>,
     head: DescriptorIndex,
-    rules: Rules,
+    rules: Rules<{ rules::SPLIT }>,
 }
-
-/// A walk that came upon a descriptor which is not plain, if it could be read at once, and is still in front of it.
-type Stopped<'r, M> = (SplitWalk<'r, M>, Option<Descriptor>);
 
 impl SplitPlace {
     #[inline(always)]
-    pub(super) const fn new(limits: &Limits, head: DescriptorIndex) -> Self {
+    pub(super) const fn new(limits: &Limits<{ rules::SPLIT }>, head: DescriptorIndex) -> Self {
         Self { indirect: None, next: Some(head), head, rules: Rules::new(limits) }
     }
 
     /// Accepts the element that a descriptor stands for, if it is plain.
     #[inline(always)]
-    fn accept_plain(&mut self, descriptor: Descriptor) -> Option<Element> {
-        let element = self.rules.accept_plain(claim(descriptor))?;
+    fn accept_plain(&mut self, limits: &Limits<{ rules::SPLIT }>, descriptor: Descriptor) -> Option<Element> {
+        let element = claim(descriptor).element()?;
+        if self.rules.is_slow() {
+            return None;
+        }
+        if !self.rules.accept_plain(limits, descriptor.word()) {
+            self.rules = self.rules.uncounted(descriptor.word());
+            return None;
+        }
         self.next = next(descriptor);
         Some(element)
     }
@@ -88,21 +93,69 @@ impl<'r, M: StableMem> SplitWalk<'r, M> {
         DescriptorTable::from_parts(table.mem(), self.place.indirect.unwrap_or(table.range()), self.entries)
     }
 
-    /// Calls `work` with each element until a descriptor is not plain.
+    /// Folds what is plain, up to the first descriptor that is not, or the end.
+    ///
+    /// PERF: what changes from one descriptor to the next has no address, so that it stays in registers.
     #[inline(always)]
-    fn run<E>(self, work: &mut impl FnMut(Element) -> Result<(), E>) -> Result<Option<Stopped<'r, M>>, E> {
-        let table = self.table();
-        let Some(mut index) = self.place.next else { return Ok(None) };
-        let mut rules = self.place.rules;
-        let descriptor = loop {
-            let Some(descriptor) = table.get_contiguous(index) else { break None };
-            let Some(element) = rules.accept_plain(claim(descriptor)) else { break Some(descriptor) };
-            work(element)?;
-            let Some(next) = next(descriptor) else { return Ok(None) };
-            index = next;
-        };
-        let place = SplitPlace { next: Some(index), rules, ..self.place };
-        Ok(Some((Self { place, ..self }, descriptor)))
+    fn run<'m, P: DriverMem + ?Sized, B, E: From<ChainError>, F: FnMut(B, Piece<'m>) -> Result<B, E>>(
+        self,
+        mem: &'m P,
+        init: B,
+        mut work: F,
+        otherwise: impl FnOnce(Stop<Self, Descriptor>, B, F) -> Rest<B, E>,
+    ) -> Result<B, E> {
+        let limits = self.ring.limits();
+        let Some(first) = self.place.next else { return Ok(init) };
+        let (mut index, mut rules, mut state) = (usize::from(first.0), self.place.rules, init);
+        loop {
+            let at = |next, rules| Self { place: SplitPlace { next, rules, ..self.place }, ..self };
+            let Some(descriptor) = Descriptor::load(self.entries, index) else {
+                return otherwise(Stop::InFrontOf(at(narrow(index), rules), None), state, work).into();
+            };
+            if !rules.accept_plain(limits, descriptor.word()) {
+                let stop = Stop::InFrontOf(at(narrow(index), rules.uncounted(descriptor.word())), Some(descriptor));
+                return otherwise(stop, state, work).into();
+            }
+            let claim = claim(descriptor);
+            let Some(piece) = translate_plain(mem, claim) else {
+                return otherwise(Stop::Behind(at(next(descriptor), rules), claim), state, work).into();
+            };
+            state = work(state, piece)?;
+            if !descriptor.flags().contains(DescriptorFlags::NEXT) {
+                return Ok(state);
+            }
+            index = (descriptor.word() >> 48) as usize;
+        }
+    }
+
+    /// Folds the indirect table that a descriptor stands for.
+    #[inline(never)]
+    fn fold_table<'m, P: DriverMem + ?Sized, B, E: From<ChainError>>(
+        self,
+        descriptor: Descriptor,
+        mem: &'m P,
+        init: B,
+        work: impl FnMut(B, Piece<'m>) -> Result<B, E>,
+    ) -> Rest<B, E> {
+        let id = self.id();
+        match self.enter(descriptor) {
+            Ok(walk) => {
+                walk.run(mem, init, work, |stop, state, work| fold_rest(step_on(stop), mem, state, work)).into()
+            }
+            Err(kind) => Rest::Failed(ChainError { id, kind }.into()),
+        }
+    }
+
+    /// Returns whether a descriptor stands for a table that the walk can go on in.
+    #[inline(always)]
+    fn is_table(&self, descriptor: Descriptor) -> bool {
+        self.place.indirect.is_none() && descriptor.flags().contains(DescriptorFlags::INDIRECT)
+    }
+
+    /// Returns whether no descriptor is plain, or each one that is read has to be reported.
+    #[inline(always)]
+    fn is_slow(&self) -> bool {
+        self.place.rules.is_slow() || self.ring.mem().reports(Access::Read)
     }
 
     /// Goes on at the beginning of the indirect table that a descriptor stands for, which must be the last thing in its chain.
@@ -121,12 +174,14 @@ impl<'r, M: StableMem> SplitWalk<'r, M> {
         Ok(Self { entries: table.contiguous(), place, ..self })
     }
 
-    /// Takes a step from where it has stopped.
-    #[inline(always)]
-    fn step_on(self, descriptor: Option<Descriptor>) -> Step<Self> {
-        match descriptor {
-            Some(descriptor) => self.step(descriptor),
-            None => self.step_anywhere(),
+    /// Takes a step that was taken, except that nobody looked where the element is.
+    #[cold]
+    #[inline(never)]
+    fn step_behind(self, claim: Claim) -> Step<Self> {
+        let Claim { addr, len, .. } = claim;
+        match claim.element() {
+            Some(element) => (self, Some(Ok(element))),
+            None => self.fail(ChainErrorKind::RangeOverflow { addr, len }),
         }
     }
 
@@ -162,14 +217,20 @@ impl<'r, M: StableMem> SplitWalk<'r, M> {
     /// Ends the walk with an error.
     fn fail(mut self, kind: ChainErrorKind) -> Step<Self> {
         self.place.next = None;
-        let id = self.place.head.0;
+        let id = self.id();
         (self, Some(Err(ChainError { id, kind })))
     }
 }
 
+/// Returns the index that was widened, so that it need not be where it is used.
+#[inline(always)]
+fn narrow(index: usize) -> Option<DescriptorIndex> {
+    u16::try_from(index).ok().map(DescriptorIndex)
+}
+
 #[inline(always)]
 fn claim(descriptor: Descriptor) -> Claim {
-    Claim { addr: descriptor.addr(), len: descriptor.len(), flags: descriptor.flags().0 }
+    Claim::new::<{ rules::SPLIT }>(descriptor.addr(), descriptor.word())
 }
 
 /// Returns where a chain goes on after a descriptor, if it does.
@@ -185,7 +246,7 @@ impl<M: StableMem> Iterator for SplitWalk<'_, M> {
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             let (walk, item) = match self.table().get_contiguous(self.place.next?) {
-                Some(descriptor) => match self.place.accept_plain(descriptor) {
+                Some(descriptor) => match self.place.accept_plain(self.ring.limits(), descriptor) {
                     Some(element) => return Some(Ok(element)),
                     None => self.clone().step(descriptor),
                 },
@@ -203,20 +264,35 @@ impl<M: StableMem> FusedIterator for SplitWalk<'_, M> {}
 
 impl<M: StableMem> Walk for SplitWalk<'_, M> {
     #[inline(always)]
-    fn try_each<E: From<ChainError>>(self, mut work: impl FnMut(Element) -> Result<(), E>) -> Result<(), E> {
-        // Each table has a loop of its own, which most chains do not leave.
-        let Some((walk, descriptor)) = self.run(&mut work)? else { return Ok(()) };
-        let walk = match descriptor {
-            Some(descriptor)
-                if walk.place.indirect.is_none() && descriptor.flags().contains(DescriptorFlags::INDIRECT) =>
-            {
-                let id = walk.place.head.0;
-                walk.enter(descriptor).map_err(|kind| ChainError { id, kind })?
+    fn id(&self) -> u16 {
+        self.place.head.0
+    }
+
+    #[inline(always)]
+    fn try_fold_pieces<'m, P: DriverMem + ?Sized, B, E: From<ChainError>>(
+        self,
+        mem: &'m P,
+        init: B,
+        work: impl FnMut(B, Piece<'m>) -> Result<B, E>,
+    ) -> Result<B, E> {
+        if self.is_slow() {
+            return fold_rest((self, None), mem, init, work).into();
+        }
+        self.run(mem, init, work, |stop, state, work| match stop {
+            Stop::InFrontOf(walk, Some(descriptor)) if walk.is_table(descriptor) => {
+                walk.fold_table(descriptor, mem, state, work)
             }
-            other => return finish(walk.step_on(other), &mut work),
-        };
-        let Some((walk, descriptor)) = walk.run(&mut work)? else { return Ok(()) };
-        finish(walk.step_on(descriptor), &mut work)
+            stop => fold_rest(step_on(stop), mem, state, work),
+        })
+    }
+}
+
+/// Takes a step from where a run has stopped.
+fn step_on<M: StableMem>(stop: Stop<SplitWalk<'_, M>, Descriptor>) -> Step<SplitWalk<'_, M>> {
+    match stop {
+        Stop::InFrontOf(walk, Some(descriptor)) => walk.step(descriptor),
+        Stop::InFrontOf(walk, None) => walk.step_anywhere(),
+        Stop::Behind(walk, claim) => walk.step_behind(claim),
     }
 }
 

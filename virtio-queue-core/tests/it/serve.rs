@@ -8,7 +8,7 @@ use virtio_fake_driver::{DriverChain, Fixture, FixtureOptions, MemEvent, QueueFo
 use virtio_queue_core::{Chain, ChainErrorKind, DriverNotify, FatalError, Queue, Ring, Walk};
 
 use crate::formats::{check_dead, fetch, for_each_format, start};
-use crate::support::{logged, plain, traffic};
+use crate::support::{Everywhere, logged, plain, traffic};
 
 /// Returns how many bytes are writable in a chain, which is what this device claims to have written.
 fn writable(walk: impl Walk) -> u32 {
@@ -90,7 +90,7 @@ fn malformed_chain_is_used() {
         fixture.driver.add(&DriverChain::new().writable(3)).unwrap();
         let mut found = Vec::new();
         let served = fixture.queue.serve(10, |walk| {
-            let result = walk.try_each(|_| Ok(()));
+            let result = walk.try_fold_pieces(Everywhere::get(), (), |(), _| Ok(()));
             found.push(result.map_err(|error: virtio_queue_core::ChainError| error.kind));
             0
         });
