@@ -105,6 +105,23 @@ impl<M: StableMem, A: Rights, const ALIGN: usize> Area<M, A, ALIGN> {
         unsafe { self.ptr.add(offset) }.cast()
     }
 
+    /// Returns what is in the first piece of the area from byte `offset` on, as an array of at most `len` elements: fewer if not
+    /// as many are there, none if `offset` is not aligned. Whoever accesses them reports that.
+    #[inline(always)]
+    #[must_use]
+    pub fn array<T: Words>(&self, offset: usize, len: usize) -> DeviceArray<'_, T, A> {
+        const { assert!(ALIGN % size_of::<T::Word>() == 0, "the area is not aligned for such words") };
+        const { assert!(size_of::<T>() != 0, "an element has at least one word") };
+        if offset > self.contiguous || offset % size_of::<T::Word>() != 0 {
+            return DeviceArray::empty();
+        }
+        let len = len.min((self.contiguous - offset) / size_of::<T>());
+        // SAFETY: `offset <= self.contiguous`.
+        let ptr = unsafe { self.ptr.add(offset) };
+        // SAFETY: (1) and (2) by the invariant of `ptr`, of which `offset` is a multiple; `mem` outlives the borrow of `self`.
+        unsafe { DeviceArray::new_unchecked(ptr.cast(), len) }
+    }
+
     /// Returns the part of the driver's range that an access touches, for the report to the memory.
     #[inline]
     fn part(&self, offset: usize, size: usize) -> DriverRange {
@@ -194,16 +211,6 @@ impl<M: StableMem, A: Readable, const ALIGN: usize> Area<M, A, ALIGN> {
         let word = unsafe { self.place::<W>(offset) };
         // SAFETY: (1) and (2) by `has`, (3) by the invariant of `ptr`.
         Ok(unsafe { W::load_acquire(word) })
-    }
-
-    /// Returns the first contiguous piece of the area as an array of as many `T` as it has.
-    #[inline]
-    #[must_use]
-    pub fn array<T: Words>(&self) -> DeviceArray<'_, T> {
-        const { assert!(ALIGN % size_of::<T::Word>() == 0, "the area is not aligned for such words") };
-        const { assert!(size_of::<T>() != 0, "an element has at least one word") };
-        // SAFETY: (1) and (2) by the invariant of `ptr`; `mem` outlives the borrow of `self`.
-        unsafe { DeviceArray::new_unchecked(self.ptr.cast(), self.contiguous / size_of::<T>()) }
     }
 
     #[cold]

@@ -11,14 +11,9 @@
 //! that are [odd](Limits::odd) if the descriptor is plain: those of lengths that are not harmless, which no bytes become as well, and
 //! the lower flags but NEXT. The flags above, AVAIL and USED among them, are of no matter.
 
-use virtio_mem_traits::{Access, DriverAddr, DriverRange};
+use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange};
 
-use crate::{ChainErrorKind, Element, QueueConfig, RingFeatures};
-
-/// Where the flags begin in the second word of a descriptor of a split ring.
-pub(crate) const SPLIT: u32 = 32;
-/// Where the flags begin in the second word of a descriptor of a packed ring.
-pub(crate) const PACKED: u32 = 48;
+use crate::{ChainErrorKind, Element, Piece, QueueConfig, RingFeatures};
 
 /// The flag of a writable element, in either format.
 const WRITE: u64 = 2;
@@ -43,14 +38,22 @@ pub(crate) struct Limits<const FLAGS: u32> {
     elements: u32,
     /// As many elements as there may be cannot add up to too many bytes, if none has more than this. It is a power of two.
     harmless: u32,
+    /// Whether there may be indirect tables.
+    pub(crate) indirect: bool,
+    pub(crate) plain: Plain<FLAGS>,
+}
+
+/// What the usual descriptor is compared with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plain<const FLAGS: u32> {
     /// The bits that the second word of a plain descriptor does not have, after what is taken away.
     odd: u64,
     /// One element in a budget.
     ///
     /// PERF: a constant of 64 bits would be loaded into a register for each descriptor (`direct-8-burst-32`).
     one: u64,
-    /// Whether there may be indirect tables.
-    pub(crate) indirect: bool,
+    /// A [budget](Rules::budget) from which nothing was taken.
+    budget: u64,
 }
 
 impl<const FLAGS: u32> Limits<FLAGS> {
@@ -58,14 +61,18 @@ impl<const FLAGS: u32> Limits<FLAGS> {
         let elements = config.chain_limit();
         let harmless: u32 = (MAX_BYTES / u64::from(elements.max(1))).try_into().unwrap_or(u32::MAX);
         let harmless = 1 << harmless.ilog2();
-        let odd = ODD_FLAGS << FLAGS | u64::from(0_u32.wrapping_sub(harmless));
-        Self {
-            elements,
-            harmless,
-            odd,
+        let plain = Plain {
+            odd: ODD_FLAGS << FLAGS | u64::from(0_u32.wrapping_sub(harmless)),
             one: ONE_ELEMENT,
-            indirect: config.features.contains(RingFeatures::INDIRECT_DESC),
-        }
+            budget: (u64::from(elements) + 1).wrapping_neg().wrapping_mul(ONE_ELEMENT),
+        };
+        Self { elements, harmless, indirect: config.features.contains(RingFeatures::INDIRECT_DESC), plain }
+    }
+
+    /// Returns whether a list of so many elements is too long.
+    #[inline(always)]
+    pub(crate) const fn is_too_long(&self, elements: u16) -> bool {
+        elements as u32 > self.elements
     }
 
     /// Returns where an indirect table is, and how many descriptors it has.
@@ -78,6 +85,13 @@ impl<const FLAGS: u32> Limits<FLAGS> {
         Ok((range, entries))
     }
 }
+
+/// What a queue allows in a chain of a split ring, where the flags follow the length.
+pub(crate) type SplitLimits = Limits<32>;
+pub(crate) type SplitPlain = Plain<32>;
+/// What a queue allows in a list of a packed ring, where the Buffer ID is between the two.
+pub(crate) type PackedLimits = Limits<48>;
+pub(crate) type PackedPlain = Plain<48>;
 
 /// How much is left of what the limits allow.
 #[derive(Clone, Copy, Debug)]
@@ -92,6 +106,11 @@ pub(crate) struct Rules<const FLAGS: u32> {
     /// nor in a list that is too long.
     slow: bool,
 }
+
+/// How much is left in a chain of a split ring.
+pub(crate) type SplitRules = Rules<32>;
+/// How much is left in a list of a packed ring.
+pub(crate) type PackedRules = Rules<48>;
 
 /// An element as the driver claims it.
 #[derive(Clone, Copy, Debug)]
@@ -108,15 +127,14 @@ impl<const FLAGS: u32> Rules<FLAGS> {
     const WRITABLE: u64 = Self::READABLE.wrapping_sub(WRITE << FLAGS);
 
     #[inline(always)]
-    pub(crate) const fn new(limits: &Limits<FLAGS>) -> Self {
-        let budget = (limits.elements as u64 + 1).wrapping_neg().wrapping_mul(ONE_ELEMENT);
-        Self { budget, phase: Self::READABLE, slow: false }
+    pub(crate) const fn new(plain: &Plain<FLAGS>) -> Self {
+        Self { budget: plain.budget, phase: Self::READABLE, slow: false }
     }
 
-    /// Returns the rules for a list of so many elements. If that is too many, none of them is plain.
+    /// Returns the rules for a list, of which no element is plain if it is too long.
     #[inline(always)]
-    pub(crate) const fn for_list(limits: &Limits<FLAGS>, elements: u16) -> Self {
-        Self { slow: elements as u32 > limits.elements, ..Self::new(limits) }
+    pub(crate) const fn for_list(plain: &Plain<FLAGS>, too_long: bool) -> Self {
+        Self { slow: too_long, ..Self::new(plain) }
     }
 
     /// Returns whether no element is plain any more.
@@ -129,10 +147,10 @@ impl<const FLAGS: u32> Rules<FLAGS> {
     /// is. Otherwise [`accept`](Self::accept) says what there is, after it was taken [back](Self::uncounted). Not to be asked when
     /// [slow](Self::is_slow).
     #[inline(always)]
-    pub(crate) fn accept_plain(&mut self, limits: &Limits<FLAGS>, word: u64) -> bool {
-        let (budget, too_many) = (self.budget + length(word)).overflowing_add(limits.one);
+    pub(crate) fn accept_plain(&mut self, plain: &Plain<FLAGS>, word: u64) -> bool {
+        let (budget, too_many) = (self.budget + length(word)).overflowing_add(plain.one);
         self.budget = budget;
-        !too_many && self.is_in_order(limits, word)
+        !too_many && self.is_in_order(plain, word)
     }
 
     /// Returns the rules as they were before an element was refused by [`accept_plain`](Self::accept_plain).
@@ -143,21 +161,21 @@ impl<const FLAGS: u32> Rules<FLAGS> {
 
     /// Accepts the next element of a list if it is plain. It is not counted: if there are too many, they are slow.
     #[inline(always)]
-    pub(crate) fn accept_plain_in_list(&mut self, limits: &Limits<FLAGS>, word: u64) -> bool {
-        let plain = self.is_in_order(limits, word);
-        if plain {
+    pub(crate) fn accept_plain_in_list(&mut self, plain: &Plain<FLAGS>, word: u64) -> bool {
+        let accepted = self.is_in_order(plain, word);
+        if accepted {
             self.budget += length(word);
         }
-        plain
+        accepted
     }
 
     /// Tests the second word of a descriptor, and goes over to writable elements when the first one comes.
     #[inline(always)]
-    const fn is_in_order(&mut self, limits: &Limits<FLAGS>, word: u64) -> bool {
-        if word.wrapping_add(self.phase) & limits.odd == 0 {
+    const fn is_in_order(&mut self, plain: &Plain<FLAGS>, word: u64) -> bool {
+        if word.wrapping_add(self.phase) & plain.odd == 0 {
             return true;
         }
-        let is_writable = word.wrapping_add(Self::WRITABLE) & limits.odd == 0;
+        let is_writable = word.wrapping_add(Self::WRITABLE) & plain.odd == 0;
         if is_writable {
             self.phase = Self::WRITABLE;
         }
@@ -185,6 +203,40 @@ impl<const FLAGS: u32> Rules<FLAGS> {
     }
 }
 
+impl<const FLAGS: u32> Rules<FLAGS> {
+    /// Returns what a descriptor claims.
+    #[inline(always)]
+    pub(crate) const fn claim(addr: DriverAddr, word: u64) -> Claim {
+        let access = if word >> FLAGS & WRITE != 0 { Access::Write } else { Access::Read };
+        #[expect(clippy::cast_possible_truncation, reason = "a length has 32 bits")]
+        let len = length(word) as u32;
+        Claim { addr, len, access }
+    }
+
+    /// Translates what a plain descriptor claims, if it is in one piece.
+    #[inline(always)]
+    pub(crate) fn translate_plain<M: DriverMem + ?Sized>(mem: &M, addr: DriverAddr, word: u64) -> Option<Piece<'_>> {
+        let Claim { len, access, .. } = Self::claim(addr, word);
+        let memory = match mem.translate_at_once(addr, len, access) {
+            Some(memory) => memory,
+            None => Self::search(mem, addr, word)?,
+        };
+        // What was translated does not end beyond 2^64.
+        let range = DriverRange::new(addr, len.into()).unwrap_or(DriverRange::EMPTY);
+        Some(Piece { range, memory, access })
+    }
+
+    /// Translates what is not translated at once, if it is in one piece.
+    ///
+    /// PERF: it takes the word apart by itself, so that its caller need not (`direct-8-burst-32`).
+    #[cold]
+    #[inline(never)]
+    fn search<M: DriverMem + ?Sized>(mem: &M, addr: DriverAddr, word: u64) -> Option<DeviceRange<'_>> {
+        let Element { range, access } = Self::claim(addr, word).element()?;
+        mem.translate_all(range, access).ok()
+    }
+}
+
 /// Returns the length in the second word of a descriptor.
 #[inline(always)]
 const fn length(word: u64) -> u64 {
@@ -192,15 +244,6 @@ const fn length(word: u64) -> u64 {
 }
 
 impl Claim {
-    /// Returns what a descriptor claims whose flags begin at bit `FLAGS` of its second word.
-    #[inline(always)]
-    pub(crate) const fn new<const FLAGS: u32>(addr: DriverAddr, word: u64) -> Self {
-        let access = if word >> FLAGS & WRITE != 0 { Access::Write } else { Access::Read };
-        #[expect(clippy::cast_possible_truncation, reason = "a length has 32 bits")]
-        let len = length(word) as u32;
-        Self { addr, len, access }
-    }
-
     /// Returns the element, unless it would end beyond 2^64.
     #[inline(always)]
     pub(crate) fn element(self) -> Option<Element> {

@@ -2,9 +2,8 @@
 
 use core::iter::FusedIterator;
 
-use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, TranslateError};
+use virtio_mem_traits::{Access, DeviceRange, DriverMem, DriverRange, TranslateError};
 
-use crate::rules::Claim;
 use crate::{ChainError, ChainErrorKind};
 
 /// An element of a buffer: memory that the driver lets the device read, or write.
@@ -102,7 +101,7 @@ pub(crate) enum Stop<W, D> {
     /// In front of a descriptor that is not plain, if it could be read at once.
     InFrontOf(W, Option<D>),
     /// Behind a plain descriptor whose element is not in one piece.
-    Behind(W, Claim),
+    Behind(W, D),
 }
 
 /// What has come of the part of a chain that is not folded where the fold was asked for.
@@ -180,24 +179,4 @@ fn translate_piece<M: DriverMem + ?Sized>(
         return Err(TranslateError::Unmapped { addr: range.start() });
     }
     Ok(Piece { range: range.prefix(memory.len() as u64), memory, access })
-}
-
-/// Translates what a plain descriptor claims, if it is in one piece.
-#[inline(always)]
-pub(crate) fn translate_plain<M: DriverMem + ?Sized>(mem: &M, claim: Claim) -> Option<Piece<'_>> {
-    let Claim { addr, len, access } = claim;
-    let memory = match mem.translate_at_once(addr, len, access) {
-        Some(memory) => memory,
-        None => search(mem, addr, len, access)?,
-    };
-    // What was translated does not end beyond 2^64.
-    let range = DriverRange::new(addr, len.into()).unwrap_or(DriverRange::EMPTY);
-    Some(Piece { range, memory, access })
-}
-
-/// Translates what is not translated at once, if it is in one piece.
-#[cold]
-#[inline(never)]
-fn search<M: DriverMem + ?Sized>(mem: &M, addr: DriverAddr, len: u32, access: Access) -> Option<DeviceRange<'_>> {
-    mem.translate_all(DriverRange::new(addr, len.into())?, access).ok()
 }

@@ -8,8 +8,8 @@ use virtio_ring::TableEntry;
 use virtio_ring::packed::{BufferId, Descriptor, DescriptorFlags, DescriptorIndex, DescriptorTable};
 
 use super::ring::PackedRing;
-use crate::rules::{self, Claim, Limits, Rules};
-use crate::walk::{Rest, Step, Stop, fold_rest, translate_plain};
+use crate::rules::{Claim, PackedLimits, PackedPlain, PackedRules};
+use crate::walk::{Rest, Step, Stop, fold_rest};
 use crate::{ChainError, ChainErrorKind, Element, Piece, Ring, Walk};
 
 /// A walk along a list in a packed ring, or along the indirect table that its only descriptor stands for.
@@ -26,8 +26,11 @@ use crate::{ChainError, ChainErrorKind, Element, Piece, Ring, Walk};
 #[derive(Debug)]
 pub struct PackedWalk<'r, M> {
     ring: &'r PackedRing<M>,
-    /// What can be read at once of the table that it is in.
-    entries: DeviceArray<'r, [u64; 2]>,
+    /// What can be read at once of the descriptors that are left, from the next one on.
+    list: DeviceArray<'r, [u64; 2]>,
+    plain: PackedPlain,
+    /// Whether each descriptor that is read has to be reported.
+    reports: bool,
     place: PackedPlace,
 }
 
@@ -43,33 +46,24 @@ pub struct PackedPlace {
     id: BufferId,
     /// How many descriptors the list has.
     slots: u16,
-    rules: Rules<{ rules::PACKED }>,
+    rules: PackedRules,
 }
 
 impl PackedPlace {
     #[inline(always)]
-    pub(super) const fn new(limits: &Limits<{ rules::PACKED }>, id: BufferId, first: u16, slots: u16) -> Self {
-        Self { indirect: None, next: first, left: slots as u32, id, slots, rules: Rules::for_list(limits, slots) }
-    }
-
-    /// Accepts the element that a descriptor stands for, if it is plain.
-    #[inline(always)]
-    fn accept_plain(&mut self, limits: &Limits<{ rules::PACKED }>, descriptor: Descriptor) -> Option<Element> {
-        let element = claim(descriptor).element()?;
-        if self.rules.is_slow() || !self.rules.accept_plain_in_list(limits, descriptor.word()) {
-            return None;
+    pub(super) const fn new(limits: &PackedLimits, id: BufferId, first: u16, slots: u16) -> Self {
+        Self {
+            indirect: None,
+            next: first,
+            left: slots as u32,
+            id,
+            slots,
+            rules: PackedRules::for_list(&limits.plain, limits.is_too_long(slots)),
         }
-        self.advance();
-        Some(element)
     }
 
-    /// Goes on to the descriptor after the next one. That there is none at the end of the ring is seen when it is to be read.
-    #[inline(always)]
-    const fn advance(&mut self) {
-        *self = self.after(1);
-    }
-
-    /// Returns the place `count` descriptors further on, of which there are as many left.
+    /// Returns the place `count` descriptors further on, of which there are as many left. That there are none at the end of the ring
+    /// is seen when one is to be read.
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "no list has more than 2^16 descriptors")]
     const fn after(self, count: usize) -> Self {
@@ -80,7 +74,17 @@ impl PackedPlace {
 impl<'r, M: StableMem> PackedWalk<'r, M> {
     #[inline(always)]
     pub(super) fn new(ring: &'r PackedRing<M>, id: BufferId, first: u16, slots: u16) -> Self {
-        Self { ring, entries: ring.table().contiguous(), place: PackedPlace::new(ring.limits(), id, first, slots) }
+        let list = ring.table().contiguous().after(first.into()).prefix(slots.into());
+        let (plain, reports) = (ring.limits().plain, ring.mem().reports(Access::Read));
+        Self { ring, list, plain, reports, place: PackedPlace::new(ring.limits(), id, first, slots) }
+    }
+
+    /// Returns a walk along another list, all of which can be read at once. What is the same for all lists is not looked up again.
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "a ring has at most 2^15 slots")]
+    pub(super) fn of(&self, id: BufferId, first: u16, list: DeviceArray<'r, [u64; 2]>) -> Self {
+        let place = PackedPlace::new(self.ring.limits(), id, first, list.len() as u16);
+        Self { list, place: PackedPlace { left: list.len() as u32, ..place }, ..*self }
     }
 
     /// Returns a walk that goes on from `place`. An indirect table is translated anew: what cannot be read at once is looked for
@@ -92,7 +96,8 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
             Some(range) => DescriptorTable::indirect(ring.mem(), range)
                 .map_or(DeviceArray::empty(), |table: DescriptorTable<'_, M>| table.contiguous()),
         };
-        Self { ring, entries, place }
+        let list = entries.after(place.next.into()).prefix(place.left as usize);
+        Self { list, place, ..Self::new(ring, place.id, place.next, place.slots) }
     }
 
     #[inline(always)]
@@ -100,11 +105,44 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
         self.place
     }
 
-    /// Returns the table that it is in.
+    /// Returns the table that it is in, of which an indirect one is read by itself.
     #[inline(always)]
     fn table(&self) -> DescriptorTable<'r, M> {
         let table = self.ring.table();
-        DescriptorTable::from_parts(table.mem(), self.place.indirect.unwrap_or(table.range()), self.entries)
+        match self.place.indirect {
+            None => table,
+            Some(range) => DescriptorTable::from_parts(table.mem(), range, DeviceArray::empty()),
+        }
+    }
+
+    /// Reads the next descriptor, if that can be done at once.
+    #[inline(always)]
+    fn load(&self) -> Option<Descriptor> {
+        if self.reports && !self.list.is_empty() {
+            let range = self.table().range();
+            let offset = (Descriptor::SIZE * usize::from(self.place.next)) as u64;
+            self.ring.mem().before_read(range.after(offset).prefix(Descriptor::SIZE as u64));
+        }
+        Descriptor::load(self.list, 0)
+    }
+
+    /// Accepts the element that the next descriptor stands for, if it is plain.
+    #[inline(always)]
+    fn accept_plain(&mut self, descriptor: Descriptor) -> Option<Element> {
+        let element = claim(descriptor).element()?;
+        let rules = &mut self.place.rules;
+        if rules.is_slow() || !rules.accept_plain_in_list(&self.plain, descriptor.word()) {
+            return None;
+        }
+        self.advance();
+        Some(element)
+    }
+
+    /// Goes on to the descriptor after the next one.
+    #[inline(always)]
+    fn advance(&mut self) {
+        self.place = self.place.after(1);
+        self.list = self.list.after(1);
     }
 
     /// Folds what is plain, up to the first descriptor that is not, or the end of what can be read at once.
@@ -118,21 +156,24 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
         mut work: F,
         otherwise: impl FnOnce(Stop<Self, Descriptor>, B, F) -> Rest<B, E>,
     ) -> Result<B, E> {
-        let (limits, place) = (self.ring.limits(), self.place);
-        let Some(list) = self.entries.slice(place.next.into(), place.left as usize) else {
-            return otherwise(Stop::InFrontOf(self, None), init, work).into();
-        };
-        let (mut rules, mut state, mut done) = (place.rules, init, 0);
+        let (mut list, mut rules, mut state) = (self.list, self.place.rules, init);
         loop {
-            let at = |done, rules| Self { place: PackedPlace { rules, ..place.after(done) }, ..self };
-            let Some(descriptor) = Descriptor::load(list, done) else { return Ok(state) };
-            if !rules.accept_plain_in_list(limits, descriptor.word()) {
-                return otherwise(Stop::InFrontOf(at(done, rules), Some(descriptor)), state, work).into();
+            let at = |list: DeviceArray<'r, _>, rules| {
+                let place = PackedPlace { rules, ..self.place.after(self.list.len() - list.len()) };
+                Self { list, place, ..self }
+            };
+            let Some(descriptor) = Descriptor::load(list, 0) else {
+                if self.is_all() {
+                    return Ok(state);
+                }
+                return otherwise(Stop::InFrontOf(at(list, rules), None), state, work).into();
+            };
+            if !rules.accept_plain_in_list(&self.plain, descriptor.word()) {
+                return otherwise(Stop::InFrontOf(at(list, rules), Some(descriptor)), state, work).into();
             }
-            let claim = claim(descriptor);
-            done += 1;
-            let Some(piece) = translate_plain(mem, claim) else {
-                return otherwise(Stop::Behind(at(done, rules), claim), state, work).into();
+            list = list.after(1);
+            let Some(piece) = PackedRules::translate_plain(mem, descriptor.addr(), descriptor.word()) else {
+                return otherwise(Stop::Behind(at(list, rules), descriptor), state, work).into();
             };
             state = work(state, piece)?;
         }
@@ -156,6 +197,13 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
         }
     }
 
+    /// Returns whether all descriptors that are left can be read at once.
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "no list has more than 2^16 descriptors")]
+    const fn is_all(&self) -> bool {
+        self.list.len() as u32 == self.place.left
+    }
+
     /// Returns whether a descriptor stands for a table that the walk can go on in.
     #[inline(always)]
     fn is_table(&self, descriptor: Descriptor) -> bool {
@@ -165,7 +213,7 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
     /// Returns whether no descriptor is plain, or each one that is read has to be reported.
     #[inline(always)]
     fn is_slow(&self) -> bool {
-        self.place.rules.is_slow() || self.ring.mem().reports(Access::Read)
+        self.place.rules.is_slow() || self.reports
     }
 
     /// Goes on in the indirect table that a descriptor stands for. Its WRITE flag has no meaning (PACK-IND-4), and it is no element
@@ -185,7 +233,7 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
         }
         let table = DescriptorTable::indirect(self.ring.mem(), range).map_err(ChainErrorKind::Memory)?;
         let place = PackedPlace { indirect: Some(range), next: 0, left, ..self.place };
-        Ok(Self { entries: table.contiguous(), place, ..self })
+        Ok(Self { list: table.contiguous().prefix(left as usize), place, ..self })
     }
 
     /// Returns whether it is at the end of the ring, where it goes on at the beginning.
@@ -197,11 +245,10 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
     /// Takes a step that was taken, except that nobody looked where the element is.
     #[cold]
     #[inline(never)]
-    fn step_behind(self, claim: Claim) -> Step<Self> {
-        let Claim { addr, len, .. } = claim;
-        match claim.element() {
+    fn step_behind(self, descriptor: Descriptor) -> Step<Self> {
+        match claim(descriptor).element() {
             Some(element) => (self, Some(Ok(element))),
-            None => self.fail(ChainErrorKind::RangeOverflow { addr, len }),
+            None => self.fail(ChainErrorKind::RangeOverflow { addr: descriptor.addr(), len: descriptor.len() }),
         }
     }
 
@@ -211,6 +258,7 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
     fn step_anywhere(mut self) -> Step<Self> {
         if self.is_at_end() {
             self.place.next = 0;
+            self.list = self.ring.table().contiguous().prefix(self.place.left as usize);
         }
         match self.table().get(DescriptorIndex(self.place.next)) {
             Ok(descriptor) => self.step(descriptor),
@@ -226,7 +274,7 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
             let entered = self.clone().enter(descriptor);
             return entered.map_or_else(|kind| self.fail(kind), |walk| (walk, None));
         }
-        self.place.advance();
+        self.advance();
         match self.place.rules.accept(self.ring.limits(), claim(descriptor)) {
             Ok(element) => (self, element.map(Ok)),
             Err(kind) => self.fail(kind),
@@ -246,7 +294,7 @@ const MAX_ENTRIES: u32 = 1 << 16;
 
 #[inline(always)]
 fn claim(descriptor: Descriptor) -> Claim {
-    Claim::new::<{ rules::PACKED }>(descriptor.addr(), descriptor.word())
+    PackedRules::claim(descriptor.addr(), descriptor.word())
 }
 
 impl<M: StableMem> Iterator for PackedWalk<'_, M> {
@@ -258,8 +306,8 @@ impl<M: StableMem> Iterator for PackedWalk<'_, M> {
             if self.place.left == 0 {
                 return None;
             }
-            let (walk, item) = match self.table().get_contiguous(DescriptorIndex(self.place.next)) {
-                Some(descriptor) => match self.place.accept_plain(self.ring.limits(), descriptor) {
+            let (walk, item) = match self.load() {
+                Some(descriptor) => match self.accept_plain(descriptor) {
                     Some(element) => return Some(Ok(element)),
                     None => self.clone().step(descriptor),
                 },
@@ -305,7 +353,7 @@ fn step_on<M: StableMem>(stop: Stop<PackedWalk<'_, M>, Descriptor>) -> Step<Pack
     match stop {
         Stop::InFrontOf(walk, Some(descriptor)) => walk.step(descriptor),
         Stop::InFrontOf(walk, None) => walk.step_anywhere(),
-        Stop::Behind(walk, claim) => walk.step_behind(claim),
+        Stop::Behind(walk, descriptor) => walk.step_behind(descriptor),
     }
 }
 
@@ -338,7 +386,7 @@ impl<'r, M: StableMem> StoredList<'r, M> {
 
     /// Goes on in the table that a descriptor stands for.
     fn enter(&mut self, descriptor: Descriptor) -> Result<(), ChainErrorKind> {
-        let walk = PackedWalk { ring: self.ring, entries: DeviceArray::empty(), place: self.place };
+        let walk = PackedWalk::from_place(self.ring, self.place);
         self.table = Some(walk.enter(descriptor)?);
         Ok(())
     }

@@ -7,8 +7,8 @@ use virtio_ring::TableEntry;
 use virtio_ring::split::{Descriptor, DescriptorFlags, DescriptorIndex, DescriptorTable};
 
 use super::ring::SplitRing;
-use crate::rules::{self, Claim, Limits, Rules};
-use crate::walk::{Rest, Step, Stop, fold_rest, translate_plain};
+use crate::rules::{Claim, SplitPlain, SplitRules};
+use crate::walk::{Rest, Step, Stop, fold_rest};
 use crate::{ChainError, ChainErrorKind, Element, Piece, Ring, Walk};
 
 /// A walk along a chain in a split ring: first in the queue's table, then perhaps in an indirect one.
@@ -27,6 +27,9 @@ pub struct SplitWalk<'r, M> {
     ring: &'r SplitRing<M>,
     /// What can be read at once of the table that it is in.
     entries: DeviceArray<'r, [u64; 2]>,
+    plain: SplitPlain,
+    /// Whether each descriptor that is read has to be reported.
+    reports: bool,
     place: SplitPlace,
 }
 
@@ -38,23 +41,23 @@ pub struct SplitPlace {
     /// The descriptor to be read next, or `None` at the end and after an error.
     next: Option<DescriptorIndex>,
     head: DescriptorIndex,
-    rules: Rules<{ rules::SPLIT }>,
+    rules: SplitRules,
 }
 
 impl SplitPlace {
     #[inline(always)]
-    pub(super) const fn new(limits: &Limits<{ rules::SPLIT }>, head: DescriptorIndex) -> Self {
-        Self { indirect: None, next: Some(head), head, rules: Rules::new(limits) }
+    pub(super) const fn new(plain: &SplitPlain, head: DescriptorIndex) -> Self {
+        Self { indirect: None, next: Some(head), head, rules: SplitRules::new(plain) }
     }
 
     /// Accepts the element that a descriptor stands for, if it is plain.
     #[inline(always)]
-    fn accept_plain(&mut self, limits: &Limits<{ rules::SPLIT }>, descriptor: Descriptor) -> Option<Element> {
+    fn accept_plain(&mut self, plain: &SplitPlain, descriptor: Descriptor) -> Option<Element> {
         let element = claim(descriptor).element()?;
         if self.rules.is_slow() {
             return None;
         }
-        if !self.rules.accept_plain(limits, descriptor.word()) {
+        if !self.rules.accept_plain(plain, descriptor.word()) {
             self.rules = self.rules.uncounted(descriptor.word());
             return None;
         }
@@ -66,7 +69,15 @@ impl SplitPlace {
 impl<'r, M: StableMem> SplitWalk<'r, M> {
     #[inline(always)]
     pub(super) fn new(ring: &'r SplitRing<M>, head: DescriptorIndex) -> Self {
-        Self { ring, entries: ring.table().contiguous(), place: SplitPlace::new(ring.limits(), head) }
+        let (entries, plain) = (ring.table().contiguous(), ring.limits().plain);
+        let reports = ring.mem().reports(Access::Read);
+        Self { ring, entries, plain, reports, place: SplitPlace::new(&plain, head) }
+    }
+
+    /// Returns a walk along another chain. What is the same for all chains is not looked up again.
+    #[inline(always)]
+    pub(super) fn of(&self, head: DescriptorIndex) -> Self {
+        Self { place: SplitPlace::new(&self.plain, head), ..*self }
     }
 
     /// Returns a walk that goes on from `place`. An indirect table is translated anew: what cannot be read at once is looked for
@@ -78,7 +89,7 @@ impl<'r, M: StableMem> SplitWalk<'r, M> {
             Some(range) => DescriptorTable::indirect(ring.mem(), range)
                 .map_or(DeviceArray::empty(), |table: DescriptorTable<'_, M>| table.contiguous()),
         };
-        Self { ring, entries, place }
+        Self { entries, place, ..Self::new(ring, place.head) }
     }
 
     #[inline(always)]
@@ -104,7 +115,6 @@ impl<'r, M: StableMem> SplitWalk<'r, M> {
         mut work: F,
         otherwise: impl FnOnce(Stop<Self, Descriptor>, B, F) -> Rest<B, E>,
     ) -> Result<B, E> {
-        let limits = self.ring.limits();
         let Some(first) = self.place.next else { return Ok(init) };
         let (mut index, mut rules, mut state) = (usize::from(first.0), self.place.rules, init);
         loop {
@@ -112,13 +122,12 @@ impl<'r, M: StableMem> SplitWalk<'r, M> {
             let Some(descriptor) = Descriptor::load(self.entries, index) else {
                 return otherwise(Stop::InFrontOf(at(narrow(index), rules), None), state, work).into();
             };
-            if !rules.accept_plain(limits, descriptor.word()) {
+            if !rules.accept_plain(&self.plain, descriptor.word()) {
                 let stop = Stop::InFrontOf(at(narrow(index), rules.uncounted(descriptor.word())), Some(descriptor));
                 return otherwise(stop, state, work).into();
             }
-            let claim = claim(descriptor);
-            let Some(piece) = translate_plain(mem, claim) else {
-                return otherwise(Stop::Behind(at(next(descriptor), rules), claim), state, work).into();
+            let Some(piece) = SplitRules::translate_plain(mem, descriptor.addr(), descriptor.word()) else {
+                return otherwise(Stop::Behind(at(next(descriptor), rules), descriptor), state, work).into();
             };
             state = work(state, piece)?;
             if !descriptor.flags().contains(DescriptorFlags::NEXT) {
@@ -155,7 +164,7 @@ impl<'r, M: StableMem> SplitWalk<'r, M> {
     /// Returns whether no descriptor is plain, or each one that is read has to be reported.
     #[inline(always)]
     fn is_slow(&self) -> bool {
-        self.place.rules.is_slow() || self.ring.mem().reports(Access::Read)
+        self.place.rules.is_slow() || self.reports
     }
 
     /// Goes on at the beginning of the indirect table that a descriptor stands for, which must be the last thing in its chain.
@@ -177,11 +186,10 @@ impl<'r, M: StableMem> SplitWalk<'r, M> {
     /// Takes a step that was taken, except that nobody looked where the element is.
     #[cold]
     #[inline(never)]
-    fn step_behind(self, claim: Claim) -> Step<Self> {
-        let Claim { addr, len, .. } = claim;
-        match claim.element() {
+    fn step_behind(self, descriptor: Descriptor) -> Step<Self> {
+        match claim(descriptor).element() {
             Some(element) => (self, Some(Ok(element))),
-            None => self.fail(ChainErrorKind::RangeOverflow { addr, len }),
+            None => self.fail(ChainErrorKind::RangeOverflow { addr: descriptor.addr(), len: descriptor.len() }),
         }
     }
 
@@ -230,7 +238,7 @@ fn narrow(index: usize) -> Option<DescriptorIndex> {
 
 #[inline(always)]
 fn claim(descriptor: Descriptor) -> Claim {
-    Claim::new::<{ rules::SPLIT }>(descriptor.addr(), descriptor.word())
+    SplitRules::claim(descriptor.addr(), descriptor.word())
 }
 
 /// Returns where a chain goes on after a descriptor, if it does.
@@ -246,7 +254,7 @@ impl<M: StableMem> Iterator for SplitWalk<'_, M> {
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             let (walk, item) = match self.table().get_contiguous(self.place.next?) {
-                Some(descriptor) => match self.place.accept_plain(self.ring.limits(), descriptor) {
+                Some(descriptor) => match self.place.accept_plain(&self.plain, descriptor) {
                     Some(element) => return Some(Ok(element)),
                     None => self.clone().step(descriptor),
                 },
@@ -292,7 +300,7 @@ fn step_on<M: StableMem>(stop: Stop<SplitWalk<'_, M>, Descriptor>) -> Step<Split
     match stop {
         Stop::InFrontOf(walk, Some(descriptor)) => walk.step(descriptor),
         Stop::InFrontOf(walk, None) => walk.step_anywhere(),
-        Stop::Behind(walk, claim) => walk.step_behind(claim),
+        Stop::Behind(walk, descriptor) => walk.step_behind(descriptor),
     }
 }
 
