@@ -143,7 +143,7 @@ impl<M: StableMem> Ring for AnyRing<M> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn publish(&self, positions: &mut AnyPositions) -> Result<bool, FatalError> {
         either!(self, positions, (ring, own) => ring.publish(own))
     }

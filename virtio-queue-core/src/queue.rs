@@ -126,6 +126,29 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
         Ok(served)
     }
 
+    /// Serves the next chain, if there is one, as [`serve`](Self::serve) does, and returns whether there was one. It is published at
+    /// once: this is for a device that answers each request before it looks for the next one.
+    ///
+    /// # Errors
+    ///
+    /// As for [`serve`](Self::serve).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use virtio_fake_driver::{DriverChain, SplitFixture};
+    /// # let mut fixture = SplitFixture::new(16);
+    /// # let queue = &mut fixture.queue;
+    /// # fixture.driver.add(&DriverChain::new().readable(b"ping")).unwrap();
+    /// assert!(queue.serve_one(|_walk| 0)?);
+    /// assert!(!queue.serve_one(|_walk| 0)?, "there was one chain");
+    /// # Ok::<_, virtio_queue_core::FatalError>(())
+    /// ```
+    #[inline(always)]
+    pub fn serve_one<'q>(&'q mut self, work: impl FnOnce(R::Walk<'q>) -> u32) -> Result<bool, FatalError> {
+        self.state.serve_one(&self.ring, work)
+    }
+
     /// Returns the chain that a token stands for, of which the first `written` writable bytes have been written.
     ///
     /// A token does not know how much of its chain is writable, so that more was written than could be is not noticed.

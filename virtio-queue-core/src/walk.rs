@@ -96,14 +96,6 @@ pub trait Walk: Clone + FusedIterator<Item = Result<Element, ChainError>> {
 /// A walk after a step, and what was seen.
 pub(crate) type Step<W> = (W, Option<Result<Element, ChainError>>);
 
-/// Where a run of plain descriptors has stopped before the end of its chain.
-pub(crate) enum Stop<W, D> {
-    /// In front of a descriptor that is not plain, if it could be read at once.
-    InFrontOf(W, Option<D>),
-    /// Behind a plain descriptor whose element is not in one piece.
-    Behind(W, D),
-}
-
 /// What has come of the part of a chain that is not folded where the fold was asked for.
 ///
 /// PERF: it is a result. Its own type keeps the compiler from building the result of the usual case in memory, where that of a

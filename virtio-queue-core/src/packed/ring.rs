@@ -399,7 +399,7 @@ impl<M: StableMem> Ring for PackedRing<M> {
         Ok(served)
     }
 
-    #[inline]
+    #[inline(always)]
     fn publish(&self, positions: &mut PackedPositions) -> Result<bool, FatalError> {
         let count = core::mem::take(&mut positions.unpublished_slots);
         let Some((position, used)) = positions.unpublished.take() else { return Ok(false) };

@@ -300,7 +300,7 @@ impl<M: StableMem> Ring for SplitRing<M> {
         Ok(served)
     }
 
-    #[inline]
+    #[inline(always)]
     fn publish(&self, positions: &mut SplitPositions) -> Result<bool, FatalError> {
         let count = positions.next_used.distance_from(positions.published);
         if count == 0 {
