@@ -204,6 +204,50 @@ fn serve<R: FromConfig<Mem = Arc<Cut>>>(
     (all, error)
 }
 
+/// Returns chains one by one, each of which is published at once.
+fn serve_singly_slowly<R: FromConfig<Mem = Arc<Cut>>>(
+    queue: &mut Queue<R, Quiet>,
+    limit: usize,
+    driver: &mut Meddler<'_>,
+) -> (Vec<Seen>, Option<FatalError>) {
+    let (mem, mut all) = (Arc::clone(queue.mem()), Vec::new());
+    while all.len() < limit {
+        match queue.next_chain() {
+            Ok(Some(chain)) => {
+                let seen = slow(chain.walk(), &mem, driver);
+                let done = chain.return_unchecked(written(&seen)).map_err(|refused| refused.error);
+                all.push(seen);
+                done.unwrap();
+            }
+            Ok(None) => break,
+            Err(error) => return (all, Some(error)),
+        }
+    }
+    (all, None)
+}
+
+/// Serves chains one by one.
+fn serve_singly<R: FromConfig<Mem = Arc<Cut>>>(
+    queue: &mut Queue<R, Quiet>,
+    limit: usize,
+    driver: &mut Meddler<'_>,
+) -> (Vec<Seen>, Option<FatalError>) {
+    let mem = Arc::clone(queue.mem());
+    let (cache, mut all) = (RegionCache::new(&*mem), Vec::new());
+    while all.len() < limit {
+        let served = queue.serve_one(|walk| {
+            all.push(fast(walk, &cache, driver));
+            all.last().map_or(0, written)
+        });
+        match served {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(error) => return (all, Some(error)),
+        }
+    }
+    (all, None)
+}
+
 fn address(rng: &mut Xoshiro256PlusPlus) -> u64 {
     match rng.random_range(0..24) {
         0 => rng.random(),
@@ -314,6 +358,7 @@ fn check<R: FromConfig<Mem = Arc<Cut>> + Restorable>(packed: bool, seeds: u64) {
     for seed in 0..seeds {
         let rng = &mut Xoshiro256PlusPlus::seed_from_u64(seed);
         let (config, seldom) = (config(rng, packed), if rng.random() { 3 } else { u32::MAX });
+        let singly = seed % 4 == 0;
         let mut sides = [(); 2].map(|()| {
             let mem = Arc::new(Cut::new(&mut rng.clone()));
             let queue = Queue::<R, Quiet>::new(&config, Arc::clone(&mem), Quiet);
@@ -332,9 +377,11 @@ fn check<R: FromConfig<Mem = Arc<Cut>> + Restorable>(packed: bool, seeds: u64) {
                     offer_split(mem, offer, &mut { index });
                 }
                 let mut driver = Meddler { mem, rng: Xoshiro256PlusPlus::seed_from_u64(driver_seed), seldom };
-                let (all, error) = match side {
-                    0 => serve_slowly(queue, limit, &mut driver),
-                    _ => serve(queue, limit, &mut driver),
+                let (all, error) = match (side, singly) {
+                    (0, false) => serve_slowly(queue, limit, &mut driver),
+                    (0, true) => serve_singly_slowly(queue, limit, &mut driver),
+                    (_, false) => serve(queue, limit, &mut driver),
+                    (_, true) => serve_singly(queue, limit, &mut driver),
                 };
                 let here = mem.all().as_ptr().addr().get();
                 let seen: Vec<Seen> = all
