@@ -8,6 +8,7 @@ mod batch;
 mod error;
 mod file;
 mod memory;
+mod moving;
 mod null;
 mod request;
 mod serve;
@@ -18,7 +19,7 @@ mod wire;
 
 use core::fmt;
 
-use virtio_chain::{ReadableChain, TransferError};
+use virtio_chain::{Reader, TransferError, Writer};
 use virtio_queue_core::{Chain, DriverNotify, FatalError, QueueState, Ring};
 
 pub use error::RequestError;
@@ -89,26 +90,29 @@ impl<S: Storage> BlockDevice<S> {
 
 /// VIRTIO 1.4 §5.2.6 "Device Operation".
 ///
-/// A request is a header and perhaps a payload to be read, then perhaps a payload to be written and, last, a status. The
-/// parts are found by counting bytes, however the driver has cut them (FRAME-1).
+/// A request is a header and perhaps a payload to be read, then perhaps a payload to be written and, last, a status.
+/// The parts are found by counting bytes, however the driver has cut them (FRAME-1).
 ///
-/// The driver is told of what was written without a hole: the payload and the status of a request that could be answered
-/// with all of its payload, nothing if a payload is left out before the status.
+/// The driver is told of what was written without a hole: the payload and the status of a request that could be
+/// answered with all of its payload, nothing if a payload is left out before the status.
 impl<S: Storage> Device for BlockDevice<S> {
     type Error = RequestError;
 
-    fn process<'m>(&mut self, chain: impl Chain<'m>) -> Result<u64, RequestError> {
-        let (mut request, mut payload) = ReadableChain::new(chain).split();
+    fn process(&mut self, chain: impl Chain) -> Result<u64, RequestError> {
+        let (mut request, mut payload) = (Reader::new(&chain), Writer::new(&chain));
         // An error here leaves the driver without a status: there is no place for it, or none that can be found.
         let mut status = payload.split_last(1).map_err(|error| match error {
             TransferError::Short { .. } => RequestError::NoStatus,
-            TransferError::Chain(error) => error.into(),
+            error => error.into(),
         })?;
 
         let result = self.execute(&mut request, &mut payload);
-        status.write_obj(&result.as_ref().map_or_else(RequestError::status, |_| Status::Ok))?;
-        payload.join(status);
-        payload.return_used().map_err(|refused| RequestError::Return(refused.error))?;
+        let told = status.write_obj(&result.as_ref().map_or_else(RequestError::status, |_| Status::Ok));
+        // It was split off here. If it were not, it would not count.
+        let _ = payload.join(status);
+        let written = payload.prefix();
+        chain.return_unchecked(written).map_err(|refused| RequestError::Return(refused.error))?;
+        told?;
         result
     }
 

@@ -16,7 +16,7 @@ pub trait Device {
     ///
     /// If the request failed. The driver has been told so as far as the request has room for that; its chain has been
     /// returned in any case, unless its queue is broken.
-    fn process<'m>(&mut self, chain: impl Chain<'m>) -> Result<u64, Self::Error>;
+    fn process(&mut self, chain: impl Chain) -> Result<u64, Self::Error>;
 
     /// Answers what is available in `queue`, but no more than `budget` chains, and returns how that went.
     ///
@@ -30,8 +30,8 @@ pub trait Device {
 
     /// Does so with a queue in its two parts: one by one, unless a device is faster with several chains at a time.
     ///
-    /// They are published at the end, or by then. A large budget is good for throughput, a small one for the latency of the
-    /// first and for those that wait for their turn in other queues. Notifications by the driver stay as they are.
+    /// They are published at the end, or by then. A large budget is good for throughput, a small one for the latency of
+    /// the first and for those that wait for their turn in other queues. Notifications by the driver stay as they are.
     ///
     /// A failed request is counted and stops nothing. Call [`process`](Self::process) to learn why it failed.
     ///
@@ -69,8 +69,8 @@ pub struct Served {
     pub errors: u32,
     /// How many bytes of payload the others moved.
     pub bytes: u64,
-    /// Whether it was ended by the budget, or by the size of the requests: there may be more, of which the driver need not
-    /// notify.
+    /// Whether it was ended by the budget, or by the size of the requests: there may be more, of which the driver need
+    /// not notify.
     pub pending: bool,
 }
 
@@ -84,13 +84,14 @@ impl Served {
     }
 }
 
-/// A device, or a part of one, as a thread runs it: with one queue or several, which have their turn one after the other.
+/// A device, or a part of one, as a thread runs it: with one queue or several, which have their turn one after the
+/// other.
 ///
-/// Every [`Device`] is one, with a single queue. One that has to see several queues at a time, or that answers the driver
-/// when something happens elsewhere, implements this trait instead.
+/// Every [`Device`] is one, with a single queue. One that has to see several queues at a time, or that answers the
+/// driver when something happens elsewhere, implements this trait instead.
 pub trait Serve {
-    /// Serves the queue `index` of those that belong together, in its two parts, as far as there is something to do, but
-    /// with no more than `budget` chains. Notifications by the driver stay as they are.
+    /// Serves the queue `index` of those that belong together, in its two parts, as far as there is something to do,
+    /// but with no more than `budget` chains. Notifications by the driver stay as they are.
     ///
     /// Chains are returned in the order in which they were fetched: the driver may have been promised that.
     ///
@@ -105,10 +106,12 @@ pub trait Serve {
         budget: usize,
     ) -> Result<Turn, FatalError>;
 
-    /// Gives chains of the queue `index` back that are still held, before the queue rests. A queue that is broken takes none.
+    /// Gives chains of the queue `index` back that are still held, before the queue rests. A queue that is broken takes
+    /// none.
     fn release<R: Ring, N: DriverNotify>(&mut self, _index: usize, _ring: &R, _state: &mut QueueState<R, N>) {}
 
-    /// Returns what can be read when there is something to do for a queue that [waits for the device](WaitsFor::Device).
+    /// Returns what can be read when there is something to do for a queue that [waits for the
+    /// device](WaitsFor::Device).
     ///
     /// There is no such thing where another queue is what such a queue waits for.
     fn wake(&self) -> Option<BorrowedFd<'_>> {

@@ -28,8 +28,22 @@
 //! One transport is here all the same, because drivers are needed to try the devices with: [`vhost_user`] serves any of
 //! them to the front ends of that protocol.
 //!
-//! The devices are meant to be read, and to be driven by real drivers in tests. They do their I/O while they are called;
-//! a device whose I/O completes later keeps a [`Token`](virtio_queue_core::Token) instead, which none of these do.
+//! The devices are meant to be read, and to be driven by real drivers in tests.
+//!
+//! # Three shapes
+//!
+//! A device answers a chain at once, or it is deferred and answers later in any order, or it is `async` and has a task
+//! for each chain.
+//!
+//! | device | shape |
+//! | --- | --- |
+//! | [`rng`] | At once, in the simplest form: [`process`](Device::process) fills a chain and returns it. |
+//! | [`blk`] | At once. Up to 64 requests are held as tokens, so that their reads wait together, and answered in their order. |
+//! | [`net`], transmit | At once: a packet is copied out of its chain, which is returned. |
+//! | [`net`], receive | At once where a packet fits into one buffer. Else deferred: buffers are kept as tokens until they suffice. |
+//!
+//! None of them has I/O that completes later, or tasks. The crate `virtio-util` shows a pool of threads and an `async`
+//! device, on owned chains.
 
 #![deny(unsafe_code)]
 #![expect(clippy::std_instead_of_alloc, reason = "the examples have the standard library")]

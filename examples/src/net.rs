@@ -1,11 +1,11 @@
 //! The virtio network device.
 //!
-//! VIRTIO 1.4 §5.1 "Network Device". A [`NetDevice`] is one pair of queues, which it connects to a [`Port`]: one that takes
-//! everything, one that has packets of its own, one that gives everything back, or the network of the host. There is no control queue;
-//! front ends of vhost-user answer that themselves.
+//! VIRTIO 1.4 §5.1 "Network Device". A [`NetDevice`] is one pair of queues, which it connects to a [`Port`]: one that
+//! takes everything, one that has packets of its own, one that gives everything back, or the network of the host. There
+//! is no control queue; front ends of vhost-user answer that themselves.
 //!
-//! A packet is copied once, header and frame together, between the memory of the driver and a buffer of the device's own,
-//! and looked at there: the driver may change its own memory at any time.
+//! A packet is copied once, header and frame together, between the memory of the driver and a buffer of the device's
+//! own, and looked at there: the driver may change its own memory at any time.
 
 mod any_port;
 mod batch;

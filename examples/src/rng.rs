@@ -42,7 +42,7 @@ impl<E: Entropy> RngDevice<E> {
 impl<E: Entropy> Device for RngDevice<E> {
     type Error = RngError;
 
-    fn process<'m>(&mut self, chain: impl Chain<'m>) -> Result<u64, RngError> {
+    fn process(&mut self, chain: impl Chain) -> Result<u64, RngError> {
         let mut chain = WritableChain::new(chain);
         let room = usize::try_from(chain.remaining()?.bytes).unwrap_or(usize::MAX);
         if room == 0 {
@@ -51,7 +51,7 @@ impl<E: Entropy> Device for RngDevice<E> {
         let (bytes, _) = self.buffer.split_at_mut(room.min(MAX_BYTES));
         self.entropy.fill(bytes)?;
         chain.write_all(bytes)?;
-        chain.return_used().map_err(|refused| RngError::Return(refused.error))?;
+        chain.return_prefix().map_err(RngError::Return)?;
         Ok(bytes.len() as u64)
     }
 }

@@ -31,16 +31,18 @@
 //! }
 //! ```
 //!
-//! The messages are handled on the main thread, and each ring that runs has a thread of its own, or one together with those
-//! that it belongs to. Between messages and rings there is one rule: whatever concerns a ring that runs is changed while it
-//! does not. Its thread ends at a point where nothing is in flight, and another one goes on from there.
+//! The messages are handled on the main thread, and each ring that runs has a thread of its own, or one together with
+//! those that it belongs to. Between messages and rings there is one rule: whatever concerns a ring that runs is
+//! changed while it does not. Its thread ends at a point where nothing is in flight, and another one goes on from
+//! there.
 //!
 //! # Front ends that are not to be trusted
 //!
-//! A front end can make its own device fail, and nothing else. Two things remain that no back end can prevent, because it is
-//! the front end who owns what is shared. If it makes the file behind a region shorter afterwards, then an access ends this
-//! process with SIGBUS; what is beyond the end of the file from the beginning is refused. And if it makes the eventfd of a
-//! ring block, and fills it, then the next notification waits until it is read, and so does whoever stops that ring.
+//! A front end can make its own device fail, and nothing else. Two things remain that no back end can prevent, because
+//! it is the front end who owns what is shared. If it makes the file behind a region shorter afterwards, then an access
+//! ends this process with SIGBUS; what is beyond the end of the file from the beginning is refused. And if it makes the
+//! eventfd of a ring block, and fills it, then the next notification waits until it is read, and so does whoever stops
+//! that ring.
 
 mod early;
 mod event;
@@ -100,8 +102,8 @@ pub trait VhostUserDevice: Sync {
     fn report(&self) {}
 }
 
-/// Is the `main` of a back end: makes a device as the arguments `A` say, and serves it to one front end after the other,
-/// until SIGTERM or SIGINT. When they can connect, there is a line that says so on the standard output.
+/// Is the `main` of a back end: makes a device as the arguments `A` say, and serves it to one front end after the
+/// other, until SIGTERM or SIGINT. When they can connect, there is a line that says so on the standard output.
 ///
 /// What is wrong with the arguments is said in one line, and the exit code is 2 then.
 pub fn run<A: Parser, D: VhostUserDevice>(

@@ -1,193 +1,276 @@
 //! A position in one half of a chain.
 
-use core::fmt;
-
 use virtio_mem_traits::{Access, DeviceRange, DriverMem, DriverRange, TranslateError};
-use virtio_queue_core::{Chain, ChainError, ChainErrorKind, Walk};
+use virtio_queue_core::{ChainElements, ChainError, ChainErrorKind};
 
 use crate::{Remaining, TransferError};
 
-/// A position in the readable or in the writable half of a chain.
+/// A piece of memory: where the driver has it, and where it is here.
+pub(crate) type Piece<'c> = (DriverRange, DeviceRange<'c>);
+
+/// A position in the readable or in the writable half of a chain, as plain data: each step is handed the chain.
 ///
-/// An element is translated piece by piece as the position reaches it, since it may cross from one region of memory into
-/// another. How the driver has cut its message is not visible from outside (FRAME-1).
-#[derive(Clone)]
-pub(crate) struct Cursor<'m, W> {
-    walk: W,
-    id: u16,
+/// An element is translated piece by piece as the position reaches it, since it may cross from one region of memory
+/// into another. How the driver has cut its message is not visible from outside (FRAME-1).
+#[derive(Clone, Debug)]
+pub(crate) struct Cursor<P> {
+    place: P,
     /// Which half: the access of its elements.
     access: Access,
     /// What is left of the current element.
     rest: DriverRange,
-    /// INVARIANT: the translated beginning of `rest`, and no more than that.
-    piece: DeviceRange<'m>,
     /// How many bytes of this half lie before the position, and before the place where it must stop.
     position: u64,
     end: u64,
     /// The element of the writable half that a walk along the readable one came upon.
     beyond: Option<DriverRange>,
-    ended: bool,
-    fault: Option<ChainError>,
+    course: Course,
 }
 
-impl<'m, W: Walk<'m>> Cursor<'m, W> {
+/// Whether a cursor goes on.
+#[derive(Clone, Copy, Debug)]
+enum Course {
+    Going,
+    /// The half ends here.
+    Ended,
+    /// The chain is malformed here, and that was reported.
+    Failed(ChainError),
+    /// The chain is malformed here, and the next step reports it.
+    Failing(ChainError),
+}
+
+impl<P: Clone> Cursor<P> {
     /// Returns the beginning of the half of `chain` that is for `access`: for reading, or for writing.
     #[inline]
-    pub(crate) fn new(chain: &impl Chain<'m, Walk = W>, access: Access) -> Self {
+    pub(crate) fn new(chain: &impl ChainElements<Place = P>, access: Access) -> Self {
         Self {
-            walk: chain.walk(),
-            id: chain.id(),
+            place: chain.start(),
             access,
             rest: DriverRange::EMPTY,
-            piece: DeviceRange::empty(),
             position: 0,
             end: u64::MAX,
             beyond: None,
-            ended: false,
-            fault: None,
+            course: Course::Going,
         }
     }
 
     /// Returns the beginning of the writable half of the same chain, wherever in the readable one this is.
-    pub(crate) fn into_writable(self) -> Self {
+    #[inline]
+    pub(crate) fn into_writable(self, chain: &impl ChainElements<Place = P>) -> Self {
+        // The readable half may lie in memory that is not there: the chain goes on. A walk that found it malformed does
+        // not.
+        let fault = self.fault().filter(|_| chain.next_element(&mut self.place.clone()).is_none());
         Self {
             access: Access::Write,
             rest: self.beyond.unwrap_or(DriverRange::EMPTY),
-            piece: DeviceRange::empty(),
             position: 0,
             end: u64::MAX,
             beyond: None,
-            // The readable half may have been cut, or lie in memory that is not there: the chain goes on. A walk that found it
-            // malformed does not.
-            ended: false,
-            fault: self.fault.filter(|_| self.walk.clone().next().is_none()),
+            course: fault.map_or(Course::Going, Course::Failed),
             ..self
         }
     }
 
-    pub(crate) fn id(&self) -> u16 {
-        self.id
+    #[inline]
+    pub(crate) fn access(&self) -> Access {
+        self.access
     }
 
-    pub(crate) fn mem(&self) -> &'m W::Mem {
-        self.walk.mem()
-    }
-
+    #[inline]
     pub(crate) fn position(&self) -> u64 {
         self.position
     }
 
-    pub(crate) fn end(&self) -> u64 {
-        self.end
+    /// Returns how many bytes lie before the place where it was made to stop, if it was.
+    pub(crate) fn end(&self) -> Option<u64> {
+        (self.end != u64::MAX).then_some(self.end)
     }
 
-    /// Returns a copy that goes on until the end of its half, wherever this one was to stop.
-    pub(crate) fn uncut(&self) -> Self {
-        Self { end: u64::MAX, ..self.clone() }
+    /// Returns how many bytes there are until the place where it must stop, as far as that is known without a look
+    /// ahead.
+    #[inline]
+    pub(crate) fn left(&self) -> u64 {
+        self.end - self.position
     }
 
     /// Returns the error that the position stopped at, if it did.
+    #[inline]
     pub(crate) fn fault(&self) -> Option<ChainError> {
-        self.fault
+        match self.course {
+            Course::Failed(error) | Course::Failing(error) => Some(error),
+            Course::Going | Course::Ended => None,
+        }
+    }
+
+    /// Returns the next piece, of at most `max` bytes, or `None` at the end. It stays the next one until it is
+    /// [passed](Self::pass).
+    #[inline(always)]
+    pub(crate) fn peek<'c>(
+        &mut self,
+        chain: &'c impl ChainElements<Place = P>,
+        max: usize,
+    ) -> Result<Option<Piece<'c>>, ChainError> {
+        let limit = self.left().min(max as u64);
+        // Nothing is looked at beyond the end: it may be malformed there.
+        if limit == 0 {
+            return Ok(None);
+        }
+        if self.rest.is_empty() && !self.seek(chain) {
+            return self.ended().map(|()| None);
+        }
+        let range = self.rest.prefix(limit);
+        match chain.mem().translate(range, self.access) {
+            Ok(piece) if !piece.is_empty() && piece.access().allows(self.access) => {
+                // `limit` is at most `max`.
+                let piece = piece.prefix(usize::try_from(range.len()).unwrap_or(max));
+                Ok(Some((range.prefix(piece.len() as u64), piece)))
+            }
+            answer => Err(self.inaccessible(chain.id(), range, answer)),
+        }
     }
 
     /// Takes the next piece, of at most `max` bytes, or `None` at the end.
-    #[inline]
-    pub(crate) fn take(&mut self, max: usize) -> Result<Option<(DriverRange, DeviceRange<'m>)>, ChainError> {
-        let limit = usize::try_from(self.end - self.position).unwrap_or(usize::MAX).min(max);
-        // Nothing is looked at beyond the end: it may be malformed there.
-        if limit == 0 || (self.piece.is_empty() && !self.fill()?) {
-            return Ok(None);
+    #[inline(always)]
+    pub(crate) fn take<'c>(
+        &mut self,
+        chain: &'c impl ChainElements<Place = P>,
+        max: usize,
+    ) -> Result<Option<Piece<'c>>, ChainError> {
+        let piece = self.peek(chain, max)?;
+        if let Some((range, _)) = piece {
+            self.pass(range.len());
         }
-        let piece = self.piece.prefix(limit);
-        let len = piece.len() as u64;
-        let range = self.rest.prefix(len);
-        self.rest = self.rest.after(len);
-        self.piece = self.piece.after(piece.len());
-        self.position += len;
-        Ok(Some((range, piece)))
+        Ok(piece)
     }
 
-    /// Goes on to the next element if the current one is used up, and returns whether there is one.
-    #[inline(always)]
-    fn seek(&mut self) -> Result<bool, ChainError> {
-        while !self.ended && self.rest.is_empty() {
-            match self.walk.next().transpose().map_err(|error| self.fail(error))? {
-                Some(element) if element.access == self.access => self.rest = element.range,
-                // The readable half was not read to its end.
-                Some(element) if element.access == Access::Read => {}
-                Some(element) => {
-                    self.beyond = Some(element.range);
-                    self.ended = true;
+    /// Passes over the next `len` bytes, which lie in the current element.
+    #[inline]
+    pub(crate) fn pass(&mut self, len: u64) {
+        self.rest = self.rest.after(len);
+        self.position += len;
+    }
+
+    /// Goes on to the next element, since the current one is used up, and returns whether there is one. If not, the
+    /// half has [ended](Self::ended).
+    #[inline(never)]
+    fn seek(&mut self, chain: &impl ChainElements<Place = P>) -> bool {
+        while matches!(self.course, Course::Going) {
+            match chain.next_element(&mut self.place) {
+                Some(Ok(element)) if element.access == self.access => {
+                    self.rest = element.range;
+                    return true;
                 }
-                None => self.ended = true,
+                // The readable half was not read to its end.
+                Some(Ok(element)) if element.access == Access::Read => {}
+                Some(Ok(element)) => {
+                    self.beyond = Some(element.range);
+                    self.course = Course::Ended;
+                }
+                Some(Err(error)) => self.course = Course::Failing(error),
+                None => self.course = Course::Ended,
             }
         }
-        Ok(!self.ended)
+        false
     }
 
-    /// Translates more, and returns whether there is more. By itself, so that taking from a piece stays short where it is inlined.
-    #[inline(never)]
-    fn fill(&mut self) -> Result<bool, ChainError> {
-        if !self.seek()? {
-            return Ok(false);
-        }
-        let translated = self.walk.mem().translate(self.rest, self.access);
-        let (addr, access) = (self.rest.start(), self.access);
-        let piece = translated.and_then(|piece| match piece.access().allows(access) {
-            _ if piece.is_empty() => Err(TranslateError::Unmapped { addr }),
-            // Fragments go to where it is not checked any more.
-            false => Err(TranslateError::Denied { addr, access }),
-            true => Ok(piece),
-        });
-        let piece =
-            piece.map_err(|error| self.fail(ChainError { id: self.id, kind: ChainErrorKind::Memory(error) }))?;
-        self.piece = piece.prefix(usize::try_from(self.rest.len()).unwrap_or(usize::MAX));
-        Ok(true)
-    }
-
-    /// Ends here for good: the memory has translated `range` for an access that it then refuses.
+    /// Returns the error that is to be reported at the end of the half, once.
     #[cold]
-    pub(crate) fn refused(&mut self, range: DriverRange) -> ChainError {
+    fn ended(&mut self) -> Result<(), ChainError> {
+        match self.course {
+            Course::Failing(error) => Err(self.fail(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends here for good: the memory answered with nothing that can be accessed.
+    #[cold]
+    fn inaccessible(
+        &mut self,
+        id: u16,
+        range: DriverRange,
+        answer: Result<DeviceRange<'_>, TranslateError>,
+    ) -> ChainError {
+        let (addr, access) = (range.start(), self.access);
+        let error = match answer {
+            Err(error) => error,
+            Ok(piece) if piece.is_empty() => TranslateError::Unmapped { addr },
+            // Pieces go to where it is not checked any more.
+            Ok(_) => TranslateError::Denied { addr, access },
+        };
+        self.fail(ChainError { id, kind: ChainErrorKind::Memory(error) })
+    }
+
+    /// Ends here for good: the memory has translated `range` of chain `id` for an access that it then refuses.
+    #[cold]
+    pub(crate) fn refused(&mut self, id: u16, range: DriverRange) -> ChainError {
         let denied = TranslateError::Denied { addr: range.start(), access: self.access };
-        self.fail(ChainError { id: self.id, kind: ChainErrorKind::Memory(denied) })
+        self.fail(ChainError { id, kind: ChainErrorKind::Memory(denied) })
     }
 
     /// Ends here for good.
     #[cold]
     fn fail(&mut self, error: ChainError) -> ChainError {
         self.rest = DriverRange::EMPTY;
-        self.piece = DeviceRange::empty();
-        self.ended = true;
-        self.fault = Some(error);
+        self.course = Course::Failed(error);
         error
     }
 
-    /// Passes over at most `max` bytes, calls `passed` for each range of them, and returns how many they were. Nothing is
-    /// translated: they need not be there.
-    pub(crate) fn skip(&mut self, max: u64, mut passed: impl FnMut(DriverRange)) -> Result<u64, ChainError> {
+    /// Lets the next step report the error that this one came upon, since it has bytes to report.
+    #[cold]
+    pub(crate) fn put_off_fault(&mut self) {
+        if let Course::Failed(error) = self.course {
+            self.course = Course::Failing(error);
+        }
+    }
+
+    /// Returns how many bytes were moved from `start` on before `error`, which the next step reports, unless there are
+    /// none.
+    #[cfg(feature = "std")]
+    #[cold]
+    pub(crate) fn moved_before(&mut self, start: u64, error: ChainError) -> Result<usize, ChainError> {
+        match usize::try_from(self.position - start) {
+            Ok(0) | Err(_) => Err(error),
+            Ok(count) => {
+                self.put_off_fault();
+                Ok(count)
+            }
+        }
+    }
+
+    /// Passes over at most `max` bytes, and returns how many they were. Nothing is translated: they need not be there.
+    pub(crate) fn skip(&mut self, chain: &impl ChainElements<Place = P>, max: u64) -> Result<u64, ChainError> {
         let start = self.position;
         let end = start.saturating_add(max).min(self.end);
-        while self.position < end && self.seek()? {
-            let range = self.rest.prefix(end - self.position);
-            self.rest = self.rest.after(range.len());
-            self.piece = self.piece.after(usize::try_from(range.len()).unwrap_or(usize::MAX));
-            self.position += range.len();
-            passed(range);
+        while self.position < end {
+            if self.rest.is_empty() && !self.seek(chain) {
+                self.ended()?;
+                break;
+            }
+            self.pass(self.rest.len().min(end - self.position));
         }
         Ok(self.position - start)
     }
 
+    /// Passes over `len` bytes that were moved already, of at most [`left`](Self::left). If the driver has changed the
+    /// chain since so that it has no such bytes any more, the next step finds its end or reports what is wrong.
+    pub(crate) fn pass_moved(&mut self, chain: &impl ChainElements<Place = P>, len: u64) {
+        let end = self.position + len;
+        if self.skip(chain, len).is_err() {
+            self.put_off_fault();
+        }
+        self.position = end;
+    }
+
     /// Looks ahead: how much there is until the end.
-    pub(crate) fn remaining(&self) -> Result<Remaining, ChainError> {
-        let limit = self.end - self.position;
+    pub(crate) fn remaining(&self, chain: &impl ChainElements<Place = P>) -> Result<Remaining, ChainError> {
+        let limit = self.left();
         if limit == 0 {
             return Ok(Remaining::default());
         }
         let mut remaining = Remaining { bytes: self.rest.len(), descriptors: u32::from(!self.rest.is_empty()) };
-        let mut walk = self.walk.clone();
-        while !self.ended && remaining.bytes < limit {
-            match walk.next().transpose()? {
+        let mut place = self.place.clone();
+        while matches!(self.course, Course::Going) && remaining.bytes < limit {
+            match chain.next_element(&mut place).transpose()? {
                 Some(element) if element.access == self.access => {
                     remaining.bytes += element.range.len();
                     remaining.descriptors += 1;
@@ -201,9 +284,9 @@ impl<'m, W: Walk<'m>> Cursor<'m, W> {
     }
 
     /// Ends `len` bytes further on, and returns the rest. If there is none, nothing has changed.
-    pub(crate) fn split_at(&mut self, len: u64) -> Result<Self, TransferError> {
+    pub(crate) fn split_at(&mut self, chain: &impl ChainElements<Place = P>, len: u64) -> Result<Self, TransferError> {
         let mut tail = self.clone();
-        let available = tail.skip(len, |_| ())?;
+        let available = tail.skip(chain, len)?;
         if available < len {
             return Err(TransferError::Short { wanted: len, available });
         }
@@ -212,37 +295,13 @@ impl<'m, W: Walk<'m>> Cursor<'m, W> {
     }
 
     /// Ends `len` bytes before the end, and returns the rest. If there are not as many, nothing has changed.
-    pub(crate) fn split_last(&mut self, len: u64) -> Result<Self, TransferError> {
-        let available = self.remaining()?.bytes;
+    pub(crate) fn split_last(
+        &mut self,
+        chain: &impl ChainElements<Place = P>,
+        len: u64,
+    ) -> Result<Self, TransferError> {
+        let available = self.remaining(chain)?.bytes;
         let before = available.checked_sub(len).ok_or(TransferError::Short { wanted: len, available })?;
-        self.split_at(before)
-    }
-
-    /// Looks ahead at the next pieces, of `max` bytes together at most, as many as `storage` holds.
-    pub(crate) fn fragments<F: From<DeviceRange<'m>>>(&self, max: u64, storage: &mut [F]) -> Result<usize, ChainError> {
-        let mut ahead = self.clone();
-        let mut count = 0;
-        for slot in storage {
-            let left = usize::try_from(max - (ahead.position - self.position)).unwrap_or(usize::MAX);
-            let Some((range, piece)) = ahead.take(left)? else { break };
-            if self.access == Access::Read {
-                self.mem().before_read(range);
-            }
-            *slot = F::from(piece);
-            count += 1;
-        }
-        Ok(count)
-    }
-}
-
-/// Whatever the walk is: who is handed a chain back wants to unwrap the error beside it.
-impl<W> fmt::Debug for Cursor<'_, W> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cursor")
-            .field("id", &self.id)
-            .field("access", &self.access)
-            .field("position", &self.position)
-            .field("fault", &self.fault)
-            .finish_non_exhaustive()
+        self.split_at(chain, before)
     }
 }

@@ -1,23 +1,36 @@
 //! The traits of `std::io`.
 
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 
-use virtio_queue_core::{ChainError, Walk};
+use virtio_queue_core::{Chain, ChainElements};
 
-use crate::{Reader, TransferError, Writer};
+use crate::{
+    IncompleteError, ReadableChain, Reader, TransferCause, TransferError, TransferFailed, WritableChain, Writer,
+};
 
-/// Ends with `Ok(0)`, and with an error of the kind `InvalidData` where the chain is malformed: a call copies from one piece
-/// of memory at most, since after an error nothing may have been copied.
-impl<'m, W: Walk<'m>> Read for Reader<'m, W> {
+/// A call fills `buf`, from as many pieces as it takes, and ends with `Ok(0)`. Where the chain is malformed, it returns
+/// what lies before that; the next call fails, with the kind `InvalidData`.
+impl<C: ChainElements> Read for Reader<C> {
+    #[inline]
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.read_piece(buf).map_err(invalid_data)
+        Ok(self.read_up_to_fault(buf)?)
     }
 }
 
-/// As for reading. There is nothing to flush.
-impl<'m, W: Walk<'m>> Write for Writer<'m, W> {
+/// As for its [`Reader`].
+impl<C: Chain> Read for ReadableChain<C> {
+    #[inline]
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        Ok(self.read_up_to_fault(buf)?)
+    }
+}
+
+/// A call takes all of `buf`, into as many pieces as it takes, and ends with `Ok(0)`. Where the chain is malformed, it
+/// takes what fits before that; the next call fails, with the kind `InvalidData`. There is nothing to flush.
+impl<C: ChainElements> Write for Writer<C> {
+    #[inline]
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.write_piece(buf).map_err(invalid_data)
+        Ok(self.write_up_to_fault(buf)?)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -25,16 +38,47 @@ impl<'m, W: Walk<'m>> Write for Writer<'m, W> {
     }
 }
 
-impl From<TransferError> for io::Error {
-    fn from(error: TransferError) -> Self {
-        let kind = match error {
-            TransferError::Chain(_) => io::ErrorKind::InvalidData,
-            TransferError::Short { .. } => io::ErrorKind::UnexpectedEof,
-        };
-        Self::new(kind, error)
+/// As for its [`Writer`].
+impl<C: Chain> Write for WritableChain<C> {
+    #[inline]
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        Ok(self.write_up_to_fault(buf)?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
-fn invalid_data(error: ChainError) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, error)
+/// Of the kind `UnexpectedEof` if the chain is too short.
+impl From<TransferError> for io::Error {
+    fn from(error: TransferError) -> Self {
+        match error {
+            TransferError::Chain(error) => error.into(),
+            TransferError::Short { .. } => Self::new(ErrorKind::UnexpectedEof, error),
+        }
+    }
+}
+
+/// Of the kind `InvalidInput` if more was claimed than was written, `InvalidData` if something is left over.
+impl From<IncompleteError> for io::Error {
+    fn from(error: IncompleteError) -> Self {
+        match error {
+            IncompleteError::Chain(error) => error.into(),
+            IncompleteError::Return(error) => error.into(),
+            IncompleteError::NotWritten { .. } => Self::new(ErrorKind::InvalidInput, error),
+            IncompleteError::Unread(_) | IncompleteError::Unwritten(_) => Self::new(ErrorKind::InvalidData, error),
+        }
+    }
+}
+
+/// The cause alone: an error of the work stays what it was.
+impl From<TransferFailed<Self>> for io::Error {
+    fn from(failed: TransferFailed<Self>) -> Self {
+        match failed.cause {
+            TransferCause::Work(error) => error,
+            TransferCause::Chain(error) => error.into(),
+            TransferCause::TooMuch { .. } => Self::new(ErrorKind::InvalidInput, failed.cause),
+        }
+    }
 }

@@ -2,40 +2,113 @@
 
 use core::fmt;
 
-use virtio_mem_traits::{DeviceRange, DriverMem};
-use virtio_queue_core::{ChainError, Walk};
+use virtio_mem_traits::{Access, DeviceRange, DriverMem, IoVec};
+use virtio_queue_core::{ChainElements, ChainError};
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::cursor::Cursor;
-use crate::{Remaining, TransferError};
+use crate::{Lent, Remaining, SettleError, TransferError, TransferFailed};
 
 /// The readable bytes of a chain, or a part of them, from a position on.
 ///
-/// After an error it is at its end.
+/// [`Reader::new`] makes one of a borrowed chain, `Reader<&C>`. The bytes of a [`ReadableChain`](crate::ReadableChain),
+/// which owns its chain, are a `Reader<C>`.
+///
+/// It is plain data beside its chain, so it can be held wherever the chain can be. After an error it is at its end.
+///
+/// ```
+/// # use virtio_fake_driver::{DriverChain, SplitFixture};
+/// # let mut fixture = SplitFixture::new(16);
+/// # let queue = &mut fixture.queue;
+/// # fixture.driver.add(&DriverChain::new().readable(b"\x05\0\0\0he").readable(b"llo")).unwrap();
+/// use virtio_chain::Reader;
+/// use virtio_chain::zerocopy::little_endian::U32;
+///
+/// let chain = queue.next_chain()?.ok_or("nothing is available")?;
+/// let mut reader = Reader::new(&chain);
+/// let len: U32 = reader.read_obj()?;
+/// let mut text = vec![0; len.get().min(64) as usize];
+/// reader.read_exact(&mut text)?;
+/// assert_eq!(text, b"hello");
+/// chain.return_written(0)?;
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
-pub struct Reader<'m, W> {
-    cursor: Cursor<'m, W>,
+pub struct Reader<C: ChainElements> {
+    chain: C,
+    cursor: Cursor<C::Place>,
 }
 
-impl<'m, W: Walk<'m>> Reader<'m, W> {
+/// Readers of a borrowed chain, and their parts.
+impl<'c, C: ChainElements + ?Sized> Reader<&'c C> {
+    /// Returns the readable half of `chain`, from its beginning.
     #[inline]
-    pub(crate) fn new(cursor: Cursor<'m, W>) -> Self {
-        Self { cursor }
+    #[must_use]
+    pub fn new(chain: &'c C) -> Self {
+        Self::of(chain)
     }
 
-    pub(crate) fn into_cursor(self) -> Cursor<'m, W> {
-        self.cursor
+    /// Cuts off what lies more than `len` bytes further on, and returns it.
+    ///
+    /// # Errors
+    ///
+    /// If there are not as many bytes, or the chain is malformed before that. Nothing has changed then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use virtio_fake_driver::{DriverChain, SplitFixture};
+    /// # let mut fixture = SplitFixture::new(16);
+    /// # let queue = &mut fixture.queue;
+    /// # fixture.driver.add(&DriverChain::new().readable(b"headpayload")).unwrap();
+    /// # let chain = queue.next_chain()?.ok_or("nothing is available")?;
+    /// # use virtio_chain::Reader;
+    /// let mut header = Reader::new(&chain);
+    /// let mut payload = header.split_at(4)?;
+    /// assert_eq!(payload.read_obj(), Ok(*b"payload"));
+    /// assert_eq!(header.read(&mut [0; 64]), Ok(4));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn split_at(&mut self, len: u64) -> Result<Self, TransferError> {
+        let cursor = self.cursor.split_at(&self.chain, len)?;
+        Ok(Self { chain: self.chain, cursor })
     }
 
-    pub(crate) fn cursor(&self) -> &Cursor<'m, W> {
-        &self.cursor
+    /// Cuts off the last `len` bytes, and returns them.
+    ///
+    /// # Errors
+    ///
+    /// If there are not as many bytes, or the chain is malformed before its end. Nothing has changed then.
+    pub fn split_last(&mut self, len: u64) -> Result<Self, TransferError> {
+        let cursor = self.cursor.split_last(&self.chain, len)?;
+        Ok(Self { chain: self.chain, cursor })
+    }
+}
+
+/// Copies.
+impl<C: ChainElements> Reader<C> {
+    #[inline]
+    pub(crate) fn of(chain: C) -> Self {
+        let cursor = Cursor::new(&chain, Access::Read);
+        Self::at(chain, cursor)
+    }
+
+    #[inline]
+    pub(crate) const fn at(chain: C, cursor: Cursor<C::Place>) -> Self {
+        Self { chain, cursor }
+    }
+
+    #[inline]
+    pub(crate) fn into_parts(self) -> (C, Cursor<C::Place>) {
+        (self.chain, self.cursor)
     }
 
     /// Copies the next bytes into `buf`, and returns how many: fewer than it holds only at the end.
     ///
     /// # Errors
     ///
-    /// If the chain is malformed before that. What was copied by then is in `buf`.
+    /// If the chain is malformed before that. What was copied by then is in `buf`, and the [position](Self::position)
+    /// is behind it.
     #[inline]
     pub fn read(&mut self, buf: &mut [u8]) -> Result<usize, ChainError> {
         let mut done = 0;
@@ -49,20 +122,33 @@ impl<'m, W: Walk<'m>> Reader<'m, W> {
         Ok(done)
     }
 
+    /// Copies the next bytes into `buf` up to a fault, which the next call reports unless there are none before it.
+    #[cfg(feature = "std")]
+    #[inline]
+    pub(crate) fn read_up_to_fault(&mut self, buf: &mut [u8]) -> Result<usize, ChainError> {
+        let start = self.position();
+        match self.read(buf) {
+            Ok(count) => Ok(count),
+            Err(error) => self.cursor.moved_before(start, error),
+        }
+    }
+
     /// Copies as much into `buf` as the next piece has, and returns how much. After an error nothing was copied.
     #[inline]
-    pub(crate) fn read_piece(&mut self, buf: &mut [u8]) -> Result<usize, ChainError> {
-        let Some((range, piece)) = self.cursor.take(buf.len())? else { return Ok(0) };
-        self.cursor.mem().before_read(range);
+    fn read_piece(&mut self, buf: &mut [u8]) -> Result<usize, ChainError> {
+        let Some((range, piece)) = self.cursor.peek(&self.chain, buf.len())? else { return Ok(0) };
+        self.chain.mem().before_read(range);
         let (part, _) = buf.split_at_mut(piece.len());
-        piece.read_bytes(0, part).map_err(|_| self.cursor.refused(range))?;
+        piece.read_bytes(0, part).map_err(|_| self.cursor.refused(self.chain.id(), range))?;
+        self.cursor.pass(range.len());
         Ok(piece.len())
     }
 
-    /// Copies the next bytes into `buf` as if zeroes without end followed the last, and returns how many came from the chain.
+    /// Copies the next bytes into `buf` as if zeroes without end followed the last, and returns how many came from the
+    /// chain.
     ///
-    /// For commands that grow from one version of the specification to the next: VIRTIO 1.4 §2.13.1 "Device Requirements:
-    /// Group administration commands" (USER-2).
+    /// For commands that grow from one version of the specification to the next: VIRTIO 1.4 §2.13.1 "Device
+    /// Requirements: Group administration commands" (USER-2).
     ///
     /// # Errors
     ///
@@ -76,7 +162,7 @@ impl<'m, W: Walk<'m>> Reader<'m, W> {
     ///
     /// # Errors
     ///
-    /// If there are not as many, or the chain is malformed before that. The position is then unspecified.
+    /// If there are not as many, or the chain is malformed before that. The reader is then behind what was copied.
     #[inline]
     pub fn read_exact(&mut self, buf: &mut [u8]) -> Result<(), TransferError> {
         let available = self.read(buf)?;
@@ -85,50 +171,175 @@ impl<'m, W: Walk<'m>> Reader<'m, W> {
 
     /// Returns a copy of the object that comes next, however the driver has cut it.
     ///
+    /// The fields of an object must be little-endian types, not integers of the machine: VIRTIO 1.4 §1.4 "Structure
+    /// Specifications".
+    ///
     /// # Errors
     ///
-    /// If there are not as many bytes, or the chain is malformed before that. The position is then unspecified.
+    /// If there are not as many bytes, or the chain is malformed before that. The reader is then behind what was
+    /// copied.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use virtio_fake_driver::{DriverChain, SplitFixture};
+    /// # let mut fixture = SplitFixture::new(16);
+    /// # let queue = &mut fixture.queue;
+    /// # fixture.driver.add(&DriverChain::new().readable(b"\x01\0\0\0\0\x02\0\0\0\0\0\0")).unwrap();
+    /// # let chain = queue.next_chain()?.ok_or("nothing is available")?;
+    /// use virtio_chain::Reader;
+    /// use virtio_chain::zerocopy::little_endian::{U32, U64};
+    /// use virtio_chain::zerocopy::{FromBytes, IntoBytes};
+    ///
+    /// #[derive(FromBytes, IntoBytes)]
+    /// #[zerocopy(crate = "virtio_chain::zerocopy")]
+    /// #[repr(C)]
+    /// struct Header {
+    ///     request: U32,
+    ///     sector: U64,
+    /// }
+    ///
+    /// let header: Header = Reader::new(&chain).read_obj()?;
+    /// assert_eq!((header.request.get(), header.sector.get()), (1, 0x200));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn read_obj<T: FromBytes + IntoBytes>(&mut self) -> Result<T, TransferError> {
         let mut object = T::new_zeroed();
         self.read_exact(object.as_mut_bytes())?;
         Ok(object)
     }
+}
 
+/// Pieces, without a copy.
+impl<C: ChainElements> Reader<C> {
     /// Takes the next bytes, of `limit` at most, that lie in one piece, or `None` at the end.
     ///
     /// # Errors
     ///
-    /// If the chain is malformed before that.
+    /// If the chain is malformed there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use virtio_fake_driver::{DriverChain, SplitFixture};
+    /// # let mut fixture = SplitFixture::new(16);
+    /// # let queue = &mut fixture.queue;
+    /// # fixture.driver.add(&DriverChain::new().readable(b"abc").readable(b"defgh")).unwrap();
+    /// # let chain = queue.next_chain()?.ok_or("nothing is available")?;
+    /// # use virtio_chain::Reader;
+    /// let mut reader = Reader::new(&chain);
+    /// let mut sum = 0_u32;
+    /// while let Some(piece) = reader.next_with_limit(4)? {
+    ///     let mut bytes = [0; 4];
+    ///     piece.read_bytes(0, &mut bytes[..piece.len()])?;
+    ///     sum += bytes.iter().map(|byte| u32::from(*byte)).sum::<u32>();
+    /// }
+    /// assert_eq!(sum, b"abcdefgh".iter().map(|byte| u32::from(*byte)).sum());
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
-    pub fn next_with_limit(&mut self, limit: usize) -> Result<Option<DeviceRange<'m>>, ChainError> {
-        let taken = self.cursor.take(limit)?;
-        Ok(taken.map(|(range, piece)| {
-            self.cursor.mem().before_read(range);
-            piece
-        }))
+    pub fn next_with_limit(&mut self, limit: usize) -> Result<Option<DeviceRange<'_>>, ChainError> {
+        let Some((range, piece)) = self.cursor.take(&self.chain, limit)? else { return Ok(None) };
+        self.chain.mem().before_read(range);
+        Ok(Some(piece))
     }
 
-    /// Passes over the next `len` bytes, and returns how many: fewer only at the end.
+    /// Hands the next bytes, `limit` at most, to `work` as pieces for `writev` and the like, and returns how many it
+    /// moved.
+    ///
+    /// `work` returns how many bytes it moved, from the first one on. It is called again with the next pieces for as
+    /// long as it moves all that it is handed, [32](Lent::MAX_PIECES) pieces at a time. Where it moves fewer, the
+    /// transfer ends, and the reader is behind what was moved.
+    ///
+    /// # Errors
+    ///
+    /// If `work` fails, if it says that it moved more than it was handed, or if the chain is malformed. What was moved
+    /// by earlier calls is in the error, and the reader is behind it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use virtio_fake_driver::{DriverChain, SplitFixture};
+    /// # let mut fixture = SplitFixture::new(16);
+    /// # let queue = &mut fixture.queue;
+    /// # fixture.driver.add(&DriverChain::new().readable(b"abc").readable(b"defgh")).unwrap();
+    /// # let chain = queue.next_chain()?.ok_or("nothing is available")?;
+    /// use std::io;
+    /// use virtio_chain::{IoVec, Reader};
+    ///
+    /// # fn writev(pieces: &[IoVec]) -> io::Result<usize> { Ok(pieces.iter().map(IoVec::len).sum()) }
+    /// let moved = Reader::new(&chain).transfer(7, |pieces| {
+    ///     assert_eq!(pieces.len(), 2);
+    ///     writev(pieces) // libc::writev(fd, pieces.as_ptr().cast(), pieces.len() as _)
+    /// })?;
+    /// assert_eq!(moved, 7);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn transfer<E>(
+        &mut self,
+        limit: u64,
+        work: impl FnMut(&[IoVec]) -> Result<usize, E>,
+    ) -> Result<u64, TransferFailed<E>> {
+        self.cursor.transfer(&self.chain, limit, work)
+    }
+
+    /// Lends the next bytes, `limit` at most, as pieces to work that ends later: at most [32](Lent::MAX_PIECES) pieces.
+    /// The reader moves on when they are [settled](Self::settle).
+    ///
+    /// # Errors
+    ///
+    /// If the chain is malformed at the next byte. If it is so further on, the pieces end there.
+    pub fn lend(&mut self, limit: u64) -> Result<Lent, ChainError> {
+        self.cursor.lend(&self.chain, limit).map(|(lent, _)| lent)
+    }
+
+    /// Moves on by the first `count` bytes of what was lent here.
+    ///
+    /// # Errors
+    ///
+    /// If it was lent somewhere else, or if there were fewer bytes. Nothing has changed then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use virtio_fake_driver::{DriverChain, SplitFixture};
+    /// # let mut fixture = SplitFixture::new(16);
+    /// # let queue = &mut fixture.queue;
+    /// # fixture.driver.add(&DriverChain::new().readable(b"abc").readable(b"defgh")).unwrap();
+    /// # let chain = queue.next_chain()?.ok_or("nothing is available")?;
+    /// # use virtio_chain::Reader;
+    /// let mut reader = Reader::new(&chain);
+    /// let lent = reader.lend(u64::MAX)?;
+    /// // Of the 8 bytes, 6 were sent.
+    /// reader.settle(lent, 6)?;
+    /// assert_eq!(reader.read_obj(), Ok(*b"gh"));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    #[expect(clippy::needless_pass_by_value, reason = "what was lent is settled once")]
+    pub fn settle(&mut self, lent: Lent, count: usize) -> Result<(), SettleError> {
+        self.cursor.settle(&self.chain, &lent, count)
+    }
+}
+
+/// Places.
+impl<C: ChainElements> Reader<C> {
+    /// Passes over the next `len` bytes, and returns how many: fewer only at the end. The memory need not be there.
     ///
     /// # Errors
     ///
     /// If the chain is malformed before that.
     #[inline]
-    pub fn advance(&mut self, len: u64) -> Result<u64, ChainError> {
-        self.cursor.skip(len, |_| ())
+    pub fn skip(&mut self, len: u64) -> Result<u64, ChainError> {
+        self.cursor.skip(&self.chain, len)
     }
 
-    /// Looks ahead at the pieces in which the next bytes lie, of `limit` bytes together at most, and returns how many of
-    /// them it has put into `storage`. It does not move on: [`advance`](Self::advance) over what was used.
-    ///
-    /// This is for `writev` and the like, without copying; see [`IoVec`](crate::IoVec).
-    ///
-    /// # Errors
-    ///
-    /// If the chain is malformed before that.
-    pub fn fragments<F: From<DeviceRange<'m>>>(&self, limit: u64, storage: &mut [F]) -> Result<usize, ChainError> {
-        self.cursor.fragments(limit, storage)
+    /// Returns how many bytes of the readable half lie before here: those that were read or skipped, and those before
+    /// the part that this is.
+    #[inline]
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.cursor.position()
     }
 
     /// Looks ahead: how much there is from here on.
@@ -137,30 +348,22 @@ impl<'m, W: Walk<'m>> Reader<'m, W> {
     ///
     /// If the chain is malformed before the end of it.
     pub fn remaining(&self) -> Result<Remaining, ChainError> {
-        self.cursor.remaining()
+        self.cursor.remaining(&self.chain)
     }
 
-    /// Cuts off what lies more than `len` bytes further on, and returns it.
-    ///
-    /// # Errors
-    ///
-    /// If there are not as many bytes, or the chain is malformed before that. Nothing has changed then.
-    pub fn split_at(&mut self, len: u64) -> Result<Self, TransferError> {
-        self.cursor.split_at(len).map(Self::new)
+    #[inline]
+    pub(crate) const fn chain(&self) -> &C {
+        &self.chain
     }
 
-    /// Cuts off the last `len` bytes, and returns them.
-    ///
-    /// # Errors
-    ///
-    /// If there are not as many bytes, or the chain is malformed before its end. Nothing has changed then.
-    pub fn split_last(&mut self, len: u64) -> Result<Self, TransferError> {
-        self.cursor.split_last(len).map(Self::new)
+    #[inline]
+    pub(crate) const fn cursor(&self) -> &Cursor<C::Place> {
+        &self.cursor
     }
 }
 
-impl<W> fmt::Debug for Reader<'_, W> {
+impl<C: ChainElements> fmt::Debug for Reader<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Reader").field(&self.cursor).finish()
+        f.debug_struct("Reader").field("id", &self.chain.id()).field("cursor", &self.cursor).finish()
     }
 }

@@ -3,84 +3,147 @@
 use core::fmt;
 use core::ops::{Deref, DerefMut};
 
-use virtio_mem_traits::Access;
 use virtio_queue_core::{Chain, Refused, ReturnError};
 
-use crate::cursor::Cursor;
 use crate::{IncompleteError, ReadableChain, Writer};
 
 /// A chain, at its writable bytes.
 ///
-/// It is a [`Writer`] that owns the chain. However it ends, the driver is told of as many bytes as were written from the
-/// beginning on without a hole (SPLIT-USED-4), unless the device says fewer: dropping it returns the chain like that.
-pub struct WritableChain<'m, C: Chain<'m>> {
-    /// `None` once it was returned.
-    chain: Option<C>,
-    writer: Writer<'m, C::Walk>,
+/// It is a [`Writer`] that owns the chain. However it ends, the driver is told of as many bytes as were written from
+/// the beginning on without a hole (SPLIT-USED-4), unless the device says fewer: dropping it returns the chain like
+/// that.
+///
+/// It is `Send` whenever the chain is, in generic code as well, so a task can hold it while it waits.
+///
+/// Where the answer comes in parts, keep the chain and borrow it: [`Writer::new`].
+///
+/// ```
+/// # use virtio_fake_driver::{DriverChain, SplitFixture};
+/// # let mut fixture = SplitFixture::new(16);
+/// # let (queue, driver) = (&mut fixture.queue, &mut fixture.driver);
+/// # driver.add(&DriverChain::new().writable(64)).unwrap();
+/// use virtio_chain::WritableChain;
+///
+/// let mut answer = WritableChain::new(queue.next_chain()?.ok_or("nothing is available")?);
+/// answer.write_all(b"some entropy")?;
+/// answer.return_prefix()?;
+/// # assert_eq!(driver.reap()?.ok_or("not returned")?.written(), b"some entropy");
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+pub struct WritableChain<C: Chain> {
+    writer: Writer<C>,
 }
 
-impl<'m, C: Chain<'m>> WritableChain<'m, C> {
+/// How it begins.
+impl<C: Chain> WritableChain<C> {
     /// Returns the writable half of `chain`, whatever its readable one holds.
     #[inline]
     #[must_use]
     pub fn new(chain: C) -> Self {
-        let writer = Writer::new(Cursor::new(&chain, Access::Write));
-        Self { chain: Some(chain), writer }
+        Self { writer: Writer::of(chain) }
     }
 
-    /// Goes on with the writable half, if all of the readable one was read. What was
-    /// [split off](crate::Reader::split_at) is not looked at.
+    /// Goes on with the writable half, if all of the readable one was read: [`ReadableChain::into_writable`] under the
+    /// name that those know who come from Fuchsia.
     ///
     /// # Errors
     ///
-    /// If there are readable bytes left, or the chain is malformed. The chain is in the error then.
-    pub fn from_readable(
-        readable: ReadableChain<'m, C>,
-    ) -> Result<Self, Refused<ReadableChain<'m, C>, IncompleteError>> {
-        match readable.check_read() {
-            Ok(()) => Ok(Self::from_incomplete_readable(readable)),
-            Err(error) => Err(Refused { chain: readable, error }),
-        }
+    /// As for [`ReadableChain::into_writable`].
+    #[inline]
+    pub fn from_readable(readable: ReadableChain<C>) -> Result<Self, IncompleteError> {
+        readable.into_writable()
     }
 
     /// Goes on with the writable half, whether or not all of the readable one was read.
     #[inline]
     #[must_use]
-    pub fn from_incomplete_readable(readable: ReadableChain<'m, C>) -> Self {
+    pub fn from_incomplete_readable(readable: ReadableChain<C>) -> Self {
         let (chain, cursor) = readable.into_parts();
-        Self { chain: Some(chain), writer: Writer::new(cursor.into_writable()) }
+        let cursor = cursor.into_writable(&chain);
+        Self { writer: Writer::at(chain, cursor) }
     }
 
     /// Returns what the driver knows the chain by: the index of its head, or its Buffer ID.
     #[inline]
     #[must_use]
     pub fn id(&self) -> u16 {
-        self.writer.cursor().id()
+        // Nobody has one whose chain was returned.
+        self.writer.chain().map_or(0, C::id)
+    }
+}
+
+/// How it ends.
+impl<C: Chain> WritableChain<C> {
+    /// Returns the chain, which can be walked or returned from where it was when this was made of it. What was written
+    /// is forgotten: its own drop says that nothing was.
+    ///
+    /// ```
+    /// # use virtio_fake_driver::{DriverChain, SplitFixture};
+    /// # let mut fixture = SplitFixture::new(16);
+    /// # let queue = &mut fixture.queue;
+    /// # fixture.driver.add(&DriverChain::new().writable(64)).unwrap();
+    /// # use virtio_chain::WritableChain;
+    /// let mut answer = WritableChain::new(queue.next_chain()?.ok_or("nothing is available")?);
+    /// answer.write_all(b"later")?;
+    /// let written = answer.prefix();
+    /// let token = answer.into_chain().into_token();
+    /// queue.complete(token, written)?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    #[inline]
+    #[must_use]
+    pub fn into_chain(mut self) -> C {
+        match self.writer.chain_mut().take() {
+            Some(chain) => chain,
+            None => unreachable!("what takes the chain uses up the writable chain that had it"),
+        }
     }
 
     /// Returns the chain to the driver, if all of it was written.
     ///
     /// # Errors
     ///
-    /// If there are bytes that were not written, or the chain is malformed: it is in the error then. What was written into
-    /// a half that was split off and not [joined](Writer::join) does not count.
-    pub fn return_complete(self) -> Result<(), Refused<Self, IncompleteError>> {
+    /// If there are bytes that were not written, or the chain is malformed. It was returned as its drop does then;
+    /// [`try_return_complete`](Self::try_return_complete) keeps it. If the queue is broken, there is nowhere to return
+    /// it to.
+    #[inline]
+    pub fn return_complete(self) -> Result<(), IncompleteError> {
+        self.try_return_complete().map_err(|refused| refused.error)
+    }
+
+    /// Returns the chain to the driver as [`return_complete`](Self::return_complete) does, or hands it back.
+    ///
+    /// # Errors
+    ///
+    /// If there are bytes that were not written, the chain is malformed, or the queue is broken. The chain is in the
+    /// error then, as it was.
+    pub fn try_return_complete(self) -> Result<(), Refused<Self, IncompleteError>> {
         if let Err(error) = self.check_written() {
             return Err(Refused { chain: self, error });
         }
-        let written = self.reportable();
-        self.give_back(written, IncompleteError::Return)
+        let written = self.prefix();
+        self.give_back(written)
     }
 
     /// Returns the chain to the driver with what was written from the beginning on without a hole, as its drop does.
     ///
     /// # Errors
     ///
-    /// If the queue is broken.
+    /// If the queue is broken: there is nowhere to return it to.
     #[inline]
-    pub fn return_used(self) -> Result<(), Refused<Self, ReturnError>> {
-        let written = self.reportable();
-        self.give_back(written, |error| error)
+    pub fn return_prefix(self) -> Result<(), ReturnError> {
+        self.try_return_prefix().map_err(|refused| refused.error)
+    }
+
+    /// Returns the chain to the driver as [`return_prefix`](Self::return_prefix) does, or hands it back.
+    ///
+    /// # Errors
+    ///
+    /// If the queue is broken. The chain is in the error then, as it was.
+    #[inline]
+    pub fn try_return_prefix(self) -> Result<(), Refused<Self, ReturnError>> {
+        let written = self.prefix();
+        self.give_back(written)
     }
 
     /// Returns the chain to the driver, which is told that `len` bytes were written.
@@ -89,63 +152,63 @@ impl<'m, C: Chain<'m>> WritableChain<'m, C> {
     ///
     /// # Errors
     ///
-    /// If more than that was not written, or the queue is broken. The chain is in the error then.
-    pub fn return_written(self, len: u32) -> Result<(), Refused<Self, ReturnError>> {
-        if u64::from(len) > self.writer.written() {
-            let error = ReturnError::TooLong { written: len, writable: self.writer.written() };
-            return Err(Refused { chain: self, error });
-        }
-        self.give_back(len.into(), |error| error)
+    /// If fewer bytes than that were written. The chain was returned as its drop does then;
+    /// [`try_return_written`](Self::try_return_written) keeps it. If the queue is broken, there is nowhere to return it
+    /// to.
+    #[inline]
+    pub fn return_written(self, len: u32) -> Result<(), IncompleteError> {
+        self.try_return_written(len).map_err(|refused| refused.error)
     }
 
-    /// Returns how many bytes the driver may be told of. A writer can be swapped for another one, of another part or chain.
-    #[inline]
-    fn reportable(&self) -> u64 {
-        self.chain.as_ref().map_or(0, |chain| self.writer.reportable(chain.id()))
+    /// Returns the chain to the driver as [`return_written`](Self::return_written) does, or hands it back.
+    ///
+    /// # Errors
+    ///
+    /// If fewer bytes than `len` were written, or the queue is broken. The chain is in the error then, as it was.
+    pub fn try_return_written(self, len: u32) -> Result<(), Refused<Self, IncompleteError>> {
+        let written = self.writer.written();
+        if u64::from(len) > written {
+            return Err(Refused { chain: self, error: IncompleteError::NotWritten { claimed: len, written } });
+        }
+        self.give_back(len)
     }
 
     fn check_written(&self) -> Result<(), IncompleteError> {
-        if let Some(error) = self.writer.cursor().fault() {
+        let cursor = self.writer.cursor();
+        if let Some(error) = cursor.fault() {
             return Err(error.into());
         }
-        let cursor = self.writer.cursor();
-        let mut left = cursor.uncut().remaining()?;
+        let mut left = self.writer.remaining()?;
         left.bytes += cursor.position() - self.writer.written();
         if left.bytes > 0 { Err(IncompleteError::Unwritten(left)) } else { Ok(()) }
     }
 
     #[inline]
-    fn give_back<E>(mut self, written: u64, wrap: impl FnOnce(ReturnError) -> E) -> Result<(), Refused<Self, E>> {
-        match self.chain.take().map(|chain| chain.return_unchecked(used_len(written))) {
+    fn give_back<E: From<ReturnError>>(mut self, written: u32) -> Result<(), Refused<Self, E>> {
+        match self.writer.chain_mut().take().map(|chain| chain.return_unchecked(written)) {
             None | Some(Ok(())) => Ok(()),
             Some(Err(refused)) => {
-                self.chain = Some(refused.chain);
-                Err(Refused { chain: self, error: wrap(refused.error) })
+                *self.writer.chain_mut() = Some(refused.chain);
+                Err(Refused { chain: self, error: refused.error.into() })
             }
         }
     }
 }
 
-/// Returns the used length for so many bytes. All 2^32 of the largest chain cannot be said; fewer may be (SPLIT-USED-9).
-#[inline]
-fn used_len(written: u64) -> u32 {
-    u32::try_from(written).unwrap_or(u32::MAX)
-}
-
 /// Returns the chain with what was written from the beginning on without a hole.
-impl<'m, C: Chain<'m>> Drop for WritableChain<'m, C> {
+impl<C: Chain> Drop for WritableChain<C> {
     #[inline]
     fn drop(&mut self) {
-        let written = self.reportable();
-        if let Some(chain) = self.chain.take() {
+        let written = self.writer.prefix();
+        if let Some(chain) = self.writer.chain_mut().take() {
             // A queue that is broken has nowhere to return it to, and has said so or will.
-            let _ = chain.return_unchecked(used_len(written));
+            let _ = chain.return_unchecked(written);
         }
     }
 }
 
-impl<'m, C: Chain<'m>> Deref for WritableChain<'m, C> {
-    type Target = Writer<'m, C::Walk>;
+impl<C: Chain> Deref for WritableChain<C> {
+    type Target = Writer<C>;
 
     #[inline]
     fn deref(&self) -> &Self::Target {
@@ -153,14 +216,14 @@ impl<'m, C: Chain<'m>> Deref for WritableChain<'m, C> {
     }
 }
 
-impl<'m, C: Chain<'m>> DerefMut for WritableChain<'m, C> {
+impl<C: Chain> DerefMut for WritableChain<C> {
     #[inline]
     fn deref_mut(&mut self) -> &mut Self::Target {
         &mut self.writer
     }
 }
 
-impl<'m, C: Chain<'m>> fmt::Debug for WritableChain<'m, C> {
+impl<C: Chain> fmt::Debug for WritableChain<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("WritableChain").field(&self.writer).finish()
     }

@@ -1,5 +1,5 @@
-//! Nothing is allocated between the construction of a queue and its drop: not to fetch, walk, read, write, split, take
-//! fragments, return, keep tokens, work in bursts or notify, and not where anything of that fails.
+//! Nothing is allocated between the construction of a queue and its drop: not to fetch, walk, read, write, split, lend
+//! pieces, return, keep tokens, work in bursts or notify, and not where anything of that fails.
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 #![allow(clippy::std_instead_of_alloc, reason = "tests have the standard library")]
@@ -7,11 +7,11 @@
 use std::sync::Arc;
 
 use allocation_counter::measure;
-use virtio_chain::{IoVec, ReadableChain, WritableChain};
+use virtio_chain::{IoVec, ReadableChain, Reader, WritableChain, Writer};
 use virtio_fake_driver::{
     DriverChain, SplitFixture, SplitFixtureOptions, Traffic, TrafficLimits, UsedBuffer, features,
 };
-use virtio_mem_traits::{DeviceRange, DriverAddr, HeapMem};
+use virtio_mem_traits::{DriverAddr, HeapMem};
 use virtio_queue_core::{Armed, Chain, DriverNotify, Queue, Ring, Token};
 
 const SIZE: u16 = 64;
@@ -55,36 +55,58 @@ fn check_traffic(
     all
 }
 
-/// Reads and writes everything of a chain, in all ways that there are.
-fn use_all_of<'m>(chain: impl Chain<'m>) {
-    let mut chain = ReadableChain::new(chain);
-    let mut buf = [0; 64];
-    let room = chain.remaining().unwrap();
-    if let Ok(mut tail) = chain.split_at(room.bytes / 2) {
+/// Moves all bytes, to nowhere.
+#[expect(clippy::unnecessary_wraps, reason = "work can fail")]
+fn all(pieces: &[IoVec]) -> Result<usize, ()> {
+    Ok(pieces.iter().map(IoVec::len).sum())
+}
+
+/// Reads everything of a chain, in all ways that there are.
+fn read_all_of(chain: &impl Chain) {
+    let (mut reader, mut buf) = (Reader::new(chain), [0; 64]);
+    let room = reader.remaining().unwrap();
+    if let Ok(mut tail) = reader.split_at(room.bytes / 2) {
         while tail.read(&mut buf).unwrap() != 0 {}
         assert!(tail.read_exact(&mut buf).is_err());
     }
-    let mut fragments = [IoVec::EMPTY; 16];
-    let _ = chain.fragments(room.bytes, &mut fragments).unwrap();
-    let _ = chain.read_obj::<u64>();
-    while chain.next_with_limit(7).unwrap().is_some() {}
-    chain.advance(u64::MAX).unwrap();
+    reader.transfer(20, all).unwrap();
+    let lent = reader.lend(50).unwrap();
+    let half = lent.len() / 2;
+    reader.settle(lent, half).unwrap();
+    let _ = reader.read_obj::<u64>();
+    while reader.next_with_limit(7).unwrap().is_some() {}
+    reader.skip(u64::MAX).unwrap();
+}
 
-    let mut chain = WritableChain::from_incomplete_readable(chain);
-    let room = chain.remaining().unwrap();
-    let mut status = chain.split_at(room.bytes / 2).unwrap();
-    let mut fragments = [DeviceRange::empty(); 16];
-    let count = chain.fragments(100, &mut fragments).unwrap();
-    let pieces = fragments.iter().take(count);
-    let filled = pieces.map(|piece| piece.fill(0, piece.len(), 1).map_or(0, |()| piece.len() as u64)).sum();
-    chain.advance(filled).unwrap();
-    let _ = chain.write_obj(&1_u64);
-    chain.fill(room.bytes, 0x11).unwrap();
+/// Writes everything of a chain, in all ways that there are.
+fn write_all_of(chain: &impl Chain) {
+    let mut writer = Writer::new(chain);
+    let room = writer.remaining().unwrap();
+    let mut status = writer.split_at(room.bytes / 2).unwrap();
+    writer.transfer(20, all).unwrap();
+    let lent = writer.lend(50).unwrap();
+    let half = lent.len() / 2;
+    writer.settle(lent, half).unwrap();
+    writer.next_with_limit(7, |piece| piece.fill(0, piece.len(), 1).map(|()| piece.len())).unwrap();
+    let _ = writer.write_obj(&1_u64);
+    writer.fill(room.bytes, 0x11).unwrap();
     status.skip(1).unwrap();
     let _ = status.write_all(&[0x22; 64]);
-    chain.join(status);
-    if let Err(refused) = chain.return_complete() {
-        if let Err(refused) = refused.chain.return_written(u32::MAX) {
+    assert!(status.join(writer.clone()).is_err());
+    writer.join(status).unwrap();
+}
+
+/// Reads and writes everything of a chain, and returns it.
+fn use_all_of(chain: impl Chain) {
+    read_all_of(&chain);
+    write_all_of(&chain);
+    let mut chain = ReadableChain::new(chain);
+    chain.skip(u64::MAX).unwrap();
+    let mut chain = chain.into_writable().unwrap();
+    let room = chain.remaining().unwrap();
+    chain.fill(room.bytes / 2, 0x33).unwrap();
+    if let Err(refused) = chain.try_return_complete() {
+        if let Err(refused) = refused.chain.try_return_written(u32::MAX) {
             drop(refused);
         }
     }
@@ -186,13 +208,12 @@ fn malformed_chains_allocate_nothing() {
             for id in ids {
                 let chain = fixture.queue.next_chain().unwrap().unwrap();
                 assert_eq!(chain.id(), id);
-                let (mut reader, mut writer) = ReadableChain::new(chain).split();
-                let mut fragments = [IoVec::EMPTY; 4];
-                let ahead = reader.remaining().is_err() | reader.fragments(99, &mut fragments).is_err();
+                let (mut reader, mut writer) = (Reader::new(&chain), Writer::new(&chain));
+                let ahead = reader.remaining().is_err() | reader.clone().transfer(99, all).is_err();
                 let split = reader.clone().split_at(9999).is_err() & writer.split_at(9999).is_err();
-                let read = reader.clone().advance(99).is_err() | reader.read(&mut [0; 9999]).is_err();
-                let write = writer.fragments(9, &mut fragments).is_err() | writer.fill(9, 0).is_err();
-                let refused = writer.return_complete().is_err();
+                let read = reader.clone().skip(99).is_err() | reader.read(&mut [0; 9999]).is_err();
+                let write = writer.clone().transfer(9, all).is_err() | writer.fill(9, 0).is_err();
+                let refused = WritableChain::new(chain).return_complete().is_err();
                 // What is wrong is wrong in one half.
                 assert!(split && (ahead || read || write || refused), "round {round}, chain {id}");
             }

@@ -51,6 +51,11 @@
 //! assert_eq!(used.written(), [0; 100]);
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! # Clauses
+//!
+//! Ids such as SPLIT-USED-4 name rules. The file `docs/conformance.md` of the repository lists each of them, with its section
+//! in VIRTIO 1.4.
 
 #![no_std]
 #![forbid(unsafe_code)]

@@ -18,7 +18,8 @@ use crate::{Access, DeviceRange, DriverAddr, DriverRange};
 ///
 /// Translate each range for the rights that are asked for and no others. Where there is an IOMMU, that is the moment to
 /// check its permissions: VIRTIO 1.4 §6 "Reserved Feature Bits" (FEAT-11) wants every address translated, those of the
-/// rings, of indirect tables and of buffers. The suite in [`conformance`](crate::conformance) checks an implementation.
+/// rings, of indirect tables and of buffers. The suite in the module `conformance` (feature `conformance`) checks an
+/// implementation.
 ///
 /// One method must be written. A memory without an IOMMU says in a second one that its
 /// [translations last](Self::translations_last): only then is anything remembered of it. A memory that takes no note of

@@ -64,6 +64,11 @@
 //! assert_eq!(range.read::<Header>(8)?.sector.get(), 7);
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! # Clauses
+//!
+//! Ids such as SPLIT-USED-4 name rules. The file `docs/conformance.md` of the repository lists each of them, with its section
+//! in VIRTIO 1.4.
 
 #![no_std]
 #![cfg_attr(not(feature = "alloc"), allow(rustdoc::broken_intra_doc_links, reason = "the docs name what it adds"))]

@@ -14,6 +14,17 @@ use crate::{
 };
 
 /// A ring of the format that was negotiated.
+///
+/// ```
+/// use virtio_mem_traits::HeapMem;
+/// use virtio_queue_core::{AnyRing, DriverAddr, FromConfig, QueueConfig, RingFeatures};
+///
+/// let mem = HeapMem::new(DriverAddr(0), 0x1_0000)?;
+/// let features = RingFeatures::from_negotiated(1 << 32 | 1 << 34)?;
+/// let config = QueueConfig::new(100, features, DriverAddr(0x1000), DriverAddr(0x2000), DriverAddr(0x2004));
+/// assert!(matches!(AnyRing::from_config(&config, &mem)?, AnyRing::Packed(_)));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub enum AnyRing<M> {
     /// Without RING_PACKED.

@@ -8,6 +8,22 @@ use crate::{DescChain, DriverNotify, FatalError, QueueState, Refused, ReturnErro
 /// and the driver is notified once if it wants to be.
 ///
 /// The end is [`finish`](Self::finish), or the drop.
+///
+/// ```
+/// # use virtio_fake_driver::{DriverChain, SplitFixture};
+/// # let mut fixture = SplitFixture::new(16);
+/// # let queue = &mut fixture.queue;
+/// # let driver = &mut fixture.driver;
+/// # driver.add(&DriverChain::new().writable(1)).unwrap();
+/// # driver.add(&DriverChain::new().writable(1)).unwrap();
+/// let mut burst = queue.burst();
+/// while let Some(chain) = burst.next_chain()? {
+///     chain.return_written(0)?;
+/// }
+/// burst.finish()?;
+/// assert_eq!(fixture.notifications.count(), 1);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 pub struct Burst<'q, R: Ring, N: DriverNotify> {
     ring: &'q R,
     state: &'q mut QueueState<R, N>,

@@ -88,6 +88,15 @@ impl<C: ChainElements + ?Sized> ChainElements for &C {
 ///
 /// A function that takes `impl Chain` works with every chain: borrowed from a queue or a burst, or owned.
 /// Implement it to use virtio-chain with chains from elsewhere.
+///
+/// ```
+/// use virtio_queue_core::{Chain, ReturnError};
+///
+/// /// Answers with nothing.
+/// fn refuse(chain: impl Chain) -> Result<(), ReturnError> {
+///     chain.return_unchecked(0).map_err(|refused| refused.error)
+/// }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no descriptor chain that can be returned",
     note = "chains come from `next_chain` of a queue, a burst or a shared queue; a token becomes one by `Queue::chain`",

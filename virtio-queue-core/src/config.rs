@@ -93,6 +93,13 @@ impl QueueConfig {
 }
 
 /// What a device allows the driver to do with a queue.
+///
+/// ```
+/// use virtio_queue_core::QueueLimits;
+///
+/// let limits = QueueLimits { queue_size: 256, ..Default::default() };
+/// assert_eq!(limits.chain_len, None);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueLimits {
     /// The largest queue size that the driver was shown, 32768 by default (DRV-CFG-4).
@@ -116,6 +123,13 @@ impl Default for QueueLimits {
 }
 
 /// A configuration that no queue can run with. But for [`Activation`](Self::Activation), the memory was not touched.
+///
+/// ```
+/// use virtio_queue_core::ConfigError;
+///
+/// let error = ConfigError::SizeOverLimit { size: 512, limit: 256 };
+/// assert_eq!(error.to_string(), "queue size 512 must be at most 256");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigError {

@@ -8,6 +8,13 @@ use virtio_ring::split::{DescriptorIndex, TableError};
 /// A violation after which the positions in the rings are not known any more: the queue is broken until it is reset.
 ///
 /// VIRTIO leaves the reaction to the device but for one hint: it should set DEVICE_NEEDS_RESET (GEN-2).
+///
+/// ```
+/// use virtio_queue_core::FatalError;
+///
+/// let fault = FatalError::EndlessList { size: 8 };
+/// assert_eq!(fault.to_string(), "a list in the packed ring has no end: it must have at most 8 descriptors");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FatalError {
@@ -73,6 +80,13 @@ impl fmt::Display for FatalError {
 impl error::Error for FatalError {}
 
 /// A malformed chain. Only this chain is affected: it can be returned, and those after it are fetched as ever.
+///
+/// ```
+/// use virtio_queue_core::{ChainError, ChainErrorKind};
+///
+/// let error = ChainError { id: 3, kind: ChainErrorKind::TooManyElements { limit: 8 } };
+/// assert_eq!(error.to_string(), "chain 3: more elements than the limit of 8");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChainError {
     /// The chain: its head's index in a split virtqueue, its Buffer ID in a packed one.
@@ -175,6 +189,19 @@ impl fmt::Display for ChainErrorKind {
 impl error::Error for ChainError {}
 
 /// A chain that could not be returned to the driver.
+///
+/// ```
+/// # use virtio_fake_driver::{DriverChain, SplitFixture};
+/// # let mut fixture = SplitFixture::new(16);
+/// # let queue = &mut fixture.queue;
+/// # let driver = &mut fixture.driver;
+/// use virtio_queue_core::ReturnError;
+///
+/// driver.add(&DriverChain::new().writable(4)).unwrap();
+/// let chain = queue.next_chain()?.ok_or("nothing is available")?;
+/// assert_eq!(chain.return_written(5), Err(ReturnError::TooLong { written: 5, writable: 4 }));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReturnError {
@@ -226,6 +253,16 @@ impl fmt::Display for ReturnError {
 impl error::Error for ReturnError {}
 
 /// A chain that an earlier life of the queue is said to have fetched, and that cannot be in flight.
+///
+/// ```
+/// # use virtio_fake_driver::SplitFixture;
+/// # let mut fixture = SplitFixture::new(16);
+/// # let queue = &mut fixture.queue;
+/// use virtio_queue_core::{AdoptError, Head};
+///
+/// let refused = queue.adopt(Head::new(16, 0, 1)).unwrap_err();
+/// assert_eq!(refused, AdoptError::Head { id: 16, slots: 1, in_flight: 0, size: 16 });
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AdoptError {
@@ -261,6 +298,23 @@ impl error::Error for AdoptError {}
 /// An operation that was refused, with the chain that it would have used up.
 ///
 /// Dropping it drops the chain, which returns it to the driver with nothing written.
+///
+/// ```
+/// # use virtio_fake_driver::{DriverChain, SplitFixture};
+/// # let mut fixture = SplitFixture::new(16);
+/// # let queue = &mut fixture.queue;
+/// # let driver = &mut fixture.driver;
+/// use virtio_queue_core::Refused;
+///
+/// driver.add(&DriverChain::new().writable(4)).unwrap();
+/// let chain = queue.next_chain()?.ok_or("nothing is available")?;
+/// if let Err(Refused { chain, error }) = chain.try_return_written(5) {
+///     eprintln!("{error}");
+///     chain.return_written(4)?;
+/// }
+/// # assert_eq!(driver.reap().unwrap().unwrap().len, 4);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Refused<C, E> {
     /// The chain, as it was before.

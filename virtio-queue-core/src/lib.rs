@@ -40,12 +40,20 @@
 //!
 //! * `alloc`: `Rc` and `Arc` of a notifier are notifiers, and a `Vec` can be the storage of an [`InOrderRing`].
 //! * `serde`: a [`SavedQueue`] can be serialized.
+//! * `std`: a [`ChainError`], a [`FatalError`] and a [`ReturnError`] turn into a `std::io::Error`.
+//!
+//! # Clauses
+//!
+//! Ids such as SPLIT-USED-4 name rules. The file `docs/conformance.md` of the repository lists each of them, with its section
+//! in VIRTIO 1.4.
 
 #![no_std]
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "alloc")]
 extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
 
 mod any;
 mod burst;
@@ -54,6 +62,8 @@ mod config;
 mod error;
 mod head;
 mod in_order;
+#[cfg(feature = "std")]
+mod io;
 mod lifecycle;
 mod notify;
 pub mod packed;

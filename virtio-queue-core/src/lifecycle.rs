@@ -35,6 +35,20 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
 
 /// A queue that is being reset. It accesses no memory.
 ///
+/// ```
+/// # use virtio_fake_driver::{DriverChain, SplitFixture};
+/// # let mut fixture = SplitFixture::new(16);
+/// # let mut queue = fixture.queue;
+/// # let driver = &mut fixture.driver;
+/// # driver.add(&DriverChain::new().writable(4)).unwrap();
+/// let token = queue.next_chain()?.ok_or("nothing is available")?.into_token();
+/// let mut resetting = queue.reset();
+/// assert!(!resetting.is_complete());
+/// resetting.discard(token)?;
+/// assert!(resetting.finish().is_ok());
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+///
 /// It keeps the memory alive, because I/O that was begun for a chain in flight may still access its buffers. To drop it is to
 /// give that up.
 pub struct Resetting<R: Ring, N> {
@@ -83,6 +97,19 @@ impl<R: Ring, N: DriverNotify> fmt::Debug for Resetting<R, N> {
 }
 
 /// A queue that is about to be suspended. It fetches nothing, but returns what is in flight.
+///
+/// ```
+/// # use virtio_fake_driver::{DriverChain, SplitFixture};
+/// # let mut fixture = SplitFixture::new(16);
+/// # let mut queue = fixture.queue;
+/// # let driver = &mut fixture.driver;
+/// # driver.add(&DriverChain::new().writable(4)).unwrap();
+/// let token = queue.next_chain()?.ok_or("nothing is available")?.into_token();
+/// let mut draining = queue.drain();
+/// draining.complete(token, 4)?;
+/// assert!(draining.suspend().is_ok());
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 pub struct Draining<R: Ring, N> {
     ring: R,
     state: QueueState<R, N>,
@@ -145,6 +172,17 @@ impl<R: Ring, N: DriverNotify> fmt::Debug for Draining<R, N> {
 }
 
 /// A queue that is suspended. It accesses no memory, and does not notify (SUSP-1).
+///
+/// ```
+/// # use virtio_fake_driver::SplitFixture;
+/// # let queue = SplitFixture::new(16).queue;
+/// use virtio_queue_core::Armed;
+///
+/// let suspended = queue.drain().suspend().map_err(|_| "a chain is in flight")?;
+/// let (_queue, armed) = suspended.resume()?;
+/// assert_eq!(armed, Armed::Waiting);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 pub struct Suspended<R: Ring, N> {
     ring: R,
     state: QueueState<R, N>,

@@ -2,6 +2,18 @@
 
 /// Signals the driver that buffers were used: an interrupt, an eventfd, a hypercall.
 ///
+/// ```
+/// use virtio_queue_core::DriverNotify;
+///
+/// struct Interrupt(u32);
+///
+/// impl DriverNotify for Interrupt {
+///     fn notify(&self) {
+///         // Inject interrupt number `self.0`.
+///     }
+/// }
+/// ```
+///
 /// A queue calls it after it has published, and only if the driver wants to know. To put several notifications into one,
 /// use a [burst](crate::Queue::burst), or `BufferedNotify` of the crate virtio-util.
 pub trait DriverNotify {
@@ -33,6 +45,20 @@ impl<N: DriverNotify + ?Sized> DriverNotify for alloc::sync::Arc<N> {
 }
 
 /// What a device finds when it asks the driver for notifications.
+///
+/// ```
+/// # use virtio_fake_driver::{DriverChain, SplitFixture};
+/// # let mut fixture = SplitFixture::new(16);
+/// # let queue = &mut fixture.queue;
+/// # let driver = &mut fixture.driver;
+/// use virtio_queue_core::Armed;
+///
+/// assert_eq!(queue.enable_notifications()?, Armed::Waiting);
+/// driver.add(&DriverChain::new().writable(1)).unwrap();
+/// // A device that would wait now would wait for ever.
+/// assert_eq!(queue.enable_notifications()?, Armed::MoreAvailable);
+/// # Ok::<_, virtio_queue_core::FatalError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "if more is available already, the driver may not notify: fetch it before waiting"]
 pub enum Armed {

@@ -15,6 +15,24 @@ use crate::{
 /// memory handle is an `Arc`. [`SplitQueue`] and [`PackedQueue`] are the types for the two formats, [`AnyQueue`] is the one
 /// for either, chosen when the queue is made.
 ///
+/// ```
+/// use virtio_mem_traits::HeapMem;
+/// use virtio_queue_core::{AnyQueue, DriverAddr, DriverNotify, QueueConfig, RingFeatures};
+/// # struct Interrupt;
+/// # impl DriverNotify for Interrupt {
+/// #     fn notify(&self) {}
+/// # }
+///
+/// let mem = HeapMem::new(DriverAddr(0), 0x1_0000)?;
+/// let features = RingFeatures::from_negotiated(1 << 32 | 1 << 34)?;
+/// let config = QueueConfig::new(256, features, DriverAddr(0x1000), DriverAddr(0x2000), DriverAddr(0x2004));
+/// let mut queue = AnyQueue::new(&config, &mem, Interrupt)?;
+/// while let Some(chain) = queue.next_chain()? {
+///     chain.return_written(0)?;
+/// }
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Violations by the driver
 ///
 /// A malformed chain is a [`ChainError`](crate::ChainError) where it is walked, and concerns that chain alone. A ring that

@@ -160,6 +160,14 @@ pub trait Restorable: Ring + Sized {
 }
 
 /// A queue that cannot be made from what was saved.
+///
+/// ```
+/// use virtio_queue_core::{RestoreError, RingFeatures, SavedQueue};
+///
+/// let split = RingFeatures::from_negotiated(1 << 32)?;
+/// assert_eq!(SavedQueue::from_vring_base(0x1_0000, split), Err(RestoreError::Base { base: 0x1_0000 }));
+/// # Ok::<_, virtio_queue_core::FeaturesError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RestoreError {

@@ -7,8 +7,24 @@ use crate::{AdoptError, Armed, DriverNotify, FatalError, Head, Refused, Restorab
 
 /// Everything about a queue that changes: positions, chains in flight, the latch. The ring is the rest.
 ///
-/// The two are apart so that chains can hold on to the ring while others are fetched or returned. To use a queue from
-/// several threads, put this half under a lock, as `SharedQueue` of the crate virtio-util does.
+/// The two are apart so that a device can have several chains in its hands at a time. They are lent by
+/// [`Queue::parts_mut`](crate::Queue::parts_mut).
+///
+/// ```
+/// # use virtio_fake_driver::{DriverChain, SplitFixture};
+/// # let mut fixture = SplitFixture::new(16);
+/// # let queue = &mut fixture.queue;
+/// # let driver = &mut fixture.driver;
+/// # driver.add(&DriverChain::new().writable(4)).unwrap();
+/// # driver.add(&DriverChain::new().writable(4)).unwrap();
+/// let (ring, state) = queue.parts_mut();
+/// let first = state.fetch(ring)?.ok_or("nothing is available")?;
+/// let second = state.fetch(ring)?.ok_or("one was available")?;
+/// state.complete(ring, second, 0)?;
+/// state.complete(ring, first, 0)?;
+/// state.publish(ring)?;
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 pub struct QueueState<R: Ring, N> {
     positions: R::Positions,
     notify: N,

@@ -59,6 +59,19 @@ pub struct Piece<'m> {
 
 /// A walk along a chain: a fold over its elements, accepted and translated, or an iterator over what they claim to be.
 ///
+/// ```
+/// # use virtio_fake_driver::{DriverChain, SplitFixture};
+/// # let mut fixture = SplitFixture::new(16);
+/// # let queue = &mut fixture.queue;
+/// # let driver = &mut fixture.driver;
+/// # driver.add(&DriverChain::new().readable(b"four").writable(8)).unwrap();
+/// let chain = queue.next_chain()?.ok_or("nothing is available")?;
+/// let elements = chain.walk().collect::<Result<Vec<_>, _>>()?;
+/// assert_eq!(elements.len(), 2);
+/// # drop(chain);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+///
 /// First come the readable elements, then the writable ones. There are no more of them than the queue's limit allows, and
 /// no more than 2^32 bytes. If the chain is malformed, the last item is the error that says how.
 ///

@@ -56,7 +56,7 @@ impl<N: DriverNotify> BufferedNotify<N> {
     }
 }
 
-/// ReturnToBurst back until the next flush.
+/// Held back until the next flush.
 impl<N: DriverNotify> DriverNotify for BufferedNotify<N> {
     #[inline]
     fn notify(&self) {

@@ -1,104 +1,159 @@
 //! Chains as an asynchronous stream.
 
 use core::fmt;
+use core::future::poll_fn;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
-use atomic_waker::AtomicWaker;
-use futures_core::Stream;
-use lock_api::RawMutex;
-use virtio_queue_core::{Armed, DriverNotify, FatalError, KeepsDescriptors, Ring};
+use event_listener::EventListener;
+use futures_core::{FusedStream, Stream};
+use virtio_queue_core::{DriverNotify, FatalError};
 
-use crate::{SharedChain, SharedQueue};
+use crate::lock::with_lock;
+use crate::{Lock, OwnedChain, SharedQueue, SharedRing};
 
-/// The chains of a [`SharedQueue`], as a stream: it waits when there is none, and ends when the queue is broken.
-///
-/// Whoever learns that the driver has kicked, a thread or another task, calls [`AtomicWaker::wake`]. The stream leaves
-/// the queue to others at all times: chains and tokens are returned wherever that suits. After a
-/// [`ReturnError::Broken`](virtio_queue_core::ReturnError::Broken) elsewhere, wake the stream as well, and it will end.
-///
-/// While it waits, the driver is asked to notify. A task that is busy may suppress notifications until it polls the
-/// stream again; nobody else may.
-///
-/// # When not to use it
-///
-/// For one queue in more than one task: the waker has room for one. There, let one task fetch and spread the chains.
-/// And where nothing else is asynchronous, a loop around [`SharedQueue::next_chain`] or a plain queue is less
-/// machinery.
-///
-/// # Examples
-///
-/// ```
-/// use futures::{FutureExt, StreamExt};
-/// # use virtio_mem_traits::{DriverAddr, HeapMem};
-/// # use virtio_queue_core::{QueueConfig, QueueLimits, SplitQueue};
-/// # use virtio_ring::RingFeatures;
-/// # use virtio_util::{NotificationCounter, SharedQueue};
-/// use virtio_util::{DescChainStream, atomic_waker::AtomicWaker};
-///
-/// # let mem = HeapMem::new(DriverAddr(0x10_0000), 0x1_0000)?;
-/// # let config = QueueConfig {
-/// #     size: 256,
-/// #     descriptor_area: DriverAddr(0x10_0000),
-/// #     driver_area: DriverAddr(0x10_1000),
-/// #     device_area: DriverAddr(0x10_2000),
-/// #     features: RingFeatures::from_negotiated(1 << 32)?,
-/// #     limits: QueueLimits::default(),
-/// # };
-/// # let queue = SplitQueue::new(&config, &mem, NotificationCounter::new())?;
-/// # let queue = SharedQueue::<parking_lot::RawMutex, _, _>::new(queue);
-/// let kicked = AtomicWaker::new();
-/// let device = async {
-///     let mut chains = DescChainStream::new(&queue, &kicked);
-///     while let Some(chain) = chains.next().await {
-///         let _ = chain?.return_written(0);
-///     }
-///     Ok::<_, virtio_queue_core::FatalError>(())
-/// };
-///
-/// // Elsewhere, when the driver kicks:
-/// kicked.wake();
-/// # // There is no driver.
-/// # assert!(device.now_or_never().is_none());
-/// # Ok::<_, Box<dyn std::error::Error>>(())
-/// ```
-pub struct DescChainStream<'q, L, R: Ring, N> {
-    queue: &'q SharedQueue<L, R, N>,
-    kicked: &'q AtomicWaker,
-}
-
-impl<'q, L, R: Ring, N> DescChainStream<'q, L, R, N> {
-    /// Returns the stream of the chains in `queue`, which `kicked` wakes.
-    pub const fn new(queue: &'q SharedQueue<L, R, N>, kicked: &'q AtomicWaker) -> Self {
-        Self { queue, kicked }
+with_lock! {
+    /// The chains of a [`SharedQueue`], as a stream: it waits when there is none, and ends when the queue is broken,
+    /// being reset or gone.
+    ///
+    /// Whoever learns that the driver has kicked, a thread or another task, calls [`SharedQueue::wake`]. The chains are
+    /// [owned](OwnedChain): each can go into a task of its own, and is returned when that task ends or is cancelled.
+    /// When the [budget](SharedQueue#the-budget) is used up, the stream waits until chains have returned.
+    ///
+    /// The stream has a handle on the queue, borrows nothing, and can be spawned. A queue can have several streams. To
+    /// drop one at any time loses nothing.
+    ///
+    /// While it waits, the driver is asked to notify. A task that is busy may suppress notifications until it polls the
+    /// stream again; nobody else does.
+    ///
+    /// # When not to use it
+    ///
+    /// Where nothing else is asynchronous: threads that wait in [`SharedQueue::wait_chain`] are less machinery.
+    ///
+    /// # Examples
+    ///
+    /// A device under tokio, whose requests end in whatever order they like:
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use virtio_util::{DescChainStream, SharedQueue};
+    /// # use virtio_fake_driver::{AnyFixtureOptions, DriverChain};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let fixture = AnyFixtureOptions::default().build_plain()?;
+    /// # let (queue, mut driver) = (fixture.queue, fixture.driver);
+    /// let queue = SharedQueue::new(queue);
+    /// let mut chains = DescChainStream::new(queue.clone());
+    /// let device = tokio::spawn(async move {
+    ///     while let Some(chain) = chains.next_chain().await? {
+    ///         tokio::spawn(async move {
+    ///             tokio::time::sleep(Duration::from_millis(1)).await;
+    ///             let _ = chain.return_written(0);
+    ///         });
+    ///     }
+    ///     Ok::<_, virtio_queue_core::FatalError>(())
+    /// });
+    ///
+    /// // Elsewhere, when the driver kicks:
+    /// # driver.add(&DriverChain::new().writable(8))?;
+    /// queue.wake();
+    /// # while driver.reap_all()?.is_empty() {
+    /// #     tokio::task::yield_now().await;
+    /// # }
+    ///
+    /// // When the driver resets the queue:
+    /// queue.reset();
+    /// queue.drained().await;
+    /// device.await??;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub struct DescChainStream<..> {
+        queue: SharedQueue<R, N, L>,
+        /// Since the last poll, if that had to wait.
+        listener: Option<EventListener>,
+        ended: bool,
     }
 }
 
-/// An error is the last item.
-impl<'q, L: RawMutex, R: KeepsDescriptors, N: DriverNotify> Stream for DescChainStream<'q, L, R, N> {
-    type Item = Result<SharedChain<'q, L, R, N>, FatalError>;
+impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> DescChainStream<R, N, L> {
+    /// Returns a stream of the chains in `queue`.
+    pub const fn new(queue: SharedQueue<R, N, L>) -> Self {
+        Self { queue, listener: None, ended: false }
+    }
+
+    /// Returns the queue.
+    #[must_use]
+    pub const fn queue(&self) -> &SharedQueue<R, N, L> {
+        &self.queue
+    }
+
+    /// Waits for the next chain, and returns it, or `None` at the end of the stream.
+    ///
+    /// # Errors
+    ///
+    /// As for [`SharedQueue::next_chain`].
+    pub async fn next_chain(&mut self) -> Result<Option<OwnedChain<R::Mem>>, FatalError> {
+        poll_fn(|context| self.poll_chain(context)).await
+    }
 
     /// A chain that becomes available after the first look must not be slept through, so the order matters: register,
     /// then ask for the kick, then look once more. If the driver makes the chain available before that look, the look
     /// finds it. If after, the driver sees that it was asked (BAR-2) and kicks, and `wake` finds the waker. Registered
-    /// only after the look, the waker would miss a kick between the two.
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Some(chain) = self.queue.next_chain()? {
-            return Poll::Ready(Some(Ok(chain)));
-        }
-        self.kicked.register(context.waker());
-        if self.queue.enable_notifications()? == Armed::MoreAvailable {
-            // Somebody else may have been faster; then this look has asked for the kick again.
-            if let Some(chain) = self.queue.next_chain()? {
-                return Poll::Ready(Some(Ok(chain)));
+    /// only after the look, the waker would miss a kick between the two. It is the same with the return of a chain that
+    /// makes room.
+    #[inline]
+    fn poll_chain(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<OwnedChain<R::Mem>>, FatalError>> {
+        let mut found = self.queue.look();
+        if found.is_pending() {
+            let woken = self.register(context);
+            found = self.queue.arm_and_look();
+            if found.is_pending() && woken.is_ready() {
+                context.waker().wake_by_ref();
             }
         }
-        if self.queue.is_broken() { Poll::Ready(None) } else { Poll::Pending }
+        if found.is_ready() && self.listener.take().is_some() {
+            // This task was woken, or could have been: there may be work for the next one.
+            self.queue.wake();
+        }
+        self.ended |= matches!(found, Poll::Ready(Ok(None) | Err(_)));
+        found
+    }
+
+    /// Registers the task for the next wake-up. If there has been one since the last time, the look that comes after
+    /// this answers it.
+    fn register(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if let Some(listener) = &mut self.listener {
+            if Pin::new(listener).poll(context).is_pending() {
+                return Poll::Pending;
+            }
+        }
+        Pin::new(self.listener.insert(self.queue.listen())).poll(context)
     }
 }
 
-impl<L, R: Ring, N> fmt::Debug for DescChainStream<'_, L, R, N> {
+/// An error is the last item.
+impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> Stream for DescChainStream<R, N, L> {
+    type Item = Result<OwnedChain<R::Mem>, FatalError>;
+
+    #[inline]
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_chain(context).map(Result::transpose)
+    }
+}
+
+impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> FusedStream for DescChainStream<R, N, L> {
+    fn is_terminated(&self) -> bool {
+        self.ended
+    }
+}
+
+impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> fmt::Debug for DescChainStream<R, N, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DescChainStream").field("kicked", &self.kicked).finish_non_exhaustive()
+        f.debug_struct("DescChainStream")
+            .field("queue", &self.queue)
+            .field("ended", &self.ended)
+            .finish_non_exhaustive()
     }
 }

@@ -1,16 +1,34 @@
 //! Notifications through an eventfd.
 
-use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use alloc::sync::Arc;
+use alloc::task::Wake;
+use std::io::{self, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::event::{EventfdFlags, eventfd};
-use rustix::io::{Errno, ioctl_fionbio, read, write};
+use rustix::io::{Errno, ReadWriteFlags, preadv2, read, write};
 use virtio_queue_core::DriverNotify;
 
 /// A notifier that adds one to an eventfd: the way to signal through KVM's irqfd, vhost-user and VFIO.
 ///
-/// Signalling neither blocks nor fails. An eventfd whose counter is full has a signal pending, and one more adds
-/// nothing.
+/// One that was made elsewhere, such as a vhost-user front end's, is converted from its [`OwnedFd`]. That makes no
+/// system call.
+///
+/// # What can block
+///
+/// Everybody who shares an eventfd can change its mode at any time, from another process as well. So nothing here
+/// depends on the mode, but for one case:
+///
+/// * [`take`](Self::take) never blocks. It asks the kernel for that with each read (`preadv2` with `RWF_NOWAIT`), since
+///   Linux 5.8.
+/// * [`notify`](DriverNotify::notify) is one `write`. The kernel has no write to an eventfd that never blocks whatever
+///   its mode is. The write blocks if the other side has put the eventfd into blocking mode **and** has filled its
+///   counter up to 2^64 - 2, which needs an intent. To look first whether there is room would not help: the other side
+///   can fill the counter right after the look.
+///
+/// A device that must not be held up by a hostile front end puts the eventfd into a
+/// [`NotifyThread`](crate::NotifyThread): the write then holds up a thread that does nothing else. If the mode is
+/// non-blocking, a full counter loses nothing: a signal is pending.
 ///
 /// # When not to use it
 ///
@@ -31,33 +49,39 @@ use virtio_queue_core::DriverNotify;
 /// assert_eq!(call.take()?, 0);
 /// # Ok::<_, std::io::Error>(())
 /// ```
+///
+/// Under tokio, when the driver kicks:
+///
+/// ```
+/// # use virtio_queue_core::DriverNotify;
+/// use tokio::io::unix::AsyncFd;
+/// use virtio_util::EventFd;
+///
+/// # #[tokio::main]
+/// # async fn main() -> std::io::Result<()> {
+/// // SAFETY: the `EventFd` owns a valid file descriptor, and keeps it while the `AsyncFd` owns it.
+/// let kick = unsafe { AsyncFd::register(EventFd::new()?) }?;
+/// # kick.get_ref().notify();
+/// let mut ready = kick.readable().await?;
+/// ready.clear_ready();
+/// assert_eq!(kick.get_ref().take()?, 1);
+/// // queue.wake();
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct EventFd {
-    /// INVARIANT: in non-blocking mode.
     fd: OwnedFd,
 }
 
 impl EventFd {
-    /// Creates an eventfd, with its counter at zero.
+    /// Creates an eventfd, with its counter at zero, in non-blocking mode.
     ///
     /// # Errors
     ///
     /// If the system has none left to give.
     pub fn new() -> io::Result<Self> {
         Ok(Self { fd: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)? })
-    }
-
-    /// Takes over an eventfd that somebody else created, such as a vhost-user front end.
-    ///
-    /// It is put into non-blocking mode, for everybody who shares it: nobody may be able to stop the device by filling
-    /// the counter.
-    ///
-    /// # Errors
-    ///
-    /// If the mode cannot be set. Whether it is an eventfd at all is not checked.
-    pub fn from_fd(fd: OwnedFd) -> io::Result<Self> {
-        ioctl_fionbio(&fd, true)?;
-        Ok(Self { fd })
     }
 
     /// Returns how many signals there have been since the last call, without waiting for one.
@@ -69,10 +93,20 @@ impl EventFd {
     /// If it cannot be read, as when it is not an eventfd.
     pub fn take(&self) -> io::Result<u64> {
         let mut count = [0; 8];
-        match read(&self.fd, &mut count) {
-            Ok(_) => Ok(u64::from_ne_bytes(count)),
+        match self.read(&mut count) {
+            Ok(8) => Ok(u64::from_ne_bytes(count)),
+            Ok(read) => Err(io::Error::other(alloc::format!("{read} bytes were read, but an eventfd has 8"))),
             Err(Errno::AGAIN) => Ok(0),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    fn read(&self, count: &mut [u8; 8]) -> Result<usize, Errno> {
+        // An offset of -1 is none.
+        match preadv2(&self.fd, &mut [IoSliceMut::new(count)], u64::MAX, ReadWriteFlags::NOWAIT) {
+            // A kernel before 5.8: there, the mode decides.
+            Err(Errno::OPNOTSUPP) => read(&self.fd, count),
+            result => result,
         }
     }
 }
@@ -86,9 +120,41 @@ impl DriverNotify for EventFd {
     }
 }
 
+/// Signals. So a device with an event loop of its own learns from a [`DescChainStream`](crate::DescChainStream) when it
+/// has to poll the stream again.
+impl Wake for EventFd {
+    fn wake(self: Arc<Self>) {
+        self.notify();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.notify();
+    }
+}
+
+/// Takes over an eventfd that somebody else created. Whether it is an eventfd at all is not checked.
+impl From<OwnedFd> for EventFd {
+    fn from(fd: OwnedFd) -> Self {
+        Self { fd }
+    }
+}
+
+impl From<EventFd> for OwnedFd {
+    fn from(signal: EventFd) -> Self {
+        signal.fd
+    }
+}
+
 /// For `epoll` and its kind, and for handing a duplicate to the other side.
 impl AsFd for EventFd {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+}
+
+/// For tokio's `AsyncFd`, io_uring, and others that have not heard of [`AsFd`].
+impl AsRawFd for EventFd {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
     }
 }

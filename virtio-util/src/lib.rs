@@ -5,10 +5,11 @@
 //!
 //! | item | for | feature |
 //! | --- | --- | --- |
-//! | [`SharedQueue`] | chains that are fetched and returned on several threads | |
-//! | [`DescChainStream`] | devices written with `async` | |
+//! | [`SharedQueue`], [`OwnedChain`] | chains that are kept, on several threads | `alloc`, and `std` or a [`Lock`] |
+//! | [`DescChainStream`] | devices written with `async` | `alloc`, and `std` or a [`Lock`] |
 //! | [`BufferedNotify`] | many notifications in one | |
 //! | [`EventFd`] | signals through KVM, vhost-user and everything else that uses eventfds | `eventfd` |
+//! | [`NotifyThread`] | notifiers that can be held up by somebody who is not trusted | `std` |
 //! | [`RegionTable`] | driver memory in several regions | `alloc` |
 //! | [`IommuMem`] | driver memory behind an IOMMU, for ACCESS_PLATFORM | |
 //! | [`NotificationCounter`] | tests | |
@@ -16,65 +17,196 @@
 //! Those who write a device on one thread, with one region of memory and a signal of its own kind, need none of it:
 //! each item says when not to use it. The crates below use none of it, and anybody can write what suits them better.
 //!
+//! # Three shapes of devices
+//!
+//! All three work on the recommended queue, [`AnyQueue`](virtio_queue_core::AnyQueue), in either format. The device
+//! here writes as many bytes as the driver has room for.
+//!
+//! **At once**, where a chain is done as soon as it is seen. This needs no more than the queue:
+//!
 //! ```
-//! use virtio_mem_traits::{DriverAddr, HeapMem};
-//! use virtio_queue_core::{QueueConfig, QueueLimits, SplitQueue};
-//! use virtio_ring::RingFeatures;
-//! use virtio_util::{NotificationCounter, SharedQueue};
+//! use virtio_queue_core::{AnyQueue, Chain, ChainElements, DriverNotify, FatalError, StableMem};
+//! # use virtio_fake_driver::{AnyFixtureOptions, DriverChain};
 //!
-//! let mem = HeapMem::new(DriverAddr(0x10_0000), 0x1_0000)?;
-//! let config = QueueConfig::new(256, RingFeatures::from_negotiated(1 << 32)?, DriverAddr(0x10_0000), DriverAddr(0x10_1000), DriverAddr(0x10_2000));
-//! let queue = SplitQueue::new(&config, &mem, NotificationCounter::new())?;
-//! let queue = SharedQueue::<parking_lot::RawMutex, _, _>::new(queue);
-//!
-//! std::thread::scope(|scope| {
-//!     for _worker in 0..2 {
-//!         scope.spawn(|| {
-//!             while let Some(chain) = queue.next_chain()? {
-//!                 // Work on it, while others fetch and return theirs.
-//!                 let _ = chain.return_written(0);
-//!             }
-//!             Ok::<_, virtio_queue_core::FatalError>(())
-//!         });
+//! /// Fills a chain with zeros, and returns it.
+//! fn zero(chain: impl Chain) {
+//!     let (mut place, mut written) = (chain.start(), 0);
+//!     while let Some(Ok(element)) = chain.next_element(&mut place) {
+//!         if element.access.writes() {
+//!             # use virtio_queue_core::DriverMem;
+//!             let Ok(piece) = chain.mem().translate_all(element.range, element.access) else { break };
+//!             let Ok(()) = piece.fill(0, piece.len(), 0) else { break };
+//!             chain.mem().written(element.range);
+//!             written += element.range.len() as u32;
+//!         }
 //!     }
-//! });
+//!     let _ = chain.return_unchecked(written);
+//! }
+//!
+//! /// Does what there is to be done, whenever the driver kicks.
+//! fn serve<M: StableMem>(queue: &mut AnyQueue<M, impl DriverNotify>) -> Result<(), FatalError> {
+//!     let mut burst = queue.burst();
+//!     while let Some(chain) = burst.next_chain()? {
+//!         zero(chain);
+//!     }
+//!     burst.finish()
+//! }
+//! # let mut fixture = AnyFixtureOptions::default().build_plain()?;
+//! # fixture.driver.add(&DriverChain::new().writable(8))?;
+//! # serve(&mut fixture.queue)?;
+//! # assert_eq!(fixture.driver.reap()?.ok_or("nothing was used")?.written(), [0; 8]);
 //! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! **Deferred**, where one thread fetches and a pool of threads works, in any order. To let each thread of a pool fetch
+//! for itself, see [`SharedQueue`]:
+//!
+#![cfg_attr(feature = "std", doc = "```")]
+#![cfg_attr(not(feature = "std"), doc = "```ignore")]
+//! use std::sync::mpsc;
+//! use std::thread;
+//! use virtio_util::SharedQueue;
+//! # use virtio_queue_core::{Chain, ChainElements, DriverMem};
+//! # use virtio_fake_driver::{AnyFixtureOptions, DriverChain};
+//! # fn zero(chain: impl Chain) {
+//! #     let _ = chain.return_unchecked(0);
+//! # }
+//! # let fixture = AnyFixtureOptions::default().build_plain()?;
+//! # let (queue, mut driver) = (fixture.queue, fixture.driver);
+//!
+//! let queue = SharedQueue::new(queue);
+//! let pool = [(); 4].map(|()| {
+//!     let (work, chains) = mpsc::channel();
+//!     let thread = thread::spawn(move || chains.into_iter().for_each(zero));
+//!     (work, thread)
+//! });
+//!
+//! // Whenever the driver kicks. It begins with the next thread each time.
+//! # for _ in 0..8 {
+//! #     driver.add(&DriverChain::new().writable(8))?;
+//! # }
+//! let mut threads = pool.iter().cycle();
+//! while let Some(chain) = queue.next_chain()? {
+//!     if let Some((work, _)) = threads.next() {
+//!         let _ = work.send(chain); // If the thread is gone, the drop returns the chain.
+//!     }
+//! }
+//!
+//! // At the end: no chain is left behind.
+//! queue.drain();
+//! # assert_eq!(driver.reap_all()?.len(), 8);
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! **Asynchronous**, where each chain is a task:
+//!
+#![cfg_attr(feature = "std", doc = "```")]
+#![cfg_attr(not(feature = "std"), doc = "```ignore")]
+//! use std::time::Duration;
+//! use virtio_queue_core::{AnyQueue, DriverNotify, FatalError, StableMem};
+//! use virtio_util::{DescChainStream, OwnedChain, SharedQueue};
+//! # use virtio_queue_core::{Chain, ChainElements, DriverMem};
+//! # use virtio_fake_driver::{AnyFixtureOptions, DriverChain};
+//! # fn zero(chain: impl Chain) {
+//! #     let _ = chain.return_unchecked(0);
+//! # }
+//!
+//! async fn request<M: StableMem + Send + Sync>(chain: OwnedChain<M>) {
+//!     tokio::time::sleep(Duration::from_millis(1)).await; // or a disk, or a network
+//!     zero(chain);
+//! }
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let fixture = AnyFixtureOptions::default().build_plain()?;
+//! # let (queue, mut driver) = (fixture.queue, fixture.driver);
+//! let queue = SharedQueue::new(queue);
+//! let mut chains = DescChainStream::new(queue.clone());
+//! let device = tokio::spawn(async move {
+//!     while let Some(chain) = chains.next_chain().await? {
+//!         tokio::spawn(request(chain));
+//!     }
+//!     Ok::<_, FatalError>(())
+//! });
+//!
+//! // Whenever the driver kicks:
+//! # for _ in 0..8 {
+//! #     driver.add(&DriverChain::new().writable(8))?;
+//! # }
+//! queue.wake();
+//! # while driver.in_flight() != 0 {
+//! #     driver.reap_all()?;
+//! #     tokio::task::yield_now().await;
+//! # }
+//!
+//! // At the end:
+//! queue.reset();
+//! queue.drained().await;
+//! device.await??;
+//! # Ok(())
+//! # }
 //! ```
 //!
 //! # Features
 //!
-//! * `alloc`: [`RegionTable`]; `Rc` and `Arc` of memories and notifiers are memories and notifiers.
-//! * `eventfd`: [`EventFd`], on Linux. It needs the standard library.
+//! * `std`, by default: [`DefaultLock`], threads that wait, [`NotifyThread`]. It includes `alloc`.
+//! * `eventfd`, by default: [`EventFd`], on Linux. It includes `std`.
+//! * `alloc`: [`SharedQueue`], [`OwnedChain`], [`DescChainStream`], [`RegionTable`]; `Rc` and `Arc` of memories and
+//!   notifiers are memories and notifiers. Without `std`, a shared queue needs a [`Lock`] that you name.
+//! * `lock_api-0-4`, `lock_api-0-5`: the mutexes of lock_api 0.4 and 0.5, which are those of parking_lot 0.12 and 0.13,
+//!   are kinds of locks. Both can be on. lock_api 0.5 needs Rust 1.95.
+//!
+//! # Clauses
+//!
+//! Ids such as SPLIT-USED-4 name rules. The file `docs/conformance.md` of the repository lists each of them, with its section
+//! in VIRTIO 1.4.
 
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(
-    not(all(feature = "alloc", feature = "eventfd", target_os = "linux")),
+    not(all(feature = "std", feature = "eventfd", target_os = "linux")),
     allow(rustdoc::broken_intra_doc_links, reason = "the docs name what the features add")
 )]
 
 #[cfg(feature = "alloc")]
 extern crate alloc;
-#[cfg(all(feature = "eventfd", target_os = "linux"))]
+#[cfg(feature = "std")]
 extern crate std;
 
 mod buffered_notify;
+#[cfg(feature = "alloc")]
 mod desc_chain_stream;
+#[cfg(feature = "alloc")]
+mod elements;
 #[cfg(all(feature = "eventfd", target_os = "linux"))]
 mod event_fd;
 mod iommu_mem;
+mod lock;
 mod notification_counter;
+#[cfg(feature = "std")]
+mod notify_thread;
+#[cfg(feature = "alloc")]
+mod owned_chain;
 #[cfg(feature = "alloc")]
 mod region_table;
+#[cfg(feature = "alloc")]
 mod shared_queue;
 
 pub use buffered_notify::BufferedNotify;
+#[cfg(feature = "alloc")]
 pub use desc_chain_stream::DescChainStream;
 #[cfg(all(feature = "eventfd", target_os = "linux"))]
 pub use event_fd::EventFd;
 pub use iommu_mem::{Iommu, IommuMem};
+#[cfg(feature = "std")]
+pub use lock::DefaultLock;
+pub use lock::Lock;
 pub use notification_counter::NotificationCounter;
+#[cfg(feature = "std")]
+pub use notify_thread::NotifyThread;
+#[cfg(feature = "alloc")]
+pub use owned_chain::OwnedChain;
 #[cfg(feature = "alloc")]
 pub use region_table::{RegionError, RegionTable};
-pub use shared_queue::{SharedChain, SharedQueue};
-pub use {atomic_waker, lock_api};
+#[cfg(feature = "alloc")]
+pub use shared_queue::{SharedBurst, SharedQueue, SharedRing};

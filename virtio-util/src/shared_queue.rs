@@ -1,72 +1,201 @@
-//! A queue for several threads.
+//! A queue for several threads or tasks.
 
+mod burst;
+mod state;
+mod waiting;
+
+use alloc::sync::Arc;
 use core::fmt;
 
-use lock_api::{Mutex, RawMutex};
+use event_listener::Event;
 use virtio_queue_core::{
-    Armed, Burst, DescChain, DriverNotify, FatalError, KeepsDescriptors, Queue, QueueState, ReturnError, ReturnTo,
-    Ring, Token,
+    AdoptError, Armed, ConfigError, DriverNotify, FatalError, Head, Queue, Refused, Restorable, ReturnError, Ring,
+    SavedQueue, Token,
 };
+use virtio_ring::packed::Descriptor;
 
-/// A virtqueue whose chains are fetched and returned on any thread.
-///
-/// The ring is shared, and what changes is under a lock. The lock is held while a chain is fetched or returned, and not
-/// while it is walked or its bytes are copied. The driver is notified while it is held; the notifier must not call the
-/// queue.
-///
-/// Which lock, `L`, is the user's choice: `parking_lot::RawMutex`, a spin lock, one that masks interrupts. If cargo
-/// chose [`lock_api`](crate::lock_api) 0.5 for this crate and the lock is one for 0.4, then
-/// `cargo update -p lock_api@0.5.0 --precise 0.4.14` brings the two together.
-///
-/// # When not to use it
-///
-/// Where one thread fetches and returns, a [`Queue`] does without a lock. Where one thread fetches and others only do
-/// the I/O, tokens that travel back to it may do as well.
-///
-/// # Examples
-///
-/// See the [crate's own](crate).
-pub struct SharedQueue<L, R: Ring, N> {
-    ring: R,
-    state: Mutex<L, QueueState<R, N>>,
+pub use self::burst::SharedBurst;
+use self::state::{State, Wakes};
+use crate::lock::with_lock;
+use crate::owned_chain::Home;
+use crate::{Lock, OwnedChain};
+
+/// A ring whose queue can be shared: every ring that can be sent to another thread, together with its memory.
+#[diagnostic::on_unimplemented(
+    message = "a queue on a `{Self}` cannot be shared between threads",
+    note = "the ring must be `Send` and `'static`, as one with an `Arc<M>` for a memory handle is: a `&M` or an `Rc<M>` is not"
+)]
+pub trait SharedRing: Ring<Mem: Clone, Positions: Send> + Send + 'static {}
+
+impl<R: Ring<Mem: Clone, Positions: Send> + Send + 'static> SharedRing for R {}
+
+with_lock! {
+    /// A virtqueue that is used on several threads or by several tasks. This is a handle on it: a clone is another one.
+    ///
+    /// The chains that it hands out are [owned](OwnedChain): they can be kept, sent elsewhere, and returned in any
+    /// order, on a ring of either format. The queue is locked while a chain is fetched and copied, and while one is
+    /// returned; it is not locked while a chain is read or written. The driver is notified while it is locked: the
+    /// notifier must not call the queue.
+    ///
+    /// Whoever learns that the driver has kicked calls [`wake`](Self::wake). Threads wait for chains in
+    /// [`wait_chain`](Self::wait_chain), tasks in a [`DescChainStream`](crate::DescChainStream).
+    ///
+    /// # The budget
+    ///
+    /// A driver can let all of its chains share one large indirect table. So a budget bounds how many elements the
+    /// chains that are out can have together, [`BUDGET`](Self::BUDGET) by default. A chain that would exceed it is put
+    /// back, and is fetched again when others have returned: nothing is lost. Meanwhile
+    /// [`next_chain`](Self::next_chain) returns `None` and [`is_full`](Self::is_full) returns `true`; when a chain
+    /// returns, those who wait are woken. A chain that is alone is always fetched: the limits of the queue bound its
+    /// length.
+    ///
+    /// # When not to use it
+    ///
+    /// Where one thread fetches chains and is done with each before it fetches the next one, a [`Queue`] does without a
+    /// lock.
+    ///
+    /// # Examples
+    ///
+    /// A pool of four threads. Each fetches for itself, and takes as long as it likes:
+    ///
+    /// ```
+    /// use std::thread;
+    /// use virtio_queue_core::FatalError;
+    /// use virtio_util::SharedQueue;
+    /// # use virtio_fake_driver::{AnyFixtureOptions, DriverChain};
+    /// # let fixture = AnyFixtureOptions::default().build_plain()?;
+    /// # let (queue, mut driver) = (fixture.queue, fixture.driver);
+    ///
+    /// let queue = SharedQueue::new(queue);
+    /// let pool = [(); 4].map(|()| {
+    ///     let queue = queue.clone();
+    ///     thread::spawn(move || {
+    ///         // It ends when the queue breaks, is reset, or is taken out of here.
+    ///         while let Some(chain) = queue.wait_chain()? {
+    ///             // Read, compute, write.
+    ///             let _ = chain.return_written(0);
+    ///         }
+    ///         Ok::<_, FatalError>(())
+    ///     })
+    /// });
+    ///
+    /// // Whenever the driver kicks:
+    /// # for _ in 0..10 {
+    /// #     driver.add(&DriverChain::new().writable(8))?;
+    /// # }
+    /// queue.wake();
+    /// # while driver.in_flight() != 0 {
+    /// #     driver.reap_all()?;
+    /// # }
+    ///
+    /// // When the driver resets the queue, or the device: wait until no chain is out any more.
+    /// queue.reset();
+    /// queue.drain();
+    /// for thread in pool {
+    ///     thread.join().expect("no thread panics")?;
+    /// }
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub struct SharedQueue<..> {
+        pub(crate) inner: Arc<Inner<R, N, L>>,
+    }
 }
 
-/// A chain that its shared queue publishes when it is returned, on whatever thread that is.
-pub type SharedChain<'q, L, R, N> = DescChain<'q, R, &'q SharedQueue<L, R, N>>;
+/// What the handles and the chains of a queue have in common.
+pub(crate) struct Inner<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> {
+    state: L::Of<State<R, N>>,
+    size: u16,
+    /// Those who wait for a chain.
+    chains: Event,
+    /// Those who wait until nothing is in flight.
+    idle: Event,
+}
 
-/// Fetching and returning.
-impl<L: RawMutex, R: Ring, N: DriverNotify> SharedQueue<L, R, N> {
+/// With the default lock.
+#[cfg(feature = "std")]
+impl<R: SharedRing, N: DriverNotify + Send + 'static> SharedQueue<R, N> {
     /// Shares a queue.
     pub fn new(queue: Queue<R, N>) -> Self {
-        let (ring, state) = queue.into_parts();
-        Self { ring, state: Mutex::new(state) }
+        Self::with_budget(queue, Self::BUDGET)
+    }
+
+    /// Shares a queue whose chains that are out can have `budget` elements together. An element takes 24
+    /// bytes, and up to 48 in a chain of more than four.
+    pub fn with_budget(queue: Queue<R, N>, budget: usize) -> Self {
+        Self::with_lock(queue, budget)
+    }
+}
+
+/// With any lock.
+impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N, L> {
+    /// How many elements may be kept by default. A queue of 256 has room for 256 elements in each of its chains.
+    pub const BUDGET: usize = 1 << 16;
+
+    /// Shares a queue under a lock of the kind `L`. The chains that are out can have `budget` elements together.
+    ///
+    /// ```
+    /// # use virtio_fake_driver::AnyFixtureOptions;
+    /// # use virtio_util::SharedQueue;
+    /// # let queue = AnyFixtureOptions::default().build_plain()?.queue;
+    /// # #[cfg(feature = "lock_api-0-4")]
+    /// let queue = SharedQueue::<_, _, parking_lot::Mutex<()>>::with_lock(queue, 1 << 16);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn with_lock(queue: Queue<R, N>, budget: usize) -> Self {
+        let size = queue.size();
+        let state = L::new(State::new(queue, budget));
+        Self { inner: Arc::new(Inner { state, size, chains: Event::new(), idle: Event::new() }) }
+    }
+}
+
+/// Fetching and returning.
+impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N, L> {
+    /// Returns the next available chain, if there is one and there is room for it in the [budget](Self#the-budget).
+    ///
+    /// It does not wait: see [`wait_chain`](Self::wait_chain) for that.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Queue::next_chain`]. Of several threads that ask, one is told.
+    #[inline]
+    pub fn next_chain(&self) -> Result<Option<OwnedChain<R::Mem>>, FatalError> {
+        let fetched = self.with(|state| state.fetch(|| self.home()));
+        if fetched.is_err() {
+            self.inner.broken();
+        }
+        fetched
+    }
+
+    /// Returns whether a chain was put back because there was no room for it, and none has returned since then.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.with(|state| state.is_full())
     }
 
     /// Locks the queue once for as many chains as `work` fetches and returns, and notifies the driver once at the end.
     ///
-    /// It is for completing what has gathered, or for work so short that others can wait for it. `work` uses the burst
-    /// and nothing else of the queue: every other call, and the drop of a chain that was fetched outside, waits for the
-    /// lock that this thread holds, for ever. It may turn chains into tokens, which become [chains](Self::chain) again
-    /// once the lock is free.
+    /// It is for work so short that others can wait for it: nothing is copied. `work` uses the burst and nothing else
+    /// of the queue: every other call, and the drop of an [`OwnedChain`], waits for the lock that this thread holds,
+    /// for ever. `work` may turn chains into tokens, which are [completed](Self::complete) later; the budget does not
+    /// count these.
     ///
     /// ```
-    /// # use virtio_queue_core::{DriverNotify, ReturnError, Ring, Token};
-    /// # use virtio_util::{SharedQueue, lock_api::RawMutex};
-    /// # fn complete_all<L: RawMutex, R: Ring, N: DriverNotify>(
-    /// #     queue: &SharedQueue<L, R, N>,
-    /// #     finished: impl Iterator<Item = (Token, u32)>,
-    /// # ) -> Result<(), ReturnError> {
+    /// # use virtio_fake_driver::AnyFixtureOptions;
+    /// # use virtio_util::SharedQueue;
+    /// # let queue = SharedQueue::new(AnyFixtureOptions::default().build_plain()?.queue);
     /// queue.burst(|mut burst| {
-    ///     for (token, written) in finished {
-    ///         burst.complete(token, written)?;
+    ///     while let Some(chain) = burst.next_chain()? {
+    ///         let _ = chain.return_written(0);
     ///     }
-    ///     Ok(burst.finish()?)
-    /// })
-    /// # }
+    ///     burst.finish()
+    /// })?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     #[inline]
-    pub fn burst<T>(&self, work: impl FnOnce(Burst<'_, R, N>) -> T) -> T {
-        work(Burst::new(&self.ring, &mut self.state.lock()))
+    pub fn burst<T>(&self, work: impl FnOnce(SharedBurst<'_, R, N>) -> T) -> T {
+        // Also if `work` panics.
+        let _after = WakeAfter(&self.inner);
+        self.with(|state| work(state.burst()))
     }
 
     /// Returns to the driver the chain that a token stands for, of which the first `written` writable bytes have been
@@ -74,120 +203,188 @@ impl<L: RawMutex, R: Ring, N: DriverNotify> SharedQueue<L, R, N> {
     ///
     /// # Errors
     ///
-    /// As for [`Queue::complete`].
+    /// As for [`Queue::complete`], and if the queue is being reset or gone.
     #[inline]
     pub fn complete(&self, token: Token, written: u32) -> Result<(), ReturnError> {
-        let mut state = self.state.lock();
-        state.complete(&self.ring, token, written)?;
         // This notifies the driver, under the lock. So whoever has the lock, or the queue for itself, knows that no
         // notification is under way, as a reset demands (QRST-1), and the notifier need not be `Sync`. A notifier that
         // is too slow for that is put into a `BufferedNotify`, lent to the queue and flushed after this call.
-        Ok(state.publish(&self.ring)?)
+        let (returned, wakes) = self.with(|state| state.complete(token, written));
+        self.inner.wake(wakes);
+        returned
+    }
+
+    #[inline]
+    fn with<T>(&self, work: impl FnOnce(&mut State<R, N>) -> T) -> T {
+        L::with(&self.inner.state, work)
+    }
+
+    /// Returns where chains return to.
+    #[inline]
+    fn home(&self) -> Arc<dyn Home> {
+        Arc::<Inner<R, N, L>>::clone(&self.inner)
     }
 }
 
-/// Chains that are walked without the lock, while others are returned. In a packed ring that takes an
-/// [`OrderedRing`](virtio_queue_core::OrderedRing); without one, walk along the chains of a [burst](SharedQueue::burst).
-impl<L: RawMutex, R: KeepsDescriptors, N: DriverNotify> SharedQueue<L, R, N> {
-    /// Returns the next available chain, if there is one.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Queue::next_chain`]. Of several threads that ask, one is told.
-    #[inline]
-    pub fn next_chain(&self) -> Result<Option<SharedChain<'_, L, R, N>>, FatalError> {
-        let token = self.state.lock().fetch(&self.ring)?;
-        Ok(token.map(|token| DescChain::new(&self.ring, token, self)))
-    }
-
-    /// Returns a token's chain as a chain, on whatever thread goes on with it.
-    ///
-    /// # Errors
-    ///
-    /// If the token is not for a chain in flight in this queue, or if the queue is broken.
-    #[inline]
-    pub fn chain(&self, token: Token) -> Result<SharedChain<'_, L, R, N>, ReturnError> {
-        self.state.lock().check(&token)?;
-        Ok(DescChain::new(&self.ring, token, self))
-    }
-}
-
-/// Published at once, under the lock.
-impl<L: RawMutex, R: Ring, N: DriverNotify> ReturnTo<R> for &SharedQueue<L, R, N> {
-    #[inline]
-    fn complete(&mut self, _ring: &R, token: Token, written: u32) -> Result<(), ReturnError> {
-        SharedQueue::complete(self, token, written)
-    }
-
-    fn unfetch(&mut self, _ring: &R, token: Token) -> Result<(), virtio_queue_core::Refused<Token, ReturnError>> {
-        self.state.lock().unfetch(&self.ring, token)
-    }
-}
-
-/// Notifications by the driver.
-impl<L: RawMutex, R: Ring, N: DriverNotify> SharedQueue<L, R, N> {
+/// Notifications by the driver, and of the driver.
+impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N, L> {
     /// Asks the driver not to notify, as [`Queue::suppress_notifications`] does.
-    #[inline]
     pub fn suppress_notifications(&self) {
-        self.state.lock().suppress_notifications(&self.ring);
+        self.with(|state| state.queue().map(Queue::suppress_notifications));
     }
 
     /// Asks the driver to notify, and looks whether something is available, as [`Queue::enable_notifications`] does.
     ///
+    /// While the queue [is full](Self::is_full), the answer is to wait: for chains to return, not for the driver.
+    ///
     /// # Errors
     ///
     /// As for [`next_chain`](Self::next_chain).
-    #[inline]
     pub fn enable_notifications(&self) -> Result<Armed, FatalError> {
-        self.state.lock().enable_notifications(&self.ring)
+        self.arm(Queue::enable_notifications)
+    }
+
+    /// Asks the driver to notify when it makes something available beyond the chains that were
+    /// [put back](OwnedChain::unfetch), as [`Queue::enable_notifications_of_more`] does.
+    ///
+    /// # Errors
+    ///
+    /// As for [`next_chain`](Self::next_chain).
+    pub fn enable_notifications_of_more(&self) -> Result<Armed, FatalError> {
+        self.arm(Queue::enable_notifications_of_more)
+    }
+
+    /// Notifies the driver, whether or not it wants that, as [`Queue::notify`] does.
+    pub fn notify(&self) {
+        self.with(|state| state.queue().map(|queue| queue.notify()));
+    }
+
+    fn arm(&self, enable: impl FnOnce(&mut Queue<R, N>) -> Result<Armed, FatalError>) -> Result<Armed, FatalError> {
+        self.with(|state| state.arm(enable)).inspect_err(|_| self.inner.broken())
+    }
+}
+
+/// Positions, memory, and chains of an earlier life.
+impl<R: SharedRing + Restorable, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N, L> {
+    /// Returns the positions of the queue, as [`Queue::save`] does, unless it is being reset or gone.
+    #[must_use]
+    pub fn save(&self) -> Option<SavedQueue> {
+        self.with(|state| state.queue().map(|queue| queue.save()))
+    }
+
+    /// Goes on in other memory, as [`Queue::replace_mem`] does. Chains that are out keep the memory that they were
+    /// fetched from.
+    ///
+    /// A queue that is being reset or gone has no memory to replace, and leaves it at that.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Queue::replace_mem`].
+    pub fn replace_mem(&self, mem: R::Mem) -> Result<(), ConfigError> {
+        self.with(|state| state.queue().map_or(Ok(()), |queue| queue.replace_mem(mem)))
+    }
+
+    /// Takes over a chain that an earlier life of the queue has fetched, as [`Queue::adopt`] does, with the elements
+    /// that [`Restorable::walk_stored`] finds for it.
+    ///
+    /// Returns `None` if there is no room for it in the [budget](Self#the-budget): adopt it when others have returned,
+    /// and fetch nothing before. Returns `None` as well if the queue is being reset or gone.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Queue::adopt`].
+    pub fn adopt(&self, head: Head, stored: &[Descriptor]) -> Result<Option<OwnedChain<R::Mem>>, AdoptError> {
+        self.with(|state| state.adopt(head, stored, || self.home()))
     }
 }
 
 /// What it is and how it is.
-impl<L: RawMutex, R: Ring, N: DriverNotify> SharedQueue<L, R, N> {
-    /// Returns the driver's memory.
-    #[inline]
-    #[must_use]
-    pub fn mem(&self) -> &R::Mem {
-        self.ring.mem()
-    }
-
+impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N, L> {
     /// Returns the number of descriptors.
-    #[inline]
     #[must_use]
     pub fn size(&self) -> u16 {
-        self.ring.size()
+        self.inner.size
     }
 
     /// Returns how many slots of the ring are in flight, at this moment: fetched, and not returned.
-    #[inline]
     #[must_use]
     pub fn in_flight(&self) -> u16 {
-        self.state.lock().in_flight()
+        self.with(|state| state.in_flight())
     }
 
     /// Returns why the queue is broken, if it is.
-    #[inline]
     #[must_use]
     pub fn fault(&self) -> Option<FatalError> {
-        self.state.lock().fault()
+        self.with(|state| state.queue().and_then(|queue| queue.fault()))
     }
 
     /// Returns whether the queue is broken.
-    #[inline]
     #[must_use]
     pub fn is_broken(&self) -> bool {
         self.fault().is_some()
     }
+}
 
-    /// Takes the queue apart, when nobody shares it any more.
-    pub fn into_parts(self) -> (R, QueueState<R, N>) {
-        (self.ring, self.state.into_inner())
+impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> Inner<R, N, L> {
+    #[inline]
+    fn wake(&self, wakes: Wakes) {
+        if wakes != Wakes::NOBODY {
+            self.wake_waiting(wakes);
+        }
+    }
+
+    #[cold]
+    fn wake_waiting(&self, Wakes { fetchers, idle }: Wakes) {
+        self.chains.notify(fetchers);
+        if idle {
+            self.idle.notify(usize::MAX);
+        }
+    }
+
+    /// Lets those who wait for chains learn that there will be none.
+    #[cold]
+    fn broken(&self) {
+        self.chains.notify(usize::MAX);
     }
 }
 
-impl<L: RawMutex, R: Ring<Positions: fmt::Debug> + fmt::Debug, N> fmt::Debug for SharedQueue<L, R, N> {
+impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> Home for Inner<R, N, L> {
+    fn complete(&self, token: Token, written: u32, elements: usize) -> Result<(), ReturnError> {
+        let (returned, wakes) = L::with(&self.state, |state| {
+            state.release(elements);
+            state.complete(token, written)
+        });
+        self.wake(wakes);
+        returned
+    }
+
+    fn unfetch(&self, token: Token, elements: usize) -> Result<(), Refused<Token, ReturnError>> {
+        let (result, wakes) = L::with(&self.state, |state| state.unfetch(token, elements));
+        self.wake(wakes);
+        result
+    }
+}
+
+/// Wakes, when it is dropped, those who wait for what has returned.
+struct WakeAfter<'q, R: SharedRing, N: DriverNotify + Send + 'static, L: Lock>(&'q Inner<R, N, L>);
+
+impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> Drop for WakeAfter<'_, R, N, L> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.wake(L::with(&self.0.state, State::after_burst));
+    }
+}
+
+/// Another handle on the same queue.
+impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> Clone for SharedQueue<R, N, L> {
+    #[inline]
+    fn clone(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner) }
+    }
+}
+
+impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> fmt::Debug for SharedQueue<R, N, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SharedQueue").field("ring", &self.ring).field("state", &self.state).finish()
+        f.debug_struct("SharedQueue").field("size", &self.inner.size).finish_non_exhaustive()
     }
 }

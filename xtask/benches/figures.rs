@@ -81,7 +81,8 @@ fn queue_sizes() -> Vec<Point> {
     points([16, 64, 256, 1024, 4096, 32768], &[256, 32768], shape)
 }
 
-/// In a large queue: with as few chains as there are in a small one, a processor learns by heart where each of them lies.
+/// In a large queue: with as few chains as there are in a small one, a processor learns by heart where each of them
+/// lies.
 fn regions() -> Vec<Point> {
     let shape = |regions| Shape { regions, descriptors: 8, queue_size: 4096, ..Shape::BASE };
     points([1, 8, 64, 512], &[1, 512], shape)

@@ -1,12 +1,13 @@
-//! How many instructions a chain takes, for callgrind to count: unlike time, they do not depend on what else the machine does.
+//! How many instructions a chain takes, for callgrind to count: unlike time, they do not depend on what else the
+//! machine does.
 //!
 //! * `instructions list` prints the shapes that can be run, each with the number of chains that are counted.
 //! * `instructions run SHAPE` runs one. What is to be counted happens in [`callgrind_counted`]:
 //!   `valgrind --tool=callgrind --toggle-collect='*callgrind_counted*' instructions run SHAPE`.
 //! * Without arguments, all shapes are run, which is a test of this program and no measurement.
 //!
-//! A payload of 64 bytes shows what there is to do around a copy. One of 4096 is for comparing with itself alone: callgrind counts
-//! each byte that `rep movsb` moves as an instruction, and `memcpy` moves 32 at a time.
+//! A payload of 64 bytes shows what there is to do around a copy. One of 4096 is for comparing with itself alone:
+//! callgrind counts each byte that `rep movsb` moves as an instruction, and `memcpy` moves 32 at a time.
 
 #![expect(
     clippy::std_instead_of_alloc,

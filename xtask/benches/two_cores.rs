@@ -1,16 +1,16 @@
 //! What two cores do together: the driver on one, the device on the other, both awake all the time.
 //!
-//! The driver keeps a queue of 256 full, with one buffer of 64 bytes in each chain. It makes 32 chains available at a time, and
-//! takes them back as they come; the device serves what is there, at most 32 at a time, and writes a number all over each
-//! buffer. Neither side wants notifications, but each asks whether the other does, as it has to. For the latency, there is one
-//! chain at a time.
+//! The driver keeps a queue of 256 full, with one buffer of 64 bytes in each chain. It makes 32 chains available at a
+//! time, and takes them back as they come; the device serves what is there, at most 32 at a time, and writes a number
+//! all over each buffer. Neither side wants notifications, but each asks whether the other does, as it has to. For the
+//! latency, there is one chain at a time.
 //!
-//! The driver is the same for all devices of a format. It checks which chain came back, with which length, and what is in it.
-//! The contenders take turns, so that what disturbs the machine disturbs all of them.
+//! The driver is the same for all devices of a format. It checks which chain came back, with which length, and what is
+//! in it. The contenders take turns, so that what disturbs the machine disturbs all of them.
 //!
-//! One JSON document is printed: for each contender a throughput and a latency, each with the median of all runs, the quartiles,
-//! and what every run has shown. With `XTASK_BENCH_QUICK=1` in the environment that takes less than ten seconds. Without
-//! `--bench`, as `cargo test` starts it, it is over in a moment.
+//! One JSON document is printed: for each contender a throughput and a latency, each with the median of all runs, the
+//! quartiles, and what every run has shown. With `XTASK_BENCH_QUICK=1` in the environment that takes less than ten
+//! seconds. Without `--bench`, as `cargo test` starts it, it is over in a moment.
 
 #![expect(
     clippy::std_instead_of_alloc,

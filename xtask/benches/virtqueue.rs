@@ -1,8 +1,8 @@
 //! What a chain costs, on one thread.
 //!
-//! Each figure is a group of criterion's: contenders that do the same work at the points of a sweep. An iteration is a chain,
-//! or a payload, so that the time of an iteration is what one costs. See [`support::pass`] for what is timed and what is
-//! checked, and [`support::device`] for who takes part.
+//! Each figure is a group of criterion's: contenders that do the same work at the points of a sweep. An iteration is a
+//! chain, or a payload, so that the time of an iteration is what one costs. See [`support::pass`] for what is timed and
+//! what is checked, and [`support::device`] for who takes part.
 //!
 //! With `XTASK_BENCH_QUICK=1` in the environment, a few points of each sweep are measured for a short time.
 

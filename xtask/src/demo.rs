@@ -1,7 +1,8 @@
 //! `cargo xtask demo`: the main job with nothing installed.
 //!
-//! The block device of the examples serves a file on one thread. On another, a driver that this project did not write, the
-//! crate `virtio-drivers`, uses it. Between them are a transport, which is all calls and doorbells, and shared memory.
+//! The block device of the examples serves a file on one thread. On another, a driver that this project did not write,
+//! the crate `virtio-drivers`, uses it. Between them are a transport, which is all calls and doorbells, and shared
+//! memory.
 
 #[cfg(feature = "devices")]
 mod serve;

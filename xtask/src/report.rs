@@ -174,8 +174,8 @@ impl Case {
         }
     }
 
-    /// Returns how many times `other` this is, in each round. What slows the machine down for longer than a round does not
-    /// show in that.
+    /// Returns how many times `other` this is, in each round. What slows the machine down for longer than a round does
+    /// not show in that.
     pub(crate) fn ratios(&self, other: &Self) -> impl Iterator<Item = f64> {
         self.values().zip(other.values()).map(|(value, other)| value / other)
     }

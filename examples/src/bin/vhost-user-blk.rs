@@ -43,9 +43,9 @@ fn main() -> ExitCode {
     })
 }
 
-/// The size of QEMU's queues, unless it is told otherwise. A front end says the size of its own only after it has read the
-/// configuration space. Without indirect descriptors no request can be longer than the queue, and Linux waits for ever to
-/// send one if it was told that it may be.
+/// The size of QEMU's queues, unless it is told otherwise. A front end says the size of its own only after it has read
+/// the configuration space. Without indirect descriptors no request can be longer than the queue, and Linux waits for
+/// ever to send one if it was told that it may be.
 const USUAL_QUEUE_SIZE: u16 = 128;
 
 type SharedStorage = Arc<dyn Storage + Send + Sync>;

@@ -14,10 +14,12 @@ use crate::unpublished::Unpublished;
 /// The most requests in a batch.
 pub(super) const MAX_REQUESTS: usize = 64;
 
-/// How many bytes there are in a batch, or in a turn, before its last request: as many as are copied in some ten milliseconds.
+/// How many bytes there are in a batch, or in a turn, before its last request: as many as are copied in some ten
+/// milliseconds.
 pub(super) const MAX_BYTES: u64 = 64 << 20;
 
-/// The most pieces of payload in a batch. A request whose payload has no place any more is one that is laid out otherwise.
+/// The most pieces of payload in a batch. A request whose payload has no place any more is one that is laid out
+/// otherwise.
 const MAX_PIECES: usize = 512;
 
 /// A batch of requests.
@@ -36,8 +38,8 @@ pub(super) struct Request<'m> {
     pub(super) state: State,
 }
 
-/// The parts of a request that is laid out as drivers do it: an element with the header, perhaps some with a payload that is
-/// only to be read or only to be written, and one with the status. Each is contiguous in memory.
+/// The parts of a request that is laid out as drivers do it: an element with the header, perhaps some with a payload
+/// that is only to be read or only to be written, and one with the status. Each is contiguous in memory.
 pub(super) struct Parts<'m> {
     pub(super) header: Piece<'m>,
     pub(super) payload: Payload,
@@ -142,8 +144,8 @@ impl<'m> Payloads<'m> {
         self.ranges.get(payload.places.clone()).unwrap_or_default()
     }
 
-    /// Returns the parts of a request, if it is laid out as drivers do it. The pieces of its payload are added here, and some that
-    /// belong to nothing if it turns out that it is not.
+    /// Returns the parts of a request, if it is laid out as drivers do it. The pieces of its payload are added here,
+    /// and some that belong to nothing if it turns out that it is not.
     #[inline]
     fn take_apart<M: DriverMem + ?Sized>(
         &mut self,

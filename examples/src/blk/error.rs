@@ -4,10 +4,10 @@ use core::error::Error;
 use core::fmt;
 use std::io;
 
-use virtio_chain::TransferError;
+use virtio_chain::{TransferCause, TransferError};
 use virtio_queue_core::{ChainError, ReturnError};
 
-use super::Status;
+use super::{MAX_SEGMENT_SECTORS, MAX_SEGMENTS, Status};
 
 /// A request that failed.
 #[derive(Debug)]
@@ -78,6 +78,16 @@ impl From<TransferError> for RequestError {
     }
 }
 
+impl From<TransferCause<io::Error>> for RequestError {
+    fn from(cause: TransferCause<io::Error>) -> Self {
+        match cause {
+            TransferCause::Chain(error) => error.into(),
+            TransferCause::Work(error) => Self::Storage(error),
+            cause => Self::Storage(io::Error::other(cause)),
+        }
+    }
+}
+
 impl From<io::Error> for RequestError {
     fn from(error: io::Error) -> Self {
         Self::Storage(error)
@@ -87,7 +97,7 @@ impl From<io::Error> for RequestError {
 impl fmt::Display for RequestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoStatus => f.write_str("no room for a status"),
+            Self::NoStatus => f.write_str("the chain has no writable byte: it must have one for the status"),
             Self::Transfer(error) => error.fmt(f),
             Self::UnknownType(kind) => write!(f, "unknown request type {kind}"),
             Self::UnknownFlags(flags) => write!(f, "unknown flags {flags:#x}"),
@@ -95,8 +105,12 @@ impl fmt::Display for RequestError {
             Self::OutOfRange { sector, sectors, capacity } => {
                 write!(f, "{sectors} sectors from {sector} on, of a device of {capacity}")
             }
-            Self::TooManySegments { segments } => write!(f, "{segments} segments are too many"),
-            Self::SegmentTooLong { sectors } => write!(f, "a segment of {sectors} sectors is too long"),
+            Self::TooManySegments { segments } => {
+                write!(f, "{segments} segments: there must be at most {MAX_SEGMENTS}")
+            }
+            Self::SegmentTooLong { sectors } => {
+                write!(f, "a segment of {sectors} sectors: it must have at most {MAX_SEGMENT_SECTORS}")
+            }
             Self::ReadOnly => f.write_str("the device is read-only"),
             Self::Storage(error) => write!(f, "the storage failed: {error}"),
             Self::Return(error) => error.fmt(f),

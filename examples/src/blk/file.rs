@@ -87,8 +87,8 @@ impl Storage for FileStorage {
 
     /// Reads what is in the page cache.
     ///
-    /// If it is not, the kernel begins to read it. Many reads that have to wait wait together in that way, and those that need not
-    /// cost one system call.
+    /// If it is not, the kernel begins to read it. Many reads that have to wait wait together in that way, and those
+    /// that need not cost one system call.
     fn read_now(&self, pieces: &[DeviceRange<'_>], offset: u64) -> io::Result<()> {
         if self.reads_now && straight::read(&self.file, pieces, offset, RWF_NOWAIT).is_ok() {
             return Ok(());
@@ -101,6 +101,10 @@ impl Storage for FileStorage {
 
     fn write_from(&self, pieces: &[DeviceRange<'_>], offset: u64) -> io::Result<()> {
         straight::write(&self.file, pieces, offset)
+    }
+
+    fn file(&self) -> Option<&File> {
+        Some(&self.file)
     }
 
     fn flush(&self) -> io::Result<()> {

@@ -6,7 +6,8 @@ use virtio_mem_traits::DeviceRange;
 
 use super::Storage;
 
-/// Nothing, for measuring everything but the storage. Driver memory is neither written nor read; any other buffer gets zeroes.
+/// Nothing, for measuring everything but the storage. Driver memory is neither written nor read; any other buffer gets
+/// zeroes.
 #[derive(Clone, Copy, Debug)]
 pub struct NullStorage {
     size: u64,

@@ -3,24 +3,21 @@
 use std::io;
 
 use virtio_chain::{Reader, TransferError, Writer};
-use virtio_mem_traits::DeviceRange;
-use virtio_queue_core::Walk;
+use virtio_queue_core::ChainElements;
 use zerocopy::{FromZeros, IntoBytes};
 
+use super::moving::{read_chain, write_chain};
 use super::{
     BlockDevice, MAX_SEGMENT_SECTORS, MAX_SEGMENTS, RequestError, RequestHeader, RequestType, SECTOR_SIZE, Segment,
     Storage,
 };
 
-/// The most pieces of a payload that are moved together.
-const MAX_PIECES: usize = 64;
-
 impl<S: Storage> BlockDevice<S> {
     /// Does what `request` says, writes what it asks for to `payload`, and returns how many bytes of storage that was.
-    pub(super) fn execute<'m, W: Walk<'m>>(
+    pub(super) fn execute<C: ChainElements>(
         &self,
-        request: &mut Reader<'m, W>,
-        payload: &mut Writer<'m, W>,
+        request: &mut Reader<&C>,
+        payload: &mut Writer<&C>,
     ) -> Result<u64, RequestError> {
         let header: RequestHeader = request.read_obj()?;
         let kind = header.kind.get();
@@ -41,27 +38,21 @@ impl<S: Storage> BlockDevice<S> {
         }
     }
 
-    fn read<'m>(&self, sector: u64, payload: &mut Writer<'m, impl Walk<'m>>) -> Result<u64, RequestError> {
+    fn read(&self, sector: u64, payload: &mut Writer<impl ChainElements>) -> Result<u64, RequestError> {
         let len = payload.remaining()?.bytes;
         let start = self.offset(sector, len)?;
-        let (inside, mut done) = (self.inside(start, len), 0);
-        let mut pieces = [DeviceRange::empty(); MAX_PIECES];
-        while done < inside {
-            let count = payload.fragments(inside - done, &mut pieces)?;
-            let (pieces, bytes) = first(&pieces, count, inside - done)?;
-            self.storage.read_into(pieces, start + done)?;
-            done += payload.advance(bytes)?;
-        }
+        let inside = self.inside(start, len);
+        check_whole(inside, read_chain(&self.storage, payload, inside, start)?)?;
         // What the storage lacks of the last sector.
         payload.fill(len - inside, 0)?;
         Ok(len)
     }
 
-    fn write<'m>(&self, sector: u64, payload: &mut Reader<'m, impl Walk<'m>>) -> Result<u64, RequestError> {
+    fn write(&self, sector: u64, payload: &mut Reader<&impl ChainElements>) -> Result<u64, RequestError> {
         self.check_writable()?;
         let len = payload.remaining()?.bytes;
         let start = self.offset(sector, len)?;
-        let (inside, mut done) = (self.inside(start, len), 0);
+        let inside = self.inside(start, len);
         // What the storage lacks of the last sector can be written with zeroes only: nothing else would be read back.
         #[expect(clippy::cast_possible_truncation, reason = "it is 512")]
         let mut padding = [0; SECTOR_SIZE as usize];
@@ -69,18 +60,12 @@ impl<S: Storage> BlockDevice<S> {
         if padding.iter().any(|byte| *byte != 0) {
             return Err(io::Error::new(io::ErrorKind::StorageFull, "the last sector is not all there").into());
         }
-        let mut pieces = [DeviceRange::empty(); MAX_PIECES];
-        while done < inside {
-            let count = payload.fragments(inside - done, &mut pieces)?;
-            let (pieces, bytes) = first(&pieces, count, inside - done)?;
-            self.storage.write_from(pieces, start + done)?;
-            done += payload.advance(bytes)?;
-        }
+        check_whole(inside, write_chain(&self.storage, payload, inside, start)?)?;
         self.commit()?;
         Ok(len)
     }
 
-    fn get_id<'m>(&self, payload: &mut Writer<'m, impl Walk<'m>>) -> Result<u64, RequestError> {
+    fn get_id(&self, payload: &mut Writer<impl ChainElements>) -> Result<u64, RequestError> {
         let (id, len) = (self.id.as_bytes(), payload.remaining()?.bytes);
         if len != id.len() as u64 {
             return Err(RequestError::PayloadLen { len, unit: id.len() as u64 });
@@ -90,9 +75,9 @@ impl<S: Storage> BlockDevice<S> {
     }
 
     /// Calls `clear` for each segment of a request, if that can be done for all of them.
-    fn clear<'m>(
+    fn clear(
         &self,
-        request: &mut Reader<'m, impl Walk<'m>>,
+        request: &mut Reader<impl ChainElements>,
         known_flags: u32,
         clear: impl Fn(&S, u64, u64) -> io::Result<()>,
     ) -> Result<u64, RequestError> {
@@ -124,7 +109,8 @@ impl<S: Storage> BlockDevice<S> {
         Ok((offset, self.inside(offset, len)))
     }
 
-    /// Returns how many of the `len` bytes of sectors at `offset` the storage has: not all, if the last sector is padded.
+    /// Returns how many of the `len` bytes of sectors at `offset` the storage has: not all, if the last sector is
+    /// padded.
     pub(super) fn inside(&self, offset: u64, len: u64) -> u64 {
         len.min(self.size.saturating_sub(offset))
     }
@@ -157,10 +143,10 @@ type Segments = [Segment; MAX_SEGMENTS as usize];
 
 /// Copies the rest of a request to `storage`, before any of it is looked at, and returns it as segments.
 ///
-/// A flag that is not in `known` has precedence over all that may be wrong with the sectors: VIRTIO 1.4 §5.2.6.2 "Device
-/// Requirements: Device Operation".
-fn read_segments<'s, 'm>(
-    request: &mut Reader<'m, impl Walk<'m>>,
+/// A flag that is not in `known` has precedence over all that may be wrong with the sectors: VIRTIO 1.4 §5.2.6.2
+/// "Device Requirements: Device Operation".
+fn read_segments<'s>(
+    request: &mut Reader<impl ChainElements>,
     known: u32,
     storage: &'s mut Segments,
 ) -> Result<&'s [Segment], RequestError> {
@@ -177,19 +163,7 @@ fn read_segments<'s, 'm>(
     }
 }
 
-/// Returns the first `count` of `pieces`, and how many bytes there are in them.
-///
-/// # Errors
-///
-/// If there are none where `wanted` bytes were promised: the driver has changed its chain meanwhile.
-fn first<'p, 'm>(
-    pieces: &'p [DeviceRange<'m>],
-    count: usize,
-    wanted: u64,
-) -> Result<(&'p [DeviceRange<'m>], u64), TransferError> {
-    let (pieces, _) = pieces.split_at(count);
-    match pieces.iter().map(|piece| piece.len() as u64).sum() {
-        0 => Err(TransferError::Short { wanted, available: 0 }),
-        bytes => Ok((pieces, bytes)),
-    }
+/// Checks that all of `wanted` bytes were moved: there are fewer if the driver has changed its chain meanwhile.
+fn check_whole(wanted: u64, available: u64) -> Result<(), TransferError> {
+    if available < wanted { Err(TransferError::Short { wanted, available }) } else { Ok(()) }
 }

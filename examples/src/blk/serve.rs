@@ -9,14 +9,14 @@
 //! answer all of them, in their order
 //! ```
 //!
-//! So reads wait for the medium together, and header and status are in the cache when they are needed. Between two batches
-//! nothing is under way: whoever stops a queue, or takes memory away, waits for one batch at most. When there are so many bytes
-//! in a batch that this takes a while, it takes no more requests, and the queue's turn is over. Its last request may have up to
-//! 4 GiB, as any chain (SPLIT-DESC-7).
+//! So reads wait for the medium together, and header and status are in the cache when they are needed. Between two
+//! batches nothing is under way: whoever stops a queue, or takes memory away, waits for one batch at most. When there
+//! are so many bytes in a batch that this takes a while, it takes no more requests, and the queue's turn is over. Its
+//! last request may have up to 4 GiB, as any chain (SPLIT-DESC-7).
 //!
 //! What is no read or write, or one that is laid out as no driver does it, or that cannot be done, is left to
-//! [`process`](Device::process) when its turn to be answered has come. How many bytes of storage that is about is not known before, so
-//! that a batch takes no more requests after a group with such a one.
+//! [`process`](Device::process) when its turn to be answered has come. How many bytes of storage that is about is not
+//! known before, so that a batch takes no more requests after a group with such a one.
 
 use std::io;
 
@@ -28,14 +28,14 @@ use super::{BlockDevice, RequestHeader, RequestType, Status, Storage};
 use crate::unpublished::Unpublished;
 use crate::{Device, Served};
 
-/// How many requests are answered together if none of them has to wait: with a few, the driver is at work with some while the
-/// device is with others. Next to 32, 16 made a fourth more requests without a medium, and a tenth more of a cached file, both at
-/// depth 32.
+/// How many requests are answered together if none of them has to wait: with a few, the driver is at work with some
+/// while the device is with others. Next to 32, 16 made a fourth more requests without a medium, and a tenth more of a
+/// cached file, both at depth 32.
 const GROUP: usize = 16;
 
 impl<S: Storage> BlockDevice<S> {
-    /// Answers what is available, but no more than `budget` requests, and none when there were many bytes. Each batch is published
-    /// at its end.
+    /// Answers what is available, but no more than `budget` requests, and none when there were many bytes. Each batch
+    /// is published at its end.
     #[inline]
     pub(super) fn serve_batches<R: Ring, N: DriverNotify>(
         &mut self,
@@ -61,8 +61,8 @@ impl<S: Storage> BlockDevice<S> {
         Ok(served)
     }
 
-    /// Fetches requests and begins with them, until there are no more, or so few that the driver need not wait for others and none
-    /// that waits itself, or `limit` of them. Returns whether there may be more.
+    /// Fetches requests and begins with them, until there are no more, or so few that the driver need not wait for
+    /// others and none that waits itself, or `limit` of them. Returns whether there may be more.
     #[inline]
     fn fill<'m, R: Ring, N: DriverNotify>(
         &self,
@@ -154,6 +154,7 @@ impl<S: Storage> BlockDevice<S> {
         let Request { token, parts, state } = request;
         let (parts, status, written) = match (parts, state) {
             (Some(parts), State::Read(status)) => {
+                // After a failure too: nobody knows how far it came.
                 payloads.ranges(&parts.payload).iter().for_each(|range| ring.mem().written(*range));
                 // Behind a hole, the status does not count.
                 let written = if status == Status::Ok { parts.payload.bytes + 1 } else { 0 };
@@ -162,8 +163,7 @@ impl<S: Storage> BlockDevice<S> {
             (Some(parts), State::Written(status)) => (parts, status, 1),
             _ => return served.count(&self.process(DescChain::new(ring, token, Unpublished(queue)))),
         };
-        let told = parts.status.bytes.write(0, &status);
-        ring.mem().written(parts.status.range);
+        let told = parts.status.bytes.write(0, &status).map(|()| ring.mem().written(parts.status.range));
         let written = told.map_or(0, |()| u32::try_from(written).unwrap_or(u32::MAX));
         // A queue that is broken says so when this is published.
         let _ = queue.complete(ring, token, written);

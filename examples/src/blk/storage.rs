@@ -1,5 +1,6 @@
 //! What a block device stores its sectors in.
 
+use std::fs::File;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -7,19 +8,19 @@ use std::sync::Arc;
 use virtio_mem_traits::DeviceRange;
 
 /// The bytes that are copied at a time where there is no better way.
-const BLOCK_LEN: usize = 4096;
+pub(super) const BLOCK_LEN: usize = 4096;
 
 /// Bytes at fixed positions, which stay where they are written.
 ///
 /// # For callers
 ///
-/// Ranges that are not inside the [`size`](Self::size) are for the caller to avoid. What a failed operation has changed is
-/// not known.
+/// Ranges that are not inside the [`size`](Self::size) are for the caller to avoid. What a failed operation has changed
+/// is not known.
 ///
 /// # For implementors
 ///
-/// Everything takes `&self`, so that the devices of several queues can share a storage. The size must not change. It need
-/// not be a number of whole sectors: the device pads the last one.
+/// Everything takes `&self`, so that the devices of several queues can share a storage. The size must not change. It
+/// need not be a number of whole sectors: the device pads the last one.
 pub trait Storage {
     /// Returns the size in bytes.
     fn size(&self) -> u64;
@@ -43,7 +44,8 @@ pub trait Storage {
     /// If they cannot be written.
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<()>;
 
-    /// Copies the bytes at `offset` into these pieces of driver memory, one after the other, until all of them are full.
+    /// Copies the bytes at `offset` into these pieces of driver memory, one after the other, until all of them are
+    /// full.
     ///
     /// By default they take the way through a buffer.
     ///
@@ -61,8 +63,8 @@ pub trait Storage {
     }
 
     /// Does the same, unless it would have to wait for a medium. In that case it is an error of the kind
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock), and the bytes are on their way by then, as far as the storage sees to that:
-    /// somebody else may be asked for meanwhile.
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock), and the bytes are on their way by then, as far as the storage sees to
+    /// that: somebody else may be asked for meanwhile.
     ///
     /// # Errors
     ///
@@ -88,6 +90,12 @@ pub trait Storage {
         Ok(())
     }
 
+    /// Returns the file that the bytes are in, at the same offsets, if they are in one: then the kernel moves many
+    /// pieces of a chain at a time. There is none by default, and chains are moved piece by piece.
+    fn file(&self) -> Option<&File> {
+        None
+    }
+
     /// Makes stable what was written: it survives a crash from then on.
     ///
     /// # Errors
@@ -95,8 +103,8 @@ pub trait Storage {
     /// If that is not certain.
     fn flush(&self) -> io::Result<()>;
 
-    /// Takes note that the `len` bytes at `offset`, at least one, are of no value any more. It may give them back, and does nothing by
-    /// default.
+    /// Takes note that the `len` bytes at `offset`, at least one, are of no value any more. It may give them back, and
+    /// does nothing by default.
     ///
     /// # Errors
     ///
@@ -168,6 +176,10 @@ macro_rules! forward {
 
             fn write_from(&self, pieces: &[DeviceRange<'_>], offset: u64) -> io::Result<()> {
                 (**self).write_from(pieces, offset)
+            }
+
+            fn file(&self) -> Option<&File> {
+                (**self).file()
             }
 
             fn flush(&self) -> io::Result<()> {

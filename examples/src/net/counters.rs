@@ -8,14 +8,15 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 pub struct Counters {
     /// From the driver to the device. An error is a packet that was malformed or could not be passed on.
     pub transmitted: Counter,
-    /// From the device to the driver. An error is a buffer that was malformed or too small, or a packet that found none.
+    /// From the device to the driver. An error is a buffer that was malformed or too small, or a packet that found
+    /// none.
     pub received: Counter,
 }
 
 /// One direction.
 ///
-/// The numbers are added to once for many packets. Each is right by itself; together they are what was true at about the
-/// same time.
+/// The numbers are added to once for many packets. Each is right by itself; together they are what was true at about
+/// the same time.
 #[derive(Debug, Default)]
 pub struct Counter {
     packets: AtomicU64,

@@ -96,8 +96,8 @@ impl NumberedFrame {
     }
 }
 
-/// Returns whether nothing is wrong with a frame, as far as that can be seen: an IPv4 header has its checksum, and lengths
-/// that fit into each other. There is nothing to be seen in frames of other kinds.
+/// Returns whether nothing is wrong with a frame, as far as that can be seen: an IPv4 header has its checksum, and
+/// lengths that fit into each other. There is nothing to be seen in frames of other kinds.
 #[inline]
 pub(super) fn is_sound(frame: &[u8]) -> bool {
     let Some((ethernet, packet)) = frame.split_at_checked(ETHERNET_LEN.into()) else { return false };
@@ -119,8 +119,8 @@ fn is_udp(datagram: &[u8], len: u16) -> bool {
     UdpHeader::ref_from_prefix(datagram).is_ok_and(|(udp, _)| udp.length.get() == len)
 }
 
-/// Returns the ones' complement sum of the 16-bit words in a header. It is the same for words of twice that length, and in the
-/// other byte order but for that.
+/// Returns the ones' complement sum of the 16-bit words in a header. It is the same for words of twice that length, and
+/// in the other byte order but for that.
 #[inline]
 fn sum(header: &Ipv4Header) -> u16 {
     let words: &[[u8; 4]; 5] = transmute_ref!(header);

@@ -10,7 +10,8 @@ const LARGEST: usize = 32;
 /// The length of a packet, in two bytes before it.
 const LEN: usize = 2;
 
-/// Has the driver's own packets for the driver, in the order in which they came. When it is full, they wait in the queue.
+/// Has the driver's own packets for the driver, in the order in which they came. When it is full, they wait in the
+/// queue.
 #[derive(Clone, Debug)]
 pub struct Loopback {
     /// The packets one behind the other, between `first` and `end`. The beginning is free again when all are gone.

@@ -5,13 +5,14 @@ use std::os::fd::BorrowedFd;
 
 /// The far side of a network device: where packets of the driver go, and where those for it come from.
 ///
-/// A packet is a frame behind a [`NetHeader`](super::NetHeader), so that both are copied at once. What is in the header of
-/// one for the driver is always the same: [`NetHeader::received(1)`](super::NetHeader::received).
+/// A packet is a frame behind a [`NetHeader`](super::NetHeader), so that both are copied at once. What is in the header
+/// of one for the driver is always the same: [`NetHeader::received(1)`](super::NetHeader::received).
 pub trait Port {
     /// Returns how many packets of the driver's there is room for now, if they are as long as can be.
     fn capacity(&self) -> usize;
 
-    /// Returns where the next of them is to be put: [`MAX_PACKET`](super::MAX_PACKET) bytes, or fewer if there is no room.
+    /// Returns where the next of them is to be put: [`MAX_PACKET`](super::MAX_PACKET) bytes, or fewer if there is no
+    /// room.
     fn room(&mut self) -> &mut [u8];
 
     /// Takes the packet of `len` bytes that was put there.

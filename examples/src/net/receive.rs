@@ -5,7 +5,7 @@ use virtio_mem_traits::{Access, DriverMem};
 use virtio_queue_core::{ChainError, DescChain, DriverNotify, FatalError, QueueState, Ring, Token, Walk};
 use zerocopy::IntoBytes;
 
-use super::batch::{Batch, Fetched, fetch};
+use super::batch::{Batch, Fetched, fetch, write};
 use super::{Count, HEADER_LEN, NetDevice, NetHeader, Port, feature};
 use crate::Turn;
 use crate::prefetch::prefetch_to_write;
@@ -16,8 +16,8 @@ const MAX_BUFFERS: usize = 64;
 
 /// The receive buffers for the next packet, until there are enough of them.
 ///
-/// They are returned in the order in which they were fetched, and before any that was fetched later: so nothing is written
-/// over their descriptors in a packed ring before.
+/// They are returned in the order in which they were fetched, and before any that was fetched later: so nothing is
+/// written over their descriptors in a packed ring before.
 #[derive(Debug)]
 pub(super) struct Gathered {
     tokens: Vec<Token>,
@@ -36,8 +36,8 @@ enum Placed {
 }
 
 impl<P: Port> NetDevice<P> {
-    /// Puts packets into the next buffers of the receive queue, as far as the port has any, but no more than `limit` buffers: VIRTIO 1.4
-    /// §5.1.6.4 "Processing of Incoming Packets".
+    /// Puts packets into the next buffers of the receive queue, as far as the port has any, but no more than `limit`
+    /// buffers: VIRTIO 1.4 §5.1.6.4 "Processing of Incoming Packets".
     #[inline]
     pub(super) fn receive<R: Ring, N: DriverNotify>(
         &mut self,
@@ -52,7 +52,7 @@ impl<P: Port> NetDevice<P> {
         fetch(&mut batch, limit, ring, state, mem, Access::Write)?;
         let turn = Turn::of_batch(batch.len(), limit);
         let len = self.port.packet().len();
-        batch.iter().filter_map(|chain| chain.piece).for_each(|piece| prefetch_to_write(piece.bytes.prefix(len)));
+        batch.iter().filter_map(|chain| chain.piece).for_each(|piece| prefetch_to_write(piece.memory.prefix(len)));
         for chain in batch.drain(..) {
             let packet = self.port.packet();
             match self.gathered.place(packet, chain, ring, state) {
@@ -89,8 +89,8 @@ impl Gathered {
         state: &mut QueueState<R, N>,
     ) -> Placed {
         match buffer.piece {
-            Some(piece) if self.tokens.is_empty() && piece.bytes.len() >= packet.len() => {
-                let written = piece.write(packet, ring.mem());
+            Some(piece) if self.tokens.is_empty() && piece.memory.len() >= packet.len() => {
+                let written = write(&piece, packet, ring.mem());
                 // A queue that is broken says so when this is published.
                 let _ = state.complete(ring, buffer.token, written);
                 Placed::Whole
@@ -128,13 +128,11 @@ impl Gathered {
         for token in self.tokens.drain(..) {
             let mut chain = WritableChain::new(DescChain::new(ring, token, Unpublished(state)));
             // There is less room than there was if the driver has changed it meanwhile, or if it is not in memory.
-            let _ = match chain.write(rest) {
-                Ok(len) => {
-                    rest = rest.get(len..).unwrap_or_default();
-                    chain.return_used()
-                }
-                Err(_) => chain.return_written(0),
-            };
+            match chain.write(rest) {
+                // The drop returns it with what was written.
+                Ok(len) => rest = rest.get(len..).unwrap_or_default(),
+                Err(_) => drop(chain.into_chain()),
+            }
         }
         self.room = 0;
         let placed = if rest.is_empty() { Placed::Whole } else { Placed::Nowhere };
@@ -149,7 +147,7 @@ fn header(packet: &mut [u8], num_buffers: u16) {
 }
 
 /// Returns how many bytes are writable in a chain. What is readable in it is passed over.
-fn room<'m>(elements: impl Walk<'m>) -> Result<u64, ChainError> {
+fn room(elements: impl Walk) -> Result<u64, ChainError> {
     let mut room = 0;
     for element in elements {
         let element = element?;

@@ -7,8 +7,8 @@ use super::{HEADER_LEN, Lost, MAX_FRAME, NetHeader, Port};
 
 /// Has UDP packets for the driver, numbered and all of the same length, and takes none from it.
 ///
-/// A frame is for everybody, from 198.18.1.`flow` to 198.18.0.1, both at port 9. Its payload begins with its number, eight
-/// bytes in network byte order that count from 0; each byte after that is its own place in the frame, modulo 256.
+/// A frame is for everybody, from 198.18.1.`flow` to 198.18.0.1, both at port 9. Its payload begins with its number,
+/// eight bytes in network byte order that count from 0; each byte after that is its own place in the frame, modulo 256.
 #[derive(Clone, Debug)]
 pub struct Source {
     packet: Box<[u8]>,

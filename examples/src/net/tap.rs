@@ -111,10 +111,12 @@ pub enum TapQueues {
     Many,
 }
 
-/// Attaches an open file to a TAP device: `TUNSETIFF`. The size in its number is that of an `int`, for historical reasons.
+/// Attaches an open file to a TAP device: `TUNSETIFF`. The size in its number is that of an `int`, for historical
+/// reasons.
 const TUNSETIFF: Opcode = opcode::write::<c_int>(b'T', 202);
 
-/// Frames with an Ethernet header, nothing before it, and more than one queue: `IFF_TAP`, `IFF_NO_PI`, `IFF_MULTI_QUEUE`.
+/// Frames with an Ethernet header, nothing before it, and more than one queue: `IFF_TAP`, `IFF_NO_PI`,
+/// `IFF_MULTI_QUEUE`.
 const TAP: c_short = 0x0002;
 const NO_PACKET_INFORMATION: c_short = 0x1000;
 const MULTI_QUEUE: c_short = 0x0100;
@@ -131,7 +133,8 @@ struct InterfaceRequest {
 const_assert_eq!(size_of::<InterfaceRequest>(), 40);
 
 impl InterfaceRequest {
-    /// Returns what asks for the TAP device `name`, or `None` if that is too long, or asks the kernel to make up a name.
+    /// Returns what asks for the TAP device `name`, or `None` if that is too long, or asks the kernel to make up a
+    /// name.
     fn new(name: &str, queues: TapQueues) -> Option<Self> {
         let mut request = Self { name: [0; 16], flags: TAP | NO_PACKET_INFORMATION, _rest: [0; 22] };
         // The last byte is the end.

@@ -2,20 +2,20 @@
 
 use virtio_chain::ReadableChain;
 use virtio_mem_traits::{Access, DeviceRange, DriverMem};
-use virtio_queue_core::{Chain, DescChain, DriverNotify, FatalError, QueueState, Ring};
+use virtio_queue_core::{Chain, DescChain, DriverNotify, FatalError, Piece, QueueState, Ring};
 
-use super::batch::{Batch, Fetched, Piece, fetch};
+use super::batch::{Batch, Fetched, fetch};
 use super::{Count, HEADER_LEN, Lost, MIN_FRAME, NetDevice, Port};
 use crate::Turn;
 use crate::prefetch::prefetch_to_read;
 use crate::unpublished::Unpublished;
 
 impl<P: Port> NetDevice<P> {
-    /// Takes the next packets from the transmit queue, as far as the port has room, but no more than `limit`: VIRTIO 1.4 §5.1.6.2 "Packet
-    /// Transmission".
+    /// Takes the next packets from the transmit queue, as far as the port has room, but no more than `limit`: VIRTIO
+    /// 1.4 §5.1.6.2 "Packet Transmission".
     ///
-    /// Their headers are not looked at. All that they could say takes a feature that is not offered, and where a frame begins at
-    /// a cache line, the one before it need not be fetched from the driver's processor.
+    /// Their headers are not looked at. All that they could say takes a feature that is not offered, and where a frame
+    /// begins at a cache line, the one before it need not be fetched from the driver's processor.
     #[inline]
     pub(super) fn transmit<R: Ring, N: DriverNotify>(
         &mut self,
@@ -29,7 +29,7 @@ impl<P: Port> NetDevice<P> {
         let mut batch = Batch::new();
         fetch(&mut batch, limit, ring, state, mem, Access::Read)?;
         let turn = Turn::of_batch(batch.len(), limit);
-        batch.iter().filter_map(|chain| chain.piece).for_each(|piece| prefetch_to_read(piece.bytes.after(HEADER_LEN)));
+        batch.iter().filter_map(|chain| chain.piece).for_each(|piece| prefetch_to_read(piece.memory.after(HEADER_LEN)));
         for chain in batch.drain(..) {
             let read = read_packet(chain, self.port.room(), ring, state);
             match read.and_then(|len| self.port.transmit(len).map(|()| len)) {
@@ -49,11 +49,11 @@ fn read_packet<R: Ring, N: DriverNotify>(
     ring: &R,
     state: &mut QueueState<R, N>,
 ) -> Result<usize, Lost> {
-    let Some(Piece { range, bytes }) = chain.piece else {
+    let Some(Piece { range, memory, .. }) = chain.piece else {
         return read_chain(DescChain::new(ring, chain.token, Unpublished(state)), room);
     };
     ring.mem().before_read(range.after(HEADER_LEN as u64));
-    let read = read_piece(bytes, room);
+    let read = read_piece(memory, room);
     // A queue that is broken says so when this is published.
     let _ = state.complete(ring, chain.token, 0);
     read
@@ -69,12 +69,12 @@ fn read_piece(piece: DeviceRange<'_>, room: &mut [u8]) -> Result<usize, Lost> {
 }
 
 /// Does so however the driver has cut the packet. What is writable in the chain is passed over.
-fn read_chain<'m>(chain: impl Chain<'m>, room: &mut [u8]) -> Result<usize, Lost> {
+fn read_chain(chain: impl Chain, room: &mut [u8]) -> Result<usize, Lost> {
     let mut chain = ReadableChain::new(chain);
-    let header = chain.advance(HEADER_LEN as u64).map_err(|_| Lost)?;
+    let header = chain.skip(HEADER_LEN as u64).map_err(|_| Lost)?;
     let place = room.get_mut(HEADER_LEN..).filter(|_| header == HEADER_LEN as u64).ok_or(Lost)?;
     let len = chain.read(place).map_err(|_| Lost)?;
-    if len == place.len() && chain.next_with_limit(1).map_err(|_| Lost)?.is_some() {
+    if len == place.len() && chain.skip(1).map_err(|_| Lost)? != 0 {
         return Err(Lost);
     }
     check(HEADER_LEN + len)

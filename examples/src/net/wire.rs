@@ -4,8 +4,8 @@ use static_assertions::const_assert_eq;
 use zerocopy::little_endian::U16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-/// Feature bits: VIRTIO 1.4 §5.1.3 "Feature bits". The device offers the first of them, and the second where it has several
-/// pairs of queues. None of its features leaves work on a packet to the other side.
+/// Feature bits: VIRTIO 1.4 §5.1.3 "Feature bits". The device offers the first of them, and the second where it has
+/// several pairs of queues. None of its features leaves work on a packet to the other side.
 pub mod feature {
     /// A packet may take several receive buffers.
     pub const MRG_RXBUF: u64 = 1 << 15;

@@ -1,7 +1,7 @@
 //! What QEMU says too early for the crate that understands all other messages.
 //!
-//! QEMU 7.2 enables the rings of a network device before it says which features it accepts, and not again afterwards. It may:
-//! that rings can be enabled follows from what the back end offered. The crate `vhost` refuses it.
+//! QEMU 7.2 enables the rings of a network device before it says which features it accepts, and not again afterwards.
+//! It may: that rings can be enabled follows from what the back end offered. The crate `vhost` refuses it.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ pub(super) fn event_fd(file: File) -> io::Result<Arc<EventFd>> {
     if kind != Path::new("anon_inode:[eventfd]") {
         return Err(io::Error::other("the file is not an eventfd"));
     }
-    EventFd::from_fd(file.into()).map(Arc::new)
+    Ok(Arc::new(OwnedFd::from(file).into()))
 }
 
 /// How the driver is notified: a front end that polls has no eventfd for it.

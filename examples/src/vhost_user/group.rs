@@ -47,8 +47,8 @@ impl<S: crate::Serve + Send + 'static> Group<S> {
         self.running.iter().filter_map(|place| self.vrings.get(*place))
     }
 
-    /// Begins to serve all rings of which enough has been said, from where they were. One of those that `ran` before a pause, and cannot
-    /// go on, is broken.
+    /// Begins to serve all rings of which enough has been said, from where they were. One of those that `ran` before a
+    /// pause, and cannot go on, is broken.
     ///
     /// # Errors
     ///

@@ -35,8 +35,8 @@ impl Memory {
         Self::of_table(table.map_err(io::Error::other)?)
     }
 
-    /// Returns a memory with one more region, unless it is there already: QEMU 7.2 says the same for each pair of a network
-    /// device's queues.
+    /// Returns a memory with one more region, unless it is there already: QEMU 7.2 says the same for each pair of a
+    /// network device's queues.
     pub(super) fn with(&self, region: &VhostUserMemoryRegion, file: &File) -> io::Result<Self> {
         let (added, offset) = (ranges(region)?, to_usize(region.mmap_offset)?);
         if self.table.regions().iter().any(|(_, known)| (known.guest, known.user) == added && known.offset == offset) {
@@ -112,7 +112,8 @@ impl Mapping {
         let (offset, file_size) = (region.mmap_offset, file.metadata()?);
         let end = offset.checked_add(guest.len()).filter(|end| *end <= file_size.len());
         let end = end.ok_or_else(|| io::Error::other(format!("memory region {guest} is not all in its file")))?;
-        // Huge pages can be mapped as a whole only: therefore from the beginning of the file, and to the end of a block.
+        // Huge pages can be mapped as a whole only: therefore from the beginning of the file, and to the end of a
+        // block.
         let len = end.checked_next_multiple_of(file_size.blksize()).unwrap_or(end);
         let file = MmapOptions::new().len(to_usize(len)?).map_raw(file)?;
         Ok((guest, Arc::new(Self { file, offset: to_usize(offset)?, guest, user })))
@@ -132,10 +133,10 @@ impl DriverMem for Mapping {
         };
         // SAFETY: `offset + skipped` is less than `offset + guest.len()`, which is inside the mapping.
         let start = unsafe { file.add(self.offset + skipped) };
-        // SAFETY: (1) the `len` bytes are in the mapping, which is for reading and writing, bound to no thread and there
-        // until the drop of `self`; an access beyond the end that its file has by then is a signal that ends the process;
-        // (2) the mapping leaves this module as a `DeviceRange` only; (3) it is one mapping, and no longer than
-        // `isize::MAX`, or it could not have been made.
+        // SAFETY: (1) the `len` bytes are in the mapping, which is for reading and writing, bound to no thread and
+        // there until the drop of `self`; an access beyond the end that its file has by then is a signal that ends the
+        // process; (2) the mapping leaves this module as a `DeviceRange` only; (3) it is one mapping, and no longer
+        // than `isize::MAX`, or it could not have been made.
         Ok(unsafe { DeviceRange::new(start, len, access) })
     }
 
@@ -143,5 +144,11 @@ impl DriverMem for Mapping {
     fn region(&self, range: DriverRange, access: Access) -> Result<(DriverRange, DeviceRange<'_>), TranslateError> {
         self.guest.offset_of(range.start()).ok_or(TranslateError::Unmapped { addr: range.start() })?;
         Ok((self.guest, self.translate(self.guest, access)?))
+    }
+
+    /// A mapping stays where it is.
+    #[inline]
+    fn translations_last(&self) -> bool {
+        true
     }
 }

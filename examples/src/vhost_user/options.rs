@@ -44,8 +44,8 @@ impl Options {
         offered.fold(RingFeatures::VERSION_1.union(RingFeatures::RING_RESET), |all, (_, feature)| all.union(feature))
     }
 
-    /// Returns how long chains may be. Drivers go by the largest queue when they make indirect tables, also if theirs is
-    /// smaller. That theirs is not larger is seen to when they say its size.
+    /// Returns how long chains may be. Drivers go by the largest queue when they make indirect tables, also if theirs
+    /// is smaller. That theirs is not larger is seen to when they say its size.
     pub(super) fn limits(&self) -> QueueLimits {
         QueueLimits { chain_len: Some(self.queue_size.into()), ..QueueLimits::default() }
     }

@@ -80,7 +80,8 @@ impl<'d, D: VhostUserDevice> Session<'d, D> {
         }
     }
 
-    /// Does what the next message says, if that is to enable a ring before the features are known, and returns whether it is.
+    /// Does what the next message says, if that is to enable a ring before the features are known, and returns whether
+    /// it is.
     fn enable_early(&mut self, connection: &UnixStream) -> bool {
         let enable = if self.accepted.is_none() { Enable::take(connection) } else { Ok(None) };
         // If the connection is broken, whoever reads the next message finds that too.
@@ -102,8 +103,13 @@ impl<'d, D: VhostUserDevice> Session<'d, D> {
         Ok((group, index % D::QUEUES_PER_WORKER))
     }
 
+    /// Returns the features that concern the rings: none are accepted before the driver has accepted any.
+    fn ring_features(&self) -> RingFeatures {
+        self.accepted.map_or(RingFeatures::VERSION_1, |(_, features)| features)
+    }
+
     fn is_packed(&self) -> bool {
-        self.accepted.is_some_and(|(_, features)| features.contains(RingFeatures::RING_PACKED))
+        self.ring_features().contains(RingFeatures::RING_PACKED)
     }
 
     /// Returns what rings run with, once the features are known.
@@ -113,8 +119,8 @@ impl<'d, D: VhostUserDevice> Session<'d, D> {
         Some(Setup { memory: memory.clone(), accepted, features, limits: self.options.limits(), polls })
     }
 
-    /// Changes something of a ring, between two stretches of its work if it is running, and returns what `change` does. It runs from
-    /// then on, if all has been said.
+    /// Changes something of a ring, between two stretches of its work if it is running, and returns what `change` does.
+    /// It runs from then on, if all has been said.
     fn change<T>(&mut self, index: u32, change: impl FnOnce(&mut Vring) -> T) -> Result<T> {
         let (setup, device) = (self.setup(&self.memory), self.device);
         let (group, place) = self.group(index)?;
@@ -265,30 +271,28 @@ impl<D: VhostUserDevice> VhostUserBackendReqHandlerMut for Session<'_, D> {
     }
 
     fn set_vring_base(&mut self, index: u32, base: u32) -> Result<()> {
-        let saved = match base {
-            base if !self.is_packed() => SavedQueue::from_split_vring_base(base),
+        let base = match base {
             // Front ends of DPDK say nothing in the upper half. Nothing is in flight: both positions are the same.
-            0..=0xffff => SavedQueue::from_packed_vring_base(base << 16 | base),
-            base => SavedQueue::from_packed_vring_base(base),
+            0..=0xffff if self.is_packed() => base << 16 | base,
+            base => base,
         };
+        let saved =
+            SavedQueue::from_vring_base(base, self.ring_features()).map_err(|error| refused(error.to_string()))?;
         self.set_up(index, |vring| vring.base = Some(saved))
     }
 
     /// Stops the ring as well, until there is another kick for it.
     fn get_vring_base(&mut self, index: u32) -> Result<VhostUserVringState> {
-        /// Both positions at the first slot, with their wrap counters set.
-        const NEW_PACKED: SavedQueue = SavedQueue::from_packed_vring_base(0x8000_8000);
-        let packed = self.is_packed();
+        // A packed ring begins at its first slot, with both wrap counters set.
+        let start = if self.is_packed() { 0x8000 } else { 0 };
+        let new = SavedQueue::at(start, start, self.ring_features());
         let stopped = self.change(index, |vring| {
             vring.kick = None;
             vring.base
         });
         // What has an answer of its own cannot be refused by another, so that this ends the conversation.
-        let base = match stopped.map_err(|_| Error::InvalidParam)? {
-            base if packed => base.unwrap_or(NEW_PACKED).packed_vring_base(),
-            base => base.map_or(0, |base| base.split_vring_base()),
-        };
-        Ok(VhostUserVringState::new(index, base))
+        let base = stopped.map_err(|_| Error::InvalidParam)?.unwrap_or(new);
+        Ok(VhostUserVringState::new(index, base.vring_base()))
     }
 
     fn set_vring_kick(&mut self, index: u8, file: Option<File>) -> Result<()> {

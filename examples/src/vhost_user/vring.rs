@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use virtio_mem_traits::{Access, DriverAddr, DriverMem, DriverRange};
+use virtio_mem_traits::DriverAddr;
 use virtio_queue_core::{
     DriverNotify, FromConfig, Queue, QueueConfig, QueueLimits, Restorable, RingFeatures, SavedQueue,
 };
@@ -65,17 +65,16 @@ impl Vring {
     fn config(&self, setup: &Setup) -> io::Result<QueueConfig> {
         let areas = self.areas.ok_or_else(|| io::Error::other("nobody said where the ring is"))?;
         let [descriptor_area, driver_area, device_area] = areas.in_guest(&setup.memory)?;
-        let limits = setup.limits;
-        // What serves a ring returns chains in their order by itself. Of what else IN_ORDER allows, one used element for many
-        // chains, neither DPDK's driver nor libblkio's knows.
+        // What serves a ring returns chains in their order by itself. Of what else IN_ORDER allows, one used element
+        // for many chains, neither DPDK's driver nor libblkio's knows.
         let features = setup.features.difference(RingFeatures::IN_ORDER);
         let mut config = QueueConfig::new(self.size, features, descriptor_area, driver_area, device_area);
-        config.limits = limits;
+        config.limits = setup.limits;
         Ok(config)
     }
 
-    /// Returns the ring as it runs, from where it was, if all has been said for that. It is the one at `place` of those that
-    /// belong together.
+    /// Returns the ring as it runs, from where it was, if all has been said for that. It is the one at `place` of those
+    /// that belong together.
     ///
     /// # Errors
     ///
@@ -85,8 +84,8 @@ impl Vring {
         let (ring, call) = (self.ring::<R>(setup)?, self.call.clone());
         let queue = match self.base {
             // Whether there is work already makes no difference: a worker looks before it waits.
-            Some(base) if !self.is_new(base, setup)? => Queue::restore(ring, call, &base).map_err(io::Error::other)?.0,
-            _ => Queue::from_ring(ring, call).map_err(io::Error::other)?,
+            Some(base) => Queue::restore(ring, call, &base).map_err(io::Error::other)?.0,
+            None => Queue::from_ring(ring, call).map_err(io::Error::other)?,
         };
         Ok(Some(Lane::new(name, place, queue, Arc::clone(kick), self.error.clone())))
     }
@@ -106,27 +105,6 @@ impl Vring {
         report(format_args!("{name} is broken: {fault}"));
         self.error.notify();
         self.stopped_at(None);
-    }
-
-    /// Returns whether a packed ring that is said to begin with both wrap counters at 0 has never been used.
-    ///
-    /// That base is where a ring is when it was used from end to end. But there are front ends, the crate virtio-driver among
-    /// them, that say 0 of every new ring as if it were a split one. The difference is in the flag USED: no descriptor
-    /// has it in a new ring, whereas here the device has set it in every list of the last round. Where the driver has
-    /// made something available since, it has set it as well.
-    fn is_new(&self, base: SavedQueue, setup: &Setup) -> io::Result<bool> {
-        const DESCRIPTOR: usize = 16;
-        const HIGH_FLAGS: usize = 15;
-        const USED: u8 = 0x80;
-        if !setup.features.contains(RingFeatures::RING_PACKED) || base.packed_vring_base() != 0 {
-            return Ok(false);
-        }
-        let (start, size) = (self.config(setup)?.descriptor_area, usize::from(self.size));
-        let ring = DriverRange::new(start, (size * DESCRIPTOR) as u64).unwrap_or(DriverRange::EMPTY);
-        let table = setup.memory.table();
-        let ring = table.translate_all(ring, Access::Read).map_err(io::Error::other)?;
-        let mut flags = (0..size).map(|slot| ring.read::<u8>(slot * DESCRIPTOR + HIGH_FLAGS));
-        Ok(flags.all(|flags| flags.is_ok_and(|flags| flags & USED == 0)))
     }
 }
 

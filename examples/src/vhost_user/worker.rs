@@ -123,7 +123,8 @@ impl<R: Restorable> Work<R> {
         busy
     }
 
-    /// Asks the driver to notify for each ring that waits for that, and returns whether there is nothing to do until then.
+    /// Asks the driver to notify for each ring that waits for that, and returns whether there is nothing to do until
+    /// then.
     fn enable_notifications(&mut self, device: &mut impl Serve) -> bool {
         let mut wait = true;
         self.lanes.retain_mut(|lane| match lane.enable_notifications() {
@@ -180,8 +181,8 @@ impl<R: Restorable> Lane<R> {
         })
     }
 
-    /// Tells everybody that the ring is broken, and returns that it is not served any longer. What the device has kept of it is
-    /// of no use to anybody: in the ring that comes after it, those chains would be others.
+    /// Tells everybody that the ring is broken, and returns that it is not served any longer. What the device has kept
+    /// of it is of no use to anybody: in the ring that comes after it, those chains would be others.
     fn end(&mut self, fault: FatalError, device: &mut impl Serve) -> bool {
         device.release(self.index, &self.ring, &mut self.state);
         report(format_args!("{} is broken: {fault}", self.name));

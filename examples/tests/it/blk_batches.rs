@@ -97,8 +97,8 @@ fn statuses(used: &[UsedBuffer]) -> Vec<u8> {
     used.iter().map(|used| *used.writable().last().unwrap()).collect()
 }
 
-/// Requests of all types and in many cuts, with usual ones between them. None reads what another one writes: the order of those
-/// that are there together is not promised.
+/// Requests of all types and in many cuts, with usual ones between them. None reads what another one writes: the order
+/// of those that are there together is not promised.
 fn mixture() -> Vec<DriverChain> {
     let mut chains = Vec::new();
     for (readable, writable) in requests() {
@@ -261,8 +261,8 @@ fn many_bytes_that_were_not_foreseen_end_the_turn() {
     }
 }
 
-/// Returns how many requests are served in a turn, each time. They are usual reads, and two chains of which all elements of 1024 bytes
-/// turn out to have `len`.
+/// Returns how many requests are served in a turn, each time. They are usual reads, and two chains of which all
+/// elements of 1024 bytes turn out to have `len`.
 fn turns_with(chain: &DriverChain, len: u32) -> [u32; 3] {
     let mut disk = Disk::new(NullStorage::new(1 << 30), 0);
     let small = usual(IN, 0, &[], 512);

@@ -84,8 +84,13 @@ fn segments_that_make_no_sense_are_refused() {
                 (request(&[]), IOERR, 1, "0 bytes of payload where 16 at a time are wanted"),
                 (request(&[vec![0; 15]]), IOERR, 1, "15 bytes of payload where 16 at a time are wanted"),
                 (request(&[good(), vec![0]]), IOERR, 1, "17 bytes of payload where 16 at a time are wanted"),
-                (request(&vec![good(); 17]), IOERR, 1, "17 segments are too many"),
-                (request(&[good(), segment(0, 8193, 0)]), IOERR, 1, "a segment of 8193 sectors is too long"),
+                (request(&vec![good(); 17]), IOERR, 1, "17 segments: there must be at most 16"),
+                (
+                    request(&[good(), segment(0, 8193, 0)]),
+                    IOERR,
+                    1,
+                    "a segment of 8193 sectors: it must have at most 8192",
+                ),
                 (
                     request(&[good(), segment(CAPACITY, 1, 0)]),
                     IOERR,
@@ -143,9 +148,19 @@ fn a_part_of_a_header_is_ioerr() {
     check(
         Recorder::new(CAPACITY * 512),
         [
-            (DriverChain::new().readable(short(15)).writable(1), IOERR, 1, "16 bytes wanted, 15 left in the chain"),
-            (DriverChain::new().readable(short(1)).writable(513), IOERR, 0, "16 bytes wanted, 1 left in the chain"),
-            (DriverChain::new().writable(1), IOERR, 1, "16 bytes wanted, 0 left in the chain"),
+            (
+                DriverChain::new().readable(short(15)).writable(1),
+                IOERR,
+                1,
+                "the chain must have 16 bytes left, and has 15",
+            ),
+            (
+                DriverChain::new().readable(short(1)).writable(513),
+                IOERR,
+                0,
+                "the chain must have 16 bytes left, and has 1",
+            ),
+            (DriverChain::new().writable(1), IOERR, 1, "the chain must have 16 bytes left, and has 0"),
         ],
     );
 }

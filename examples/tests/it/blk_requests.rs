@@ -125,8 +125,8 @@ fn storage_errors_are_ioerr_and_named() {
     }
 }
 
-/// SPLIT-USED-4: the driver is told of what was read before the error, not of the status behind the hole. So many pieces are
-/// not read together.
+/// SPLIT-USED-4: the driver is told of what was read before the error, not of the status behind the hole. So many
+/// pieces are not read together.
 #[test]
 fn in_that_fails_half_way_reports_the_first_half() {
     let half = 64 * 512;

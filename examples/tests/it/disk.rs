@@ -4,7 +4,7 @@ use virtio_examples::Device;
 use virtio_examples::blk::{BlockDevice, DeviceId, MemStorage, RequestError, Storage};
 use virtio_fake_driver::{DriverChain, SplitFixture, SplitFixtureOptions, features};
 use virtio_mem_traits::{Access, DriverRange};
-use virtio_queue_core::{Chain, Walk};
+use virtio_queue_core::Walk;
 
 /// Request types.
 pub(crate) const IN: u32 = 0;
@@ -73,7 +73,7 @@ impl Disk {
 }
 
 /// Returns where the writable elements are, up to where the chain is malformed.
-fn writable_ranges<'m>(walk: impl Walk<'m>) -> Vec<DriverRange> {
+fn writable_ranges(walk: impl Walk) -> Vec<DriverRange> {
     let elements = walk.map_while(Result::ok);
     elements.filter(|element| element.access == Access::Write).map(|element| element.range).collect()
 }

@@ -11,6 +11,7 @@ mod blk_file;
 mod blk_hostile;
 mod blk_model;
 mod blk_nonsense;
+mod blk_reports;
 mod blk_requests;
 mod disk;
 mod net;

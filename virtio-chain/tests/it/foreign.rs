@@ -1,12 +1,10 @@
 //! A chain from elsewhere: all that a chain has to be is `Chain`.
 
 use core::cell::Cell;
-use core::iter::FusedIterator;
-use core::slice;
 
-use virtio_chain::{IncompleteError, ReadableChain, Remaining, WritableChain};
+use virtio_chain::{IncompleteError, ReadableChain, Reader, Remaining, TransferCause, TransferFailed, WritableChain};
 use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, HeapMem, TranslateError};
-use virtio_queue_core::{Chain, ChainError, ChainErrorKind, Element, Refused, ReturnError, Walk};
+use virtio_queue_core::{Chain, ChainElements, ChainError, ChainErrorKind, Element, Refused, ReturnError};
 
 /// A chain that is a list, in any memory. It is returned by dropping it or by saying so.
 struct ListChain<'m> {
@@ -17,23 +15,30 @@ struct ListChain<'m> {
     refuse: bool,
 }
 
-#[derive(Clone)]
-struct ListWalk<'m> {
-    mem: &'m dyn DriverMem,
-    elements: slice::Iter<'m, Element>,
-}
-
-impl<'m> Chain<'m> for ListChain<'m> {
-    type Walk = ListWalk<'m>;
+impl<'m> ChainElements for ListChain<'m> {
+    type Mem = dyn DriverMem + 'm;
+    type Place = usize;
 
     fn id(&self) -> u16 {
         0xffff
     }
 
-    fn walk(&self) -> ListWalk<'m> {
-        ListWalk { mem: self.mem, elements: self.elements.iter() }
+    fn mem(&self) -> &Self::Mem {
+        self.mem
     }
 
+    fn start(&self) -> usize {
+        0
+    }
+
+    fn next_element(&self, place: &mut usize) -> Option<Result<Element, ChainError>> {
+        let element = self.elements.get(*place)?;
+        *place += 1;
+        Some(Ok(*element))
+    }
+}
+
+impl Chain for ListChain<'_> {
     fn return_unchecked(self, written: u32) -> Result<(), Refused<Self, ReturnError>> {
         if self.refuse {
             let chain = Self { refuse: false, ..self };
@@ -41,24 +46,6 @@ impl<'m> Chain<'m> for ListChain<'m> {
         }
         assert_eq!(self.returned.replace(Some(written)), None, "a chain is returned once");
         Ok(())
-    }
-}
-
-impl Iterator for ListWalk<'_> {
-    type Item = Result<Element, ChainError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.elements.next().copied().map(Ok)
-    }
-}
-
-impl FusedIterator for ListWalk<'_> {}
-
-impl<'m> Walk<'m> for ListWalk<'m> {
-    type Mem = dyn DriverMem + 'm;
-
-    fn mem(&self) -> &'m Self::Mem {
-        self.mem
     }
 }
 
@@ -101,7 +88,7 @@ fn chain_of_another_kind_is_read_and_written() {
         assert_eq!(chain.read_obj(), Ok(*b"abcdef"));
         let mut chain = chain.into_writable().unwrap();
         chain.write_all(b"xyz").unwrap();
-        let Refused { chain, error } = chain.return_complete().unwrap_err();
+        let Refused { chain, error } = chain.try_return_complete().unwrap_err();
         assert_eq!(error, IncompleteError::Unwritten(Remaining { bytes: 1, descriptors: 1 }));
         drop(chain);
     });
@@ -117,11 +104,13 @@ fn element_at_either_end_of_the_address_space_is_accessed() {
         poke(&mem, at, b"edge");
         let elements = [element(at, 4, Access::Read), element(at + 4, 4, Access::Write)];
         check(&mem, &elements, Some(4), |chain| {
-            let mut chain = ReadableChain::new(chain);
-            let mut tail = chain.split_at(1).unwrap();
-            assert_eq!(chain.read_obj(), Ok(b'e'));
+            let mut head = Reader::new(&chain);
+            let mut tail = head.split_at(1).unwrap();
+            assert_eq!(head.read_obj(), Ok(b'e'));
             assert_eq!(tail.read_obj(), Ok(*b"dge"));
             assert_eq!(tail.read(&mut [0]), Ok(0));
+            let mut chain = ReadableChain::new(chain);
+            chain.skip(4).unwrap();
             let mut chain = chain.into_writable().unwrap();
             assert_eq!(chain.fill(100, b'.'), Ok(4));
             chain.return_complete().unwrap();
@@ -138,14 +127,14 @@ fn chain_that_cannot_be_returned_is_handed_back() {
     check(&mem, &elements, Some(2), |chain| {
         let mut chain = WritableChain::new(ListChain { refuse: true, ..chain });
         chain.write_all(b"ab").unwrap();
-        let Refused { chain, error } = chain.return_used().unwrap_err();
+        let Refused { chain, error } = chain.try_return_prefix().unwrap_err();
         assert_eq!(error, ReturnError::Stale { id: 0xffff });
         assert_eq!((chain.prefix(), chain.remaining().unwrap().bytes), (2, 2));
         // Its drop tries once more.
     });
     check(&mem, &[], Some(0), |chain| {
         let chain = ReadableChain::new(ListChain { refuse: true, ..chain });
-        let Refused { chain, error } = chain.return_complete().unwrap_err();
+        let Refused { chain, error } = chain.try_return_complete().unwrap_err();
         assert_eq!(error, IncompleteError::Return(ReturnError::Stale { id: 0xffff }));
         chain.return_complete().unwrap();
     });
@@ -184,7 +173,8 @@ fn empty_translation_reported_as_a_hole() {
     });
 }
 
-/// SPLIT-USED-4: a translation for the wrong access is refused, by whatever means the bytes are taken, and nothing counts.
+/// SPLIT-USED-4: a translation for the wrong access is refused, by whatever means the bytes are taken, and nothing
+/// counts.
 #[test]
 fn translation_without_the_access_refused() {
     let heap = HeapMem::new(DriverAddr(0), 0x1000).unwrap();
@@ -199,11 +189,12 @@ fn translation_without_the_access_refused() {
         ChainError { id: 0xffff, kind }
     };
     let readable = [element(8, 4, Access::Read)];
-    type Read = for<'a> fn(&mut ReadableChain<'a, ListChain<'a>>) -> Option<ChainError>;
-    let readers: [Read; 3] = [
+    type Read = for<'a> fn(&mut ReadableChain<ListChain<'a>>) -> Option<ChainError>;
+    let readers: [Read; 4] = [
         |chain| chain.read(&mut [0; 2]).err(),
         |chain| chain.next_with_limit(2).err(),
-        |chain| chain.fragments(2, &mut [DeviceRange::empty()]).err(),
+        |chain| chain.transfer(2, |_| Err(())).err().and_then(cause),
+        |chain| chain.lend(2).err(),
     ];
     for read in readers {
         check(&mem, &readable, None, |chain| {
@@ -213,11 +204,13 @@ fn translation_without_the_access_refused() {
         });
     }
     let writable = [element(8, 4, Access::Write)];
-    type Write = for<'a> fn(&mut WritableChain<'a, ListChain<'a>>) -> Option<ChainError>;
-    let writers: [Write; 3] = [
+    type Write = for<'a> fn(&mut WritableChain<ListChain<'a>>) -> Option<ChainError>;
+    let writers: [Write; 5] = [
         |chain| chain.write(b"ab").err(),
         |chain| chain.fill(2, 0).err(),
-        |chain| chain.fragments(2, &mut [DeviceRange::empty()]).err(),
+        |chain| chain.next_with_limit(2, |_| Err(())).err().and_then(cause),
+        |chain| chain.transfer(2, |_| Err(())).err().and_then(cause),
+        |chain| chain.lend(2).err(),
     ];
     for write in writers {
         check(&mem, &writable, Some(0), |chain| {
@@ -226,6 +219,11 @@ fn translation_without_the_access_refused() {
             assert_eq!((chain.prefix(), chain.written()), (0, 0));
         });
     }
+}
+
+/// Returns what is wrong with the chain, if that is why it failed.
+fn cause(failed: TransferFailed<()>) -> Option<ChainError> {
+    if let TransferCause::Chain(error) = failed.cause { Some(error) } else { None }
 }
 
 /// A translation of more than was asked for does not lead beyond the element.

@@ -3,11 +3,11 @@
 
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, RngExt, SeedableRng};
-use virtio_chain::{ReadableChain, WritableChain};
+use virtio_chain::{ReadableChain, Reader, Writer};
 
 use super::model::{ModelReader, ModelWriter};
 use super::rig::{Message, Rig};
-use super::script::{ReadOp, Script, WriteOp};
+use super::script::{ReadOp, Real, Script, WriteOp};
 
 /// Something that a device does with a message: once as a model, once with each of many cuts.
 struct Case {
@@ -37,11 +37,12 @@ impl Case {
         }
         let (mut seen, mem) = (Vec::new(), rig.mem.clone());
         mem.start_log();
-        let mut chain = ReadableChain::new(rig.fetch());
-        self.reading.run(&mut *chain, &mut seen);
-        let mut chain = WritableChain::from_incomplete_readable(chain);
-        self.writing.run(&mut *chain, &mut seen);
-        chain.return_used().unwrap();
+        let chain = rig.fetch();
+        self.reading.run(&mut Real::reader(&chain), &mut seen);
+        let mut output = Real::writer(&chain);
+        self.writing.run(&mut output, &mut seen);
+        let written = output.prefix();
+        chain.return_written(written).unwrap();
         let log = mem.take_log();
 
         let mut expected = Vec::new();
@@ -54,7 +55,7 @@ impl Case {
         assert_eq!(rig.last_placed().reads(&log), *reader.reads.borrow(), "{context}");
         assert!(rig.last_placed().writes(&log).iter().eq(bytes.iter().map(|(_, count)| count)), "{context}");
         let answer = rig.reap();
-        assert_eq!(u64::from(answer.len), writer.prefix(), "{context}");
+        assert_eq!(answer.len, writer.prefix(), "{context}");
         let after = answer.before.iter().zip(&*bytes).map(|(before, (byte, _))| byte.unwrap_or(*before));
         assert!(answer.bytes.iter().copied().eq(after), "{context}");
     }
@@ -143,7 +144,7 @@ fn request_in_every_cut_is_served_the_same() {
         for (from, to) in (0..=8).flat_map(|from| (from..=8).map(move |to| (from, to))) {
             let message = Message::new(&[a, b, c], &[from, to - from, 8 - to]);
             let answer = Rig::new().serve(&message, |chain| {
-                let mut header = ReadableChain::new(chain);
+                let mut header = Reader::new(&chain);
                 let mut payload = header.split_at(HEADER as u64).unwrap();
                 let mut buf = [0; 64];
                 assert_eq!(header.read(&mut buf), Ok(4));
@@ -152,13 +153,14 @@ fn request_in_every_cut_is_served_the_same() {
                 assert_eq!(payload.read(&mut buf), Ok(7));
                 assert_eq!(buf[..7], *b"payload");
 
-                let mut data = header.into_writable().unwrap();
+                let mut data = Writer::new(&chain);
                 let len = data.remaining().unwrap().bytes;
                 let mut status = data.split_at(len - 1).unwrap();
                 assert_eq!(data.write(b"0123456789"), Ok(7));
                 status.write_obj(&0xff_u8).unwrap();
-                data.join(status);
-                data.return_complete().unwrap();
+                data.join(status).unwrap();
+                let written = data.prefix();
+                chain.return_written(written).unwrap();
             });
             answer.check(8, &[(0, b"0123456\xff")]);
         }

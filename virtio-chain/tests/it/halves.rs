@@ -1,7 +1,6 @@
 //! From the readable half of a chain to the writable one, and completeness of both.
 
-use virtio_chain::{IncompleteError, ReadableChain, Remaining, WritableChain};
-use virtio_queue_core::Refused;
+use virtio_chain::{IncompleteError, ReadableChain, Reader, Remaining, WritableChain, Writer};
 
 use super::rig::{Message, Readable, Rig, refused};
 
@@ -26,7 +25,7 @@ fn from_readable_with_bytes_unread_refused_until_they_are_read() {
         let steps = [(0, unread(7, 2)), (2, unread(5, 2)), (1, unread(4, 1)), (3, unread(1, 1))];
         for (len, expected) in steps {
             assert_eq!(chain.read(&mut vec![0; len]), Ok(len));
-            chain = refused(WritableChain::from_readable(chain), expected);
+            chain = refused(chain.try_into_writable(), expected);
         }
         // The chain comes back as it was.
         assert_eq!(chain.read_obj(), Ok(*b"g"));
@@ -34,43 +33,24 @@ fn from_readable_with_bytes_unread_refused_until_they_are_read() {
         chain.write_all(b"answer").unwrap();
         chain.return_complete().unwrap();
     });
-    assert_eq!(unread(7, 2).to_string(), "7 readable bytes in 2 elements are left over");
-}
-
-/// What was split off is its holder's business.
-#[test]
-fn from_readable_looks_at_its_own_part() {
-    check(0, &[], |mut chain| {
-        let mut tail = chain.split_at(2).unwrap();
-        assert_eq!(chain.advance(1), Ok(1));
-        let Refused { mut chain, error } = chain.into_writable().unwrap_err();
-        assert_eq!(error, unread(1, 1));
-        assert_eq!(chain.advance(1), Ok(1));
-        let chain = chain.into_writable().unwrap();
-        // The tail can still be read.
-        assert_eq!(tail.read_obj(), Ok(*b"cdefg"));
-        assert_eq!(chain.remaining(), Ok(Remaining { bytes: 6, descriptors: 2 }));
-    });
+    assert_eq!(unread(7, 2).to_string(), "not read: 7 bytes in 2 elements; read or skip all that is readable first");
 }
 
 /// SPLIT-DESC-1: from wherever the reader is, writing begins with the first writable byte.
 #[test]
 fn from_incomplete_readable_skips_what_is_unread() {
-    for (read, cut) in (0..=7).flat_map(|read| (0..=7 - read).map(move |cut| (read, cut))) {
+    for read in 0..=7 {
         check(6, &[(0, b"answer")], |mut chain| {
-            chain.advance(read).unwrap();
-            let tail = chain.split_at(cut).unwrap();
+            chain.skip(read).unwrap();
             let mut chain = WritableChain::from_incomplete_readable(chain);
             assert_eq!(chain.remaining(), Ok(Remaining { bytes: 6, descriptors: 2 }));
             chain.write_all(b"answer").unwrap();
-            assert_eq!(tail.remaining().unwrap().bytes, 7 - read - cut);
         });
     }
     // The same, where the reader has come upon the end of its half, or looked beyond it.
     check(6, &[(0, b"answer")], |mut chain| {
         assert_eq!(chain.read(&mut [0; 100]), Ok(7));
         assert_eq!(chain.remaining(), Ok(Remaining::default()));
-        assert!(chain.split_at(0).is_ok());
         let mut chain = WritableChain::from_incomplete_readable(chain);
         chain.write_all(b"answer").unwrap();
     });
@@ -79,7 +59,7 @@ fn from_incomplete_readable_skips_what_is_unread() {
 #[test]
 fn return_complete_of_readable_says_what_is_left() {
     check(0, &[], |mut chain| {
-        chain = refused(chain.return_complete(), unread(7, 2));
+        chain = refused(chain.try_return_complete(), unread(7, 2));
         assert_eq!(chain.read_obj(), Ok(*b"abcdefg"));
         // Who does not want the chain back, drops it with the error.
         assert!(chain.return_complete().is_err());
@@ -106,12 +86,12 @@ fn return_complete_of_writable_says_what_is_left() {
             [(b"", unwritten(6, 2)), (b"a", unwritten(5, 2)), (b"n", unwritten(4, 1)), (b"swe", unwritten(1, 1))];
         for (bytes, expected) in steps {
             chain.write_all(bytes).unwrap();
-            chain = refused(chain.return_complete(), expected);
+            chain = refused(chain.try_return_complete(), expected);
         }
         chain.write_all(b"r").unwrap();
         chain.return_complete().unwrap();
     });
-    assert_eq!(unwritten(5, 1).to_string(), "5 writable bytes in 1 elements are left over");
+    assert_eq!(unwritten(5, 1).to_string(), "not written: 5 bytes in 1 element; write all of the chain first");
 }
 
 /// SPLIT-USED-4: a hole is not complete, wherever the writer is. What was written behind it is.
@@ -122,41 +102,26 @@ fn return_complete_with_a_hole_refused() {
         chain.write_all(b"a").unwrap();
         chain.skip(2).unwrap();
         chain.write_all(b"w").unwrap();
-        chain = refused(chain.return_complete(), unwritten(4, 1));
+        chain = refused(chain.try_return_complete(), unwritten(4, 1));
         chain.write_all(b"er").unwrap();
-        assert_eq!(chain.return_complete().unwrap_err().error, unwritten(2, 0));
+        assert_eq!(chain.return_complete().unwrap_err(), unwritten(2, 0));
     });
 }
 
-/// What was split off is not complete before it is joined, whatever was written there.
+/// Both halves at a time, of a chain that is borrowed, in whatever state they are when it is returned.
 #[test]
-fn return_complete_without_the_tail_refused() {
-    check(6, &[(0, b"answer")], |chain| {
-        let mut chain = WritableChain::from_incomplete_readable(chain);
-        let mut tail = chain.split_at(5).unwrap();
-        chain.write_all(b"answe").unwrap();
-        let Refused { mut chain, error } = chain.return_complete().unwrap_err();
-        assert_eq!(error, unwritten(1, 1));
-        tail.write_all(b"r").unwrap();
-        chain = refused(chain.return_complete(), unwritten(1, 1));
-        chain.join(tail);
-        chain.return_complete().unwrap();
+fn reader_and_writer_of_one_chain_go_on_at_a_time() {
+    let answer = Rig::new().serve(&Message::new(&[b"abc", b"", b"defg"], &[2, 0, 4]), |chain| {
+        let (mut input, mut output) = (Reader::new(&chain), Writer::new(&chain));
+        for _ in 0..5 {
+            let byte: u8 = input.read_obj().unwrap();
+            output.write_obj(&byte.to_ascii_uppercase()).unwrap();
+        }
+        assert_eq!(input.remaining(), Ok(Remaining { bytes: 2, descriptors: 1 }));
+        let written = output.prefix();
+        chain.return_written(written).unwrap();
     });
-}
-
-/// Both halves at a time: from where the reader is, and from the first writable byte.
-#[test]
-fn split_gives_both_halves() {
-    check(5, &[(0, b"gfedc")], |mut chain| {
-        chain.advance(2).unwrap();
-        let (mut input, mut output) = chain.split();
-        let mut middle = output.split_at(1).unwrap();
-        assert_eq!(input.read_obj(), Ok(*b"cdefg"));
-        assert_eq!(input.remaining(), Ok(Remaining::default()));
-        middle.write_all(b"fedc").unwrap();
-        output.write_all(b"g").unwrap();
-        output.join(middle);
-    });
+    answer.check(5, &[(0, b"ABCDE")]);
 }
 
 /// HOST-11: an answer can be given to a request that cannot be read.
@@ -167,15 +132,16 @@ fn fault_in_one_half_does_not_concern_the_other() {
     let (hole, other_hole) = (rig.last_placed().readable[0].after(1), rig.last_placed().writable[0]);
     rig.mem.unmap(hole);
     rig.mem.unmap(other_hole);
-    let (mut input, mut output) = ReadableChain::new(rig.fetch()).split();
+    let chain = rig.fetch();
+    let (mut input, mut output) = (Reader::new(&chain), Writer::new(&chain));
     assert!(input.read(&mut [0; 3]).is_err());
     // Even where the memory before the status is not there.
     let mut status = output.split_last(1).unwrap();
     assert!(output.write(b"answer").is_err());
     status.write_obj(&1_u8).unwrap();
-    output.join(status);
+    output.join(status).unwrap();
     assert_eq!((output.prefix(), output.written()), (0, 1));
-    drop(output);
+    drop(chain);
     rig.reap().check(0, &[(5, &[1])]);
 }
 

@@ -13,16 +13,18 @@ mod model;
 mod script;
 
 mod foreign;
-mod fragments;
 mod framing;
 mod halves;
 mod huge;
 #[cfg(feature = "std")]
 mod io;
+mod lending;
 mod malformed;
 mod memory;
 mod reading;
 mod returning;
+mod send;
 mod splitting;
+mod transfer;
 mod used_len;
 mod writing;

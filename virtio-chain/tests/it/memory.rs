@@ -1,6 +1,6 @@
 //! What the device does with memory: permissions, reports, and places that are at the edge of something.
 
-use virtio_chain::{ReadableChain, WritableChain};
+use virtio_chain::{ReadableChain, Reader, Writer};
 use virtio_fake_driver::MemEvent;
 use virtio_mem_traits::{Access, DriverAddr, DriverMem, DriverRange};
 use virtio_queue_core::{ChainError, ChainErrorKind, QueueLimits};
@@ -50,13 +50,14 @@ fn reports_are_of_what_was_read_and_written() {
     mem.start_log();
     let check = |expected: &[MemEvent]| assert_eq!(accesses(&mem.take_log(), &elements), expected);
 
-    let mut chain = ReadableChain::new(rig.fetch());
+    let fetched = rig.fetch();
+    let mut chain = Reader::new(&fetched);
     chain.remaining().unwrap();
     let tail = chain.split_at(7).unwrap();
     check(&[]);
     chain.read(&mut [0; 1]).unwrap();
     check(&[MemEvent::Read(a.prefix(1))]);
-    chain.advance(1).unwrap();
+    chain.skip(1).unwrap();
     check(&[]);
     chain.read(&mut [0; 3]).unwrap();
     check(&[MemEvent::Read(a.after(2)), MemEvent::Read(b.prefix(1))]);
@@ -67,17 +68,17 @@ fn reports_are_of_what_was_read_and_written() {
     check(&[MemEvent::Read(b.after(2).prefix(1))]);
     assert_eq!(tail.remaining().unwrap().bytes, 1);
 
-    let mut chain = WritableChain::from_incomplete_readable(chain);
+    let mut chain = Writer::new(&fetched);
     chain.write(b"xy").unwrap();
     check(&[MemEvent::Written(c.prefix(2))]);
     chain.skip(1).unwrap();
     check(&[]);
     chain.fill(2, 0).unwrap();
     check(&[MemEvent::Written(c.after(3)), MemEvent::Written(d.prefix(1))]);
-    chain.advance(1).unwrap();
+    chain.next_with_limit(9, |_| Ok::<_, ()>(1)).unwrap();
     check(&[MemEvent::Written(d.after(1).prefix(1))]);
     chain.split_at(1).unwrap();
-    drop(chain);
+    drop(fetched);
     check(&[]);
 }
 
@@ -122,11 +123,14 @@ fn elements_in_pieces_of_one_byte_are_accessed() {
     for element in [&rig.last_placed().readable[..], &rig.last_placed().writable].concat() {
         (0..=element.len()).for_each(|offset| rig.mem.split_at(element.start().checked_add(offset).unwrap()));
     }
-    let mut chain = ReadableChain::new(rig.fetch());
-    let mut payload = chain.split_at(6).unwrap();
-    assert_eq!(chain.read_obj(), Ok(*b"header"));
+    let chain = rig.fetch();
+    let mut header = Reader::new(&chain);
+    let mut payload = header.split_at(6).unwrap();
+    assert_eq!(header.read_obj(), Ok(*b"header"));
     assert_eq!(payload.remaining().unwrap().descriptors, 1);
     assert_eq!(payload.read_obj(), Ok(*b"payload"));
+    let mut chain = ReadableChain::new(chain);
+    chain.skip(13).unwrap();
     let mut chain = chain.into_writable().unwrap();
     chain.write_obj(b"answer").unwrap();
     chain.return_complete().unwrap();
@@ -145,14 +149,13 @@ fn readable_and_writable_elements_that_overlap_are_copied() {
         let mut expected = *b"abcdefghijklmnopqrstuvwx";
         let (mem, start) = (rig.mem.clone(), offset as usize);
 
-        let chain = ReadableChain::new(rig.fetch());
-        let mut input = chain.clone();
-        let mut output = WritableChain::from_incomplete_readable(chain);
+        let chain = rig.fetch();
+        let (mut input, mut output) = (Reader::new(&chain), Writer::new(&chain));
         for index in 0..16 {
             expected[start + index] = expected[index];
             output.write_obj(&input.read_obj::<u8>().unwrap()).unwrap();
         }
-        output.return_complete().unwrap();
+        chain.return_written(16).unwrap();
         assert_eq!(mem.view().peek(shared.start(), 24), expected);
     }
 }
@@ -179,7 +182,8 @@ fn element_over_its_own_descriptors_is_survived() {
     for (value, kind) in garbage {
         let (mut writing, table) = rig();
         let id = writing.add_at(&[(table, Access::Write), (table, Access::Write)]);
-        let mut chain = WritableChain::new(writing.fetch());
+        let chain = writing.fetch();
+        let mut chain = Writer::new(&chain);
         assert_eq!(chain.fill(1000, value), Err(ChainError { id, kind }));
         assert_eq!(chain.prefix(), 128);
     }

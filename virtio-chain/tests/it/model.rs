@@ -20,18 +20,16 @@ impl<'c> ModelReader<'c> {
         Self { bytes, position: 0, end: bytes.len(), reads }
     }
 
-    /// Returns the next bytes, of `len` at most, and goes on after `go_on` of them.
-    fn read(&mut self, len: usize, go_on: bool) -> Vec<u8> {
+    /// Returns the next bytes, of `len` at most.
+    fn read(&mut self, len: usize) -> Vec<u8> {
         let range = self.position..self.end.min(self.position + len);
         range.clone().for_each(|index| self.reads.borrow_mut()[index] += 1);
-        if go_on {
-            self.position = range.end;
-        }
+        self.position = range.end;
         self.bytes[range].to_vec()
     }
 
     fn read_exact(&mut self, len: usize) -> Seen {
-        let bytes = self.read(len, true);
+        let bytes = self.read(len);
         if bytes.len() < len {
             return Seen::Short { wanted: len as u64, available: bytes.len() as u64 };
         }
@@ -44,10 +42,10 @@ impl Half for ModelReader<'_> {
 
     fn step(&mut self, op: &ReadOp, seen: &mut Vec<Seen>) -> bool {
         let what = match *op {
-            ReadOp::Read(len) | ReadOp::Pieces(len) => Seen::Bytes(self.read(len, true)),
+            ReadOp::Read(len) | ReadOp::Pieces(len) => Seen::Bytes(self.read(len)),
             ReadOp::Exact(len) | ReadOp::Object(len) => self.read_exact(len),
-            ReadOp::Fragments(len) => Seen::Bytes(self.read(len as usize, false)),
-            ReadOp::Advance(len) => {
+            ReadOp::Transfer(len) | ReadOp::Lend(len) => Seen::Bytes(self.read(len as usize)),
+            ReadOp::Skip(len) => {
                 let start = self.position;
                 self.position = self.end.min(start + len as usize);
                 Seen::Count((self.position - start) as u64)
@@ -55,7 +53,7 @@ impl Half for ModelReader<'_> {
             ReadOp::Remaining => Seen::Count((self.end - self.position) as u64),
         };
         let go_on = !matches!(what, Seen::Short { .. });
-        seen.push(what);
+        seen.extend([what, Seen::Count(self.position as u64)]);
         go_on
     }
 
@@ -107,8 +105,9 @@ impl ModelWriter {
         if available < wanted { Seen::Short { wanted, available } } else { Seen::Count(wanted) }
     }
 
-    pub(crate) fn prefix(&self) -> u64 {
-        (self.start + self.counted[self.start..].iter().take_while(|counted| **counted).count()) as u64
+    /// Returns how many bytes the driver may be told of: none by a part that begins somewhere in the middle.
+    pub(crate) fn prefix(&self) -> u32 {
+        if self.start == 0 { self.counted.iter().take_while(|counted| **counted).count() as u32 } else { 0 }
     }
 
     pub(crate) fn written(&self) -> u64 {
@@ -116,7 +115,7 @@ impl ModelWriter {
     }
 
     fn progress(&self) -> Seen {
-        Seen::Progress { prefix: self.prefix(), written: self.written() }
+        Seen::Progress { prefix: self.prefix(), written: self.written(), position: self.position as u64 }
     }
 }
 
@@ -128,9 +127,11 @@ impl Half for ModelWriter {
             WriteOp::Write(bytes) => Seen::Count(self.pass(bytes.len(), |offset| Some(bytes[offset]))),
             WriteOp::All(bytes) => self.pass_all(bytes),
             WriteOp::Object(object) => self.pass_all(&object.to_ne_bytes()),
-            WriteOp::Fill(len, value) | WriteOp::Fragments(len, value) => {
+            WriteOp::Fill(len, value) | WriteOp::Lend(len, value) => {
                 Seen::Count(self.pass(*len as usize, |_| Some(*value)))
             }
+            WriteOp::Pieces(len, value) => Seen::Count(self.pass(*len, |_| Some(*value))),
+            WriteOp::Transfer(len, most, value) => Seen::Count(self.pass((*len).min(*most) as usize, |_| Some(*value))),
             WriteOp::Skip(len) => Seen::Count(self.pass(*len as usize, |_| None)),
             WriteOp::Remaining => Seen::Count((self.end - self.position) as u64),
         };
@@ -148,8 +149,12 @@ impl Half for ModelWriter {
     }
 
     fn join(&mut self, tail: Self, seen: &mut Vec<Seen>) {
-        (self.position, self.end) = (tail.position, tail.end);
-        self.counted.iter_mut().zip(tail.counted).for_each(|(here, there)| *here |= there);
+        if tail.start == self.end {
+            (self.position, self.end) = (tail.position, tail.end);
+            self.counted.iter_mut().zip(tail.counted).for_each(|(here, there)| *here |= there);
+        } else {
+            seen.push(Seen::Apart { start: tail.start as u64, end: Some(self.end as u64) });
+        }
         seen.push(self.progress());
     }
 }

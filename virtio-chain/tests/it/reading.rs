@@ -1,15 +1,15 @@
 //! Reading, where it depends on the cut or on the end.
 
-use virtio_chain::{ReadableChain, Remaining, TransferError};
+use virtio_chain::{Reader, Remaining, TransferError};
 
-use super::rig::{Message, Readable, Rig};
+use super::rig::{Message, Rig, RigChain};
 
 const CUT: &[&[u8]] = &[b"one", b"", b"three", b"seventh", b""];
 
 /// Lets `device` read a chain of three elements with 15 bytes, and two without.
 #[track_caller]
-fn check(device: impl FnOnce(Readable<'_>)) {
-    Rig::new().serve(&Message::new(CUT, &[2, 3]), |chain| device(ReadableChain::new(chain))).check(0, &[]);
+fn check(device: impl for<'c> FnOnce(Reader<&'c RigChain<'c>>)) {
+    Rig::new().serve(&Message::new(CUT, &[2, 3]), |chain| device(Reader::new(&chain))).check(0, &[]);
 }
 
 /// HOST-14: elements without bytes are not counted.
@@ -38,7 +38,7 @@ fn remaining_of_a_part_counts_the_elements_in_it() {
         assert_eq!(rest.remaining(), Ok(Remaining { bytes: 4, descriptors: 1 }));
         assert_eq!(last.remaining(), Ok(Remaining { bytes: 7, descriptors: 1 }));
         // At the end of a part in the middle of an element, there is nothing left.
-        assert_eq!(chain.advance(9), Ok(4));
+        assert_eq!(chain.skip(9), Ok(4));
         assert_eq!(chain.remaining(), Ok(Remaining::default()));
     });
 }
@@ -73,7 +73,7 @@ fn read_exact_beyond_the_end_says_how_much_there_was() {
         let short = TransferError::Short { wanted: 8, available: 4 };
         assert_eq!(chain.clone().read_obj::<u64>(), Err(short));
         assert_eq!(chain.read_exact(&mut [0; 8]), Err(short));
-        assert_eq!(short.to_string(), "8 bytes wanted, 4 left in the chain");
+        assert_eq!(short.to_string(), "the chain must have 8 bytes left, and has 4");
     });
 }
 
@@ -90,11 +90,26 @@ fn next_with_limit_returns_pieces_of_elements() {
     });
 }
 
+/// A part counts from the beginning of its half as well.
+#[test]
+fn position_says_how_much_lies_before() {
+    check(|mut chain| {
+        let mut tail = chain.split_at(5).unwrap();
+        assert_eq!((chain.position(), tail.position()), (0, 5));
+        chain.read_obj::<[u8; 2]>().unwrap();
+        tail.skip(1).unwrap();
+        assert_eq!((chain.position(), tail.position()), (2, 6));
+        assert!(chain.read_obj::<[u8; 9]>().is_err());
+        assert_eq!(tail.read(&mut [0; 50]), Ok(9));
+        assert_eq!((chain.position(), tail.position()), (5, 15));
+    });
+}
+
 /// A clone looks at the same bytes on its own.
 #[test]
 fn clone_does_not_move_the_original() {
     check(|mut chain| {
-        chain.advance(1).unwrap();
+        chain.skip(1).unwrap();
         let mut ahead = chain.clone();
         assert_eq!(ahead.read_obj(), Ok(*b"nethree"));
         assert_eq!(chain.read_obj(), Ok(*b"nethrees"));
@@ -104,7 +119,7 @@ fn clone_does_not_move_the_original() {
 #[test]
 fn split_at_more_than_there_is_changes_nothing() {
     check(|mut chain| {
-        chain.advance(3).unwrap();
+        chain.skip(3).unwrap();
         let error = chain.split_at(13).unwrap_err();
         assert_eq!(error, TransferError::Short { wanted: 13, available: 12 });
         assert_eq!(chain.split_at(u64::MAX).unwrap_err(), TransferError::Short { wanted: u64::MAX, available: 12 });
@@ -139,7 +154,7 @@ fn split_last_cuts_from_the_end() {
         });
     }
     check(|mut chain| {
-        chain.advance(2).unwrap();
+        chain.skip(2).unwrap();
         assert_eq!(chain.split_last(14).unwrap_err(), TransferError::Short { wanted: 14, available: 13 });
         // The last ones of a part are those before its end.
         let _rest = chain.split_at(6).unwrap();

@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
-use virtio_chain::{ReadableChain, WritableChain, Writer};
+use virtio_chain::{IoVec, ReadableChain, WritableChain, Writer};
 use virtio_fake_driver::{
     AddressPool, DriverChain, MemEvent, SplitDriver, SplitFixture, SplitFixtureOptions, TestMem, features,
 };
-use virtio_mem_traits::{Access, DriverAddr, DriverRange};
+use virtio_mem_traits::{Access, DriverAddr, DriverMem, DriverRange};
 use virtio_queue_core::split::SplitRing;
 use virtio_queue_core::{QueueChain, QueueLimits, Refused, SplitQueue};
 use virtio_util::NotificationCounter;
@@ -24,9 +24,9 @@ pub(crate) type Ring = SplitRing<Mem>;
 pub(crate) type Queue = SplitQueue<Mem, Notify>;
 pub(crate) type RigChain<'q> = QueueChain<'q, Ring, Notify>;
 
-pub(crate) type Readable<'q> = ReadableChain<'q, RigChain<'q>>;
-pub(crate) type Writable<'q> = WritableChain<'q, RigChain<'q>>;
-pub(crate) type Part<'q> = Writer<'q, <Ring as virtio_queue_core::Ring>::Walk<'q>>;
+pub(crate) type Readable<'q> = ReadableChain<RigChain<'q>>;
+pub(crate) type Writable<'q> = WritableChain<RigChain<'q>>;
+pub(crate) type Part<'c> = Writer<&'c RigChain<'c>>;
 
 /// The bytes in each of the two zones of memory that elements are put into.
 const ZONE: u64 = 0x8000;
@@ -105,7 +105,7 @@ impl Rig {
             let (all, mem) = (heap.range(), Rc::new(TestMem::new(heap)));
             mem.restrict(all, Access::Read);
             mem.restrict(writable, Access::Write);
-            mem.restrict(driver.areas().used_ring(), Access::Write);
+            mem.restrict(driver.areas().used_ring(), Access::ReadWrite);
             prepare(&mem, driver);
             mem
         });
@@ -218,6 +218,34 @@ pub(crate) fn refused<T, C, E: PartialEq + Debug>(result: Result<T, Refused<C, E
     let Err(Refused { chain, error }) = result else { panic!("accepted, and not refused with {expected:?}") };
     assert_eq!(error, expected);
     chain
+}
+
+/// Returns where the driver has the memory of `io_vec`, which is what a system call would find there.
+pub(crate) fn locate(mem: &TestMem, io_vec: &IoVec) -> DriverRange {
+    let heap = mem.view().mem();
+    let base = heap.translate(heap.range(), Access::ReadWrite).unwrap().as_ptr().addr().get();
+    let offset = (io_vec.base().addr() - base) as u64;
+    DriverRange::new(DriverAddr(heap.range().start().0 + offset), io_vec.len() as u64).unwrap()
+}
+
+/// Does what `writev` does: copies at most `most` bytes out of `pieces`, and returns them.
+pub(crate) fn gather(mem: &TestMem, pieces: &[IoVec], most: usize) -> Vec<u8> {
+    let ranges = pieces.iter().map(|io_vec| locate(mem, io_vec));
+    let parts = ranges.map(|range| mem.view().peek(range.start(), range.len() as usize));
+    let mut bytes = parts.collect::<Vec<_>>().concat();
+    bytes.truncate(most);
+    bytes
+}
+
+/// Does what `readv` does: copies `bytes` into `pieces`, and returns how many fitted.
+pub(crate) fn scatter(mem: &TestMem, pieces: &[IoVec], bytes: &[u8]) -> usize {
+    let mut rest = bytes;
+    for io_vec in pieces {
+        let (part, after) = rest.split_at(rest.len().min(io_vec.len()));
+        mem.view().poke(locate(mem, io_vec).start(), part);
+        rest = after;
+    }
+    bytes.len() - rest.len()
 }
 
 impl Placed {

@@ -1,8 +1,9 @@
 //! What the driver is told was written (VIRTIO 1.4 §2.7.8.2 "Device Requirements: The Virtqueue Used Ring").
 
-use virtio_chain::{ReadableChain, WritableChain};
-use virtio_fake_driver::{DriverChain, SplitFixture};
-use virtio_queue_core::ReturnError;
+use core::mem;
+
+use virtio_chain::{IncompleteError, ReadableChain, WritableChain};
+use virtio_fake_driver::DriverChain;
 
 use super::rig::{Message, Readable, Rig, Writable, refused};
 
@@ -25,7 +26,7 @@ fn written_from_the_beginning_reported() {
         let bytes = b"0123456789".split_at(count).0;
         check(count as u32, &[(0, bytes)], |mut chain| {
             chain.write_all(bytes).unwrap();
-            assert_eq!((chain.prefix(), chain.written()), (count as u64, count as u64));
+            assert_eq!((chain.prefix(), chain.written()), (count as u32, count as u64));
         });
     }
 }
@@ -65,7 +66,7 @@ fn only_status_written_reports_nothing() {
     check(0, &[(9, b"!")], |mut chain| status_alone(&mut chain));
     check(0, &[(9, b"!")], |mut chain| {
         status_alone(&mut chain);
-        chain.return_used().unwrap();
+        chain.return_prefix().unwrap();
     });
     // What other devices do, on request.
     check(1, &[(9, b"!")], |mut chain| {
@@ -92,12 +93,21 @@ fn return_written_beyond_what_was_written_refused() {
         let bytes = b"0123456789".split_at(count).0;
         check(10, &[(0, b"0123456789")], |mut chain| {
             chain.write_all(bytes).unwrap();
-            let mut chain =
-                refused(chain.return_written(len), ReturnError::TooLong { written: len, writable: count as u64 });
+            let mut chain = refused(
+                chain.try_return_written(len),
+                IncompleteError::NotWritten { claimed: len, written: count as u64 },
+            );
             chain.write_all(b"0123456789".split_at(count).1).unwrap();
             chain.return_written(10).unwrap();
         });
+        // Who does not ask for it back, returns it with what was written.
+        check(count as u32, &[(0, bytes)], |mut chain| {
+            chain.write_all(bytes).unwrap();
+            assert!(chain.return_written(len).is_err());
+        });
     }
+    let error = IncompleteError::NotWritten { claimed: 3, written: 1 };
+    assert_eq!(error.to_string(), "3 bytes were claimed, and 1 were written: claim no more than that");
 }
 
 /// SPLIT-USED-6: nothing can be written into a chain that is all readable, and nothing is reported.
@@ -106,7 +116,7 @@ fn chain_without_writable_bytes_reports_nothing() {
     let devices: [fn(Readable<'_>); 5] = [
         |chain| drop(chain),
         |mut chain| {
-            chain.advance(4).unwrap();
+            chain.skip(4).unwrap();
             chain.return_complete().unwrap();
         },
         |chain| drop(WritableChain::from_incomplete_readable(chain)),
@@ -135,31 +145,46 @@ fn chain_that_was_walked_is_written_from_the_beginning() {
     }
 }
 
-/// SPLIT-USED-4: whoever goes on with a tail in the place of the chain's own writer is not taken for having written what lies
-/// before it.
+/// SPLIT-USED-4: who swaps two writers, swaps their chains. What was written into one never counts in the other.
 #[test]
-fn writer_swapped_for_a_tail_reports_nothing() {
-    let mut fixture = SplitFixture::new(8);
-    fixture.driver.add(&DriverChain::new().writable(513)).unwrap();
-    let mut chain = WritableChain::new(fixture.queue.next_chain().unwrap().unwrap());
-    *chain = chain.split_at(512).unwrap();
-    chain.write_all(b"s").unwrap();
-    drop(chain);
-    assert_eq!(fixture.driver.reap().unwrap().unwrap().len, 0);
+fn writers_swapped_report_what_their_chains_got() {
+    type Return = fn(Writable<'_>, u32) -> bool;
+    let returns: [Return; 3] = [
+        |chain, _| {
+            drop(chain);
+            true
+        },
+        |chain, _| chain.return_prefix().is_ok(),
+        |chain, len| chain.return_written(len).is_ok(),
+    ];
+    for give_back in returns {
+        let (mut one, mut other) = (Rig::new(), Rig::new());
+        other.driver.add(&DriverChain::new().readable(b"another id")).unwrap();
+        let token = other.fetch().into_token();
+        let ids = [one.add(&Message::new(&[], &[100])), other.add(&Message::new(&[], &[100]))];
+        let (mut a, mut b) = (WritableChain::new(one.fetch()), WritableChain::new(other.fetch()));
+        a.write_all(&[1; 100]).unwrap();
+        mem::swap(&mut *a, &mut *b);
+        assert_eq!([b.id(), a.id()], ids);
+        assert_eq!((a.prefix(), b.prefix()), (0, 100));
+        assert!(give_back(a, 0) && give_back(b, 100));
+        one.reap().check(100, &[(0, &[1; 100])]);
+        other.reap().check(0, &[]);
+        other.queue.complete(token, 0).unwrap();
+    }
 }
 
-/// SPLIT-USED-4: nor is a tail of another queue, though it may be of a chain with the same id.
+/// SPLIT-USED-10: a chain that nothing was written into cannot be given what was written into another, swapped or not.
 #[test]
-fn tail_of_another_queue_joined_reports_nothing() {
-    let (mut one, mut other) = (SplitFixture::new(8), SplitFixture::new(8));
-    one.driver.add(&DriverChain::new().writable(8)).unwrap();
-    other.driver.add(&DriverChain::new().writable(8)).unwrap();
-    let mut ours = WritableChain::new(one.queue.next_chain().unwrap().unwrap());
-    let mut theirs = WritableChain::new(other.queue.next_chain().unwrap().unwrap());
-    ours.split_at(0).unwrap();
-    let mut tail = theirs.split_at(0).unwrap();
-    tail.write_all(&[1; 8]).unwrap();
-    ours.join(tail);
-    drop(ours);
-    assert_eq!(one.driver.reap().unwrap().unwrap().len, 0);
+fn return_written_after_a_swap_refused() {
+    let (mut one, mut other) = (Rig::new(), Rig::new());
+    one.add(&Message::new(&[], &[100]));
+    other.add(&Message::new(&[], &[100]));
+    let (mut a, mut b) = (WritableChain::new(one.fetch()), WritableChain::new(other.fetch()));
+    a.write_all(&[1; 100]).unwrap();
+    mem::swap(&mut *a, &mut *b);
+    let a = refused(a.try_return_written(100), IncompleteError::NotWritten { claimed: 100, written: 0 });
+    drop((a, b));
+    one.reap().check(100, &[(0, &[1; 100])]);
+    other.reap().check(0, &[]);
 }

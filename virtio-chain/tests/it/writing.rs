@@ -1,21 +1,26 @@
 //! Writing, where it depends on the cut or on the end.
 
-use virtio_chain::{ReadableChain, Remaining, TransferError, WritableChain};
-use virtio_mem_traits::DeviceRange;
+use virtio_chain::{ReadableChain, Remaining, TransferCause, TransferError, TransferFailed, WritableChain, Writer};
 
-use super::rig::{Message, Rig, Writable};
+use super::rig::{Message, Part, Rig};
 
 /// Lets `device` write a chain with 12 bytes in three elements, and checks what the driver gets.
 #[track_caller]
-fn check(len: u32, runs: &[(usize, &[u8])], device: impl FnOnce(Writable<'_>)) {
+fn check(len: u32, runs: &[(usize, &[u8])], device: impl for<'c> FnOnce(&mut Part<'c>)) {
     let message = Message::new(&[b"not", b"read"], &[3, 0, 5, 4, 0]);
-    Rig::new().serve(&message, |chain| device(WritableChain::new(chain))).check(len, runs);
+    let answer = Rig::new().serve(&message, |chain| {
+        let mut writer = Writer::new(&chain);
+        device(&mut writer);
+        let written = writer.prefix();
+        chain.return_written(written).unwrap();
+    });
+    answer.check(len, runs);
 }
 
 /// HOST-14: elements without bytes are not counted.
 #[test]
 fn remaining_counts_what_lies_ahead() {
-    check(12, &[(0, &[7; 12])], |mut chain| {
+    check(12, &[(0, &[7; 12])], |chain| {
         let mut expect = |written, bytes, descriptors| {
             assert_eq!(chain.fill(written, 7), Ok(written));
             assert_eq!(chain.remaining(), Ok(Remaining { bytes, descriptors }));
@@ -30,7 +35,7 @@ fn remaining_counts_what_lies_ahead() {
 
 #[test]
 fn remaining_of_a_part_counts_the_elements_in_it() {
-    check(0, &[], |mut chain| {
+    check(0, &[], |chain| {
         let tail = chain.split_at(5).unwrap();
         assert_eq!(chain.remaining(), Ok(Remaining { bytes: 5, descriptors: 2 }));
         assert_eq!(tail.remaining(), Ok(Remaining { bytes: 7, descriptors: 2 }));
@@ -42,7 +47,7 @@ fn remaining_of_a_part_counts_the_elements_in_it() {
 /// USER-2: what does not fit of an answer is cut off, and the used length says what was written.
 #[test]
 fn write_beyond_the_end_writes_what_fits() {
-    check(12, &[(0, b"0123456789ab")], |mut chain| {
+    check(12, &[(0, b"0123456789ab")], |chain| {
         assert_eq!(chain.write(b""), Ok(0));
         assert_eq!(chain.write(b"0123456789abcdef"), Ok(12));
         assert_eq!(chain.write(b"g"), Ok(0));
@@ -51,7 +56,7 @@ fn write_beyond_the_end_writes_what_fits() {
 
 #[test]
 fn write_all_beyond_the_end_says_how_much_fitted() {
-    check(12, &[(0, b"0123456701234567".split_at(12).0)], |mut chain| {
+    check(12, &[(0, b"0123456701234567".split_at(12).0)], |chain| {
         let object = u64::from_le_bytes(*b"01234567").to_le();
         chain.write_obj(&object).unwrap();
         assert_eq!(chain.write_obj(&object), Err(TransferError::Short { wanted: 8, available: 4 }));
@@ -62,7 +67,7 @@ fn write_all_beyond_the_end_says_how_much_fitted() {
 
 #[test]
 fn fill_beyond_the_end_fills_what_there_is() {
-    check(12, &[(0, &[0xee; 12])], |mut chain| {
+    check(12, &[(0, &[0xee; 12])], |chain| {
         assert_eq!(chain.fill(4, 0xee), Ok(4));
         assert_eq!(chain.fill(u64::MAX, 0xee), Ok(8));
         assert_eq!(chain.fill(1, 0), Ok(0));
@@ -80,25 +85,42 @@ fn fill_of_many_bytes_fills_all() {
     answer.check(1777, &[(0, &[0x11; 1777])]);
 }
 
-/// SPLIT-USED-2: the device vouches for what it wrote by other means.
+/// SPLIT-USED-2: what is written piece by piece counts as far as it was.
 #[test]
-fn advance_counts_what_was_written_through_fragments() {
-    check(10, &[(0, &[1; 7]), (7, b"xyz")], |mut chain| {
-        let mut storage = [DeviceRange::empty(); 4];
-        let count = chain.fragments(7, &mut storage).unwrap();
-        assert_eq!(storage.map(|piece| piece.len()), [3, 4, 0, 0]);
-        for piece in &storage[..count] {
-            piece.fill(0, piece.len(), 1).unwrap();
-        }
-        assert_eq!((chain.prefix(), chain.written()), (0, 0));
-        assert_eq!(chain.advance(7), Ok(7));
+fn next_with_limit_counts_what_was_written() {
+    check(10, &[(0, &[1; 7]), (7, b"xyz")], |chain| {
+        let lens = [(3, 3), (100, 4)].map(|(limit, most)| {
+            let written = chain.next_with_limit(limit, |piece| {
+                let len = piece.len().min(most);
+                piece.fill(0, len, 1).map(|()| len)
+            });
+            written.unwrap()
+        });
+        assert_eq!(lens, [3, 4]);
+        // Nothing is, that was only looked at.
+        assert_eq!(chain.next_with_limit(100, |piece| Ok::<_, ()>(piece.len() - piece.len())), Ok(0));
+        assert_eq!((chain.prefix(), chain.written(), chain.position()), (7, 7, 7));
         chain.write_all(b"xyz").unwrap();
+    });
+}
+
+/// SPLIT-USED-4: what failed, or claims too much, does not count, and can be done again.
+#[test]
+fn next_with_limit_that_fails_changes_nothing() {
+    check(12, &[(0, &[2; 12])], |chain| {
+        let failed = |cause| Err(TransferFailed { moved: 0, cause });
+        assert_eq!(chain.next_with_limit(9, |_| Err("disk")), failed(TransferCause::Work("disk")));
+        let too_much = TransferCause::TooMuch { claimed: 4, lent: 3 };
+        assert_eq!(chain.next_with_limit(9, |piece| Ok::<_, &str>(piece.len() + 1)), failed(too_much));
+        assert_eq!((chain.prefix(), chain.written(), chain.position()), (0, 0, 0));
+        assert_eq!(chain.fill(12, 2), Ok(12));
+        assert_eq!(chain.next_with_limit(9, |_| Err("never called")), Ok(0));
     });
 }
 
 #[test]
 fn split_at_more_than_there_is_changes_nothing() {
-    check(12, &[(0, b"abcdefghijkl")], |mut chain| {
+    check(12, &[(0, b"abcdefghijkl")], |chain| {
         chain.write_all(b"abcd").unwrap();
         assert_eq!(chain.split_at(9).unwrap_err(), TransferError::Short { wanted: 9, available: 8 });
         assert_eq!(chain.split_at(u64::MAX).unwrap_err(), TransferError::Short { wanted: u64::MAX, available: 8 });
@@ -111,15 +133,14 @@ fn split_at_more_than_there_is_changes_nothing() {
 fn split_last_cuts_from_the_end() {
     for len in 0..=12 {
         let (head, tail) = b"abcdefghijkl".split_at(12 - len);
-        check(12, &[(0, b"abcdefghijkl")], |mut chain| {
+        check(12, &[(0, b"abcdefghijkl")], |chain| {
             let mut last = chain.split_last(len as u64).unwrap();
             last.write_all(tail).unwrap();
             assert_eq!(chain.write(b"abcdefghijkl"), Ok(head.len()));
-            chain.join(last);
-            chain.return_complete().unwrap();
+            chain.join(last).unwrap();
         });
     }
-    check(0, &[], |mut chain| {
+    check(0, &[], |chain| {
         assert_eq!(chain.split_last(13).unwrap_err(), TransferError::Short { wanted: 13, available: 12 });
         assert_eq!(chain.remaining().unwrap().bytes, 12);
     });
@@ -134,7 +155,7 @@ fn write_after_reading_in_part_reaches_writable_bytes_alone() {
         let id = rig.add(&message);
         let readable = rig.last_placed().readable.clone();
         let mut chain = ReadableChain::new(rig.fetch());
-        chain.advance(read).unwrap();
+        chain.skip(read).unwrap();
         let mut chain = WritableChain::from_incomplete_readable(chain);
         assert_eq!(chain.id(), id);
         assert_eq!(chain.write(&[0x55; 20]), Ok(4));

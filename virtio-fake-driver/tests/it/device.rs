@@ -7,7 +7,7 @@ use std::sync::Arc;
 use virtio_fake_driver::split::RawSplit;
 use virtio_fake_driver::{DriverChain, SplitDriver, SplitOptions};
 use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, HeapMem};
-use virtio_queue_core::{Chain, DriverNotify, FatalError, Queue, Ring, Walk};
+use virtio_queue_core::{DriverNotify, FatalError, Queue, Ring, Walk};
 
 /// What the device answers to `request` if it may write `writable` bytes: not as many as it could.
 fn answer(request: &[u8], writable: u64) -> Vec<u8> {
@@ -24,15 +24,15 @@ pub(crate) fn answer_to(chain: &DriverChain) -> Vec<u8> {
 pub(crate) fn serve(queue: &mut Queue<impl Ring, impl DriverNotify>) -> Result<usize, FatalError> {
     let mut served = 0;
     while let Some(chain) = queue.next_chain()? {
-        let written = serve_chain(chain.walk());
+        let written = serve_chain(chain.mem(), chain.walk());
         chain.return_written(written).unwrap();
         served += 1;
     }
     Ok(served)
 }
 
-fn serve_chain<'m>(walk: impl Walk<'m>) -> u32 {
-    let (mem, mut request, mut writable) = (walk.mem(), Vec::new(), Vec::new());
+fn serve_chain(mem: &impl DriverMem, walk: impl Walk) -> u32 {
+    let (mut request, mut writable) = (Vec::new(), Vec::new());
     for element in walk.map(Result::unwrap) {
         if element.access == Access::Write {
             writable.push(element.range);

@@ -95,13 +95,9 @@ fn check_crash<F: QueueFormat>(features: u64) {
         }
         let Fixture { queue, driver, mem, notifications } = fixture;
         drop(queue);
-        let position = u32::from(driver.used_position());
-        let saved = if driver.features() & RING_PACKED == 0 {
-            SavedQueue::from_split_vring_base(position)
-        } else {
-            SavedQueue::from_packed_vring_base(position << 16 | position)
-        };
-        let ring = F::Ring::from_config(&driver.queue_config(QueueLimits::default()), mem.clone()).unwrap();
+        let (position, config) = (driver.used_position(), driver.queue_config(QueueLimits::default()));
+        let saved = SavedQueue::at(position, position, config.features);
+        let ring = F::Ring::from_config(&config, mem.clone()).unwrap();
         let (queue, armed) = Queue::restore(ring, notifications.clone(), &saved).unwrap();
         assert_eq!(armed, Armed::MoreAvailable);
         fixture = Fixture { queue, driver, mem, notifications };

@@ -364,10 +364,7 @@ impl<M: StableMem> Ring for PackedRing<M> {
 
     #[inline(always)]
     fn next_element(&self, place: &mut PackedPlace) -> Option<Result<Element, ChainError>> {
-        let mut walk = PackedWalk::from_place(self, *place);
-        let element = walk.next();
-        *place = walk.place();
-        element
+        place.step(self)
     }
 
     /// The driver looks at used descriptors in order, and stops at the first that is not there. So all but the first are written

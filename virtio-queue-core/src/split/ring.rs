@@ -266,10 +266,7 @@ impl<M: StableMem> Ring for SplitRing<M> {
 
     #[inline(always)]
     fn next_element(&self, place: &mut SplitPlace) -> Option<Result<Element, ChainError>> {
-        let mut walk = SplitWalk::from_place(self, *place);
-        let element = walk.next();
-        *place = walk.place();
-        element
+        place.step(self)
     }
 
     #[inline(always)]

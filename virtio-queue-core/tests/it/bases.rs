@@ -48,7 +48,7 @@ impl<F: QueueFormat> Setup<F> {
     }
 }
 
-/// FD-14, HOST-30: the used index of a split ring is in its memory: with base 10 and used index 7, the next element goes to slot 7
+/// BASE-1, BASE-2, HOST-30: the used index of a split ring is in its memory: with base 10 and used index 7, the next element goes to slot 7
 /// and the index becomes 8. It is read once. What lies between is not in flight.
 #[test]
 fn split_base_takes_used_index_from_memory() {
@@ -79,7 +79,7 @@ fn split_base_takes_used_index_from_memory() {
     assert_eq!(setup.restore(&saved).unwrap().0.save(), saved);
 }
 
-/// HOST-30: a base that is more than a queue size ahead of the used index, or behind it.
+/// BASE-1, HOST-30: a base that is more than a queue size ahead of the used index, or behind it.
 #[test]
 fn split_base_far_from_used_index_refused() {
     let setup = Setup::<Split>::new(0, Some(7));
@@ -102,7 +102,7 @@ fn split_base_with_used_index_out_of_reach_refused() {
     assert!(matches!(refused, Err(RestoreError::Ring(FatalError::Area(_)))), "{refused:?}");
 }
 
-/// FD-14: front ends say 0 of a new packed ring. The flag USED in one descriptor tells it from a ring that was used from end to end.
+/// BASE-3: front ends say 0 of a new packed ring. The flag USED in one descriptor tells it from a ring that was used from end to end.
 #[test]
 fn packed_base_of_0_is_a_new_ring_if_nothing_was_used() {
     let mut setup = Setup::<Packed>::new(0, None);
@@ -122,7 +122,7 @@ fn packed_base_of_0_is_a_new_ring_if_nothing_was_used() {
     assert_eq!(fetch(&mut queue).id(), id);
 }
 
-/// Chains are fetched by one queue, which dies, and completed in any order by the next one.
+/// BASE-2: chains are fetched by one queue, which dies, and completed in any order by the next one.
 fn check_adopted<F: QueueFormat>(features: u64) {
     for start in [0_u16, 5, 0xfffe] {
         let start = if features & RING_PACKED != 0 { start & 7 | 0x8000 } else { start };
@@ -148,6 +148,7 @@ fn check_adopted<F: QueueFormat>(features: u64) {
     }
 }
 
+/// BASE-2
 #[test]
 fn chains_of_an_earlier_life_are_completed() {
     for features in [0, EVENT_IDX] {

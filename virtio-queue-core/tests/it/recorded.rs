@@ -111,6 +111,7 @@ fn check_order<F: QueueFormat<Ring<Mem>: Record>>(features: u64, visible: impl F
     assert_eq!(log.take()[..2], [Event::Fetched(id, slots), Event::Completed(id)]);
 }
 
+/// RECORD-1
 #[test]
 fn recorder_is_called_in_order() {
     for features in [0, EVENT_IDX] {
@@ -182,13 +183,14 @@ fn check_goes_on<F: QueueFormat<Ring<Mem>: Record>>() {
     assert_eq!((queue.in_flight(), fixture.driver.reap_all().unwrap().len()), (0, 1));
 }
 
+/// RECORD-2
 #[test]
 fn next_process_goes_on_with_what_was_recorded() {
     check_goes_on::<Split>();
     check_goes_on::<Packed>();
 }
 
-/// HOST-30: what was recorded is hostile: the rules for lists hold for stored descriptors too.
+/// RECORD-2, HOST-30: what was recorded is hostile: the rules for lists hold for stored descriptors too.
 #[test]
 fn stored_descriptors_are_checked() {
     use virtio_mem_traits::DriverAddr;

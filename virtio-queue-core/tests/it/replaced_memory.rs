@@ -29,6 +29,7 @@ fn check_goes_on<F: QueueFormat>(features: u64) {
     assert_eq!(lens, [2, 1, 3]);
 }
 
+/// KEEP-6
 #[test]
 fn queue_goes_on_in_other_memory() {
     for_each_format!(check_goes_on(0));

@@ -41,6 +41,7 @@ fn check_found_again<F: QueueFormat>(features: u64) {
     }
 }
 
+/// BACK-1
 #[test]
 fn chain_put_back_is_fetched_again() {
     for features in [0, EVENT_IDX] {
@@ -69,6 +70,7 @@ fn check_order<F: QueueFormat>() {
     assert_eq!(fixture.driver.reap_all().unwrap().len(), 2);
 }
 
+/// BACK-1
 #[test]
 fn chain_that_is_not_the_last_is_refused() {
     check_order::<Split>();
@@ -115,6 +117,7 @@ fn check_kick<F: QueueFormat>(features: u64) {
     }
 }
 
+/// BACK-2
 #[test]
 fn driver_kicks_for_one_more_buffer() {
     for features in [0, EVENT_IDX] {

@@ -3,10 +3,8 @@
 use core::sync::atomic::{AtomicU16, Ordering, fence};
 
 use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, HeapMem, StableMem};
-use virtio_queue_core::split::SplitRing;
-use virtio_queue_core::{DriverNotify, Queue, QueueConfig, QueueLimits, SplitQueue};
+use virtio_queue_core::{DriverNotify, QueueConfig, SplitQueue};
 use virtio_ring::RingFeatures;
-use virtio_util::SharedQueue;
 
 /// The queue size.
 pub(crate) const SIZE: u16 = 8;
@@ -19,9 +17,6 @@ const DESCRIPTORS: u64 = 0x10_0000;
 const AVAILABLE: u64 = 0x10_0100;
 const USED: u64 = 0x10_0200;
 
-pub(crate) type Shared<R, N> = SharedQueue<parking_lot::RawMutex, R, N>;
-pub(crate) type SharedSplit<'m, N> = Shared<SplitRing<&'m HeapMem>, N>;
-
 /// Memory for the rings.
 pub(crate) fn rings() -> HeapMem {
     HeapMem::new(DriverAddr(DESCRIPTORS), 0x1000).unwrap()
@@ -29,22 +24,12 @@ pub(crate) fn rings() -> HeapMem {
 
 /// What the driver tells the transport.
 pub(crate) fn config() -> QueueConfig {
-    QueueConfig::new(
-        SIZE,
-        RingFeatures::from_negotiated(1 << 32).unwrap(),
-        DriverAddr(DESCRIPTORS),
-        DriverAddr(AVAILABLE),
-        DriverAddr(USED),
-    )
-}
-
-/// The device's side, to be shared.
-pub(crate) fn shared<M: StableMem, N: DriverNotify>(mem: M, notify: N) -> Shared<SplitRing<M>, N> {
-    SharedQueue::new(queue(mem, notify))
+    let features = RingFeatures::from_negotiated(1 << 32).unwrap();
+    QueueConfig::new(SIZE, features, DriverAddr(DESCRIPTORS), DriverAddr(AVAILABLE), DriverAddr(USED))
 }
 
 /// The device's side.
-pub(crate) fn queue<M: StableMem, N: DriverNotify>(mem: M, notify: N) -> Queue<SplitRing<M>, N> {
+pub(crate) fn queue<M: StableMem, N: DriverNotify>(mem: M, notify: N) -> SplitQueue<M, N> {
     SplitQueue::new(&config(), mem, notify).unwrap()
 }
 

@@ -1,14 +1,25 @@
-//! `EventFd`.
+//! `EventFd` and `NotifyThread`.
 
+use core::task::Waker;
+use core::time::Duration;
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread;
 
 use rustix::event::{EventfdFlags, eventfd};
+use rustix::io::ioctl_fionbio;
+use static_assertions::assert_impl_all;
+use tokio::io::unix::AsyncFd;
 use virtio_queue_core::DriverNotify;
-use virtio_util::EventFd;
+use virtio_util::{EventFd, NotifyThread};
 
 use crate::driver::{Driver, queue, rings};
+
+assert_impl_all!(EventFd: AsFd, AsRawFd, From<OwnedFd>, Into<OwnedFd>, Send, Sync);
+assert_impl_all!(NotifyThread: Send, Sync);
 
 /// The most that the counter of an eventfd can hold.
 const FULL: u64 = u64::MAX - 1;
@@ -16,6 +27,11 @@ const FULL: u64 = u64::MAX - 1;
 /// A duplicate, for the other side.
 fn duplicate(fd: &impl AsFd) -> OwnedFd {
     fd.as_fd().try_clone_to_owned().unwrap()
+}
+
+/// An eventfd in blocking mode, as the other side may have made it, or made of it.
+fn blocking() -> OwnedFd {
+    eventfd(0, EventfdFlags::empty()).unwrap()
 }
 
 #[test]
@@ -30,23 +46,100 @@ fn new_counts_until_taken() {
 }
 
 #[test]
-fn from_fd_signals_the_other_side() {
-    // Blocking, as a front end may have made it.
-    let fd = eventfd(0, EventfdFlags::empty()).unwrap();
-    let front_end = EventFd::from_fd(duplicate(&fd)).unwrap();
-    let signal = EventFd::from_fd(fd).unwrap();
+fn converted_signals_the_other_side_and_reads_without_waiting_in_any_mode() {
+    let fd = blocking();
+    let front_end = EventFd::from(duplicate(&fd));
+    let signal = EventFd::from(fd);
+    assert_eq!(signal.take().unwrap(), 0);
     signal.notify();
     assert_eq!(front_end.take().unwrap(), 1);
+    assert_eq!(signal.take().unwrap(), 0);
+    ioctl_fionbio(OwnedFd::from(front_end), true).unwrap();
     assert_eq!(signal.take().unwrap(), 0);
 }
 
 #[test]
 fn notify_with_full_counter_returns() {
-    let fd = eventfd(0, EventfdFlags::empty()).unwrap();
-    File::from(duplicate(&fd)).write_all(&FULL.to_ne_bytes()).unwrap();
-    let signal = EventFd::from_fd(fd).unwrap();
+    let signal = EventFd::new().unwrap();
+    File::from(duplicate(&signal)).write_all(&FULL.to_ne_bytes()).unwrap();
     signal.notify();
     assert_eq!(signal.take().unwrap(), FULL);
+}
+
+#[test]
+fn take_of_what_is_no_eventfd_is_an_error() {
+    let not_one = EventFd::from(OwnedFd::from(File::open("/dev/null").unwrap()));
+    assert!(not_one.take().is_err());
+    not_one.notify();
+}
+
+#[test]
+fn full_counter_in_blocking_mode_holds_up_the_notify_thread_alone() {
+    let fd = blocking();
+    let front_end = EventFd::from(duplicate(&fd));
+    File::from(duplicate(&fd)).write_all(&FULL.to_ne_bytes()).unwrap();
+    let (notified, device) = mpsc::channel();
+    thread::spawn(move || {
+        let notify = NotifyThread::new(EventFd::from(fd)).unwrap();
+        for _ in 0..1_000 {
+            notify.notify();
+        }
+        drop(notify);
+        notified.send(()).unwrap();
+    });
+    device.recv_timeout(Duration::from_secs(20)).expect("the device was held up");
+    assert_eq!(front_end.take().unwrap(), FULL);
+    // What was held up is delivered once there is room.
+    let mut count = 0;
+    while count == 0 {
+        count = front_end.take().unwrap();
+        thread::yield_now();
+    }
+    assert!((1..=2).contains(&count), "a thousand notifications in one or two, not {count}");
+}
+
+/// A notifier that tells of each notification, and whose end can be seen.
+struct Told(mpsc::Sender<()>);
+
+impl DriverNotify for Told {
+    fn notify(&self) {
+        let _ = self.0.send(());
+    }
+}
+
+#[test]
+fn notify_thread_passes_each_round_on_and_ends_with_its_owner() {
+    let (sender, told) = mpsc::channel();
+    let notify = NotifyThread::new(Told(sender)).unwrap();
+    for _ in 0..100 {
+        notify.notify();
+        told.recv().unwrap();
+    }
+    notify.notify();
+    drop(notify);
+    assert_eq!(told.iter().count(), 1, "the last one is passed on, and then the thread ends");
+}
+
+#[test]
+fn waker_made_of_it_signals() {
+    let signal = Arc::new(EventFd::new().unwrap());
+    let waker = Waker::from(Arc::clone(&signal));
+    waker.wake_by_ref();
+    waker.wake();
+    assert_eq!(signal.take().unwrap(), 2);
+}
+
+#[tokio::test]
+#[expect(deprecated, reason = "its successor is unsafe, and there is no unsafe code in these tests")]
+async fn task_that_waits_for_it_is_woken() {
+    let signal = EventFd::new().unwrap();
+    let other_side = EventFd::from(duplicate(&signal));
+    let signal = AsyncFd::new(signal).unwrap();
+    for round in 1..5 {
+        (0..round).for_each(|_| other_side.notify());
+        signal.readable().await.unwrap().clear_ready();
+        assert_eq!(signal.get_ref().take().unwrap(), round);
+    }
 }
 
 #[test]

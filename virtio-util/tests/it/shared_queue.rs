@@ -2,27 +2,32 @@
 
 use core::cell::Cell;
 use core::marker::PhantomData;
+use core::panic::AssertUnwindSafe;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
-use std::rc::Rc;
-use std::sync::Arc;
+use std::panic::catch_unwind;
 use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Instant;
 
-use static_assertions::{assert_impl_all, assert_not_impl_any};
+use static_assertions::assert_impl_all;
+use virtio_fake_driver::AnyDriver;
+use virtio_fake_driver::features::RING_PACKED;
 use virtio_mem_traits::HeapMem;
 use virtio_queue_core::split::SplitRing;
-use virtio_queue_core::{Armed, DescChain, DriverNotify, FatalError, ReturnError, Token};
-use virtio_util::{BufferedNotify, NotificationCounter};
+use virtio_queue_core::{
+    AnyRing, Armed, DescChain, DriverNotify, FromConfig, Head, Queue, QueueLimits, RecordedRing, Recorder, ReturnError,
+    Token,
+};
+use virtio_ring::packed::Descriptor;
+use virtio_util::{Lock, NotificationCounter, SharedQueue};
 
-use crate::driver::{BUFFER, Driver, SIZE, Shared, SharedSplit, rings, shared};
+use crate::rig::{FORMATS, Mem, Owned, Rig, Shared, answer, byte_of, echo, offer, slots, used};
 
-assert_impl_all!(SharedSplit<'static, &'static NotificationCounter>: Send, Sync);
-assert_impl_all!(Shared<SplitRing<Arc<HeapMem>>, Arc<NotificationCounter>>: Send, Sync);
-// A notifier is used under the lock, so it need not be `Sync`. A memory is used without.
-assert_impl_all!(SharedSplit<'static, SendOnly>: Send, Sync);
-assert_not_impl_any!(Shared<SplitRing<Rc<HeapMem>>, NotificationCounter>: Send, Sync);
+assert_impl_all!(Shared: Send, Sync, Clone);
+// A notifier is used under the lock, so it need not be `Sync`.
+assert_impl_all!(SharedQueue<SplitRing<Mem>, SendOnly>: Send, Sync);
 
 /// A notifier that is `Send`, and not `Sync`.
 struct SendOnly(PhantomData<Cell<()>>);
@@ -33,251 +38,268 @@ impl DriverNotify for SendOnly {
 
 #[test]
 fn next_chain_with_nothing_available_is_none() {
-    let mem = rings();
-    let queue = shared(&mem, NotificationCounter::new());
-    assert!(queue.next_chain().unwrap().is_none());
-    assert_eq!((queue.size(), queue.in_flight(), queue.fault()), (SIZE, 0, None));
-}
-
-#[test]
-fn chains_returned_in_any_way_are_used_with_their_lengths() {
-    let mem = rings();
-    let driver = Driver::new(&mem);
-    let counter = NotificationCounter::new();
-    let queue = shared(&mem, &counter);
-    for id in 0..3 {
-        driver.offer(id);
+    for format in FORMATS {
+        let rig = Rig::new(format);
+        assert!(rig.queue.next_chain().unwrap().is_none());
+        assert_eq!((rig.queue.size(), rig.queue.in_flight(), rig.queue.fault()), (16, 0, None));
+        assert!(!rig.queue.is_full() && !rig.queue.is_broken());
     }
-    let [dropped, written, token] = [(); 3].map(|()| queue.next_chain().unwrap().unwrap());
-    assert_eq!(queue.in_flight(), 3);
-    let token = token.into_token();
-    queue.complete(token, 7).unwrap();
-    written.return_written(5).unwrap();
-    drop(dropped);
-    assert_eq!(driver.used(), [(2, 7), (1, 5), (0, 0)]);
-    assert_eq!((queue.in_flight(), counter.count()), (0, 3));
-}
-
-#[test]
-fn return_written_of_too_much_is_refused() {
-    let mem = rings();
-    let driver = Driver::new(&mem);
-    let queue = shared(&mem, NotificationCounter::new());
-    driver.offer(0);
-    let chain = queue.next_chain().unwrap().unwrap();
-    let refused = chain.return_written(BUFFER + 1).unwrap_err();
-    assert_eq!(refused.error, ReturnError::TooLong { written: BUFFER + 1, writable: BUFFER.into() });
-    refused.chain.return_written(BUFFER).unwrap();
-    assert_eq!(driver.used(), [(0, BUFFER)]);
-}
-
-#[test]
-fn chain_is_walked_while_the_queue_is_locked() {
-    let mem = rings();
-    let driver = Driver::new(&mem);
-    let queue = shared(&mem, NotificationCounter::new());
-    driver.offer(3);
-    let chain = queue.next_chain().unwrap().unwrap();
-    queue.burst(|_locked| assert_eq!(chain.walk().count(), 1));
 }
 
 #[test]
 fn burst_publishes_and_notifies_once_at_its_end() {
-    let mem = rings();
-    let driver = Driver::new(&mem);
-    let counter = NotificationCounter::new();
-    let queue = shared(&mem, &counter);
-    for id in 0..SIZE {
-        driver.offer(id);
+    for format in FORMATS {
+        let mut rig = Rig::new(format);
+        let early = rig.fetch(0);
+        (1..6).for_each(|byte| _ = rig.offer(byte));
+        let token = rig.queue.burst(|mut burst| {
+            let token = burst.next_chain().unwrap().unwrap().into_token();
+            while let Some(chain) = burst.next_chain().unwrap() {
+                let written = echo(&chain);
+                chain.return_written(written).unwrap();
+            }
+            assert_eq!(used(&mut rig.driver).len(), 0);
+            token
+        });
+        assert_eq!((rig.used().len(), rig.notifications.count()), (4, 1));
+        rig.queue.burst(|mut burst| burst.complete(token, 0).and_then(|()| Ok(burst.finish()?))).unwrap();
+        assert_eq!((rig.used(), rig.notifications.count()), (vec![(0, 0)], 2));
+        answer(early);
+        assert_eq!(rig.queue.in_flight(), 0);
     }
-    let early = queue.next_chain().unwrap().unwrap().into_token();
-    let late = queue.burst(|mut burst| {
-        burst.complete(early, 1).unwrap();
-        let late = burst.next_chain().unwrap().unwrap().into_token();
-        while let Some(chain) = burst.next_chain().unwrap() {
-            chain.return_written(2).unwrap();
-        }
-        assert_eq!((driver.used().len(), counter.count()), (0, 0));
-        late
-    });
-    assert_eq!((driver.used().len(), counter.count()), (usize::from(SIZE) - 1, 1));
-    queue.burst(|mut burst| {
-        burst.complete(late, 3).unwrap();
-        burst.finish().unwrap();
-    });
-    assert_eq!((driver.used(), counter.count()), (vec![(1, 3)], 2));
 }
 
 #[test]
-fn chains_fetched_in_a_burst_are_walked_and_returned_after_it() {
-    let mem = rings();
-    let driver = Driver::new(&mem);
-    let queue = shared(&mem, NotificationCounter::new());
-    for id in 0..3 {
-        driver.offer(id);
+fn burst_that_panics_stops_neither_the_queue_nor_a_drain() {
+    for format in FORMATS {
+        let mut rig = Rig::new(format);
+        rig.offer(1);
+        let token = rig.queue.burst(|mut burst| burst.next_chain().unwrap().map(DescChain::into_token)).unwrap();
+        let waits = thread::spawn({
+            let queue = rig.queue.clone();
+            move || queue.drain()
+        });
+        let panics = AssertUnwindSafe(|| {
+            rig.queue.burst(|mut burst| {
+                burst.complete(token, 0).unwrap();
+                panic!("this panic is part of the test");
+            });
+        });
+        catch_unwind(panics).unwrap_err();
+        waits.join().unwrap();
+        assert_eq!(rig.used(), [(0, 0)]);
+        rig.queue.resume();
+        answer(rig.fetch(2));
+        assert_eq!(rig.used(), [(2, 1)]);
     }
-    let tokens: Vec<_> = queue
-        .burst(|mut burst| core::iter::from_fn(|| burst.next_chain().unwrap().map(DescChain::into_token)).collect());
-    for chain in tokens.into_iter().map(|token| queue.chain(token).unwrap()) {
-        assert_eq!(chain.walk().count(), 1);
-        chain.return_written(BUFFER).unwrap();
-    }
-    assert_eq!(driver.used(), [0, 1, 2].map(|id| (id, BUFFER)));
-}
-
-#[test]
-fn buffered_notifier_notifies_outside_of_the_lock() {
-    let mem = rings();
-    let driver = Driver::new(&mem);
-    let counter = NotificationCounter::new();
-    let buffered = BufferedNotify::new(&counter);
-    let queue = shared(&mem, &buffered);
-    for id in 0..2 {
-        driver.offer(id);
-        drop(queue.next_chain().unwrap());
-    }
-    assert_eq!(counter.count(), 0);
-    buffered.flush();
-    assert_eq!(counter.count(), 1);
 }
 
 #[test]
 fn notifications_are_suppressed_and_enabled() {
-    let mem = rings();
-    let driver = Driver::new(&mem);
-    let queue = shared(&mem, NotificationCounter::new());
-    assert!(driver.wants_kicks());
-    queue.suppress_notifications();
-    assert!(!driver.wants_kicks());
-    assert_eq!(queue.enable_notifications(), Ok(Armed::Waiting));
-    assert!(driver.wants_kicks());
-    driver.offer(0);
-    assert_eq!(queue.enable_notifications(), Ok(Armed::MoreAvailable));
+    for format in FORMATS {
+        let mut rig = Rig::new(format);
+        rig.queue.suppress_notifications();
+        assert!(!rig.offer(1));
+        assert_eq!(rig.queue.enable_notifications(), Ok(Armed::MoreAvailable));
+        let chain = rig.queue.next_chain().unwrap().unwrap();
+        assert_eq!(rig.queue.enable_notifications(), Ok(Armed::Waiting));
+        chain.unfetch().unwrap();
+        assert_eq!(rig.queue.enable_notifications_of_more(), Ok(Armed::Waiting));
+        assert!(rig.offer(2));
+        rig.queue.notify();
+        assert_eq!(rig.notifications.count(), 1);
+    }
 }
 
 /// QRST-8
 #[test]
 fn token_used_twice_or_of_another_queue_is_refused() {
-    let mem = rings();
-    let driver = Driver::new(&mem);
-    let queue = shared(&mem, NotificationCounter::new());
-    driver.offer(4);
-    let number = queue.next_chain().unwrap().unwrap().into_token().into_u64();
-    assert_eq!(queue.in_flight(), 1);
-
-    let other = shared(&mem, NotificationCounter::new());
-    assert_eq!(other.complete(Token::from_u64(number), 0), Err(ReturnError::Stale { id: 4 }));
-    assert_eq!(driver.used(), []);
-
-    queue.complete(Token::from_u64(number), 0).unwrap();
-    assert_eq!(queue.complete(Token::from_u64(number), 0), Err(ReturnError::Stale { id: 4 }));
-    drop(queue.chain(Token::from_u64(number)));
-    assert_eq!(driver.used(), [(4, 0)]);
-}
-
-/// HOST-1
-#[test]
-fn broken_queue_reports_once_and_takes_nothing_back() {
-    let mem = rings();
-    let driver = Driver::new(&mem);
-    let counter = NotificationCounter::new();
-    let queue = shared(&mem, &counter);
-    driver.offer(0);
-    driver.offer(1);
-    let chain = queue.next_chain().unwrap().unwrap();
-    let token = queue.next_chain().unwrap().unwrap().into_token();
-
-    driver.offer_head(SIZE);
-    let error = queue.next_chain().unwrap_err();
-    assert!(matches!(error, FatalError::HeadOutOfRange { size: SIZE, .. }));
-    assert!(queue.next_chain().unwrap().is_none());
-    assert_eq!(queue.enable_notifications(), Ok(Armed::Waiting));
-    assert_eq!((queue.fault(), queue.is_broken()), (Some(error), true));
-    assert_eq!(queue.complete(token, 0), Err(ReturnError::Broken(error)));
-    drop(chain.return_written(0).unwrap_err());
-    queue.burst(|burst| assert_eq!(burst.finish(), Err(error)));
-    assert_eq!((driver.used().len(), counter.count()), (0, 0));
-}
-
-#[test]
-fn into_parts_gives_back_ring_and_state() {
-    let mem = rings();
-    let driver = Driver::new(&mem);
-    let queue = shared(&mem, NotificationCounter::new());
-    driver.offer(0);
-    let token = queue.next_chain().unwrap().unwrap().into_token();
-    let (ring, mut state) = queue.into_parts();
-    assert_eq!(state.in_flight(), 1);
-    state.complete(&ring, token, 9).unwrap();
-    state.publish(&ring).unwrap();
-    assert_eq!(driver.used(), [(0, 9)]);
-}
-
-/// Tells the device's threads to stop, also if the driver's panics.
-struct Stop<'a>(&'a AtomicBool);
-
-impl Drop for Stop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
+    for format in FORMATS {
+        let mut rig = Rig::new(format);
+        rig.offer(4);
+        let number = rig.queue.burst(|mut burst| burst.next_chain().unwrap().unwrap().into_token().into_u64());
+        let id = Token::from_u64(number).id();
+        let other = Rig::new(format);
+        assert_eq!(other.queue.complete(Token::from_u64(number), 0), Err(ReturnError::Stale { id }));
+        rig.queue.complete(Token::from_u64(number), 0).unwrap();
+        assert_eq!(rig.queue.complete(Token::from_u64(number), 0), Err(ReturnError::Stale { id }));
+        assert_eq!(rig.used(), [(0, 0)]);
     }
 }
 
-/// Offers each chain again as soon as it is used, until `total` have been used in all. None may be used more often than
-/// it was offered, and all with their id as the length.
-fn keep_offering(driver: &Driver<&HeapMem>, total: usize) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    let mut free = Vec::from_iter(0..SIZE);
-    let (mut offered, mut used) = (0, 0);
-    while used < total {
-        assert!(Instant::now() < deadline, "{used} of {offered} chains came back");
-        free.truncate(total - offered);
-        offered += free.len();
-        for id in free.drain(..) {
-            driver.offer(id);
+/// INV-3
+#[test]
+fn broken_queue_reports_once_and_takes_nothing_back() {
+    for format in FORMATS {
+        let mut rig = Rig::new(format);
+        rig.offer(0);
+        let token = rig.queue.burst(|mut burst| burst.next_chain().unwrap().unwrap().into_token());
+        rig.break_queue();
+        let error = rig.queue.next_chain().unwrap_err();
+        assert!(rig.queue.next_chain().unwrap().is_none());
+        assert_eq!(rig.queue.enable_notifications(), Ok(Armed::Waiting));
+        assert_eq!((rig.queue.fault(), rig.queue.is_broken()), (Some(error), true));
+        assert_eq!(rig.queue.complete(token, 0), Err(ReturnError::Broken(error)));
+        assert!(rig.queue.wait_chain().unwrap().is_none());
+        rig.queue.burst(|burst| assert_eq!(burst.finish(), Err(error)));
+        assert_eq!(rig.notifications.count(), 0);
+    }
+}
+
+/// KEEP-6
+#[test]
+fn chain_out_while_the_memory_is_replaced_keeps_the_old_one() {
+    for format in FORMATS {
+        let mut rig = Rig::new(format);
+        let chain = rig.fetch(5);
+        let old = Arc::clone(chain.mem());
+        let new = Arc::new(HeapMem::new(rig.mem.range().start(), 1 << 20).unwrap());
+        rig.queue.replace_mem(Arc::clone(&new)).unwrap();
+        assert_eq!(byte_of(&chain), 5);
+        assert!(Arc::ptr_eq(chain.mem(), &old));
+        assert!(Arc::strong_count(&new) > 1, "the queue has the new memory");
+        drop(rig.queue.clone());
+        chain.return_written(1).unwrap();
+        assert_eq!(rig.used(), [], "it was returned in the new memory");
+        let empty = Arc::new(HeapMem::new(rig.mem.range().start(), 16).unwrap());
+        rig.queue.replace_mem(empty).unwrap_err();
+    }
+}
+
+/// A recorder of what is in flight, in memory that outlives the queue.
+#[derive(Clone, Default)]
+struct Records(Arc<Mutex<Vec<Record>>>);
+
+type Record = (Head, Vec<Descriptor>);
+
+impl Recorder for Records {
+    fn fetched(&mut self, head: Head, descriptors: impl Iterator<Item = Descriptor>) {
+        self.0.lock().unwrap().push((head, descriptors.collect()));
+    }
+
+    fn unfetched(&mut self, _: Head) {
+        self.0.lock().unwrap().pop();
+    }
+
+    fn completed(&mut self, head: Head) {
+        self.0.lock().unwrap().retain(|(recorded, _)| *recorded != head);
+    }
+
+    fn publishing(&mut self, _: u16) {}
+    fn published(&mut self, _: u16) {}
+}
+
+/// KEEP-4, RECORD-2
+#[test]
+fn chains_of_an_earlier_life_are_adopted_within_the_budget() {
+    for format in FORMATS {
+        let mut rig = Rig::new(format);
+        let ring = || AnyRing::from_config(&rig.driver.queue_config(QueueLimits::default()), rig.mem.clone()).unwrap();
+        let (first, second) = (ring(), ring());
+        let records = Records::default();
+        let recorded = RecordedRing::new(first, records.clone());
+        let earlier = SharedQueue::new(Queue::from_ring(recorded, NotificationCounter::new()).unwrap());
+        for byte in [1, 2, 3] {
+            rig.offer(byte);
+            let chain = earlier.next_chain().unwrap().unwrap();
+            // A process that is killed returns nothing.
+            core::mem::forget(chain);
         }
-        for (id, len) in driver.used() {
-            assert_eq!(len, u32::from(id));
-            assert!(!free.contains(&id), "chain {id} was used twice");
-            free.push(id);
-            used += 1;
+        let saved = earlier.save().unwrap();
+
+        let (queue, armed) = Queue::restore(second, NotificationCounter::new(), &saved).unwrap();
+        assert_eq!(armed, Armed::Waiting);
+        let queue = SharedQueue::with_budget(queue, 3);
+        for (byte, (head, stored)) in (1..).zip(records.0.lock().unwrap().iter()) {
+            let chain = queue.adopt(*head, stored).unwrap().unwrap();
+            assert_eq!((byte_of(&chain), chain.id()), (byte, head.id()));
+            assert!(queue.adopt(*head, stored).unwrap().is_none() && queue.is_full(), "there is room for one");
+            let written = echo(&chain);
+            chain.return_written(written).unwrap();
+        }
+        assert_eq!(rig.used(), [(1, 1), (2, 1), (3, 1)]);
+        assert!(queue.adopt(Head::new(0, 0, 17), &[]).is_err());
+    }
+}
+
+/// Offers requests whenever there is room, until `total` have come back in all, each exactly once.
+fn keep_offering(driver: &mut AnyDriver, queue: &Shared, total: usize) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let (mut offered, mut back) = (0_usize, 0);
+    while back < total {
+        assert!(Instant::now() < deadline, "{back} of {offered} chains came back");
+        while offered < total && driver.in_flight() < 4 {
+            if offer(driver, if offered % 3 == 0 { 2 } else { 1 }) {
+                queue.wake();
+            }
+            offered += 1;
+        }
+        for (byte, len) in used(driver) {
+            assert_eq!((byte != 0, len), (true, 1));
+            back += 1;
         }
         thread::yield_now();
     }
-    assert_eq!((used, driver.used()), (total, vec![]));
+    assert_eq!(driver.in_flight(), 0);
 }
 
-/// Three threads fetch. They return every other chain themselves, and leave the rest to a fourth.
+/// INV-4, INV-11: four threads wait and fetch. They return every other chain themselves, and leave the rest to a fifth.
 #[test]
-fn chains_returned_from_four_threads_are_used_exactly_once() {
-    let mem = rings();
-    let driver = Driver::new(&mem);
-    let queue = shared(&mem, NotificationCounter::new());
-    let stop = AtomicBool::new(false);
-    let (tokens, elsewhere) = mpsc::channel::<Token>();
-    let fetch = |tokens: mpsc::Sender<Token>| {
-        while !stop.load(Ordering::Relaxed) {
-            match queue.next_chain().unwrap() {
-                Some(chain) if chain.id() % 2 == 1 => tokens.send(chain.into_token()).unwrap(),
-                Some(chain) => {
-                    let written = chain.id().into();
-                    chain.return_written(written).unwrap();
-                }
-                None => thread::yield_now(),
+fn chains_returned_from_five_threads_are_used_exactly_once() {
+    for format in FORMATS {
+        let mut rig = Rig::new(format);
+        let (elsewhere, chains) = mpsc::channel::<Owned>();
+        let fetch = |queue: Shared, elsewhere: mpsc::Sender<Owned>| {
+            while let Some(chain) = queue.wait_chain().unwrap() {
+                if byte_of(&chain) % 2 == 0 { elsewhere.send(chain).unwrap() } else { answer(chain) }
             }
-        }
-    };
-    thread::scope(|scope| {
-        let _stop = Stop(&stop);
-        for tokens in [tokens.clone(), tokens.clone(), tokens] {
-            scope.spawn(|| fetch(tokens));
-        }
-        scope.spawn(|| {
-            for token in elsewhere {
-                let written = token.id().into();
-                queue.complete(token, written).unwrap();
-            }
+        };
+        let pool = [(); 4].map(|()| {
+            let (queue, elsewhere) = (rig.queue.clone(), elsewhere.clone());
+            thread::spawn(move || fetch(queue, elsewhere))
         });
-        keep_offering(&driver, 5_000);
-    });
-    assert_eq!(queue.in_flight(), 0);
+        drop(elsewhere);
+        let last = thread::spawn(move || chains.into_iter().for_each(answer));
+        keep_offering(&mut rig.driver, &rig.queue, 5_000);
+        rig.queue.reset();
+        pool.into_iter().chain([last]).for_each(|thread| thread.join().unwrap());
+        assert_eq!(rig.queue.in_flight(), 0);
+    }
+}
+
+/// A lock of the test's own.
+struct Own;
+
+impl Lock for Own {
+    type Of<T: Send> = (AtomicBool, Mutex<T>);
+
+    fn new<T: Send>(value: T) -> Self::Of<T> {
+        (AtomicBool::new(false), Mutex::new(value))
+    }
+
+    fn with<T: Send, A>((locked, mutex): &Self::Of<T>, work: impl FnOnce(&mut T) -> A) -> A {
+        locked.store(true, Ordering::Relaxed);
+        work(&mut mutex.lock().unwrap())
+    }
+}
+
+fn check_lock<L: Lock>() {
+    let (queue, rig) = Rig::unshared(RING_PACKED);
+    let shared = SharedQueue::<_, _, L>::with_lock(queue, 100);
+    let (spare, _) = Rig::unshared(0);
+    let mut rig = rig(Shared::new(spare));
+    rig.offer(1);
+    rig.offer(2);
+    let kept: [Owned; 2] = [(); 2].map(|()| shared.next_chain().unwrap().unwrap());
+    assert_eq!(shared.in_flight(), 2 * slots(RING_PACKED));
+    kept.into_iter().for_each(answer);
+    assert_eq!(rig.used(), [(1, 1), (2, 1)]);
+}
+
+#[test]
+fn queue_under_any_kind_of_lock_works() {
+    check_lock::<Own>();
+    check_lock::<Mutex<()>>();
+    #[cfg(feature = "lock_api-0-4")]
+    check_lock::<parking_lot::Mutex<()>>();
 }

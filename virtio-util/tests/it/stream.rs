@@ -1,29 +1,38 @@
 //! `DescChainStream`.
 
 use core::pin::Pin;
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicUsize, Ordering};
 use core::task::{Context, Poll, Waker};
+use core::time::Duration;
 use std::sync::{Arc, Mutex};
 use std::task::Wake;
 use std::thread;
 
 use futures::executor::block_on;
-use futures::{Stream, StreamExt};
+use futures::stream::FusedStream;
+use futures::{FutureExt, Stream, StreamExt, future};
 use static_assertions::assert_impl_all;
-use virtio_mem_traits::HeapMem;
-use virtio_queue_core::split::{SplitPositions, SplitRing, SplitWalk};
-use virtio_queue_core::{Armed, FatalError, FromConfig, Head, KeepsDescriptors, Queue, Ring};
-use virtio_util::atomic_waker::AtomicWaker;
-use virtio_util::{DescChainStream, NotificationCounter, SharedQueue};
+use virtio_fake_driver::{AnyDriver, DriverChain};
+use virtio_queue_core::split::{SplitPlace, SplitPositions, SplitRing, SplitWalk};
+use virtio_queue_core::{
+    AnyRing, Armed, ChainError, DriverNotify, Element, FatalError, FromConfig, Head, Queue, QueueLimits, Ring,
+};
+use virtio_util::{DescChainStream, NotificationCounter, SharedQueue, SharedRing};
 
-use crate::driver::{Driver, SIZE, Shared, config, rings, shared};
+use crate::rig::{FORMATS, Mem, Owned, Rig, Shared, answer, byte_of, offer};
 
-type SplitStream = DescChainStream<'static, parking_lot::RawMutex, SplitRing<&'static HeapMem>, NotificationCounter>;
-assert_impl_all!(SplitStream: Send, Sync, Unpin);
+type AnyStream = DescChainStream<AnyRing<Mem>, Arc<NotificationCounter>>;
+assert_impl_all!(AnyStream: Send, Sync, Unpin, FusedStream);
 
 /// A waker that counts.
 #[derive(Default)]
 struct Wakes(AtomicUsize);
+
+impl Wakes {
+    fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 impl Wake for Wakes {
     fn wake(self: Arc<Self>) {
@@ -37,113 +46,151 @@ fn poll<S: Stream + Unpin>(stream: &mut S, wakes: &Arc<Wakes>) -> Poll<Option<S:
     Pin::new(stream).poll_next(&mut Context::from_waker(&waker))
 }
 
-/// Polls a stream that has a chain, and returns its id. The chain is returned to the driver.
-fn poll_id<'q, R: KeepsDescriptors + 'q>(
-    stream: &mut DescChainStream<'q, parking_lot::RawMutex, R, NotificationCounter>,
+/// Polls a stream that has a chain, and returns what the chain says. The chain is returned to the driver.
+fn poll_byte<R: SharedRing<Mem = Mem>, N: DriverNotify + Send + 'static>(
+    stream: &mut DescChainStream<R, N>,
     wakes: &Arc<Wakes>,
-) -> u16 {
+) -> u8 {
     match poll(stream, wakes) {
-        Poll::Ready(Some(Ok(chain))) => chain.id(),
+        Poll::Ready(Some(Ok(chain))) => byte_of(&chain),
         other => panic!("expected a chain, got {other:?}"),
     }
 }
 
 #[test]
 fn chain_before_the_poll_is_ready() {
-    let mem = rings();
-    let driver = Driver::new(&mem);
-    let queue = shared(&mem, NotificationCounter::new());
-    let (kicked, wakes) = (AtomicWaker::new(), Arc::default());
-    let mut stream = DescChainStream::new(&queue, &kicked);
-    driver.offer(1);
-    driver.offer(2);
-    assert_eq!(poll_id(&mut stream, &wakes), 1);
-    assert_eq!(poll_id(&mut stream, &wakes), 2);
-    assert!(poll(&mut stream, &wakes).is_pending());
-    assert_eq!(driver.used(), [(1, 0), (2, 0)]);
+    for format in FORMATS {
+        let (mut rig, wakes) = (Rig::new(format), Arc::default());
+        let mut stream = DescChainStream::new(rig.queue.clone());
+        rig.offer(1);
+        rig.offer(2);
+        assert_eq!(poll_byte(&mut stream, &wakes), 1);
+        assert_eq!(poll_byte(&mut stream, &wakes), 2);
+        assert!(poll(&mut stream, &wakes).is_pending() && !stream.is_terminated());
+        assert_eq!(rig.used(), [(0, 0); 2]);
+    }
 }
 
 #[test]
 fn chain_after_the_poll_wakes_and_is_ready() {
-    let mem = rings();
-    let driver = Driver::new(&mem);
-    let queue = shared(&mem, NotificationCounter::new());
-    let (kicked, wakes) = (AtomicWaker::new(), Arc::<Wakes>::default());
-    let mut stream = DescChainStream::new(&queue, &kicked);
-    queue.suppress_notifications();
-    for round in 1..20 {
-        assert!(poll(&mut stream, &wakes).is_pending());
-        assert!(driver.offer(3), "a stream that waits asks for a kick");
-        kicked.wake();
-        assert_eq!(wakes.0.load(Ordering::Relaxed), round);
-        assert_eq!(poll_id(&mut stream, &wakes), 3);
-        queue.suppress_notifications();
+    for format in FORMATS {
+        let (mut rig, wakes) = (Rig::new(format), Arc::<Wakes>::default());
+        let mut stream = DescChainStream::new(rig.queue.clone());
+        rig.queue.suppress_notifications();
+        for round in 1..20 {
+            assert!(poll(&mut stream, &wakes).is_pending());
+            assert!(rig.offer(3), "a stream that waits asks for a kick");
+            rig.queue.wake();
+            assert_eq!(wakes.count(), round);
+            assert_eq!(poll_byte(&mut stream, &wakes), 3);
+            rig.queue.suppress_notifications();
+            assert_eq!(rig.used().len(), 1);
+        }
     }
 }
 
 #[test]
 fn wake_without_a_chain_is_pending_again() {
-    let mem = rings();
-    let queue = shared(&mem, NotificationCounter::new());
-    let (kicked, wakes) = (AtomicWaker::new(), Arc::<Wakes>::default());
-    let mut stream = DescChainStream::new(&queue, &kicked);
+    let (rig, wakes) = (Rig::new(0), Arc::<Wakes>::default());
+    let mut stream = DescChainStream::new(rig.queue.clone());
     for round in 1..=3 {
         assert!(poll(&mut stream, &wakes).is_pending());
-        kicked.wake();
-        assert_eq!(wakes.0.load(Ordering::Relaxed), round);
+        assert!(poll(&mut stream, &wakes).is_pending());
+        rig.queue.wake();
+        assert_eq!(wakes.count(), round);
+    }
+}
+
+/// KEEP-4
+#[test]
+fn return_at_the_limit_wakes() {
+    for format in FORMATS {
+        let (mut rig, wakes) = (Rig::with_budget(format, 2), Arc::<Wakes>::default());
+        let mut stream = DescChainStream::new(rig.queue.clone());
+        let chain = rig.fetch(1);
+        rig.offer(2);
+        for _ in 0..3 {
+            assert!(poll(&mut stream, &wakes).is_pending());
+        }
+        assert_eq!(wakes.count(), 0, "it waits, and does not spin");
+        drop(chain);
+        assert_eq!(wakes.count(), 1);
+        assert_eq!(poll_byte(&mut stream, &wakes), 2);
     }
 }
 
 #[test]
-fn tokens_are_completed_while_the_stream_waits() {
-    let mem = rings();
-    let driver = Driver::new(&mem);
-    let queue = shared(&mem, NotificationCounter::new());
-    let (kicked, wakes) = (AtomicWaker::new(), Arc::default());
-    let mut stream = DescChainStream::new(&queue, &kicked);
-    driver.offer(5);
-    let Poll::Ready(Some(Ok(chain))) = poll(&mut stream, &wakes) else { panic!("there is a chain") };
-    let token = chain.into_token();
-    assert!(poll(&mut stream, &wakes).is_pending());
-    thread::scope(|scope| scope.spawn(|| queue.complete(token, 6)).join().unwrap()).unwrap();
-    assert_eq!(driver.used(), [(5, 6)]);
+fn wake_of_a_stream_that_is_dropped_goes_on_to_the_next() {
+    let (mut rig, wakes) = (Rig::new(0), Arc::<Wakes>::default());
+    let [mut first, mut second] = [(); 2].map(|()| DescChainStream::new(rig.queue.clone()));
+    assert!(poll(&mut first, &Arc::default()).is_pending());
+    assert!(poll(&mut second, &wakes).is_pending());
+    rig.offer(1);
+    rig.queue.wake();
+    assert_eq!(wakes.count(), 0);
+    drop(first);
+    assert_eq!(wakes.count(), 1);
+    assert_eq!(poll_byte(&mut second, &wakes), 1);
 }
 
+#[test]
+fn chain_found_after_a_wait_wakes_the_next_stream() {
+    let mut rig = Rig::new(0);
+    let wakes = [(); 2].map(|()| Arc::<Wakes>::default());
+    let [mut first, mut second] = [(); 2].map(|()| DescChainStream::new(rig.queue.clone()));
+    assert!(poll(&mut first, &wakes[0]).is_pending());
+    assert!(poll(&mut second, &wakes[1]).is_pending());
+    rig.offer(1);
+    rig.offer(2);
+    rig.queue.wake();
+    assert_eq!(poll_byte(&mut first, &wakes[0]), 1);
+    assert_eq!(wakes[1].count(), 1);
+    assert_eq!(poll_byte(&mut second, &wakes[1]), 2);
+}
+
+/// INV-3
 #[test]
 fn fatal_error_is_the_last_item() {
-    let mem = rings();
-    let driver = Driver::new(&mem);
-    let queue = shared(&mem, NotificationCounter::new());
-    let (kicked, wakes) = (AtomicWaker::new(), Arc::default());
-    let mut stream = DescChainStream::new(&queue, &kicked);
-    driver.offer_head(SIZE);
-    let Poll::Ready(Some(Err(error))) = poll(&mut stream, &wakes) else { panic!("the queue is broken") };
-    assert_eq!(Some(error), queue.fault());
-    assert!(matches!(poll(&mut stream, &wakes), Poll::Ready(None)));
-    assert!(matches!(poll(&mut stream, &wakes), Poll::Ready(None)));
+    for format in FORMATS {
+        let (mut rig, wakes) = (Rig::new(format), Arc::default());
+        let mut stream = DescChainStream::new(rig.queue.clone());
+        let _in_flight = rig.fetch(1);
+        rig.break_queue();
+        let Poll::Ready(Some(Err(error))) = poll(&mut stream, &wakes) else { panic!("the queue is broken") };
+        assert_eq!((Some(error), stream.is_terminated()), (stream.queue().fault(), true));
+        assert!(matches!(poll(&mut stream, &wakes), Poll::Ready(None)));
+        assert!(matches!(stream.next_chain().now_or_never(), Some(Ok(None))));
+    }
 }
 
 #[test]
-fn error_reported_elsewhere_ends_the_stream() {
-    let mem = rings();
-    let driver = Driver::new(&mem);
-    let queue = shared(&mem, NotificationCounter::new());
-    let (kicked, wakes) = (AtomicWaker::new(), Arc::<Wakes>::default());
-    let mut stream = DescChainStream::new(&queue, &kicked);
-    assert!(poll(&mut stream, &wakes).is_pending());
-    driver.offer_head(SIZE);
-    queue.next_chain().unwrap_err();
-    kicked.wake();
-    assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
-    assert!(matches!(poll(&mut stream, &wakes), Poll::Ready(None)));
+fn stream_ends_when_the_queue_breaks_elsewhere_or_ends() {
+    let ends: [fn(&mut Rig); 3] = [
+        |rig| {
+            rig.break_queue();
+            rig.queue.next_chain().unwrap_err();
+        },
+        |rig| rig.queue.reset(),
+        |rig| _ = rig.queue.clone().try_into_queue().unwrap(),
+    ];
+    for end in ends {
+        let (mut rig, wakes) = (Rig::new(0), Arc::<Wakes>::default());
+        let mut stream = DescChainStream::new(rig.queue.clone());
+        assert!(poll(&mut stream, &wakes).is_pending());
+        end(&mut rig);
+        assert_eq!(wakes.count(), 1);
+        assert!(matches!(poll(&mut stream, &wakes), Poll::Ready(None)));
+    }
 }
 
 /// A split ring in which something else happens at an awkward moment, once.
-struct Interrupted<'a> {
-    ring: SplitRing<&'a HeapMem>,
+struct Interrupted {
+    ring: SplitRing<Mem>,
     moment: Moment,
-    event: Mutex<Option<Box<dyn FnOnce() + Send + 'a>>>,
+    event: Arc<Mutex<Option<Event>>>,
 }
+
+type Event = Box<dyn FnOnce() + Send>;
 
 /// The moment: after a look that found nothing.
 #[derive(PartialEq)]
@@ -152,7 +199,7 @@ enum Moment {
     AfterArming,
 }
 
-impl Interrupted<'_> {
+impl Interrupted {
     fn reached(&self, moment: Moment) {
         if self.moment == moment {
             if let Some(event) = self.event.lock().unwrap().take() {
@@ -162,17 +209,13 @@ impl Interrupted<'_> {
     }
 }
 
-impl<'a> KeepsDescriptors for Interrupted<'a> {}
-
-impl<'a> Ring for Interrupted<'a> {
-    type Mem = &'a HeapMem;
+impl Ring for Interrupted {
+    type Mem = Mem;
     type Positions = SplitPositions;
-    type Walk<'r>
-        = SplitWalk<'r, &'a HeapMem>
-    where
-        Self: 'r;
+    type Walk<'r> = SplitWalk<'r, Mem>;
+    type Place = SplitPlace;
 
-    fn mem(&self) -> &&'a HeapMem {
+    fn mem(&self) -> &Mem {
         self.ring.mem()
     }
 
@@ -188,12 +231,24 @@ impl<'a> Ring for Interrupted<'a> {
         self.ring.walk(head)
     }
 
+    fn start(&self, head: Head) -> SplitPlace {
+        self.ring.start(head)
+    }
+
+    fn next_element(&self, place: &mut SplitPlace) -> Option<Result<Element, ChainError>> {
+        self.ring.next_element(place)
+    }
+
     fn fetch(&self, positions: &mut SplitPositions, in_flight: u16) -> Result<Option<Head>, FatalError> {
         let fetched = self.ring.fetch(positions, in_flight)?;
         if fetched.is_none() {
             self.reached(Moment::AfterFetch);
         }
         Ok(fetched)
+    }
+
+    fn unfetch(&self, positions: &mut SplitPositions, head: Head) -> Result<bool, FatalError> {
+        self.ring.unfetch(positions, head)
     }
 
     fn complete(&self, positions: &mut SplitPositions, head: Head, written: u32) -> Result<bool, FatalError> {
@@ -215,85 +270,174 @@ impl<'a> Ring for Interrupted<'a> {
         }
         Ok(armed)
     }
+
+    fn enable_notifications_of_more(
+        &self,
+        positions: &mut SplitPositions,
+        in_flight: u16,
+        unfetched: u16,
+    ) -> Result<Armed, FatalError> {
+        self.ring.enable_notifications_of_more(positions, in_flight, unfetched)
+    }
 }
 
-/// A queue in which `event` happens at `moment`.
-fn interrupted<'a>(
-    mem: &'a HeapMem,
-    moment: Moment,
-    event: impl FnOnce() + Send + 'a,
-) -> Shared<Interrupted<'a>, NotificationCounter> {
-    let ring = SplitRing::from_config(&config(), mem).unwrap();
-    let ring = Interrupted { ring, moment, event: Mutex::new(Some(Box::new(event))) };
-    SharedQueue::new(Queue::from_ring(ring, NotificationCounter::new()).unwrap())
+/// Polls a stream while the driver makes a chain available at `moment`, and kicks if it was asked to. Returns what the
+/// chain says, and how often the task was woken.
+fn poll_interrupted(moment: Moment, suppressed: bool) -> (u8, usize) {
+    let rig = Rig::new(0);
+    let ring = SplitRing::from_config(&rig.driver.queue_config(QueueLimits::default()), rig.mem).unwrap();
+    let event = Arc::new(Mutex::new(None));
+    let ring = Interrupted { ring, moment, event: Arc::clone(&event) };
+    let queue = SharedQueue::new(Queue::from_ring(ring, NotificationCounter::new()).unwrap());
+    if suppressed {
+        queue.suppress_notifications();
+    }
+    let mut driver = rig.driver;
+    *event.lock().unwrap() = Some(Box::new({
+        let queue = queue.clone();
+        move || {
+            if offer(&mut driver, 6) {
+                queue.wake();
+            }
+        }
+    }) as Event);
+    let (mut stream, wakes) = (DescChainStream::new(queue), Arc::<Wakes>::default());
+    let byte = match poll(&mut stream, &wakes) {
+        Poll::Ready(Some(Ok(chain))) => byte_of(&chain),
+        Poll::Ready(other) => panic!("expected a chain, got {other:?}"),
+        Poll::Pending => {
+            assert_eq!(wakes.count(), 1, "a chain was slept through");
+            poll_byte(&mut stream, &wakes)
+        }
+    };
+    (byte, wakes.count())
 }
 
-/// SPLIT-ANOT-7
+/// SPLIT-ANOT-7, BAR-2, INV-11
 #[test]
-fn chain_between_fetch_and_arming_without_a_kick_is_ready() {
-    let mem = rings();
-    let driver = Driver::new(&mem);
-    let queue = interrupted(&mem, Moment::AfterFetch, || assert!(!driver.offer(6), "nobody has asked for a kick"));
-    queue.suppress_notifications();
-    let (kicked, wakes) = (AtomicWaker::new(), Arc::default());
-    let mut stream = DescChainStream::new(&queue, &kicked);
-    assert_eq!(poll_id(&mut stream, &wakes), 6);
+fn chain_at_any_moment_of_a_poll_is_found_or_wakes() {
+    assert_eq!(poll_interrupted(Moment::AfterFetch, true), (6, 0));
+    assert_eq!(poll_interrupted(Moment::AfterFetch, false), (6, 0));
+    assert_eq!(poll_interrupted(Moment::AfterArming, true), (6, 1));
+    assert_eq!(poll_interrupted(Moment::AfterArming, false), (6, 1));
 }
 
-#[test]
-fn chain_between_fetch_and_arming_with_a_kick_is_ready() {
-    let mem = rings();
-    let driver = Driver::new(&mem);
-    let (kicked, wakes) = (AtomicWaker::new(), Arc::default());
-    let queue = interrupted(&mem, Moment::AfterFetch, || {
-        assert!(driver.offer(6));
-        kicked.wake();
-    });
-    let mut stream = DescChainStream::new(&queue, &kicked);
-    assert_eq!(poll_id(&mut stream, &wakes), 6);
-}
-
-#[test]
-fn chain_after_arming_wakes_the_poll_that_is_under_way() {
-    let mem = rings();
-    let driver = Driver::new(&mem);
-    let (kicked, wakes) = (AtomicWaker::new(), Arc::<Wakes>::default());
-    let queue = interrupted(&mem, Moment::AfterArming, || {
-        assert!(driver.offer(6));
-        kicked.wake();
-    });
-    queue.suppress_notifications();
-    let mut stream = DescChainStream::new(&queue, &kicked);
-    assert!(poll(&mut stream, &wakes).is_pending());
-    assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
-    assert_eq!(poll_id(&mut stream, &wakes), 6);
-}
-
-/// BAR-2
-#[test]
-fn chains_kicked_from_a_thread_all_arrive() {
-    const TOTAL: usize = 20_000;
-    let mem = rings();
-    let driver = Driver::new(&mem);
-    let queue = shared(&mem, NotificationCounter::new());
-    let (kicked, used_some) = (AtomicWaker::new(), AtomicBool::new(true));
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            for _ in 0..TOTAL {
-                while !used_some.swap(false, Ordering::Acquire) {
-                    thread::yield_now();
-                }
-                if driver.offer(0) {
-                    kicked.wake();
+/// Drives `total` requests through a queue from a thread of its own.
+fn drive(mut driver: AnyDriver, queue: Shared, total: usize) -> thread::JoinHandle<()> {
+    thread::spawn(move || {
+        let (mut offered, mut back) = (0, 0);
+        while back < total {
+            while offered < total && driver.in_flight() < 4 {
+                driver.add(&DriverChain::new().readable([1]).writable(8)).unwrap();
+                offered += 1;
+                if driver.needs_kick() {
+                    queue.wake();
                 }
             }
-        });
-        block_on(DescChainStream::new(&queue, &kicked).take(TOTAL).for_each(|chain| {
-            queue.suppress_notifications();
-            chain.unwrap().return_written(0).unwrap();
-            used_some.store(true, Ordering::Release);
-            async {}
+            let used = driver.reap_all().unwrap().len();
+            back += used;
+            if used == 0 {
+                thread::yield_now();
+            }
+        }
+    })
+}
+
+const MANY: usize = 100_000;
+
+/// BAR-2, INV-11
+#[test]
+fn requests_of_a_driver_on_a_thread_all_arrive() {
+    for format in FORMATS {
+        let rig = Rig::with_budget(format, 4);
+        let driver = drive(rig.driver, rig.queue.clone(), MANY);
+        block_on(DescChainStream::new(rig.queue.clone()).take(MANY).for_each(|chain| {
+            rig.queue.suppress_notifications();
+            answer(chain.unwrap());
+            future::ready(())
         }));
-    });
-    assert_eq!(queue.in_flight(), 0);
+        driver.join().unwrap();
+        assert_eq!(rig.queue.in_flight(), 0);
+    }
+}
+
+/// BAR-2, INV-11: the chains are returned by other tasks, on other threads, and at the limit.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_that_are_tasks_all_arrive() {
+    for format in FORMATS {
+        let rig = Rig::with_budget(format, 4);
+        let driver = drive(rig.driver, rig.queue.clone(), MANY);
+        let mut chains = DescChainStream::new(rig.queue.clone());
+        let device = tokio::spawn(async move {
+            while let Some(chain) = chains.next_chain().await? {
+                tokio::spawn(async move { answer(chain) });
+            }
+            Ok::<_, FatalError>(())
+        });
+        tokio::task::spawn_blocking(|| driver.join().unwrap()).await.unwrap();
+        rig.queue.reset();
+        rig.queue.drained().await;
+        device.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_queues_in_one_set_of_tasks_are_all_served() {
+    let mut devices = tokio::task::JoinSet::new();
+    let rigs: Vec<_> = (0..16).map(|index| Rig::new(FORMATS[index % 2])).collect();
+    let (queues, drivers): (Vec<_>, Vec<_>) = rigs.into_iter().map(|rig| (rig.queue, rig.driver)).unzip();
+    for queue in &queues {
+        let stream = DescChainStream::new(queue.clone());
+        devices.spawn(stream.for_each(|chain| {
+            answer(chain.unwrap());
+            future::ready(())
+        }));
+    }
+    let drivers: Vec<_> =
+        drivers.into_iter().zip(&queues).map(|(driver, queue)| drive(driver, queue.clone(), 500)).collect();
+    tokio::task::spawn_blocking(|| drivers.into_iter().for_each(|driver| driver.join().unwrap())).await.unwrap();
+    queues.iter().for_each(Shared::reset);
+    devices.join_all().await;
+}
+
+/// A request that waits twice.
+async fn request(chain: Owned, [first, second]: [Arc<tokio::sync::Notify>; 2]) {
+    first.notified().await;
+    let _ = byte_of(&chain);
+    second.notified().await;
+    answer(chain);
+}
+
+/// KEEP-2, INV-4
+#[tokio::test]
+async fn request_cancelled_at_any_await_returns_its_chain_once() {
+    for format in FORMATS {
+        for await_at in 0..3 {
+            let mut rig = Rig::new(format);
+            let steps = [(); 2].map(|()| Arc::new(tokio::sync::Notify::new()));
+            let mut task = Box::pin(request(rig.fetch(9), steps.clone()));
+            steps.iter().take(await_at).for_each(|step| step.notify_one());
+            let done = task.as_mut().now_or_never().is_some();
+            drop(task);
+            assert_eq!((done, rig.used()), (await_at == 2, vec![if done { (9, 1) } else { (0, 0) }]));
+            assert_eq!(rig.queue.in_flight(), 0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn wait_for_a_chain_that_is_cancelled_loses_nothing() {
+    for format in FORMATS {
+        let mut rig = Rig::new(format);
+        let mut chains = DescChainStream::new(rig.queue.clone());
+        for byte in 1..20 {
+            // Cancelled before the wake, and after it.
+            assert!(chains.next_chain().now_or_never().is_none());
+            rig.offer(byte);
+            rig.queue.wake();
+            let chain = tokio::time::timeout(Duration::from_secs(20), chains.next_chain()).await.unwrap();
+            answer(chain.unwrap().unwrap());
+            assert_eq!(rig.used(), [(byte, 1)]);
+        }
+    }
 }

@@ -8,8 +8,8 @@ const CALIBRATIONS: usize = 10_001;
 
 /// Returns what `work` returns, and how long it took.
 ///
-/// The clock costs some tens of nanoseconds itself. That is measured once for each process, as the median of many pairs of
-/// readings with nothing in between, and subtracted.
+/// The clock costs some tens of nanoseconds itself. That is measured once for each process, as the median of many pairs
+/// of readings with nothing in between, and subtracted.
 pub(crate) fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     let cost = cost();
     let start = Instant::now();

@@ -1,8 +1,8 @@
 //! The devices: contenders that do the same work on the same rings, each as its documentation shows.
 //!
-//! The work, for each chain: fetch it; translate all of its descriptors to pointers, and add up these pointers and lengths; use
-//! it, with the length of the last descriptor as what was written. For each burst: publish, find out whether the driver
-//! wants to be notified, and if so count a signal.
+//! The work, for each chain: fetch it; translate all of its descriptors to pointers, and add up these pointers and
+//! lengths; use it, with the length of the last descriptor as what was written. For each burst: publish, find out
+//! whether the driver wants to be notified, and if so count a signal.
 
 pub(crate) mod memcpy;
 pub(crate) mod ours;

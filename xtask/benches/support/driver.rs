@@ -1,7 +1,7 @@
 //! The driver's side: it makes the chains of a [`Ring`] available and takes them back, outside of what is timed.
 //!
-//! What it does is prepared, so that it is fast and leaves the caches to the device; what it finds, it believes only if it was
-//! written since.
+//! What it does is prepared, so that it is fast and leaves the caches to the device; what it finds, it believes only if
+//! it was written since.
 
 mod packed;
 mod split;
@@ -19,7 +19,8 @@ pub(crate) trait Driver {
     /// Makes all chains available.
     fn refill(&mut self);
 
-    /// Takes back all chains, and puts into `used` what the device says of each, in the order in which it has used them.
+    /// Takes back all chains, and puts into `used` what the device says of each, in the order in which it has used
+    /// them.
     ///
     /// # Errors
     ///
@@ -35,8 +36,8 @@ pub(crate) fn driver(ring: &Rc<Ring>) -> Box<dyn Driver> {
     }
 }
 
-/// Takes back the chains of `ring`, for each of which, or for each batch, `take` reads a used element. It is told how many
-/// chains were used before.
+/// Takes back the chains of `ring`, for each of which, or for each batch, `take` reads a used element. It is told how
+/// many chains were used before.
 fn take_each(
     ring: &Ring,
     used: &mut Vec<Used>,
@@ -46,7 +47,8 @@ fn take_each(
     while done < ring.shape.chains() {
         let last = take(done)?;
         if ring.reports == Reports::Batches {
-            // The batch ends with the chain that is named. Those before it were used completely (SPLIT-ORD-5, PACK-INO-3).
+            // The batch ends with the chain that is named. Those before it were used completely (SPLIT-ORD-5,
+            // PACK-INO-3).
             let end = usize::from(last.id / ring.shape.slots());
             let skipped = ring.chains.get(done.into()..end).ok_or_else(|| format!("{} was used again", last.id))?;
             for chain in skipped {

@@ -9,9 +9,9 @@ use vm_memory::{GuestAddress, GuestMemoryMmap, GuestRegionMmap};
 
 /// Driver memory as our queues hold it.
 ///
-/// This is the counterpart of the peer's `GuestMemoryMmap`, a vector of regions that is sorted by address: both search for
-/// the region of each address, also where there is only one, and reach it through an `Arc`, since memory is shared by
-/// the queues of a machine, and regions by the tables of which one replaces the other.
+/// This is the counterpart of the peer's `GuestMemoryMmap`, a vector of regions that is sorted by address: both search
+/// for the region of each address, also where there is only one, and reach it through an `Arc`, since memory is shared
+/// by the queues of a machine, and regions by the tables of which one replaces the other.
 pub(crate) type Table = Arc<RegionTable<Arc<HeapMem>>>;
 
 /// Memory as a device looks buffers up in it while it serves a queue.
@@ -134,7 +134,8 @@ impl Memory {
             let len = usize::try_from(range.len()).expect("it was allocated");
             let ptr = self.range(range.start(), len).as_ptr().as_ptr();
             let builder = MmapRegionBuilder::new(len).with_mmap_prot(PROT_READ_WRITE);
-            // SAFETY: `len` bytes from `ptr` on are mapped and page-aligned, and stay so by (1). No references to them are formed.
+            // SAFETY: `len` bytes from `ptr` on are mapped and page-aligned, and stay so by (1). No references to them
+            // are formed.
             let builder = unsafe { builder.with_raw_mmap_pointer(ptr) };
             let mapping = builder.build().expect("the pointer is aligned");
             GuestRegionMmap::new(mapping, GuestAddress(range.start().0)).expect("no overflow")

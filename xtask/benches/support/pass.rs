@@ -13,12 +13,13 @@ use super::shape::{Direction, Payload, Shape};
 
 /// One contender at one shape.
 ///
-/// A pass has three parts, of which the second is timed. The driver makes chains available in as many rings as it takes; the
-/// device serves these rings, one after the other; the driver takes the chains back, and checks how many were used,
-/// which, with which lengths, what the device has seen or written, and how often it would have notified the driver.
+/// A pass has three parts, of which the second is timed. The driver makes chains available in as many rings as it
+/// takes; the device serves these rings, one after the other; the driver takes the chains back, and checks how many
+/// were used, which, with which lengths, what the device has seen or written, and how often it would have notified the
+/// driver.
 ///
-/// A pass takes microseconds, so that others who use the machine interrupt only a few of thousands. What counts of them is the
-/// median, which such interruptions do not move. No device here does in one pass what it saves in another.
+/// A pass takes microseconds, so that others who use the machine interrupt only a few of thousands. What counts of them
+/// is the median, which such interruptions do not move. No device here does in one pass what it saves in another.
 pub(crate) struct Bench {
     name: String,
     lanes: Vec<Lane>,

@@ -14,8 +14,8 @@ pub(crate) fn payload(number: u32, bytes: u32) -> Vec<u8> {
     payload
 }
 
-/// Returns what a device adds to its sum for a payload that it has read: the first and the last word, as a cheap proof that
-/// all of it is there.
+/// Returns what a device adds to its sum for a payload that it has read: the first and the last word, as a cheap proof
+/// that all of it is there.
 #[inline]
 pub(crate) fn seen(payload: &[u8]) -> u64 {
     let word = |bytes: Option<&[u8; 8]>| bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes));

@@ -70,7 +70,8 @@ impl Shape {
         payload: None,
     };
 
-    /// Returns the shape of as many payloads as stay in the cache, but at most 256, and in bursts of 32 if there are as many.
+    /// Returns the shape of as many payloads as stay in the cache, but at most 256, and in bursts of 32 if there are as
+    /// many.
     pub(crate) fn of_payload(bytes: u32, direction: Direction) -> Self {
         let narrow = |number: u32| u16::try_from(number).expect("there are at most 256 payloads");
         let (descriptors, chains) = (narrow(bytes.div_ceil(PAGE)), narrow((PAYLOADS / bytes).min(256)));
@@ -86,8 +87,8 @@ impl Shape {
 
     /// Returns how many chains are in the ring at a time.
     ///
-    /// With indirect tables there could be more of them. But then the two ways would differ in how much memory they touch, and
-    /// not only in what a table costs.
+    /// With indirect tables there could be more of them. But then the two ways would differ in how much memory they
+    /// touch, and not only in what a table costs.
     pub(crate) fn chains(&self) -> u16 {
         self.size() / self.descriptors
     }
@@ -98,8 +99,8 @@ impl Shape {
     }
 
     /// Returns how many rings are served between two looks at the clock: enough for the raw loop to take more than a
-    /// microsecond, so that it hardly matters how the processor gets into the loop and out of it. One with payloads takes
-    /// as long by itself.
+    /// microsecond, so that it hardly matters how the processor gets into the loop and out of it. One with payloads
+    /// takes as long by itself.
     pub(crate) fn rings(&self) -> u16 {
         if self.payload.is_some() { 1 } else { (1024 / self.size()).max(1) }
     }

@@ -10,7 +10,7 @@ use core::ptr::NonNull;
 
 use virtio_chain::ReadableChain;
 use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, TranslateError};
-use virtio_queue_core::{DriverNotify, QueueConfig, QueueLimits, SplitQueue};
+use virtio_queue_core::{DriverNotify, QueueConfig, SplitQueue};
 use virtio_ring::RingFeatures;
 
 #[panic_handler]
@@ -69,7 +69,7 @@ fn answer(mem: &CallersMem, notify: Callback) -> Option<i32> {
         let mut request = ReadableChain::new(chain);
         let Ok(header) = request.read_obj::<u64>() else { continue };
         let Ok(mut answer) = request.into_writable() else { continue };
-        if answer.write_obj(&header).is_ok() && answer.return_used().is_ok() {
+        if answer.write_obj(&header).is_ok() && answer.return_prefix().is_ok() {
             answered += 1;
         }
     }

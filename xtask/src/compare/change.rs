@@ -1,10 +1,10 @@
 //! What became of each case.
 //!
-//! A machine that others use too becomes slower and faster by itself, for a moment or for minutes. So what is compared is not
-//! the time of a case, but its ratio to a yardstick that does the same work, in the same round: what slows both down does not
-//! show. There are two, the raw loop or the plain copy, and the peer. Load slows code down that computes more than code that
-//! waits for memory, so the one that makes less of the change is believed. Where there is none, the time is compared, at the
-//! pace of all yardsticks.
+//! A machine that others use too becomes slower and faster by itself, for a moment or for minutes. So what is compared
+//! is not the time of a case, but its ratio to a yardstick that does the same work, in the same round: what slows both
+//! down does not show. There are two, the raw loop or the plain copy, and the peer. Load slows code down that computes
+//! more than code that waits for memory, so the one that makes less of the change is believed. Where there is none, the
+//! time is compared, at the pace of all yardsticks.
 //!
 //! A change counts only if both of these are beyond the threshold:
 //!

@@ -17,7 +17,8 @@ pub(super) struct Clauses {
 }
 
 impl Clauses {
-    /// Reads the tables below the headings of the second level. In each row the id comes first and what is said of it last.
+    /// Reads the tables below the headings of the second level. In each row the id comes first and what is said of it
+    /// last.
     pub(super) fn parse(list: &str) -> Result<Self> {
         let mut clauses = Self::default();
         let mut section = None;

@@ -9,8 +9,8 @@ pub(super) struct Test {
     pub(super) ids: BTreeSet<String>,
 }
 
-/// Returns the tests in a file that is formatted as rustfmt does it. The ids of a test are those in its doc comment, and in the
-/// comments between its braces.
+/// Returns the tests in a file that is formatted as rustfmt does it. The ids of a test are those in its doc comment,
+/// and in the comments between its braces.
 pub(super) fn find(source: &str) -> Vec<Test> {
     let mut tests = Vec::new();
     let mut docs = BTreeSet::new();
@@ -44,7 +44,8 @@ fn function(code: &str) -> Option<&str> {
     rest.split(['(', '<']).next()
 }
 
-/// Returns everything in a comment that looks like the id of a clause: words in capitals, and a number, joined by hyphens.
+/// Returns everything in a comment that looks like the id of a clause: words in capitals, and a number, joined by
+/// hyphens.
 fn ids(comment: &str) -> impl Iterator<Item = String> + '_ {
     let words = comment.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '-');
     words.filter(|word| is_id(word)).map(str::to_owned)

@@ -19,7 +19,8 @@ pub(super) struct Comparison<'a> {
 }
 
 impl Comparison<'_> {
-    /// Measures both back ends again and again, one after the other: a machine that is slow for a while is slow for both.
+    /// Measures both back ends again and again, one after the other: a machine that is slow for a while is slow for
+    /// both.
     pub(super) fn measure(
         &self,
         mut ours: impl FnMut() -> Result<f64>,

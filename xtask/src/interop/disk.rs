@@ -56,8 +56,8 @@ impl Request {
 }
 
 impl Disk {
-    /// Connects with these features, all of which the device has to have, for `depth` requests of `request_len` bytes at
-    /// most.
+    /// Connects with these features, all of which the device has to have, for `depth` requests of `request_len` bytes
+    /// at most.
     pub(super) fn connect(
         socket: &Path,
         features: u64,
@@ -82,8 +82,8 @@ impl Disk {
         Ok(Self { queue, transport, buffers, request_len, in_flight: vec![None; depth] })
     }
 
-    /// Makes `count` random requests, each of which may overlap with earlier ones, as many at a time as there are buffers.
-    /// `model` is what has to be on the disk.
+    /// Makes `count` random requests, each of which may overlap with earlier ones, as many at a time as there are
+    /// buffers. `model` is what has to be on the disk.
     ///
     /// # Errors
     ///
@@ -107,8 +107,8 @@ impl Disk {
         self.finish(model)
     }
 
-    /// Makes `count` random requests, of which the writes change nothing: `model` is what is on the disk, and what is written
-    /// there. Some are still under way afterwards.
+    /// Makes `count` random requests, of which the writes change nothing: `model` is what is on the disk, and what is
+    /// written there. Some are still under way afterwards.
     ///
     /// # Errors
     ///
@@ -164,7 +164,8 @@ impl Disk {
         Ok(())
     }
 
-    /// Tells the device of what was submitted, if it wants to know, and takes back what it has answered, at least one request.
+    /// Tells the device of what was submitted, if it wants to know, and takes back what it has answered, at least one
+    /// request.
     fn wait(&mut self, model: &[u8]) -> Result<()> {
         self.kick()?;
         loop {

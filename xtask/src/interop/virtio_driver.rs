@@ -62,7 +62,8 @@ impl Case {
         (BYTES / self.request_len).clamp(4 * self.depth, 4000)
     }
 
-    /// Uses the disk, connects again in the middle, and reads all of it at the end. Returns the number of random requests.
+    /// Uses the disk, connects again in the middle, and reads all of it at the end. Returns the number of random
+    /// requests.
     fn run(&self, program: &Path) -> Result<u64> {
         let image = tempfile::NamedTempFile::new()?;
         image.as_file().set_len(DISK_SIZE as u64)?;

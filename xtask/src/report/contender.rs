@@ -59,7 +59,7 @@ const STYLES: &[(&str, Style)] = &[
     ("chain", style(BLUE, Marker::Circle, Line::Solid)),
     ("chain-packed", style(RED, Marker::Square, Line::Solid)),
     ("std-io", style(PURPLE, Marker::Triangle, Line::Solid)),
-    ("fragments", style(ORANGE, Marker::Cross, Line::Solid)),
+    ("transfer", style(ORANGE, Marker::Cross, Line::Solid)),
     ("raw-split", style(BLUE, Marker::OpenCircle, Line::Dashed)),
     ("raw-packed", style(RED, Marker::OpenSquare, Line::Dashed)),
     ("memcpy", style(GREY, Marker::OpenCircle, Line::Dashed)),
@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn styles_all_differ() {
         // A figure has either chains or payloads.
-        let payloads = ["chain", "chain-packed", "std-io", "fragments", "memcpy"];
+        let payloads = ["chain", "chain-packed", "std-io", "transfer", "memcpy"];
         for (one, style) in STYLES {
             for (other, other_style) in STYLES.iter().filter(|(other, _)| other != one) {
                 let is_device = |name| DEVICES.iter().any(|(device, peer)| [device, peer].contains(&name));

@@ -39,7 +39,8 @@ pub(super) fn machine() -> Result<Machine> {
     })
 }
 
-/// Returns how many threads ran on average in the last minute, and says so if the machine is too busy to measure anything.
+/// Returns how many threads ran on average in the last minute, and says so if the machine is too busy to measure
+/// anything.
 pub(super) fn load() -> Result<f64> {
     let averages = fs::read_to_string("/proc/loadavg").context("cannot read /proc/loadavg")?;
     let load = averages.split(' ').next().unwrap_or_default().parse()?;

@@ -61,7 +61,8 @@ impl Spread {
     }
 }
 
-/// Returns the least value, the lower quartile, the median, the upper quartile and the greatest value, unless there is none.
+/// Returns the least value, the lower quartile, the median, the upper quartile and the greatest value, unless there is
+/// none.
 fn quartiles(mut values: Vec<f64>) -> Option<[f64; 5]> {
     values.sort_by(f64::total_cmp);
     let [least, low, median, high, most] = [0, 1, 2, 3, 4].map(|quarters| quartile(&values, quarters));

@@ -28,12 +28,12 @@ const RULES: &[Rule] = &[
     Rule {
         name: "virtio-chain",
         internal: &["virtio-mem-traits", "virtio-ring", "virtio-queue-core"],
-        external: Only(&["static_assertions", "zerocopy"]),
+        external: Only(&["zerocopy"]),
     },
     Rule {
         name: "virtio-util",
         internal: &["virtio-mem-traits", "virtio-ring", "virtio-queue-core"],
-        external: Only(&["atomic-waker", "futures-core", "lock_api", "rustix"]),
+        external: Only(&["event-listener", "futures-core", "lock_api", "rustix"]),
     },
     Rule {
         name: "virtio-fake-driver",

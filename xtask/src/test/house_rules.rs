@@ -7,8 +7,12 @@ use anyhow::{Context, Result};
 
 use super::lexer::{Token, tokens};
 
-/// The one library crate that has unsafe code, in its tests as well.
+/// The one layer that has unsafe code, in its tests as well.
 const WITH_UNSAFE: &str = "virtio-mem-traits";
+
+/// The folder of the adapters. They have unsafe code where the interface of another crate demands it, with a proof each
+/// time.
+const ADAPTERS: &str = "adapters/";
 
 /// What lands nowhere, and why.
 const BANNED: &[(&str, &str)] = &[
@@ -19,7 +23,8 @@ const BANNED: &[(&str, &str)] = &[
     ("should_panic", "check the error, not the panic"),
 ];
 
-/// Checks all source files below `root`, and returns a sentence for every violation.
+/// Checks all source files below `root`, and returns a sentence for every violation. `libraries` are the folders of the
+/// crates that people build devices on.
 pub(super) fn check_tree(root: &Path, libraries: &[String]) -> Result<Vec<String>> {
     let mut violations = Vec::new();
     for path in source_files(root)? {
@@ -41,6 +46,11 @@ fn check_file(name: &str, libraries: &[String], source: &str) -> Vec<String> {
     let Some(library) = libraries.iter().find(|library| name.starts_with(&format!("{library}/"))) else {
         return violations;
     };
+    if library.starts_with(ADAPTERS) {
+        let unproved = lines_with(&tokens, "unsafe").into_iter().filter(|line| !has_proof(source, *line));
+        violations.extend(unproved.map(|line| format!("{name}:{line}: `unsafe` without `// SAFETY:` above it")));
+        return violations;
+    }
 
     let mut required = vec!["#![no_std]"];
     if library != WITH_UNSAFE {
@@ -53,6 +63,13 @@ fn check_file(name: &str, libraries: &[String], source: &str) -> Vec<String> {
         violations.extend(required.iter().map(|attribute| format!("{name}: `{attribute}` is missing")));
     }
     violations
+}
+
+/// Returns whether the comment above a line, which is counted from 1, has a proof for unsafe code or demands one.
+fn has_proof(source: &str, line: usize) -> bool {
+    let above: Vec<_> = source.lines().take(line - 1).map(str::trim_start).collect();
+    let comment = above.iter().rev().take_while(|line| line.starts_with("//") || line.starts_with("#["));
+    comment.into_iter().any(|line| line.contains("SAFETY:") || line.contains("# Safety"))
 }
 
 /// Returns the lines in which `pattern` begins.
@@ -92,7 +109,7 @@ mod tests {
 
     #[track_caller]
     fn check(name: &str, source: &str, expected: &[&str]) {
-        let libraries = ["virtio-mem-traits", "virtio-ring"].map(str::to_owned);
+        let libraries = ["virtio-mem-traits", "virtio-ring", "adapters/vm-memory"].map(str::to_owned);
         assert_eq!(check_file(name, &libraries, source), expected, "{source}");
     }
 
@@ -122,6 +139,16 @@ mod tests {
         check("virtio-mem-traits/src/lib.rs", "#![no_std] unsafe fn f() {}", &[]);
         check("virtio-mem-traits/tests/it/main.rs", "unsafe fn f() {}", &[]);
         check("xtask/src/main.rs", "unsafe fn f() {}", &[]);
+    }
+
+    #[test]
+    fn unsafe_in_an_adapter_is_allowed_with_a_proof() {
+        let name = "adapters/vm-memory/src/lib.rs";
+        check(name, "// SAFETY: (1) it is there.\n#[inline]\nunsafe impl T for M {}", &[]);
+        check(name, "/// # Safety\n///\n/// 1. It must be there.\npub unsafe fn f() {}", &[]);
+        let sentence = "adapters/vm-memory/src/lib.rs:3: `unsafe` without `// SAFETY:` above it";
+        check(name, "// SAFETY: (1) it is there.\n\nunsafe impl T for M {}", &[sentence]);
+        check(name, "fn f() {}\n// It is there.\nunsafe impl T for M {}", &[sentence]);
     }
 
     #[test]

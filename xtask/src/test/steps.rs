@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use cargo_metadata::Package;
 
 use super::{edges, house_rules};
@@ -17,7 +17,7 @@ pub(super) struct Step {
     pub(super) run: fn(&Spinner) -> Result<()>,
 }
 
-pub(super) const STEPS: [Step; 11] = [
+pub(super) const STEPS: [Step; 12] = [
     Step { name: "format", about: "rustfmt", run: format },
     Step { name: "clippy", about: "all targets with all features, warnings denied", run: clippy },
     Step { name: "features", about: "each library without features, with each, and with all", run: features },
@@ -25,6 +25,7 @@ pub(super) const STEPS: [Step; 11] = [
     Step { name: "benches", about: "each benchmark once, for what it computes", run: benches },
     Step { name: "doctests", about: "examples in the documentation", run: doctests },
     Step { name: "no_std", about: "the layers in a program without the standard library", run: no_std },
+    Step { name: "outside", about: "a program elsewhere that keeps chains, with each lock", run: outside },
     Step { name: "edges", about: "who depends on whom", run: edges },
     Step { name: "rules", about: "unsafe code and house rules", run: rules },
     Step { name: "clauses", about: "every clause has a test or a reason", run: clauses },
@@ -34,9 +35,13 @@ pub(super) const STEPS: [Step; 11] = [
 /// The package of the step `no_std`, which is not in the workspace.
 const NO_STD: &str = "--manifest-path xtask/no-std-proof/Cargo.toml";
 
+/// The package of the step `outside`, which is not in the workspace either.
+const OUTSIDE: &str = "--manifest-path xtask/outside-proof/Cargo.toml";
+
 fn format(spinner: &Spinner) -> Result<()> {
     Cargo::new("fmt --all --check").run(spinner)?;
     Cargo::new(format!("fmt --check {NO_STD}")).run(spinner)?;
+    Cargo::new(format!("fmt --check {OUTSIDE}")).run(spinner)?;
     Ok(())
 }
 
@@ -84,6 +89,16 @@ fn no_std(spinner: &Spinner) -> Result<()> {
     Ok(())
 }
 
+/// Each version of parking_lot alone, and both at once: whoever adds a feature takes none away from others.
+fn outside(spinner: &Spinner) -> Result<()> {
+    let target = metadata()?.target_directory.join("outside-proof");
+    for locks in ["", "parking_lot-0-12", "parking_lot-0-13", "parking_lot-0-12,parking_lot-0-13"] {
+        let line = format!("run --locked {OUTSIDE} --features={locks}");
+        Cargo::new(line).env("CARGO_TARGET_DIR", &target).run(spinner)?;
+    }
+    Ok(())
+}
+
 fn edges(spinner: &Spinner) -> Result<()> {
     let mut violations = edges::check_metadata(&metadata()?);
     let tree = Cargo::new("tree --locked -p virtio-ring -e normal --prefix none").run(spinner)?;
@@ -92,16 +107,22 @@ fn edges(spinner: &Spinner) -> Result<()> {
 }
 
 fn rules(_: &Spinner) -> Result<()> {
-    let libraries: Vec<_> = libraries()?.iter().map(|package| package.name.to_string()).collect();
-    unless_any(&house_rules::check_tree(workspace_root(), &libraries)?)
+    let folders: Vec<_> = libraries()?.iter().map(folder).collect::<Result<_>>()?;
+    unless_any(&house_rules::check_tree(workspace_root(), &folders)?)
+}
+
+/// Returns where a package is, from the directory of the workspace.
+fn folder(package: &Package) -> Result<String> {
+    let manifest = package.manifest_path.strip_prefix(workspace_root().canonicalize()?)?;
+    Ok(manifest.parent().context("a manifest is in a folder")?.as_str().replace('\\', "/"))
 }
 
 fn clauses(_: &Spinner) -> Result<()> {
     unless_any(&conformance::check()?)
 }
 
-/// All together as docs.rs and a reader at home build them, then each library as far as its features go: a link must not lead to
-/// something that a feature hides.
+/// All together as docs.rs and a reader at home build them, then each library as far as its features go: a link must
+/// not lead to something that a feature hides.
 fn docs(spinner: &Spinner) -> Result<()> {
     let everything = ["--workspace", "--workspace --all-features"].map(String::from);
     let alone = libraries()?.into_iter().flat_map(|package| {

@@ -9,6 +9,8 @@ mod device;
 mod dirty;
 mod drivers;
 mod handles;
+#[cfg(feature = "atomic")]
+mod kept_chains;
 mod memories;
 mod protection;
 mod queues;

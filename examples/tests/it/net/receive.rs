@@ -205,7 +205,8 @@ fn a_malformed_buffer_is_an_error() {
     }
 }
 
-/// HOST-20: a buffer is measured, then written. If it is smaller by then, the driver loses what was for it, and no more.
+/// HOST-20: a buffer is measured, then written. If it is smaller by then, the driver loses what was for it, and no
+/// more.
 #[test]
 fn a_buffer_that_changes_meanwhile_harms_nobody() {
     for reads in 0..20 {

@@ -71,9 +71,10 @@ impl RawRing {
         Self { index, available: 0, used: 0, kick, call }
     }
 
-    /// Resets the ring, which is broken, and lets it run from its beginning.
+    /// Resets the ring, which is broken, and lets it run from its beginning. Its memory is that of a new one.
     pub(crate) fn reset(self, memory: &Memory, front_end: &mut FrontEnd) -> Self {
         self.set_available(memory, 0);
+        memory.write(u64::from(self.index) * RING + 2 * PAGE + 2, &[0; 2]);
         assert_eq!(front_end.stop_ring(self.index), Some(0));
         Self::start(front_end, self.index)
     }

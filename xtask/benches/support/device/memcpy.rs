@@ -17,8 +17,9 @@ pub(crate) const MEMCPY: Contender = Contender {
     ..Contender::new("memcpy", Format::Split, |ring| Box::new(Memcpy::new(ring)))
 };
 
-/// A device that knows in advance where the payloads are. It copies them piece by piece, as they lie there, between the same
-/// memory and the same buffer as everybody else. Chains are used afterwards, so that the driver finds what it expects.
+/// A device that knows in advance where the payloads are. It copies them piece by piece, as they lie there, between the
+/// same memory and the same buffer as everybody else. Chains are used afterwards, so that the driver finds what it
+/// expects.
 struct Memcpy {
     raw: RawSplit,
     position: u16,
@@ -65,8 +66,8 @@ impl Device for Memcpy {
             let mut buf = self.buf.as_mut_ptr();
             for Piece { ptr, len } in pieces {
                 match self.direction {
-                    // SAFETY: a piece is memory of the driver, which is not accessed otherwise during a pass; all pieces of a
-                    // chain together are as long as the buffer, which nobody else has.
+                    // SAFETY: a piece is memory of the driver, which is not accessed otherwise during a pass; all
+                    // pieces of a chain together are as long as the buffer, which nobody else has.
                     Direction::Read => unsafe { copy_nonoverlapping(*ptr, buf, *len) },
                     // SAFETY: as above.
                     Direction::Write => unsafe { copy_nonoverlapping(buf, *ptr, *len) },

@@ -15,12 +15,11 @@ use virtio_mem_traits::{DriverMem, HeapMem};
 use virtio_queue_core::packed::PackedRing;
 use virtio_queue_core::split::SplitRing;
 use virtio_queue_core::{
-    AnyRing, DriverNotify, FromConfig, InOrderRing, OrderSlot, OrderedRing, QueueConfig, QueueLimits, RingFeatures,
-    Walk,
+    AnyRing, DriverNotify, FromConfig, InOrderRing, OrderSlot, OrderedRing, QueueConfig, RingFeatures, Walk,
 };
 
 use self::bursts::Bursts;
-use self::payloads::{Fragments, Payloads, Requests, StdIo, Whole};
+use self::payloads::{Payloads, Requests, StdIo, Transfers, Whole};
 use self::served::Served;
 use self::shared::Shared;
 use self::stream::Streamed;
@@ -70,13 +69,13 @@ pub(crate) const COPY: &[Contender] = &[
     Contender::new("chain", Split, |ring| Box::new(Payloads::<InSplit, Whole>::new(ring))),
     Contender::new("chain-packed", Packed, |ring| Box::new(Payloads::<InPacked, Whole>::new(ring))),
     Contender::new("std-io", Split, |ring| Box::new(Payloads::<InSplit, StdIo>::new(ring))),
-    Contender::new("fragments", Split, |ring| Box::new(Payloads::<InSplit, Fragments>::new(ring))),
+    Contender::new("transfer", Split, |ring| Box::new(Payloads::<InSplit, Transfers>::new(ring))),
 ];
 pub(crate) const REQUEST: &[Contender] = &[
     Contender::new("chain", Split, |ring| Box::new(Requests::<InSplit, Whole>::new(ring))),
     Contender::new("chain-packed", Packed, |ring| Box::new(Requests::<InPacked, Whole>::new(ring))),
     Contender::new("std-io", Split, |ring| Box::new(Requests::<InSplit, StdIo>::new(ring))),
-    Contender::new("fragments", Split, |ring| Box::new(Requests::<InSplit, Fragments>::new(ring))),
+    Contender::new("transfer", Split, |ring| Box::new(Requests::<InSplit, Transfers>::new(ring))),
 ];
 
 fn served<R: FromConfig<Mem = Table> + 'static>(ring: &Ring) -> Box<dyn Device> {
@@ -109,16 +108,12 @@ pub(crate) fn config(ring: &Ring) -> QueueConfig {
         | choose(ring.format == Format::Packed, RingFeatures::RING_PACKED)
         | choose(ring.shape.event_idx, RingFeatures::EVENT_IDX)
         | choose(ring.reports == Reports::Batches, RingFeatures::IN_ORDER);
-    QueueConfig::new(
-        ring.shape.size(),
-        RingFeatures::from_negotiated(bits).expect("these can be negotiated"),
-        ring.descriptor_area,
-        ring.driver_area,
-        ring.device_area,
-    )
+    let features = RingFeatures::from_negotiated(bits).expect("these can be negotiated");
+    QueueConfig::new(ring.shape.size(), features, ring.descriptor_area, ring.driver_area, ring.device_area)
 }
 
-/// A notifier that counts. One thread notifies at a time, the one that has the queue, so that no atomic addition is needed.
+/// A notifier that counts. One thread notifies at a time, the one that has the queue, so that no atomic addition is
+/// needed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Signals(Arc<AtomicU64>);
 
@@ -138,13 +133,9 @@ impl DriverNotify for Signals {
 ///
 /// It is always inlined, as if the loop were written where it is used: that is where a device has it.
 #[inline(always)]
-fn walk<'m>(elements: impl Walk<'m>, mem: &impl DriverMem) -> Result<(u64, u32)> {
-    let (mut sum, mut last) = (0, 0);
-    elements.try_each(|element| {
-        let range = mem.translate_all(element.range, element.access)?;
-        last = u32::try_from(range.len())?;
-        sum = counted(sum, range.as_ptr().addr().get() as u64, last);
-        anyhow::Ok(())
-    })?;
-    Ok((sum, last))
+fn walk(elements: impl Walk, mem: &impl DriverMem) -> Result<(u64, u32)> {
+    elements.try_fold_pieces(mem, (0, 0), |(sum, _), piece| {
+        let len = u32::try_from(piece.memory.len())?;
+        anyhow::Ok((counted(sum, piece.memory.as_ptr().addr().get() as u64, len), len))
+    })
 }

@@ -63,9 +63,9 @@ fn low(addr: u64) -> u32 {
 
 /// A device on the peer's queue.
 ///
-/// Of the two ways that its documentation shows, chains are popped one by one. The other way is an iterator over all that are
-/// available. It borrows the queue, so that heads have to be kept until they can be used, and took as long for chains of one
-/// descriptor, and longer for chains of eight and without bursts.
+/// Of the two ways that its documentation shows, chains are popped one by one. The other way is an iterator over all
+/// that are available. It borrows the queue, so that heads have to be kept until they can be used, and took as long for
+/// chains of one descriptor, and longer for chains of eight and without bursts.
 struct VirtioQueue {
     peer: Peer,
     chains: usize,

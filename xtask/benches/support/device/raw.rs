@@ -37,8 +37,8 @@ pub(crate) trait RawRing: Copy {
     /// Returns where a ring begins.
     fn start() -> Self::Position;
 
-    /// Serves at most `limit` chains, and publishes them together. `each` is told the address on this side and the length of
-    /// each buffer.
+    /// Serves at most `limit` chains, and publishes them together. `each` is told the address on this side and the
+    /// length of each buffer.
     fn burst(&self, position: Self::Position, limit: u16, each: impl FnMut(u64, u32)) -> Served<Self::Position>;
 }
 

@@ -10,8 +10,8 @@ use zerocopy::{IntoBytes, transmute};
 use super::{Driver, take_each};
 use crate::support::ring::{Buffer, Chain, Ring, Used};
 
-/// The device writes over descriptors, so that they have to be written anew in each lap, as in life. They are copied from a
-/// picture of the ring full of descriptors.
+/// The device writes over descriptors, so that they have to be written anew in each lap, as in life. They are copied
+/// from a picture of the ring full of descriptors.
 pub(super) struct PackedDriver {
     ring: Rc<Ring>,
     /// The descriptors as they are when the wrap counter is set, each as two words.

@@ -9,8 +9,8 @@ use zerocopy::{Immutable, IntoBytes};
 use super::{Driver, take_each};
 use crate::support::ring::{Buffer, Chain, Ring, Used};
 
-/// Descriptors and available entries are written once: they are the same in every lap. What is left for a pass is to advance
-/// the available index, and to say of which chain the driver wants to be notified.
+/// Descriptors and available entries are written once: they are the same in every lap. What is left for a pass is to
+/// advance the available index, and to say of which chain the driver wants to be notified.
 pub(super) struct SplitDriver {
     ring: Rc<Ring>,
     layout: Layout,

@@ -1,4 +1,5 @@
-//! The drivers: honest and fast. They write each descriptor anew, as real ones do, and look at everything that comes back.
+//! The drivers: honest and fast. They write each descriptor anew, as real ones do, and look at everything that comes
+//! back.
 
 mod packed;
 mod split;

@@ -111,9 +111,9 @@ impl Disk {
     fn submit(&mut self, mut request: Request) -> Result<()> {
         let (mut header, mut response) = (Box::<BlkReq>::default(), Box::<BlkResp>::default());
         let (sector, data) = (request.sector, &mut request.data);
-        // What both need: until the request is completed, nobody accesses `header`, `data` and `response`. They are on the
-        // heap, and what owns them lies untouched in `in_flight`. If the request is never completed, because the driver is
-        // dropped, the device has stopped by then, and what it accessed were copies in `SharedMemory`.
+        // What both need: until the request is completed, nobody accesses `header`, `data` and `response`. They are on
+        // the heap, and what owns them lies untouched in `in_flight`. If the request is never completed, because the
+        // driver is dropped, the device has stopped by then, and what it accessed were copies in `SharedMemory`.
         let token = match request.kind {
             // SAFETY: as above.
             Kind::Read => unsafe { self.blk.read_blocks_nb(sector, &mut header, data, &mut response) },
@@ -129,13 +129,15 @@ impl Disk {
     fn wait_for_one(&mut self) -> Result<()> {
         let token = loop {
             // When it takes an answer, the driver asks to be notified of the next one, then looks whether it is there.
-            // Between the two there has to be a full fence, which pairs with the device's (BAR-3); virtio-drivers 0.13 has none.
+            // Between the two there has to be a full fence, which pairs with the device's (BAR-3); virtio-drivers 0.13
+            // has none.
             fence(Ordering::SeqCst);
             if let Some(token) = self.blk.peek_used() {
                 break token;
             }
-            // Nor has it one between making a request available and looking whether the device wants a kick (BAR-2), and
-            // it compares indices without regard to their wrap. So there is a kick more than needed before each sleep.
+            // Nor has it one between making a request available and looking whether the device wants a kick (BAR-2),
+            // and it compares indices without regard to their wrap. So there is a kick more than needed before each
+            // sleep.
             self.bells.kicks.ring();
             ensure!(self.bells.notifications.wait(), "the device has stopped");
         };

@@ -9,7 +9,7 @@ use virtio_drivers::transport::DeviceStatus;
 use virtio_examples::blk::{BlockDevice, DeviceId, Storage};
 use virtio_examples::{Device, Served};
 use virtio_mem_traits::DriverAddr;
-use virtio_queue_core::{Armed, QueueConfig, QueueLimits, SplitQueue};
+use virtio_queue_core::{Armed, QueueConfig, SplitQueue};
 use virtio_ring::RingFeatures;
 
 use super::disk::Disk;
@@ -94,14 +94,10 @@ fn serve<S: Storage>(
     };
     device.accept(features);
     let addresses = queue.context("the driver has set up no queue")?;
-    let config = QueueConfig {
-        size: addresses.size.try_into()?,
-        descriptor_area: DriverAddr(addresses.descriptor_area),
-        driver_area: DriverAddr(addresses.driver_area),
-        device_area: DriverAddr(addresses.device_area),
-        features: RingFeatures::from_accepted(offered, features)?,
-        limits: QueueLimits { queue_size: MAX_QUEUE_SIZE, ..QueueLimits::default() },
-    };
+    let (size, ring_features) = (addresses.size.try_into()?, RingFeatures::from_accepted(offered, features)?);
+    let areas = [addresses.descriptor_area, addresses.driver_area, addresses.device_area].map(DriverAddr);
+    let mut config = QueueConfig::new(size, ring_features, areas[0], areas[1], areas[2]);
+    config.limits.queue_size = MAX_QUEUE_SIZE;
     let mut queue = SplitQueue::new(&config, SharedMemory::for_device(), &bells.notifications)?;
     let mut report = Report { features, ..Report::default() };
     while bells.kicks.wait() {

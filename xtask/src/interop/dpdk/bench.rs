@@ -1,7 +1,7 @@
 //! `vhost-user-net` next to DPDK's own back end, `net_vhost` under another testpmd, with the same driver.
 //!
-//! Each back end has the first processor for itself, and the driver the last. The two take turns, each time as new processes,
-//! because the same case may vary by half from one run to the next.
+//! Each back end has the first processor for itself, and the driver the last. The two take turns, each time as new
+//! processes, because the same case may vary by half from one run to the next.
 
 use std::path::Path;
 use std::thread;

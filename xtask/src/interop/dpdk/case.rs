@@ -88,8 +88,8 @@ impl Case {
         VERSION_1 | chosen.sum::<u64>()
     }
 
-    /// Returns whether there may be indirect tables. Where it makes them of packed descriptors, testpmd 22.11 says that the header is to
-    /// be written.
+    /// Returns whether there may be indirect tables. Where it makes them of packed descriptors, testpmd 22.11 says that
+    /// the header is to be written.
     fn indirect(&self) -> bool {
         !(self.format.packed && self.mergeable)
     }
@@ -120,7 +120,8 @@ impl Case {
         Network::start(program, self.pairs, &args)
     }
 
-    /// Starts testpmd with these arguments, and its ports: the driver of what listens at `socket` as port 0, others after it.
+    /// Starts testpmd with these arguments, and its ports: the driver of what listens at `socket` as port 0, others
+    /// after it.
     pub(super) fn testpmd(&self, socket: &Path, others: &[String], args: &[&str]) -> Result<Testpmd> {
         let Self { format: Format { packed, in_order }, mergeable, pairs, .. } = *self;
         let flag = u8::from;

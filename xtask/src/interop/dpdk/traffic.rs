@@ -222,8 +222,8 @@ fn numbers(packets: &[Vec<u8>], len: usize) -> Result<Vec<u64>> {
         .collect()
 }
 
-/// Returns the number of a packet from 198.18.1.0 to 198.18.0.1, both at UDP port 9, with its number as the beginning of the
-/// payload and the rest of it counting up.
+/// Returns the number of a packet from 198.18.1.0 to 198.18.0.1, both at UDP port 9, with its number as the beginning
+/// of the payload and the rest of it counting up.
 fn number(packet: &[u8], len: usize) -> Option<u64> {
     let (headers, payload) = packet.split_at_checked(42)?;
     let (number, rest) = payload.split_first_chunk()?;

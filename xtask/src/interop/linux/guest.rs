@@ -33,8 +33,8 @@ pub(super) struct Guest {
 }
 
 impl Guest {
-    /// Boots a guest that does `task`, with one device of `back_end`: `device` is QEMU's name for it and its properties,
-    /// `options` are those that it needs besides its socket, which is called `socket`.
+    /// Boots a guest that does `task`, with one device of `back_end`: `device` is QEMU's name for it and its
+    /// properties, `options` are those that it needs besides its socket, which is called `socket`.
     pub(super) fn boot(
         system: &System,
         case: &Case,
@@ -53,8 +53,8 @@ impl Guest {
         command.args(["-accel", "tcg", "-smp", "2", "-m", "256", "-machine", "q35,memory-backend=memory"]);
         command.args(["-object", "memory-backend-memfd,id=memory,size=256M,share=on"]);
         command.arg("-kernel").arg(&system.kernel).arg("-initrd").arg(system.initramfs.path());
-        // The kernel's tests of its own ciphers take time, and were seen to keep an emulated guest from booting. Its test of the timer
-        // fails where the host is too busy to let interrupts come in time, and then it panics.
+        // The kernel's tests of its own ciphers take time, and were seen to keep an emulated guest from booting. Its
+        // test of the timer fails where the host is too busy to let interrupts come in time, and then it panics.
         let kernel = "console=ttyS0 quiet panic=-1 cryptomgr.notests no_timer_check";
         command.args(["-append", &format!("{kernel} task={task}")]);
         command.args(["-chardev", &format!("socket,id=socket,path={}", back_end.socket().display())]);

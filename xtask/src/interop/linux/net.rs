@@ -76,8 +76,8 @@ impl GuestDevice for Interface {
     fn boot(&self, system: &System, case: &Case, back_end: &BackEnd, task: &str) -> Result<Guest> {
         let network = format!("vhost-user,id=network,chardev=socket,queues={}", case.queues);
         let several = if case.queues > 1 { "on" } else { "off" };
-        // Without MSI-X: QEMU 7.2 ends with a signal when a vhost-user network device has that without KVM. And without a
-        // program to boot over the network, which is in a package of its own.
+        // Without MSI-X: QEMU 7.2 ends with a signal when a vhost-user network device has that without KVM. And without
+        // a program to boot over the network, which is in a package of its own.
         let device = format!("virtio-net-pci,netdev=network,mq={several},vectors=0,romfile=");
         Guest::boot(system, case, back_end, task, &device, &["-netdev", &network])
     }

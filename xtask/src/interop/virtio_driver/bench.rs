@@ -1,6 +1,7 @@
 //! `vhost-user-blk` next to `qemu-storage-daemon`, with the same driver.
 //!
-//! Each back end has the first processor for itself, and the driver the last. The two take turns, each time as new processes.
+//! Each back end has the first processor for itself, and the driver the last. The two take turns, each time as new
+//! processes.
 
 use std::fs;
 use std::path::Path;

@@ -76,8 +76,8 @@ impl Killed {
     }
 }
 
-/// Returns what is on the disk. That is what drivers write there as well: whether a write of one that was killed came to be
-/// done, nobody knows.
+/// Returns what is on the disk. That is what drivers write there as well: whether a write of one that was killed came
+/// to be done, nobody knows.
 fn content() -> Vec<u8> {
     let mut content = vec![0; DISK_SIZE];
     Xoshiro256PlusPlus::seed_from_u64(1).fill_bytes(&mut content);

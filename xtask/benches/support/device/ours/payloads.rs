@@ -1,24 +1,25 @@
 //! Payloads that are copied by the crate virtio-chain.
 
+use std::convert::Infallible;
 use std::io::{Read, Write};
 use std::marker::PhantomData;
+use std::mem;
 
 use anyhow::{Result, bail, ensure};
-use virtio_chain::{ReadableChain, Reader, WritableChain, Writer};
-use virtio_mem_traits::DeviceRange;
-use virtio_queue_core::{Chain, FromConfig, Head, Queue, Refused, ReturnError, Walk};
+use virtio_chain::{IoVec, ReadableChain, Reader, WritableChain, Writer};
+use virtio_queue_core::{Chain, ChainElements, ChainError, Element, FromConfig, Head, Queue, Refused, ReturnError};
 
 use super::{Signals, config};
 use crate::support::device::{Device, MISSING};
 use crate::support::memory::Table;
 use crate::support::payload::{payload, seen};
 use crate::support::ring::Ring;
-use crate::support::shape::{Direction, PAGE, Payload};
+use crate::support::shape::{Direction, Payload};
 
 /// A way to copy all of a payload.
 pub(super) trait Way {
-    fn read<'m>(reader: &mut Reader<'m, impl Walk<'m>>, buf: &mut [u8]) -> Result<()>;
-    fn write<'m>(writer: &mut Writer<'m, impl Walk<'m>>, buf: &[u8]) -> Result<()>;
+    fn read(reader: &mut Reader<impl ChainElements>, buf: &mut [u8]) -> Result<()>;
+    fn write(writer: &mut Writer<impl ChainElements>, buf: &[u8]) -> Result<()>;
 }
 
 /// By the methods of readers and writers.
@@ -27,67 +28,72 @@ pub(super) struct Whole;
 /// By the traits of the standard library.
 pub(super) struct StdIo;
 
-/// Piece by piece, as somebody would who gives the pieces to the operating system.
-pub(super) struct Fragments;
+/// Without a copy in between, by somebody who does with the pieces what the operating system does.
+pub(super) struct Transfers;
 
 impl Way for Whole {
     #[inline]
-    fn read<'m>(reader: &mut Reader<'m, impl Walk<'m>>, buf: &mut [u8]) -> Result<()> {
+    fn read(reader: &mut Reader<impl ChainElements>, buf: &mut [u8]) -> Result<()> {
         Ok(reader.read_exact(buf)?)
     }
 
     #[inline]
-    fn write<'m>(writer: &mut Writer<'m, impl Walk<'m>>, buf: &[u8]) -> Result<()> {
+    fn write(writer: &mut Writer<impl ChainElements>, buf: &[u8]) -> Result<()> {
         Ok(writer.write_all(buf)?)
     }
 }
 
 impl Way for StdIo {
     #[inline]
-    fn read<'m>(reader: &mut Reader<'m, impl Walk<'m>>, buf: &mut [u8]) -> Result<()> {
+    fn read(reader: &mut Reader<impl ChainElements>, buf: &mut [u8]) -> Result<()> {
         Ok(Read::read_exact(reader, buf)?)
     }
 
     #[inline]
-    fn write<'m>(writer: &mut Writer<'m, impl Walk<'m>>, buf: &[u8]) -> Result<()> {
+    fn write(writer: &mut Writer<impl ChainElements>, buf: &[u8]) -> Result<()> {
         Ok(Write::write_all(writer, buf)?)
     }
 }
 
-/// The most pieces of a payload here.
-const PIECES: usize = 0x1_0000 / PAGE as usize;
-
-impl Way for Fragments {
+impl Way for Transfers {
     #[inline]
-    fn read<'m>(reader: &mut Reader<'m, impl Walk<'m>>, buf: &mut [u8]) -> Result<()> {
-        let mut pieces: [Option<DeviceRange<'m>>; PIECES] = [None; PIECES];
-        let count = reader.fragments(buf.len() as u64, &mut pieces)?;
-        let mut done = 0;
-        for piece in pieces[..count].iter().flatten() {
-            piece.read_bytes(0, &mut buf[done..done + piece.len()])?;
-            done += piece.len();
-        }
-        ensure!(reader.advance(done as u64)? == buf.len() as u64, "the payload is too short");
+    fn read(reader: &mut Reader<impl ChainElements>, buf: &mut [u8]) -> Result<()> {
+        let mut rest = &mut *buf;
+        let moved = reader.transfer(rest.len() as u64, |pieces| {
+            for piece in pieces {
+                let (part, left) = mem::take(&mut rest).split_at_mut(piece.len());
+                // SAFETY: the ring's memory is there, and the driver leaves alone what is in flight; both have so many
+                // bytes.
+                unsafe { piece.base().cast::<u8>().copy_to_nonoverlapping(part.as_mut_ptr(), part.len()) };
+                rest = left;
+            }
+            Ok::<_, Infallible>(pieces.iter().map(IoVec::len).sum())
+        })?;
+        ensure!(moved == buf.len() as u64, "the payload is too short");
         Ok(())
     }
 
     #[inline]
-    fn write<'m>(writer: &mut Writer<'m, impl Walk<'m>>, buf: &[u8]) -> Result<()> {
-        let mut pieces: [Option<DeviceRange<'m>>; PIECES] = [None; PIECES];
-        let count = writer.fragments(buf.len() as u64, &mut pieces)?;
-        let mut done = 0;
-        for piece in pieces[..count].iter().flatten() {
-            piece.write_bytes(0, &buf[done..done + piece.len()])?;
-            done += piece.len();
-        }
-        ensure!(writer.advance(done as u64)? == buf.len() as u64, "there is no room for the payload");
+    fn write(writer: &mut Writer<impl ChainElements>, buf: &[u8]) -> Result<()> {
+        let mut rest = buf;
+        let moved = writer.transfer(rest.len() as u64, |pieces| {
+            for piece in pieces {
+                let (part, left) = rest.split_at(piece.len());
+                // SAFETY: the ring's memory is there, and the driver leaves alone what is in flight; both have so many
+                // bytes.
+                unsafe { piece.base().cast::<u8>().copy_from_nonoverlapping(part.as_ptr(), part.len()) };
+                rest = left;
+            }
+            Ok::<_, Infallible>(pieces.iter().map(IoVec::len).sum())
+        })?;
+        ensure!(moved == buf.len() as u64, "there is no room for the payload");
         Ok(())
     }
 }
 
 /// Reads the payload of a chain into `buf`, and returns what that adds to the sum.
 #[inline]
-fn read<'m, C: Chain<'m>, W: Way>(chain: C, buf: &mut [u8]) -> Result<u64> {
+fn read<W: Way>(chain: impl Chain, buf: &mut [u8]) -> Result<u64> {
     let mut chain = ReadableChain::new(chain);
     W::read(&mut chain, buf)?;
     // The drop returns the chain, with nothing written.
@@ -96,10 +102,10 @@ fn read<'m, C: Chain<'m>, W: Way>(chain: C, buf: &mut [u8]) -> Result<u64> {
 
 /// Writes `buf` as the payload of a chain, and returns what that adds to the sum.
 #[inline]
-fn write<'m, C: Chain<'m>, W: Way>(chain: C, buf: &[u8]) -> Result<u64> {
+fn write<W: Way>(chain: impl Chain, buf: &[u8]) -> Result<u64> {
     let mut chain = WritableChain::new(chain);
     W::write(&mut chain, buf)?;
-    chain.return_used().map_err(|refused| refused.error)?;
+    chain.return_prefix()?;
     Ok(buf.len() as u64)
 }
 
@@ -132,8 +138,8 @@ impl<R: FromConfig<Mem = Table>, W: Way> Device for Requests<R, W> {
             for _ in 0..self.burst {
                 let Some(chain) = burst.next_chain()? else { bail!(MISSING) };
                 sum = sum.wrapping_add(match self.direction {
-                    Direction::Read => read::<_, W>(chain, &mut self.buf)?,
-                    Direction::Write => write::<_, W>(chain, &self.buf)?,
+                    Direction::Read => read::<W>(chain, &mut self.buf)?,
+                    Direction::Write => write::<W>(chain, &self.buf)?,
                 });
             }
             burst.finish()?;
@@ -184,8 +190,8 @@ impl<R: FromConfig<Mem = Table>, W: Way> Device for Payloads<R, W> {
         for head in &self.heads {
             let chain = Fetched { ring: &self.ring, head: *head };
             sum = sum.wrapping_add(match self.direction {
-                Direction::Read => read::<_, W>(chain, &mut self.buf)?,
-                Direction::Write => write::<_, W>(chain, &self.buf)?,
+                Direction::Read => read::<W>(chain, &mut self.buf)?,
+                Direction::Write => write::<W>(chain, &self.buf)?,
             });
         }
         Ok(sum)
@@ -211,8 +217,9 @@ struct Fetched<'r, R> {
     head: Head,
 }
 
-impl<'r, R: FromConfig> Chain<'r> for Fetched<'r, R> {
-    type Walk = R::Walk<'r>;
+impl<R: FromConfig> ChainElements for Fetched<'_, R> {
+    type Mem = R::Mem;
+    type Place = R::Place;
 
     #[inline]
     fn id(&self) -> u16 {
@@ -220,10 +227,22 @@ impl<'r, R: FromConfig> Chain<'r> for Fetched<'r, R> {
     }
 
     #[inline]
-    fn walk(&self) -> R::Walk<'r> {
-        self.ring.walk(self.head)
+    fn mem(&self) -> &R::Mem {
+        self.ring.mem()
     }
 
+    #[inline(always)]
+    fn start(&self) -> R::Place {
+        self.ring.start(self.head)
+    }
+
+    #[inline(always)]
+    fn next_element(&self, place: &mut R::Place) -> Option<Result<Element, ChainError>> {
+        self.ring.next_element(place)
+    }
+}
+
+impl<R: FromConfig> Chain for Fetched<'_, R> {
     #[inline]
     fn return_unchecked(self, _written: u32) -> Result<(), Refused<Self, ReturnError>> {
         Ok(())

@@ -6,18 +6,17 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
 use anyhow::{Result, anyhow};
-use parking_lot::RawMutex;
-use virtio_queue_core::{Chain, FromConfig, KeepsDescriptors, Queue};
-use virtio_util::SharedQueue;
+use virtio_queue_core::{Chain, FromConfig, Queue};
+use virtio_util::{SharedQueue, SharedRing};
 
 use super::{Signals, config, walk};
 use crate::support::device::Device;
 use crate::support::memory::Table;
 use crate::support::ring::Ring;
 
-/// A device with threads that fetch and return chains, each for itself, until nothing is available any more. One of them is
-/// the thread that serves; the others wait for it, awake, as the chains of a pass are soon gone.
-pub(super) struct Shared<R: FromConfig> {
+/// A device with threads that fetch and return chains, each for itself, until nothing is available any more. One of
+/// them is the thread that serves; the others wait for it, awake, as the chains of a pass are soon gone.
+pub(super) struct Shared<R: FromConfig + SharedRing> {
     team: Arc<Team<R>>,
     helpers: Vec<JoinHandle<()>>,
     round: usize,
@@ -25,8 +24,8 @@ pub(super) struct Shared<R: FromConfig> {
 }
 
 /// What the threads have in common.
-struct Team<R: FromConfig> {
-    queue: SharedQueue<RawMutex, R, Signals>,
+struct Team<R: FromConfig + SharedRing> {
+    queue: SharedQueue<R, Signals>,
     /// How many rounds have begun, and in how many of them a helper has finished, all helpers together.
     begun: AtomicUsize,
     finished: AtomicUsize,
@@ -36,10 +35,7 @@ struct Team<R: FromConfig> {
 /// The round in which the helpers end.
 const LAST: usize = usize::MAX;
 
-impl<R> Shared<R>
-where
-    R: FromConfig<Mem = Table, Positions: Send> + KeepsDescriptors + Send + Sync + 'static,
-{
+impl<R: FromConfig<Mem = Table> + SharedRing> Shared<R> {
     pub(super) fn new(ring: &Ring) -> Self {
         let signals = Signals::default();
         let queue = Queue::new(&config(ring), ring.memory.table(), signals.clone()).expect("the ring is valid");
@@ -57,7 +53,7 @@ where
     }
 }
 
-impl<R: FromConfig + KeepsDescriptors> Team<R> {
+impl<R: FromConfig + SharedRing> Team<R> {
     /// Serves until nothing is available.
     fn drain(&self) -> Result<u64> {
         let mut sum = 0_u64;
@@ -100,7 +96,7 @@ fn wait_until(condition: impl Fn() -> bool) {
     }
 }
 
-impl<R: FromConfig + KeepsDescriptors> Device for Shared<R> {
+impl<R: FromConfig + SharedRing> Device for Shared<R> {
     fn serve(&mut self) -> Result<u64> {
         let team = &self.team;
         self.round += 1;
@@ -118,7 +114,7 @@ impl<R: FromConfig + KeepsDescriptors> Device for Shared<R> {
     }
 }
 
-impl<R: FromConfig> Drop for Shared<R> {
+impl<R: FromConfig + SharedRing> Drop for Shared<R> {
     fn drop(&mut self) {
         self.team.begun.store(LAST, Ordering::Release);
         for helper in self.helpers.drain(..) {

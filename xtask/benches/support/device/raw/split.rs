@@ -83,7 +83,8 @@ impl RawSplit {
     pub(crate) fn use_head(&self, index: u16, head: u16, written: u32) {
         let element = self.used.wrapping_add(ENTRIES + 4 * usize::from(index & self.mask));
         let element: *mut [u32; 2] = element.cast();
-        // SAFETY: the mask keeps it inside of the area, where elements are aligned to 4 bytes; the driver does not read it yet.
+        // SAFETY: the mask keeps it inside of the area, where elements are aligned to 4 bytes; the driver does not read
+        // it yet.
         unsafe { element.write([head.into(), written]) };
     }
 

@@ -84,8 +84,8 @@ impl DriverSide for PackedSide {
             }
             self.next = self.next.advanced(self.size);
         }
-        // The device stops at the first that is not available, so that the first one publishes all. Release: all others, and
-        // the buffers, come before it.
+        // The device stops at the first that is not available, so that the first one publishes all. Release: all
+        // others, and the buffers, come before it.
         self.word(first.slot, 1).store(tail(first), Ordering::Release);
         fence(Ordering::SeqCst);
         // SAFETY: the structure is four aligned bytes, and both sides access them atomically.

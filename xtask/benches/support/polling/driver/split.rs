@@ -32,7 +32,8 @@ struct Descriptor {
 /// A descriptor that the device writes.
 const WRITE: u16 = 2;
 
-/// The words before the entries in either ring: flags and index. And what the driver's flags say: it needs no notifications.
+/// The words before the entries in either ring: flags and index. And what the driver's flags say: it needs no
+/// notifications.
 const INDEX: usize = 1;
 const ENTRIES: usize = 2;
 const NO_INTERRUPT: u16 = 1;

@@ -1,0 +1,61 @@
+//! Moving bytes between a storage and a chain, without a copy in between where that can be.
+
+use std::io;
+
+use virtio_chain::{Reader, TransferCause, Writer};
+use virtio_mem_traits::DeviceRange;
+use virtio_queue_core::ChainElements;
+
+use super::storage::{BLOCK_LEN, Storage};
+use super::straight;
+
+/// Copies the `len` bytes of `storage` at `offset` to the next bytes of `payload`, and returns how many: fewer only if
+/// `payload` ends. Just what was written counts there.
+///
+/// # Errors
+///
+/// If they cannot be read, or the chain is malformed.
+pub(super) fn read_chain(
+    storage: &impl Storage,
+    payload: &mut Writer<impl ChainElements>,
+    len: u64,
+    offset: u64,
+) -> Result<u64, TransferCause<io::Error>> {
+    if let Some(file) = storage.file() {
+        return straight::read_chain(file, payload, len, offset);
+    }
+    let mut done = 0;
+    while done < len {
+        // A block at a time: if it cannot be read, nothing of it was written.
+        let limit = usize::try_from(len - done).map_or(BLOCK_LEN, |left| left.min(BLOCK_LEN));
+        let read = |piece: DeviceRange<'_>| storage.read_into(&[piece], offset + done).map(|()| piece.len());
+        match payload.next_with_limit(limit, read).map_err(|failed| failed.cause)? {
+            0 => break,
+            count => done += count as u64,
+        }
+    }
+    Ok(done)
+}
+
+/// Copies the next `len` bytes of `payload` to `offset` in `storage`, and returns how many: fewer only if `payload`
+/// ends.
+///
+/// # Errors
+///
+/// If they cannot be written, or the chain is malformed.
+pub(super) fn write_chain(
+    storage: &impl Storage,
+    payload: &mut Reader<impl ChainElements>,
+    len: u64,
+    offset: u64,
+) -> Result<u64, TransferCause<io::Error>> {
+    if let Some(file) = storage.file() {
+        return straight::write_chain(file, payload, len, offset);
+    }
+    let mut done = 0;
+    while let Some(piece) = payload.next_with_limit(usize::try_from(len - done).unwrap_or(usize::MAX))? {
+        storage.write_from(&[piece], offset + done).map_err(TransferCause::Work)?;
+        done += piece.len() as u64;
+    }
+    Ok(done)
+}

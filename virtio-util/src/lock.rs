@@ -1,0 +1,120 @@
+//! Kinds of locks.
+
+/// A kind of lock, for a [`SharedQueue`](crate::SharedQueue).
+///
+/// A kind is written as a mutex around nothing:
+///
+/// | kind | needs |
+/// | --- | --- |
+/// | `std::sync::Mutex<()>`, the [default](crate::DefaultLock) | feature `std` |
+/// | `parking_lot::Mutex<()>` of parking_lot 0.12, and all others of lock_api 0.4 | feature `lock_api-0-4` |
+/// | `parking_lot::Mutex<()>` of parking_lot 0.13, and all others of lock_api 0.5 | feature `lock_api-0-5`, Rust 1.95 |
+/// | a type of your own | this trait |
+///
+/// A queue is locked for as long as it takes to fetch a chain or to return one. The notifier is called meanwhile.
+///
+/// # Examples
+///
+/// A device without an operating system brings a lock of its own:
+///
+/// ```
+/// use virtio_util::Lock;
+/// # struct Spin<T>(std::sync::Mutex<T>);
+///
+/// /// Locks that spin, with interrupts masked.
+/// struct Masked;
+///
+/// impl Lock for Masked {
+///     type Of<T: Send> = Spin<T>;
+///
+///     fn new<T: Send>(value: T) -> Spin<T> {
+///         // ...
+/// #       Spin(std::sync::Mutex::new(value))
+///     }
+///
+///     fn with<T: Send, A>(lock: &Spin<T>, work: impl FnOnce(&mut T) -> A) -> A {
+///         // ...
+/// #       work(&mut lock.0.lock().unwrap())
+///     }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no kind of lock for a shared queue",
+    note = "with the feature `std`, leave the parameter out: the lock is `std::sync::Mutex`",
+    note = "with `lock_api-0-4`, parking_lot 0.12's `Mutex<()>` is a kind of lock; with `lock_api-0-5`, parking_lot 0.13's is",
+    note = "without `std`, implement `virtio_util::Lock` for a type of your own"
+)]
+#[doc(alias = "RawMutex")]
+pub trait Lock: 'static {
+    /// The lock around a value.
+    type Of<T: Send>: Send + Sync;
+
+    /// Puts `value` under a lock.
+    fn new<T: Send>(value: T) -> Self::Of<T>;
+
+    /// Locks, does `work` with the value, and unlocks, also if `work` panics.
+    fn with<T: Send, A>(lock: &Self::Of<T>, work: impl FnOnce(&mut T) -> A) -> A;
+}
+
+/// The kind of lock that a shared queue has if none is named.
+#[cfg(feature = "std")]
+pub type DefaultLock = std::sync::Mutex<()>;
+
+/// Defines a type whose last parameter is a kind of lock. The standard library has one for a default.
+#[cfg(feature = "alloc")]
+macro_rules! with_lock {
+    ($(#[$attribute:meta])* pub struct $name:ident<..> { $($(#[$about:meta])* $seen:vis $field:ident: $type:ty,)* }) => {
+        #[cfg(feature = "std")]
+        $(#[$attribute])*
+        pub struct $name<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock = crate::DefaultLock> {
+            $($(#[$about])* $seen $field: $type,)*
+        }
+
+        #[cfg(not(feature = "std"))]
+        $(#[$attribute])*
+        pub struct $name<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> {
+            $($(#[$about])* $seen $field: $type,)*
+        }
+    };
+}
+#[cfg(feature = "alloc")]
+pub(crate) use with_lock;
+
+/// A panic while it is locked does not stop the device: what is under the lock is sound at all times.
+#[cfg(feature = "std")]
+impl Lock for std::sync::Mutex<()> {
+    type Of<T: Send> = std::sync::Mutex<T>;
+
+    #[inline]
+    fn new<T: Send>(value: T) -> std::sync::Mutex<T> {
+        std::sync::Mutex::new(value)
+    }
+
+    #[inline]
+    fn with<T: Send, A>(lock: &std::sync::Mutex<T>, work: impl FnOnce(&mut T) -> A) -> A {
+        work(&mut lock.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+}
+
+/// Makes the mutexes of a version of lock_api kinds of locks.
+macro_rules! lock_api {
+    ($feature:literal, $version:ident) => {
+        #[cfg(feature = $feature)]
+        impl<R: $version::RawMutex + Send + Sync + 'static> Lock for $version::Mutex<R, ()> {
+            type Of<T: Send> = $version::Mutex<R, T>;
+
+            #[inline]
+            fn new<T: Send>(value: T) -> $version::Mutex<R, T> {
+                $version::Mutex::new(value)
+            }
+
+            #[inline]
+            fn with<T: Send, A>(lock: &$version::Mutex<R, T>, work: impl FnOnce(&mut T) -> A) -> A {
+                work(&mut lock.lock())
+            }
+        }
+    };
+}
+
+lock_api!("lock_api-0-4", lock_api_0_4);
+lock_api!("lock_api-0-5", lock_api_0_5);

@@ -1,0 +1,198 @@
+//! Waiting for chains, draining, and the ends of a shared queue.
+
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread;
+
+use futures::FutureExt;
+use virtio_queue_core::{Queue, ReturnError};
+
+use crate::rig::{FORMATS, Rig, Shared, answer, byte_of, slots};
+
+/// Runs `wait` on a thread of its own, and tells when it is over.
+fn elsewhere(queue: &Shared, wait: impl FnOnce(&Shared) + Send + 'static) -> mpsc::Receiver<()> {
+    let (over, receiver) = mpsc::channel();
+    let queue = queue.clone();
+    thread::spawn(move || {
+        wait(&queue);
+        let _ = over.send(());
+    });
+    receiver
+}
+
+#[test]
+fn wait_chain_returns_what_is_there_and_what_comes() {
+    for format in FORMATS {
+        let mut rig = Rig::new(format);
+        rig.offer(1);
+        answer(rig.queue.wait_chain().unwrap().unwrap());
+        rig.queue.suppress_notifications();
+        let waits = thread::spawn({
+            let queue = rig.queue.clone();
+            move || answer(queue.wait_chain().unwrap().unwrap())
+        });
+        // Either the thread has asked for a kick by now, or it will find the chain when it looks.
+        if rig.offer(2) {
+            rig.queue.wake();
+        }
+        waits.join().unwrap();
+        assert_eq!(rig.used(), [(1, 1), (2, 1)]);
+    }
+}
+
+#[test]
+fn wake_of_one_thread_is_passed_on_while_there_are_chains() {
+    for format in FORMATS {
+        let mut rig = Rig::new(format);
+        let (found, chains) = mpsc::channel();
+        let threads = [(); 3].map(|()| {
+            let (queue, found) = (rig.queue.clone(), found.clone());
+            thread::spawn(move || found.send(queue.wait_chain().unwrap().unwrap()).unwrap())
+        });
+        (1..=3).for_each(|byte| _ = rig.offer(byte));
+        rig.queue.wake();
+        // Each thread keeps its chain and does not look again.
+        let mut bytes = [(); 3].map(|()| byte_of(&chains.recv().unwrap()));
+        bytes.sort_unstable();
+        assert_eq!(bytes, [1, 2, 3]);
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+    }
+}
+
+#[test]
+fn wait_chain_ends_when_the_queue_breaks_or_ends() {
+    let ends: [fn(&mut Rig); 3] = [
+        |rig| {
+            rig.break_queue();
+            rig.queue.next_chain().unwrap_err();
+        },
+        |rig| rig.queue.reset(),
+        |rig| _ = rig.queue.clone().try_into_queue().unwrap(),
+    ];
+    for format in FORMATS {
+        for end in ends {
+            let mut rig = Rig::new(format);
+            let over = [(); 2].map(|()| elsewhere(&rig.queue, |queue| assert!(queue.wait_chain().unwrap().is_none())));
+            end(&mut rig);
+            over.into_iter().for_each(|over| over.recv().unwrap());
+        }
+    }
+}
+
+#[test]
+fn break_found_in_a_burst_ends_the_wait() {
+    for format in FORMATS {
+        let mut rig = Rig::new(format);
+        let _in_flight = rig.fetch(1);
+        let over = elsewhere(&rig.queue, |queue| assert!(queue.wait_chain().unwrap().is_none()));
+        rig.queue.clone().burst(|mut burst| {
+            rig.break_queue();
+            burst.next_chain().unwrap_err();
+        });
+        over.recv().unwrap();
+    }
+}
+
+/// SUSP-2
+#[test]
+fn drain_waits_for_the_last_chain_and_fetches_nothing() {
+    for format in FORMATS {
+        let mut rig = Rig::new(format);
+        let chains = [1, 2].map(|byte| rig.fetch(byte));
+        let over = elsewhere(&rig.queue, Shared::drain);
+        let mut drained = Box::pin(rig.queue.drained());
+        assert!(drained.as_mut().now_or_never().is_none());
+        rig.driver.add(&virtio_fake_driver::DriverChain::new().writable(1)).unwrap();
+        assert!(rig.queue.next_chain().unwrap().is_none(), "it is paused");
+        rig.queue.burst(|mut burst| assert!(burst.next_chain().unwrap().is_none()));
+        let [first, second] = chains;
+        drop(first);
+        assert!(drained.as_mut().now_or_never().is_none());
+        assert!(over.try_recv().is_err());
+        drop(second);
+        assert!(drained.now_or_never().is_some());
+        over.recv().unwrap();
+
+        rig.queue.resume();
+        let chain = rig.queue.wait_chain().unwrap().unwrap();
+        let queue = rig.queue.try_into_queue().unwrap_err();
+        drop(chain);
+        assert!(queue.try_into_queue().unwrap().drain().suspend().is_ok());
+    }
+}
+
+#[test]
+fn resume_lets_those_who_wait_look_again() {
+    for format in FORMATS {
+        let mut rig = Rig::new(format);
+        rig.queue.pause();
+        rig.offer(1);
+        let over = elsewhere(&rig.queue, |queue| answer(queue.wait_chain().unwrap().unwrap()));
+        rig.queue.resume();
+        over.recv().unwrap();
+        assert_eq!(rig.used(), [(1, 1)]);
+    }
+}
+
+#[test]
+fn queue_that_was_taken_has_nothing_for_other_handles() {
+    for format in FORMATS {
+        let mut rig = Rig::new(format);
+        let queue = rig.queue.clone().try_into_queue().unwrap();
+        rig.offer(1);
+        assert!(rig.queue.next_chain().unwrap().is_none());
+        rig.queue.burst(|mut burst| assert!(burst.next_chain().unwrap().is_none()));
+        assert_eq!((rig.queue.in_flight(), rig.queue.save(), rig.queue.fault()), (0, None, None));
+        rig.queue.suppress_notifications();
+        rig.queue.notify();
+        rig.queue.reset();
+        assert_eq!(rig.notifications.count(), 0);
+        let handle = rig.queue.clone().try_into_queue().unwrap_err();
+        handle.finish_reset().unwrap_err();
+        // It can be shared anew, and goes on where it was.
+        rig.queue = Shared::new(queue);
+        answer(rig.queue.next_chain().unwrap().unwrap());
+        assert_eq!(rig.used(), [(1, 1)]);
+    }
+}
+
+/// KEEP-5, QRST-1, QRST-5, QRST-6, QRST-8
+#[test]
+fn reset_with_chains_out_refuses_them_and_can_wait_for_them() {
+    for format in FORMATS {
+        let mut rig = Rig::new(format);
+        let [returned, dropped] = [1, 2].map(|byte| rig.fetch(byte));
+        rig.queue.reset();
+        let over = elsewhere(&rig.queue, Shared::drain);
+        assert!(rig.queue.next_chain().unwrap().is_none());
+        let id = returned.id();
+        assert_eq!(returned.return_written(1), Err(ReturnError::Stale { id }));
+        assert!(over.try_recv().is_err());
+        assert_eq!(rig.queue.in_flight(), slots(format));
+        let queue = rig.queue.clone().finish_reset().unwrap_err();
+        let refused = dropped.try_unfetch().unwrap_err();
+        drop(refused);
+        over.recv().unwrap();
+        assert_eq!((rig.used(), rig.notifications.count()), (vec![], 0));
+        let (ring, notify) = queue.finish_reset().unwrap();
+        assert!(Arc::ptr_eq(&notify, &rig.notifications));
+        // What is made of it begins from nothing.
+        assert_eq!(Queue::from_ring(ring, notify).unwrap().in_flight(), 0);
+    }
+}
+
+#[test]
+fn tokens_completed_after_a_reset_are_discarded() {
+    for format in FORMATS {
+        let mut rig = Rig::new(format);
+        [1, 2].iter().for_each(|byte| _ = rig.offer(*byte));
+        let tokens = rig.queue.burst(|mut burst| [(); 2].map(|()| burst.next_chain().unwrap().unwrap().into_token()));
+        rig.queue.reset();
+        let [one, two] = tokens;
+        let ids = [one.id(), two.id()];
+        assert_eq!(rig.queue.complete(one, 0), Err(ReturnError::Stale { id: ids[0] }));
+        assert_eq!(rig.queue.burst(|mut burst| burst.complete(two, 0)), Err(ReturnError::Stale { id: ids[1] }));
+        rig.queue.drain();
+        assert_eq!(rig.used(), []);
+    }
+}
