@@ -100,9 +100,13 @@ pub trait Walk: Clone + FusedIterator<Item = Result<Element, ChainError>> {
         self,
         mem: &'m M,
         init: B,
-        work: impl FnMut(B, Piece<'m>) -> Result<B, E>,
+        mut work: impl FnMut(B, Piece<'m>) -> Result<B, E>,
     ) -> Result<B, E> {
-        fold_rest((self, None), mem, init, work).into()
+        let (id, mut state) = (self.id(), init);
+        for element in self {
+            state = fold_element(id, element?, mem, state, &mut work)?;
+        }
+        Ok(state)
     }
 }
 
@@ -155,6 +159,7 @@ pub(crate) fn fold_rest<'m, W: Walk, M: DriverMem + ?Sized, B, E: From<ChainErro
 }
 
 /// Folds the pieces of an element.
+#[inline]
 fn fold_element<'m, M: DriverMem + ?Sized, B, E: From<ChainError>>(
     id: u16,
     Element { range, access }: Element,
