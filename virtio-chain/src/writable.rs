@@ -5,6 +5,7 @@ use core::ops::{Deref, DerefMut};
 
 use virtio_queue_core::{Chain, Refused, ReturnError};
 
+use crate::cursor::Cursor;
 use crate::{IncompleteError, ReadableChain, Writer};
 
 /// A chain, at its writable bytes.
@@ -15,7 +16,8 @@ use crate::{IncompleteError, ReadableChain, Writer};
 ///
 /// It is `Send` whenever the chain is, in generic code as well, so a task can hold it while it waits.
 ///
-/// Where the answer comes in parts, keep the chain and borrow it: [`Writer::new`].
+/// An answer in parts, such as a payload and a status, is [split](Self::split_last) into them and
+/// [joined](Self::join) again, so that the last part can be written whatever becomes of the first.
 ///
 /// ```
 /// # use virtio_fake_driver::{DriverChain, SplitFixture};
@@ -173,12 +175,20 @@ impl<C: Chain> WritableChain<C> {
         self.give_back(len)
     }
 
+    /// Returns the chain and the position in it.
+    #[inline]
+    pub(crate) fn parts_mut(&mut self) -> Option<(&C, &mut Cursor<C::Place>)> {
+        self.writer.parts_mut()
+    }
+
     fn check_written(&self) -> Result<(), IncompleteError> {
         let cursor = self.writer.cursor();
         if let Some(error) = cursor.fault() {
             return Err(error.into());
         }
-        let mut left = self.writer.remaining()?;
+        let Some(chain) = self.writer.chain() else { return Ok(()) };
+        // A tail that was not joined was not written either.
+        let mut left = cursor.remaining_in_half(chain)?;
         left.bytes += cursor.position() - self.writer.written();
         if left.bytes > 0 { Err(IncompleteError::Unwritten(left)) } else { Ok(()) }
     }

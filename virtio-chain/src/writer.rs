@@ -16,10 +16,11 @@ use crate::{Lent, Remaining, SettleError, TransferCause, TransferError, Transfer
 /// It keeps count of what was written, and how far from the beginning that goes without a hole: a driver takes the used
 /// length for the number of bytes that it can read from the start of the buffer (SPLIT-USED-4).
 ///
-/// [`Writer::new`] makes one of a borrowed chain, `Writer<&C>`. The bytes of a [`WritableChain`](crate::WritableChain),
-/// which owns its chain, are a `Writer<C>`.
+/// Most devices use it through [`WritableChain`](crate::WritableChain), which owns its chain and is a `Writer<C>`.
+/// [`Writer::new`] makes one of a borrowed chain, `Writer<&C>`.
 ///
-/// It is plain data beside its chain, so it can be held wherever the chain can be. After an error it is at its end.
+/// It is plain data beside its chain, so it can be held wherever the chain can be. After an error it is at its end: what
+/// must be written whatever happens, such as a status, is [split off](crate::WritableChain::split_last) before.
 ///
 /// ```
 /// # use virtio_fake_driver::{DriverChain, SplitFixture};
@@ -147,9 +148,10 @@ impl<C: ChainElements> Writer<C> {
     /// # let chain = queue.next_chain()?.ok_or("nothing is available")?;
     /// use virtio_chain::Writer;
     /// use virtio_chain::zerocopy::little_endian::U32;
-    /// use virtio_chain::zerocopy::{Immutable, IntoBytes};
+    /// use virtio_chain::zerocopy::{FromBytes, Immutable, IntoBytes};
     ///
-    /// #[derive(Immutable, IntoBytes)]
+    /// // All three: what can be written can be read as well, by another device or in a test.
+    /// #[derive(FromBytes, Immutable, IntoBytes)]
     /// #[zerocopy(crate = "virtio_chain::zerocopy")]
     /// #[repr(C)]
     /// struct Geometry {
@@ -392,6 +394,11 @@ impl<C: ChainElements> Writer<C> {
     #[inline]
     pub(crate) const fn cursor(&self) -> &Cursor<C::Place> {
         &self.cursor
+    }
+
+    /// Returns the chain and the position in it, unless the chain was returned.
+    pub(crate) fn parts_mut(&mut self) -> Option<(&C, &mut Cursor<C::Place>)> {
+        Some((self.chain.as_ref()?, &mut self.cursor))
     }
 }
 
