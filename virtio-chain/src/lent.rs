@@ -83,7 +83,11 @@ use crate::cursor::Cursor;
 /// }
 ///
 /// /// Writes the status into the last byte, and tells the driver of what was written before the first hole.
-/// fn answer<C: Chain>(mut payload: WritableChain<C>, status: Tail<C>, code: u8) -> Result<Option<InFlight<C>>, Error> {
+/// fn answer<C: Chain>(
+///     mut payload: WritableChain<C>,
+///     status: Tail<C>,
+///     code: u8,
+/// ) -> Result<Option<InFlight<C>>, Error> {
 ///     payload.join(status)?;
 ///     payload.write_all(&[code])?;
 ///     payload.return_prefix()?;

@@ -89,6 +89,15 @@
 //!
 //! # Features
 //!
+//! ```toml
+//! [dependencies]
+//! virtio-chain = "0.1"
+//! virtio-queue-core = "0.1"
+//! ```
+//!
+//! The examples need no feature. The queues and drivers in them that are not shown are those of the crate
+//! `virtio-fake-driver`, for `[dev-dependencies]`.
+//!
 //! * `std`: readers are a `std::io::Read`, writers are a `std::io::Write`, and errors turn into a `std::io::Error`.
 //!
 //! # Clauses

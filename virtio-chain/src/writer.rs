@@ -19,8 +19,8 @@ use crate::{Lent, Remaining, SettleError, TransferCause, TransferError, Transfer
 /// Most devices use it through [`WritableChain`](crate::WritableChain), which owns its chain and is a `Writer<C>`.
 /// [`Writer::new`] makes one of a borrowed chain, `Writer<&C>`.
 ///
-/// It is plain data beside its chain, so it can be held wherever the chain can be. After an error it is at its end: what
-/// must be written whatever happens, such as a status, is [split off](crate::WritableChain::split_last) before.
+/// It is plain data beside its chain, so it can be held wherever the chain can be. After an error it is at its end.
+/// What must be written whatever happens, such as a status, is [split off](crate::WritableChain::split_last) before.
 ///
 /// ```
 /// # use virtio_fake_driver::{DriverChain, SplitFixture};

@@ -52,6 +52,20 @@
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Features
+//!
+//! It has none, and allocates. The features that it needs of other crates come with it, but a device must not count on
+//! that: without the tests, they are gone.
+//!
+//! ```toml
+//! [dependencies]
+//! virtio-mem-traits = "0.1"
+//! virtio-queue-core = "0.1"
+//!
+//! [dev-dependencies]
+//! virtio-fake-driver = "0.1"
+//! ```
+//!
 //! # Clauses
 //!
 //! Ids such as SPLIT-USED-4 name rules. The file `docs/conformance.md` of the repository lists each of them, with its section
