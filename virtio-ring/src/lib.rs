@@ -44,6 +44,7 @@
 mod descriptor_table;
 pub mod event;
 mod features;
+mod flags;
 mod notification;
 pub mod packed;
 mod queue_size_error;
