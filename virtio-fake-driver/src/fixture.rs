@@ -271,6 +271,39 @@ impl<F: QueueFormat> FixtureOptions<F> {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     ///
+    /// The device can have less memory than the driver, until more is plugged in. Give the driver all memory that there
+    /// will be, and put a buffer into the part that the device lacks:
+    ///
+    /// ```
+    /// use std::rc::Rc;
+    /// use std::sync::Arc;
+    /// use virtio_fake_driver::{AnyFixtureOptions, DriverChain};
+    /// use virtio_mem_traits::{DriverAddr, DriverMem, HeapMem};
+    /// use virtio_util::RegionTable;
+    ///
+    /// let region = |start| HeapMem::new(DriverAddr(start), 0x1000).map(|mem| (mem.range(), Arc::new(mem)));
+    /// let (low, high) = (region(0x1000)?, region(0x8000)?);
+    /// let range = low.0;
+    /// // The tables share the regions.
+    /// let less = Rc::new(RegionTable::new([low.clone()])?);
+    /// let all = Rc::new(RegionTable::new([low, high])?);
+    ///
+    /// let options = AnyFixtureOptions { size: 8, ..Default::default() };
+    /// let mut fixture = options.build_within(Rc::clone(&all), range, |_, _| less)?;
+    /// let request = DriverChain::new().writable(4).at(DriverAddr(0x8000));
+    ///
+    /// for there in [false, true] {
+    ///     if there {
+    ///         fixture.queue.replace_mem(Rc::clone(&all))?;
+    ///     }
+    ///     fixture.driver.add(&request)?;
+    ///     let chain = fixture.queue.next_chain()?.ok_or("nothing is available")?;
+    ///     let element = chain.walk().next().ok_or("no elements")??;
+    ///     assert_eq!(chain.mem().translate(element.range, element.access).is_ok(), there);
+    /// }
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// If there is no queue like that.
