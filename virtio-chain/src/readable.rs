@@ -52,7 +52,7 @@ impl<C: Chain> ReadableChain<C> {
         self.reader.chain().id()
     }
 
-    /// Returns the chain, which can be walked or returned from where it was when this was made of it.
+    /// Returns the chain as it was when this was made of it.
     #[inline]
     #[must_use]
     pub fn into_chain(self) -> C {

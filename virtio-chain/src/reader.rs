@@ -299,7 +299,7 @@ impl<C: ChainElements> Reader<C> {
     ///
     /// # Errors
     ///
-    /// If it was lent somewhere else, or if there were fewer bytes. Nothing has changed then.
+    /// If `lent` is of another reader or another position, or has fewer than `count` bytes. Nothing has changed then.
     ///
     /// # Examples
     ///

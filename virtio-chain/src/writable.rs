@@ -10,9 +10,9 @@ use crate::{IncompleteError, ReadableChain, Writer};
 
 /// A chain, at its writable bytes.
 ///
-/// It is a [`Writer`] that owns the chain. However it ends, the driver is told of as many bytes as were written from
-/// the beginning on without a hole (SPLIT-USED-4), unless the device says fewer: dropping it returns the chain like
-/// that.
+/// It is a [`Writer`] that owns the chain. When it returns the chain, it tells the driver how many bytes were written
+/// from the beginning on without a hole (SPLIT-USED-4): [`return_prefix`](Self::return_prefix) does that, and so does
+/// its drop. [`return_written`](Self::return_written) tells the driver another number.
 ///
 /// It is `Send` whenever the chain is, in generic code as well, so a task can hold it while it waits.
 ///
@@ -45,8 +45,9 @@ impl<C: Chain> WritableChain<C> {
         Self { writer: Writer::of(chain) }
     }
 
-    /// Goes on with the writable half, if all of the readable one was read: [`ReadableChain::into_writable`] under the
-    /// name that those know who come from Fuchsia.
+    /// Goes on with the writable half, if all of the readable one was read.
+    ///
+    /// It is [`ReadableChain::into_writable`], under the name that Fuchsia's `virtio_device` has for it.
     ///
     /// # Errors
     ///
@@ -76,8 +77,9 @@ impl<C: Chain> WritableChain<C> {
 
 /// How it ends.
 impl<C: Chain> WritableChain<C> {
-    /// Returns the chain, which can be walked or returned from where it was when this was made of it. What was written
-    /// is forgotten: its own drop says that nothing was.
+    /// Returns the chain as it was when this was made of it.
+    ///
+    /// The chain does not know what was written. Its own drop tells the driver of 0 bytes.
     ///
     /// ```
     /// # use virtio_fake_driver::{DriverChain, SplitFixture};

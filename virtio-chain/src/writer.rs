@@ -245,8 +245,8 @@ impl<C: ChainElements> Writer<C> {
     ///
     /// `work` returns how many bytes it wrote, from the first one on. It is called again with the next pieces for as
     /// long as it writes all that it is handed, [32](Lent::MAX_PIECES) pieces at a time. Where it writes fewer, the
-    /// transfer ends, and the writer is behind what was written. Just these bytes count, and are reported to the memory
-    /// as written.
+    /// transfer ends, and the writer is behind what was written. Only these bytes count, and only these are reported to
+    /// the memory as written.
     ///
     /// # Errors
     ///
@@ -297,12 +297,14 @@ impl<C: ChainElements> Writer<C> {
         self.cursor.lend(chain, limit).map(|(lent, _)| lent)
     }
 
-    /// Moves on by the first `count` bytes of what was lent here, which were written. Just these count, and are
-    /// reported to the memory, whatever the driver has made of the chain meanwhile.
+    /// Moves on by the first `count` bytes of what was lent here, which were written.
+    ///
+    /// Only these bytes count. They are reported to the memory as written, even if the driver has changed the chain
+    /// since.
     ///
     /// # Errors
     ///
-    /// If it was lent somewhere else, or if there were fewer bytes. Nothing has changed then.
+    /// If `lent` is of another writer or another position, or has fewer than `count` bytes. Nothing has changed then.
     ///
     /// # Examples
     ///

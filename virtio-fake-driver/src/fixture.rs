@@ -158,8 +158,8 @@ pub struct FixtureOptions<F> {
     pub limits: QueueLimits,
     /// The seed by which the driver hands out descriptors or Buffer IDs in disorder, if it is to.
     pub scramble: Option<u64>,
-    /// How many bytes of memory there are, for the rings as well as for buffers and tables. For
-    /// [`build_within`](Self::build_within) it is of no meaning.
+    /// How many bytes of memory there are, for the rings as well as for buffers and tables.
+    /// [`build_within`](Self::build_within) ignores it.
     pub memory_len: usize,
 }
 
