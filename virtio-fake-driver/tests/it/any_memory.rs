@@ -143,7 +143,11 @@ fn access_to_what_is_not_there_is_refused_in_plain_words() {
     );
     assert_eq!(read(u64::MAX, 2), "2 bytes at 0xffffffffffffffff end beyond 2^64");
     let write = panic_of(|| view.poke(DriverAddr(0xfff), &[1; 5]));
-    assert_eq!(write, "the driver needs 5 bytes at 0xfff: no driver memory at 0xfff");
+    assert_eq!(
+        write,
+        "the driver needs 5 bytes at 0xfff: no driver memory at 0xfff: the address must lie in memory that driver and \
+         device share"
+    );
 }
 
 /// Fills all of the memory, lets a driver have a part of it, and checks that the rest stays as it is.
