@@ -6,7 +6,9 @@ use core::{error, fmt};
 
 use crate::access::{Readable, Rights, Writable};
 use crate::word::{load_words, store_words};
-use crate::{AccessError, DeviceArray, DeviceRange, DriverAddr, DriverRange, StableMem, TranslateError, Word, Words};
+use crate::{
+    Access, AccessError, DeviceArray, DeviceRange, DriverAddr, DriverRange, StableMem, TranslateError, Word, Words,
+};
 
 /// A part of driver memory that was proved once, for size, alignment and access, and is accessed word by word from then
 /// on: one of the three areas of a virtqueue.
@@ -103,10 +105,43 @@ impl<M: StableMem, A: Rights, const ALIGN: usize> Area<M, A, ALIGN> {
         unsafe { self.ptr.add(offset) }.cast()
     }
 
+    /// Returns what is in the first piece of the area from byte `offset` on, as an array of at most `len` elements: fewer if not
+    /// as many are there, none if `offset` is not aligned. Whoever accesses them reports that.
+    #[inline(always)]
+    #[must_use]
+    pub fn array<T: Words>(&self, offset: usize, len: usize) -> DeviceArray<'_, T, A> {
+        const { assert!(ALIGN % size_of::<T::Word>() == 0, "the area is not aligned for such words") };
+        const { assert!(size_of::<T>() != 0, "an element has at least one word") };
+        if offset > self.contiguous || offset % size_of::<T::Word>() != 0 {
+            return DeviceArray::empty();
+        }
+        let len = len.min((self.contiguous - offset) / size_of::<T>());
+        // SAFETY: `offset <= self.contiguous`.
+        let ptr = unsafe { self.ptr.add(offset) };
+        // SAFETY: (1) and (2) by the invariant of `ptr`, of which `offset` is a multiple; `mem` outlives the borrow of `self`.
+        unsafe { DeviceArray::new_unchecked(ptr.cast(), len) }
+    }
+
     /// Returns the part of the driver's range that an access touches, for the report to the memory.
     #[inline]
     fn part(&self, offset: usize, size: usize) -> DriverRange {
         self.range.after(offset as u64).prefix(size as u64)
+    }
+
+    /// Reports that `size` bytes at `offset` are about to be read.
+    #[inline(always)]
+    fn before_read(&self, offset: usize, size: usize) {
+        if self.mem.reports(Access::Read) {
+            self.mem.before_read(self.part(offset, size));
+        }
+    }
+
+    /// Reports that `size` bytes at `offset` were written.
+    #[inline(always)]
+    fn written(&self, offset: usize, size: usize) {
+        if self.mem.reports(Access::Write) {
+            self.mem.written(self.part(offset, size));
+        }
     }
 
     /// Translates the beginning of `range`, and proves it accessible and as aligned here as it is for the driver.
@@ -150,7 +185,7 @@ impl<M: StableMem, A: Readable, const ALIGN: usize> Area<M, A, ALIGN> {
     /// If it is not inside the area or not aligned, or if the memory is gone.
     #[inline]
     pub fn load_relaxed<T: Words>(&self, offset: usize) -> Result<T, AreaError> {
-        self.mem.before_read(self.part(offset, size_of::<T>()));
+        self.before_read(offset, size_of::<T>());
         if !self.has::<T>(offset) {
             return self.load_in_pieces(offset);
         }
@@ -167,7 +202,7 @@ impl<M: StableMem, A: Readable, const ALIGN: usize> Area<M, A, ALIGN> {
     /// If it is not inside the area or not aligned, or if the memory is gone.
     #[inline]
     pub fn load_acquire<W: Word>(&self, offset: usize) -> Result<W, AreaError> {
-        self.mem.before_read(self.part(offset, size_of::<W>()));
+        self.before_read(offset, size_of::<W>());
         if !self.has::<W>(offset) {
             // Not in a function of its own, as for stores: packed rings are faster like this.
             return Ok(self.translate_word::<W>(offset, 0)?.load_acquire(0)?);
@@ -176,16 +211,6 @@ impl<M: StableMem, A: Readable, const ALIGN: usize> Area<M, A, ALIGN> {
         let word = unsafe { self.place::<W>(offset) };
         // SAFETY: (1) and (2) by `has`, (3) by the invariant of `ptr`.
         Ok(unsafe { W::load_acquire(word) })
-    }
-
-    /// Returns the first contiguous piece of the area as an array of as many `T` as it has.
-    #[inline]
-    #[must_use]
-    pub fn array<T: Words>(&self) -> DeviceArray<'_, T> {
-        const { assert!(ALIGN % size_of::<T::Word>() == 0, "the area is not aligned for such words") };
-        const { assert!(size_of::<T>() != 0, "an element has at least one word") };
-        // SAFETY: (1) and (2) by the invariant of `ptr`; `mem` outlives the borrow of `self`.
-        unsafe { DeviceArray::new_unchecked(self.ptr.cast(), self.contiguous / size_of::<T>()) }
     }
 
     #[cold]
@@ -212,7 +237,7 @@ impl<M: StableMem, A: Writable, const ALIGN: usize> Area<M, A, ALIGN> {
         } else {
             self.store_in_pieces(offset, value)?;
         }
-        self.mem.written(self.part(offset, size_of::<T>()));
+        self.written(offset, size_of::<T>());
         Ok(())
     }
 
@@ -231,7 +256,7 @@ impl<M: StableMem, A: Writable, const ALIGN: usize> Area<M, A, ALIGN> {
         } else {
             self.store_release_elsewhere(offset, value)?;
         }
-        self.mem.written(self.part(offset, size_of::<W>()));
+        self.written(offset, size_of::<W>());
         Ok(())
     }
 
@@ -252,7 +277,7 @@ impl<M: StableMem, A: Writable, const ALIGN: usize> Area<M, A, ALIGN> {
             if let Err(error) = self.store_word::<T>(offset, index, *word) {
                 // The place is gone after all. The words before it were stored, and the caller reports none of them.
                 if index != 0 {
-                    self.mem.written(self.part(offset, index * size_of::<T::Word>()));
+                    self.written(offset, index * size_of::<T::Word>());
                 }
                 return Err(error);
             }

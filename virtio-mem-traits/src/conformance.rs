@@ -43,6 +43,7 @@ pub fn check(mem: &impl DriverMem, probe: &Probe) {
     regions_are_around_what_was_asked_for(mem, probe);
     pieces_do_not_depend_on_where_they_begin(mem, probe);
     answers_the_same_again_where_translations_last(mem, probe);
+    answers_at_once_what_is_in_one_piece(mem, probe);
     refuses_what_is_not_allowed(mem, probe);
     refuses_what_is_absent(mem, probe);
     accepts_empty_and_huge_ranges(mem, probe);
@@ -93,6 +94,47 @@ fn pieces_do_not_depend_on_where_they_begin(mem: &impl DriverMem, probe: &Probe)
             assert_eq!(later.len(), piece.len() - offset, "a piece is as long as it can be");
         }
         rest = rest.after(piece.len() as u64);
+    }
+}
+
+/// At every start and end of a piece, from one byte before it to one behind it, and beyond 2^64: an answer at once is as
+/// good as one after a search, and stays inside of its region.
+fn answers_at_once_what_is_in_one_piece(mem: &impl DriverMem, probe: &Probe) {
+    let mut rest = probe.mapped;
+    while !rest.is_empty() {
+        let piece = mem.translate(rest, probe.access).expect("mapped memory translates");
+        let (start, len) = (rest.start().0, piece.len() as u64);
+        for edge in [start, start.wrapping_add(len)] {
+            for addr in [edge.wrapping_sub(16), edge.wrapping_sub(1), edge, edge.wrapping_add(1)] {
+                for len in [1, 2, 15, 16, 17, u32::try_from(len).unwrap_or(u32::MAX), u32::MAX] {
+                    answers_at_once_as_after_a_search(mem, probe, DriverAddr(addr), len);
+                }
+            }
+        }
+        rest = rest.after(len);
+    }
+    for access in [Access::Read, Access::Write, Access::ReadWrite] {
+        assert!(mem.translate_at_once(probe.absent, 1, access).is_none(), "absent memory does not translate at once");
+        assert_eq!(mem.reports(access), mem.reports(access), "whether reports do anything does not change");
+    }
+}
+
+fn answers_at_once_as_after_a_search(mem: &impl DriverMem, probe: &Probe, addr: DriverAddr, len: u32) {
+    for access in [Access::Read, Access::Write, Access::ReadWrite] {
+        // Whoever remembers a region is to have one to be wrong about.
+        let _ = mem.translate(probe.mapped, access);
+        let Some(piece) = mem.translate_at_once(addr, len, access) else { continue };
+        let range = DriverRange::new(addr, len.into());
+        let range =
+            range.unwrap_or_else(|| panic!("{len} bytes at {addr} end beyond 2^64 and do not translate at once"));
+        let searched = mem.translate_all(range, access);
+        let searched =
+            searched.unwrap_or_else(|error| panic!("{range}: translated at once, and not by itself: {error}"));
+        if mem.translations_last() {
+            assert_eq!(piece.as_ptr(), searched.as_ptr(), "{range}: translated at once, it is the same memory");
+        }
+        assert_eq!(piece.len() as u64, range.len(), "{range}: translated at once, it is all that was asked for");
+        assert_eq!(piece.access(), access, "a translation at once allows what was asked for, and nothing else");
     }
 }
 

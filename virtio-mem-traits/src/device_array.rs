@@ -4,13 +4,13 @@ use core::marker::PhantomData;
 use core::ptr::NonNull;
 
 use crate::device_range::is_aligned;
-use crate::word::load_words;
-use crate::{Access, DeviceRange, Word, Words};
+use crate::word::{load_words, store_words};
+use crate::{DeviceRange, ReadOnly, Readable, Rights, Word, Words, Writable};
 
-/// As many `T` as fit into a [`DeviceRange`], one after the other: size, alignment and the right to read were proved once,
+/// As many `T` as fit into a [`DeviceRange`], one after the other: size, alignment and the rights `A` were proved once,
 /// so that an access costs nothing but the comparison of its index.
 ///
-/// It is for tables that are read again and again. As with a range, whoever reads owes the memory its reports.
+/// It is for tables that are accessed again and again. As with a range, whoever accesses it owes the memory its reports.
 ///
 /// ```
 /// use virtio_mem_traits::{Access, DeviceArray, DriverAddr, DriverMem, HeapMem};
@@ -27,27 +27,27 @@ use crate::{Access, DeviceRange, Word, Words};
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-pub struct DeviceArray<'a, T: Words> {
+pub struct DeviceArray<'a, T: Words, A = ReadOnly> {
     /// INVARIANT: aligned to the size of a word; all that [`DeviceRange::new`] demands holds for `len` times `T` during
     /// `'a`.
     ptr: NonNull<T::Word>,
     len: usize,
-    _memory: PhantomData<DeviceRange<'a>>,
+    _memory: PhantomData<(DeviceRange<'a>, A)>,
 }
 
 // SAFETY: it allows no more than the range that it was made of, which is `Send`.
-unsafe impl<T: Words> Send for DeviceArray<'_, T> {}
+unsafe impl<T: Words, A> Send for DeviceArray<'_, T, A> {}
 // SAFETY: as for `Send`; the range is `Sync`.
-unsafe impl<T: Words> Sync for DeviceArray<'_, T> {}
+unsafe impl<T: Words, A> Sync for DeviceArray<'_, T, A> {}
 
-impl<'a, T: Words> DeviceArray<'a, T> {
-    /// Returns `range` as an array, or `None` if it is not aligned or may not be read.
+impl<'a, T: Words, A: Rights> DeviceArray<'a, T, A> {
+    /// Returns `range` as an array, or `None` if it is not aligned or may not be accessed like that.
     #[inline]
     #[must_use]
     pub fn new(range: DeviceRange<'a>) -> Option<Self> {
         const { assert!(size_of::<T>() != 0, "an element has at least one word") };
         let ptr = range.as_ptr().cast::<T::Word>();
-        let proved = range.access().allows(Access::Read) && is_aligned(ptr);
+        let proved = range.access().allows(A::ACCESS) && is_aligned(ptr);
         proved.then(|| Self { ptr, len: range.len() / size_of::<T>(), _memory: PhantomData })
     }
 
@@ -56,7 +56,7 @@ impl<'a, T: Words> DeviceArray<'a, T> {
     /// # Safety
     ///
     /// 1. `ptr` is aligned to the size of a word.
-    /// 2. All that [`DeviceRange::new`] demands holds for the elements during `'a`, and the device may read them.
+    /// 2. All that [`DeviceRange::new`] demands holds for the elements during `'a`, and the device has the rights `A`.
     #[inline]
     pub(crate) const unsafe fn new_unchecked(ptr: NonNull<T::Word>, len: usize) -> Self {
         Self { ptr, len, _memory: PhantomData }
@@ -83,8 +83,69 @@ impl<'a, T: Words> DeviceArray<'a, T> {
         self.len == 0
     }
 
-    /// Loads the element at `index`, each of its words once and relaxed, or returns `None` if there is none.
-    #[inline]
+    /// Returns the first `len` elements, or all of them if there are not as many.
+    #[inline(always)]
+    #[must_use]
+    pub fn prefix(self, len: usize) -> Self {
+        Self { len: len.min(self.len), ..self }
+    }
+
+    /// Returns what follows the first `len` elements, which is nothing if there are no more than that.
+    #[inline(always)]
+    #[must_use]
+    pub fn after(self, len: usize) -> Self {
+        let skipped = len.min(self.len);
+        // SAFETY: `skipped <= self.len`, so it lies inside of what `ptr` is valid for, or at its end.
+        let ptr = unsafe { self.ptr.cast::<T>().add(skipped) };
+        Self { ptr: ptr.cast(), len: self.len - skipped, ..self }
+    }
+
+    /// Returns the elements from `first` to `last`, or `None` if they are not all there.
+    #[inline(always)]
+    #[must_use]
+    pub fn slice(self, first: usize, last: usize) -> Option<Self> {
+        if last >= self.len || first > last {
+            return None;
+        }
+        // SAFETY: `first < self.len`, so it lies inside of what `ptr` is valid for.
+        let ptr = unsafe { self.ptr.cast::<T>().add(first) };
+        Some(Self { ptr: ptr.cast(), len: last - first + 1, ..self })
+    }
+
+    /// Returns where the element at `index` is, if there is one.
+    #[inline(always)]
+    fn element(&self, index: usize) -> Option<NonNull<T>> {
+        // SAFETY: `index < self.len`, so the element lies inside of what `ptr` is valid for.
+        (index < self.len).then(|| unsafe { self.ptr.cast::<T>().add(index) })
+    }
+
+    /// Returns where the word is that begins at byte `OFFSET` of the element at `index`, if there is such an element.
+    #[inline(always)]
+    fn field<W: Word, const OFFSET: usize>(&self, index: usize) -> Option<NonNull<W>> {
+        const {
+            assert!(OFFSET + size_of::<W>() <= size_of::<T>(), "the word is inside of the element");
+            assert!(OFFSET % size_of::<W>() == 0, "the word is aligned in the element");
+            assert!(size_of::<W>() <= size_of::<T::Word>(), "the element is aligned for such words");
+        }
+        // SAFETY: `OFFSET` lies inside of the element, as was asserted.
+        self.element(index).map(|element| unsafe { element.byte_add(OFFSET) }.cast())
+    }
+}
+
+impl<'a, T: Words, A: Readable> DeviceArray<'a, T, A> {
+    /// Returns the array for reading alone.
+    #[inline(always)]
+    #[must_use]
+    pub const fn reader(self) -> DeviceArray<'a, T> {
+        DeviceArray { ptr: self.ptr, len: self.len, _memory: PhantomData }
+    }
+}
+
+/// Each returns `None` if there is no element at `index`. Fields are for elements with words of several sizes: a word that is not
+/// all inside of the element, or not aligned there, does not compile.
+impl<T: Words, A: Readable> DeviceArray<'_, T, A> {
+    /// Loads the element at `index`, each of its words once and relaxed.
+    #[inline(always)]
     #[must_use]
     pub fn load_relaxed(&self, index: usize) -> Option<T> {
         let element = self.element(index)?;
@@ -92,40 +153,52 @@ impl<'a, T: Words> DeviceArray<'a, T> {
         Some(unsafe { load_words(element.cast()) })
     }
 
-    /// Loads the word that begins at byte `OFFSET` of the element at `index`, once and relaxed, or returns `None` if there is no such
-    /// element.
-    ///
-    /// It is for elements with fields of several sizes. A word that is not all inside of the element, or not aligned there, does
-    /// not compile.
-    #[inline]
+    /// Loads the word that begins at byte `OFFSET` of the element at `index`, once and relaxed.
+    #[inline(always)]
     #[must_use]
     pub fn load_field<W: Word, const OFFSET: usize>(&self, index: usize) -> Option<W> {
-        const {
-            assert!(OFFSET + size_of::<W>() <= size_of::<T>(), "the word is inside of the element");
-            assert!(OFFSET % size_of::<W>() == 0, "the word is aligned in the element");
-            assert!(size_of::<W>() <= size_of::<T::Word>(), "the element is aligned for such words");
-        }
-        let element = self.element(index)?;
-        // SAFETY: `OFFSET` lies inside of the element, as was asserted.
-        let word = unsafe { element.byte_add(OFFSET) };
+        let word = self.field::<W, OFFSET>(index)?;
         // SAFETY: (1) `ptr`, the size of an element and `OFFSET` are multiples of the word's size: of `OFFSET` it was asserted, and that
         // no `W` is larger than a `T::Word`, whose size is then a multiple of it; (2) by the invariant; (3) by (2) of `DeviceRange::new`.
-        Some(unsafe { W::load_relaxed(word.cast()) })
+        Some(unsafe { W::load_relaxed(word) })
     }
 
-    /// Returns where the element at `index` is, if there is one.
-    #[inline]
-    fn element(&self, index: usize) -> Option<NonNull<T>> {
-        // SAFETY: `index < self.len`, so the element lies inside of what `ptr` is valid for.
-        (index < self.len).then(|| unsafe { self.ptr.cast::<T>().add(index) })
+    /// Loads the word that begins at byte `OFFSET` of the element at `index`, with acquire ordering.
+    #[inline(always)]
+    #[must_use]
+    pub fn load_field_acquire<W: Word, const OFFSET: usize>(&self, index: usize) -> Option<W> {
+        let word = self.field::<W, OFFSET>(index)?;
+        // SAFETY: as for `load_field`.
+        Some(unsafe { W::load_acquire(word) })
     }
 }
 
-impl<T: Words> Clone for DeviceArray<'_, T> {
+/// Each returns `None`, and stores nothing, if there is no element at `index`.
+impl<T: Words, A: Writable> DeviceArray<'_, T, A> {
+    /// Stores the element at `index`, each of its words once and relaxed.
+    #[inline(always)]
+    pub fn store_relaxed(&self, index: usize, value: T) -> Option<()> {
+        let element = self.element(index)?;
+        // SAFETY: (1) and (2) by the invariant, (3) by (2) of `DeviceRange::new`.
+        unsafe { store_words(element.cast(), value) };
+        Some(())
+    }
+
+    /// Stores the word that begins at byte `OFFSET` of the element at `index`, with release ordering.
+    #[inline(always)]
+    pub fn store_field_release<W: Word, const OFFSET: usize>(&self, index: usize, value: W) -> Option<()> {
+        let word = self.field::<W, OFFSET>(index)?;
+        // SAFETY: as for `load_field`.
+        unsafe { W::store_release(word, value) };
+        Some(())
+    }
+}
+
+impl<T: Words, A> Clone for DeviceArray<'_, T, A> {
     #[inline]
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<T: Words> Copy for DeviceArray<'_, T> {}
+impl<T: Words, A> Copy for DeviceArray<'_, T, A> {}

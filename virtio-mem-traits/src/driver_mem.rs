@@ -22,7 +22,9 @@ use crate::{Access, DeviceRange, DriverAddr, DriverRange};
 /// implementation.
 ///
 /// One method must be written. A memory without an IOMMU says in a second one that its
-/// [translations last](Self::translations_last): only then is anything remembered of it.
+/// [translations last](Self::translations_last): only then is anything remembered of it. A memory that takes no note of
+/// accesses can [say so](Self::reports), and one that has to search can answer the usual case
+/// [at once](Self::translate_at_once). Both are for speed alone.
 ///
 /// ```
 /// use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, HeapMem, TranslateError};
@@ -86,6 +88,30 @@ pub trait DriverMem {
     #[inline]
     fn translations_last(&self) -> bool {
         false
+    }
+
+    /// Translates all of the `len` bytes at `addr` in one piece, if there is nothing else to be said of them. This is the
+    /// usual case of [`translate`](Self::translate), and is inlined into the loops of queues.
+    ///
+    /// `None` says nothing: they can be missing, in several pieces, not for such an access, end beyond 2^64, or take a
+    /// search. Then ask [`translate`](Self::translate). What is answered is what
+    /// [`translate_all`](Self::translate_all) would answer, so it lies inside of one region.
+    ///
+    /// By default it is [`translate_all`](Self::translate_all), without the reason of an error. A memory for which a second
+    /// attempt costs more than a function call answers `None` instead.
+    #[inline(always)]
+    fn translate_at_once(&self, addr: DriverAddr, len: u32, access: Access) -> Option<DeviceRange<'_>> {
+        self.translate_all(DriverRange::new(addr, len.into())?, access).ok()
+    }
+
+    /// Returns whether reports of such accesses do anything: [`before_read`](Self::before_read) for those that read,
+    /// [`written`](Self::written) for those that write. The answer to this question must not change.
+    ///
+    /// Where it is `false`, callers need not report. By default it is `true`, which is always right.
+    #[inline(always)]
+    fn reports(&self, access: Access) -> bool {
+        let _ = access;
+        true
     }
 
     /// Takes note that the device is about to read `range`: memory that is not coherent is made so here.
@@ -191,6 +217,16 @@ macro_rules! forward {
             #[inline]
             fn translations_last(&self) -> bool {
                 (**self).translations_last()
+            }
+
+            #[inline(always)]
+            fn translate_at_once(&self, addr: DriverAddr, len: u32, access: Access) -> Option<DeviceRange<'_>> {
+                (**self).translate_at_once(addr, len, access)
+            }
+
+            #[inline(always)]
+            fn reports(&self, access: Access) -> bool {
+                (**self).reports(access)
             }
 
             #[inline]

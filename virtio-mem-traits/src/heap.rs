@@ -105,6 +105,17 @@ impl DriverMem for HeapMem {
     fn translations_last(&self) -> bool {
         true
     }
+
+    #[inline(always)]
+    fn translate_at_once(&self, addr: DriverAddr, len: u32, access: Access) -> Option<DeviceRange<'_>> {
+        let offset = usize::try_from(addr.0.wrapping_sub(self.range.start().0)).ok()?;
+        self.all(access).slice(offset, usize::try_from(len).ok()?)
+    }
+
+    #[inline(always)]
+    fn reports(&self, _access: Access) -> bool {
+        false
+    }
 }
 
 impl Drop for HeapMem {

@@ -2,14 +2,14 @@
 
 use core::iter::FusedIterator;
 
-use virtio_mem_traits::StableMem;
+use virtio_mem_traits::{DriverMem, StableMem};
 use virtio_ring::RingFeatures;
 use virtio_ring::packed::Descriptor;
 
 use crate::packed::{PackedPlace, PackedPositions, PackedRing, PackedWalk};
 use crate::split::{SplitPlace, SplitPositions, SplitRing, SplitWalk};
 use crate::{
-    Armed, ChainError, ConfigError, Element, FatalError, FromConfig, Head, QueueConfig, Record, Restorable,
+    Armed, ChainError, ConfigError, Element, FatalError, FromConfig, Head, Piece, QueueConfig, Record, Restorable,
     RestoreError, Ring, SavedQueue, Walk,
 };
 
@@ -154,7 +154,7 @@ impl<M: StableMem> Ring for AnyRing<M> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn publish(&self, positions: &mut AnyPositions) -> Result<bool, FatalError> {
         either!(self, positions, (ring, own) => ring.publish(own))
     }
@@ -275,10 +275,23 @@ impl<M: StableMem> FusedIterator for AnyWalk<'_, M> {}
 
 impl<M: StableMem> Walk for AnyWalk<'_, M> {
     #[inline(always)]
-    fn try_each<E: From<ChainError>>(self, work: impl FnMut(Element) -> Result<(), E>) -> Result<(), E> {
+    fn id(&self) -> u16 {
         match self {
-            Self::Split(walk) => walk.try_each(work),
-            Self::Packed(walk) => walk.try_each(work),
+            Self::Split(walk) => walk.id(),
+            Self::Packed(walk) => walk.id(),
+        }
+    }
+
+    #[inline(always)]
+    fn try_fold_pieces<'m, P: DriverMem + ?Sized, B, E: From<ChainError>>(
+        self,
+        mem: &'m P,
+        init: B,
+        work: impl FnMut(B, Piece<'m>) -> Result<B, E>,
+    ) -> Result<B, E> {
+        match self {
+            Self::Split(walk) => walk.try_fold_pieces(mem, init, work),
+            Self::Packed(walk) => walk.try_fold_pieces(mem, init, work),
         }
     }
 }

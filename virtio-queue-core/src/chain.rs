@@ -362,7 +362,12 @@ impl<C: ChainElements + ?Sized> Iterator for ChainWalk<'_, C> {
 
 impl<C: ChainElements + ?Sized> FusedIterator for ChainWalk<'_, C> {}
 
-impl<C: ChainElements + ?Sized> Walk for ChainWalk<'_, C> {}
+impl<C: ChainElements + ?Sized> Walk for ChainWalk<'_, C> {
+    #[inline]
+    fn id(&self) -> u16 {
+        self.chain.id()
+    }
+}
 
 impl<C: ChainElements + ?Sized> Clone for ChainWalk<'_, C> {
     #[inline]

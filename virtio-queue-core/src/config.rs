@@ -88,7 +88,7 @@ impl QueueConfig {
     }
 
     pub(crate) fn chain_limit(&self) -> u32 {
-        self.limits.chain_len.unwrap_or(self.size.into())
+        self.limits.chain_len.unwrap_or(self.size.into()).min(QueueLimits::MAX_CHAIN_LEN)
     }
 }
 
@@ -109,6 +109,11 @@ pub struct QueueLimits {
     /// At least 1. A larger one than the queue size lets indirect chains be longer than the specification allows, as some drivers
     /// make them.
     pub chain_len: Option<u32>,
+}
+
+impl QueueLimits {
+    /// The most elements that a chain has in any queue, 16,777,215, whatever [`chain_len`](Self::chain_len) says.
+    pub const MAX_CHAIN_LEN: u32 = (1 << 24) - 1;
 }
 
 impl Default for QueueLimits {

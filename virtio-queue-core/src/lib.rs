@@ -95,4 +95,4 @@ pub use token::Token;
 /// What a queue's user needs of the crates below.
 pub use virtio_mem_traits::{Access, AreaError, DriverAddr, DriverMem, DriverRange, StableMem, TranslateError};
 pub use virtio_ring::{FeaturesError, RingFeatures};
-pub use walk::{Element, Walk};
+pub use walk::{Element, Piece, Walk};

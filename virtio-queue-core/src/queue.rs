@@ -121,17 +121,15 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
     ///
     /// ```
     /// # use virtio_fake_driver::{DriverChain, SplitFixture};
-    /// use virtio_queue_core::Walk;
+    /// use virtio_queue_core::{ChainError, Walk};
     ///
     /// # let mut fixture = SplitFixture::new(16);
-    /// # let queue = &mut fixture.queue;
+    /// # let (mem, queue) = (&fixture.mem, &mut fixture.queue);
     /// # fixture.driver.add(&DriverChain::new().readable(b"four").readable(b"teen")).unwrap();
     /// let mut bytes = 0;
     /// let served = queue.serve(32, |walk| {
-    ///     let _ = walk.try_each(|element| {
-    ///         bytes += element.range.len();
-    ///         Ok::<_, virtio_queue_core::ChainError>(())
-    ///     });
+    ///     let len = walk.try_fold_pieces(mem, 0, |len, piece| Ok::<_, ChainError>(len + piece.memory.len()));
+    ///     bytes += len.unwrap_or(0);
     ///     0
     /// })?;
     /// assert_eq!((served, bytes), (1, 8));
@@ -144,6 +142,29 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
             self.state.publish(&self.ring).map_err(|error| self.state.break_now(error))?;
         }
         Ok(served)
+    }
+
+    /// Serves the next chain, if there is one, as [`serve`](Self::serve) does, and returns whether there was one. It is published at
+    /// once: this is for a device that answers each request before it looks for the next one.
+    ///
+    /// # Errors
+    ///
+    /// As for [`serve`](Self::serve).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use virtio_fake_driver::{DriverChain, SplitFixture};
+    /// # let mut fixture = SplitFixture::new(16);
+    /// # let queue = &mut fixture.queue;
+    /// # fixture.driver.add(&DriverChain::new().readable(b"ping")).unwrap();
+    /// assert!(queue.serve_one(|_walk| 0)?);
+    /// assert!(!queue.serve_one(|_walk| 0)?, "there was one chain");
+    /// # Ok::<_, virtio_queue_core::FatalError>(())
+    /// ```
+    #[inline(always)]
+    pub fn serve_one<'q>(&'q mut self, work: impl FnOnce(R::Walk<'q>) -> u32) -> Result<bool, FatalError> {
+        self.state.serve_one(&self.ring, work)
     }
 
     /// Returns the chain that a token stands for, of which the first `written` writable bytes have been written.

@@ -1,31 +1,78 @@
 //! What makes a chain well-formed, in either format.
+//!
+//! The usual descriptor is accepted by one test of its second word. It is
+//!
+//! ```text
+//! split    length in 32 bits, flags in 16, next
+//! packed   length in 32 bits, Buffer ID, flags in 16
+//! ```
+//!
+//! so that the flags begin at bit `FLAGS`. One less than that word, less WRITE among the writable elements, has none of the bits
+//! that are [odd](Limits::odd) if the descriptor is plain: those of lengths that are not harmless, which no bytes become as well, and
+//! the lower flags but NEXT. The flags above, AVAIL and USED among them, are of no matter.
 
-use virtio_mem_traits::{Access, DriverAddr, DriverRange};
+use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange};
 
-use crate::{ChainErrorKind, Element, QueueConfig, RingFeatures};
+use crate::{ChainErrorKind, Element, Piece, QueueConfig, RingFeatures};
+
+/// The flag of a writable element, in either format.
+const WRITE: u64 = 2;
+
+/// The flags that a plain element cannot have, after what is [taken away](Rules::phase): WRITE is then out of order, INDIRECT is
+/// a table, and the two bits beside that have no meaning catch what was borrowed.
+const ODD_FLAGS: u64 = 0b11110;
 
 /// The most bytes that a chain may have, which is more than 32 bits can say (SPLIT-DESC-7).
 const MAX_BYTES: u64 = 1 << 32;
+
+/// One element in a [budget](Rules::budget), above all bytes: those before the last element, and those of that one.
+const ONE_ELEMENT: u64 = 1 << 40;
 
 /// The bytes of a descriptor in an indirect table.
 const ENTRY: u32 = 16;
 
 /// What a queue allows in a chain.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    /// How many elements there may be.
+pub(crate) struct Limits<const FLAGS: u32> {
+    /// How many elements there may be. INVARIANT: less than 2^24, so that a budget has room for them.
     elements: u32,
-    /// As many elements as there may be cannot add up to too many bytes, if none has more than this.
+    /// As many elements as there may be cannot add up to too many bytes, if none has more than this. It is a power of two.
     harmless: u32,
     /// Whether there may be indirect tables.
     pub(crate) indirect: bool,
+    pub(crate) plain: Plain<FLAGS>,
 }
 
-impl Limits {
+/// What the usual descriptor is compared with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plain<const FLAGS: u32> {
+    /// The bits that the second word of a plain descriptor does not have, after what is taken away.
+    odd: u64,
+    /// One element in a budget.
+    ///
+    /// PERF: a constant of 64 bits would be loaded into a register for each descriptor (`direct-8-burst-32`).
+    one: u64,
+    /// A [budget](Rules::budget) from which nothing was taken.
+    budget: u64,
+}
+
+impl<const FLAGS: u32> Limits<FLAGS> {
     pub(crate) fn new(config: &QueueConfig) -> Self {
         let elements = config.chain_limit();
-        let harmless = (MAX_BYTES / u64::from(elements.max(1))).try_into().unwrap_or(u32::MAX);
-        Self { elements, harmless, indirect: config.features.contains(RingFeatures::INDIRECT_DESC) }
+        let harmless: u32 = (MAX_BYTES / u64::from(elements.max(1))).try_into().unwrap_or(u32::MAX);
+        let harmless = 1 << harmless.ilog2();
+        let plain = Plain {
+            odd: ODD_FLAGS << FLAGS | u64::from(0_u32.wrapping_sub(harmless)),
+            one: ONE_ELEMENT,
+            budget: (u64::from(elements) + 1).wrapping_neg().wrapping_mul(ONE_ELEMENT),
+        };
+        Self { elements, harmless, indirect: config.features.contains(RingFeatures::INDIRECT_DESC), plain }
+    }
+
+    /// Returns whether a list of so many elements is too long.
+    #[inline(always)]
+    pub(crate) const fn is_too_long(&self, elements: u16) -> bool {
+        elements as u32 > self.elements
     }
 
     /// Returns where an indirect table is, and how many descriptors it has.
@@ -39,115 +86,167 @@ impl Limits {
     }
 }
 
+/// What a queue allows in a chain of a split ring, where the flags follow the length.
+pub(crate) type SplitLimits = Limits<32>;
+pub(crate) type SplitPlain = Plain<32>;
+/// What a queue allows in a list of a packed ring, where the Buffer ID is between the two.
+pub(crate) type PackedLimits = Limits<48>;
+pub(crate) type PackedPlain = Plain<48>;
+
 /// How much is left of what the limits allow.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Rules {
-    /// How many elements there may still be.
-    left: u32,
-    /// How many bytes there were.
-    bytes: u64,
-    /// The flags that a plain element may have: `READABLE` until there was a writable one, if only one without bytes, then `WRITABLE`.
-    plain: u32,
-    /// The most bytes that a plain element may have. None may have any as soon as there was one that is not harmless, and in a list that
-    /// is too long: then somebody has to look at the sum or at the number.
-    harmless: u32,
+pub(crate) struct Rules<const FLAGS: u32> {
+    /// In the lower 40 bits, how many bytes there were; above, how many elements, and so many more that the first one too many
+    /// is one too many for this number.
+    budget: u64,
+    /// What is added to the second word of a descriptor: [`READABLE`](Self::READABLE) until there was a writable element, if only
+    /// one without bytes, then [`WRITABLE`](Self::WRITABLE).
+    phase: u64,
+    /// Whether somebody has to look at the sum or at the number: no element is plain as soon as there was one that is not harmless,
+    /// nor in a list that is too long.
+    slow: bool,
 }
 
-/// The flag of a writable element, in either format.
-const WRITE: u16 = 2;
-
-/// The flags of a plain element, as sets: bit `n` says whether their lower five bits may be `n`. NEXT is of no matter here, and neither
-/// are the bits above, such as AVAIL and USED. INDIRECT is in no set, and the two bits between that have no meaning deserve a second look.
-const READABLE: u32 = 0b1111;
-const WRITABLE: u32 = 0b1100;
+/// How much is left in a chain of a split ring.
+pub(crate) type SplitRules = Rules<32>;
+/// How much is left in a list of a packed ring.
+pub(crate) type PackedRules = Rules<48>;
 
 /// An element as the driver claims it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Claim {
     pub(crate) addr: DriverAddr,
     pub(crate) len: u32,
-    /// The flags of its descriptor.
-    pub(crate) flags: u16,
+    pub(crate) access: Access,
 }
 
-impl Rules {
-    #[inline]
-    pub(crate) const fn new(limits: &Limits) -> Self {
-        Self { left: limits.elements, bytes: 0, plain: READABLE, harmless: limits.harmless }
-    }
+impl<const FLAGS: u32> Rules<FLAGS> {
+    /// Takes away one byte.
+    const READABLE: u64 = 0_u64.wrapping_sub(1);
+    /// Takes away one byte and WRITE.
+    const WRITABLE: u64 = Self::READABLE.wrapping_sub(WRITE << FLAGS);
 
-    /// Returns the rules for a list of so many elements. If that is too many, none of them is plain: somebody has to count.
-    #[inline]
-    pub(crate) const fn for_list(limits: &Limits, elements: u16) -> Self {
-        let harmless = if elements as u32 > limits.elements { 0 } else { limits.harmless };
-        Self { harmless, ..Self::new(limits) }
-    }
-
-    /// Accepts the next element if it is plain: there is nothing to be said of it, and it is no indirect table. Otherwise
-    /// nothing has changed, and [`accept`](Self::accept) says what there is.
     #[inline(always)]
-    pub(crate) fn accept_plain(&mut self, claim: Claim) -> Option<Element> {
-        if self.left == 0 {
-            return None;
-        }
-        let element = self.accept_plain_in_list(claim)?;
-        self.left -= 1;
-        Some(element)
+    pub(crate) const fn new(plain: &Plain<FLAGS>) -> Self {
+        Self { budget: plain.budget, phase: Self::READABLE, slow: false }
     }
 
-    /// Accepts the next element of a list if it is plain. It is not counted: if there are too many, it is not plain.
+    /// Returns the rules for a list, of which no element is plain if it is too long.
     #[inline(always)]
-    pub(crate) fn accept_plain_in_list(&mut self, claim: Claim) -> Option<Element> {
-        if self.plain >> (claim.flags & 31) & 1 == 0 {
-            return None;
+    pub(crate) const fn for_list(plain: &Plain<FLAGS>, too_long: bool) -> Self {
+        Self { slow: too_long, ..Self::new(plain) }
+    }
+
+    /// Returns whether no element is plain any more.
+    #[inline(always)]
+    pub(crate) const fn is_slow(&self) -> bool {
+        self.slow
+    }
+
+    /// Accepts the next element if it is plain, by the second word of its descriptor: there is nothing to be said of it but where it
+    /// is. Otherwise [`accept`](Self::accept) says what there is, after it was taken [back](Self::uncounted). Not to be asked when
+    /// [slow](Self::is_slow).
+    #[inline(always)]
+    pub(crate) fn accept_plain(&mut self, plain: &Plain<FLAGS>, word: u64) -> bool {
+        let (budget, too_many) = (self.budget + length(word)).overflowing_add(plain.one);
+        self.budget = budget;
+        !too_many && self.is_in_order(plain, word)
+    }
+
+    /// Returns the rules as they were before an element was refused by [`accept_plain`](Self::accept_plain).
+    #[inline(always)]
+    pub(crate) const fn uncounted(self, word: u64) -> Self {
+        Self { budget: self.budget.wrapping_sub(ONE_ELEMENT).wrapping_sub(length(word)), ..self }
+    }
+
+    /// Accepts the next element of a list if it is plain. It is not counted: if there are too many, they are slow.
+    #[inline(always)]
+    pub(crate) fn accept_plain_in_list(&mut self, plain: &Plain<FLAGS>, word: u64) -> bool {
+        let accepted = self.is_in_order(plain, word);
+        if accepted {
+            self.budget += length(word);
         }
-        // The length less one: no bytes are more than any other number of them.
-        if claim.len.wrapping_sub(1) >= self.harmless {
-            return None;
+        accepted
+    }
+
+    /// Tests the second word of a descriptor, and goes over to writable elements when the first one comes.
+    #[inline(always)]
+    const fn is_in_order(&mut self, plain: &Plain<FLAGS>, word: u64) -> bool {
+        if word.wrapping_add(self.phase) & plain.odd == 0 {
+            return true;
         }
-        // Lengths have 32 bits: an element that begins below this cannot end beyond 2^64.
-        if claim.addr.0 >= u64::MAX << 32 {
-            return None;
+        let is_writable = word.wrapping_add(Self::WRITABLE) & plain.odd == 0;
+        if is_writable {
+            self.phase = Self::WRITABLE;
         }
-        let element = claim.element()?;
-        self.bytes += u64::from(claim.len);
-        if claim.is_writable() {
-            self.plain = WRITABLE;
-        }
-        Some(element)
+        is_writable
     }
 
     /// Accepts the next element, which is left out if it has no bytes, unless it breaks a rule. Then the chain has ended.
-    pub(crate) fn accept(&mut self, limits: &Limits, claim: Claim) -> Result<Option<Element>, ChainErrorKind> {
-        let Claim { addr, len, .. } = claim;
-        if claim.is_writable() {
-            self.plain = WRITABLE;
-        } else if self.plain == WRITABLE {
+    pub(crate) fn accept(&mut self, limits: &Limits<FLAGS>, claim: Claim) -> Result<Option<Element>, ChainErrorKind> {
+        let Claim { addr, len, access } = claim;
+        if access.writes() {
+            self.phase = Self::WRITABLE;
+        } else if self.phase == Self::WRITABLE {
             return Err(ChainErrorKind::ReadableAfterWritable { addr });
         }
         let limit = limits.elements;
-        self.left = self.left.checked_sub(1).ok_or(ChainErrorKind::TooManyElements { limit })?;
-        self.bytes += u64::from(len);
-        if self.bytes > MAX_BYTES {
-            return Err(ChainErrorKind::TooManyBytes { total: self.bytes });
+        self.budget = self.budget.checked_add(ONE_ELEMENT).ok_or(ChainErrorKind::TooManyElements { limit })?;
+        self.budget += u64::from(len);
+        let total = self.budget % ONE_ELEMENT;
+        if total > MAX_BYTES {
+            return Err(ChainErrorKind::TooManyBytes { total });
         }
-        if len > limits.harmless {
-            self.harmless = 0;
-        }
+        self.slow |= len > limits.harmless;
         let element = claim.element().ok_or(ChainErrorKind::RangeOverflow { addr, len })?;
         Ok(Some(element).filter(|element| !element.range.is_empty()))
     }
 }
 
-impl Claim {
+impl<const FLAGS: u32> Rules<FLAGS> {
+    /// Returns what a descriptor claims.
     #[inline(always)]
-    const fn is_writable(self) -> bool {
-        self.flags & WRITE != 0
+    pub(crate) const fn claim(addr: DriverAddr, word: u64) -> Claim {
+        let access = if word >> FLAGS & WRITE != 0 { Access::Write } else { Access::Read };
+        #[expect(clippy::cast_possible_truncation, reason = "a length has 32 bits")]
+        let len = length(word) as u32;
+        Claim { addr, len, access }
     }
 
+    /// Translates what a plain descriptor claims, if it is in one piece.
     #[inline(always)]
-    fn element(self) -> Option<Element> {
-        let range = DriverRange::new(self.addr, self.len.into())?;
-        Some(Element { range, access: if self.is_writable() { Access::Write } else { Access::Read } })
+    pub(crate) fn translate_plain<M: DriverMem + ?Sized>(mem: &M, addr: DriverAddr, word: u64) -> Option<Piece<'_>> {
+        let Claim { len, access, .. } = Self::claim(addr, word);
+        let memory = match mem.translate_at_once(addr, len, access) {
+            Some(memory) => memory,
+            None => Self::search(mem, addr, word)?,
+        };
+        // What was translated does not end beyond 2^64.
+        let range = DriverRange::new(addr, len.into()).unwrap_or(DriverRange::EMPTY);
+        Some(Piece { range, memory, access })
+    }
+
+    /// Translates what is not translated at once, if it is in one piece.
+    ///
+    /// PERF: it takes the word apart by itself, so that its caller need not (`direct-8-burst-32`).
+    #[cold]
+    #[inline(never)]
+    fn search<M: DriverMem + ?Sized>(mem: &M, addr: DriverAddr, word: u64) -> Option<DeviceRange<'_>> {
+        let Element { range, access } = Self::claim(addr, word).element()?;
+        mem.translate_all(range, access).ok()
+    }
+}
+
+/// Returns the length in the second word of a descriptor.
+#[inline(always)]
+const fn length(word: u64) -> u64 {
+    word & u32::MAX as u64
+}
+
+impl Claim {
+    /// Returns the element, unless it would end beyond 2^64.
+    #[inline(always)]
+    pub(crate) fn element(self) -> Option<Element> {
+        Some(Element { range: DriverRange::new(self.addr, self.len.into())?, access: self.access })
     }
 }

@@ -185,6 +185,41 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
         }
     }
 
+    /// Serves the next chain as [`Queue::serve_one`](crate::Queue::serve_one) does.
+    ///
+    /// # Errors
+    ///
+    /// As for [`fetch`](Self::fetch).
+    ///
+    /// PERF: the ring publishes where it completes, so that its positions need not be written to memory in between
+    /// (`direct-1-burst-1`).
+    #[inline(always)]
+    pub fn serve_one<'r>(&mut self, ring: &'r R, work: impl FnOnce(R::Walk<'r>) -> u32) -> Result<bool, FatalError> {
+        if self.fault.is_some() {
+            return self.report().map(|nothing: Option<()>| nothing.is_some());
+        }
+        let head = match ring.fetch(&mut self.positions, self.in_flight) {
+            Ok(Some(head)) => head,
+            Ok(None) => return Ok(false),
+            Err(error) => return Err(self.break_now(error)),
+        };
+        // As in `serve`.
+        self.fault = Some(FatalError::Panicked);
+        let written = work(ring.walk(head));
+        self.fault = None;
+        self.unfetched = 0;
+        let completed = ring.complete(&mut self.positions, head, written);
+        match completed.and_then(|_| ring.publish(&mut self.positions)) {
+            Ok(wanted) => {
+                if wanted {
+                    self.notify.notify();
+                }
+                Ok(true)
+            }
+            Err(error) => Err(self.break_now(error)),
+        }
+    }
+
     /// Publishes what was completed, and notifies the driver if it wants that.
     ///
     /// # Errors

@@ -89,7 +89,7 @@ mod queue_size;
 mod ring_position;
 
 pub use descriptor::{BufferId, Descriptor, DescriptorFlags, UsedDescriptor};
-pub use descriptor_area::DescriptorArea;
+pub use descriptor_area::{DescriptorArea, Slots};
 pub use device_area::DeviceArea;
 pub use driver_area::DriverArea;
 pub use event_suppression::{EventSuppression, NotificationMode};

@@ -64,8 +64,8 @@ mod ring_index;
 
 pub use descriptor::{Descriptor, DescriptorFlags};
 pub use descriptor_area::DescriptorArea;
-pub use device_area::{DeviceArea, UsedElement, UsedFlags};
-pub use driver_area::{AvailableFlags, DriverArea};
+pub use device_area::{DeviceArea, UsedElement, UsedElements, UsedFlags};
+pub use driver_area::{AvailableEntries, AvailableFlags, DriverArea};
 pub use layout::Layout;
 pub use queue_size::QueueSize;
 pub use ring_index::RingIndex;

@@ -41,9 +41,9 @@ impl Elements {
     /// more than that are looked at.
     // PERF: it fills what its caller has, because a move of so many bytes costs more than to copy the usual chain (`shared`).
     #[inline(always)]
-    pub(crate) fn read(&mut self, chain: impl Walk, room: usize) -> Option<usize> {
+    pub(crate) fn read(&mut self, mut chain: impl Walk, room: usize) -> Option<usize> {
         let mut len = 0;
-        let read = chain.try_each(|element| self.push(&mut len, room, element));
+        let read = chain.try_for_each(|item| self.push(&mut len, room, item?));
         self.finish(len, read)
     }
 

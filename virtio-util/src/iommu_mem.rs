@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use virtio_mem_traits::{Access, DeviceRange, DriverMem, DriverRange, TranslateError};
+use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, TranslateError};
 
 /// Finds the memory behind the addresses that a driver uses, if it accepted ACCESS_PLATFORM.
 ///
@@ -102,6 +102,20 @@ impl<M: DriverMem, I: Iommu> DriverMem for IommuMem<M, I> {
     /// Behind an IOMMU they do not: the driver changes its mappings as it likes.
     fn translations_last(&self) -> bool {
         self.iommu.is_none() && self.mem.translations_last()
+    }
+
+    /// An IOMMU is asked once for each piece: two attempts would be two lookups.
+    #[inline]
+    fn translate_at_once(&self, addr: DriverAddr, len: u32, access: Access) -> Option<DeviceRange<'_>> {
+        match &self.iommu {
+            Some(_) => None,
+            None => self.mem.translate_at_once(addr, len, access),
+        }
+    }
+
+    #[inline]
+    fn reports(&self, access: Access) -> bool {
+        self.mem.reports(access)
     }
 
     fn before_read(&self, range: DriverRange) {

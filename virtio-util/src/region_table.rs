@@ -47,6 +47,9 @@ pub struct RegionTable<M> {
     lowest: DriverAddr,
     /// Whether translations last in all of the regions.
     last: bool,
+    /// Whether reports of reading do anything in one of the regions, and those of writing.
+    reports_reading: bool,
+    reports_writing: bool,
 }
 
 impl<M: DriverMem> RegionTable<M> {
@@ -70,7 +73,9 @@ impl<M: DriverMem> RegionTable<M> {
         let (parts, shift) = cut(&regions);
         let lowest = regions.first().map_or(DriverAddr(0), |(lowest, _)| lowest.start());
         let last = regions.iter().all(|(_, mem)| mem.translations_last());
-        Ok(Self { regions, parts, shift, lowest, last })
+        let [reports_reading, reports_writing] =
+            [Access::Read, Access::Write].map(|access| regions.iter().any(|(_, mem)| mem.reports(access)));
+        Ok(Self { regions, parts, shift, lowest, last, reports_reading, reports_writing })
     }
 
     /// Returns a table with one more region.
@@ -201,6 +206,21 @@ impl<M: DriverMem> DriverMem for RegionTable<M> {
     #[inline]
     fn translations_last(&self) -> bool {
         self.last
+    }
+
+    #[inline(always)]
+    fn translate_at_once(&self, addr: DriverAddr, len: u32, access: Access) -> Option<DeviceRange<'_>> {
+        // An address below all regions is far beyond all parts.
+        let first = self.part(addr.0.wrapping_sub(self.lowest.0) >> self.shift)?;
+        let (region, mem) = self.regions.get(first)?;
+        // The memory may go on beyond the region.
+        let end = addr.0.wrapping_sub(region.start().0).checked_add(len.into())?;
+        if end <= region.len() { mem.translate_at_once(addr, len, access) } else { None }
+    }
+
+    #[inline(always)]
+    fn reports(&self, access: Access) -> bool {
+        access.reads() && self.reports_reading || access.writes() && self.reports_writing
     }
 
     #[inline]

@@ -94,6 +94,11 @@ impl<H: Deref<Target: Memory>> DriverMem for VmMemory<H> {
         true
     }
 
+    #[inline(always)]
+    fn reports(&self, access: Access) -> bool {
+        access.writes() && <H::Target as Memory>::Region::is_tracked()
+    }
+
     #[inline]
     fn written(&self, range: DriverRange) {
         if <H::Target as Memory>::Region::is_tracked() {

@@ -1,8 +1,8 @@
 //! Chains that are fetched together.
 
 use arrayvec::ArrayVec;
-use virtio_mem_traits::{Access, DeviceRange, DriverMem, DriverRange};
-use virtio_queue_core::{ChainError, DescChain, DriverNotify, FatalError, QueueState, Ring, Token, Walk};
+use virtio_mem_traits::{Access, DriverMem};
+use virtio_queue_core::{ChainError, DescChain, DriverNotify, FatalError, Piece, QueueState, Ring, Token, Walk};
 
 use crate::unpublished::Unpublished;
 use crate::{Turn, WaitsFor};
@@ -18,23 +18,14 @@ pub(super) struct Fetched<'m> {
     pub(super) piece: Option<Piece<'m>>,
 }
 
-/// An element of a chain, and where it is here.
-#[derive(Clone, Copy)]
-pub(super) struct Piece<'m> {
-    pub(super) range: DriverRange,
-    pub(super) bytes: DeviceRange<'m>,
-}
-
-impl Piece<'_> {
-    /// Copies all of `packet` to the beginning, for which there is room, and returns how much was written.
-    #[inline]
-    pub(super) fn write(&self, packet: &[u8], mem: &impl DriverMem) -> u32 {
-        if self.bytes.write_bytes(0, packet).is_err() {
-            return 0;
-        }
-        mem.written(self.range.prefix(packet.len() as u64));
-        u32::try_from(packet.len()).unwrap_or(u32::MAX)
+/// Copies all of `packet` to the beginning of `piece`, which has room for it, and returns how much was written.
+#[inline]
+pub(super) fn write(piece: &Piece<'_>, packet: &[u8], mem: &impl DriverMem) -> u32 {
+    if piece.memory.write_bytes(0, packet).is_err() {
+        return 0;
     }
+    mem.written(piece.range.prefix(packet.len() as u64));
+    u32::try_from(packet.len()).unwrap_or(u32::MAX)
 }
 
 /// Calls `serve` with how many chains it may take, again and again while it takes that many, but not beyond `budget`.
@@ -90,7 +81,7 @@ pub(super) fn fetch<'m, R: Ring, N: DriverNotify>(
     Ok(())
 }
 
-/// That a chain is malformed, or has more than one element.
+/// That a chain is malformed, or has more than one piece.
 struct Otherwise;
 
 impl From<ChainError> for Otherwise {
@@ -101,10 +92,7 @@ impl From<ChainError> for Otherwise {
 
 /// Returns where the only element of a chain is, if there is only one, and if it is in one piece and for this access.
 #[inline]
-fn only_piece<'m>(elements: impl Walk, mem: &'m impl DriverMem, access: Access) -> Option<Piece<'m>> {
-    let mut only = None;
-    elements.try_each(|element| if only.replace(element).is_none() { Ok(()) } else { Err(Otherwise) }).ok()?;
-    let element = only.filter(|element| element.access == access)?;
-    let bytes = mem.translate_all(element.range, access).ok()?;
-    Some(Piece { range: element.range, bytes })
+fn only_piece<'m>(chain: impl Walk, mem: &'m impl DriverMem, access: Access) -> Option<Piece<'m>> {
+    let only = |found: Option<_>, piece| if found.is_none() { Ok(Some(piece)) } else { Err(Otherwise) };
+    chain.try_fold_pieces(mem, None, only).ok()?.filter(|piece: &Piece<'_>| piece.access == access)
 }

@@ -5,7 +5,7 @@ use virtio_mem_traits::{Access, DriverMem};
 use virtio_queue_core::{ChainError, DescChain, DriverNotify, FatalError, QueueState, Ring, Token, Walk};
 use zerocopy::IntoBytes;
 
-use super::batch::{Batch, Fetched, fetch};
+use super::batch::{Batch, Fetched, fetch, write};
 use super::{Count, HEADER_LEN, NetDevice, NetHeader, Port, feature};
 use crate::Turn;
 use crate::prefetch::prefetch_to_write;
@@ -52,7 +52,7 @@ impl<P: Port> NetDevice<P> {
         fetch(&mut batch, limit, ring, state, mem, Access::Write)?;
         let turn = Turn::of_batch(batch.len(), limit);
         let len = self.port.packet().len();
-        batch.iter().filter_map(|chain| chain.piece).for_each(|piece| prefetch_to_write(piece.bytes.prefix(len)));
+        batch.iter().filter_map(|chain| chain.piece).for_each(|piece| prefetch_to_write(piece.memory.prefix(len)));
         for chain in batch.drain(..) {
             let packet = self.port.packet();
             match self.gathered.place(packet, chain, ring, state) {
@@ -89,8 +89,8 @@ impl Gathered {
         state: &mut QueueState<R, N>,
     ) -> Placed {
         match buffer.piece {
-            Some(piece) if self.tokens.is_empty() && piece.bytes.len() >= packet.len() => {
-                let written = piece.write(packet, ring.mem());
+            Some(piece) if self.tokens.is_empty() && piece.memory.len() >= packet.len() => {
+                let written = write(&piece, packet, ring.mem());
                 // A queue that is broken says so when this is published.
                 let _ = state.complete(ring, buffer.token, written);
                 Placed::Whole

@@ -2,9 +2,9 @@
 
 use virtio_chain::ReadableChain;
 use virtio_mem_traits::{Access, DeviceRange, DriverMem};
-use virtio_queue_core::{Chain, DescChain, DriverNotify, FatalError, QueueState, Ring};
+use virtio_queue_core::{Chain, DescChain, DriverNotify, FatalError, Piece, QueueState, Ring};
 
-use super::batch::{Batch, Fetched, Piece, fetch};
+use super::batch::{Batch, Fetched, fetch};
 use super::{Count, HEADER_LEN, Lost, MIN_FRAME, NetDevice, Port};
 use crate::Turn;
 use crate::prefetch::prefetch_to_read;
@@ -29,7 +29,7 @@ impl<P: Port> NetDevice<P> {
         let mut batch = Batch::new();
         fetch(&mut batch, limit, ring, state, mem, Access::Read)?;
         let turn = Turn::of_batch(batch.len(), limit);
-        batch.iter().filter_map(|chain| chain.piece).for_each(|piece| prefetch_to_read(piece.bytes.after(HEADER_LEN)));
+        batch.iter().filter_map(|chain| chain.piece).for_each(|piece| prefetch_to_read(piece.memory.after(HEADER_LEN)));
         for chain in batch.drain(..) {
             let read = read_packet(chain, self.port.room(), ring, state);
             match read.and_then(|len| self.port.transmit(len).map(|()| len)) {
@@ -49,11 +49,11 @@ fn read_packet<R: Ring, N: DriverNotify>(
     ring: &R,
     state: &mut QueueState<R, N>,
 ) -> Result<usize, Lost> {
-    let Some(Piece { range, bytes }) = chain.piece else {
+    let Some(Piece { range, memory, .. }) = chain.piece else {
         return read_chain(DescChain::new(ring, chain.token, Unpublished(state)), room);
     };
     ring.mem().before_read(range.after(HEADER_LEN as u64));
-    let read = read_piece(bytes, room);
+    let read = read_piece(memory, room);
     // A queue that is broken says so when this is published.
     let _ = state.complete(ring, chain.token, 0);
     read

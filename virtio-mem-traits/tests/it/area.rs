@@ -131,7 +131,7 @@ fn new_with_an_answer_without_bytes_is_refused() {
 fn new_with_an_answer_that_is_too_long_ends_where_the_range_ends() {
     let long = FnMem { heap: heap(0x1000, 0x100), translate: |heap, _, access| heap.translate(heap.range(), access) };
     let area = Area::<_, ReadWrite, 4>::new(&long, range(0x1000, 16)).unwrap();
-    assert_eq!((area.array::<u32>().len(), area.array::<[u32; 3]>().len()), (4, 1));
+    assert_eq!((area.array::<u32>(0, 9).len(), area.array::<[u32; 3]>(0, 9).len()), (4, 1));
     assert_eq!(area.store_relaxed(16, 1_u32), Err(AreaError::OutOfRange { offset: 16, size: 4, len: 16 }));
     assert_eq!(bytes(&long.heap, range(0x1000, 0x100)), [0; 0x100]);
 }
@@ -158,7 +158,17 @@ fn parts_of_an_area_are_those_it_was_made_of() {
     let area = Area::<_, ReadOnly, 2>::new(&mem, range(0x1010, 0x80)).unwrap();
     assert!(core::ptr::eq(*area.mem(), &raw const mem));
     assert_eq!(area.range(), range(0x1010, 0x80));
-    assert_eq!(area.array::<u16>().len(), 0x71 / 2);
+    for (offset, len, expected) in [
+        (0, usize::MAX, 0x71 / 2),
+        (0, 3, 3),
+        (0x6c, 9, 2),
+        (0x70, 9, 0),
+        (0x72, 9, 0),
+        (3, 9, 0),
+        (usize::MAX - 1, 9, 0),
+    ] {
+        assert_eq!(area.array::<u16>(offset, len).len(), expected, "{len} at {offset}");
+    }
     assert_eq!(format!("{area:?}"), "Area { range: 0x1010+0x80, .. }");
 }
 

@@ -264,3 +264,51 @@ fn suite_finds_regions_that_are_not_what_they_say() {
         assert!(text.unwrap_or_default().contains(message), "{text:?}, expected: {message}");
     }
 }
+
+type AtOnce = for<'m> fn(&'m HeapMem, DriverAddr, u32) -> Option<DeviceRange<'m>>;
+
+/// Memory of which only the quick answers are wrong: the first half of what it consists of.
+struct BadAtOnce(HeapMem, AtOnce);
+
+impl DriverMem for BadAtOnce {
+    fn translate(&self, range: DriverRange, access: Access) -> Result<DeviceRange<'_>, TranslateError> {
+        let half = self.0.range().prefix(self.0.range().len() / 2);
+        match half.offset_of(range.start()) {
+            Some(offset) if access == Access::Read => self.0.translate(range.prefix(half.len() - offset), access),
+            _ => Err(TranslateError::Unmapped { addr: range.start() }),
+        }
+    }
+
+    fn translate_at_once(&self, addr: DriverAddr, len: u32, access: Access) -> Option<DeviceRange<'_>> {
+        if access == Access::Read { self.1(&self.0, addr, len) } else { None }
+    }
+
+    fn translations_last(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn suite_finds_answers_at_once_that_differ_from_those_after_a_search() {
+    fn part(heap: &HeapMem, addr: u64, len: u32, access: Access) -> Option<DeviceRange<'_>> {
+        heap.translate_all(range(addr, len.into()), access).ok().filter(|_| addr < 0x1200)
+    }
+    let cases: [(AtOnce, &str); 5] = [
+        // As far as the memory behind it goes, beyond the region.
+        (|heap, addr, len| heap.translate_at_once(addr, len, Access::Read), "and not by itself"),
+        (|heap, addr, len| part(heap, addr.0, len.min(8), Access::Read), "all that was asked for"),
+        (
+            |heap, addr, len| part(heap, addr.0.max(0x1001), len.min(0x200), Access::Read).filter(|_| addr.0 > 0xfff),
+            "the same memory",
+        ),
+        (|heap, addr, len| part(heap, addr.0, len.min(0x200), Access::ReadWrite), "and nothing else"),
+        (|heap, addr, len| if addr.0 == 0 { part(heap, 0x1000, len, Access::Read) } else { None }, "absent memory"),
+    ];
+    for (index, (at_once, message)) in cases.into_iter().enumerate() {
+        let mem = BadAtOnce(heap(0x1000, 0x400), at_once);
+        let probe = Probe { access: Access::Read, ..PROBE };
+        let panic = catch_unwind(AssertUnwindSafe(|| check(&mem, &probe))).unwrap_err();
+        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+        assert!(text.unwrap_or_default().contains(message), "{index}: {text:?}, expected: {message}");
+    }
+}

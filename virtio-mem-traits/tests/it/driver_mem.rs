@@ -54,6 +54,44 @@ fn handles_forward_everything() {
     check_handle(Arc::new(&mem) as Arc<dyn DriverMem + '_>, &mem);
 }
 
+/// Memory that has no answers but those that are for speed.
+struct OnlyQuick(HeapMem);
+
+impl DriverMem for OnlyQuick {
+    fn translate(&self, range: DriverRange, _: Access) -> Result<DeviceRange<'_>, TranslateError> {
+        Err(TranslateError::Unmapped { addr: range.start() })
+    }
+
+    fn translate_at_once(&self, addr: DriverAddr, len: u32, access: Access) -> Option<DeviceRange<'_>> {
+        self.0.translate_at_once(addr, len, access)
+    }
+
+    fn reports(&self, access: Access) -> bool {
+        access == Access::Read
+    }
+}
+
+#[test]
+fn handles_forward_what_is_for_speed() {
+    let mem = OnlyQuick(heap(0x1000, 0x100));
+    let handles: [&dyn DriverMem; 4] = [&&mem, &Box::new(&mem), &Rc::new(&mem), &Arc::new(&mem)];
+    for handle in handles {
+        let piece = handle.translate_at_once(DriverAddr(0x1010), 4, Access::Write).unwrap();
+        assert_eq!((piece.len(), piece.access()), (4, Access::Write));
+        assert!(handle.reports(Access::Read) && !handle.reports(Access::Write));
+    }
+}
+
+#[test]
+fn memory_that_says_nothing_answers_at_once_what_is_in_one_piece_and_wants_reports() {
+    let mem = SplitMem::new(0x1000, 0x100, 0x1081);
+    for (addr, len, answers) in [(0x1000, 0x81, true), (0x1000, 0x82, false), (0xfff, 1, false), (u64::MAX, 2, false)] {
+        assert_eq!(mem.translate_at_once(DriverAddr(addr), len, Access::Read).is_some(), answers, "{addr:#x}+{len:#x}");
+    }
+    assert!(mem.reports(Access::Read) && mem.reports(Access::Write));
+    assert!(!heap(0x1000, 0x100).reports(Access::ReadWrite));
+}
+
 /// A memory that says nothing of it may be behind an IOMMU.
 #[test]
 fn translations_of_a_memory_that_does_not_say_do_not_last() {

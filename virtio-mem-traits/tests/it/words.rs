@@ -2,7 +2,7 @@
 
 use core::fmt::Debug;
 
-use virtio_mem_traits::{Access, AccessError, DeviceArray, DeviceRange, DriverMem, Word, Words};
+use virtio_mem_traits::{Access, AccessError, DeviceArray, DeviceRange, DriverMem, ReadWrite, Word, Words, WriteOnly};
 use zerocopy::{Immutable, IntoBytes};
 
 use crate::memories::{heap, range};
@@ -126,4 +126,42 @@ fn as_words_are_those_that_try_from_fn_gave() {
     assert_eq!(words.as_words(), [0, 1, 2]);
     assert_eq!(u32::try_from_fn(|index| u32::try_from(index + 5)), Ok(5));
     assert_eq!(7_u64.as_words(), [7]);
+}
+
+#[test]
+fn parts_of_an_array_are_no_more_than_it_has() {
+    let mem = heap(0x1000, 64);
+    let range = mem.translate_all(mem.range(), Access::ReadWrite).unwrap();
+    (0..8).for_each(|index| range.store_relaxed(8 * index, index as u64).unwrap());
+    let array = DeviceArray::<u64>::new(range).unwrap();
+    let content =
+        |part: DeviceArray<'_, u64>| (0..part.len()).map(|index| part.load_relaxed(index).unwrap()).collect::<Vec<_>>();
+    for (part, expected) in [
+        (array.prefix(2), vec![0, 1]),
+        (array.prefix(9).after(6), vec![6, 7]),
+        (array.after(9), vec![]),
+        (array.after(usize::MAX), vec![]),
+        (array.slice(0, 0).unwrap(), vec![0]),
+        (array.slice(5, 7).unwrap(), vec![5, 6, 7]),
+    ] {
+        assert_eq!(content(part), expected);
+        assert_eq!(part.load_relaxed(part.len()), None);
+    }
+    for (first, last) in [(0, 8), (7, 6), (8, 8), (0, usize::MAX), (usize::MAX, usize::MAX)] {
+        assert!(array.slice(first, last).is_none(), "{first} to {last}");
+    }
+}
+
+#[test]
+fn array_that_can_be_written_stores_what_is_inside() {
+    let mem = heap(0x1000, 64);
+    let range = mem.translate_all(mem.range(), Access::ReadWrite).unwrap();
+    let array = DeviceArray::<[u64; 2], ReadWrite>::new(range.prefix(47)).unwrap();
+    assert_eq!(array.store_relaxed(1, [5, 6]), Some(()));
+    assert_eq!(array.store_field_release::<u64, 8>(0, 7), Some(()));
+    assert_eq!((array.store_relaxed(2, [1, 1]), array.store_field_release::<u64, 0>(2, 1)), (None, None));
+    assert_eq!((array.load_field_acquire::<u64, 8>(1), array.load_field_acquire::<u64, 0>(2)), (Some(6), None));
+    assert_eq!(range.load_relaxed::<[u64; 8]>(0), Ok([0, 7, 5, 6, 0, 0, 0, 0]));
+    let readable = mem.translate_all(mem.range(), Access::Read).unwrap();
+    assert!(DeviceArray::<u64, WriteOnly>::new(readable).is_none());
 }

@@ -2,17 +2,17 @@
 
 use core::sync::atomic::{Ordering, fence};
 
-use virtio_mem_traits::{AreaError, StableMem};
+use virtio_mem_traits::{AreaError, DeviceArray, StableMem};
 use virtio_ring::RingFeatures;
 use virtio_ring::event::packed_crossed;
 use virtio_ring::packed::{
     BufferId, Descriptor, DescriptorArea, DescriptorFlags, DescriptorIndex, DescriptorTable, DeviceArea, DriverArea,
-    EventSuppression, Layout, NotificationMode, OffWrap, QueueSize, RingPosition, TableError, UsedDescriptor,
+    EventSuppression, Layout, NotificationMode, OffWrap, QueueSize, RingPosition, Slots, TableError, UsedDescriptor,
 };
 
 use super::positions::{PackedPositions, Wanted};
 use super::walk::{PackedPlace, PackedWalk, StoredList};
-use crate::rules::Limits;
+use crate::rules::PackedLimits;
 use crate::saved::Saved;
 use crate::{
     Armed, ChainError, ConfigError, Element, FatalError, FromConfig, Head, QueueArea, QueueConfig, Record, Restorable,
@@ -27,7 +27,7 @@ pub struct PackedRing<M> {
     device_area: DeviceArea<M>,
     size: QueueSize,
     features: RingFeatures,
-    limits: Limits,
+    limits: PackedLimits,
     config: QueueConfig,
 }
 
@@ -38,7 +38,7 @@ impl<M: StableMem> PackedRing<M> {
     }
 
     #[inline(always)]
-    pub(super) const fn limits(&self) -> &Limits {
+    pub(super) const fn limits(&self) -> &PackedLimits {
         &self.limits
     }
 
@@ -161,6 +161,64 @@ impl<M: StableMem> PackedRing<M> {
         Ok(())
     }
 
+    /// Serves at most `limit` available lists in at most `room` slots, as far as neither side comes to the end of the ring and
+    /// nothing has to be said of them.
+    ///
+    /// PERF: what does not change in a run is looked up once (`direct-1-burst-32`).
+    #[inline(always)]
+    fn serve_run<'r>(
+        &'r self,
+        positions: &mut PackedPositions,
+        room: u16,
+        limit: usize,
+        work: &mut impl FnMut(PackedWalk<'r, M>) -> u32,
+    ) -> (usize, u16) {
+        let (available, used) = (positions.next_available, positions.next_used);
+        let to_end = |position: RingPosition| self.size.get() - position.slot();
+        let count = room.min(to_end(available)).min(to_end(used));
+        let lists = self.descriptor_area.slots(available.slot(), count);
+        let places = self.descriptor_area.slots(used.slot(), count);
+        let (lists, places) = (lists.prefix(places.len()), places.prefix(lists.len()));
+        let walk = PackedWalk::new(self, BufferId(0), available.slot(), 0);
+        // What publishes a batch is held back.
+        let held_back = if positions.unpublished.is_none() { 0 } else { usize::MAX };
+        let (mut served, mut slots) = (0, 0);
+        while served < limit {
+            let Some((id, list)) = next_quick_list(lists, slots, available.wrap()) else { break };
+            let written = work(walk.of(id, available.slot() + narrow(slots), list));
+            let descriptor = UsedDescriptor::new(id, written, used.wrap());
+            if slots == held_back {
+                positions.unpublished = Some((used, descriptor));
+            } else {
+                places.set_used(slots, descriptor);
+            }
+            slots += list.len();
+            served += 1;
+        }
+        let slots = narrow(slots);
+        positions.next_available = available.advanced(slots, self.size);
+        positions.next_used = used.advanced(slots, self.size);
+        positions.unpublished_slots += slots;
+        (served, slots)
+    }
+
+    /// Serves the next list, wherever it is and whatever there is to be said of it, and returns how many slots it has, if there is
+    /// one.
+    #[cold]
+    #[inline(never)]
+    fn serve_list<'r>(
+        &'r self,
+        positions: &mut PackedPositions,
+        room: u16,
+        work: &mut impl FnMut(PackedWalk<'r, M>) -> u32,
+    ) -> Result<Option<u16>, FatalError> {
+        let first = positions.next_available.slot();
+        let Some((id, slots)) = self.next_list(positions, room)? else { return Ok(None) };
+        let written = work(PackedWalk::new(self, id, first, slots));
+        self.complete_list(positions, id, slots, written)?;
+        Ok(Some(slots))
+    }
+
     /// Follows the list that begins at `start` to its end, and returns its Buffer ID and how many slots it takes.
     ///
     /// The driver makes the first descriptor available last, so the others are complete (PACK-SG-6); their own wrap bits do
@@ -181,6 +239,41 @@ impl<M: StableMem> PackedRing<M> {
         }
         Err(FatalError::EndlessList { size })
     }
+}
+
+/// Returns the Buffer ID of the list that begins in a slot, and its descriptors, if it is available and all there.
+#[inline(always)]
+fn next_quick_list(slots: Slots<'_>, first: usize, wrap: bool) -> Option<(BufferId, DeviceArray<'_, [u64; 2]>)> {
+    let mut word = slots.first(first)?;
+    if !flags(word).is_available(wrap) {
+        return None;
+    }
+    let mut last = first;
+    while flags(word).contains(DescriptorFlags::NEXT) {
+        last += 1;
+        word = slots.later(last)?;
+    }
+    Some((id(word), slots.descriptors(first, last)?))
+}
+
+/// Returns a number of slots as a ring counts them.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "a ring has at most 2^15 slots")]
+const fn narrow(slots: usize) -> u16 {
+    slots as u16
+}
+
+/// Returns the Buffer ID in the second word of a descriptor.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "takes the word apart")]
+const fn id(word: u64) -> BufferId {
+    BufferId((word >> 32) as u16)
+}
+
+/// Returns the flags in the second word of a descriptor.
+#[inline(always)]
+const fn flags(word: u64) -> DescriptorFlags {
+    DescriptorFlags((word >> 48) as u16)
 }
 
 /// Returns what it means for the queue that a descriptor of its ring cannot be read.
@@ -216,7 +309,7 @@ impl<M: StableMem> FromConfig for PackedRing<M> {
             device_area: device_area.map_err(failed(QueueArea::Device))?,
             size,
             features: config.features,
-            limits: Limits::new(config),
+            limits: PackedLimits::new(config),
             config: *config,
         })
     }
@@ -302,17 +395,19 @@ impl<M: StableMem> Ring for PackedRing<M> {
         mut work: impl FnMut(PackedWalk<'r, M>) -> u32,
     ) -> Result<usize, FatalError> {
         let mut room = self.room(positions, in_flight);
-        for served in 0..limit {
-            let first = positions.next_available.slot();
-            let Some((id, slots)) = self.next_list(positions, room)? else { return Ok(served) };
-            let written = work(PackedWalk::new(self, id, first, slots));
-            self.complete_list(positions, id, slots, written)?;
-            room -= slots;
+        let mut served = 0;
+        while served < limit {
+            let run = self.serve_run(positions, room, limit - served, &mut work);
+            (served, room) = (served + run.0, room - run.1);
+            if served < limit {
+                let Some(slots) = self.serve_list(positions, room, &mut work)? else { break };
+                (served, room) = (served + 1, room - slots);
+            }
         }
-        Ok(limit)
+        Ok(served)
     }
 
-    #[inline]
+    #[inline(always)]
     fn publish(&self, positions: &mut PackedPositions) -> Result<bool, FatalError> {
         let count = core::mem::take(&mut positions.unpublished_slots);
         let Some((position, used)) = positions.unpublished.take() else { return Ok(false) };

@@ -3,13 +3,14 @@
 use core::iter::FusedIterator;
 use core::slice;
 
-use virtio_mem_traits::{DeviceArray, DriverRange, StableMem};
+use virtio_mem_traits::{Access, DeviceArray, DriverMem, DriverRange, StableMem};
+use virtio_ring::TableEntry;
 use virtio_ring::packed::{BufferId, Descriptor, DescriptorFlags, DescriptorIndex, DescriptorTable};
 
 use super::ring::PackedRing;
-use crate::rules::{Claim, Limits, Rules};
-use crate::walk::{Step, finish};
-use crate::{ChainError, ChainErrorKind, Element, Ring, Walk};
+use crate::rules::{Claim, PackedLimits, PackedPlain, PackedRules};
+use crate::walk::{Rest, Step, fold_rest};
+use crate::{ChainError, ChainErrorKind, Element, Piece, Ring, Walk};
 
 /// A walk along a list in a packed ring, or along the indirect table that its only descriptor stands for.
 ///
@@ -25,8 +26,11 @@ use crate::{ChainError, ChainErrorKind, Element, Ring, Walk};
 #[derive(Debug)]
 pub struct PackedWalk<'r, M> {
     ring: &'r PackedRing<M>,
-    /// What can be read at once of the table that it is in.
-    entries: DeviceArray<'r, [u64; 2]>,
+    /// What can be read at once of the descriptors that are left, from the next one on.
+    list: DeviceArray<'r, [u64; 2]>,
+    plain: PackedPlain,
+    /// Whether each descriptor that is read has to be reported.
+    reports: bool,
     place: PackedPlace,
 }
 
@@ -42,31 +46,39 @@ pub struct PackedPlace {
     id: BufferId,
     /// How many descriptors the list has.
     slots: u16,
-    rules: Rules,
+    rules: PackedRules,
 }
-
-/// A walk that came upon a descriptor which is not plain, if it could be read at once, and is still in front of it.
-type Stopped<'r, M> = (PackedWalk<'r, M>, Option<Descriptor>);
 
 impl PackedPlace {
     #[inline(always)]
-    pub(super) const fn new(limits: &Limits, id: BufferId, first: u16, slots: u16) -> Self {
-        Self { indirect: None, next: first, left: slots as u32, id, slots, rules: Rules::for_list(limits, slots) }
+    pub(super) const fn new(limits: &PackedLimits, id: BufferId, first: u16, slots: u16) -> Self {
+        Self {
+            indirect: None,
+            next: first,
+            left: slots as u32,
+            id,
+            slots,
+            rules: PackedRules::for_list(&limits.plain, limits.is_too_long(slots)),
+        }
     }
 
     /// Accepts the element that a descriptor stands for, if it is plain.
     #[inline(always)]
-    fn accept_plain(&mut self, descriptor: Descriptor) -> Option<Element> {
-        let element = self.rules.accept_plain_in_list(claim(descriptor))?;
-        self.advance();
+    fn accept_plain(&mut self, plain: &PackedPlain, descriptor: Descriptor) -> Option<Element> {
+        let element = claim(descriptor).element()?;
+        if self.rules.is_slow() || !self.rules.accept_plain_in_list(plain, descriptor.word()) {
+            return None;
+        }
+        *self = self.after(1);
         Some(element)
     }
 
-    /// Goes on to the descriptor after the next one. That there is none at the end of the ring is seen when it is to be read.
+    /// Returns the place `count` descriptors further on, of which there are as many left. That there are none at the end of the ring
+    /// is seen when one is to be read.
     #[inline(always)]
-    const fn advance(&mut self) {
-        self.next = self.next.wrapping_add(1);
-        self.left = self.left.wrapping_sub(1);
+    #[expect(clippy::cast_possible_truncation, reason = "no list has more than 2^16 descriptors")]
+    const fn after(self, count: usize) -> Self {
+        Self { next: self.next.wrapping_add(count as u16), left: self.left.wrapping_sub(count as u32), ..self }
     }
 
     /// Takes one step, as the [walk from here](PackedWalk::from_place) does.
@@ -80,7 +92,7 @@ impl PackedPlace {
             return self.step_in_table(ring);
         }
         let descriptor = ring.table().get_contiguous(DescriptorIndex(self.next));
-        match descriptor.and_then(|descriptor| self.accept_plain(descriptor)) {
+        match descriptor.and_then(|descriptor| self.accept_plain(&ring.limits().plain, descriptor)) {
             Some(element) => Some(Ok(element)),
             None => self.step_on(ring, descriptor),
         }
@@ -102,7 +114,11 @@ impl PackedPlace {
         ring: &PackedRing<M>,
         descriptor: Option<Descriptor>,
     ) -> Option<Result<Element, ChainError>> {
-        let (mut walk, item) = PackedWalk::from_place(ring, *self).step_on(descriptor);
+        let walk = PackedWalk::from_place(ring, *self);
+        let (mut walk, item) = match descriptor {
+            Some(descriptor) => walk.step(descriptor),
+            None => walk.step_anywhere(),
+        };
         // There may be nothing to be seen after the first step.
         let item = item.or_else(|| walk.next());
         *self = walk.place;
@@ -113,7 +129,17 @@ impl PackedPlace {
 impl<'r, M: StableMem> PackedWalk<'r, M> {
     #[inline(always)]
     pub(super) fn new(ring: &'r PackedRing<M>, id: BufferId, first: u16, slots: u16) -> Self {
-        Self { ring, entries: ring.table().contiguous(), place: PackedPlace::new(ring.limits(), id, first, slots) }
+        let list = ring.table().contiguous().after(first.into()).prefix(slots.into());
+        let (plain, reports) = (ring.limits().plain, ring.mem().reports(Access::Read));
+        Self { ring, list, plain, reports, place: PackedPlace::new(ring.limits(), id, first, slots) }
+    }
+
+    /// Returns a walk along another list, all of which can be read at once. What is the same for all lists is not looked up again.
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "a ring has at most 2^15 slots")]
+    pub(super) fn of(&self, id: BufferId, first: u16, list: DeviceArray<'r, [u64; 2]>) -> Self {
+        let place = PackedPlace::new(self.ring.limits(), id, first, list.len() as u16);
+        Self { list, place: PackedPlace { left: list.len() as u32, ..place }, ..*self }
     }
 
     /// Returns a walk that goes on from `place`. An indirect table is translated anew: what cannot be read at once is looked for
@@ -125,28 +151,119 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
             Some(range) => DescriptorTable::indirect(ring.mem(), range)
                 .map_or(DeviceArray::empty(), |table: DescriptorTable<'_, M>| table.contiguous()),
         };
-        Self { ring, entries, place }
+        let list = entries.after(place.next.into()).prefix(place.left as usize);
+        Self { list, place, ..Self::new(ring, place.id, place.next, place.slots) }
     }
 
-    /// Returns the table that it is in.
+    /// Returns the table that it is in, of which an indirect one is read by itself.
     #[inline(always)]
     fn table(&self) -> DescriptorTable<'r, M> {
         let table = self.ring.table();
-        DescriptorTable::from_parts(table.mem(), self.place.indirect.unwrap_or(table.range()), self.entries)
+        match self.place.indirect {
+            None => table,
+            Some(range) => DescriptorTable::from_parts(table.mem(), range, DeviceArray::empty()),
+        }
     }
 
-    /// Calls `work` with each element until a descriptor is not plain.
+    /// Reads the next descriptor, if that can be done at once.
     #[inline(always)]
-    fn run<E>(mut self, work: &mut impl FnMut(Element) -> Result<(), E>) -> Result<Option<Stopped<'r, M>>, E> {
-        let table = self.table();
-        while self.place.left != 0 {
-            let Some(descriptor) = table.get_contiguous(DescriptorIndex(self.place.next)) else {
-                return Ok(Some((self, None)));
-            };
-            let Some(element) = self.place.accept_plain(descriptor) else { return Ok(Some((self, Some(descriptor)))) };
-            work(element)?;
+    fn load(&self) -> Option<Descriptor> {
+        if self.reports && !self.list.is_empty() {
+            let range = self.table().range();
+            let offset = (Descriptor::SIZE * usize::from(self.place.next)) as u64;
+            self.ring.mem().before_read(range.after(offset).prefix(Descriptor::SIZE as u64));
         }
-        Ok(None)
+        Descriptor::load(self.list, 0)
+    }
+
+    /// Accepts the element that the next descriptor stands for, if it is plain.
+    #[inline(always)]
+    fn accept_plain(&mut self, descriptor: Descriptor) -> Option<Element> {
+        let element = self.place.accept_plain(&self.plain, descriptor)?;
+        self.list = self.list.after(1);
+        Some(element)
+    }
+
+    /// Goes on to the descriptor after the next one.
+    #[inline(always)]
+    fn advance(&mut self) {
+        self.place = self.place.after(1);
+        self.list = self.list.after(1);
+    }
+
+    /// Folds what is plain, up to the first descriptor that is not, or the end of what can be read at once.
+    ///
+    /// `refused` goes on in front of a descriptor that is not plain.
+    ///
+    /// PERF: what changes from one descriptor to the next has no address, so that it stays in registers (`direct-8-burst-32`).
+    #[inline(always)]
+    fn run<'m, P: DriverMem + ?Sized, B, E: From<ChainError>, F: FnMut(B, Piece<'m>) -> Result<B, E>>(
+        self,
+        mem: &'m P,
+        init: B,
+        mut work: F,
+        refused: impl FnOnce(Self, Descriptor, B, F) -> Rest<B, E>,
+    ) -> Result<B, E> {
+        let (mut list, mut rules, mut state) = (self.list, self.place.rules, init);
+        loop {
+            let at = |list: DeviceArray<'r, _>, rules| {
+                let place = PackedPlace { rules, ..self.place.after(self.list.len() - list.len()) };
+                Self { list, place, ..self }
+            };
+            let Some(descriptor) = Descriptor::load(list, 0) else {
+                if self.is_all() {
+                    return Ok(state);
+                }
+                return fold_rest(at(list, rules).step_anywhere(), mem, state, work).into();
+            };
+            if !rules.accept_plain_in_list(&self.plain, descriptor.word()) {
+                return refused(at(list, rules), descriptor, state, work).into();
+            }
+            list = list.after(1);
+            let Some(piece) = PackedRules::translate_plain(mem, descriptor.addr(), descriptor.word()) else {
+                return fold_rest(at(list, rules).step_behind(descriptor), mem, state, work).into();
+            };
+            state = work(state, piece)?;
+        }
+    }
+
+    /// Folds the indirect table that a descriptor stands for.
+    #[inline(never)]
+    fn fold_table<'m, P: DriverMem + ?Sized, B, E: From<ChainError>>(
+        self,
+        descriptor: Descriptor,
+        mem: &'m P,
+        init: B,
+        work: impl FnMut(B, Piece<'m>) -> Result<B, E>,
+    ) -> Rest<B, E> {
+        let id = self.id();
+        match self.enter(descriptor) {
+            Ok(walk) => walk
+                .run(mem, init, work, |walk, descriptor, state, work| {
+                    fold_rest(walk.step(descriptor), mem, state, work)
+                })
+                .into(),
+            Err(kind) => Rest::Failed(ChainError { id, kind }.into()),
+        }
+    }
+
+    /// Returns whether all descriptors that are left can be read at once.
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "no list has more than 2^16 descriptors")]
+    const fn is_all(&self) -> bool {
+        self.list.len() as u32 == self.place.left
+    }
+
+    /// Returns whether a descriptor stands for a table that the walk can go on in.
+    #[inline(always)]
+    fn is_table(&self, descriptor: Descriptor) -> bool {
+        self.place.indirect.is_none() && descriptor.flags().contains(DescriptorFlags::INDIRECT)
+    }
+
+    /// Returns whether no descriptor is plain, or each one that is read has to be reported.
+    #[inline(always)]
+    fn is_slow(&self) -> bool {
+        self.place.rules.is_slow() || self.reports
     }
 
     /// Goes on in the indirect table that a descriptor stands for. Its WRITE flag has no meaning (PACK-IND-4), and it is no element
@@ -166,7 +283,7 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
         }
         let table = DescriptorTable::indirect(self.ring.mem(), range).map_err(ChainErrorKind::Memory)?;
         let place = PackedPlace { indirect: Some(range), next: 0, left, ..self.place };
-        Ok(Self { entries: table.contiguous(), place, ..self })
+        Ok(Self { list: table.contiguous().prefix(left as usize), place, ..self })
     }
 
     /// Returns whether it is at the end of the ring, where it goes on at the beginning.
@@ -175,12 +292,13 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
         self.place.indirect.is_none() && self.place.next == self.ring.size()
     }
 
-    /// Takes a step from where it has stopped.
-    #[inline(always)]
-    fn step_on(self, descriptor: Option<Descriptor>) -> Step<Self> {
-        match descriptor {
-            Some(descriptor) => self.step(descriptor),
-            None => self.step_anywhere(),
+    /// Takes a step that was taken, except that nobody looked where the element is.
+    #[cold]
+    #[inline(never)]
+    fn step_behind(self, descriptor: Descriptor) -> Step<Self> {
+        match claim(descriptor).element() {
+            Some(element) => (self, Some(Ok(element))),
+            None => self.fail(ChainErrorKind::RangeOverflow { addr: descriptor.addr(), len: descriptor.len() }),
         }
     }
 
@@ -190,6 +308,7 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
     fn step_anywhere(mut self) -> Step<Self> {
         if self.is_at_end() {
             self.place.next = 0;
+            self.list = self.ring.table().contiguous().prefix(self.place.left as usize);
         }
         match self.table().get(DescriptorIndex(self.place.next)) {
             Ok(descriptor) => self.step(descriptor),
@@ -201,11 +320,11 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
     #[cold]
     #[inline(never)]
     fn step(mut self, descriptor: Descriptor) -> Step<Self> {
-        if descriptor.flags().contains(DescriptorFlags::INDIRECT) && self.place.indirect.is_none() {
+        if self.is_table(descriptor) {
             let entered = self.clone().enter(descriptor);
             return entered.map_or_else(|kind| self.fail(kind), |walk| (walk, None));
         }
-        self.place.advance();
+        self.advance();
         match self.place.rules.accept(self.ring.limits(), claim(descriptor)) {
             Ok(element) => (self, element.map(Ok)),
             Err(kind) => self.fail(kind),
@@ -215,7 +334,7 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
     /// Ends the walk with an error.
     fn fail(mut self, kind: ChainErrorKind) -> Step<Self> {
         self.place.left = 0;
-        let id = self.place.id.0;
+        let id = self.id();
         (self, Some(Err(ChainError { id, kind })))
     }
 }
@@ -225,7 +344,7 @@ const MAX_ENTRIES: u32 = 1 << 16;
 
 #[inline(always)]
 fn claim(descriptor: Descriptor) -> Claim {
-    Claim { addr: descriptor.addr(), len: descriptor.len(), flags: descriptor.flags().0 }
+    PackedRules::claim(descriptor.addr(), descriptor.word())
 }
 
 impl<M: StableMem> Iterator for PackedWalk<'_, M> {
@@ -237,8 +356,8 @@ impl<M: StableMem> Iterator for PackedWalk<'_, M> {
             if self.place.left == 0 {
                 return None;
             }
-            let (walk, item) = match self.table().get_contiguous(DescriptorIndex(self.place.next)) {
-                Some(descriptor) => match self.place.accept_plain(descriptor) {
+            let (walk, item) = match self.load() {
+                Some(descriptor) => match self.accept_plain(descriptor) {
                     Some(element) => return Some(Ok(element)),
                     None => self.clone().step(descriptor),
                 },
@@ -256,21 +375,27 @@ impl<M: StableMem> FusedIterator for PackedWalk<'_, M> {}
 
 impl<M: StableMem> Walk for PackedWalk<'_, M> {
     #[inline(always)]
-    fn try_each<E: From<ChainError>>(self, mut work: impl FnMut(Element) -> Result<(), E>) -> Result<(), E> {
-        // Most chains do not leave the first loop. The second one is for a table, or for what is at the beginning of the ring.
-        let Some((walk, descriptor)) = self.run(&mut work)? else { return Ok(()) };
-        let walk = match descriptor {
-            Some(descriptor)
-                if walk.place.indirect.is_none() && descriptor.flags().contains(DescriptorFlags::INDIRECT) =>
-            {
-                let id = walk.place.id.0;
-                walk.enter(descriptor).map_err(|kind| ChainError { id, kind })?
+    fn id(&self) -> u16 {
+        self.place.id.0
+    }
+
+    #[inline(always)]
+    fn try_fold_pieces<'m, P: DriverMem + ?Sized, B, E: From<ChainError>>(
+        self,
+        mem: &'m P,
+        init: B,
+        work: impl FnMut(B, Piece<'m>) -> Result<B, E>,
+    ) -> Result<B, E> {
+        if self.is_slow() {
+            return fold_rest((self, None), mem, init, work).into();
+        }
+        self.run(mem, init, work, |walk, descriptor, state, work| {
+            if walk.is_table(descriptor) {
+                walk.fold_table(descriptor, mem, state, work)
+            } else {
+                fold_rest(walk.step(descriptor), mem, state, work)
             }
-            None if walk.is_at_end() => Self { place: PackedPlace { next: 0, ..walk.place }, ..walk },
-            other => return finish(walk.step_on(other), &mut work),
-        };
-        let Some((walk, descriptor)) = walk.run(&mut work)? else { return Ok(()) };
-        finish(walk.step_on(descriptor), &mut work)
+        })
     }
 }
 
@@ -303,7 +428,7 @@ impl<'r, M: StableMem> StoredList<'r, M> {
 
     /// Goes on in the table that a descriptor stands for.
     fn enter(&mut self, descriptor: Descriptor) -> Result<(), ChainErrorKind> {
-        let walk = PackedWalk { ring: self.ring, entries: DeviceArray::empty(), place: self.place };
+        let walk = PackedWalk::from_place(self.ring, self.place);
         self.table = Some(walk.enter(descriptor)?);
         Ok(())
     }

@@ -62,7 +62,7 @@ fn fetch_and_walk_read_in_order() {
     offer(raw, &[5]);
     let fetch_and_walk = || {
         let chain = fixture.queue.next_chain().unwrap().unwrap();
-        assert_eq!(walk_once(&chain, Way::Each), (vec![(0x1234, 7, false)], None));
+        assert_eq!(walk_once(&chain, Way::Fold), (vec![(0x1234, 7, false)], None));
         chain.into_token().id()
     };
     let (id, log) = logged(&fixture.mem, fetch_and_walk);

@@ -8,6 +8,7 @@
 #![allow(clippy::std_instead_of_alloc, reason = "a test has std")]
 #![allow(clippy::cast_possible_truncation, reason = "models count in wider types, modulo what the ring counts in")]
 
+mod fold;
 mod formats;
 mod packed_support;
 mod support;

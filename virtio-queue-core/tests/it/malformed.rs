@@ -367,7 +367,7 @@ fn walk_of_loop_reads_no_more_than_limit() {
     write_table(&raw, SPACE, &[linked(writable(2, 0), 0)]);
     offer(&raw, &[0]);
     let mem = fixture.mem.clone();
-    let ((_, error), log) = logged(&mem, || walk_once(&fixture.queue.next_chain().unwrap().unwrap(), Way::Each));
+    let ((_, error), log) = logged(&mem, || walk_once(&fixture.queue.next_chain().unwrap().unwrap(), Way::Fold));
     assert_eq!(error, Some(ChainError { id: 0, kind: ChainErrorKind::TooManyElements { limit: 8 } }));
     let descriptors = log.iter().filter(|event| matches!(event, MemEvent::Read(range) if range.len() == 16)).count();
     assert_eq!(descriptors, 8 + 1 + 1);

@@ -98,7 +98,7 @@ fn fetch_and_walk_read_in_order() {
         let (chain, log) = logged(&mem, || fixture.queue.next_chain().unwrap().unwrap());
         let expected: Vec<_> = (0..len).map(|slot| MemEvent::Read(areas.id_and_flags(slot))).collect();
         assert_eq!((chain.id(), log), (77, expected));
-        let (found, log) = logged(&mem, || walk_once(&chain, Way::Each));
+        let (found, log) = logged(&mem, || walk_once(&chain, Way::Fold));
         assert_eq!(found, (elements, None));
         let walked: Vec<_> = (0..len).map(|slot| MemEvent::Read(areas.descriptor(slot))).collect();
         assert_eq!(log, walked);

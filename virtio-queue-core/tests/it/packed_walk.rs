@@ -369,7 +369,7 @@ fn table_changed_between_walks_checked_by_each() {
     write_table(&hand.raw, SPACE, &[readable(1, 1), writable(2, 2)]);
     hand.offer(0, &[table(SPACE, 32)]);
     let chain = fixture.queue.next_chain().unwrap().unwrap();
-    let (found, log) = logged(&fixture.mem, || support::walk_once(&chain, support::Way::Each));
+    let (found, log) = logged(&fixture.mem, || support::walk_once(&chain, support::Way::Fold));
     assert_eq!(found, (vec![(1, 1, false), (2, 2, true)], None));
     let slot = MemEvent::Read(hand.raw.areas().descriptor(0));
     assert_eq!(log, [slot, MemEvent::Read(range(SPACE, 16)), MemEvent::Read(range(SPACE + 16, 16))]);

@@ -8,7 +8,7 @@ use virtio_fake_driver::{DriverChain, Fixture, FixtureOptions, MemEvent, QueueFo
 use virtio_queue_core::{Chain, ChainErrorKind, DriverNotify, FatalError, Queue, Ring, Walk};
 
 use crate::formats::{check_dead, fetch, for_each_format, start};
-use crate::support::{logged, plain, traffic};
+use crate::support::{Everywhere, logged, plain, traffic};
 
 /// Returns how many bytes are writable in a chain, which is what this device claims to have written.
 fn writable(walk: impl Walk) -> u32 {
@@ -90,7 +90,7 @@ fn malformed_chain_is_used() {
         fixture.driver.add(&DriverChain::new().writable(3)).unwrap();
         let mut found = Vec::new();
         let served = fixture.queue.serve(10, |walk| {
-            let result = walk.try_each(|_| Ok(()));
+            let result = walk.try_fold_pieces(Everywhere::get(), (), |(), _| Ok(()));
             found.push(result.map_err(|error: virtio_queue_core::ChainError| error.kind));
             0
         });
@@ -134,6 +134,46 @@ fn panic_breaks_queue() {
         check_dead(&mut fixture.queue, &fixture.mem, FatalError::Panicked, false, Vec::new());
     }
     for_each_format!(check(EVENT_IDX));
+}
+
+/// INV-3: it is the same with one chain at a time, of which those before were published.
+#[test]
+fn panic_with_one_chain_breaks_queue() {
+    fn check<F: QueueFormat>(features: u64) {
+        let mut fixture = start::<F>(4, features);
+        (0..3).for_each(|_| _ = fixture.driver.add(&DriverChain::new().writable(1)).unwrap());
+        assert_eq!(fixture.queue.serve_one(writable), Ok(true));
+        let serve = AssertUnwindSafe(|| fixture.queue.serve_one(|_| resume_unwind(Box::new(()))));
+        assert!(catch_unwind(serve).is_err());
+        assert_eq!(fixture.driver.reap_all().unwrap().len(), 1);
+        check_dead(&mut fixture.queue, &fixture.mem, FatalError::Panicked, false, Vec::new());
+    }
+    for_each_format!(check(EVENT_IDX));
+}
+
+/// SPLIT-UNOT-5, PACK-EVT-2, REG-9: one chain at a time is published and notified of as it is returned; a ring that makes no sense
+/// breaks the queue.
+#[test]
+fn chain_that_is_served_by_itself_is_published() {
+    fn check<F: QueueFormat>(features: u64) {
+        let mut fixture = start::<F>(4, features);
+        assert_eq!(fixture.queue.serve_one(writable), Ok(false));
+        (0..3).for_each(|_| _ = fixture.driver.add(&DriverChain::new().writable(5)).unwrap());
+        for served in 1..=3 {
+            assert_eq!(fixture.queue.serve_one(writable), Ok(true));
+            assert_eq!(fixture.driver.reap().unwrap().map(|used| used.len), Some(5));
+            assert_eq!((fixture.driver.reap().unwrap().is_none(), fixture.queue.in_flight()), (true, 0), "{served}");
+        }
+        assert_eq!(fixture.queue.serve_one(writable), Ok(false));
+    }
+    for features in [0, EVENT_IDX] {
+        for_each_format!(check(features));
+    }
+    let mut fixture = start::<virtio_fake_driver::Split>(4, 0);
+    fixture.driver.raw().set_available_index(5);
+    let error = fixture.queue.serve_one(writable).unwrap_err();
+    assert_eq!(error, FatalError::Oversubscribed { available: 5, in_flight: 0, size: 4 });
+    check_dead(&mut fixture.queue, &fixture.mem, error, true, Vec::new());
 }
 
 /// INV-2: a driver that goes on making chains available while they are served cannot keep the device for ever: what is not

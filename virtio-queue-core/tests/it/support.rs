@@ -1,15 +1,16 @@
 //! What the themes share: queues, chains written by hand, logs taken apart, and a device.
 
 use std::rc::Rc;
+use std::sync::OnceLock;
 
 use virtio_fake_driver::split::{Descriptor, RawSplit, UsedElement};
 use virtio_fake_driver::{
     Driver, DriverChain, Format, MemEvent, QueueFormat, SplitFixture, SplitFixtureOptions, TestMem, Traffic,
     TrafficLimits, features,
 };
-use virtio_mem_traits::{Access, DriverAddr, DriverMem, DriverRange, StableMem};
+use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, HeapMem, StableMem, TranslateError};
 use virtio_queue_core::{
-    ChainError, DescChain, DriverNotify, Element, Queue, QueueConfig, QueueLimits, ReturnTo, Ring, Walk,
+    ChainError, DescChain, DriverNotify, Element, Piece, Queue, QueueConfig, QueueLimits, ReturnTo, Ring, Walk,
 };
 use virtio_util::NotificationCounter;
 
@@ -138,18 +139,47 @@ pub(crate) fn plain(element: Element) -> Plain {
 pub(crate) enum Way {
     /// As an iterator.
     Loop,
-    /// With `try_each`.
-    Each,
-    /// As an iterator for the first element, and with `try_each` for the others.
+    /// As a fold.
+    Fold,
+    /// As an iterator for the first element, and as a fold for the others.
     Mixed,
 }
 
-pub(crate) const WAYS: [Way; 3] = [Way::Loop, Way::Each, Way::Mixed];
+pub(crate) const WAYS: [Way; 3] = [Way::Loop, Way::Fold, Way::Mixed];
+
+/// Memory that has something at every address, in pieces of odd length: all of them are the same.
+pub(crate) struct Everywhere(HeapMem);
+
+impl Everywhere {
+    const PIECE: u64 = (1 << 24) + 1;
+
+    pub(crate) fn get() -> &'static Self {
+        static EVERYWHERE: OnceLock<Everywhere> = OnceLock::new();
+        EVERYWHERE.get_or_init(|| Self(HeapMem::new(DriverAddr(0), Self::PIECE as usize).unwrap()))
+    }
+
+    /// Adds a piece to the elements that it is the next part of.
+    pub(crate) fn collect(elements: &mut Vec<Plain>, piece: &Piece<'_>) {
+        let Piece { range, memory, access } = *piece;
+        assert_eq!((memory.len() as u64, memory.access()), (range.len(), access));
+        let (start, len, write) = plain(Element { range, access });
+        match elements.last_mut() {
+            Some(last) if last.1 % Self::PIECE == 0 && (last.0 + last.1, last.2) == (start, write) => last.1 += len,
+            _ => elements.push((start, len, write)),
+        }
+    }
+}
+
+impl DriverMem for Everywhere {
+    fn translate(&self, asked: DriverRange, access: Access) -> Result<DeviceRange<'_>, TranslateError> {
+        self.0.translate(range(0, asked.len().min(Self::PIECE)), access)
+    }
+}
 
 /// Walks along a chain, to its end or its error, which is final; in all ways, which are the same.
 pub(crate) fn walk<R: Ring, T: ReturnTo<R>>(chain: &DescChain<'_, R, T>) -> (Vec<Plain>, Option<ChainError>) {
-    let [found, each, mixed] = WAYS.map(|way| walk_once(chain, way));
-    assert_eq!(found, each);
+    let [found, folded, mixed] = WAYS.map(|way| walk_once(chain, way));
+    assert_eq!(found, folded);
     assert_eq!(found, mixed);
     found
 }
@@ -163,7 +193,7 @@ pub(crate) fn walk_once<R: Ring, T: ReturnTo<R>>(
     let mut elements = Vec::new();
     let singly = match way {
         Way::Loop => usize::MAX,
-        Way::Each => 0,
+        Way::Fold => 0,
         Way::Mixed => 1,
     };
     for element in walk.by_ref().take(singly) {
@@ -175,10 +205,11 @@ pub(crate) fn walk_once<R: Ring, T: ReturnTo<R>>(
             }
         }
     }
-    let result = walk.clone().try_each(|element| {
-        elements.push(plain(element));
-        Ok(())
+    let result = walk.clone().try_fold_pieces(Everywhere::get(), elements.len(), |count, piece| {
+        Everywhere::collect(&mut elements, &piece);
+        Ok(count + 1)
     });
+    let result = result.map(|count| assert!(count >= elements.len(), "the state is what was returned"));
     if singly > elements.len() {
         assert_eq!((result, walk.next()), (Ok(()), None), "a walk that has ended stays so");
     }

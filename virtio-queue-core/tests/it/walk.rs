@@ -8,8 +8,8 @@ use virtio_mem_traits::{Access, DriverAddr};
 use virtio_queue_core::{ChainError, ChainErrorKind, Element, Walk};
 
 use crate::support::{
-    Fixture, INDIRECT, Plain, SPACE, WAYS, Way, fixture, fixture_with_chain_len, in_line, linked, logged, offer, plain,
-    range, readable, table, used, used_since, walk_next, walk_once, writable, write_direct, write_table,
+    Everywhere, Fixture, INDIRECT, Plain, SPACE, WAYS, Way, fixture, fixture_with_chain_len, in_line, linked, logged,
+    offer, range, readable, table, used, used_since, walk_next, walk_once, writable, write_direct, write_table,
 };
 
 /// Checks that the chain at descriptor 0 has those elements, and that nothing of the device's concerns is wrong with it.
@@ -122,7 +122,7 @@ fn indirect_table_in_disorder_followed() {
     write_table(fixture.driver.raw(), SPACE, &entries);
     write_direct(fixture.driver.raw(), &[table(SPACE, 64), garbage, garbage, garbage]);
     let mem = fixture.mem.clone();
-    let ((), log) = logged(&mem, || check_once(&mut fixture, Way::Each, &[(1, 1, false), (2, 2, true), (3, 3, true)]));
+    let ((), log) = logged(&mem, || check_once(&mut fixture, Way::Fold, &[(1, 1, false), (2, 2, true), (3, 3, true)]));
     let areas = fixture.driver.areas();
     let read = |range| MemEvent::Read(range);
     let walked = [areas.descriptor(0), range(SPACE, 16), range(SPACE + 48, 16), range(SPACE + 16, 16)].map(read);
@@ -141,7 +141,7 @@ fn indirect_table_at_any_address_read() {
         write_table(&raw, addr, &in_line(0, &[readable(1, 1), writable(2, 2)]));
         raw.set_descriptor(0, table(addr, 32));
         fixture.mem.start_log();
-        check_once(&mut fixture, Way::Each, &[(1, 1, false), (2, 2, true)]);
+        check_once(&mut fixture, Way::Fold, &[(1, 1, false), (2, 2, true)]);
         let log = fixture.mem.take_log();
         let rights: Vec<_> = log
             .iter()
@@ -318,19 +318,23 @@ impl<W: Iterator> Iterator for Plainly<W> {
 
 impl<W: FusedIterator> FusedIterator for Plainly<W> {}
 
-impl<W: Walk> Walk for Plainly<W> {}
+impl<W: Walk> Walk for Plainly<W> {
+    fn id(&self) -> u16 {
+        self.0.id()
+    }
+}
 
-/// DRV-FRM-1: the provided `try_each` calls for every element, and ends with the error of a malformed chain.
+/// DRV-FRM-1: the provided fold is one over every element, and ends with the error of a malformed chain.
 #[test]
-fn provided_try_each_is_a_loop() {
+fn provided_fold_is_a_loop() {
     let mut fixture = fixture(4, 0);
     let raw = fixture.driver.raw();
     write_direct(raw, &in_line(0, &[readable(1, 1), writable(2, 2), readable(3, 3)]));
     offer(raw, &[0]);
     let chain = fixture.queue.next_chain().unwrap().unwrap();
     let mut elements = Vec::new();
-    let result = Plainly(chain.walk()).try_each(|element| {
-        elements.push(plain(element));
+    let result = Plainly(chain.walk()).try_fold_pieces(Everywhere::get(), (), |(), piece| {
+        Everywhere::collect(&mut elements, &piece);
         Ok(())
     });
     assert_eq!(elements, [(1, 1, false), (2, 2, true)]);

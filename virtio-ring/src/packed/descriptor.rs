@@ -5,7 +5,7 @@ use core::mem::offset_of;
 
 use static_assertions::const_assert_eq;
 use virtio_mem_traits::{DeviceArray, DriverAddr, DriverRange};
-use zerocopy::little_endian::{U16, U32, U64};
+use zerocopy::little_endian::U64;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, transmute};
 
 use crate::descriptor_table::{TableEntry, sealed};
@@ -26,33 +26,33 @@ use crate::flags::fmt_flags;
 /// assert!(descriptor.flags().is_available(true));
 /// ```
 #[doc(alias = "desc")]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Descriptor {
     addr: U64,
-    len: U32,
-    id: U16,
-    flags: U16,
+    /// From the lowest bit, the length in 32, the Buffer ID in 16, and the flags in 16 bits. It is one field because it is tested
+    /// as one.
+    word: U64,
 }
 
 const_assert_eq!(size_of::<Descriptor>(), 16);
 const_assert_eq!(Descriptor::LEN, 8);
-const_assert_eq!(Descriptor::ID, 12);
-const_assert_eq!(Descriptor::FLAGS, 14);
 
+#[expect(clippy::cast_possible_truncation, reason = "takes the word apart")]
 impl Descriptor {
     /// The size in bytes.
     pub const SIZE: usize = size_of::<Self>();
 
-    pub(super) const LEN: usize = offset_of!(Self, len);
-    pub(super) const ID: usize = offset_of!(Self, id);
-    pub(super) const FLAGS: usize = offset_of!(Self, flags);
+    pub(super) const LEN: usize = offset_of!(Self, word);
+    pub(super) const ID: usize = Self::LEN + size_of::<u32>();
+    pub(super) const FLAGS: usize = Self::ID + size_of::<u16>();
 
     /// Returns a descriptor of these fields.
     #[inline]
     #[must_use]
     pub const fn new(addr: DriverAddr, len: u32, id: BufferId, flags: DescriptorFlags) -> Self {
-        Self { addr: U64::new(addr.0), len: U32::new(len), id: U16::new(id.0), flags: U16::new(flags.0) }
+        let word = len as u64 | (id.0 as u64) << 32 | (flags.0 as u64) << 48;
+        Self { addr: U64::new(addr.0), word: U64::new(word) }
     }
 
     /// Returns the address of the element, or of the indirect table.
@@ -66,7 +66,7 @@ impl Descriptor {
     #[inline]
     #[must_use]
     pub const fn len(&self) -> u32 {
-        self.len.get()
+        self.word.get() as u32
     }
 
     /// Returns whether the element, or the indirect table, has no bytes.
@@ -87,21 +87,38 @@ impl Descriptor {
     #[inline]
     #[must_use]
     pub const fn id(&self) -> BufferId {
-        BufferId(self.id.get())
+        BufferId((self.word.get() >> 32) as u16)
     }
 
     /// Returns the flags.
     #[inline]
     #[must_use]
     pub const fn flags(&self) -> DescriptorFlags {
-        DescriptorFlags(self.flags.get())
+        DescriptorFlags((self.word.get() >> 48) as u16)
+    }
+
+    /// Returns the second word, for who tests all of it at once: the length in the lower 32 bits, the Buffer ID in bits 32 to 47, and the flags above.
+    #[inline]
+    #[must_use]
+    pub const fn word(&self) -> u64 {
+        self.word.get()
+    }
+}
+
+impl fmt::Debug for Descriptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Descriptor")
+            .field("addr", &self.addr())
+            .field("len", &self.len())
+            .field("flags", &self.flags())
+            .field("id", &self.id())
+            .finish()
     }
 }
 
 impl TableEntry for Descriptor {
     #[inline]
     fn load(entries: DeviceArray<'_, [u64; 2]>, index: usize) -> Option<Self> {
-        // Two words take fewer instructions here than a load for each field, as in a split ring.
         entries.load_relaxed(index).map(|words| transmute!(words))
     }
 }

@@ -1,8 +1,10 @@
 //! The Descriptor Area of a packed virtqueue.
 
-use virtio_mem_traits::{Area, AreaError, DriverAddr, DriverRange, ReadWrite, StableMem, TranslateError};
+use virtio_mem_traits::{
+    Access, Area, AreaError, DeviceArray, DriverAddr, DriverRange, ReadWrite, StableMem, TranslateError,
+};
 
-use super::{BufferId, DescriptorFlags, DescriptorTable, Layout, RingPosition, UsedDescriptor};
+use super::{BufferId, Descriptor, DescriptorFlags, DescriptorTable, Layout, RingPosition, UsedDescriptor};
 
 const ALIGN: usize = Layout::DESCRIPTOR_AREA_ALIGN;
 
@@ -53,7 +55,16 @@ impl<M: StableMem> DescriptorArea<M> {
     #[inline]
     #[must_use]
     pub fn table(&self) -> DescriptorTable<'_, M> {
-        DescriptorTable::from_parts(self.area.mem(), self.area.range(), self.area.array())
+        DescriptorTable::from_parts(self.area.mem(), self.area.range(), self.area.array(0, usize::MAX).reader())
+    }
+
+    /// Returns the slots from `first` on that can be accessed at once: at most `count`, fewer where the ring is in several pieces,
+    /// and none where the memory wants reports of accesses.
+    #[inline(always)]
+    #[must_use]
+    pub fn slots(&self, first: u16, count: u16) -> Slots<'_> {
+        let count = if self.area.mem().reports(Access::ReadWrite) { 0 } else { count };
+        Slots(self.area.array(Descriptor::SIZE * usize::from(first), count.into()))
     }
 
     /// Reads the Buffer ID and the flags of the descriptor at `position`, which may be the first of a list that is available.
@@ -95,6 +106,62 @@ impl<M: StableMem> DescriptorArea<M> {
     #[inline]
     pub fn set_used(&self, position: RingPosition, used: UsedDescriptor) -> Result<(), AreaError> {
         self.area.store_release(Layout::descriptor_len(position.slot()), used.bits().to_le())
+    }
+}
+
+/// Slots of a ring that can be accessed at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Slots<'a>(DeviceArray<'a, [u64; 2], ReadWrite>);
+
+impl<'a> Slots<'a> {
+    /// Returns how many there are.
+    #[inline(always)]
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Returns whether there are none.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns the first `len` of them, or all if there are not as many.
+    #[inline(always)]
+    #[must_use]
+    pub fn prefix(self, len: usize) -> Self {
+        Self(self.0.prefix(len))
+    }
+
+    /// Returns the descriptors in those from `first` to `last`, to read them, if they are all there.
+    #[inline(always)]
+    #[must_use]
+    pub fn descriptors(&self, first: usize, last: usize) -> Option<DeviceArray<'a, [u64; 2]>> {
+        self.0.slice(first, last).map(DeviceArray::reader)
+    }
+
+    /// Reads the second word of the descriptor in the `index`th of them, if there are as many, as [`DescriptorArea::first`] does:
+    /// the length, the Buffer ID and the flags.
+    #[inline(always)]
+    #[must_use]
+    pub fn first(&self, index: usize) -> Option<u64> {
+        self.0.load_field_acquire::<u64, { Descriptor::LEN }>(index).map(u64::from_le)
+    }
+
+    /// Reads the second word of the descriptor in the `index`th of them, if there are as many, as [`DescriptorArea::later`] does.
+    #[inline(always)]
+    #[must_use]
+    pub fn later(&self, index: usize) -> Option<u64> {
+        self.0.load_field::<u64, { Descriptor::LEN }>(index).map(u64::from_le)
+    }
+
+    /// Writes a used descriptor into the `index`th of them, if there are as many, as [`DescriptorArea::set_used`] does, and returns
+    /// whether there are.
+    #[inline(always)]
+    pub fn set_used(&self, index: usize, used: UsedDescriptor) -> bool {
+        self.0.store_field_release::<u64, { Descriptor::LEN }>(index, used.bits().to_le()).is_some()
     }
 }
 

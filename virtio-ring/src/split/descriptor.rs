@@ -5,7 +5,7 @@ use core::mem::offset_of;
 
 use static_assertions::const_assert_eq;
 use virtio_mem_traits::{DeviceArray, DriverAddr, DriverRange};
-use zerocopy::little_endian::{U16, U32, U64};
+use zerocopy::little_endian::U64;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, transmute};
 
 use crate::DescriptorIndex;
@@ -26,33 +26,29 @@ use crate::flags::fmt_flags;
 /// assert_eq!(descriptor.next(), DescriptorIndex(3));
 /// ```
 #[doc(alias = "desc")]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Descriptor {
     addr: U64,
-    len: U32,
-    flags: U16,
-    next: U16,
+    /// From the lowest bit, the length in 32, the flags in 16, and the index of the next descriptor in 16 bits. It is one field
+    /// because it is tested as one.
+    word: U64,
 }
 
 const_assert_eq!(size_of::<Descriptor>(), 16);
-const_assert_eq!(Descriptor::LEN, 8);
-const_assert_eq!(Descriptor::FLAGS, 12);
-const_assert_eq!(offset_of!(Descriptor, next), 14);
+const_assert_eq!(offset_of!(Descriptor, word), 8);
 
+#[expect(clippy::cast_possible_truncation, reason = "takes the word apart")]
 impl Descriptor {
     /// The size in bytes.
     pub const SIZE: usize = size_of::<Self>();
-
-    const ADDR: usize = offset_of!(Self, addr);
-    const LEN: usize = offset_of!(Self, len);
-    const FLAGS: usize = offset_of!(Self, flags);
 
     /// Returns a descriptor of these fields.
     #[inline]
     #[must_use]
     pub const fn new(addr: DriverAddr, len: u32, flags: DescriptorFlags, next: DescriptorIndex) -> Self {
-        Self { addr: U64::new(addr.0), len: U32::new(len), flags: U16::new(flags.0), next: U16::new(next.0) }
+        let word = len as u64 | (flags.0 as u64) << 32 | (next.0 as u64) << 48;
+        Self { addr: U64::new(addr.0), word: U64::new(word) }
     }
 
     /// Returns the address of the element, or of the indirect table.
@@ -66,7 +62,7 @@ impl Descriptor {
     #[inline]
     #[must_use]
     pub const fn len(&self) -> u32 {
-        self.len.get()
+        self.word.get() as u32
     }
 
     /// Returns whether the element, or the indirect table, has no bytes.
@@ -87,25 +83,39 @@ impl Descriptor {
     #[inline]
     #[must_use]
     pub const fn flags(&self) -> DescriptorFlags {
-        DescriptorFlags(self.flags.get())
+        DescriptorFlags((self.word.get() >> 32) as u16)
     }
 
     /// Returns the index of the next descriptor, which has a meaning only with [`DescriptorFlags::NEXT`].
     #[inline]
     #[must_use]
     pub const fn next(&self) -> DescriptorIndex {
-        DescriptorIndex(self.next.get())
+        DescriptorIndex((self.word.get() >> 48) as u16)
+    }
+
+    /// Returns the second word, for who tests all of it at once: the length in the lower 32 bits, the flags in bits 32 to 47, and the index of the next descriptor above.
+    #[inline]
+    #[must_use]
+    pub const fn word(&self) -> u64 {
+        self.word.get()
+    }
+}
+
+impl fmt::Debug for Descriptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Descriptor")
+            .field("addr", &self.addr())
+            .field("len", &self.len())
+            .field("flags", &self.flags())
+            .field("next", &self.next())
+            .finish()
     }
 }
 
 impl TableEntry for Descriptor {
     #[inline]
     fn load(entries: DeviceArray<'_, [u64; 2]>, index: usize) -> Option<Self> {
-        // Loads of their own for the length, and for flags with `next`, spare the shifts that take them out of a larger word.
-        let addr = entries.load_field::<u64, { Self::ADDR }>(index)?;
-        let len = entries.load_field::<u32, { Self::LEN }>(index)?;
-        let [flags, next] = transmute!(entries.load_field::<u32, { Self::FLAGS }>(index)?);
-        Some(Self { addr: transmute!(addr), len: transmute!(len), flags, next })
+        entries.load_relaxed(index).map(|words| transmute!(words))
     }
 }
 

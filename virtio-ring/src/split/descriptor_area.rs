@@ -49,6 +49,6 @@ impl<M: StableMem> DescriptorArea<M> {
     #[inline]
     #[must_use]
     pub fn table(&self) -> DescriptorTable<'_, M> {
-        DescriptorTable::from_parts(self.area.mem(), self.area.range(), self.area.array())
+        DescriptorTable::from_parts(self.area.mem(), self.area.range(), self.area.array(0, usize::MAX))
     }
 }

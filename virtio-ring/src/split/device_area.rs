@@ -5,7 +5,8 @@ use core::mem::offset_of;
 
 use static_assertions::const_assert_eq;
 use virtio_mem_traits::{
-    Area, AreaError, DriverAddr, DriverRange, ReadOnly, Rights, StableMem, TranslateError, WriteOnly,
+    Access, Area, AreaError, DeviceArray, DriverAddr, DriverRange, ReadOnly, Rights, StableMem, TranslateError,
+    WriteOnly,
 };
 use zerocopy::little_endian::U32;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, transmute};
@@ -102,6 +103,16 @@ impl<M: StableMem> DeviceArea<M> {
         self.area.store_relaxed(Layout::used_element(index.slot(self.layout.size())), words)
     }
 
+    /// Returns the places of elements from `first` on that can be written at once: at most `count`, none beyond the end of the ring,
+    /// fewer where the area is in several pieces, and none where the memory wants reports of writing.
+    #[inline(always)]
+    #[must_use]
+    pub fn used_elements(&self, first: RingIndex, count: u16) -> UsedElements<'_> {
+        let (slot, size) = (first.slot(self.layout.size()), self.layout.size().get());
+        let count = if self.area.mem().reports(Access::Write) { 0 } else { count.min(size - slot) };
+        UsedElements(self.area.array(Layout::used_element(slot), count.into()))
+    }
+
     /// Writes the index that the next element will have, and thereby publishes all elements before it.
     ///
     /// Release: it pairs with the driver's load of the index, so that the elements, and what was written into the buffers,
@@ -183,6 +194,18 @@ impl<M: StableMem> DeviceArea<M, ReadOnly> {
     #[inline]
     pub fn avail_event(&self) -> Result<RingIndex, AreaError> {
         self.area.load_relaxed(self.layout.avail_event()).map(|event| RingIndex::new(u16::from_le(event)))
+    }
+}
+
+/// Places of elements in a used ring that can be written at once.
+#[derive(Clone, Copy, Debug)]
+pub struct UsedElements<'a>(DeviceArray<'a, [u32; 2], WriteOnly>);
+
+impl UsedElements<'_> {
+    /// Writes the `index`th of them, if there are as many, as [`DeviceArea::set_used`] does, and returns whether there are.
+    #[inline(always)]
+    pub fn set(&self, index: u16, element: UsedElement) -> bool {
+        self.0.store_relaxed(index.into(), transmute!(element)).is_some()
     }
 }
 

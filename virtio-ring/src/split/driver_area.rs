@@ -2,7 +2,9 @@
 
 use core::fmt;
 
-use virtio_mem_traits::{Area, AreaError, DriverAddr, DriverRange, ReadOnly, StableMem, TranslateError};
+use virtio_mem_traits::{
+    Access, Area, AreaError, DeviceArray, DriverAddr, DriverRange, ReadOnly, StableMem, TranslateError,
+};
 
 use super::{DescriptorIndex, Layout, RingIndex};
 use crate::flags::fmt_flags;
@@ -90,6 +92,16 @@ impl<M: StableMem> DriverArea<M> {
         self.area.load_relaxed(Layout::available_entry(slot)).map(|head| DescriptorIndex(u16::from_le(head)))
     }
 
+    /// Returns the entries from `first` on that can be read at once: at most `count`, none beyond the end of the ring, fewer where the
+    /// area is in several pieces, and none where the memory wants reports of reading.
+    #[inline(always)]
+    #[must_use]
+    pub fn entries(&self, first: RingIndex, count: u16) -> AvailableEntries<'_> {
+        let (slot, size) = (first.slot(self.layout.size()), self.layout.size().get());
+        let count = if self.area.mem().reports(Access::Read) { 0 } else { count.min(size - slot) };
+        AvailableEntries(self.area.array(Layout::available_entry(slot), count.into()))
+    }
+
     /// Reads the index of the used element that the driver wants to be notified of. It has a meaning only with EVENT_IDX.
     ///
     /// Relaxed, under the same full fence as [`flags`](Self::flags).
@@ -100,6 +112,19 @@ impl<M: StableMem> DriverArea<M> {
     #[inline]
     pub fn used_event(&self) -> Result<RingIndex, AreaError> {
         self.area.load_relaxed(self.layout.used_event()).map(|event| RingIndex::new(u16::from_le(event)))
+    }
+}
+
+/// Entries of an available ring that can be read at once.
+#[derive(Clone, Copy, Debug)]
+pub struct AvailableEntries<'a>(DeviceArray<'a, u16>);
+
+impl AvailableEntries<'_> {
+    /// Reads the `index`th of them, if there are as many, as [`DriverArea::entry`] does.
+    #[inline(always)]
+    #[must_use]
+    pub fn get(&self, index: u16) -> Option<DescriptorIndex> {
+        self.0.load_relaxed(index.into()).map(|head| DescriptorIndex(u16::from_le(head)))
     }
 }
 

@@ -158,6 +158,7 @@ fn reports_reach_the_regions_that_they_touch() {
         (heap.range(), Reports { heap, read: Mutex::default(), written: Mutex::default() })
     }));
     let table = table.unwrap();
+    assert!(table.reports(Access::Read) && table.reports(Access::Write));
     for (reported, expected) in [
         (range(0x1000, 1), vec![range(0x1000, 1)]),
         (range(0x1ff0, 0x10), vec![range(0x1ff0, 0x10)]),
@@ -175,6 +176,30 @@ fn reports_reach_the_regions_that_they_touch() {
         assert_eq!((reports(|mem| &mem.read), reports(|mem| &mem.written)), (expected.clone(), vec![]), "{reported}");
         table.written(reported);
         assert_eq!((reports(|mem| &mem.read), reports(|mem| &mem.written)), (vec![], expected), "{reported}");
+    }
+}
+
+#[test]
+fn reports_are_wanted_if_one_region_wants_them() {
+    struct Wanted(HeapMem, Option<Access>);
+    impl DriverMem for Wanted {
+        fn translate(&self, range: DriverRange, access: Access) -> Result<DeviceRange<'_>, TranslateError> {
+            self.0.translate(range, access)
+        }
+
+        fn reports(&self, access: Access) -> bool {
+            self.1 == Some(access)
+        }
+    }
+    for (wanted, expected) in
+        [(None, [false; 2]), (Some(Access::Read), [true, false]), (Some(Access::Write), [false, true])]
+    {
+        let heap = |start| HeapMem::new(DriverAddr(start), 0x100).unwrap();
+        let regions = [(0x1000, None), (0x2000, wanted), (0x3000, None)];
+        let table = RegionTable::new(regions.map(|(start, wanted)| (range(start, 0x100), Wanted(heap(start), wanted))));
+        let table = table.unwrap();
+        assert_eq!([Access::Read, Access::Write].map(|access| table.reports(access)), expected);
+        assert_eq!(table.reports(Access::ReadWrite), wanted.is_some());
     }
 }
 

@@ -134,12 +134,8 @@ impl DriverNotify for Signals {
 /// It is always inlined, as if the loop were written where it is used: that is where a device has it.
 #[inline(always)]
 fn walk(elements: impl Walk, mem: &impl DriverMem) -> Result<(u64, u32)> {
-    let (mut sum, mut last) = (0, 0);
-    elements.try_each(|element| {
-        let range = mem.translate_all(element.range, element.access)?;
-        last = u32::try_from(range.len())?;
-        sum = counted(sum, range.as_ptr().addr().get() as u64, last);
-        anyhow::Ok(())
-    })?;
-    Ok((sum, last))
+    elements.try_fold_pieces(mem, (0, 0), |(sum, _), piece| {
+        let len = u32::try_from(piece.memory.len())?;
+        anyhow::Ok((counted(sum, piece.memory.as_ptr().addr().get() as u64, len), len))
+    })
 }

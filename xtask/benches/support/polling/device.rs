@@ -5,7 +5,6 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
-use virtio_mem_traits::DriverMem;
 use virtio_queue_core::packed::PackedRing;
 use virtio_queue_core::split::SplitRing;
 use virtio_queue_core::{FromConfig, Queue, Walk};
@@ -44,21 +43,15 @@ fn ours<R: FromConfig<Mem = Table>>(ring: &Ring, end: &AtomicBool) -> Result<()>
     let (mut number, mut failed) = (0, None);
     loop {
         let served = queue.serve(BURST.into(), |chain| {
-            let mut written = 0;
-            let walked = chain.try_each(|element| {
-                let range = mem.translate_all(element.range, element.access)?;
-                range.write::<Content>(0, &[number; 8])?;
-                written = u32::try_from(range.len())?;
-                anyhow::Ok(())
+            let walked = chain.try_fold_pieces(&mem, 0, |_, piece| {
+                piece.memory.write::<Content>(0, &[number; 8])?;
+                anyhow::Ok(u32::try_from(piece.memory.len())?)
             });
             number += 1;
-            walked.map_or_else(
-                |error| {
-                    failed = Some(error);
-                    0
-                },
-                |()| written,
-            )
+            walked.unwrap_or_else(|error| {
+                failed = Some(error);
+                0
+            })
         })?;
         if served == 0 && end.load(Ordering::Acquire) {
             return failed.map_or(Ok(()), Err);

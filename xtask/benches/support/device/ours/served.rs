@@ -29,6 +29,22 @@ impl<R: FromConfig<Mem: LookUp + Clone>> Device for Served<R> {
     fn serve(&mut self) -> Result<u64> {
         let mem = self.mem.look_up();
         let (mut sum, mut failed) = (0_u64, None);
+        if self.burst == 1 {
+            for _ in 0..self.chains {
+                let served = self.queue.serve_one(|chain| match walk(chain, &mem) {
+                    Ok((added, written)) => {
+                        sum = sum.wrapping_add(added);
+                        written
+                    }
+                    Err(error) => {
+                        failed = Some(error);
+                        0
+                    }
+                })?;
+                ensure!(served, MISSING);
+            }
+            return failed.map_or(Ok(sum), Err);
+        }
         for _ in 0..self.chains / self.burst {
             let served = self.queue.serve(self.burst, |chain| match walk(chain, &mem) {
                 Ok((added, written)) => {
