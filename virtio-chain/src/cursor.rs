@@ -261,9 +261,17 @@ impl<P: Clone> Cursor<P> {
         self.position = end;
     }
 
-    /// Looks ahead: how much there is until the end.
+    /// Looks ahead: how much there is until the place where it must stop.
     pub(crate) fn remaining(&self, chain: &impl ChainElements<Place = P>) -> Result<Remaining, ChainError> {
-        let limit = self.left();
+        self.remaining_within(chain, self.left())
+    }
+
+    /// Looks ahead: how much there is until the end of the half, wherever it must stop.
+    pub(crate) fn remaining_in_half(&self, chain: &impl ChainElements<Place = P>) -> Result<Remaining, ChainError> {
+        self.remaining_within(chain, u64::MAX)
+    }
+
+    fn remaining_within(&self, chain: &impl ChainElements<Place = P>, limit: u64) -> Result<Remaining, ChainError> {
         if limit == 0 {
             return Ok(Remaining::default());
         }

@@ -17,37 +17,106 @@ use crate::cursor::Cursor;
 /// a chain of the same id: keep what was lent beside its own.
 ///
 /// It is plain data: it borrows nothing, and can be sent to another thread. So it can be kept beside the chain that
-/// owns the bytes. It keeps nothing alive either. Whoever hands the pieces to the operating system sees to it that the
-/// chain is not returned before the work has ended, and that the array stays where it is for as long as the kernel
-/// looks at it.
+/// owns the bytes. It keeps nothing alive either: the chain must not be returned before the work has ended.
+///
+/// The array of pieces is a part of it, of about 1 KiB. To move the `Lent` moves the array. If something looks at the
+/// array later, as the kernel does at that of an io_uring request, put the `Lent` into a box before its
+/// [pieces](Self::io_vecs) are handed out, and leave it there until the work has ended.
+///
+/// # A block device that answers later
+///
+/// The payload of a request is lent to the disk. The status has its place behind the payload, and is written there
+/// whatever becomes of the payload.
 ///
 /// ```
-/// # use virtio_fake_driver::{DriverChain, SplitFixture};
-/// # let mut fixture = SplitFixture::new(16);
-/// # let queue = &mut fixture.queue;
-/// # fixture.driver.add(&DriverChain::new().writable(512).writable(1)).unwrap();
-/// use virtio_chain::{Lent, WritableChain};
+/// use virtio_chain::{Lent, ReadableChain, Tail, WritableChain};
 /// use virtio_queue_core::Chain;
+/// # use virtio_chain::zerocopy::little_endian::U64;
 ///
-/// /// A request whose data is on its way from a disk.
+/// type Error = Box<dyn core::error::Error>;
+///
+/// /// A sector on its way from the disk.
 /// struct InFlight<C: Chain> {
-///     chain: WritableChain<C>,
-///     lent: Lent,
+///     sector: u64,
+///     payload: WritableChain<C>,
+///     status: Tail<C>,
+///     /// In a box: the request moves from here to there, and the array of pieces must not.
+///     lent: Box<Lent>,
 /// }
 ///
-/// let mut chain = WritableChain::new(queue.next_chain()?.ok_or("nothing is available")?);
-/// let payload = chain.remaining()?.bytes - 1;
-/// let lent = chain.lend(payload)?;
-/// let mut request = InFlight { chain, lent };
+/// /// Begins with a request.
+/// fn begin<C: Chain>(chain: C) -> Result<Option<InFlight<C>>, Error> {
+///     let mut request = ReadableChain::new(chain);
+///     let sector: U64 = request.read_obj()?;
+///     let mut payload = request.into_writable()?;
+///     let status = payload.split_last(1)?;
+///     read_next(sector.get(), payload, status)
+/// }
 ///
-/// let pieces = request.lent.io_vecs(); // For IORING_OP_READV, which completes with a count.
-/// assert_eq!((pieces.len(), request.lent.len()), (1, 512));
-/// let count = 512;
+/// /// Lends the pieces that the disk is to fill next, if there are any: `request.lent.io_vecs()` is for the read.
+/// fn read_next<C: Chain>(
+///     sector: u64,
+///     mut payload: WritableChain<C>,
+///     status: Tail<C>,
+/// ) -> Result<Option<InFlight<C>>, Error> {
+///     match payload.lend(u64::MAX) {
+///         Ok(lent) if !lent.is_empty() => Ok(Some(InFlight { sector, payload, status, lent: Box::new(lent) })),
+///         // All of the payload was read.
+///         Ok(_) => answer(payload, status, 0),
+///         // The driver has named memory that is not there.
+///         Err(_) => answer(payload, status, 1),
+///     }
+/// }
 ///
-/// request.chain.settle(request.lent, count)?;
-/// request.chain.write_all(&[0])?;
-/// request.chain.return_complete()?;
-/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// /// Goes on when the disk has read `count` bytes, or has failed.
+/// fn complete<C: Chain>(request: InFlight<C>, count: Result<usize, Error>) -> Result<Option<InFlight<C>>, Error> {
+///     let InFlight { sector, mut payload, status, lent } = request;
+///     match count {
+///         Ok(count) if count > 0 => {
+///             payload.settle(*lent, count)?;
+///             // There is more to read if the count was short, or if there were too many pieces for one `Lent`.
+///             read_next(sector, payload, status)
+///         }
+///         // The disk has failed, or has no more bytes.
+///         _ => answer(payload, status, 1),
+///     }
+/// }
+///
+/// /// Writes the status into the last byte, and tells the driver of what was written before the first hole.
+/// fn answer<C: Chain>(
+///     mut payload: WritableChain<C>,
+///     status: Tail<C>,
+///     code: u8,
+/// ) -> Result<Option<InFlight<C>>, Error> {
+///     payload.join(status)?;
+///     payload.write_all(&[code])?;
+///     payload.return_prefix()?;
+///     Ok(None)
+/// }
+/// # use virtio_fake_driver::{AnyFixture, DriverChain};
+/// # let AnyFixture { mut queue, mut driver, mem, .. } = AnyFixture::new(16);
+/// # let range = driver.pool().alloc(512, 16).ok_or("too small")?;
+/// # let hole = range.start();
+/// # mem.unmap(range);
+/// # let request = || DriverChain::new().readable(3_u64.to_le_bytes());
+/// # let cases: [(DriverChain, &[usize], u32, u8); 5] = [
+/// #     (request().writable(512).writable(1), &[512], 513, 0),
+/// #     (request().writable(513), &[100, 412], 513, 0),
+/// #     (request().writable(512).at(hole).writable(1), &[], 0, 1),
+/// #     (request().writable(256).writable(256).at(hole).writable(1), &[256], 256, 1),
+/// #     (request().writable(512).writable(1), &[100, 0], 100, 1),
+/// # ];
+/// # for (chain, counts, len, status) in cases {
+/// #     driver.add(&chain)?;
+/// #     let mut request = begin(queue.next_chain()?.ok_or("nothing is available")?)?;
+/// #     for count in counts {
+/// #         request = complete(request.ok_or("ended")?, Ok(*count))?;
+/// #     }
+/// #     assert!(request.is_none());
+/// #     let used = driver.reap()?.ok_or("not returned")?;
+/// #     assert_eq!((used.len, used.writable().last()), (len, Some(&status)));
+/// # }
+/// # Ok::<_, Error>(())
 /// ```
 #[must_use = "what was lent does not count before it is settled"]
 pub struct Lent {

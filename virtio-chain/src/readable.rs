@@ -15,8 +15,8 @@ use crate::{IncompleteError, Reader, WritableChain};
 ///
 /// It is `Send` whenever the chain is, in generic code as well, so a task can hold it while it waits.
 ///
-/// Where one half is read while the other is written, or where either comes in parts, keep the chain and borrow it:
-/// [`Reader::new`] and [`Writer::new`](crate::Writer::new).
+/// Where one half is read while the other is written, keep the chain and borrow it: [`Reader::new`] and
+/// [`Writer::new`](crate::Writer::new).
 ///
 /// ```
 /// # use virtio_fake_driver::{DriverChain, SplitFixture};
@@ -52,7 +52,7 @@ impl<C: Chain> ReadableChain<C> {
         self.reader.chain().id()
     }
 
-    /// Returns the chain, which can be walked or returned from where it was when this was made of it.
+    /// Returns the chain as it was when this was made of it.
     #[inline]
     #[must_use]
     pub fn into_chain(self) -> C {

@@ -11,8 +11,8 @@ use crate::{Lent, Remaining, SettleError, TransferError, TransferFailed};
 
 /// The readable bytes of a chain, or a part of them, from a position on.
 ///
-/// [`Reader::new`] makes one of a borrowed chain, `Reader<&C>`. The bytes of a [`ReadableChain`](crate::ReadableChain),
-/// which owns its chain, are a `Reader<C>`.
+/// Most devices use it through [`ReadableChain`](crate::ReadableChain), which owns its chain and is a `Reader<C>`.
+/// [`Reader::new`] makes one of a borrowed chain, `Reader<&C>`.
 ///
 /// It is plain data beside its chain, so it can be held wherever the chain can be. After an error it is at its end.
 ///
@@ -189,9 +189,10 @@ impl<C: ChainElements> Reader<C> {
     /// # let chain = queue.next_chain()?.ok_or("nothing is available")?;
     /// use virtio_chain::Reader;
     /// use virtio_chain::zerocopy::little_endian::{U32, U64};
-    /// use virtio_chain::zerocopy::{FromBytes, IntoBytes};
+    /// use virtio_chain::zerocopy::{FromBytes, Immutable, IntoBytes};
     ///
-    /// #[derive(FromBytes, IntoBytes)]
+    /// // All three: what can be read can be written as well, by another device or in a test.
+    /// #[derive(FromBytes, Immutable, IntoBytes)]
     /// #[zerocopy(crate = "virtio_chain::zerocopy")]
     /// #[repr(C)]
     /// struct Header {
@@ -298,7 +299,7 @@ impl<C: ChainElements> Reader<C> {
     ///
     /// # Errors
     ///
-    /// If it was lent somewhere else, or if there were fewer bytes. Nothing has changed then.
+    /// If `lent` is of another reader or another position, or has fewer than `count` bytes. Nothing has changed then.
     ///
     /// # Examples
     ///

@@ -5,17 +5,19 @@ use core::ops::{Deref, DerefMut};
 
 use virtio_queue_core::{Chain, Refused, ReturnError};
 
+use crate::cursor::Cursor;
 use crate::{IncompleteError, ReadableChain, Writer};
 
 /// A chain, at its writable bytes.
 ///
-/// It is a [`Writer`] that owns the chain. However it ends, the driver is told of as many bytes as were written from
-/// the beginning on without a hole (SPLIT-USED-4), unless the device says fewer: dropping it returns the chain like
-/// that.
+/// It is a [`Writer`] that owns the chain. When it returns the chain, it tells the driver how many bytes were written
+/// from the beginning on without a hole (SPLIT-USED-4): [`return_prefix`](Self::return_prefix) does that, and so does
+/// its drop. [`return_written`](Self::return_written) tells the driver another number.
 ///
 /// It is `Send` whenever the chain is, in generic code as well, so a task can hold it while it waits.
 ///
-/// Where the answer comes in parts, keep the chain and borrow it: [`Writer::new`].
+/// An answer in parts, such as a payload and a status, is [split](Self::split_last) into them and
+/// [joined](Self::join) again, so that the last part can be written whatever becomes of the first.
 ///
 /// ```
 /// # use virtio_fake_driver::{DriverChain, SplitFixture};
@@ -43,8 +45,9 @@ impl<C: Chain> WritableChain<C> {
         Self { writer: Writer::of(chain) }
     }
 
-    /// Goes on with the writable half, if all of the readable one was read: [`ReadableChain::into_writable`] under the
-    /// name that those know who come from Fuchsia.
+    /// Goes on with the writable half, if all of the readable one was read.
+    ///
+    /// It is [`ReadableChain::into_writable`], under the name that Fuchsia's `virtio_device` has for it.
     ///
     /// # Errors
     ///
@@ -74,8 +77,9 @@ impl<C: Chain> WritableChain<C> {
 
 /// How it ends.
 impl<C: Chain> WritableChain<C> {
-    /// Returns the chain, which can be walked or returned from where it was when this was made of it. What was written
-    /// is forgotten: its own drop says that nothing was.
+    /// Returns the chain as it was when this was made of it.
+    ///
+    /// The chain does not know what was written. Its own drop tells the driver of 0 bytes.
     ///
     /// ```
     /// # use virtio_fake_driver::{DriverChain, SplitFixture};
@@ -173,12 +177,20 @@ impl<C: Chain> WritableChain<C> {
         self.give_back(len)
     }
 
+    /// Returns the chain and the position in it.
+    #[inline]
+    pub(crate) fn parts_mut(&mut self) -> Option<(&C, &mut Cursor<C::Place>)> {
+        self.writer.parts_mut()
+    }
+
     fn check_written(&self) -> Result<(), IncompleteError> {
         let cursor = self.writer.cursor();
         if let Some(error) = cursor.fault() {
             return Err(error.into());
         }
-        let mut left = self.writer.remaining()?;
+        let Some(chain) = self.writer.chain() else { return Ok(()) };
+        // A tail that was not joined was not written either.
+        let mut left = cursor.remaining_in_half(chain)?;
         left.bytes += cursor.position() - self.writer.written();
         if left.bytes > 0 { Err(IncompleteError::Unwritten(left)) } else { Ok(()) }
     }

@@ -16,10 +16,11 @@ use crate::{Lent, Remaining, SettleError, TransferCause, TransferError, Transfer
 /// It keeps count of what was written, and how far from the beginning that goes without a hole: a driver takes the used
 /// length for the number of bytes that it can read from the start of the buffer (SPLIT-USED-4).
 ///
-/// [`Writer::new`] makes one of a borrowed chain, `Writer<&C>`. The bytes of a [`WritableChain`](crate::WritableChain),
-/// which owns its chain, are a `Writer<C>`.
+/// Most devices use it through [`WritableChain`](crate::WritableChain), which owns its chain and is a `Writer<C>`.
+/// [`Writer::new`] makes one of a borrowed chain, `Writer<&C>`.
 ///
 /// It is plain data beside its chain, so it can be held wherever the chain can be. After an error it is at its end.
+/// What must be written whatever happens, such as a status, is [split off](crate::WritableChain::split_last) before.
 ///
 /// ```
 /// # use virtio_fake_driver::{DriverChain, SplitFixture};
@@ -147,9 +148,10 @@ impl<C: ChainElements> Writer<C> {
     /// # let chain = queue.next_chain()?.ok_or("nothing is available")?;
     /// use virtio_chain::Writer;
     /// use virtio_chain::zerocopy::little_endian::U32;
-    /// use virtio_chain::zerocopy::{Immutable, IntoBytes};
+    /// use virtio_chain::zerocopy::{FromBytes, Immutable, IntoBytes};
     ///
-    /// #[derive(Immutable, IntoBytes)]
+    /// // All three: what can be written can be read as well, by another device or in a test.
+    /// #[derive(FromBytes, Immutable, IntoBytes)]
     /// #[zerocopy(crate = "virtio_chain::zerocopy")]
     /// #[repr(C)]
     /// struct Geometry {
@@ -243,8 +245,8 @@ impl<C: ChainElements> Writer<C> {
     ///
     /// `work` returns how many bytes it wrote, from the first one on. It is called again with the next pieces for as
     /// long as it writes all that it is handed, [32](Lent::MAX_PIECES) pieces at a time. Where it writes fewer, the
-    /// transfer ends, and the writer is behind what was written. Just these bytes count, and are reported to the memory
-    /// as written.
+    /// transfer ends, and the writer is behind what was written. Only these bytes count, and only these are reported to
+    /// the memory as written.
     ///
     /// # Errors
     ///
@@ -295,12 +297,14 @@ impl<C: ChainElements> Writer<C> {
         self.cursor.lend(chain, limit).map(|(lent, _)| lent)
     }
 
-    /// Moves on by the first `count` bytes of what was lent here, which were written. Just these count, and are
-    /// reported to the memory, whatever the driver has made of the chain meanwhile.
+    /// Moves on by the first `count` bytes of what was lent here, which were written.
+    ///
+    /// Only these bytes count. They are reported to the memory as written, even if the driver has changed the chain
+    /// since.
     ///
     /// # Errors
     ///
-    /// If it was lent somewhere else, or if there were fewer bytes. Nothing has changed then.
+    /// If `lent` is of another writer or another position, or has fewer than `count` bytes. Nothing has changed then.
     ///
     /// # Examples
     ///
@@ -392,6 +396,11 @@ impl<C: ChainElements> Writer<C> {
     #[inline]
     pub(crate) const fn cursor(&self) -> &Cursor<C::Place> {
         &self.cursor
+    }
+
+    /// Returns the chain and the position in it, unless the chain was returned.
+    pub(crate) fn parts_mut(&mut self) -> Option<(&C, &mut Cursor<C::Place>)> {
+        Some((self.chain.as_ref()?, &mut self.cursor))
     }
 }
 

@@ -122,7 +122,11 @@ impl<F: Format, M: DriverMem + Clone> Driver<F, M> {
     ///
     /// The memory must have no holes in the range, and must let all of it be read and written. The range can go over
     /// the borders of regions: buffers, tables and the areas of the queue then come to lie across them. The borders must
-    /// be at multiples of 16, so that none cuts a field of a ring.
+    /// be at multiples of 16, so that none cuts a field of a ring. A buffer that is put
+    /// [somewhere](DriverChain::at) by the test can lie outside of the range, in the same memory.
+    ///
+    /// The driver has one memory for good. To test a device whose memory grows, give the driver all memory that there
+    /// will be: [`FixtureOptions::build_within`](crate::FixtureOptions::build_within) has an example.
     ///
     /// `mem` is a handle, as for a queue: an `Arc`, an `Rc` or a reference. The driver can go to another thread if the
     /// handle can.
@@ -154,10 +158,10 @@ impl<F: Format, M: DriverMem + Clone> Driver<F, M> {
     }
 
     /// Begins anew in the same memory with a queue of another size, as after a reset of the queue (FD-11): positions
-    /// are where a new queue begins, and what was in flight is forgotten. All of it comes from the range of the
-    /// [pool](Self::pool), what was taken out of the pool before included.
+    /// are where a new queue begins, and what was in flight is forgotten. The new queue may use the whole range of the
+    /// [pool](Self::pool), also what a test had taken out of it.
     ///
-    /// To suspend and resume a queue, nothing is to be done: all positions stay as they are.
+    /// To suspend and resume a queue, do nothing: all positions stay as they are.
     ///
     /// # Panics
     ///
@@ -328,7 +332,11 @@ impl<F: Format, M: DriverMem + Clone> Driver<F, M> {
         self.free
     }
 
-    /// Returns how many chains are available to the device and not reaped.
+    /// Returns how many chains are available to the device and not reaped, in either format.
+    ///
+    /// A queue of the crate virtio-queue-core counts slots instead: in a split ring a chain takes one, in a packed ring as
+    /// many as it has descriptors. A chain that the device has not fetched yet, or has used already, is in flight here and
+    /// not there.
     #[must_use]
     pub fn in_flight(&self) -> u16 {
         self.in_flight.len().try_into().unwrap_or(u16::MAX)

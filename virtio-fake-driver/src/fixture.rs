@@ -158,8 +158,8 @@ pub struct FixtureOptions<F> {
     pub limits: QueueLimits,
     /// The seed by which the driver hands out descriptors or Buffer IDs in disorder, if it is to.
     pub scramble: Option<u64>,
-    /// How many bytes of memory there are, for the rings as well as for buffers and tables. For
-    /// [`build_within`](Self::build_within) it is of no meaning.
+    /// How many bytes of memory there are, for the rings as well as for buffers and tables.
+    /// [`build_within`](Self::build_within) ignores it.
     pub memory_len: usize,
 }
 
@@ -268,6 +268,39 @@ impl<F: QueueFormat> FixtureOptions<F> {
     /// let fixture = options.build_within(mem.clone(), range, |mem, _| mem)?;
     /// let logged = options.build_within(mem, range, |mem, _| Rc::new(TestMem::new(mem)))?;
     /// logged.mem.start_log();
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// The device can have less memory than the driver, until more is plugged in. Give the driver all memory that there
+    /// will be, and put a buffer into the part that the device lacks:
+    ///
+    /// ```
+    /// use std::rc::Rc;
+    /// use std::sync::Arc;
+    /// use virtio_fake_driver::{AnyFixtureOptions, DriverChain};
+    /// use virtio_mem_traits::{DriverAddr, DriverMem, HeapMem};
+    /// use virtio_util::RegionTable;
+    ///
+    /// let region = |start| HeapMem::new(DriverAddr(start), 0x1000).map(|mem| (mem.range(), Arc::new(mem)));
+    /// let (low, high) = (region(0x1000)?, region(0x8000)?);
+    /// let range = low.0;
+    /// // The tables share the regions.
+    /// let less = Rc::new(RegionTable::new([low.clone()])?);
+    /// let all = Rc::new(RegionTable::new([low, high])?);
+    ///
+    /// let options = AnyFixtureOptions { size: 8, ..Default::default() };
+    /// let mut fixture = options.build_within(Rc::clone(&all), range, |_, _| less)?;
+    /// let request = DriverChain::new().writable(4).at(DriverAddr(0x8000));
+    ///
+    /// for there in [false, true] {
+    ///     if there {
+    ///         fixture.queue.replace_mem(Rc::clone(&all))?;
+    ///     }
+    ///     fixture.driver.add(&request)?;
+    ///     let chain = fixture.queue.next_chain()?.ok_or("nothing is available")?;
+    ///     let element = chain.walk().next().ok_or("no elements")??;
+    ///     assert_eq!(chain.mem().translate(element.range, element.access).is_ok(), there);
+    /// }
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     ///

@@ -1,6 +1,6 @@
 //! The driver's side of a virtqueue, to test devices with.
 //!
-//! Those who write a virtio device have, in their tests, no driver at hand. This crate is one:
+//! A test of a virtio device needs a driver. This crate is one:
 //!
 //! * [`Fixture`] has everything in one place: a running queue, its driver, memory, and a count of the interrupts.
 //! * [`Driver`] makes [`DriverChain`]s available and takes [`UsedBuffer`]s back, as the specification demands of a
@@ -14,7 +14,7 @@
 //! The drivers share no code with the queues that they test. What a device does wrong is a [`DeviceViolation`]; what a
 //! test does wrong is a panic.
 //!
-//! It is for tests alone, and honest to the point of being slow. It is no start for a real driver.
+//! It is for tests alone, where clear code matters more than speed. Do not build a real driver on it.
 //!
 //! ```
 //! use virtio_fake_driver::{DriverChain, SplitFixture};
@@ -50,6 +50,20 @@
 //! assert_eq!(used.id, id);
 //! assert_eq!(used.written(), [0; 100]);
 //! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Features
+//!
+//! It has none, and allocates. The features that it needs of other crates come with it, but a device must not count on
+//! that: without the tests, they are gone.
+//!
+//! ```toml
+//! [dependencies]
+//! virtio-mem-traits = "0.1"
+//! virtio-queue-core = "0.1"
+//!
+//! [dev-dependencies]
+//! virtio-fake-driver = "0.1"
 //! ```
 //!
 //! # Clauses

@@ -23,6 +23,16 @@
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Features
+//!
+//! It has none. The examples with a `HeapMem` need the feature `alloc` of `virtio-mem-traits`:
+//!
+//! ```toml
+//! [dependencies]
+//! virtio-mem-traits = { version = "0.1", features = ["alloc"] }
+//! virtio-ring = "0.1"
+//! ```
+//!
 //! # Clauses
 //!
 //! Ids such as SPLIT-USED-4 name rules. The file `docs/conformance.md` of the repository lists each of them, with its section
@@ -34,6 +44,7 @@
 mod descriptor_table;
 pub mod event;
 mod features;
+mod flags;
 mod notification;
 pub mod packed;
 mod queue_size_error;

@@ -8,12 +8,25 @@
 //! What a dumped queue looked like: its descriptors, made available or used, and what either side wants to be notified
 //! of.
 //!
+//! The ring does not say in which lap it is. To tell what is available from what was used, a tool must know where the
+//! device reports the next used buffer, and the device's wrap counter there. No area holds that. The device does: a
+//! saved queue has it, and a vhost-user back end tells it in the upper half of its vring base. In a new queue it is
+//! `OffWrap::new(0, true)`.
+//!
+//! A device overwrites only the first descriptor of a list that it used. The others stay as the driver wrote them.
+//!
 //! ```
 //! use virtio_mem_traits::{DriverAddr, DumpMem};
-//! use virtio_ring::packed::{DescriptorArea, DeviceArea, DriverArea, Layout, QueueSize, UsedDescriptor};
+//! use virtio_ring::packed::{DescriptorArea, DeviceArea, DriverArea, Layout, OffWrap, QueueSize, UsedDescriptor};
 //!
-//! /// Shows the queue of `size` whose three areas are at `areas`, with the wrap counter of its first lap.
-//! fn show(mem: &DumpMem<'_>, size: u16, areas: [u64; 3]) -> Result<String, Box<dyn std::error::Error>> {
+//! /// Shows the queue of `size` whose three areas are at `areas`, and whose device reports the next used buffer at
+//! /// `next_used`.
+//! fn show(
+//!     mem: &DumpMem<'_>,
+//!     size: u16,
+//!     areas: [u64; 3],
+//!     next_used: OffWrap,
+//! ) -> Result<String, Box<dyn std::error::Error>> {
 //!     let layout = Layout::new(QueueSize::new(size)?);
 //!     let [descriptor, driver, device] = areas.map(DriverAddr);
 //!     let descriptors = DescriptorArea::new(mem, layout, descriptor)?;
@@ -23,12 +36,16 @@
 //!     for (slot, descriptor) in descriptors.table().iter().enumerate() {
 //!         let d = descriptor?;
 //!         let used = UsedDescriptor::from(d);
-//!         text += &if d.flags().is_available(true) {
-//!             format!("{slot}: available: {} bytes at {}, buffer {}\n", d.len(), d.addr(), d.id())
-//!         } else if d.flags().is_used(true) {
+//!         // The wrap counter with which the device passed this slot last.
+//!         let passed = next_used.wrap() == (slot < usize::from(next_used.offset()));
+//!         text += &if d.flags().is_available(!passed) {
+//!             format!("{slot}: available: {} bytes at {}, buffer {}, {}\n", d.len(), d.addr(), d.id(), d.flags())
+//!         } else if d.flags().is_used(passed) {
 //!             format!("{slot}: used: buffer {}, {} bytes written\n", used.id, used.len)
+//!         } else if d.flags().is_available(passed) {
+//!             format!("{slot}: used: a later descriptor of a list, {} bytes at {}\n", d.len(), d.addr())
 //!         } else {
-//!             format!("{slot}: of another lap\n")
+//!             format!("{slot}: used in a lap that has not begun: one side broke the rules\n")
 //!         };
 //!     }
 //!     text += &format!("the driver wants: {:?}\n", driver.event_suppression()?.mode(true));
@@ -37,23 +54,29 @@
 //! }
 //!
 //! let mut dump = [0; 0x80];
-//! // Buffer 7 was used with 512 bytes written, and buffer 8 is available.
+//! // Buffer 7 was a list of two descriptors. It was used with 512 bytes written. Buffer 8 is available.
 //! dump[..16].copy_from_slice(&[0, 0x40, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 7, 0, 0x82, 0x80]);
-//! dump[16..32].copy_from_slice(&[0, 0x50, 0, 0, 0, 0, 0, 0, 16, 0, 0, 0, 8, 0, 0x80, 0]);
-//! // The driver wants no notifications, the device one for slot 2.
+//! dump[16..32].copy_from_slice(&[0, 0x48, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 7, 0, 0x82, 0]);
+//! dump[32..48].copy_from_slice(&[0, 0x50, 0, 0, 0, 0, 0, 0, 16, 0, 0, 0, 8, 0, 0x80, 0]);
+//! // The driver wants no notifications, the device one for slot 3.
 //! dump[0x40..0x44].copy_from_slice(&[0, 0, 1, 0]);
-//! dump[0x44..0x48].copy_from_slice(&[2, 0x80, 2, 0]);
+//! dump[0x44..0x48].copy_from_slice(&[3, 0x80, 2, 0]);
 //!
 //! let mem = DumpMem::new(DriverAddr(0x1000), &dump)?;
+//! // Slot 3 was never used. Zeros are what a device would have left there in the lap before the first.
 //! let expected = "\
 //! 0: used: buffer 7, 512 bytes written
-//! 1: available: 16 bytes at 0x5000, buffer 8
-//! 2: of another lap
+//! 1: used: a later descriptor of a list, 1 bytes at 0x4800
+//! 2: available: 16 bytes at 0x5000, buffer 8, AVAIL
+//! 3: used: buffer 0, 0 bytes written
 //! the driver wants: Disable
-//! the device wants: Descriptor(OffWrap(2, true))";
-//! assert_eq!(show(&mem, 3, [0x1000, 0x1040, 0x1044])?, expected);
+//! the device wants: Descriptor(OffWrap(3, true))";
+//! assert_eq!(show(&mem, 4, [0x1000, 0x1040, 0x1044], OffWrap::new(2, true))?, expected);
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! "Available" is what the device has not overwritten yet. It may have fetched that already; and if it uses buffers in
+//! another order, it may even have reported it, in an earlier slot.
 
 mod descriptor;
 mod descriptor_area;

@@ -22,13 +22,13 @@
 //!     let mut text = String::new();
 //!     for (index, descriptor) in descriptors.table().iter().enumerate() {
 //!         let d = descriptor?;
-//!         text += &format!("{index}: {} bytes at {}, flags {}, next {}\n", d.len(), d.addr(), d.flags().0, d.next());
+//!         text += &format!("{index}: {} bytes at {}, flags {}, next {}\n", d.len(), d.addr(), d.flags(), d.next());
 //!     }
-//!     text += &format!("available: flags {}, index {}:", available.flags()?.0, available.index()?.get());
+//!     text += &format!("available: flags {}, index {}:", available.flags()?, available.index()?);
 //!     for slot in 0..size {
 //!         text += &format!(" {}", available.entry(RingIndex::new(slot))?);
 //!     }
-//!     text += &format!("\nused: flags {}, index {}:", used.flags()?.0, used.index()?.get());
+//!     text += &format!("\nused: flags {}, index {}:", used.flags()?, used.index()?);
 //!     for slot in 0..size {
 //!         let element = used.used(RingIndex::new(slot))?;
 //!         text += &format!(" {} ({} bytes)", element.id(), element.len());
@@ -46,10 +46,10 @@
 //!
 //! let mem = DumpMem::new(DriverAddr(0x1000), &dump)?;
 //! let expected = "\
-//! 0: 16 bytes at 0x4000, flags 1, next 1
-//! 1: 512 bytes at 0x5000, flags 2, next 0
-//! available: flags 0, index 1: 0 0
-//! used: flags 1, index 1: 0 (512 bytes) 0 (0 bytes)";
+//! 0: 16 bytes at 0x4000, flags NEXT, next 1
+//! 1: 512 bytes at 0x5000, flags WRITE, next 0
+//! available: flags none, index 1: 0 0
+//! used: flags NO_NOTIFY, index 1: 0 (512 bytes) 0 (0 bytes)";
 //! assert_eq!(show(&mem, 2, [0x1000, 0x1040, 0x1060])?, expected);
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```

@@ -25,6 +25,7 @@ mod reading;
 mod returning;
 mod send;
 mod splitting;
+mod tails;
 mod transfer;
 mod used_len;
 mod writing;

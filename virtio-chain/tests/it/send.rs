@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use virtio_chain::{Lent, ReadableChain, Reader, WritableChain, Writer};
+use virtio_chain::{Lent, ReadableChain, Reader, Tail, WritableChain, Writer};
 use virtio_fake_driver::{DriverChain, SplitFixtureOptions};
 use virtio_mem_traits::HeapMem;
 use virtio_queue_core::packed::PackedRing;
@@ -43,12 +43,15 @@ async fn both_halves<C: Chain + Send + Sync>(chain: C) {
     let _ = chain.return_unchecked(written);
 }
 
-/// Pieces that are lent, beside the chain that owns them.
+/// Pieces that are lent and a part that waits for them, beside the chain that owns both.
 async fn lent<C: Chain + Send>(chain: C) {
     let mut writable = WritableChain::new(chain);
+    let Ok(status) = writable.split_last(1) else { return };
     let Ok(lent) = writable.lend(512) else { return };
     tick().await;
     let _ = writable.settle(lent, 1);
+    tick().await;
+    let _ = writable.join(status);
 }
 
 /// In generic code, nothing is known of the chain but that it is `Send`.
@@ -82,6 +85,7 @@ fn chains_of_bytes_are_send_whenever_their_chains_are() {
         let _ = (concrete::<C>, generic::<C>, generic_both::<C>, generic_lent::<C>);
     }
     plain_data::<Lent>();
+    plain_data::<Tail<OwnedChain<Mem>>>();
     is_send::<QueueChain<'static, SplitRing<Mem>, Notify>>();
     is_send::<QueueChain<'static, PackedRing<Mem>, Notify>>();
     is_send::<QueueChain<'static, AnyRing<Mem>, Notify>>();

@@ -9,6 +9,7 @@ use zerocopy::little_endian::U64;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, transmute};
 
 use crate::descriptor_table::{TableEntry, sealed};
+use crate::flags::fmt_flags;
 
 /// A private copy of a descriptor, exactly as the driver wrote it. Nothing in it has been checked.
 ///
@@ -149,8 +150,9 @@ impl fmt::Display for BufferId {
 /// // What a driver and a device write on their first lap, when the wrap counter is set.
 /// assert!(DescriptorFlags::AVAIL.is_available(true));
 /// assert!(DescriptorFlags::AVAIL.union(DescriptorFlags::USED).is_used(true));
+/// assert_eq!(DescriptorFlags(0x8090).to_string(), "bit 4 | AVAIL | USED");
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct DescriptorFlags(pub u16);
 
 impl DescriptorFlags {
@@ -164,6 +166,14 @@ impl DescriptorFlags {
     pub const AVAIL: Self = Self(1 << 7);
     /// Unequal to the driver's wrap counter when the descriptor is made available, equal when it was used.
     pub const USED: Self = Self(1 << 15);
+
+    const NAMES: [(u16, &'static str); 5] = [
+        (Self::NEXT.0, "NEXT"),
+        (Self::WRITE.0, "WRITE"),
+        (Self::INDIRECT.0, "INDIRECT"),
+        (Self::AVAIL.0, "AVAIL"),
+        (Self::USED.0, "USED"),
+    ];
 
     /// Returns whether all bits of `other` are set.
     #[inline]
@@ -193,6 +203,19 @@ impl DescriptorFlags {
     #[must_use]
     pub const fn is_used(self, wrap: bool) -> bool {
         self.0 & (Self::AVAIL.0 | Self::USED.0) == if wrap { Self::AVAIL.0 | Self::USED.0 } else { 0 }
+    }
+}
+
+/// The flags by the specification's name.
+impl fmt::Display for DescriptorFlags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt_flags(self.0, &Self::NAMES, f)
+    }
+}
+
+impl fmt::Debug for DescriptorFlags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DescriptorFlags({self})")
     }
 }
 

@@ -10,6 +10,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, transmute};
 
 use crate::DescriptorIndex;
 use crate::descriptor_table::{TableEntry, sealed};
+use crate::flags::fmt_flags;
 
 /// A private copy of a descriptor, exactly as the driver wrote it. Nothing in it has been checked.
 ///
@@ -128,8 +129,9 @@ impl sealed::Sealed for Descriptor {}
 /// let flags = DescriptorFlags(0x10).union(DescriptorFlags::WRITE);
 /// assert!(flags.contains(DescriptorFlags::WRITE));
 /// assert!(!flags.contains(DescriptorFlags::NEXT));
+/// assert_eq!(flags.to_string(), "WRITE | bit 4");
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct DescriptorFlags(pub u16);
 
 impl DescriptorFlags {
@@ -139,6 +141,9 @@ impl DescriptorFlags {
     pub const WRITE: Self = Self(2);
     /// The element is a table of descriptors.
     pub const INDIRECT: Self = Self(4);
+
+    const NAMES: [(u16, &'static str); 3] =
+        [(Self::NEXT.0, "NEXT"), (Self::WRITE.0, "WRITE"), (Self::INDIRECT.0, "INDIRECT")];
 
     /// Returns whether all bits of `other` are set.
     #[inline]
@@ -152,5 +157,18 @@ impl DescriptorFlags {
     #[must_use]
     pub const fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+}
+
+/// The flags by the specification's name.
+impl fmt::Display for DescriptorFlags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt_flags(self.0, &Self::NAMES, f)
+    }
+}
+
+impl fmt::Debug for DescriptorFlags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DescriptorFlags({self})")
     }
 }

@@ -1,5 +1,6 @@
 //! The Device Area of a split virtqueue.
 
+use core::fmt;
 use core::mem::offset_of;
 
 use static_assertions::const_assert_eq;
@@ -11,6 +12,7 @@ use zerocopy::little_endian::U32;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, transmute};
 
 use super::{DescriptorIndex, Layout, RingIndex};
+use crate::flags::fmt_flags;
 
 const ALIGN: usize = Layout::DEVICE_AREA_ALIGN;
 
@@ -265,8 +267,9 @@ impl UsedElement {
 ///
 /// assert!(UsedFlags::NO_NOTIFY.no_notify());
 /// assert!(!UsedFlags(0xfffe).no_notify());
+/// assert_eq!(UsedFlags::NO_NOTIFY.to_string(), "NO_NOTIFY");
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct UsedFlags(pub u16);
 
 impl UsedFlags {
@@ -275,11 +278,26 @@ impl UsedFlags {
     /// The driver is asked not to notify.
     pub const NO_NOTIFY: Self = Self(1);
 
+    const NAMES: [(u16, &'static str); 1] = [(Self::NO_NOTIFY.0, "NO_NOTIFY")];
+
     /// Returns whether the device wants no notification when a buffer is made available. Without a meaning if EVENT_IDX
     /// was negotiated.
     #[inline]
     #[must_use]
     pub const fn no_notify(self) -> bool {
         self.0 & Self::NO_NOTIFY.0 != 0
+    }
+}
+
+/// The flags by the specification's name.
+impl fmt::Display for UsedFlags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt_flags(self.0, &Self::NAMES, f)
+    }
+}
+
+impl fmt::Debug for UsedFlags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "UsedFlags({self})")
     }
 }

@@ -1,10 +1,13 @@
 //! The Driver Area of a split virtqueue.
 
+use core::fmt;
+
 use virtio_mem_traits::{
     Access, Area, AreaError, DeviceArray, DriverAddr, DriverRange, ReadOnly, StableMem, TranslateError,
 };
 
 use super::{DescriptorIndex, Layout, RingIndex};
+use crate::flags::fmt_flags;
 
 const ALIGN: usize = Layout::DRIVER_AREA_ALIGN;
 
@@ -132,12 +135,15 @@ impl AvailableEntries<'_> {
 ///
 /// assert!(AvailableFlags(1).no_interrupt());
 /// assert!(!AvailableFlags(0xfffe).no_interrupt());
+/// assert_eq!(AvailableFlags(1).to_string(), "NO_INTERRUPT");
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct AvailableFlags(pub u16);
 
 impl AvailableFlags {
     const NO_INTERRUPT: u16 = 1;
+
+    const NAMES: [(u16, &'static str); 1] = [(Self::NO_INTERRUPT, "NO_INTERRUPT")];
 
     /// Returns whether the driver wants no notification when a buffer was used. Without a meaning if EVENT_IDX was
     /// negotiated.
@@ -145,5 +151,18 @@ impl AvailableFlags {
     #[must_use]
     pub const fn no_interrupt(self) -> bool {
         self.0 & Self::NO_INTERRUPT != 0
+    }
+}
+
+/// The flags by the specification's name.
+impl fmt::Display for AvailableFlags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt_flags(self.0, &Self::NAMES, f)
+    }
+}
+
+impl fmt::Debug for AvailableFlags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AvailableFlags({self})")
     }
 }

@@ -1,5 +1,7 @@
 //! Indices that run freely.
 
+use core::fmt;
+
 /// An index into an available or used ring: it counts all entries ever made, modulo 2^16.
 ///
 /// There is no order between two of them and no arithmetic but this: how far one is ahead of the other, and which slot of
@@ -13,6 +15,7 @@
 /// assert_eq!(next, RingIndex::new(1));
 /// assert_eq!(next.distance_from(last), 2);
 /// assert_eq!(last.slot(QueueSize::new(256).unwrap()), 255);
+/// assert_eq!(last.to_string(), "65535");
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct RingIndex(u16);
@@ -51,5 +54,11 @@ impl RingIndex {
     #[must_use]
     pub const fn slot(self, size: super::QueueSize) -> u16 {
         self.0 & size.last_slot()
+    }
+}
+
+impl fmt::Display for RingIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }

@@ -1,7 +1,9 @@
 //! Sizes, offsets, and the structures byte by byte.
 
 use virtio_mem_traits::DriverAddr;
-use virtio_ring::split::{Descriptor, DescriptorFlags, DescriptorIndex, Layout, QueueSize, RingIndex, UsedElement};
+use virtio_ring::split::{
+    AvailableFlags, Descriptor, DescriptorFlags, DescriptorIndex, Layout, QueueSize, RingIndex, UsedElement, UsedFlags,
+};
 use virtio_ring::{QueueSizeError, packed};
 use zerocopy::IntoBytes;
 
@@ -89,4 +91,24 @@ fn ring_index_runs_past_its_end() {
     }
     let index = RingIndex::new(0xfffd).advanced(5);
     assert_eq!((index.get(), index.distance_from(RingIndex::new(0xfffd))), (2, 5));
+}
+
+/// SPLIT-DESC-8: bits without a name are shown, and mean nothing.
+#[test]
+fn flags_displayed_by_name_in_both_formats() {
+    for (bits, split, packed) in [
+        (0, "none", "none"),
+        (3, "NEXT | WRITE", "NEXT | WRITE"),
+        (7, "NEXT | WRITE | INDIRECT", "NEXT | WRITE | INDIRECT"),
+        (0x8, "bit 3", "bit 3"),
+        (0x8081, "NEXT | bit 7 | bit 15", "NEXT | AVAIL | USED"),
+    ] {
+        let flags = (DescriptorFlags(bits), packed::DescriptorFlags(bits));
+        assert_eq!((flags.0.to_string(), flags.1.to_string()), (split.into(), packed.into()));
+        assert_eq!(format!("{flags:?}"), format!("(DescriptorFlags({split}), DescriptorFlags({packed}))"));
+    }
+    assert_eq!(
+        format!("{:?} {:?}", UsedFlags(3), AvailableFlags(1)),
+        "UsedFlags(NO_NOTIFY | bit 1) AvailableFlags(NO_INTERRUPT)"
+    );
 }
