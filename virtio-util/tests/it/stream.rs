@@ -1,7 +1,7 @@
 //! `DescChainStream`.
 
 use core::pin::Pin;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use std::sync::{Arc, Mutex};
@@ -98,6 +98,39 @@ fn wake_without_a_chain_is_pending_again() {
         assert!(poll(&mut stream, &wakes).is_pending());
         rig.queue.wake();
         assert_eq!(wakes.count(), round);
+    }
+}
+
+/// INV-11: a wake-up can come at any moment of a poll, again and again.
+#[test]
+fn wakes_from_threads_during_polls_leave_it_pending() {
+    let (rig, wakes, over) = (Rig::new(0), Arc::<Wakes>::default(), AtomicBool::new(false));
+    let mut stream = DescChainStream::new(rig.queue.clone());
+    thread::scope(|scope| {
+        let _over = SetAtEnd(&over);
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    rig.queue.wake();
+                }
+            });
+        }
+        for _ in 0..MANY {
+            assert!(poll(&mut stream, &wakes).is_pending());
+        }
+    });
+    let before = wakes.count();
+    assert!(poll(&mut stream, &wakes).is_pending());
+    rig.queue.wake();
+    assert!(wakes.count() > before, "it is registered, or was woken at once");
+}
+
+/// Sets a flag when it is dropped, also by a panic.
+struct SetAtEnd<'f>(&'f AtomicBool);
+
+impl Drop for SetAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
