@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::future::poll_fn;
+use core::mem;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
@@ -71,8 +72,10 @@ with_lock! {
     /// ```
     pub struct DescChainStream<..> {
         queue: SharedQueue<R, N, L>,
-        /// Since the last poll, if that had to wait.
+        /// For the next wake-up, unless it has come: one that was told of it cannot be polled again.
         listener: Option<EventListener>,
+        /// Whether a poll had to wait since the last chain.
+        waited: bool,
         ended: bool,
     }
 }
@@ -80,7 +83,7 @@ with_lock! {
 impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> DescChainStream<R, N, L> {
     /// Returns a stream of the chains in `queue`.
     pub const fn new(queue: SharedQueue<R, N, L>) -> Self {
-        Self { queue, listener: None, ended: false }
+        Self { queue, listener: None, waited: false, ended: false }
     }
 
     /// Returns the queue.
@@ -107,29 +110,40 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> DescChainStream<R
     fn poll_chain(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<OwnedChain<R::Mem>>, FatalError>> {
         let mut found = self.queue.look();
         if found.is_pending() {
+            self.waited = true;
             let woken = self.register(context);
             found = self.queue.arm_and_look();
             if found.is_pending() && woken.is_ready() {
                 context.waker().wake_by_ref();
             }
         }
-        if found.is_ready() && self.listener.take().is_some() {
+        if found.is_ready() && mem::take(&mut self.waited) {
             // This task was woken, or could have been: there may be work for the next one.
+            self.listener = None;
             self.queue.wake();
         }
         self.ended |= matches!(found, Poll::Ready(Ok(None) | Err(_)));
         found
     }
 
-    /// Registers the task for the next wake-up. If there has been one since the last time, the look that comes after
-    /// this answers it.
+    /// Registers the task for the next wake-up. Ready if one has come since the task was registered last, and another one
+    /// right after that: then the task is not registered, and has to be polled again.
     fn register(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if let Some(listener) = &mut self.listener {
-            if Pin::new(listener).poll(context).is_pending() {
-                return Poll::Pending;
-            }
+        // The look that comes after this answers the first one.
+        if self.listener.is_some() && self.poll_listener(context).is_pending() {
+            return Poll::Pending;
         }
-        Pin::new(self.listener.insert(self.queue.listen())).poll(context)
+        self.listener = Some(self.queue.listen());
+        self.poll_listener(context)
+    }
+
+    /// Polls the listener, and drops it once it is ready.
+    fn poll_listener(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let polled = self.listener.as_mut().map_or(Poll::Ready(()), |listener| Pin::new(listener).poll(context));
+        if polled.is_ready() {
+            self.listener = None;
+        }
+        polled
     }
 }
 
@@ -155,5 +169,28 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> fmt::Debug for De
             .field("queue", &self.queue)
             .field("ended", &self.ended)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, feature = "std"))]
+#[allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+mod tests {
+    use core::task::Waker;
+
+    use virtio_fake_driver::AnyFixtureOptions;
+
+    use super::*;
+
+    /// INV-11: a wake-up between `listen` and the first poll, which no test from outside can time.
+    #[test]
+    fn listener_woken_before_its_first_poll_is_not_polled_again() {
+        let queue = AnyFixtureOptions::default().build_plain().unwrap().queue;
+        let mut stream = DescChainStream::new(SharedQueue::new(queue));
+        let mut context = Context::from_waker(Waker::noop());
+        stream.listener = Some(stream.queue.listen());
+        stream.queue.wake();
+        assert!(stream.poll_listener(&mut context).is_ready());
+        assert!(stream.poll_chain(&mut context).is_pending());
+        assert!(stream.poll_chain(&mut context).is_pending());
     }
 }

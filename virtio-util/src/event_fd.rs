@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 use alloc::task::Wake;
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::OnceLock;
 
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::{Errno, ReadWriteFlags, preadv2, read, write};
@@ -19,8 +20,9 @@ use virtio_queue_core::DriverNotify;
 /// Everybody who shares an eventfd can change its mode at any time, from another process as well. So nothing here
 /// depends on the mode, but for one case:
 ///
-/// * [`take`](Self::take) never blocks. It asks the kernel for that with each read (`preadv2` with `RWF_NOWAIT`), since
-///   Linux 5.8.
+/// * [`take`](Self::take) never blocks, whatever kind of descriptor the other side has sent. It asks the kernel for that
+///   with each read (`preadv2` with `RWF_NOWAIT`), since Linux 5.8. Before 5.8 the kernel does not know of that, and the
+///   mode decides.
 /// * [`notify`](DriverNotify::notify) is one `write`. The kernel has no write to an eventfd that never blocks whatever
 ///   its mode is. The write blocks if the other side has put the eventfd into blocking mode **and** has filled its
 ///   counter up to 2^64 - 2, which needs an intent. To look first whether there is room would not help: the other side
@@ -50,7 +52,9 @@ use virtio_queue_core::DriverNotify;
 /// # Ok::<_, std::io::Error>(())
 /// ```
 ///
-/// Under tokio, when the driver kicks:
+/// Under tokio, when the driver kicks. `AsyncFd::register` is `unsafe`, because the descriptor must stay open while tokio
+/// polls it. Its safe predecessor `AsyncFd::new` does the same; tokio 1.54 deprecates it. A crate that forbids `unsafe`
+/// calls `AsyncFd::new`, under `#[expect(deprecated)]`:
 ///
 /// ```
 /// # use virtio_queue_core::DriverNotify;
@@ -90,7 +94,7 @@ impl EventFd {
     ///
     /// # Errors
     ///
-    /// If it cannot be read, as when it is not an eventfd.
+    /// If it cannot be read, or not without waiting, as when it is not an eventfd.
     pub fn take(&self) -> io::Result<u64> {
         let mut count = [0; 8];
         match self.read(&mut count) {
@@ -104,11 +108,32 @@ impl EventFd {
     fn read(&self, count: &mut [u8; 8]) -> Result<usize, Errno> {
         // An offset of -1 is none.
         match preadv2(&self.fd, &mut [IoSliceMut::new(count)], u64::MAX, ReadWriteFlags::NOWAIT) {
-            // A kernel before 5.8: there, the mode decides.
-            Err(Errno::OPNOTSUPP) => read(&self.fd, count),
+            // Nobody can read this one without waiting, or the kernel is older than 5.8: there, the mode decides.
+            Err(Errno::OPNOTSUPP) if !nowait_is_known()? => read(&self.fd, count),
             result => result,
         }
     }
+
+    /// Duplicates the descriptor: for the other side, or for two that share it here. Both have one counter.
+    ///
+    /// # Errors
+    ///
+    /// If the system has no descriptor left to give.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        self.fd.try_clone().map(Self::from)
+    }
+}
+
+/// Returns whether the kernel can read an eventfd without waiting whatever its mode is: it is asked once, with an eventfd
+/// that nobody else has.
+fn nowait_is_known() -> Result<bool, Errno> {
+    static KNOWN: OnceLock<bool> = OnceLock::new();
+    if let Some(known) = KNOWN.get() {
+        return Ok(*known);
+    }
+    let own = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+    let read = preadv2(&own, &mut [IoSliceMut::new(&mut [0; 8])], u64::MAX, ReadWriteFlags::NOWAIT);
+    Ok(*KNOWN.get_or_init(|| read != Err(Errno::OPNOTSUPP)))
 }
 
 impl DriverNotify for EventFd {

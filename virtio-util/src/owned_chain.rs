@@ -52,35 +52,51 @@ use crate::elements::Elements;
 /// ```
 #[doc(alias = "DescChain")]
 pub struct OwnedChain<M> {
+    // The order matters: the memory is given up first, so that whoever waits for the last chain finds no handle left.
     mem: M,
-    id: u16,
-    /// Where it returns to, until it has returned.
-    home: Option<(Arc<dyn Home>, Token)>,
     elements: Elements,
+    way_home: WayHome<M>,
+}
+
+/// Where a chain returns to: when this is dropped at the latest.
+struct WayHome<M> {
+    /// Nothing, once it has returned.
+    home: Option<Arc<dyn Home<M>>>,
+    /// Its token, as a number.
+    token: u64,
+    /// Whether the token is used up: the queue broke while it took the chain.
+    used_up: bool,
     /// How many elements there are.
     len: usize,
 }
 
 /// Where owned chains return to. It knows the format, the lock and the notifier, so that chains need not know them.
-pub(crate) trait Home: Send + Sync {
-    /// Returns the chain of `token`, which has a copy of `elements` elements.
-    fn complete(&self, token: Token, written: u32, elements: usize) -> Result<(), ReturnError>;
+pub(crate) trait Home<M>: Send + Sync {
+    /// Returns a chain that has a copy of `elements` elements, and drops its handle on the memory.
+    fn complete(&self, token: Token, written: u32, elements: usize, mem: M) -> Result<(), Kept<M>>;
 
-    /// Puts the chain of `token` back, which has a copy of `elements` elements.
-    fn unfetch(&self, token: Token, elements: usize) -> Result<(), Refused<Token, ReturnError>>;
+    /// Puts a chain back that has a copy of `elements` elements, and drops its handle on the memory.
+    fn unfetch(&self, token: Token, elements: usize, mem: M) -> Result<(), Kept<M>>;
+
+    /// Takes a chain back that is dropped, with nothing written.
+    fn take_back(&self, token: Option<Token>, elements: usize);
 }
+
+/// A refusal, and what the chain goes on with: its handle on the memory, and its token unless that is used up.
+pub(crate) type Kept<M> = Refused<(M, Option<Token>), ReturnError>;
 
 impl<M> OwnedChain<M> {
     #[inline]
-    pub(crate) fn new(mem: M, home: Arc<dyn Home>, token: Token, elements: Elements, len: usize) -> Self {
-        Self { mem, id: token.id(), home: Some((home, token)), elements, len }
+    pub(crate) fn new(mem: M, home: Arc<dyn Home<M>>, token: Token, elements: Elements, len: usize) -> Self {
+        let way_home = WayHome { home: Some(home), token: token.into_u64(), used_up: false, len };
+        Self { mem, elements, way_home }
     }
 
     /// Returns what the driver knows the chain by: the index of its head, or its Buffer ID.
     #[inline]
     #[must_use]
     pub const fn id(&self) -> u16 {
-        self.id
+        Token::from_u64(self.way_home.token).id()
     }
 
     /// Returns the memory that the chain was fetched from.
@@ -88,6 +104,26 @@ impl<M> OwnedChain<M> {
     #[must_use]
     pub const fn mem(&self) -> &M {
         &self.mem
+    }
+}
+
+impl<M> WayHome<M> {
+    /// Goes home by `go`, or stays out.
+    #[inline]
+    fn go(
+        &mut self,
+        mem: M,
+        go: impl FnOnce(&dyn Home<M>, Token, usize, M) -> Result<(), Kept<M>>,
+    ) -> Result<(), Refused<M, ReturnError>> {
+        let stale = ReturnError::Stale { id: Token::from_u64(self.token).id() };
+        let Some(home) = self.home.take_if(|_| !self.used_up) else {
+            return Err(Refused { chain: mem, error: stale });
+        };
+        go(&*home, Token::from_u64(self.token), self.len, mem).map_err(|Refused { chain: (mem, token), error }| {
+            self.home = Some(home);
+            self.used_up = token.is_none();
+            Refused { chain: mem, error }
+        })
     }
 }
 
@@ -151,15 +187,20 @@ impl<M: DriverMem> OwnedChain<M> {
     /// # Errors
     ///
     /// As for [`unfetch`](Self::unfetch). The chain is in the error.
-    pub fn try_unfetch(mut self) -> Result<(), Refused<Self, ReturnError>> {
-        let Some((home, token)) = self.home.take() else {
-            let error = ReturnError::Stale { id: self.id };
-            return Err(Refused { chain: self, error });
-        };
-        home.unfetch(token, self.len).map_err(|Refused { chain: token, error }| {
-            self.home = Some((home, token));
-            Refused { chain: self, error }
-        })
+    pub fn try_unfetch(self) -> Result<(), Refused<Self, ReturnError>> {
+        self.go(|home, token, len, mem| home.unfetch(token, len, mem))
+    }
+
+    #[inline]
+    fn go(
+        self,
+        go: impl FnOnce(&dyn Home<M>, Token, usize, M) -> Result<(), Kept<M>>,
+    ) -> Result<(), Refused<Self, ReturnError>> {
+        let Self { mem, elements, mut way_home } = self;
+        match way_home.go(mem, go) {
+            Ok(()) => Ok(()),
+            Err(Refused { chain: mem, error }) => Err(Refused { chain: Self { mem, elements, way_home }, error }),
+        }
     }
 
     /// Returns how many bytes are writable, up to the end of the chain or to where it is malformed.
@@ -176,7 +217,7 @@ impl<M: DriverMem> ChainElements for OwnedChain<M> {
 
     #[inline]
     fn id(&self) -> u16 {
-        self.id
+        self.id()
     }
 
     #[inline]
@@ -199,31 +240,24 @@ impl<M: DriverMem> ChainElements for OwnedChain<M> {
 
 impl<M: DriverMem> Chain for OwnedChain<M> {
     #[inline]
-    fn return_unchecked(mut self, written: u32) -> Result<(), Refused<Self, ReturnError>> {
-        let returned = match self.home.take() {
-            Some((home, token)) => home.complete(token, written, self.len),
-            None => Err(ReturnError::Stale { id: self.id }),
-        };
-        match returned {
-            Ok(()) => Ok(()),
-            Err(error) => Err(Refused { chain: self, error }),
-        }
+    fn return_unchecked(self, written: u32) -> Result<(), Refused<Self, ReturnError>> {
+        self.go(|home, token, len, mem| home.complete(token, written, len, mem))
     }
 }
 
 /// Returns the chain with nothing written.
-impl<M> Drop for OwnedChain<M> {
+impl<M> Drop for WayHome<M> {
     #[inline]
     fn drop(&mut self) {
-        if let Some((home, token)) = self.home.take() {
+        if let Some(home) = self.home.take() {
             // A queue that is broken has nowhere to return it to, and has said so or will.
-            let _ = home.complete(token, 0, self.len);
+            home.take_back((!self.used_up).then(|| Token::from_u64(self.token)), self.len);
         }
     }
 }
 
 impl<M> fmt::Debug for OwnedChain<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OwnedChain").field("id", &self.id).field("elements", &self.elements).finish_non_exhaustive()
+        f.debug_struct("OwnedChain").field("id", &self.id()).field("elements", &self.elements).finish_non_exhaustive()
     }
 }

@@ -5,19 +5,20 @@ mod state;
 mod waiting;
 
 use alloc::sync::Arc;
-use core::fmt;
+use core::convert::Infallible;
+use core::{fmt, mem};
 
 use event_listener::Event;
 use virtio_queue_core::{
-    AdoptError, Armed, ConfigError, DriverNotify, FatalError, Head, Queue, Refused, Restorable, ReturnError, Ring,
-    SavedQueue, Token,
+    AdoptError, Armed, ConfigError, DriverNotify, FatalError, Head, Queue, Restorable, ReturnError, Ring, SavedQueue,
+    Token,
 };
 use virtio_ring::packed::Descriptor;
 
 pub use self::burst::SharedBurst;
 use self::state::{State, Wakes};
 use crate::lock::with_lock;
-use crate::owned_chain::Home;
+use crate::owned_chain::{Home, Kept};
 use crate::{Lock, OwnedChain};
 
 /// A ring whose queue can be shared: every ring that can be sent to another thread, together with its memory.
@@ -193,9 +194,8 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
     /// ```
     #[inline]
     pub fn burst<T>(&self, work: impl FnOnce(SharedBurst<'_, R, N>) -> T) -> T {
-        // Also if `work` panics.
-        let _after = WakeAfter(&self.inner);
-        self.with(|state| work(state.burst()))
+        let Ok(done) = self.inner.returning(|state| Ok::<_, Infallible>(work(state.burst())));
+        done
     }
 
     /// Returns to the driver the chain that a token stands for, of which the first `written` writable bytes have been
@@ -209,9 +209,7 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
         // This notifies the driver, under the lock. So whoever has the lock, or the queue for itself, knows that no
         // notification is under way, as a reset demands (QRST-1), and the notifier need not be `Sync`. A notifier that
         // is too slow for that is put into a `BufferedNotify`, lent to the queue and flushed after this call.
-        let (returned, wakes) = self.with(|state| state.complete(token, written));
-        self.inner.wake(wakes);
-        returned
+        self.inner.returning(|state| state.complete(token, written))
     }
 
     #[inline]
@@ -221,7 +219,7 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
 
     /// Returns where chains return to.
     #[inline]
-    fn home(&self) -> Arc<dyn Home> {
+    fn home(&self) -> Arc<dyn Home<R::Mem>> {
         Arc::<Inner<R, N, L>>::clone(&self.inner)
     }
 }
@@ -230,7 +228,13 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
 impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N, L> {
     /// Asks the driver not to notify, as [`Queue::suppress_notifications`] does.
     pub fn suppress_notifications(&self) {
-        self.with(|state| state.queue().map(Queue::suppress_notifications));
+        let over = self.with(|state| {
+            state.queue().map(Queue::suppress_notifications);
+            state.is_over()
+        });
+        if over {
+            self.inner.broken();
+        }
     }
 
     /// Asks the driver to notify, and looks whether something is available, as [`Queue::enable_notifications`] does.
@@ -241,7 +245,7 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
     ///
     /// As for [`next_chain`](Self::next_chain).
     pub fn enable_notifications(&self) -> Result<Armed, FatalError> {
-        self.arm(Queue::enable_notifications)
+        self.arm(|state| state.arm(Queue::enable_notifications))
     }
 
     /// Asks the driver to notify when it makes something available beyond the chains that were
@@ -251,7 +255,7 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
     ///
     /// As for [`next_chain`](Self::next_chain).
     pub fn enable_notifications_of_more(&self) -> Result<Armed, FatalError> {
-        self.arm(Queue::enable_notifications_of_more)
+        self.arm(State::arm_of_more)
     }
 
     /// Notifies the driver, whether or not it wants that, as [`Queue::notify`] does.
@@ -259,8 +263,8 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
         self.with(|state| state.queue().map(|queue| queue.notify()));
     }
 
-    fn arm(&self, enable: impl FnOnce(&mut Queue<R, N>) -> Result<Armed, FatalError>) -> Result<Armed, FatalError> {
-        self.with(|state| state.arm(enable)).inspect_err(|_| self.inner.broken())
+    fn arm(&self, arm: impl FnOnce(&mut State<R, N>) -> Result<Armed, FatalError>) -> Result<Armed, FatalError> {
+        self.with(arm).inspect_err(|_| self.inner.broken())
     }
 }
 
@@ -312,6 +316,15 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
         self.with(|state| state.in_flight())
     }
 
+    /// Returns how many [`OwnedChain`]s of the queue exist, at this moment. A chain is counted until it has returned, or is
+    /// dropped: also one whose return was refused.
+    ///
+    /// Tokens and the chains of a burst are not counted. [`in_flight`](Self::in_flight) has these as well, in slots.
+    #[must_use]
+    pub fn chains_out(&self) -> usize {
+        self.with(|state| state.chains_out())
+    }
+
     /// Returns why the queue is broken, if it is.
     #[must_use]
     pub fn fault(&self) -> Option<FatalError> {
@@ -326,6 +339,20 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
 }
 
 impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> Inner<R, N, L> {
+    /// Does what can return chains, and wakes those who wait for that: also if it panics, as a notifier can.
+    #[inline]
+    fn returning<T, E>(&self, work: impl FnOnce(&mut State<R, N>) -> Result<T, E>) -> Result<T, E> {
+        let if_it_panics = WakeAfter(self);
+        let (done, wakes) = L::with(&self.state, |state| {
+            let done = work(state);
+            let wakes = state.wakes(done.is_ok());
+            (done, wakes)
+        });
+        mem::forget(if_it_panics);
+        self.wake(wakes);
+        done
+    }
+
     #[inline]
     fn wake(&self, wakes: Wakes) {
         if wakes != Wakes::NOBODY {
@@ -348,20 +375,17 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> Inner<R, N, L> {
     }
 }
 
-impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> Home for Inner<R, N, L> {
-    fn complete(&self, token: Token, written: u32, elements: usize) -> Result<(), ReturnError> {
-        let (returned, wakes) = L::with(&self.state, |state| {
-            state.release(elements);
-            state.complete(token, written)
-        });
-        self.wake(wakes);
-        returned
+impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> Home<R::Mem> for Inner<R, N, L> {
+    fn complete(&self, token: Token, written: u32, elements: usize, mem: R::Mem) -> Result<(), Kept<R::Mem>> {
+        self.returning(|state| state.complete_owned(token, written, elements, mem))
     }
 
-    fn unfetch(&self, token: Token, elements: usize) -> Result<(), Refused<Token, ReturnError>> {
-        let (result, wakes) = L::with(&self.state, |state| state.unfetch(token, elements));
-        self.wake(wakes);
-        result
+    fn unfetch(&self, token: Token, elements: usize, mem: R::Mem) -> Result<(), Kept<R::Mem>> {
+        self.returning(|state| state.unfetch_owned(token, elements, mem))
+    }
+
+    fn take_back(&self, token: Option<Token>, elements: usize) {
+        let Ok(()) = self.returning(|state| state.take_back(token, elements));
     }
 }
 
@@ -369,9 +393,9 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> Home for Inner<R,
 struct WakeAfter<'q, R: SharedRing, N: DriverNotify + Send + 'static, L: Lock>(&'q Inner<R, N, L>);
 
 impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> Drop for WakeAfter<'_, R, N, L> {
-    #[inline]
+    #[cold]
     fn drop(&mut self) {
-        self.0.wake(L::with(&self.0.state, State::after_burst));
+        self.0.wake(L::with(&self.0.state, |state| state.wakes(true)));
     }
 }
 

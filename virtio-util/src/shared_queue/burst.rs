@@ -14,6 +14,8 @@ use super::state::Phase;
 pub struct SharedBurst<'q, R: SharedRing, N: DriverNotify> {
     source: Source<'q, R, N>,
     paused: bool,
+    /// Whether there is a chain that was put back and that nobody has seen.
+    unseen: &'q mut bool,
 }
 
 /// Where a burst has its chains from.
@@ -25,12 +27,12 @@ enum Source<'q, R: SharedRing, N: DriverNotify> {
 
 impl<'q, R: SharedRing, N: DriverNotify> SharedBurst<'q, R, N> {
     #[inline]
-    pub(super) fn new(phase: &'q mut Phase<R, N>, paused: bool) -> Self {
+    pub(super) fn new(phase: &'q mut Phase<R, N>, paused: bool, unseen: &'q mut bool) -> Self {
         let source = match phase {
             Phase::Running(queue) => Source::Queue(Queue::burst(queue)),
             _ => Source::Nowhere(phase),
         };
-        Self { source, paused }
+        Self { source, paused, unseen }
     }
 
     /// Returns the next available chain, if there is one.
@@ -41,7 +43,10 @@ impl<'q, R: SharedRing, N: DriverNotify> SharedBurst<'q, R, N> {
     #[inline]
     pub fn next_chain(&mut self) -> Result<Option<BurstChain<'_, R, N>>, FatalError> {
         match &mut self.source {
-            Source::Queue(burst) if !self.paused => burst.next_chain(),
+            Source::Queue(burst) if !self.paused => {
+                *self.unseen = false;
+                burst.next_chain()
+            }
             _ => Ok(None),
         }
     }

@@ -1,6 +1,7 @@
 //! What is under the lock of a shared queue.
 
 use alloc::sync::Arc;
+use core::convert::Infallible;
 use core::task::Poll;
 
 use virtio_queue_core::{
@@ -11,7 +12,7 @@ use virtio_ring::packed::Descriptor;
 use super::{SharedBurst, SharedRing};
 use crate::OwnedChain;
 use crate::elements::Elements;
-use crate::owned_chain::Home;
+use crate::owned_chain::{Home, Kept};
 
 /// A queue, and what is out of it.
 pub(super) struct State<R: SharedRing, N> {
@@ -20,13 +21,34 @@ pub(super) struct State<R: SharedRing, N> {
     paused: bool,
     /// How many elements may be kept.
     budget: usize,
-    /// How many elements the chains have that are out, and how many chains there are.
-    elements: usize,
-    chains: usize,
+    out: Out,
     /// Whether a chain was put back because there was no room for it, and none was returned since then.
     full: bool,
+    /// Whether the chain that was fetched last was put back because there was no room for it: nobody has seen it.
+    unseen: bool,
     /// Whether somebody waits until nothing is in flight.
     idle_awaited: bool,
+}
+
+/// The owned chains that are out.
+struct Out {
+    chains: usize,
+    /// How many elements they have together.
+    elements: usize,
+}
+
+impl Out {
+    /// Counts a chain as out.
+    fn keep(&mut self, elements: usize) {
+        self.chains += 1;
+        self.elements += elements;
+    }
+
+    /// Counts a chain as back.
+    fn release(&mut self, elements: usize) {
+        self.chains -= 1;
+        self.elements -= elements;
+    }
 }
 
 /// What has become of the queue.
@@ -71,37 +93,44 @@ impl Wakes {
 impl<R: SharedRing, N: DriverNotify> State<R, N> {
     pub(super) const fn new(queue: Queue<R, N>, budget: usize) -> Self {
         let phase = Phase::Running(queue);
-        Self { phase, paused: false, budget, elements: 0, chains: 0, full: false, idle_awaited: false }
+        let out = Out { chains: 0, elements: 0 };
+        Self { phase, paused: false, budget, out, full: false, unseen: false, idle_awaited: false }
     }
 
     /// Fetches the next chain, if there is one and there is room for it. It will return to `home`.
     #[inline]
     pub(super) fn fetch(
         &mut self,
-        home: impl FnOnce() -> Arc<dyn Home>,
+        home: impl FnOnce() -> Arc<dyn Home<R::Mem>>,
     ) -> Result<Option<OwnedChain<R::Mem>>, FatalError> {
         let room = self.room();
         let Phase::Running(queue) = &mut self.phase else { return Ok(None) };
-        if self.paused || self.full {
+        if (self.paused || self.full) && !queue.is_broken() {
             return Ok(None);
         }
+        self.unseen = false;
         let Some(chain) = queue.next_chain()? else { return Ok(None) };
         let mut elements = Elements::NONE;
         let Some(len) = elements.read(chain.walk(), room) else {
-            self.full = true;
-            // It is the one that was fetched last. If the queue breaks over it, the next look says so.
-            let _ = chain.unfetch();
-            return Ok(None);
+            // It is the one that was fetched last.
+            return match chain.unfetch() {
+                Ok(()) => {
+                    (self.full, self.unseen) = (true, true);
+                    Ok(None)
+                }
+                // The queue broke over it, and says so.
+                Err(_) => queue.next_chain().map(|_| None),
+            };
         };
         let mem = chain.mem().clone();
         let token = chain.into_token();
-        self.keep(len);
+        self.out.keep(len);
         Ok(Some(OwnedChain::new(mem, home(), token, elements, len)))
     }
 
     /// Fetches the next chain, or says whether there will ever be one.
     #[inline]
-    pub(super) fn look(&mut self, home: impl FnOnce() -> Arc<dyn Home>) -> Seen<R::Mem> {
+    pub(super) fn look(&mut self, home: impl FnOnce() -> Arc<dyn Home<R::Mem>>) -> Seen<R::Mem> {
         match self.fetch(home) {
             Ok(None) if !self.is_over() => Poll::Pending,
             fetched => Poll::Ready(fetched),
@@ -109,7 +138,7 @@ impl<R: SharedRing, N: DriverNotify> State<R, N> {
     }
 
     /// Asks the driver to notify, and looks once more.
-    pub(super) fn arm_and_look(&mut self, home: impl FnOnce() -> Arc<dyn Home>) -> Seen<R::Mem> {
+    pub(super) fn arm_and_look(&mut self, home: impl FnOnce() -> Arc<dyn Home<R::Mem>>) -> Seen<R::Mem> {
         match self.arm(Queue::enable_notifications) {
             Err(error) => Poll::Ready(Err(error)),
             Ok(Armed::Waiting) if !self.is_over() => Poll::Pending,
@@ -122,7 +151,7 @@ impl<R: SharedRing, N: DriverNotify> State<R, N> {
         &mut self,
         head: Head,
         stored: &[Descriptor],
-        home: impl FnOnce() -> Arc<dyn Home>,
+        home: impl FnOnce() -> Arc<dyn Home<R::Mem>>,
     ) -> Result<Option<OwnedChain<R::Mem>>, AdoptError>
     where
         R: Restorable,
@@ -137,42 +166,83 @@ impl<R: SharedRing, N: DriverNotify> State<R, N> {
         };
         let token = queue.adopt(head)?;
         let mem = queue.mem().clone();
-        self.keep(len);
+        self.out.keep(len);
         Ok(Some(OwnedChain::new(mem, home(), token, elements, len)))
     }
 
     /// Returns how many elements the next chain may have. One that is alone is as long as the limits of the queue
     /// allow.
     fn room(&self) -> usize {
-        if self.chains == 0 { usize::MAX } else { self.budget.saturating_sub(self.elements) }
+        if self.out.chains == 0 { usize::MAX } else { self.budget.saturating_sub(self.out.elements) }
     }
 
-    /// Counts a chain as out.
-    fn keep(&mut self, elements: usize) {
-        self.chains += 1;
-        self.elements += elements;
-    }
-
-    /// Counts a chain as back.
-    pub(super) fn release(&mut self, elements: usize) {
-        self.chains -= 1;
-        self.elements -= elements;
-    }
-
-    /// Returns a chain to the driver, and says whom to wake.
+    /// Returns the chain of a token to the driver.
     #[inline]
-    pub(super) fn complete(&mut self, token: Token, written: u32) -> (Result<(), ReturnError>, Wakes) {
-        let returned = match &mut self.phase {
+    pub(super) fn complete(&mut self, token: Token, written: u32) -> Result<(), ReturnError> {
+        match &mut self.phase {
             Phase::Running(queue) => queue.complete(token, written),
             other => other.discard(token),
-        };
-        let wakes = if let Err(ReturnError::Broken(_)) = returned { self.broken() } else { self.returned() };
-        (returned, wakes)
+        }
     }
 
-    /// Returns whom to wake after a burst.
-    pub(super) fn after_burst(&mut self) -> Wakes {
-        if self.is_over() { self.broken() } else { self.returned() }
+    /// Returns an owned chain to the driver, and drops its handle on the memory. A chain that is refused stays out: its
+    /// holder can still access the memory.
+    #[inline]
+    pub(super) fn complete_owned(
+        &mut self,
+        token: Token,
+        written: u32,
+        elements: usize,
+        mem: R::Mem,
+    ) -> Result<(), Kept<R::Mem>> {
+        if let Err(error) = self.check_running(&token) {
+            return Err(Refused { chain: (mem, Some(token)), error });
+        }
+        // It counts as back before the notifier is called, which can panic.
+        self.out.release(elements);
+        if let Err(error) = self.complete(token, written) {
+            self.out.keep(elements);
+            return Err(Refused { chain: (mem, None), error });
+        }
+        Ok(())
+    }
+
+    /// Puts an owned chain back, and drops its handle on the memory.
+    pub(super) fn unfetch_owned(&mut self, token: Token, elements: usize, mem: R::Mem) -> Result<(), Kept<R::Mem>> {
+        let refused = |token, error| Refused { chain: (mem, Some(token)), error };
+        let Some(queue) = self.queue() else {
+            let error = ReturnError::Stale { id: token.id() };
+            return Err(refused(token, error));
+        };
+        queue.unfetch(token).map_err(|Refused { chain: token, error }| refused(token, error))?;
+        self.out.release(elements);
+        Ok(())
+    }
+
+    /// Takes an owned chain back that is dropped, which has its token unless the queue broke over it.
+    pub(super) fn take_back(&mut self, token: Option<Token>, elements: usize) -> Result<(), Infallible> {
+        self.out.release(elements);
+        if let Some(token) = token {
+            let _ = self.complete(token, 0);
+        }
+        Ok(())
+    }
+
+    /// Checks that the chain of a token has somewhere to return to.
+    #[inline]
+    fn check_running(&self, token: &Token) -> Result<(), ReturnError> {
+        let Phase::Running(queue) = &self.phase else { return Err(ReturnError::Stale { id: token.id() }) };
+        queue.fault().map_or(Ok(()), |fault| Err(fault.into()))
+    }
+
+    /// Returns whom to wake after something has `returned`, or was to return.
+    #[inline]
+    pub(super) fn wakes(&mut self, returned: bool) -> Wakes {
+        match self.is_over() {
+            true => self.broken(),
+            false if returned => self.returned(),
+            false => Wakes::NOBODY,
+        }
     }
 
     /// Returns whom to wake when the queue is broken: those who wait for chains have to learn that they wait in vain.
@@ -181,32 +251,15 @@ impl<R: SharedRing, N: DriverNotify> State<R, N> {
         Wakes { fetchers: usize::MAX, ..self.returned() }
     }
 
-    /// Puts a chain back, and says whom to wake.
-    pub(super) fn unfetch(
-        &mut self,
-        token: Token,
-        elements: usize,
-    ) -> (Result<(), Refused<Token, ReturnError>>, Wakes) {
-        let result = match self.queue() {
-            Some(queue) => queue.unfetch(token),
-            None => Err(Refused { error: ReturnError::Stale { id: token.id() }, chain: token }),
-        };
-        if result.is_err() {
-            return (result, Wakes::NOBODY);
-        }
-        self.release(elements);
-        (result, self.returned())
-    }
-
     /// Returns whom to wake after something has returned.
     #[inline]
-    pub(super) fn returned(&mut self) -> Wakes {
+    fn returned(&mut self) -> Wakes {
         if !self.full && !self.idle_awaited { Wakes::NOBODY } else { self.returned_to_waiting() }
     }
 
     #[cold]
     fn returned_to_waiting(&mut self) -> Wakes {
-        let idle = self.idle_awaited && self.in_flight() == 0;
+        let idle = self.idle_awaited && self.is_idle();
         self.idle_awaited &= !idle;
         let fetchers = usize::from(core::mem::take(&mut self.full));
         Wakes { fetchers, idle }
@@ -214,7 +267,7 @@ impl<R: SharedRing, N: DriverNotify> State<R, N> {
 
     /// Lends the queue for a burst.
     pub(super) fn burst(&mut self) -> SharedBurst<'_, R, N> {
-        SharedBurst::new(&mut self.phase, self.paused)
+        SharedBurst::new(&mut self.phase, self.paused, &mut self.unseen)
     }
 
     /// Asks the driver to notify, unless that is of no use now.
@@ -223,9 +276,17 @@ impl<R: SharedRing, N: DriverNotify> State<R, N> {
         enable: impl FnOnce(&mut Queue<R, N>) -> Result<Armed, FatalError>,
     ) -> Result<Armed, FatalError> {
         match &mut self.phase {
-            Phase::Running(queue) if !self.paused && !self.full => enable(queue),
+            Phase::Running(queue) if (!self.paused && !self.full) || queue.is_broken() => enable(queue),
             _ => Ok(Armed::Waiting),
         }
+    }
+
+    /// Asks the driver to notify of what is beyond the chains that were put back, unless one of them is unseen.
+    pub(super) fn arm_of_more(&mut self) -> Result<Armed, FatalError> {
+        if self.unseen && !self.paused && !self.full && !self.is_over() {
+            return Ok(Armed::MoreAvailable);
+        }
+        self.arm(Queue::enable_notifications_of_more)
     }
 
     /// Returns whether no chain will ever be fetched any more.
@@ -241,11 +302,21 @@ impl<R: SharedRing, N: DriverNotify> State<R, N> {
         self.paused = paused;
     }
 
-    /// Returns whether nothing is in flight. If something is, the return of the last one wakes whoever waits for that.
+    /// Returns whether nothing is out. If something is, the return of the last one wakes whoever waits for that.
     pub(super) fn await_idle(&mut self) -> bool {
-        let idle = self.in_flight() == 0;
+        let idle = self.is_idle();
         self.idle_awaited |= !idle;
         idle
+    }
+
+    /// Returns whether nothing is in flight, and no owned chain is out that was refused.
+    fn is_idle(&self) -> bool {
+        self.in_flight() == 0 && self.out.chains == 0
+    }
+
+    /// Returns how many owned chains are out.
+    pub(super) const fn chains_out(&self) -> usize {
+        self.out.chains
     }
 
     /// Returns how many slots are in flight.
@@ -275,8 +346,9 @@ impl<R: SharedRing, N: DriverNotify> State<R, N> {
 
     /// Takes the queue, if it runs and nothing is in flight.
     pub(super) fn take_queue(&mut self) -> Option<Queue<R, N>> {
+        let idle = self.is_idle();
         match core::mem::replace(&mut self.phase, Phase::Gone) {
-            Phase::Running(queue) if queue.in_flight() == 0 => Some(queue),
+            Phase::Running(queue) if idle => Some(queue),
             other => {
                 self.phase = other;
                 None
@@ -284,8 +356,11 @@ impl<R: SharedRing, N: DriverNotify> State<R, N> {
         }
     }
 
-    /// Ends a reset, if one has begun and nothing is in flight.
+    /// Ends a reset, if one has begun and nothing is out.
     pub(super) fn finish_reset(&mut self) -> Option<(R, N)> {
+        if !self.is_idle() {
+            return None;
+        }
         match core::mem::replace(&mut self.phase, Phase::Gone) {
             Phase::Resetting(resetting) => match resetting.finish() {
                 Ok(parts) => return Some(parts),

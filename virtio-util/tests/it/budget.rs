@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::thread;
 
-use virtio_fake_driver::features::{INDIRECT_DESC, RING_PACKED};
+use virtio_fake_driver::features::{EVENT_IDX, INDIRECT_DESC, RING_PACKED};
 use virtio_mem_traits::{Access, DriverAddr, DriverMem, DriverRange, HeapMem};
-use virtio_queue_core::{AnyQueue, AnyRing, QueueConfig, RingFeatures};
+use virtio_queue_core::{AnyQueue, AnyRing, Armed, QueueConfig, RingFeatures};
 use virtio_util::{NotificationCounter, SharedQueue};
 
 use crate::rig::{FORMATS, Rig, answer, byte_of};
@@ -125,5 +125,37 @@ fn thread_that_waits_at_the_limit_is_woken_by_a_return() {
             waits.join().unwrap();
             assert_eq!(rig.used(), [(0, 0), (2, 1)]);
         }
+    }
+}
+
+/// BACK-2, KEEP-4
+#[test]
+fn chain_put_back_for_want_of_room_is_more_than_the_device_has_seen() {
+    for features in FORMATS.into_iter().flat_map(|format| [format, format | EVENT_IDX]) {
+        let mut rig = Rig::with_budget(features, 2);
+        let chain = rig.fetch(1);
+        rig.offer(2);
+        assert!(rig.queue.next_chain().unwrap().is_none());
+        assert_eq!(rig.queue.enable_notifications_of_more(), Ok(Armed::Waiting), "a return wakes, not the driver");
+        drop(chain);
+        assert_eq!(rig.queue.enable_notifications_of_more(), Ok(Armed::MoreAvailable));
+        // Once it was seen and put back by the device, the device waits for more.
+        rig.queue.next_chain().unwrap().unwrap().unfetch().unwrap();
+        assert_eq!(rig.queue.enable_notifications_of_more(), Ok(Armed::Waiting));
+        assert!(rig.offer(3));
+    }
+}
+
+/// BACK-2, KEEP-4
+#[test]
+fn chain_put_back_for_want_of_room_and_seen_in_a_burst_is_no_more() {
+    for format in FORMATS {
+        let mut rig = Rig::with_budget(format, 2);
+        let chain = rig.fetch(1);
+        rig.offer(2);
+        assert!(rig.queue.next_chain().unwrap().is_none());
+        drop(chain);
+        rig.queue.burst(|mut burst| burst.next_chain().unwrap().unwrap().unfetch().unwrap());
+        assert_eq!(rig.queue.enable_notifications_of_more(), Ok(Armed::Waiting));
     }
 }

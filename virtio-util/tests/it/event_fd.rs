@@ -5,12 +5,15 @@ use core::time::Duration;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread;
 
 use rustix::event::{EventfdFlags, eventfd};
+use rustix::fs::inotify;
 use rustix::io::ioctl_fionbio;
+use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
 use static_assertions::assert_impl_all;
 use tokio::io::unix::AsyncFd;
 use virtio_queue_core::DriverNotify;
@@ -73,6 +76,30 @@ fn take_of_what_is_no_eventfd_is_an_error() {
     not_one.notify();
 }
 
+/// A front end can send any descriptor. These are in blocking mode, and have nothing to read.
+#[test]
+fn take_of_what_cannot_be_read_without_waiting_is_an_error() {
+    let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::empty()).unwrap();
+    let inotify = inotify::init(inotify::CreateFlags::empty()).unwrap();
+    let (pipe, _writes) = rustix::pipe::pipe().unwrap();
+    let (socket, _other) = UnixStream::pair().unwrap();
+    for (what, fd) in [("timer", timer), ("inotify", inotify), ("pipe", pipe), ("socket", socket.into())] {
+        let (taken, result) = mpsc::channel();
+        thread::spawn(move || taken.send(EventFd::from(fd).take()).unwrap());
+        let result = result.recv_timeout(Duration::from_secs(20)).unwrap_or_else(|_| panic!("the {what} blocks"));
+        assert!(matches!(&result, Err(_) | Ok(0)), "{what}: {result:?}");
+    }
+}
+
+#[test]
+fn clone_has_the_same_counter() {
+    let signal = EventFd::new().unwrap();
+    let clone = signal.try_clone().unwrap();
+    signal.notify();
+    clone.notify();
+    assert_eq!((clone.take().unwrap(), signal.take().unwrap()), (2, 0));
+}
+
 #[test]
 fn full_counter_in_blocking_mode_holds_up_the_notify_thread_alone() {
     let fd = blocking();
@@ -118,6 +145,40 @@ fn notify_thread_passes_each_round_on_and_ends_with_its_owner() {
     notify.notify();
     drop(notify);
     assert_eq!(told.iter().count(), 1, "the last one is passed on, and then the thread ends");
+}
+
+/// A notifier that tells of the notification, and is then held up until it is let go.
+struct HeldUp(mpsc::Sender<()>, mpsc::Receiver<()>);
+
+impl DriverNotify for HeldUp {
+    fn notify(&self) {
+        let _ = self.0.send(());
+        let _ = self.1.recv();
+    }
+}
+
+/// As for a front end that holds the thread up, and connects again and again.
+#[test]
+fn notifiers_replaced_while_the_thread_is_held_up_wait_for_the_same_thread() {
+    let ((entered, held_up), (let_go, released)) = (mpsc::channel(), mpsc::channel::<()>());
+    let notify = NotifyThread::new(HeldUp(entered, released)).unwrap();
+    notify.notify();
+    held_up.recv_timeout(Duration::from_secs(20)).expect("the thread does not notify");
+    let (sender, unused) = mpsc::channel();
+    for _ in 0..100 {
+        notify.replace(Told(sender.clone()));
+        notify.notify();
+    }
+    drop(sender);
+    let (sender, told) = mpsc::channel();
+    notify.replace(Told(sender));
+    notify.notify();
+    assert_eq!(told.try_recv(), Err(mpsc::TryRecvError::Empty));
+    drop(let_go);
+    told.recv_timeout(Duration::from_secs(20)).expect("the thread is held up still");
+    assert_eq!(unused.recv(), Err(mpsc::RecvError), "those between are dropped, and were never notified");
+    drop(notify);
+    assert_eq!((told.iter().count(), held_up.iter().count()), (0, 0));
 }
 
 #[test]

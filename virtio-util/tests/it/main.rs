@@ -12,6 +12,8 @@ mod driver;
 mod event_fd;
 #[cfg(feature = "std")]
 mod in_order;
+#[cfg(feature = "std")]
+mod interrupted;
 mod iommu;
 mod notify;
 #[cfg(feature = "std")]
@@ -26,3 +28,5 @@ mod shared_queue;
 mod stream;
 #[cfg(feature = "std")]
 mod waiting;
+#[cfg(feature = "std")]
+mod wakes;

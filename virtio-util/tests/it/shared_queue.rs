@@ -4,6 +4,7 @@ use core::cell::Cell;
 use core::marker::PhantomData;
 use core::panic::AssertUnwindSafe;
 use core::sync::atomic::{AtomicBool, Ordering};
+use core::task::Poll;
 use core::time::Duration;
 use std::panic::catch_unwind;
 use std::sync::mpsc;
@@ -17,13 +18,14 @@ use virtio_fake_driver::features::RING_PACKED;
 use virtio_mem_traits::HeapMem;
 use virtio_queue_core::split::SplitRing;
 use virtio_queue_core::{
-    AnyRing, Armed, DescChain, DriverNotify, FromConfig, Head, Queue, QueueLimits, RecordedRing, Recorder, ReturnError,
-    Token,
+    AnyQueue, AnyRing, Armed, DescChain, DriverNotify, FromConfig, Head, Queue, QueueLimits, RecordedRing, Recorder,
+    ReturnError, Token,
 };
 use virtio_ring::packed::Descriptor;
-use virtio_util::{Lock, NotificationCounter, SharedQueue};
+use virtio_util::{DescChainStream, Lock, NotificationCounter, SharedQueue};
 
 use crate::rig::{FORMATS, Mem, Owned, Rig, Shared, answer, byte_of, echo, offer, slots, used};
+use crate::wakes::{Wakes, poll, poll_future};
 
 assert_impl_all!(Shared: Send, Sync, Clone);
 // A notifier is used under the lock, so it need not be `Sync`.
@@ -91,6 +93,61 @@ fn burst_that_panics_stops_neither_the_queue_nor_a_drain() {
         rig.queue.resume();
         answer(rig.fetch(2));
         assert_eq!(rig.used(), [(2, 1)]);
+    }
+}
+
+/// A notifier that panics when it is told to.
+#[derive(Clone, Default)]
+struct Panics(Arc<AtomicBool>);
+
+impl DriverNotify for Panics {
+    fn notify(&self) {
+        assert!(!self.0.swap(false, Ordering::Relaxed), "this panic is part of the test");
+    }
+}
+
+/// INV-4, INV-11: whichever way the chain returns.
+#[test]
+fn notifier_that_panics_stops_neither_the_queue_nor_those_who_wait() {
+    let returns: [fn(Owned); 2] = [drop, |chain| _ = chain.return_written(0)];
+    for (format, give_back) in FORMATS.into_iter().flat_map(|format| returns.map(|give_back| (format, give_back))) {
+        let mut rig = Rig::new(format);
+        let (config, panics) = (rig.driver.queue_config(QueueLimits::default()), Panics::default());
+        let queue = AnyQueue::new(&config, Arc::clone(&rig.mem), panics.clone()).unwrap();
+        let queue = SharedQueue::with_budget(queue, 2);
+        [1, 2].iter().for_each(|byte| _ = rig.offer(*byte));
+        let chain = queue.next_chain().unwrap().unwrap();
+        let (woken, mut stream) = (Arc::<Wakes>::default(), DescChainStream::new(queue.clone()));
+        assert!(poll(&mut stream, &woken).is_pending() && queue.is_full());
+        panics.0.store(true, Ordering::Relaxed);
+        catch_unwind(AssertUnwindSafe(|| give_back(chain))).unwrap_err();
+        assert_eq!((queue.is_full(), woken.count()), (false, 1));
+        let Poll::Ready(Some(Ok(chain))) = poll(&mut stream, &woken) else { panic!("a chain is available") };
+
+        let (woken, mut drained) = (Arc::<Wakes>::default(), Box::pin(queue.drained()));
+        assert!(poll_future(&mut drained, &woken).is_pending());
+        panics.0.store(true, Ordering::Relaxed);
+        catch_unwind(AssertUnwindSafe(|| give_back(chain))).unwrap_err();
+        assert_eq!((woken.count(), rig.used()), (1, vec![(0, 0); 2]));
+        assert!(poll_future(&mut drained, &woken).is_ready());
+    }
+}
+
+/// INV-11: the same for a token.
+#[test]
+fn notifier_that_panics_over_a_token_ends_a_drain_all_the_same() {
+    for format in FORMATS {
+        let mut rig = Rig::new(format);
+        let (config, panics) = (rig.driver.queue_config(QueueLimits::default()), Panics::default());
+        let queue = SharedQueue::new(AnyQueue::new(&config, Arc::clone(&rig.mem), panics.clone()).unwrap());
+        rig.offer(1);
+        let token = queue.burst(|mut burst| burst.next_chain().unwrap().map(DescChain::into_token)).unwrap();
+        let (woken, mut drained) = (Arc::<Wakes>::default(), Box::pin(queue.drained()));
+        assert!(poll_future(&mut drained, &woken).is_pending());
+        panics.0.store(true, Ordering::Relaxed);
+        catch_unwind(AssertUnwindSafe(|| queue.complete(token, 0))).unwrap_err();
+        assert_eq!(woken.count(), 1);
+        assert!(poll_future(&mut drained, &woken).is_ready());
     }
 }
 
@@ -163,6 +220,22 @@ fn chain_out_while_the_memory_is_replaced_keeps_the_old_one() {
         assert_eq!(rig.used(), [], "it was returned in the new memory");
         let empty = Arc::new(HeapMem::new(rig.mem.range().start(), 16).unwrap());
         rig.queue.replace_mem(empty).unwrap_err();
+    }
+}
+
+#[test]
+fn chains_out_counts_chains_and_in_flight_counts_slots() {
+    for format in FORMATS {
+        let mut rig = Rig::new(format);
+        let chains = [1, 2].map(|byte| rig.fetch(byte));
+        rig.offer(3);
+        let token = rig.queue.burst(|mut burst| burst.next_chain().unwrap().unwrap().into_token());
+        assert_eq!((rig.queue.chains_out(), rig.queue.in_flight()), (2, 3 * slots(format)));
+        let [one, two] = chains;
+        answer(one);
+        two.unfetch().unwrap_err();
+        rig.queue.complete(token, 0).unwrap();
+        assert_eq!((rig.queue.chains_out(), rig.queue.in_flight()), (0, 0));
     }
 }
 

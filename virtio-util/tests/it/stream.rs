@@ -1,50 +1,25 @@
 //! `DescChainStream`.
 
-use core::pin::Pin;
-use core::sync::atomic::{AtomicUsize, Ordering};
-use core::task::{Context, Poll, Waker};
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::task::Poll;
 use core::time::Duration;
-use std::sync::{Arc, Mutex};
-use std::task::Wake;
+use std::sync::Arc;
 use std::thread;
 
 use futures::executor::block_on;
 use futures::stream::FusedStream;
-use futures::{FutureExt, Stream, StreamExt, future};
+use futures::{FutureExt, StreamExt, future};
 use static_assertions::assert_impl_all;
 use virtio_fake_driver::{AnyDriver, DriverChain};
-use virtio_queue_core::split::{SplitPlace, SplitPositions, SplitRing, SplitWalk};
-use virtio_queue_core::{
-    AnyRing, Armed, ChainError, DriverNotify, Element, FatalError, FromConfig, Head, Queue, QueueLimits, Ring,
-};
+use virtio_queue_core::{AnyRing, DriverNotify, FatalError, Queue};
 use virtio_util::{DescChainStream, NotificationCounter, SharedQueue, SharedRing};
 
+use crate::interrupted::{Event, Interrupted, Moment};
 use crate::rig::{FORMATS, Mem, Owned, Rig, Shared, answer, byte_of, offer};
+use crate::wakes::{Wakes, poll};
 
 type AnyStream = DescChainStream<AnyRing<Mem>, Arc<NotificationCounter>>;
 assert_impl_all!(AnyStream: Send, Sync, Unpin, FusedStream);
-
-/// A waker that counts.
-#[derive(Default)]
-struct Wakes(AtomicUsize);
-
-impl Wakes {
-    fn count(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-impl Wake for Wakes {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-/// Polls a stream once.
-fn poll<S: Stream + Unpin>(stream: &mut S, wakes: &Arc<Wakes>) -> Poll<Option<S::Item>> {
-    let waker = Waker::from(wakes.clone());
-    Pin::new(stream).poll_next(&mut Context::from_waker(&waker))
-}
 
 /// Polls a stream that has a chain, and returns what the chain says. The chain is returned to the driver.
 fn poll_byte<R: SharedRing<Mem = Mem>, N: DriverNotify + Send + 'static>(
@@ -98,6 +73,39 @@ fn wake_without_a_chain_is_pending_again() {
         assert!(poll(&mut stream, &wakes).is_pending());
         rig.queue.wake();
         assert_eq!(wakes.count(), round);
+    }
+}
+
+/// INV-11: a wake-up can come at any moment of a poll, again and again.
+#[test]
+fn wakes_from_threads_during_polls_leave_it_pending() {
+    let (rig, wakes, over) = (Rig::new(0), Arc::<Wakes>::default(), AtomicBool::new(false));
+    let mut stream = DescChainStream::new(rig.queue.clone());
+    thread::scope(|scope| {
+        let _over = SetAtEnd(&over);
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    rig.queue.wake();
+                }
+            });
+        }
+        for _ in 0..MANY {
+            assert!(poll(&mut stream, &wakes).is_pending());
+        }
+    });
+    let before = wakes.count();
+    assert!(poll(&mut stream, &wakes).is_pending());
+    rig.queue.wake();
+    assert!(wakes.count() > before, "it is registered, or was woken at once");
+}
+
+/// Sets a flag when it is dropped, also by a panic.
+struct SetAtEnd<'f>(&'f AtomicBool);
+
+impl Drop for SetAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -183,111 +191,12 @@ fn stream_ends_when_the_queue_breaks_elsewhere_or_ends() {
     }
 }
 
-/// A split ring in which something else happens at an awkward moment, once.
-struct Interrupted {
-    ring: SplitRing<Mem>,
-    moment: Moment,
-    event: Arc<Mutex<Option<Event>>>,
-}
-
-type Event = Box<dyn FnOnce() + Send>;
-
-/// The moment: after a look that found nothing.
-#[derive(PartialEq)]
-enum Moment {
-    AfterFetch,
-    AfterArming,
-}
-
-impl Interrupted {
-    fn reached(&self, moment: Moment) {
-        if self.moment == moment {
-            if let Some(event) = self.event.lock().unwrap().take() {
-                event();
-            }
-        }
-    }
-}
-
-impl Ring for Interrupted {
-    type Mem = Mem;
-    type Positions = SplitPositions;
-    type Walk<'r> = SplitWalk<'r, Mem>;
-    type Place = SplitPlace;
-
-    fn mem(&self) -> &Mem {
-        self.ring.mem()
-    }
-
-    fn size(&self) -> u16 {
-        self.ring.size()
-    }
-
-    fn activate(&self) -> Result<SplitPositions, FatalError> {
-        self.ring.activate()
-    }
-
-    fn walk(&self, head: Head) -> Self::Walk<'_> {
-        self.ring.walk(head)
-    }
-
-    fn start(&self, head: Head) -> SplitPlace {
-        self.ring.start(head)
-    }
-
-    fn next_element(&self, place: &mut SplitPlace) -> Option<Result<Element, ChainError>> {
-        self.ring.next_element(place)
-    }
-
-    fn fetch(&self, positions: &mut SplitPositions, in_flight: u16) -> Result<Option<Head>, FatalError> {
-        let fetched = self.ring.fetch(positions, in_flight)?;
-        if fetched.is_none() {
-            self.reached(Moment::AfterFetch);
-        }
-        Ok(fetched)
-    }
-
-    fn unfetch(&self, positions: &mut SplitPositions, head: Head) -> Result<bool, FatalError> {
-        self.ring.unfetch(positions, head)
-    }
-
-    fn complete(&self, positions: &mut SplitPositions, head: Head, written: u32) -> Result<bool, FatalError> {
-        self.ring.complete(positions, head, written)
-    }
-
-    fn publish(&self, positions: &mut SplitPositions) -> Result<bool, FatalError> {
-        self.ring.publish(positions)
-    }
-
-    fn suppress_notifications(&self, positions: &mut SplitPositions) -> Result<(), FatalError> {
-        self.ring.suppress_notifications(positions)
-    }
-
-    fn enable_notifications(&self, positions: &mut SplitPositions, in_flight: u16) -> Result<Armed, FatalError> {
-        let armed = self.ring.enable_notifications(positions, in_flight)?;
-        if armed == Armed::Waiting {
-            self.reached(Moment::AfterArming);
-        }
-        Ok(armed)
-    }
-
-    fn enable_notifications_of_more(
-        &self,
-        positions: &mut SplitPositions,
-        in_flight: u16,
-        unfetched: u16,
-    ) -> Result<Armed, FatalError> {
-        self.ring.enable_notifications_of_more(positions, in_flight, unfetched)
-    }
-}
-
 /// Polls a stream while the driver makes a chain available at `moment`, and kicks if it was asked to. Returns what the
 /// chain says, and how often the task was woken.
 fn poll_interrupted(moment: Moment, suppressed: bool) -> (u8, usize) {
     let rig = Rig::new(0);
-    let ring = SplitRing::from_config(&rig.driver.queue_config(QueueLimits::default()), rig.mem).unwrap();
-    let event = Arc::new(Mutex::new(None));
-    let ring = Interrupted { ring, moment, event: Arc::clone(&event) };
+    let ring = Interrupted::new(&rig, moment);
+    let event = Arc::clone(&ring.event);
     let queue = SharedQueue::new(Queue::from_ring(ring, NotificationCounter::new()).unwrap());
     if suppressed {
         queue.suppress_notifications();

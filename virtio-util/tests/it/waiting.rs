@@ -1,13 +1,19 @@
 //! Waiting for chains, draining, and the ends of a shared queue.
 
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::task::Poll;
 use std::sync::Arc;
 use std::sync::mpsc;
+use std::task::Wake;
 use std::thread;
 
 use futures::FutureExt;
-use virtio_queue_core::{Queue, ReturnError};
+use virtio_queue_core::{Chain, Queue, Refused, ReturnError};
+use virtio_util::{DescChainStream, NotificationCounter, SharedQueue};
 
-use crate::rig::{FORMATS, Rig, Shared, answer, byte_of, slots};
+use crate::interrupted::{Interrupted, LOST, Moment};
+use crate::rig::{FORMATS, Mem, Owned, Rig, Shared, answer, byte_of, slots};
+use crate::wakes::{Wakes, poll, poll_future};
 
 /// Runs `wait` on a thread of its own, and tells when it is over.
 fn elsewhere(queue: &Shared, wait: impl FnOnce(&Shared) + Send + 'static) -> mpsc::Receiver<()> {
@@ -194,5 +200,143 @@ fn tokens_completed_after_a_reset_are_discarded() {
         assert_eq!(rig.queue.burst(|mut burst| burst.complete(two, 0)), Err(ReturnError::Stale { id: ids[1] }));
         rig.queue.drain();
         assert_eq!(rig.used(), []);
+    }
+}
+
+/// QRST-6, KEEP-5: whoever holds a refused chain can still write it.
+#[test]
+fn chain_refused_in_a_reset_is_waited_for_until_it_is_dropped() {
+    type GiveBack = fn(Owned) -> Result<(), Refused<Owned, ReturnError>>;
+    let gives_back: [GiveBack; 3] =
+        [|chain| chain.try_return_written(1), Owned::try_unfetch, |chain| chain.return_unchecked(1)];
+    for (format, give_back) in FORMATS.into_iter().flat_map(|format| gives_back.map(|way| (format, way))) {
+        let mut rig = Rig::new(format);
+        let chain = rig.fetch(1);
+        let id = chain.id();
+        rig.queue.reset();
+        let refused = give_back(chain).unwrap_err();
+        assert_eq!((refused.error, rig.queue.in_flight()), (ReturnError::Stale { id }, slots(format)));
+        assert!(rig.queue.drained().now_or_never().is_none());
+        let queue = rig.queue.finish_reset().unwrap_err();
+        let refused = refused.chain.try_return_written(0).unwrap_err();
+        assert!(queue.drained().now_or_never().is_none(), "asked again, it is refused again");
+        drop(refused);
+        assert!(queue.drained().now_or_never().is_some());
+        queue.finish_reset().unwrap();
+    }
+}
+
+/// A shared queue whose areas can be lost, and what loses them.
+fn queue_to_lose(rig: &Rig, budget: usize) -> (SharedQueue<Interrupted, NotificationCounter>, Arc<AtomicBool>) {
+    let ring = Interrupted::new(rig, Moment::AfterFetch);
+    let lost = Arc::clone(&ring.lost);
+    let queue = Queue::from_ring(ring, NotificationCounter::new()).unwrap();
+    (SharedQueue::with_budget(queue, budget), lost)
+}
+
+/// QRST-6, KEEP-5: the queue is broken before, or breaks over the very chain.
+#[test]
+fn chain_refused_by_a_broken_queue_is_waited_for_until_it_is_dropped() {
+    for broken_before in [false, true] {
+        let mut rig = Rig::new(0);
+        let (queue, lost) = queue_to_lose(&rig, 100);
+        [1, 2].iter().for_each(|byte| _ = rig.offer(*byte));
+        let [chain, other] = [(); 2].map(|()| queue.next_chain().unwrap().unwrap());
+        lost.store(true, Ordering::Relaxed);
+        if broken_before {
+            queue.suppress_notifications();
+        }
+        let refused = chain.try_return_written(1).unwrap_err();
+        assert_eq!(refused.error, ReturnError::Broken(LOST));
+        queue.reset();
+        drop(other);
+        assert_eq!((queue.chains_out(), queue.in_flight()), (1, u16::from(broken_before)));
+        assert!(queue.drained().now_or_never().is_none());
+        let queue = queue.finish_reset().map(drop).unwrap_err();
+        drop(refused);
+        assert_eq!((queue.chains_out(), queue.in_flight()), (0, 0));
+        assert!(queue.drained().now_or_never().is_some());
+        assert!(queue.finish_reset().is_ok());
+    }
+}
+
+/// INV-3: the queue breaks over each of these, and whoever waits for chains learns of it.
+#[test]
+fn break_found_by_any_call_wakes_those_who_wait() {
+    type Call = fn(&SharedQueue<Interrupted, NotificationCounter>, Owned);
+    let calls: [Call; 4] = [
+        |_, chain| assert_eq!(chain.unfetch(), Err(ReturnError::Broken(LOST))),
+        |_, chain| assert_eq!(chain.return_written(1), Err(ReturnError::Broken(LOST))),
+        |_, chain| drop(chain),
+        |queue, _| queue.suppress_notifications(),
+    ];
+    for call in calls {
+        let mut rig = Rig::new(0);
+        let (queue, lost) = queue_to_lose(&rig, 100);
+        rig.offer(1);
+        let chain = queue.next_chain().unwrap().unwrap();
+        let (wakes, mut stream) = (Arc::<Wakes>::default(), DescChainStream::new(queue.clone()));
+        assert!(poll(&mut stream, &wakes).is_pending());
+        lost.store(true, Ordering::Relaxed);
+        call(&queue, chain);
+        assert_eq!(wakes.count(), 1);
+        assert!(matches!(poll(&mut stream, &wakes), Poll::Ready(Some(Err(LOST)))));
+    }
+}
+
+/// INV-3: there is no room for a chain, and the queue breaks when it is put back.
+#[test]
+fn break_at_the_limit_is_reported_at_once() {
+    let mut rig = Rig::new(0);
+    let (queue, lost) = queue_to_lose(&rig, 2);
+    [1, 2].iter().for_each(|byte| _ = rig.offer(*byte));
+    let _out = queue.next_chain().unwrap().unwrap();
+    lost.store(true, Ordering::Relaxed);
+    assert_eq!(queue.next_chain().unwrap_err(), LOST);
+    assert!(queue.next_chain().unwrap().is_none() && !queue.is_full());
+}
+
+/// INV-3: nothing is fetched, but the fault is not kept back.
+#[test]
+fn break_while_the_queue_is_paused_or_full_is_reported_once() {
+    for paused in [false, true] {
+        let mut rig = Rig::new(0);
+        let (queue, lost) = queue_to_lose(&rig, 2);
+        [1, 2].iter().for_each(|byte| _ = rig.offer(*byte));
+        let _out = queue.next_chain().unwrap().unwrap();
+        if paused {
+            queue.pause();
+        }
+        assert!(queue.next_chain().unwrap().is_none());
+        lost.store(true, Ordering::Relaxed);
+        queue.suppress_notifications();
+        assert_eq!(queue.wait_chain().unwrap_err(), LOST);
+        assert!(queue.wait_chain().unwrap().is_none());
+    }
+}
+
+/// A waker that counts the handles on a memory.
+struct Handles(Mem, AtomicUsize);
+
+impl Wake for Handles {
+    fn wake(self: Arc<Self>) {
+        self.1.store(Arc::strong_count(&self.0), Ordering::Relaxed);
+    }
+}
+
+/// QRST-6
+#[test]
+fn drain_ends_when_the_last_chain_has_given_up_its_handle_on_the_memory() {
+    let ways: [fn(Owned); 3] = [drop, |chain| _ = chain.return_written(0), |chain| _ = chain.unfetch()];
+    for (format, way) in FORMATS.into_iter().flat_map(|format| ways.map(|way| (format, way))) {
+        let mut rig = Rig::new(format);
+        let handles = Arc::new(Handles(Arc::clone(&rig.mem), AtomicUsize::new(0)));
+        let without_chain = Arc::strong_count(&rig.mem);
+        let chain = rig.fetch(1);
+        let mut drained = Box::pin(rig.queue.drained());
+        assert!(poll_future(&mut drained, &handles).is_pending());
+        way(chain);
+        assert_eq!(handles.1.load(Ordering::Relaxed), without_chain);
+        assert!(poll_future(&mut drained, &handles).is_ready());
     }
 }
