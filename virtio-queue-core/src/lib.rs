@@ -87,7 +87,7 @@ pub use lifecycle::{Draining, Resetting, Suspended};
 pub use notify::{Armed, DriverNotify};
 pub use queue::{AnyQueue, PackedQueue, Queue, QueueChain, SplitQueue};
 pub use recorded::{Record, RecordedPositions, RecordedRing, Recorder};
-pub use ring::{FromConfig, KeepsDescriptors, Ring};
+pub use ring::{FromConfig, KeepsDescriptors, Ring, ServeChain};
 pub use saved::{Restorable, RestoreError, SavedQueue};
 pub use state::QueueState;
 pub use token::Token;
