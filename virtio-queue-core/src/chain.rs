@@ -2,7 +2,6 @@
 
 use core::fmt;
 use core::iter::FusedIterator;
-use core::mem::ManuallyDrop;
 
 use virtio_mem_traits::DriverMem;
 
@@ -167,14 +166,15 @@ impl<R: Ring, N: DriverNotify> ReturnTo<R> for &mut QueueState<R, N> {
 pub struct DescChain<'q, R: Ring, T: ReturnTo<R>> {
     ring: &'q R,
     token: Token,
-    home: T,
+    /// Where it returns to, until it has returned.
+    home: Option<T>,
 }
 
 impl<'q, R: Ring, T: ReturnTo<R>> DescChain<'q, R, T> {
     /// Returns the chain that [`QueueState::fetch`] fetched from `ring` as `token`.
     #[inline]
     pub fn new(ring: &'q R, token: Token, home: T) -> Self {
-        Self { ring, token, home }
+        Self { ring, token, home: Some(home) }
     }
 
     /// Returns what the driver knows the chain by: the index of its head, or its Buffer ID.
@@ -238,8 +238,9 @@ impl<'q, R: Ring, T: ReturnTo<R>> DescChain<'q, R, T> {
     ///
     /// # Errors
     ///
-    /// If a chain that was fetched later is still out as a [`Token`]: put that one back first. This chain was returned with
-    /// nothing written; [`try_unfetch`](Self::try_unfetch) keeps it. If the queue is broken.
+    /// If a chain that was fetched later is still out as a [`Token`], which must be put back first, or has been returned: then this
+    /// one cannot be put back any more. This chain was returned with nothing written; [`try_unfetch`](Self::try_unfetch) keeps it.
+    /// If the queue is broken.
     pub fn unfetch(self) -> Result<(), ReturnError> {
         self.try_unfetch().map_err(|refused| refused.error)
     }
@@ -249,19 +250,28 @@ impl<'q, R: Ring, T: ReturnTo<R>> DescChain<'q, R, T> {
     /// # Errors
     ///
     /// As for [`unfetch`](Self::unfetch). The chain is in the error.
-    pub fn try_unfetch(self) -> Result<(), Refused<Self, ReturnError>> {
-        let mut chain = ManuallyDrop::new(self);
-        let (ring, token) = (chain.ring, chain.token.again());
-        let unfetched = chain.home.unfetch(ring, token);
-        unfetched.map_err(|refused| Refused { chain: ManuallyDrop::into_inner(chain), error: refused.error })
+    pub fn try_unfetch(mut self) -> Result<(), Refused<Self, ReturnError>> {
+        let Some(mut home) = self.home.take() else { return Ok(()) };
+        home.unfetch(self.ring, self.token.again()).map_err(|refused| {
+            self.home = Some(home);
+            Refused { chain: self, error: refused.error }
+        })
     }
 
     /// Takes the chain out of the borrow of its queue. It stays in flight until the token is completed.
     #[inline]
-    pub fn into_token(self) -> Token {
-        // Without its drop, which would return the chain.
-        ManuallyDrop::new(self).token.again()
+    pub fn into_token(mut self) -> Token {
+        // Its drop returns nothing without a home.
+        self.home = None;
+        self.token.again()
     }
+}
+
+/// Returns a chain with nothing written.
+#[inline(never)]
+fn give_up<R: Ring>(ring: &R, token: Token, mut home: impl ReturnTo<R>) {
+    // A queue that is broken has nowhere to return it to, and has said so or will.
+    let _ = home.complete(ring, token, 0);
 }
 
 /// Returns how many bytes are writable in a chain, up to its end or to where it is malformed.
@@ -298,25 +308,24 @@ impl<R: Ring, T: ReturnTo<R>> ChainElements for DescChain<'_, R, T> {
 
 impl<R: Ring, T: ReturnTo<R>> Chain for DescChain<'_, R, T> {
     #[inline(always)]
-    fn return_unchecked(self, written: u32) -> Result<(), Refused<Self, ReturnError>> {
-        // Its drop would return it once more.
-        let mut chain = ManuallyDrop::new(self);
-        let token = chain.token.again();
-        let ring = chain.ring;
-        chain.home.complete(ring, token, written).map_err(|error| {
+    fn return_unchecked(mut self, written: u32) -> Result<(), Refused<Self, ReturnError>> {
+        // Without its home, its drop does not return it once more.
+        let Some(mut home) = self.home.take() else { return Ok(()) };
+        home.complete(self.ring, self.token.again(), written).map_err(|error| {
             // The token was used up, and with it the chain: there is nothing left to be returned.
-            chain.token = chain.token.used_up();
-            Refused { chain: ManuallyDrop::into_inner(chain), error }
+            self.token = self.token.used_up();
+            Refused { chain: self, error }
         })
     }
 }
 
 /// Returns the chain with nothing written.
 impl<R: Ring, T: ReturnTo<R>> Drop for DescChain<'_, R, T> {
-    #[inline(never)]
+    #[inline(always)]
     fn drop(&mut self) {
-        // A queue that is broken has nowhere to return it to, and has said so or will.
-        let _ = self.home.complete(self.ring, self.token.again(), 0);
+        if let Some(home) = self.home.take() {
+            give_up(self.ring, self.token.again(), home);
+        }
     }
 }
 

@@ -210,7 +210,8 @@ pub enum ReturnError {
         /// The chain that it stood for.
         id: u16,
     },
-    /// The chain cannot be put back: another one was fetched later, and is still out. Put that one back first.
+    /// The chain cannot be put back: another one was fetched later. Put that one back first; if it has been returned, this one
+    /// must be returned as well.
     NotLast {
         /// The chain that was to be put back.
         id: u16,
@@ -236,12 +237,10 @@ impl fmt::Display for ReturnError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stale { id } => write!(f, "chain {id} is not in flight in this queue"),
-            Self::NotLast { id } => {
-                write!(
-                    f,
-                    "chain {id} is not the last one that was fetched: those fetched after it must be put back first"
-                )
-            }
+            Self::NotLast { id } => write!(
+                f,
+                "chain {id} cannot be put back: a chain that was fetched after it must be put back first, or was returned"
+            ),
             Self::TooLong { written, writable } => {
                 write!(f, "{written} bytes are said to be written, and the chain has room for {writable}")
             }
@@ -286,7 +285,8 @@ impl fmt::Display for AdoptError {
         match self {
             Self::Head { id, slots, in_flight, size } => write!(
                 f,
-                "chain {id} with {slots} slots cannot be in flight in a queue of {size} beside {in_flight} slots in flight"
+                "an earlier life of this queue of {size} cannot have chain {id} with {slots} slots in flight: the positions that it was \
+                 restored at leave no room for it beside {in_flight} slots in flight"
             ),
             Self::Broken(error) => write!(f, "the queue is broken: {error}"),
         }

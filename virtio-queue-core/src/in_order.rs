@@ -103,10 +103,17 @@ pub struct InOrderPositions<P, S> {
 }
 
 impl<P, S: OrderStorage> InOrderPositions<P, S> {
+    /// Returns the places that are used: as many as the largest queue has.
+    fn storage(&mut self) -> &mut [OrderSlot] {
+        let all = self.storage.as_mut();
+        let len = all.len().min(1 << 15);
+        all.get_mut(..len).unwrap_or_default()
+    }
+
     /// Returns the place of the chain that was fetched `index`th of those in flight.
     fn place(&mut self, index: usize) -> Option<&mut OrderSlot> {
-        let storage = self.storage.as_mut();
-        let (len, place) = (storage.len(), self.first + index);
+        let (first, storage) = (self.first, self.storage());
+        let (len, place) = (storage.len(), first + index);
         storage.get_mut(if place < len { place } else { place - len })
     }
 
@@ -116,9 +123,10 @@ impl<P, S: OrderStorage> InOrderPositions<P, S> {
 
     /// Takes note of a chain that was fetched, and returns whether there is room for it.
     fn push(&mut self, head: Head, size: u16) -> bool {
-        let storage = self.storage.as_mut();
-        let (room, end) = (storage.len(), self.first + self.len);
-        if self.len == room {
+        let (len, end) = (self.len, self.first + self.len);
+        let storage = self.storage();
+        let room = storage.len();
+        if len == room {
             return false;
         }
         let place = if end < room { end } else { end - room };
@@ -138,8 +146,8 @@ impl<P, S: OrderStorage> InOrderPositions<P, S> {
     /// Where it was fetched says where it is kept: others can have the same head or Buffer ID (HOST-6, HOST-19), but no two chains
     /// in flight were fetched from the same position of a ring that keeps the order.
     fn hold(&mut self, head: Head, size: u16, written: u32) -> bool {
-        let (room, first) = (self.storage.as_mut().len(), self.first);
-        let place = self.storage.as_mut().get(slot_of(head, size)).map_or(0, |slot| usize::from(slot.begins_here));
+        let (room, first) = (self.storage().len(), self.first);
+        let place = self.storage().get(slot_of(head, size)).map_or(0, |slot| usize::from(slot.begins_here));
         let index = if place < first { place + room - first } else { place - first };
         let waits = |chain: &OrderSlot| chain.head == head && chain.written.is_none();
         let Some(chain) = self.chain(index).filter(waits) else { return false };
@@ -152,7 +160,7 @@ impl<P, S: OrderStorage> InOrderPositions<P, S> {
 
     /// Lets go of the `count` oldest chains.
     fn pop(&mut self, count: usize, slots: u16) {
-        let room = self.storage.as_mut().len();
+        let room = self.storage().len();
         self.first += count;
         if self.first >= room {
             self.first -= room;

@@ -238,8 +238,8 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
     ///
     /// # Errors
     ///
-    /// If another chain that was fetched later is still out: the token is in the error. If the token is not for a chain in
-    /// flight in this queue, or if the queue is broken.
+    /// If another chain that was fetched later is still out or has been returned: the token is in the error. If the token is not
+    /// for a chain in flight in this queue, or if the queue is broken.
     ///
     /// # Examples
     ///
@@ -387,6 +387,8 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
     }
 
     /// Returns how many slots of the ring are in flight: fetched, and not returned.
+    ///
+    /// A chain takes one slot of a split ring, and one slot of a packed ring for each of its descriptors in the ring.
     #[inline]
     #[must_use]
     pub const fn in_flight(&self) -> u16 {

@@ -13,6 +13,8 @@ pub struct PackedPositions {
     pub(super) unpublished: Option<(RingPosition, UsedDescriptor)>,
     /// How many slots lie between that and `next_used`. INVARIANT: with those in flight, at most the ring's size.
     pub(super) unpublished_slots: u16,
+    /// How many slots an earlier life of the queue has fetched that nobody here knows.
+    pub(super) lost: u16,
     /// What the driver was last asked for.
     pub(super) wanted: Wanted,
 }

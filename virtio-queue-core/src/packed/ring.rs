@@ -76,6 +76,7 @@ impl<M: StableMem> PackedRing<M> {
             next_used: position,
             unpublished: None,
             unpublished_slots: 0,
+            lost: 0,
             wanted: self.everything_from(position),
         }
     }
@@ -112,7 +113,7 @@ impl<M: StableMem> PackedRing<M> {
     /// published is in flight for the driver: it has nothing yet to make available instead.
     #[inline]
     fn room(&self, positions: &PackedPositions, in_flight: u16) -> u16 {
-        self.size.get().saturating_sub(in_flight).saturating_sub(positions.unpublished_slots)
+        self.size.get().saturating_sub(in_flight).saturating_sub(positions.unpublished_slots + positions.lost)
     }
 
     /// Returns the Buffer ID of the next available list and how many slots it takes, if there is one.
@@ -123,14 +124,20 @@ impl<M: StableMem> PackedRing<M> {
         if first.is_none() {
             (*positions, first) = self.look_and_arm(*positions)?;
         }
-        let Some((id, flags)) = first else { return Ok(None) };
-        let (id, slots) = if flags.contains(DescriptorFlags::NEXT) { self.measure(start)? } else { (id, 1) };
+        let Some(first) = first else { return Ok(None) };
+        let (id, slots) = self.list(start, first)?;
         if slots > room {
             let size = self.size.get();
             return Err(FatalError::Oversubscribed { available: slots, in_flight: size - room, size });
         }
         positions.next_available = start.advanced(slots, self.size);
         Ok(Some((id, slots)))
+    }
+
+    /// Returns the Buffer ID of the list that begins at `start` with `first`, and how many slots it takes.
+    #[inline(always)]
+    fn list(&self, start: RingPosition, (id, flags): First) -> Result<(BufferId, u16), FatalError> {
+        if flags.contains(DescriptorFlags::NEXT) { self.measure(start) } else { Ok((id, 1)) }
     }
 
     /// Writes that a list was used.
@@ -345,10 +352,14 @@ impl<M: StableMem> Ring for PackedRing<M> {
     fn unfetch(&self, positions: &mut PackedPositions, head: Head) -> Result<bool, FatalError> {
         let start = RingPosition::from_off_wrap(OffWrap::from_bits(head.first()), self.size);
         let last = start.filter(|start| start.advanced(head.slots(), self.size) == positions.next_available);
-        if let Some(start) = last {
+        let Some(start) = last else { return Ok(false) };
+        // Over a chain that another process had fetched, a used descriptor can have been written.
+        let Some(first) = self.look(start)? else { return Ok(false) };
+        let is_there = self.list(start, first)? == (BufferId(head.id()), head.slots());
+        if is_there {
             positions.next_available = start;
         }
-        Ok(last.is_some())
+        Ok(is_there)
     }
 
     #[inline(always)]
@@ -455,16 +466,16 @@ impl<M: StableMem> Restorable for PackedRing<M> {
         let (Some(available), Some(used)) = (place(next_available), place(next_used)) else {
             return Err(RestoreError::Position { saved: *saved, size: self.size.get() });
         };
-        if !self.follows(available, used) {
-            return Err(RestoreError::Lost { available: next_available, used: next_used, size: self.size.get() });
-        }
-        Ok(PackedPositions { next_used: used, ..self.at(available) })
+        let size = self.size.get();
+        let apart = u16::try_from(self.distance(used, available)).ok().filter(|slots| *slots <= size);
+        let lost = apart.ok_or(RestoreError::Lost { available: next_available, used: next_used, size })?;
+        Ok(PackedPositions { next_used: used, lost, ..self.at(available) })
     }
 
     fn adopt(&self, positions: &mut PackedPositions, head: Head, in_flight: u16) -> Option<Head> {
-        let known = head.slots() != 0 && head.slots() <= self.room(positions, in_flight);
+        positions.lost = positions.lost.checked_sub(head.slots()).filter(|_| head.slots() != 0)?;
         let first = positions.next_used.advanced(in_flight, self.size).off_wrap().bits();
-        known.then(|| Head::new(head.id(), first, head.slots()))
+        Some(Head::new(head.id(), first, head.slots()))
     }
 
     fn walk_stored<'r>(
@@ -492,9 +503,11 @@ impl<M: StableMem> PackedRing<M> {
         Ok(true)
     }
 
-    /// Returns whether `available` is at most a whole ring ahead of `used`.
-    fn follows(&self, available: RingPosition, used: RingPosition) -> bool {
-        if available.wrap() == used.wrap() { available.slot() >= used.slot() } else { available.slot() <= used.slot() }
+    /// Returns how many slots `later` is ahead of `earlier`, in two laps of the ring.
+    fn distance(&self, earlier: RingPosition, later: RingPosition) -> u32 {
+        let size = u32::from(self.size.get());
+        let linear = |position: RingPosition| u32::from(position.slot()) + if position.wrap() { 0 } else { size };
+        (linear(later) + 2 * size - linear(earlier)) % (2 * size)
     }
 }
 

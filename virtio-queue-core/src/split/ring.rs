@@ -49,12 +49,14 @@ impl<M: StableMem> SplitRing<M> {
     }
 
     /// Looks for more entries, and returns whether there are any.
-    fn look(&self, positions: &mut SplitPositions, in_flight: u16) -> Result<bool, FatalError> {
+    ///
+    /// For the driver, all is in flight that it has not seen published, whoever has it here: it has nothing yet to make available
+    /// instead.
+    fn look(&self, positions: &mut SplitPositions) -> Result<bool, FatalError> {
         let index = self.driver_area.index()?;
         let available = index.distance_from(positions.next_available);
         let size = self.size.get();
-        // What was completed and not published is in flight for the driver: it has nothing yet to make available instead.
-        let in_flight = in_flight + positions.next_used.distance_from(positions.published);
+        let in_flight = positions.next_available.distance_from(positions.published);
         if u32::from(available) + u32::from(in_flight) > u32::from(size) {
             return Err(FatalError::Oversubscribed { available, in_flight, size });
         }
@@ -67,13 +69,14 @@ impl<M: StableMem> SplitRing<M> {
     /// The request is stored before the available index is loaded, and the driver stores that index before it loads the
     /// request. With a full fence between the two on either side, one of them sees what the other stored (BAR-2).
     /// Release and acquire would not do: they let a load pass an earlier store.
-    fn arm(&self, positions: &mut SplitPositions, in_flight: u16, index: RingIndex) -> Result<Armed, FatalError> {
+    fn arm(&self, positions: &mut SplitPositions, index: RingIndex) -> Result<Armed, FatalError> {
         let wanted = self.everything_from(index);
         self.ask_for(wanted)?;
         positions.wanted = wanted;
         fence(Ordering::SeqCst);
-        self.look(positions, in_flight)?;
-        let is_there = positions.known_available != index;
+        self.look(positions)?;
+        let ahead = |index: RingIndex| index.distance_from(positions.next_available);
+        let is_there = ahead(positions.known_available) > ahead(index);
         Ok(if is_there { Armed::MoreAvailable } else { Armed::Waiting })
     }
 
@@ -84,6 +87,7 @@ impl<M: StableMem> SplitRing<M> {
             known_available: index,
             next_used: index,
             published: index,
+            lost: 0,
             wanted: self.everything_from(index),
         }
     }
@@ -106,9 +110,9 @@ impl<M: StableMem> SplitRing<M> {
 
     /// Returns how many entries are known to be available, after another look if there would be none.
     #[inline(always)]
-    fn available(&self, positions: &mut SplitPositions, in_flight: u16) -> Result<u16, FatalError> {
+    fn available(&self, positions: &mut SplitPositions) -> Result<u16, FatalError> {
         if positions.next_available == positions.known_available {
-            *positions = self.look_and_arm(*positions, in_flight)?;
+            *positions = self.look_and_arm(*positions)?;
         }
         Ok(positions.known_available.distance_from(positions.next_available))
     }
@@ -165,12 +169,12 @@ impl<M: StableMem> SplitRing<M> {
     /// Looks for more entries, and if there are none makes sure that the driver notifies of the next one if it was asked
     /// to notify at all. It was asked for an entry that has been fetched since (SPLIT-ANOT-6).
     #[inline(never)]
-    fn look_and_arm(&self, mut positions: SplitPositions, in_flight: u16) -> Result<SplitPositions, FatalError> {
-        if !self.look(&mut positions, in_flight)? {
+    fn look_and_arm(&self, mut positions: SplitPositions) -> Result<SplitPositions, FatalError> {
+        if !self.look(&mut positions)? {
             match positions.wanted {
                 Wanted::Entry(index) if index != positions.next_available => {
                     let next = positions.next_available;
-                    let _ = self.arm(&mut positions, in_flight, next)?;
+                    let _ = self.arm(&mut positions, next)?;
                 }
                 _ => {}
             }
@@ -234,8 +238,8 @@ impl<M: StableMem> Ring for SplitRing<M> {
     }
 
     #[inline(always)]
-    fn fetch(&self, positions: &mut SplitPositions, in_flight: u16) -> Result<Option<Head>, FatalError> {
-        if self.available(positions, in_flight)? == 0 {
+    fn fetch(&self, positions: &mut SplitPositions, _in_flight: u16) -> Result<Option<Head>, FatalError> {
+        if self.available(positions)? == 0 {
             return Ok(None);
         }
         let entry = positions.next_available;
@@ -281,13 +285,13 @@ impl<M: StableMem> Ring for SplitRing<M> {
     fn serve<'r>(
         &'r self,
         positions: &mut SplitPositions,
-        in_flight: u16,
+        _in_flight: u16,
         limit: usize,
         mut work: impl FnMut(SplitWalk<'r, M>) -> u32,
     ) -> Result<usize, FatalError> {
         let mut served = 0;
         while served < limit {
-            let available = self.available(positions, in_flight)?;
+            let available = self.available(positions)?;
             let count = available.min(u16::try_from(limit - served).unwrap_or(u16::MAX));
             if count == 0 {
                 break;
@@ -321,17 +325,17 @@ impl<M: StableMem> Ring for SplitRing<M> {
         Ok(())
     }
 
-    fn enable_notifications(&self, positions: &mut SplitPositions, in_flight: u16) -> Result<Armed, FatalError> {
-        self.arm(positions, in_flight, positions.next_available)
+    fn enable_notifications(&self, positions: &mut SplitPositions, _in_flight: u16) -> Result<Armed, FatalError> {
+        self.arm(positions, positions.next_available)
     }
 
     fn enable_notifications_of_more(
         &self,
         positions: &mut SplitPositions,
-        in_flight: u16,
+        _in_flight: u16,
         unfetched: u16,
     ) -> Result<Armed, FatalError> {
-        self.arm(positions, in_flight, positions.next_available.advanced(unfetched))
+        self.arm(positions, positions.next_available.advanced(unfetched))
     }
 }
 
@@ -356,15 +360,17 @@ impl<M: StableMem> Restorable for SplitRing<M> {
             None => self.used_index()?,
         };
         let (available, size) = (RingIndex::new(next_available), self.size.get());
-        if available.distance_from(used) > size {
+        let lost = available.distance_from(used);
+        if lost > size {
             return Err(RestoreError::Lost { available: available.get(), used: used.get(), size });
         }
-        Ok(SplitPositions { next_used: used, published: used, ..self.at(available) })
+        Ok(SplitPositions { next_used: used, published: used, lost, ..self.at(available) })
     }
 
     fn adopt(&self, positions: &mut SplitPositions, head: Head, in_flight: u16) -> Option<Head> {
-        let known = head.id() <= self.size.last_slot() && head.slots() == 1 && in_flight < self.size.get();
-        known.then(|| Head::new(head.id(), positions.next_used.advanced(in_flight).get(), 1))
+        let known = head.id() <= self.size.last_slot() && head.slots() == 1;
+        positions.lost = positions.lost.checked_sub(1).filter(|_| known)?;
+        Some(Head::new(head.id(), positions.next_used.advanced(in_flight).get(), 1))
     }
 
     fn walk_stored<'r>(

@@ -7,7 +7,8 @@ use virtio_fake_driver::features::{EVENT_IDX, RING_PACKED, VERSION_1};
 use virtio_fake_driver::{Any, Driver, DriverChain, DriverOptions, Packed, QueueFormat, Split, TestMem};
 use virtio_mem_traits::{DriverAddr, HeapMem};
 use virtio_queue_core::{
-    AdoptError, Armed, FatalError, FromConfig, Head, Queue, QueueLimits, RestoreError, RingFeatures, SavedQueue,
+    AdoptError, Armed, FatalError, FromConfig, Head, Queue, QueueLimits, Refused, RestoreError, ReturnError,
+    RingFeatures, SavedQueue,
 };
 use virtio_util::NotificationCounter;
 
@@ -159,27 +160,86 @@ fn chains_of_an_earlier_life_are_completed() {
     }
 }
 
-/// HOST-1, HOST-3, HOST-30: heads that the ring does not have, lists that are too long, and more than fit.
+/// HOST-1, HOST-3, HOST-30: heads that the ring does not have, lists that are too long, and more than was lost: what was recorded
+/// is as little to be trusted as a driver.
 #[test]
 fn chain_that_cannot_be_in_flight_is_not_adopted() {
-    let setup = Setup::<Split>::new(0, None);
-    let (mut queue, _) = setup.restore(&setup.saved_at(0)).unwrap();
+    let (size, setup) = (8, Setup::<Split>::new(0, Some(3)));
+    let (mut queue, _) = setup.restore(&SavedQueue::at(3, 0, setup.features())).unwrap();
     for (id, slots) in [(8, 1), (0xffff, 1), (0, 0), (0, 2)] {
         let refused = queue.adopt(Head::new(id, 0, slots)).map(drop);
-        assert_eq!(refused, Err(AdoptError::Head { id, slots, in_flight: 0, size: 8 }));
+        assert_eq!(refused, Err(AdoptError::Head { id, slots, in_flight: 0, size }));
     }
-    for _ in 0..8 {
+    for _ in 0..3 {
         let _ = queue.adopt(Head::new(3, 0, 1)).unwrap();
     }
     let refused = queue.adopt(Head::new(3, 0, 1)).map(drop);
-    assert_eq!(refused, Err(AdoptError::Head { id: 3, slots: 1, in_flight: 8, size: 8 }));
+    assert_eq!(refused, Err(AdoptError::Head { id: 3, slots: 1, in_flight: 3, size }));
 
     let setup = Setup::<Packed>::new(0, None);
-    let (mut queue, _) = setup.restore(&setup.saved_at(0x8000_8000)).unwrap();
-    for (id, slots) in [(0, 0), (0, 9), (7, 0xffff)] {
+    let (mut queue, _) = setup.restore(&SavedQueue::at(0x8006, 0x8000, setup.features())).unwrap();
+    for (id, slots) in [(0, 0), (0, 7), (7, 0xffff)] {
         assert!(queue.adopt(Head::new(id, 0, slots)).is_err());
     }
     let _ = queue.adopt(Head::new(0xffff, 0, 5)).unwrap();
-    let refused = queue.adopt(Head::new(1, 0, 4)).map(drop);
-    assert_eq!(refused, Err(AdoptError::Head { id: 1, slots: 4, in_flight: 5, size: 8 }));
+    let refused = queue.adopt(Head::new(1, 0, 2)).map(drop);
+    assert_eq!(refused, Err(AdoptError::Head { id: 1, slots: 2, in_flight: 5, size }));
+    assert!(queue.adopt(Head::new(1, 0, 1)).is_ok());
+    // A new ring has nothing from an earlier life.
+    let (mut queue, _) = setup.restore(&setup.saved_at(0x8000_8000)).unwrap();
+    assert!(queue.adopt(Head::new(1, 0, 1)).is_err());
+}
+
+/// HOST-3, HOST-4, INV-5: behind a gap of lost buffers, the driver makes as many available as the ring is long, and all of the gap is
+/// adopted: no more than the ring is long is ever in flight.
+#[test]
+fn adopted_chains_leave_no_room_for_more_than_the_ring() {
+    for lost in [1_u16, 4, 8] {
+        let setup = Setup::<Split>::new(0, Some(0));
+        let raw = setup.driver.raw().clone();
+        raw.view().poke(setup.driver.areas().available_index().start(), &(8 + lost).to_le_bytes());
+        let refused = setup.restore(&SavedQueue::at(lost, 0, setup.features())).map(drop);
+        let fault = FatalError::Oversubscribed { available: 8, in_flight: lost, size: 8 };
+        assert_eq!(refused, Err(RestoreError::Ring(fault)));
+        setup.notifications.take();
+    }
+    // A packed ring that is all available, as far as its flags go.
+    let mut setup = Setup::<Packed>::new(0, None);
+    let ids = [(); 8].map(|()| setup.driver.add(&DriverChain::new().writable(1)).unwrap());
+    let (mut queue, _) = setup.restore(&SavedQueue::at(0x8004, 0x8000, setup.features())).unwrap();
+    for id in &ids[..4] {
+        let _ = queue.adopt(Head::new(*id, 0, 1)).unwrap();
+    }
+    for _ in 0..4 {
+        let _ = fetch(&mut queue);
+    }
+    assert_eq!(queue.in_flight(), 8);
+    for slot in 0..4 {
+        // The first lap again, with the flags of the second.
+        let flags = setup.driver.areas().descriptor(slot).start().0 + 14;
+        setup.driver.raw().view().poke(DriverAddr(flags), &(1_u16 << 15).to_le_bytes());
+    }
+    let fault = FatalError::Oversubscribed { available: 1, in_flight: 8, size: 8 };
+    assert_eq!(queue.next_chain().map(drop), Err(fault));
+}
+
+/// BACK-1: A, B and C were fetched and B was used by a queue that is gone, over the descriptor of A. A is not put back.
+#[test]
+fn adopted_chain_that_was_written_over_is_not_put_back() {
+    let mut setup = Setup::<Packed>::new(0, None);
+    let (mut queue, _) = setup.restore(&setup.saved_at(0x8000_8000)).unwrap();
+    let [a, b, c] = [10, 11, 12].map(|len| setup.driver.add(&DriverChain::new().writable(len)).unwrap());
+    let [_, second, _] = [(); 3].map(|()| fetch(&mut queue));
+    queue.complete(second, 0).unwrap();
+    assert_eq!(setup.driver.reap().unwrap().unwrap().id, b);
+    let saved = queue.save();
+    drop(queue);
+    let (mut queue, _) = setup.restore(&saved).unwrap();
+    let [first, third] = [a, c].map(|id| queue.adopt(Head::new(id, 0, 1)).unwrap());
+    queue.unfetch(third).unwrap();
+    let Refused { chain: first, error } = queue.unfetch(first).unwrap_err();
+    assert_eq!(error, ReturnError::NotLast { id: a });
+    assert_eq!(fetch(&mut queue).id(), c);
+    queue.complete(first, 0).unwrap();
+    assert_eq!(setup.driver.reap().unwrap().unwrap().id, a);
 }

@@ -138,3 +138,33 @@ fn stale_token_becomes_no_chain() {
     assert_eq!(queue.chain(old).map(drop), Err(ReturnError::Stale { id }));
     assert_eq!(mem.take_log(), []);
 }
+
+/// Nothing of the place where a chain returns to is left behind, however the chain ends.
+#[test]
+fn home_of_a_chain_ends_with_it() {
+    struct Home {
+        _queue: Rc<()>,
+    }
+    impl<R: Ring> ReturnTo<R> for Home {
+        fn complete(&mut self, _: &R, _: Token, _: u32) -> Result<(), ReturnError> {
+            Ok(())
+        }
+
+        fn unfetch(&mut self, _: &R, _: Token) -> Result<(), Refused<Token, ReturnError>> {
+            Ok(())
+        }
+    }
+    let home = Rc::new(());
+    let mut fixture = SplitFixture::new(8);
+    let (ring, mut state) = {
+        (0..5).for_each(|_| _ = fixture.driver.add(&DriverChain::new().writable(4)).unwrap());
+        fixture.queue.into_parts()
+    };
+    let mut chain = || DescChain::new(&ring, state.fetch(&ring).unwrap().unwrap(), Home { _queue: Rc::clone(&home) });
+    drop(chain());
+    chain().return_written(4).unwrap();
+    assert!(chain().return_written(5).is_err());
+    let _ = chain().into_token();
+    chain().unfetch().unwrap();
+    assert_eq!(Rc::strong_count(&home), 1);
+}

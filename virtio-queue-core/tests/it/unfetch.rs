@@ -125,3 +125,22 @@ fn driver_kicks_for_one_more_buffer() {
         check_kick::<Packed>(features);
     }
 }
+
+/// HOST-28: a driver whose index goes back to what was put back keeps nobody busy.
+#[test]
+fn index_that_goes_back_to_what_was_put_back_is_waited_for() {
+    for features in [0, EVENT_IDX] {
+        let mut fixture = fixture::<Split>(features);
+        for _ in 0..2 {
+            fixture.driver.add(&DriverChain::new().writable(1)).unwrap();
+        }
+        let [first, second] = [(); 2].map(|()| fetch(&mut fixture.queue));
+        fixture.queue.unfetch(second).unwrap();
+        let index = fixture.driver.areas().available_index().start();
+        fixture.driver.raw().view().poke(index, &1_u16.to_le_bytes());
+        assert_eq!(fixture.queue.enable_notifications_of_more().unwrap(), Armed::Waiting);
+        assert!(fixture.queue.next_chain().unwrap().is_none());
+        assert_eq!(fixture.queue.enable_notifications_of_more().unwrap(), Armed::Waiting);
+        fixture.queue.complete(first, 0).unwrap();
+    }
+}

@@ -1,8 +1,8 @@
 //! The order in which chains are used, whatever the order in which they are returned.
 
 use virtio_fake_driver::features::{EVENT_IDX, INDIRECT_DESC};
-use virtio_fake_driver::{DriverChain, MemEvent, QueueFormat};
-use virtio_queue_core::OrderStorage;
+use virtio_fake_driver::{DriverChain, MemEvent, QueueFormat, Split};
+use virtio_queue_core::{OrderSlot, OrderStorage};
 
 use super::{Rig, chain, for_each_ring};
 use crate::formats::fetch;
@@ -119,4 +119,32 @@ fn check_put_back<F: QueueFormat, S: OrderStorage>(features: u64) {
 #[test]
 fn chain_put_back_leaves_no_gap() {
     for_each_ring!(check_put_back(0, EVENT_IDX));
+}
+
+/// A storage with more places than any queue has chains, and than 16 bits can number.
+struct Huge(Vec<OrderSlot>);
+
+impl AsMut<[OrderSlot]> for Huge {
+    fn as_mut(&mut self) -> &mut [OrderSlot] {
+        &mut self.0
+    }
+}
+
+impl OrderStorage for Huge {
+    const CAPACITY: u16 = u16::MAX;
+
+    fn with_len(_len: u16) -> Self {
+        Self(vec![OrderSlot::default(); (1 << 16) + 10])
+    }
+}
+
+#[test]
+fn storage_larger_than_any_queue_keeps_all_chains() {
+    let mut rig = Rig::<Split, Huge>::new(8, 0);
+    for _ in 0..(1_u32 << 16) + 20 {
+        rig.driver.add(&chain(1)).unwrap();
+        let token = fetch(&mut rig.queue);
+        rig.queue.complete(token, 1).unwrap();
+        assert_eq!(rig.reap(), [1]);
+    }
 }
