@@ -10,7 +10,7 @@ use crate::packed::{PackedPlace, PackedPositions, PackedRing, PackedWalk};
 use crate::split::{SplitPlace, SplitPositions, SplitRing, SplitWalk};
 use crate::{
     Armed, ChainError, ConfigError, Element, FatalError, FromConfig, Head, Piece, QueueConfig, Record, Restorable,
-    RestoreError, Ring, SavedQueue, Walk,
+    RestoreError, Ring, SavedQueue, ServeChain, Walk,
 };
 
 /// A ring of the format that was negotiated.
@@ -152,6 +152,17 @@ impl<M: StableMem> Ring for AnyRing<M> {
             }
             _ => Err(FatalError::ForeignPositions),
         }
+    }
+
+    #[inline(always)]
+    fn serve_each(
+        &self,
+        positions: &mut AnyPositions,
+        in_flight: u16,
+        limit: usize,
+        work: impl ServeChain,
+    ) -> Result<usize, FatalError> {
+        either!(self, positions, (ring, own) => ring.serve_each(own, in_flight, limit, work))
     }
 
     #[inline(always)]

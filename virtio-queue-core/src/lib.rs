@@ -9,8 +9,8 @@
 //! count every nanosecond, or move descriptors and not what they stand for.
 //!
 //! ```
-//! use virtio_mem_traits::{DriverAddr, DriverMem, HeapMem};
-//! use virtio_queue_core::{DriverNotify, QueueConfig, RingFeatures, SplitQueue};
+//! use virtio_mem_traits::{DriverAddr, HeapMem};
+//! use virtio_queue_core::{ChainError, DriverNotify, Piece, QueueConfig, RingFeatures, SplitQueue, Walk};
 //!
 //! struct Interrupt;
 //!
@@ -26,10 +26,9 @@
 //! // Whenever the driver kicks:
 //! let mut burst = queue.burst();
 //! while let Some(chain) = burst.next_chain()? {
-//!     for element in chain.walk() {
-//!         let element = element?;
-//!         let _bytes = mem.translate(element.range, element.access)?;
-//!     }
+//!     // Each piece is memory that the device may read, or may write.
+//!     let add = |bytes, piece: Piece<'_>| Ok::<_, ChainError>(bytes + piece.memory.len());
+//!     let _bytes = chain.walk().try_fold_pieces(&mem, 0, add)?;
 //!     // The drop returns the chain, with nothing written.
 //! }
 //! # drop(burst);
@@ -88,7 +87,7 @@ pub use lifecycle::{Draining, Resetting, Suspended};
 pub use notify::{Armed, DriverNotify};
 pub use queue::{AnyQueue, PackedQueue, Queue, QueueChain, SplitQueue};
 pub use recorded::{Record, RecordedPositions, RecordedRing, Recorder};
-pub use ring::{FromConfig, KeepsDescriptors, Ring};
+pub use ring::{FromConfig, KeepsDescriptors, Ring, ServeChain};
 pub use saved::{Restorable, RestoreError, SavedQueue};
 pub use state::QueueState;
 pub use token::Token;

@@ -100,6 +100,23 @@ pub trait Ring {
         Ok(limit)
     }
 
+    /// Does what [`serve`](Self::serve) does for work that takes every walk. A ring of several formats overrides this, so that no walk
+    /// has to say again and again which of them it is for.
+    ///
+    /// # Errors
+    ///
+    /// As for [`serve`](Self::serve).
+    #[inline(always)]
+    fn serve_each(
+        &self,
+        positions: &mut Self::Positions,
+        in_flight: u16,
+        limit: usize,
+        mut work: impl ServeChain,
+    ) -> Result<usize, FatalError> {
+        self.serve(positions, in_flight, limit, |walk| work.serve(walk))
+    }
+
     /// Publishes everything that was completed, and returns whether the driver wants to be notified of it.
     ///
     /// # Errors
@@ -133,6 +150,15 @@ pub trait Ring {
         in_flight: u16,
         unfetched: u16,
     ) -> Result<Armed, FatalError>;
+}
+
+/// What a device does with each chain that it serves, by whatever walk leads along the chain.
+///
+/// [`Queue::serve_pieces`](crate::Queue::serve_pieces) makes it of closures. Implement it where a device is more than that, and mark
+/// the method `#[inline(always)]`: a ring calls it in several places.
+pub trait ServeChain {
+    /// Serves a chain, and returns how many bytes were written.
+    fn serve(&mut self, walk: impl Walk) -> u32;
 }
 
 /// A ring that keeps the descriptors of a chain for as long as the chain is in flight, whatever happens to others meanwhile.

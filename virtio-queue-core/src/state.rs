@@ -3,7 +3,9 @@
 use core::fmt;
 
 use crate::token::Generation;
-use crate::{AdoptError, Armed, DriverNotify, FatalError, Head, Refused, Restorable, ReturnError, Ring, Token};
+use crate::{
+    AdoptError, Armed, DriverNotify, FatalError, Head, Refused, Restorable, ReturnError, Ring, ServeChain, Token,
+};
 
 /// Everything about a queue that changes: positions, chains in flight, the latch. The ring is the rest.
 ///
@@ -170,12 +172,31 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
         limit: usize,
         work: impl FnMut(R::Walk<'r>) -> u32,
     ) -> Result<usize, FatalError> {
+        self.serve_by(|positions, in_flight| ring.serve(positions, in_flight, limit, work))
+    }
+
+    /// Serves available chains as [`Queue::serve_each`](crate::Queue::serve_each) does, without publishing them.
+    ///
+    /// # Errors
+    ///
+    /// As for [`fetch`](Self::fetch).
+    #[inline(always)]
+    pub fn serve_each(&mut self, ring: &R, limit: usize, work: impl ServeChain) -> Result<usize, FatalError> {
+        self.serve_by(|positions, in_flight| ring.serve_each(positions, in_flight, limit, work))
+    }
+
+    /// Lets the ring serve chains, and returns how many.
+    #[inline(always)]
+    fn serve_by(
+        &mut self,
+        serve: impl FnOnce(&mut R::Positions, u16) -> Result<usize, FatalError>,
+    ) -> Result<usize, FatalError> {
         if self.fault.is_some() {
             return self.report().map(Option::unwrap_or_default);
         }
-        // It stays broken if `work` panics: then nobody knows which chains were used.
+        // It stays broken if the work panics: then nobody knows which chains were used.
         self.fault = Some(FatalError::Panicked);
-        match ring.serve(&mut self.positions, self.in_flight, limit, work) {
+        match serve(&mut self.positions, self.in_flight) {
             Ok(served) => {
                 self.fault = None;
                 self.unfetched = 0;
@@ -183,6 +204,15 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
             }
             Err(error) => Err(self.break_now(error)),
         }
+    }
+
+    /// Publishes as many chains as were served, and returns how many.
+    #[inline]
+    pub(crate) fn publish_served(&mut self, ring: &R, served: usize) -> Result<usize, FatalError> {
+        if served != 0 {
+            self.publish(ring).map_err(|error| self.break_now(error))?;
+        }
+        Ok(served)
     }
 
     /// Serves the next chain as [`Queue::serve_one`](crate::Queue::serve_one) does.

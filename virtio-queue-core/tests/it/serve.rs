@@ -5,7 +5,7 @@ use std::panic::{catch_unwind, resume_unwind};
 
 use virtio_fake_driver::features::{EVENT_IDX, INDIRECT_DESC};
 use virtio_fake_driver::{DriverChain, Fixture, FixtureOptions, MemEvent, QueueFormat};
-use virtio_queue_core::{Chain, ChainErrorKind, DriverNotify, FatalError, Queue, Ring, Walk};
+use virtio_queue_core::{Chain, ChainError, ChainErrorKind, DriverNotify, FatalError, Piece, Queue, Ring, Walk};
 
 use crate::formats::{check_dead, fetch, for_each_format, start};
 use crate::support::{Everywhere, logged, plain, traffic};
@@ -132,6 +132,33 @@ fn panic_breaks_queue() {
         assert!(catch_unwind(serve).is_err());
         assert_eq!((fixture.driver.reap(), fixture.notifications.count()), (Ok(None), 0));
         check_dead(&mut fixture.queue, &fixture.mem, FatalError::Panicked, false, Vec::new());
+    }
+    for_each_format!(check(EVENT_IDX));
+}
+
+/// HOST-28: piece by piece, each chain begins with the same state, and its end says what was written or what is wrong.
+#[test]
+fn pieces_are_folded_chain_by_chain() {
+    fn check<F: QueueFormat>(features: u64) {
+        let mut fixture = start::<F>(8, features);
+        fixture.driver.add(&DriverChain::new().readable(b"123").writable(5)).unwrap();
+        let malformed = DriverChain::new().writable(1).readable(b"?");
+        fixture.driver.stage_unchecked(&malformed).unwrap();
+        fixture.driver.publish();
+        fixture.driver.add(&DriverChain::new().writable(7)).unwrap();
+        let (mem, mut found) = (fixture.mem.clone(), Vec::new());
+        let add = |sum, piece: Piece<'_>| Ok::<_, ChainError>(sum + piece.memory.len());
+        let served = fixture.queue.serve_pieces(10, &*mem, 100, add, |sum| {
+            found.push(sum.map_err(|error| error.kind));
+            3 - found.len() as u32
+        });
+        assert_eq!(served, Ok(3));
+        assert!(
+            matches!(found[..], [Ok(108), Err(ChainErrorKind::ReadableAfterWritable { .. }), Ok(107)]),
+            "{found:?}"
+        );
+        let used: Vec<_> = fixture.driver.reap_all().unwrap().iter().map(|used| used.len).collect();
+        assert_eq!(used, [2, 1, 0]);
     }
     for_each_format!(check(EVENT_IDX));
 }

@@ -5,7 +5,7 @@ use core::iter::FusedIterator;
 use virtio_fake_driver::MemEvent;
 use virtio_fake_driver::split::Descriptor;
 use virtio_mem_traits::{Access, DriverAddr};
-use virtio_queue_core::{ChainError, ChainErrorKind, Element, Walk};
+use virtio_queue_core::{ChainError, ChainErrorKind, Element, QueueLimits, Walk};
 
 use crate::support::{
     Everywhere, Fixture, INDIRECT, Plain, SPACE, WAYS, Way, fixture, fixture_with_chain_len, in_line, linked, logged,
@@ -340,4 +340,18 @@ fn provided_fold_is_a_loop() {
     assert_eq!(elements, [(1, 1, false), (2, 2, true)]);
     let kind = ChainErrorKind::ReadableAfterWritable { addr: DriverAddr(3) };
     assert_eq!(result, Err(ChainError { id: 0, kind }));
+}
+
+/// DRV-DESC-2, HOST-8: whatever the device allows, there are no more elements than can be counted.
+#[test]
+fn chain_limit_is_at_most_what_can_be_counted() {
+    const MOST: u32 = QueueLimits::MAX_CHAIN_LEN;
+    for (entries, expected) in [(MOST, None), (MOST + 1, Some(ChainErrorKind::TableLen { len: (MOST + 1) * 16 }))] {
+        let mut fixture = fixture_with_chain_len(4, INDIRECT, Some(u32::MAX));
+        // The table begins with an element that has no bytes and is the last one.
+        write_direct(fixture.driver.raw(), &in_line(0, &[table(SPACE, entries * 16)]));
+        offer(fixture.driver.raw(), &[0]);
+        let (elements, error) = walk_next(&mut fixture.queue);
+        assert_eq!((elements, error.map(|error| error.kind)), (vec![], expected), "{entries}");
+    }
 }

@@ -2,6 +2,7 @@
 
 mod bursts;
 mod payloads;
+mod pieces;
 mod served;
 mod shared;
 mod stream;
@@ -15,11 +16,12 @@ use virtio_mem_traits::{DriverMem, HeapMem};
 use virtio_queue_core::packed::PackedRing;
 use virtio_queue_core::split::SplitRing;
 use virtio_queue_core::{
-    AnyRing, DriverNotify, FromConfig, InOrderRing, OrderSlot, OrderedRing, QueueConfig, RingFeatures, Walk,
+    AnyRing, DriverNotify, FromConfig, InOrderRing, OrderSlot, OrderedRing, Piece, QueueConfig, RingFeatures, Walk,
 };
 
 use self::bursts::Bursts;
 use self::payloads::{Payloads, Requests, StdIo, Transfers, Whole};
+use self::pieces::Pieces;
 use self::served::Served;
 use self::shared::Shared;
 use self::stream::Streamed;
@@ -40,8 +42,8 @@ type LastingPacked = OrderedRing<InPacked, Vec<OrderSlot>>;
 
 pub(crate) const SPLIT: Contender = Contender::new("split", Split, served::<InSplit>);
 pub(crate) const PACKED: Contender = Contender::new("packed", Packed, served::<InPacked>);
-pub(crate) const ANY_SPLIT: Contender = Contender::new("any-split", Split, served::<InEither>);
-pub(crate) const ANY_PACKED: Contender = Contender::new("any-packed", Packed, served::<InEither>);
+pub(crate) const ANY_SPLIT: Contender = Contender::new("any-split", Split, pieces::<InEither>);
+pub(crate) const ANY_PACKED: Contender = Contender::new("any-packed", Packed, pieces::<InEither>);
 pub(crate) const SPLIT_CHAINS: Contender = Contender::new("split-chains", Split, bursts::<InSplit>);
 pub(crate) const PACKED_CHAINS: Contender = Contender::new("packed-chains", Packed, bursts::<InPacked>);
 pub(crate) const SPLIT_FLAT: Contender = Contender::new("split-flat", Split, flat::<SplitRing<Arc<HeapMem>>>);
@@ -80,6 +82,10 @@ pub(crate) const REQUEST: &[Contender] = &[
 
 fn served<R: FromConfig<Mem = Table> + 'static>(ring: &Ring) -> Box<dyn Device> {
     Box::new(Served::<R>::new(ring, ring.memory.table()))
+}
+
+fn pieces<R: FromConfig<Mem = Table> + 'static>(ring: &Ring) -> Box<dyn Device> {
+    Box::new(Pieces::<R>::new(ring))
 }
 
 fn bursts<R: FromConfig<Mem = Table> + 'static>(ring: &Ring) -> Box<dyn Device> {
@@ -134,8 +140,12 @@ impl DriverNotify for Signals {
 /// It is always inlined, as if the loop were written where it is used: that is where a device has it.
 #[inline(always)]
 fn walk(elements: impl Walk, mem: &impl DriverMem) -> Result<(u64, u32)> {
-    elements.try_fold_pieces(mem, (0, 0), |(sum, _), piece| {
-        let len = u32::try_from(piece.memory.len())?;
-        anyhow::Ok((counted(sum, piece.memory.as_ptr().addr().get() as u64, len), len))
-    })
+    elements.try_fold_pieces(mem, (0, 0), add)
+}
+
+/// Adds a piece to the sum of those before it, and puts its length in the place of theirs.
+#[inline(always)]
+fn add((sum, _): (u64, u32), piece: Piece<'_>) -> Result<(u64, u32)> {
+    let len = u32::try_from(piece.memory.len())?;
+    Ok((counted(sum, piece.memory.as_ptr().addr().get() as u64, len), len))
 }
