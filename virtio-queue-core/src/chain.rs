@@ -312,8 +312,9 @@ impl<R: Ring, T: ReturnTo<R>> Chain for DescChain<'_, R, T> {
         // Without its home, its drop does not return it once more.
         let Some(mut home) = self.home.take() else { return Ok(()) };
         home.complete(self.ring, self.token.again(), written).map_err(|error| {
-            // The token was used up, and with it the chain: there is nothing left to be returned.
+            // The token was used up, and with it the chain: there is nothing left to be returned, whoever tries.
             self.token = self.token.used_up();
+            self.home = Some(home);
             Refused { chain: self, error }
         })
     }
