@@ -34,8 +34,8 @@ fn allocation_is_counted() {
     assert_eq!(measure(|| drop(core::hint::black_box(Box::new(1)))).count_total, 1);
 }
 
-/// Runs random chains through a queue until `device`, which has its turn when the queue is full, has had `count` of them.
-/// It returns how many it used.
+/// Runs random chains through a queue until `device`, which has its turn when the queue is full, has had `count` of
+/// them. It returns how many it used.
 #[track_caller]
 fn check_traffic(
     features: u64,

@@ -30,8 +30,8 @@ use crate::{AddError, AddressPool, DriverChain, DriverView, Traffic, TrafficLimi
 ///
 /// [`SplitDriver`](crate::SplitDriver), [`PackedDriver`](crate::PackedDriver) and [`AnyDriver`](crate::AnyDriver) are
 /// the types for the two formats, and for the one that [`DriverOptions::features`] say. `M` is a handle on the memory:
-/// [`new`](Self::new) takes one on the heap, and [`within`](Self::within) takes any. With a handle that can go to another
-/// thread, the driver can run in another thread than the device.
+/// [`new`](Self::new) takes one on the heap, and [`within`](Self::within) takes any. With a handle that can go to
+/// another thread, the driver can run in another thread than the device.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -121,8 +121,8 @@ impl<F: Format, M: DriverMem + Clone> Driver<F, M> {
     /// and tables. The driver takes nothing outside the range.
     ///
     /// The memory must have no holes in the range, and must let all of it be read and written. The range can go over
-    /// the borders of regions: buffers, tables and the areas of the queue then come to lie across them. The borders must
-    /// be at multiples of 16, so that none cuts a field of a ring. A buffer that is put
+    /// the borders of regions: buffers, tables and the areas of the queue then come to lie across them. The borders
+    /// must be at multiples of 16, so that none cuts a field of a ring. A buffer that is put
     /// [somewhere](DriverChain::at) by the test can lie outside of the range, in the same memory.
     ///
     /// The driver has one memory for good. To test a device whose memory grows, give the driver all memory that there
@@ -334,9 +334,9 @@ impl<F: Format, M: DriverMem + Clone> Driver<F, M> {
 
     /// Returns how many chains are available to the device and not reaped, in either format.
     ///
-    /// A queue of the crate virtio-queue-core counts slots instead: in a split ring a chain takes one, in a packed ring as
-    /// many as it has descriptors. A chain that the device has not fetched yet, or has used already, is in flight here and
-    /// not there.
+    /// A queue of the crate virtio-queue-core counts slots instead: in a split ring a chain takes one, in a packed ring
+    /// as many as it has descriptors. A chain that the device has not fetched yet, or has used already, is in flight
+    /// here and not there.
     #[must_use]
     pub fn in_flight(&self) -> u16 {
         self.in_flight.len().try_into().unwrap_or(u16::MAX)

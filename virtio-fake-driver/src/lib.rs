@@ -68,8 +68,8 @@
 //!
 //! # Clauses
 //!
-//! Ids such as SPLIT-USED-4 name rules. The file `docs/conformance.md` of the repository lists each of them, with its section
-//! in VIRTIO 1.4.
+//! Ids such as SPLIT-USED-4 name rules. The file `docs/conformance.md` of the repository lists each of them, with its
+//! section in VIRTIO 1.4.
 
 #![no_std]
 #![forbid(unsafe_code)]

@@ -13,9 +13,9 @@ use crate::{
 /// A part of driver memory that was proved once, for size, alignment and access, and is accessed word by word from then
 /// on: one of the three areas of a virtqueue.
 ///
-/// It holds a handle `M` on the memory, so it may be moved and kept; `A` says what the device may do with it; the driver
-/// gave its address as a multiple of `ALIGN`, and single accesses may be to words of that alignment at most. Accesses go
-/// to byte offsets and are bounds-checked. Each is reported to the memory.
+/// It holds a handle `M` on the memory, so it may be moved and kept; `A` says what the device may do with it; the
+/// driver gave its address as a multiple of `ALIGN`, and single accesses may be to words of that alignment at most.
+/// Accesses go to byte offsets and are bounds-checked. Each is reported to the memory.
 ///
 /// The rights are about the device. On the host the memory is mapped for reading and writing in any case, as
 /// [`DeviceRange::new`] demands of whoever vouches for it.
@@ -105,8 +105,8 @@ impl<M: StableMem, A: Rights, const ALIGN: usize> Area<M, A, ALIGN> {
         unsafe { self.ptr.add(offset) }.cast()
     }
 
-    /// Returns what is in the first piece of the area from byte `offset` on, as an array of at most `len` elements: fewer if not
-    /// as many are there, none if `offset` is not aligned. Whoever accesses them reports that.
+    /// Returns what is in the first piece of the area from byte `offset` on, as an array of at most `len` elements:
+    /// fewer if not as many are there, none if `offset` is not aligned. Whoever accesses them reports that.
     #[inline(always)]
     #[must_use]
     pub fn array<T: Words>(&self, offset: usize, len: usize) -> DeviceArray<'_, T, A> {
@@ -118,7 +118,8 @@ impl<M: StableMem, A: Rights, const ALIGN: usize> Area<M, A, ALIGN> {
         let len = len.min((self.contiguous - offset) / size_of::<T>());
         // SAFETY: `offset <= self.contiguous`.
         let ptr = unsafe { self.ptr.add(offset) };
-        // SAFETY: (1) and (2) by the invariant of `ptr`, of which `offset` is a multiple; `mem` outlives the borrow of `self`.
+        // SAFETY: (1) and (2) by the invariant of `ptr`, of which `offset` is a multiple; `mem` outlives the borrow of
+        // `self`.
         unsafe { DeviceArray::new_unchecked(ptr.cast(), len) }
     }
 
@@ -161,8 +162,8 @@ impl<M: StableMem, A: Rights, const ALIGN: usize> Area<M, A, ALIGN> {
         Ok(piece.prefix(usize::try_from(range.len()).unwrap_or(usize::MAX)))
     }
 
-    /// Translates the word `index` of a `T` at `offset` that does not lie in the first piece, or not all of it, or is not
-    /// aligned.
+    /// Translates the word `index` of a `T` at `offset` that does not lie in the first piece, or not all of it, or is
+    /// not aligned.
     #[cold]
     #[inline(never)]
     fn translate_word<T: Words>(&self, offset: usize, index: usize) -> Result<DeviceRange<'_>, AreaError> {

@@ -97,8 +97,8 @@ fn pieces_do_not_depend_on_where_they_begin(mem: &impl DriverMem, probe: &Probe)
     }
 }
 
-/// At every start and end of a piece, from one byte before it to one behind it, and beyond 2^64: an answer at once is as
-/// good as one after a search, and stays inside of its region.
+/// At every start and end of a piece, from one byte before it to one behind it, and beyond 2^64: an answer at once is
+/// as good as one after a search, and stays inside of its region.
 fn answers_at_once_what_is_in_one_piece(mem: &impl DriverMem, probe: &Probe) {
     let mut rest = probe.mapped;
     while !rest.is_empty() {

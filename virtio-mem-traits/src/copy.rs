@@ -6,8 +6,8 @@
 //! order, possibly more than once.** The private copy may mix old and new bytes, and all decisions are made on it.
 //!
 //! Rust's model has nothing to say of atomic accesses of different sizes to the same bytes that race with each other; a
-//! device cannot keep a driver from such a race. What the hardware does then is what is relied on here: each byte that is
-//! read is one that was written, by one side or the other.
+//! device cannot keep a driver from such a race. What the hardware does then is what is relied on here: each byte that
+//! is read is one that was written, by one side or the other.
 //!
 //! Atomic accesses through the standard library are one word each and are never merged, which costs several times as
 //! much as a `memcpy`. On x86-64 the accesses are therefore written in assembly: what an `asm!` block does has to be

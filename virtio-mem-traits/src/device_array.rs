@@ -10,7 +10,8 @@ use crate::{DeviceRange, ReadOnly, Readable, Rights, Word, Words, Writable};
 /// As many `T` as fit into a [`DeviceRange`], one after the other: size, alignment and the rights `A` were proved once,
 /// so that an access costs nothing but the comparison of its index.
 ///
-/// It is for tables that are accessed again and again. As with a range, whoever accesses it owes the memory its reports.
+/// It is for tables that are accessed again and again. As with a range, whoever accesses it owes the memory its
+/// reports.
 ///
 /// ```
 /// use virtio_mem_traits::{Access, DeviceArray, DriverAddr, DriverMem, HeapMem};
@@ -141,8 +142,8 @@ impl<'a, T: Words, A: Readable> DeviceArray<'a, T, A> {
     }
 }
 
-/// Each returns `None` if there is no element at `index`. Fields are for elements with words of several sizes: a word that is not
-/// all inside of the element, or not aligned there, does not compile.
+/// Each returns `None` if there is no element at `index`. Fields are for elements with words of several sizes: a word
+/// that is not all inside of the element, or not aligned there, does not compile.
 impl<T: Words, A: Readable> DeviceArray<'_, T, A> {
     /// Loads the element at `index`, each of its words once and relaxed.
     #[inline(always)]
@@ -158,8 +159,9 @@ impl<T: Words, A: Readable> DeviceArray<'_, T, A> {
     #[must_use]
     pub fn load_field<W: Word, const OFFSET: usize>(&self, index: usize) -> Option<W> {
         let word = self.field::<W, OFFSET>(index)?;
-        // SAFETY: (1) `ptr`, the size of an element and `OFFSET` are multiples of the word's size: of `OFFSET` it was asserted, and that
-        // no `W` is larger than a `T::Word`, whose size is then a multiple of it; (2) by the invariant; (3) by (2) of `DeviceRange::new`.
+        // SAFETY: (1) `ptr`, the size of an element and `OFFSET` are multiples of the word's size: of `OFFSET` it was
+        // asserted, and that no `W` is larger than a `T::Word`, whose size is then a multiple of it; (2) by the
+        // invariant; (3) by (2) of `DeviceRange::new`.
         Some(unsafe { W::load_relaxed(word) })
     }
 

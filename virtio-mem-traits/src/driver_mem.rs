@@ -62,8 +62,8 @@ pub trait DriverMem {
     /// If the first byte of the range is not there, or may not be accessed like that.
     fn translate(&self, range: DriverRange, access: Access) -> Result<DeviceRange<'_>, TranslateError>;
 
-    /// Proves as much as is contiguous around the beginning of `range`, before it and beyond its end, and returns where the
-    /// driver has that and where it is here.
+    /// Proves as much as is contiguous around the beginning of `range`, before it and beyond its end, and returns where
+    /// the driver has that and where it is here.
     ///
     /// It is for those who will ask again, such as a [`RegionCache`](crate::RegionCache). By default it is what
     /// [`translate`](Self::translate) answers.
@@ -90,15 +90,15 @@ pub trait DriverMem {
         false
     }
 
-    /// Translates all of the `len` bytes at `addr` in one piece, if there is nothing else to be said of them. This is the
-    /// usual case of [`translate`](Self::translate), and is inlined into the loops of queues.
+    /// Translates all of the `len` bytes at `addr` in one piece, if there is nothing else to be said of them. This is
+    /// the usual case of [`translate`](Self::translate), and is inlined into the loops of queues.
     ///
     /// `None` says nothing: they can be missing, in several pieces, not for such an access, end beyond 2^64, or take a
     /// search. Then ask [`translate`](Self::translate). What is answered is what
     /// [`translate_all`](Self::translate_all) would answer, so it lies inside of one region.
     ///
-    /// By default it is [`translate_all`](Self::translate_all), without the reason of an error. A memory for which a second
-    /// attempt costs more than a function call answers `None` instead.
+    /// By default it is [`translate_all`](Self::translate_all), without the reason of an error. A memory for which a
+    /// second attempt costs more than a function call answers `None` instead.
     #[inline(always)]
     fn translate_at_once(&self, addr: DriverAddr, len: u32, access: Access) -> Option<DeviceRange<'_>> {
         self.translate_all(DriverRange::new(addr, len.into())?, access).ok()

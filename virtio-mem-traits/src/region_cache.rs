@@ -60,14 +60,15 @@ struct Region<'m> {
     memory: DeviceRange<'m>,
 }
 
-/// The region that was remembered last, for one way of access, and for the other one as well if that is the same region.
+/// The region that was remembered last, for one way of access, and for the other one as well if that is the same
+/// region.
 ///
-/// PERF: an address in it is found without asking which slot to look into, and each field is loaded where it is compared
-/// (`direct-8-burst-32`).
+/// PERF: an address in it is found without asking which slot to look into, and each field is loaded where it is
+/// compared (`direct-8-burst-32`).
 struct Latest<'m> {
     start: Cell<DriverAddr>,
-    /// INVARIANT: all that [`DeviceRange::new`] demands holds during `'m` for as many bytes as each of `lens` says, and the
-    /// device may read the first ones and write the second ones.
+    /// INVARIANT: all that [`DeviceRange::new`] demands holds during `'m` for as many bytes as each of `lens` says, and
+    /// the device may read the first ones and write the second ones.
     ptr: Cell<NonNull<u8>>,
     /// How long the region is for reading, and for writing.
     lens: [Cell<usize>; 2],

@@ -4,8 +4,8 @@ use core::fmt;
 
 use crate::{DescChain, DriverNotify, FatalError, QueueState, Refused, ReturnError, ReturnTo, Ring, Token};
 
-/// A stretch of work on a queue, in which chains that are returned are held back. At its end they are published together,
-/// and the driver is notified once if it wants to be.
+/// A stretch of work on a queue, in which chains that are returned are held back. At its end they are published
+/// together, and the driver is notified once if it wants to be.
 ///
 /// The end is [`finish`](Self::finish), or the drop.
 ///

@@ -9,8 +9,9 @@ use crate::{ChainError, DriverNotify, Element, QueueState, Refused, ReturnError,
 
 /// The elements of a descriptor chain, step by step.
 ///
-/// A [place](Self::Place) in the chain is plain data, apart from the chain. So the place can be kept wherever the chain can be
-/// kept, in a future that moves between threads for example, and the chain does not have to be borrowed meanwhile.
+/// A [place](Self::Place) in the chain is plain data, apart from the chain. So the place can be kept wherever the chain
+/// can be kept, in a future that moves between threads for example, and the chain does not have to be borrowed
+/// meanwhile.
 ///
 /// ```
 /// use virtio_queue_core::{Access, ChainElements, ChainError};
@@ -143,11 +144,11 @@ impl<R: Ring, N: DriverNotify> ReturnTo<R> for &mut QueueState<R, N> {
 /// A chain of descriptors that the driver made available.
 ///
 /// It borrows its queue, and goes back there: with nothing written when it is dropped, or with what
-/// [`return_written`](Self::return_written) says. To keep it for longer, turn it into a [`Token`], or fetch an owned chain from
-/// the shared queue of the crate virtio-util.
+/// [`return_written`](Self::return_written) says. To keep it for longer, turn it into a [`Token`], or fetch an owned
+/// chain from the shared queue of the crate virtio-util.
 ///
-/// This is the chain as a list of elements. To read and write it as bytes, give it to `ReadableChain` or `WritableChain`
-/// of the crate virtio-chain.
+/// This is the chain as a list of elements. To read and write it as bytes, give it to `ReadableChain` or
+/// `WritableChain` of the crate virtio-chain.
 ///
 /// ```
 /// # use virtio_fake_driver::{DriverChain, SplitFixture};
@@ -209,7 +210,8 @@ impl<'q, R: Ring, T: ReturnTo<R>> DescChain<'q, R, T> {
     /// # Errors
     ///
     /// If there are not as many writable bytes: the chain was returned with nothing written.
-    /// [`try_return_written`](Self::try_return_written) keeps it. If the queue is broken: there is nowhere to return it to.
+    /// [`try_return_written`](Self::try_return_written) keeps it. If the queue is broken: there is nowhere to return it
+    /// to.
     #[inline]
     pub fn return_written(self, written: u32) -> Result<(), ReturnError> {
         self.try_return_written(written).map_err(|refused| refused.error)
@@ -238,9 +240,9 @@ impl<'q, R: Ring, T: ReturnTo<R>> DescChain<'q, R, T> {
     ///
     /// # Errors
     ///
-    /// If a chain that was fetched later is still out as a [`Token`], which must be put back first, or has been returned: then this
-    /// one cannot be put back any more. This chain was returned with nothing written; [`try_unfetch`](Self::try_unfetch) keeps it.
-    /// If the queue is broken.
+    /// If a chain that was fetched later is still out as a [`Token`], which must be put back first, or has been
+    /// returned: then this one cannot be put back any more. This chain was returned with nothing written;
+    /// [`try_unfetch`](Self::try_unfetch) keeps it. If the queue is broken.
     pub fn unfetch(self) -> Result<(), ReturnError> {
         self.try_unfetch().map_err(|refused| refused.error)
     }

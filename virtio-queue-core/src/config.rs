@@ -9,10 +9,10 @@ use crate::FatalError;
 
 /// The ring features that [`AnyQueue`](crate::AnyQueue) can run with: what a device can offer on its account (FEAT-1).
 ///
-/// A [`SplitQueue`](crate::SplitQueue) takes all but RING_PACKED, a [`PackedQueue`](crate::PackedQueue) must have it. IN_ORDER is for
-/// an [`InOrderRing`](crate::InOrderRing) alone. NOTIFICATION_DATA and NOTIF_CONFIG_DATA concern the transport, which
-/// decodes notifications with `virtio_ring::DriverNotification`; RING_RESET and SUSPEND are [`Queue::reset`] and
-/// [`Queue::drain`]. The rest of what a device offers is its own business and its transport's.
+/// A [`SplitQueue`](crate::SplitQueue) takes all but RING_PACKED, a [`PackedQueue`](crate::PackedQueue) must have it.
+/// IN_ORDER is for an [`InOrderRing`](crate::InOrderRing) alone. NOTIFICATION_DATA and NOTIF_CONFIG_DATA concern the
+/// transport, which decodes notifications with `virtio_ring::DriverNotification`; RING_RESET and SUSPEND are
+/// [`Queue::reset`] and [`Queue::drain`]. The rest of what a device offers is its own business and its transport's.
 ///
 /// [`Queue::reset`]: crate::Queue::reset
 /// [`Queue::drain`]: crate::Queue::drain
@@ -57,8 +57,8 @@ pub struct QueueConfig {
 }
 
 impl QueueConfig {
-    /// Returns the configuration of a queue of `size` descriptors whose Descriptor, Driver and Device Area are at these addresses,
-    /// without limits but those of the specification.
+    /// Returns the configuration of a queue of `size` descriptors whose Descriptor, Driver and Device Area are at these
+    /// addresses, without limits but those of the specification.
     #[must_use]
     pub const fn new(
         size: u16,
@@ -106,8 +106,8 @@ pub struct QueueLimits {
     pub queue_size: u16,
     /// The largest number of elements in a chain, by default the queue size (DRV-IND-3).
     ///
-    /// At least 1. A larger one than the queue size lets indirect chains be longer than the specification allows, as some drivers
-    /// make them.
+    /// At least 1. A larger one than the queue size lets indirect chains be longer than the specification allows, as
+    /// some drivers make them.
     pub chain_len: Option<u32>,
 }
 

@@ -210,8 +210,8 @@ pub enum ReturnError {
         /// The chain that it stood for.
         id: u16,
     },
-    /// The chain cannot be put back: another one was fetched later. Put that one back first; if it has been returned, this one
-    /// must be returned as well.
+    /// The chain cannot be put back: another one was fetched later. Put that one back first; if it has been returned,
+    /// this one must be returned as well.
     NotLast {
         /// The chain that was to be put back.
         id: u16,

@@ -21,8 +21,8 @@ pub struct Head(
 impl Head {
     /// Returns the head of a chain that takes `slots` slots of the ring.
     ///
-    /// `id` is what the driver knows it by: the index of its head descriptor, or its Buffer ID. `first` is the position that it was
-    /// fetched at: an index of the available ring, or a slot with a wrap counter.
+    /// `id` is what the driver knows it by: the index of its head descriptor, or its Buffer ID. `first` is the position
+    /// that it was fetched at: an index of the available ring, or a slot with a wrap counter.
     #[inline]
     #[must_use]
     pub const fn new(id: u16, first: u16, slots: u16) -> Self {

@@ -13,10 +13,10 @@ use crate::{
 
 /// A ring that uses buffers in the order in which they were made available, if IN_ORDER was negotiated.
 ///
-/// VIRTIO 1.4 §2.7.9 "In-order use of descriptors", §2.8.8 for packed rings. The device may return chains in any order; what
-/// is out of order is held back in a storage `S`. What can be published together is published as batches, each with one used
-/// element, which stands for all buffers up to its own. The driver takes those that it skips for used completely, so that a
-/// buffer that was not is the last of its batch (SPLIT-ORD-5, PACK-INO-3).
+/// VIRTIO 1.4 §2.7.9 "In-order use of descriptors", §2.8.8 for packed rings. The device may return chains in any order;
+/// what is out of order is held back in a storage `S`. What can be published together is published as batches, each
+/// with one used element, which stands for all buffers up to its own. The driver takes those that it skips for used
+/// completely, so that a buffer that was not is the last of its batch (SPLIT-ORD-5, PACK-INO-3).
 ///
 /// ```text
 /// fetched      A B C D E
@@ -24,8 +24,8 @@ use crate::{
 /// published    one element in A's slot, with C's id and length
 /// ```
 ///
-/// It costs nothing but a branch for each chain where IN_ORDER was not negotiated. A device that never offers it uses the
-/// ring `R` as it is.
+/// It costs nothing but a branch for each chain where IN_ORDER was not negotiated. A device that never offers it uses
+/// the ring `R` as it is.
 #[derive(Debug)]
 pub struct InOrderRing<R, S, const ALWAYS: bool = false> {
     ring: R,
@@ -37,8 +37,8 @@ pub struct InOrderRing<R, S, const ALWAYS: bool = false> {
 
 /// A ring that always keeps the order, although it publishes batches only if IN_ORDER was negotiated.
 ///
-/// The chains in flight in a packed ring can then be walked at any time, because used descriptors are written over none but
-/// their own: see [`KeepsDescriptors`].
+/// The chains in flight in a packed ring can then be walked at any time, because used descriptors are written over none
+/// but their own: see [`KeepsDescriptors`].
 pub type OrderedRing<R, S> = InOrderRing<R, S, true>;
 
 impl<R: Ring, S: OrderStorage> KeepsDescriptors for InOrderRing<R, S, true> {}
@@ -143,8 +143,8 @@ impl<P, S: OrderStorage> InOrderPositions<P, S> {
 
     /// Takes note of a chain that was returned, and returns whether it was in flight.
     ///
-    /// Where it was fetched says where it is kept: others can have the same head or Buffer ID (HOST-6, HOST-19), but no two chains
-    /// in flight were fetched from the same position of a ring that keeps the order.
+    /// Where it was fetched says where it is kept: others can have the same head or Buffer ID (HOST-6, HOST-19), but no
+    /// two chains in flight were fetched from the same position of a ring that keeps the order.
     fn hold(&mut self, head: Head, size: u16, written: u32) -> bool {
         let (room, first) = (self.storage().len(), self.first);
         let place = self.storage().get(slot_of(head, size)).map_or(0, |slot| usize::from(slot.begins_here));
@@ -170,8 +170,8 @@ impl<P, S: OrderStorage> InOrderPositions<P, S> {
     }
 }
 
-/// Returns which slot of a ring of `size` a chain was fetched from, in either format: the position in a split ring counts up, and
-/// the size is a power of two; that in a packed ring is a slot with a wrap counter above.
+/// Returns which slot of a ring of `size` a chain was fetched from, in either format: the position in a split ring
+/// counts up, and the size is a power of two; that in a packed ring is a slot with a wrap counter above.
 fn slot_of(head: Head, size: u16) -> usize {
     let position = head.first() & 0x7fff;
     usize::from(if position < size { position } else { position & size.wrapping_sub(1) })

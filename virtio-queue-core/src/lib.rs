@@ -5,8 +5,8 @@
 //! running [`Queue`]. It never trusts the driver: whatever lies in shared memory, the outcome is a typed error and
 //! bounded work.
 //!
-//! Devices that want bytes rather than descriptors go on with the crate `virtio-chain`. This crate alone is for those that
-//! count every nanosecond, or move descriptors and not what they stand for.
+//! Devices that want bytes rather than descriptors go on with the crate `virtio-chain`. This crate alone is for those
+//! that count every nanosecond, or move descriptors and not what they stand for.
 //!
 //! ```
 //! use virtio_mem_traits::{DriverAddr, HeapMem};
@@ -43,8 +43,8 @@
 //!
 //! # Clauses
 //!
-//! Ids such as SPLIT-USED-4 name rules. The file `docs/conformance.md` of the repository lists each of them, with its section
-//! in VIRTIO 1.4.
+//! Ids such as SPLIT-USED-4 name rules. The file `docs/conformance.md` of the repository lists each of them, with its
+//! section in VIRTIO 1.4.
 
 #![no_std]
 #![forbid(unsafe_code)]

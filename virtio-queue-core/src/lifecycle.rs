@@ -17,9 +17,9 @@ use crate::{
 impl<R: Ring, N: DriverNotify> Queue<R, N> {
     /// Begins a reset of the queue, or of the device.
     ///
-    /// From here on the driver sees nothing of the queue any more: no access, no notification. Chains that are in flight can
-    /// only be discarded; a transport shows the reset as ongoing until there are none (VIRTIO 1.4 §2.6.1.1 "Virtqueue Reset",
-    /// QRST-1, QRST-5).
+    /// From here on the driver sees nothing of the queue any more: no access, no notification. Chains that are in
+    /// flight can only be discarded; a transport shows the reset as ongoing until there are none (VIRTIO 1.4 §2.6.1.1
+    /// "Virtqueue Reset", QRST-1, QRST-5).
     pub fn reset(self) -> Resetting<R, N> {
         let (ring, state) = self.into_parts();
         Resetting { ring, state }
@@ -49,8 +49,8 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// It keeps the memory alive, because I/O that was begun for a chain in flight may still access its buffers. To drop it is to
-/// give that up.
+/// It keeps the memory alive, because I/O that was begun for a chain in flight may still access its buffers. To drop it
+/// is to give that up.
 pub struct Resetting<R: Ring, N> {
     ring: R,
     state: QueueState<R, N>,
@@ -72,15 +72,15 @@ impl<R: Ring, N: DriverNotify> Resetting<R, N> {
         self.state.in_flight()
     }
 
-    /// Returns whether nothing is in flight any more, so that the driver may be told that the reset is complete, and may then
-    /// free the memory (QRST-6).
+    /// Returns whether nothing is in flight any more, so that the driver may be told that the reset is complete, and
+    /// may then free the memory (QRST-6).
     #[must_use]
     pub const fn is_complete(&self) -> bool {
         self.in_flight() == 0
     }
 
-    /// Ends the reset, and returns what is left: the ring with its handle on the memory, and the notifier. A queue that is
-    /// made after this begins from nothing (QRST-2, QRST-3).
+    /// Ends the reset, and returns what is left: the ring with its handle on the memory, and the notifier. A queue that
+    /// is made after this begins from nothing (QRST-2, QRST-3).
     ///
     /// # Errors
     ///
@@ -153,8 +153,8 @@ impl<R: Ring, N: DriverNotify> Draining<R, N> {
         self.state.fault()
     }
 
-    /// Gives up on suspending: the queue is what it was before. Look at it once without waiting for a notification, if one may
-    /// have been ignored meanwhile.
+    /// Gives up on suspending: the queue is what it was before. Look at it once without waiting for a notification, if
+    /// one may have been ignored meanwhile.
     pub fn cancel(self) -> Queue<R, N> {
         Queue::from_parts(self.ring, self.state)
     }
@@ -189,8 +189,8 @@ pub struct Suspended<R: Ring, N> {
 }
 
 impl<R: Ring, N: DriverNotify> Suspended<R, N> {
-    /// Goes on where the queue was. What the driver made available meanwhile was not notified of, so that the second value
-    /// has to be looked at; the driver is asked for notifications.
+    /// Goes on where the queue was. What the driver made available meanwhile was not notified of, so that the second
+    /// value has to be looked at; the driver is asked for notifications.
     ///
     /// # Errors
     ///
@@ -218,16 +218,16 @@ impl<R: Restorable, N: DriverNotify> Suspended<R, N> {
 impl<R: Restorable, N: DriverNotify> Queue<R, N> {
     /// Makes a queue that goes on where another was when it was saved. `ring` is made from the same configuration.
     ///
-    /// Buffers that the other queue had fetched and not returned are lost: they count neither as in flight nor against a drain.
-    /// Whoever knows them [adopts](Self::adopt) them.
+    /// Buffers that the other queue had fetched and not returned are lost: they count neither as in flight nor against
+    /// a drain. Whoever knows them [adopts](Self::adopt) them.
     ///
-    /// The driver is asked for notifications, and is notified once: what it was not told of before may have been lost on the
-    /// way. The second value has to be looked at, because what it made available meanwhile was not notified of.
+    /// The driver is asked for notifications, and is notified once: what it was not told of before may have been lost
+    /// on the way. The second value has to be looked at, because what it made available meanwhile was not notified of.
     ///
     /// # Errors
     ///
-    /// If what was saved makes no sense in this ring: nothing was written then. If an area cannot be accessed, or the driver's part
-    /// of the ring makes no sense.
+    /// If what was saved makes no sense in this ring: nothing was written then. If an area cannot be accessed, or the
+    /// driver's part of the ring makes no sense.
     pub fn restore(ring: R, notify: N, saved: &SavedQueue) -> Result<(Self, Armed), RestoreError> {
         let positions = ring.restore(saved)?;
         let mut queue = Self::from_parts(ring, QueueState::begin(positions, notify));

@@ -14,8 +14,8 @@
 /// }
 /// ```
 ///
-/// A queue calls it after it has published, and only if the driver wants to know. To put several notifications into one,
-/// use a [burst](crate::Queue::burst), or `BufferedNotify` of the crate virtio-util.
+/// A queue calls it after it has published, and only if the driver wants to know. To put several notifications into
+/// one, use a [burst](crate::Queue::burst), or `BufferedNotify` of the crate virtio-util.
 pub trait DriverNotify {
     /// Signals the driver.
     fn notify(&self);

@@ -14,9 +14,9 @@ use crate::{
 
 /// A virtqueue of a device: chains of descriptors come out of it, and go back.
 ///
-/// It is the one owner of its ring and needs no lock. It can be moved to another thread, together with its memory if the
-/// memory handle is an `Arc`. [`SplitQueue`] and [`PackedQueue`] are the types for the two formats, [`AnyQueue`] is the one
-/// for either, chosen when the queue is made.
+/// It is the one owner of its ring and needs no lock. It can be moved to another thread, together with its memory if
+/// the memory handle is an `Arc`. [`SplitQueue`] and [`PackedQueue`] are the types for the two formats, [`AnyQueue`] is
+/// the one for either, chosen when the queue is made.
 ///
 /// ```
 /// use virtio_mem_traits::HeapMem;
@@ -38,9 +38,10 @@ use crate::{
 ///
 /// # Violations by the driver
 ///
-/// A malformed chain is a [`ChainError`](crate::ChainError) where it is walked, and concerns that chain alone. A ring that
-/// makes no sense is a [`FatalError`]: it is reported once, and the queue is broken from then on. It accesses nothing, has
-/// nothing available and takes nothing back until it is made anew; the device should set DEVICE_NEEDS_RESET.
+/// A malformed chain is a [`ChainError`](crate::ChainError) where it is walked, and concerns that chain alone. A ring
+/// that makes no sense is a [`FatalError`]: it is reported once, and the queue is broken from then on. It accesses
+/// nothing, has nothing available and takes nothing back until it is made anew; the device should set
+/// DEVICE_NEEDS_RESET.
 pub struct Queue<R: Ring, N> {
     ring: R,
     state: QueueState<R, N>,
@@ -59,8 +60,8 @@ pub type AnyQueue<M, N> = Queue<AnyRing<M>, N>;
 pub type QueueChain<'q, R, N> = DescChain<'q, R, &'q mut QueueState<R, N>>;
 
 impl<R: FromConfig, N: DriverNotify> Queue<R, N> {
-    /// Makes a running queue: what the driver set up is checked, and the driver is asked for notifications. Look at the queue
-    /// once without waiting for one: what was made available before was not notified of (GEN-9).
+    /// Makes a running queue: what the driver set up is checked, and the driver is asked for notifications. Look at the
+    /// queue once without waiting for one: what was made available before was not notified of (GEN-9).
     ///
     /// # Errors
     ///
@@ -107,18 +108,20 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
         Burst::new(&self.ring, &mut self.state)
     }
 
-    /// Serves the chains that are available, at most `limit` of them: `work` walks along each and says how many bytes it has
-    /// written, and so much of it is used. They are published together at the end, with one notification. Returns how many there
-    /// were: if fewer than `limit`, there are no more, and the driver will notify of the next one if notifications are enabled.
+    /// Serves the chains that are available, at most `limit` of them: `work` walks along each and says how many bytes
+    /// it has written, and so much of it is used. They are published together at the end, with one notification.
+    /// Returns how many there were: if fewer than `limit`, there are no more, and the driver will notify of the next
+    /// one if notifications are enabled.
     ///
-    /// This is the fastest way through a queue, for a device that is done with a chain as soon as it has seen it. The caller
-    /// vouches for what was written, as for [`Chain::return_unchecked`](crate::Chain::return_unchecked). Of a walk that is kept
-    /// for longer, nothing is known: see [`KeepsDescriptors`]. If `work` panics, nothing is published, and the queue is broken.
+    /// This is the fastest way through a queue, for a device that is done with a chain as soon as it has seen it. The
+    /// caller vouches for what was written, as for [`Chain::return_unchecked`](crate::Chain::return_unchecked). Of a
+    /// walk that is kept for longer, nothing is known: see [`KeepsDescriptors`]. If `work` panics, nothing is
+    /// published, and the queue is broken.
     ///
     /// # Errors
     ///
-    /// As for [`next_chain`](Self::next_chain). Nothing is published then, unless all was, and it could not be found out whether
-    /// the driver wants to be notified.
+    /// As for [`next_chain`](Self::next_chain). Nothing is published then, unless all was, and it could not be found
+    /// out whether the driver wants to be notified.
     ///
     /// # Examples
     ///
@@ -146,9 +149,9 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
 
     /// Serves the chains that are available as [`serve`](Self::serve) does, by folding the pieces of each.
     ///
-    /// `work` is called as by [`Walk::try_fold_pieces`], at first with a copy of `init` for each chain. `finish` is told what has come
-    /// of the chain, and returns how many bytes were written into it. For a queue of either format, an
-    /// [`AnyQueue`], this is faster than [`serve`](Self::serve): no walk has to say which format it is for.
+    /// `work` is called as by [`Walk::try_fold_pieces`], at first with a copy of `init` for each chain. `finish` is
+    /// told what has come of the chain, and returns how many bytes were written into it. For a queue of either format,
+    /// an [`AnyQueue`], this is faster than [`serve`](Self::serve): no walk has to say which format it is for.
     ///
     /// # Errors
     ///
@@ -195,8 +198,8 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
         self.state.publish_served(&self.ring, served)
     }
 
-    /// Serves the next chain, if there is one, as [`serve`](Self::serve) does, and returns whether there was one. It is published at
-    /// once: this is for a device that answers each request before it looks for the next one.
+    /// Serves the next chain, if there is one, as [`serve`](Self::serve) does, and returns whether there was one. It is
+    /// published at once: this is for a device that answers each request before it looks for the next one.
     ///
     /// # Errors
     ///
@@ -238,13 +241,13 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
     ///
     /// # Errors
     ///
-    /// If another chain that was fetched later is still out or has been returned: the token is in the error. If the token is not
-    /// for a chain in flight in this queue, or if the queue is broken.
+    /// If another chain that was fetched later is still out or has been returned: the token is in the error. If the
+    /// token is not for a chain in flight in this queue, or if the queue is broken.
     ///
     /// # Examples
     ///
-    /// A packet needs more room than the driver has made available. The device leaves the buffers where they are, and waits for
-    /// the driver to add one:
+    /// A packet needs more room than the driver has made available. The device leaves the buffers where they are, and
+    /// waits for the driver to add one:
     ///
     /// ```
     /// # use virtio_fake_driver::{DriverChain, SplitFixture};
@@ -319,12 +322,12 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
         self.state.enable_notifications(&self.ring)
     }
 
-    /// Asks the driver to notify when it makes something available beyond the chains that were [put back](Self::unfetch), and
-    /// looks whether something is there already.
+    /// Asks the driver to notify when it makes something available beyond the chains that were [put
+    /// back](Self::unfetch), and looks whether something is there already.
     ///
     /// It is for a device that has put chains back because it needs more of them. After
-    /// [`enable_notifications`](Self::enable_notifications) the driver would have notified of the first of those already, and with
-    /// EVENT_IDX it would not notify again.
+    /// [`enable_notifications`](Self::enable_notifications) the driver would have notified of the first of those
+    /// already, and with EVENT_IDX it would not notify again.
     ///
     /// # Errors
     ///
@@ -342,29 +345,31 @@ impl<R: Restorable, N: DriverNotify> Queue<R, N> {
         self.ring.save(self.state.positions())
     }
 
-    /// Goes on in other memory, at the same addresses of the driver: after memory was added, removed or mapped elsewhere.
+    /// Goes on in other memory, at the same addresses of the driver: after memory was added, removed or mapped
+    /// elsewhere.
     ///
-    /// Chains in flight stay in flight. An owned chain keeps the memory that it was fetched from. A token is completed in the new
-    /// memory.
+    /// Chains in flight stay in flight. An owned chain keeps the memory that it was fetched from. A token is completed
+    /// in the new memory.
     ///
     /// # Errors
     ///
-    /// If an area of the queue is not in the new memory: the queue goes on in the old one. A device that must not do that stops
-    /// serving the queue until the area is back.
+    /// If an area of the queue is not in the new memory: the queue goes on in the old one. A device that must not do
+    /// that stops serving the queue until the area is back.
     pub fn replace_mem(&mut self, mem: R::Mem) -> Result<(), ConfigError> {
         self.ring = self.ring.in_memory(mem)?;
         Ok(())
     }
 
-    /// Counts a chain as in flight that an earlier life of the queue has fetched, as a [`Recorder`](crate::Recorder) knows.
+    /// Counts a chain as in flight that an earlier life of the queue has fetched, as a [`Recorder`](crate::Recorder)
+    /// knows.
     ///
-    /// `head` says what the driver knows the chain by, and how many slots it takes: 1 in a split ring. Call this in the order in
-    /// which the chains were fetched. The elements are those of
-    /// [`Restorable::walk_stored`].
+    /// `head` says what the driver knows the chain by, and how many slots it takes: 1 in a split ring. Call this in the
+    /// order in which the chains were fetched. The elements are those of [`Restorable::walk_stored`].
     ///
     /// # Errors
     ///
-    /// If there can be no such chain in flight: what was recorded is as little to be trusted as a driver. If the queue is broken.
+    /// If there can be no such chain in flight: what was recorded is as little to be trusted as a driver. If the queue
+    /// is broken.
     pub fn adopt(&mut self, head: Head) -> Result<Token, AdoptError> {
         self.state.adopt(&self.ring, head)
     }
@@ -409,7 +414,8 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
         self.fault().is_some()
     }
 
-    /// Notifies the driver, whether or not it wants that: it has to bear notifications that mean nothing (SPLIT-UNOT-8).
+    /// Notifies the driver, whether or not it wants that: it has to bear notifications that mean nothing
+    /// (SPLIT-UNOT-8).
     #[inline]
     pub fn notify(&self) {
         self.state.notifier().notify();

@@ -25,8 +25,9 @@ use crate::{
 pub trait Recorder {
     /// Takes note of a chain that was fetched.
     ///
-    /// `descriptors` are those of a list in a packed ring, in which used descriptors will be written over them. There are as many
-    /// as [`Head::slots`] says. For a split ring there are none: its head is enough to find the chain again.
+    /// `descriptors` are those of a list in a packed ring, in which used descriptors will be written over them. There
+    /// are as many as [`Head::slots`] says. For a split ring there are none: its head is enough to find the chain
+    /// again.
     fn fetched(&mut self, head: Head, descriptors: impl Iterator<Item = Descriptor>);
 
     /// Takes note that the chain that was fetched last is not fetched any more.
@@ -100,8 +101,8 @@ pub trait Record: Restorable {
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// With IN_ORDER, one used element can stand for several chains, and the recorder is told of the last one alone. vhost-user's record
-/// does not provide for that: do not negotiate IN_ORDER together with it.
+/// With IN_ORDER, one used element can stand for several chains, and the recorder is told of the last one alone.
+/// vhost-user's record does not provide for that: do not negotiate IN_ORDER together with it.
 #[derive(Debug)]
 pub struct RecordedRing<R, K> {
     ring: R,

@@ -8,9 +8,9 @@ use crate::{Armed, ChainError, ConfigError, Element, FatalError, Head, QueueConf
 
 /// A ring in one format: the half of a queue that never changes, and the operations on it.
 ///
-/// What changes are the [`Positions`](Self::Positions), which the queue keeps apart: the ring can then be shared between
-/// threads while the positions are under a lock. [`Queue`](crate::Queue) adds what no format cares about: chains in
-/// flight, tokens, generations, bursts, the latch. It calls no method after one has failed.
+/// What changes are the [`Positions`](Self::Positions), which the queue keeps apart: the ring can then be shared
+/// between threads while the positions are under a lock. [`Queue`](crate::Queue) adds what no format cares about:
+/// chains in flight, tokens, generations, bursts, the latch. It calls no method after one has failed.
 ///
 /// Users do not call this trait. It is implemented by the formats here, and by whoever brings a ring of another kind.
 pub trait Ring {
@@ -51,33 +51,35 @@ pub trait Ring {
     /// If the driver's part of the ring makes no sense, or an area cannot be accessed.
     fn fetch(&self, positions: &mut Self::Positions, in_flight: u16) -> Result<Option<Head>, FatalError>;
 
-    /// Puts the chain of `head` back as if it had not been fetched, and returns whether it did. It does so only for the chain
-    /// that was fetched last, of those that were not put back.
+    /// Puts the chain of `head` back as if it had not been fetched, and returns whether it did. It does so only for the
+    /// chain that was fetched last, of those that were not put back.
     ///
     /// # Errors
     ///
     /// If an area cannot be accessed.
     fn unfetch(&self, positions: &mut Self::Positions, head: Head) -> Result<bool, FatalError>;
 
-    /// Returns a walk along the chain of `head`, from its beginning. A head that the ring does not have yields an error.
+    /// Returns a walk along the chain of `head`, from its beginning. A head that the ring does not have yields an
+    /// error.
     fn walk(&self, head: Head) -> Self::Walk<'_>;
 
     /// Returns the place where the chain of `head` begins.
     fn start(&self, head: Head) -> Self::Place;
 
-    /// Takes one step of a walk from `place`, as [`ChainElements::next_element`](crate::ChainElements::next_element) does.
+    /// Takes one step of a walk from `place`, as [`ChainElements::next_element`](crate::ChainElements::next_element)
+    /// does.
     fn next_element(&self, place: &mut Self::Place) -> Option<Result<Element, ChainError>>;
 
-    /// Writes that a chain was used, without publishing it, and returns whether there is such a chain in flight. A ring that
-    /// does not remember them takes the queue's word for it.
+    /// Writes that a chain was used, without publishing it, and returns whether there is such a chain in flight. A ring
+    /// that does not remember them takes the queue's word for it.
     ///
     /// # Errors
     ///
     /// If an area cannot be accessed.
     fn complete(&self, positions: &mut Self::Positions, head: Head, written: u32) -> Result<bool, FatalError>;
 
-    /// Fetches available chains, at most `limit` of them, completes each with as many bytes written as `work` says before the
-    /// next one is fetched, and returns how many there were. `in_flight` does not count these.
+    /// Fetches available chains, at most `limit` of them, completes each with as many bytes written as `work` says
+    /// before the next one is fetched, and returns how many there were. `in_flight` does not count these.
     ///
     /// A ring whose positions are a few words overrides this to keep them in registers.
     ///
@@ -100,8 +102,8 @@ pub trait Ring {
         Ok(limit)
     }
 
-    /// Does what [`serve`](Self::serve) does for work that takes every walk. A ring of several formats overrides this, so that no walk
-    /// has to say again and again which of them it is for.
+    /// Does what [`serve`](Self::serve) does for work that takes every walk. A ring of several formats overrides this,
+    /// so that no walk has to say again and again which of them it is for.
     ///
     /// # Errors
     ///
@@ -138,8 +140,8 @@ pub trait Ring {
     /// As for [`fetch`](Self::fetch).
     fn enable_notifications(&self, positions: &mut Self::Positions, in_flight: u16) -> Result<Armed, FatalError>;
 
-    /// Asks the driver to notify of what it makes available beyond the next `unfetched` slots, and looks whether that is available
-    /// already.
+    /// Asks the driver to notify of what it makes available beyond the next `unfetched` slots, and looks whether that
+    /// is available already.
     ///
     /// # Errors
     ///
@@ -154,18 +156,19 @@ pub trait Ring {
 
 /// What a device does with each chain that it serves, by whatever walk leads along the chain.
 ///
-/// [`Queue::serve_pieces`](crate::Queue::serve_pieces) makes it of closures. Implement it where a device is more than that, and mark
-/// the method `#[inline(always)]`: a ring calls it in several places.
+/// [`Queue::serve_pieces`](crate::Queue::serve_pieces) makes it of closures. Implement it where a device is more than
+/// that, and mark the method `#[inline(always)]`: a ring calls it in several places.
 pub trait ServeChain {
     /// Serves a chain, and returns how many bytes were written.
     fn serve(&mut self, walk: impl Walk) -> u32;
 }
 
-/// A ring that keeps the descriptors of a chain for as long as the chain is in flight, whatever happens to others meanwhile.
+/// A ring that keeps the descriptors of a chain for as long as the chain is in flight, whatever happens to others
+/// meanwhile.
 ///
-/// A split ring is one: nobody but the driver writes descriptors. A packed ring is not: used descriptors are written over
-/// those of the chain that was fetched first, which may still be in flight. There, walk along a chain before another one is
-/// returned, keep an owned chain of the crate virtio-util, or keep the order with an
+/// A split ring is one: nobody but the driver writes descriptors. A packed ring is not: used descriptors are written
+/// over those of the chain that was fetched first, which may still be in flight. There, walk along a chain before
+/// another one is returned, keep an owned chain of the crate virtio-util, or keep the order with an
 /// [`OrderedRing`](crate::OrderedRing).
 #[diagnostic::on_unimplemented(
     message = "a token of `{Self}` cannot be turned back into its chain: other chains may be written over its descriptors",

@@ -7,9 +7,9 @@
 //! packed   length in 32 bits, Buffer ID, flags in 16
 //! ```
 //!
-//! so that the flags begin at bit `FLAGS`. One less than that word, less WRITE among the writable elements, has none of the bits
-//! that are [odd](Limits::odd) if the descriptor is plain: those of lengths that are not harmless, which no bytes become as well, and
-//! the lower flags but NEXT. The flags above, AVAIL and USED among them, are of no matter.
+//! so that the flags begin at bit `FLAGS`. One less than that word, less WRITE among the writable elements, has none of
+//! the bits that are [odd](Limits::odd) if the descriptor is plain: those of lengths that are not harmless, which no
+//! bytes become as well, and the lower flags but NEXT. The flags above, AVAIL and USED among them, are of no matter.
 
 use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange};
 
@@ -18,8 +18,8 @@ use crate::{ChainErrorKind, Element, Piece, QueueConfig, RingFeatures};
 /// The flag of a writable element, in either format.
 const WRITE: u64 = 2;
 
-/// The flags that a plain element cannot have, after what is [taken away](Rules::phase): WRITE is then out of order, INDIRECT is
-/// a table, and the two bits beside that have no meaning catch what was borrowed.
+/// The flags that a plain element cannot have, after what is [taken away](Rules::phase): WRITE is then out of order,
+/// INDIRECT is a table, and the two bits beside that have no meaning catch what was borrowed.
 const ODD_FLAGS: u64 = 0b11110;
 
 /// The most bytes that a chain may have, which is more than 32 bits can say (SPLIT-DESC-7).
@@ -36,7 +36,8 @@ const ENTRY: u32 = 16;
 pub(crate) struct Limits<const FLAGS: u32> {
     /// How many elements there may be. INVARIANT: less than 2^24, so that a budget has room for them.
     elements: u32,
-    /// As many elements as there may be cannot add up to too many bytes, if none has more than this. It is a power of two.
+    /// As many elements as there may be cannot add up to too many bytes, if none has more than this. It is a power of
+    /// two.
     harmless: u32,
     /// Whether there may be indirect tables.
     pub(crate) indirect: bool,
@@ -96,14 +97,14 @@ pub(crate) type PackedPlain = Plain<48>;
 /// How much is left of what the limits allow.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules<const FLAGS: u32> {
-    /// In the lower 40 bits, how many bytes there were; above, how many elements, and so many more that the first one too many
-    /// is one too many for this number.
+    /// In the lower 40 bits, how many bytes there were; above, how many elements, and so many more that the first one
+    /// too many is one too many for this number.
     budget: u64,
-    /// What is added to the second word of a descriptor: [`READABLE`](Self::READABLE) until there was a writable element, if only
-    /// one without bytes, then [`WRITABLE`](Self::WRITABLE).
+    /// What is added to the second word of a descriptor: [`READABLE`](Self::READABLE) until there was a writable
+    /// element, if only one without bytes, then [`WRITABLE`](Self::WRITABLE).
     phase: u64,
-    /// Whether somebody has to look at the sum or at the number: no element is plain as soon as there was one that is not harmless,
-    /// nor in a list that is too long.
+    /// Whether somebody has to look at the sum or at the number: no element is plain as soon as there was one that is
+    /// not harmless, nor in a list that is too long.
     slow: bool,
 }
 
@@ -143,9 +144,9 @@ impl<const FLAGS: u32> Rules<FLAGS> {
         self.slow
     }
 
-    /// Accepts the next element if it is plain, by the second word of its descriptor: there is nothing to be said of it but where it
-    /// is. Otherwise [`accept`](Self::accept) says what there is, after it was taken [back](Self::uncounted). Not to be asked when
-    /// [slow](Self::is_slow).
+    /// Accepts the next element if it is plain, by the second word of its descriptor: there is nothing to be said of it
+    /// but where it is. Otherwise [`accept`](Self::accept) says what there is, after it was taken
+    /// [back](Self::uncounted). Not to be asked when [slow](Self::is_slow).
     #[inline(always)]
     pub(crate) fn accept_plain(&mut self, plain: &Plain<FLAGS>, word: u64) -> bool {
         let (budget, too_many) = (self.budget + length(word)).overflowing_add(plain.one);
@@ -182,7 +183,8 @@ impl<const FLAGS: u32> Rules<FLAGS> {
         is_writable
     }
 
-    /// Accepts the next element, which is left out if it has no bytes, unless it breaks a rule. Then the chain has ended.
+    /// Accepts the next element, which is left out if it has no bytes, unless it breaks a rule. Then the chain has
+    /// ended.
     pub(crate) fn accept(&mut self, limits: &Limits<FLAGS>, claim: Claim) -> Result<Option<Element>, ChainErrorKind> {
         let Claim { addr, len, access } = claim;
         if access.writes() {

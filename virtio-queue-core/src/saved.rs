@@ -7,23 +7,24 @@ use virtio_ring::packed::Descriptor;
 
 use crate::{ChainError, ConfigError, Element, FatalError, Head, Ring};
 
-/// The positions of a queue, in a form that can be stored or sent: what was saved is as little to be trusted as a driver.
+/// The positions of a queue, in a form that can be stored or sent: what was saved is as little to be trusted as a
+/// driver.
 ///
-/// A queue is nothing but positions: where the driver's next buffer will be, and the device's next used one. All else is in
-/// the configuration, or in the driver's memory, or begins anew. Chains in flight are not part of it: save a queue that was
-/// [drained](crate::Queue::drain), or [record](crate::RecordedRing) its chains.
+/// A queue is nothing but positions: where the driver's next buffer will be, and the device's next used one. All else
+/// is in the configuration, or in the driver's memory, or begins anew. Chains in flight are not part of it: save a
+/// queue that was [drained](crate::Queue::drain), or [record](crate::RecordedRing) its chains.
 ///
 /// # vhost-user
 ///
-/// [`vring_base`](Self::vring_base) is what GET_VRING_BASE answers, and [`from_vring_base`](Self::from_vring_base) takes what
-/// SET_VRING_BASE says, in either format:
+/// [`vring_base`](Self::vring_base) is what GET_VRING_BASE answers, and [`from_vring_base`](Self::from_vring_base)
+/// takes what SET_VRING_BASE says, in either format:
 ///
-/// * The base of a split ring is the index of the next available entry, from 0 to 65535. The used index is not in it. It is in
-///   the ring's memory, and [`Queue::restore`](crate::Queue::restore) reads it there, once.
-/// * The base of a packed ring has the available position in bits 0 to 15 and the used position in bits 16 to 31. A position is a
-///   slot in bits 0 to 14, and a wrap counter in bit 15.
-/// * A packed ring begins at 0x8000_8000. Some front ends say 0 of a new packed ring. So `restore` takes 0 as the beginning if no
-///   descriptor in the ring has the flag USED, which means that the ring was never used.
+/// * The base of a split ring is the index of the next available entry, from 0 to 65535. The used index is not in it.
+///   It is in the ring's memory, and [`Queue::restore`](crate::Queue::restore) reads it there, once.
+/// * The base of a packed ring has the available position in bits 0 to 15 and the used position in bits 16 to 31. A
+///   position is a slot in bits 0 to 14, and a wrap counter in bit 15.
+/// * A packed ring begins at 0x8000_8000. Some front ends say 0 of a new packed ring. So `restore` takes 0 as the
+///   beginning if no descriptor in the ring has the flag USED, which means that the ring was never used.
 ///
 /// ```
 /// use virtio_queue_core::{RingFeatures, SavedQueue};
@@ -65,7 +66,8 @@ impl SavedQueue {
         Self { version: Self::VERSION, positions: Saved::Packed { next_available, next_used } }
     }
 
-    /// Returns a queue with these features at these positions: indexes of a split ring; slots with wrap counters of a packed one.
+    /// Returns a queue with these features at these positions: indexes of a split ring; slots with wrap counters of a
+    /// packed one.
     #[must_use]
     pub const fn at(next_available: u16, next_used: u16, features: RingFeatures) -> Self {
         if features.contains(RingFeatures::RING_PACKED) {
@@ -137,21 +139,22 @@ pub trait Restorable: Ring + Sized {
 
     /// Returns the positions of a ring that goes on from `saved`.
     ///
-    /// Buffers between the two positions were fetched earlier and are lost, unless they are [adopted](crate::Queue::adopt).
+    /// Buffers between the two positions were fetched earlier and are lost, unless they are
+    /// [adopted](crate::Queue::adopt).
     ///
     /// # Errors
     ///
     /// If the ring cannot be there.
     fn restore(&self, saved: &SavedQueue) -> Result<Self::Positions, RestoreError>;
 
-    /// Takes over a chain that is in flight since an earlier life of the queue, and returns its head as this ring knows it, or
-    /// `None` if the ring can have no such chain. `in_flight` slots are in flight without it.
+    /// Takes over a chain that is in flight since an earlier life of the queue, and returns its head as this ring knows
+    /// it, or `None` if the ring can have no such chain. `in_flight` slots are in flight without it.
     fn adopt(&self, positions: &mut Self::Positions, head: Head, in_flight: u16) -> Option<Head>;
 
     /// Returns the elements of a chain that is in flight since an earlier life of the queue.
     ///
-    /// A split ring has its descriptors still. In a packed ring, used descriptors can have been written over them: there, the
-    /// elements are those of the descriptors that were `stored` when the chain was fetched.
+    /// A split ring has its descriptors still. In a packed ring, used descriptors can have been written over them:
+    /// there, the elements are those of the descriptors that were `stored` when the chain was fetched.
     fn walk_stored<'r>(
         &'r self,
         head: Head,

@@ -72,13 +72,13 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
         }
     }
 
-    /// Puts a chain back as if it had not been fetched: the next fetch finds it again. The chain that was fetched last is put back
-    /// first.
+    /// Puts a chain back as if it had not been fetched: the next fetch finds it again. The chain that was fetched last
+    /// is put back first.
     ///
     /// # Errors
     ///
-    /// If another chain that was fetched later was not put back: the token is in the error. If the token is stale, or the queue is
-    /// broken.
+    /// If another chain that was fetched later was not put back: the token is in the error. If the token is stale, or
+    /// the queue is broken.
     pub fn unfetch(&mut self, ring: &R, token: Token) -> Result<(), Refused<Token, ReturnError>> {
         let refused = |token, error| Err(Refused { chain: token, error });
         let (None, Some((head, left))) = (self.fault, self.find(&token)) else {
@@ -99,8 +99,8 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
         }
     }
 
-    /// Completes a chain without publishing it. It is not in flight any more after that, whatever comes of it, unless it never
-    /// was.
+    /// Completes a chain without publishing it. It is not in flight any more after that, whatever comes of it, unless
+    /// it never was.
     ///
     /// # Errors
     ///

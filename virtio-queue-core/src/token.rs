@@ -5,13 +5,15 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use crate::Head;
 
-/// The right to complete one chain, as a number: it names the chain, and the life of the queue that the chain was fetched in.
+/// The right to complete one chain, as a number: it names the chain, and the life of the queue that the chain was
+/// fetched in.
 ///
-/// It fits through a `u64`, such as the user data of io_uring. It cannot be cloned, and belongs to one generation of one queue:
-/// another queue, or the same one after a reset, refuses it and touches nothing.
+/// It fits through a `u64`, such as the user data of io_uring. It cannot be cloned, and belongs to one generation of
+/// one queue: another queue, or the same one after a reset, refuses it and touches nothing.
 ///
-/// A token does not return its chain when it is dropped: the chain stays in flight until the queue is reset. Where a task can be
-/// cancelled or a thread can panic, keep an owned chain of the crate virtio-util instead. It returns itself.
+/// A token does not return its chain when it is dropped: the chain stays in flight until the queue is reset. Where a
+/// task can be cancelled or a thread can panic, keep an owned chain of the crate virtio-util instead. It returns
+/// itself.
 ///
 /// ```
 /// # use virtio_fake_driver::{DriverChain, SplitFixture};
@@ -96,8 +98,8 @@ impl fmt::Debug for Token {
 
 /// One life of one queue, from activation to reset, as a number of 16 bits.
 ///
-/// The number comes round after 65,535 others. That matters to a token that is still there by then, and only if it is then given
-/// to a queue that has the same number and is not its own.
+/// The number comes round after 65,535 others. That matters to a token that is still there by then, and only if it is
+/// then given to a queue that has the same number and is not its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Generation(
     /// The number in the upper 16 bits.

@@ -8,8 +8,8 @@ use crate::{ChainError, ChainErrorKind};
 
 /// An element of a buffer: memory that the driver lets the device read, or write.
 ///
-/// It is a claim. [`DriverMem::translate`](virtio_mem_traits::DriverMem::translate) with the element's `access` makes it
-/// accessible, in one piece or in several.
+/// It is a claim. [`DriverMem::translate`](virtio_mem_traits::DriverMem::translate) with the element's `access` makes
+/// it accessible, in one piece or in several.
 ///
 /// ```
 /// use virtio_queue_core::{Access, DriverAddr, DriverRange, Element};
@@ -72,8 +72,8 @@ pub struct Piece<'m> {
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// First come the readable elements, then the writable ones. There are no more of them than the queue's limit allows, and
-/// no more than 2^32 bytes. If the chain is malformed, the last item is the error that says how.
+/// First come the readable elements, then the writable ones. There are no more of them than the queue's limit allows,
+/// and no more than 2^32 bytes. If the chain is malformed, the last item is the error that says how.
 ///
 /// It is a private position. A clone goes its own way and reads the descriptors again, which may have changed by then;
 /// every walk is checked by itself, so that changes nothing but what the driver gets.
@@ -81,16 +81,18 @@ pub trait Walk: Clone + FusedIterator<Item = Result<Element, ChainError>> {
     /// Returns what the driver knows the chain by: the index of its head, or its Buffer ID.
     fn id(&self) -> u16;
 
-    /// Folds what is left of the chain: calls `work` with what it has returned before, at first `init`, and with each element as it
-    /// is in `mem`, piece by piece, until that fails or the chain ends. Returns what `work` has returned last.
+    /// Folds what is left of the chain: calls `work` with what it has returned before, at first `init`, and with each
+    /// element as it is in `mem`, piece by piece, until that fails or the chain ends. Returns what `work` has returned
+    /// last.
     ///
-    /// It does what translating each element of the iterator does, in one operation: this is the fastest way along a chain. What
-    /// travels by value through `init` and `work`, rather than in what `work` borrows, can stay in registers.
+    /// It does what translating each element of the iterator does, in one operation: this is the fastest way along a
+    /// chain. What travels by value through `init` and `work`, rather than in what `work` borrows, can stay in
+    /// registers.
     ///
     /// # Errors
     ///
-    /// If the chain is malformed, if an element cannot be translated, or if `work` fails. `work` has been called with what comes
-    /// before that.
+    /// If the chain is malformed, if an element cannot be translated, or if `work` fails. `work` has been called with
+    /// what comes before that.
     ///
     /// # Examples
     ///
@@ -115,8 +117,8 @@ pub(crate) type Step<W> = (W, Option<Result<Element, ChainError>>);
 
 /// What has come of the part of a chain that is not folded where the fold was asked for.
 ///
-/// PERF: it is a result. Its own type keeps the compiler from building the result of the usual case in memory, where that of a
-/// function is that is not inlined (`direct-1-burst-32`).
+/// PERF: it is a result. Its own type keeps the compiler from building the result of the usual case in memory, where
+/// that of a function is that is not inlined (`direct-1-burst-32`).
 pub(crate) enum Rest<B, E> {
     Ended(B),
     Failed(E),

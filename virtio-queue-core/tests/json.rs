@@ -1,7 +1,7 @@
 //! Saved queues that are serialized, and tampered with on the way.
 //!
-//! It is a program of its own because `serde_json` compares its values with numbers of every type: where it is in use, no
-//! other test could leave the type of a sum open.
+//! It is a program of its own because `serde_json` compares its values with numbers of every type: where it is in use,
+//! no other test could leave the type of a sum open.
 
 #![cfg(feature = "serde")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
@@ -42,7 +42,8 @@ fn saved_queue_survives_json() {
     }
 }
 
-/// SUSP-6: what an earlier version has written is read, and is written in the same way. Files are added here and never changed.
+/// SUSP-6: what an earlier version has written is read, and is written in the same way. Files are added here and never
+/// changed.
 #[test]
 fn golden_files_are_read() {
     let split = SavedQueue::at(10, 7, features(false));

@@ -36,7 +36,8 @@ pub(crate) const DESCRIPTOR_SIZE: usize = 16;
 /// assert_eq!(size_of_entry::<split::Descriptor>(), size_of_entry::<packed::Descriptor>());
 /// ```
 pub trait TableEntry: Sized + FromBytes + IntoBytes + sealed::Sealed {
-    /// Returns a copy of the entry at `index`, each part of it read once, or `None` if there is none. The caller reports the read.
+    /// Returns a copy of the entry at `index`, each part of it read once, or `None` if there is none. The caller
+    /// reports the read.
     #[must_use]
     fn load(entries: DeviceArray<'_, [u64; 2]>, index: usize) -> Option<Self>;
 }
@@ -47,8 +48,8 @@ pub(crate) mod sealed {
 
 /// A table of descriptors that can be read, and never is written.
 ///
-/// The table of a queue is aligned and usually in one piece. An indirect one may lie anywhere (LAY-11) and may cross from
-/// one piece of memory into another; it is read more slowly then, but just as well.
+/// The table of a queue is aligned and usually in one piece. An indirect one may lie anywhere (LAY-11) and may cross
+/// from one piece of memory into another; it is read more slowly then, but just as well.
 ///
 /// `D` is the descriptor of either format. A table that was written for the other one is misread, and nothing worse
 /// (HOST-27).
@@ -161,8 +162,8 @@ impl<'m, M: DriverMem + ?Sized, D: TableEntry> DescriptorTable<'m, M, D> {
         self.get_contiguous(index).map_or_else(|| Self::get_anywhere(self.mem, self.range, index), Ok)
     }
 
-    /// Returns a copy of the descriptor at `index`, read once, if it is aligned and in the first piece of the table, as it
-    /// usually is. What else there is to say of it, [`get`](Self::get) says.
+    /// Returns a copy of the descriptor at `index`, read once, if it is aligned and in the first piece of the table, as
+    /// it usually is. What else there is to say of it, [`get`](Self::get) says.
     #[inline]
     #[must_use]
     pub fn get_contiguous(&self, index: DescriptorIndex) -> Option<D> {

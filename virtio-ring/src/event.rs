@@ -38,8 +38,8 @@ pub const fn split_crossed(event: RingIndex, new: RingIndex, count: u32) -> bool
 
 /// Returns whether a packed ring's `event` is one of the `count` descriptors before `new` (EVA-6).
 ///
-/// `count` is in descriptors, those skipped by a list included (EVA-9). An event whose offset is not inside the ring has
-/// no meaning; the answer is then one or the other (EVA-16).
+/// `count` is in descriptors, those skipped by a list included (EVA-9). An event whose offset is not inside the ring
+/// has no meaning; the answer is then one or the other (EVA-16).
 ///
 /// VIRTIO 1.4 §2.8.10 "Driver and Device Event Suppression" (PACK-EVT-2).
 ///

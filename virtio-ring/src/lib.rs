@@ -6,8 +6,8 @@
 //! Use this crate alone to write another kind of queue, or a tool that looks at rings: [`split`] and [`packed`] each
 //! show the rings of a memory dump.
 //!
-//! The two formats of VIRTIO 1.4 mirror each other: [`split`] and [`packed`]. [`RingFeatures`] are the feature bits that
-//! concern them, and [`event`] has the arithmetic by which either side decides to notify.
+//! The two formats of VIRTIO 1.4 mirror each other: [`split`] and [`packed`]. [`RingFeatures`] are the feature bits
+//! that concern them, and [`event`] has the arithmetic by which either side decides to notify.
 //!
 //! ```
 //! use virtio_mem_traits::{DriverAddr, HeapMem};
@@ -35,8 +35,8 @@
 //!
 //! # Clauses
 //!
-//! Ids such as SPLIT-USED-4 name rules. The file `docs/conformance.md` of the repository lists each of them, with its section
-//! in VIRTIO 1.4.
+//! Ids such as SPLIT-USED-4 name rules. The file `docs/conformance.md` of the repository lists each of them, with its
+//! section in VIRTIO 1.4.
 
 #![no_std]
 #![forbid(unsafe_code)]

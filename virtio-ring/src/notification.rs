@@ -3,11 +3,12 @@
 use crate::packed::OffWrap;
 use crate::split::RingIndex;
 
-/// A notification by the driver, as it comes through a transport: which queue, and with NOTIFICATION_DATA how far the driver
-/// has come in it.
+/// A notification by the driver, as it comes through a transport: which queue, and with NOTIFICATION_DATA how far the
+/// driver has come in it.
 ///
-/// VIRTIO 1.4 §2.9 "Driver Notifications". The transport knows which form was negotiated: 16 bits without NOTIFICATION_DATA,
-/// 32 bits with it, little-endian on PCI and MMIO, big-endian on channel I/O (NOTIF-1, NOTIF-2, NOTIF-7).
+/// VIRTIO 1.4 §2.9 "Driver Notifications". The transport knows which form was negotiated: 16 bits without
+/// NOTIFICATION_DATA, 32 bits with it, little-endian on PCI and MMIO, big-endian on channel I/O (NOTIF-1, NOTIF-2,
+/// NOTIF-7).
 ///
 /// Everything in it is a hint and may be wrong. Memory alone says what is available (NOTIF-6).
 ///
@@ -88,7 +89,8 @@ impl NextHint {
         Self(place.bits())
     }
 
-    /// Returns the available index, if the ring is a split one: offset and wrap counter together are its 16 bits (NOTIF-3).
+    /// Returns the available index, if the ring is a split one: offset and wrap counter together are its 16 bits
+    /// (NOTIF-3).
     #[must_use]
     pub const fn split(self) -> RingIndex {
         RingIndex::new(self.0)

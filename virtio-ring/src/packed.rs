@@ -1,7 +1,7 @@
 //! Packed virtqueues: one ring of descriptors that both sides write.
 //!
-//! VIRTIO 1.4 §2.8 "Packed Virtqueues". The specification's terms: the Descriptor Area is the descriptor ring, the Driver
-//! Area and the Device Area are one event suppression structure each.
+//! VIRTIO 1.4 §2.8 "Packed Virtqueues". The specification's terms: the Descriptor Area is the descriptor ring, the
+//! Driver Area and the Device Area are one event suppression structure each.
 //!
 //! # A dump
 //!

@@ -1,7 +1,7 @@
 //! Split virtqueues: a table of descriptors, and a ring in each direction.
 //!
-//! VIRTIO 1.4 §2.7 "Split Virtqueues". The specification's terms: the Descriptor Area is the descriptor table, the Driver
-//! Area is the available ring, the Device Area is the used ring.
+//! VIRTIO 1.4 §2.7 "Split Virtqueues". The specification's terms: the Descriptor Area is the descriptor table, the
+//! Driver Area is the available ring, the Device Area is the used ring.
 //!
 //! # A dump
 //!

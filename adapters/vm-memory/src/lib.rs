@@ -67,7 +67,8 @@
 //!
 //! What is taken from a `GuestMemoryAtomic` is a snapshot. A queue stays in the snapshot that it was given, and keeps
 //! it mapped, when the VMM plugs memory in and replaces what the `GuestMemoryAtomic` has. Whoever replaces the memory
-//! hands the new snapshot to every queue: `queue.replace_mem(VmMemory::from(&atomic))`. Chains in flight stay in flight.
+//! hands the new snapshot to every queue: `queue.replace_mem(VmMemory::from(&atomic))`. Chains in flight stay in
+//! flight.
 //!
 //! # Dirty bitmaps
 //!

@@ -48,8 +48,8 @@ impl<M: StableMem> PackedRing<M> {
 
     /// Looks at the descriptor that would be fetched next, and returns its Buffer ID and flags if it is available.
     ///
-    /// No other one is looked at (PACK-WRAP-6): the driver makes descriptors available in the order of the ring. With lists that
-    /// were put back, `next` is the one behind those.
+    /// No other one is looked at (PACK-WRAP-6): the driver makes descriptors available in the order of the ring. With
+    /// lists that were put back, `next` is the one behind those.
     #[inline]
     fn look(&self, next: RingPosition) -> Result<Option<First>, FatalError> {
         let first = self.descriptor_area.first(next)?;
@@ -58,9 +58,9 @@ impl<M: StableMem> PackedRing<M> {
 
     /// Asks for a notification of the descriptor at `position`, then looks once more for it.
     ///
-    /// The request is stored before the flags are loaded, and the driver stores the flags before it loads the request. With a
-    /// full fence between the two on either side, one of them sees what the other stored (BAR-6). Release and acquire would
-    /// not do: they let a load pass an earlier store.
+    /// The request is stored before the flags are loaded, and the driver stores the flags before it loads the request.
+    /// With a full fence between the two on either side, one of them sees what the other stored (BAR-6). Release and
+    /// acquire would not do: they let a load pass an earlier store.
     fn arm(&self, positions: &mut PackedPositions, position: RingPosition) -> Result<Option<First>, FatalError> {
         let wanted = self.everything_from(position);
         self.ask_for(wanted)?;
@@ -69,7 +69,8 @@ impl<M: StableMem> PackedRing<M> {
         self.look(position)
     }
 
-    /// Returns the positions of a ring where both sides are at `position`, as they are once the driver was asked to notify.
+    /// Returns the positions of a ring where both sides are at `position`, as they are once the driver was asked to
+    /// notify.
     fn at(&self, position: RingPosition) -> PackedPositions {
         PackedPositions {
             next_available: position,
@@ -95,8 +96,8 @@ impl<M: StableMem> PackedRing<M> {
         }))
     }
 
-    /// Looks for the next descriptor, and if it is not available makes sure that the driver notifies of it if it was asked to
-    /// notify at all. It was asked for a descriptor that has been fetched since.
+    /// Looks for the next descriptor, and if it is not available makes sure that the driver notifies of it if it was
+    /// asked to notify at all. It was asked for a descriptor that has been fetched since.
     #[inline(never)]
     fn look_and_arm(&self, mut positions: PackedPositions) -> Result<(PackedPositions, Option<First>), FatalError> {
         let first = match positions.wanted {
@@ -109,8 +110,8 @@ impl<M: StableMem> PackedRing<M> {
         Ok((positions, first))
     }
 
-    /// Returns how many slots the driver can have made available: those that are not in flight. What was completed and not
-    /// published is in flight for the driver: it has nothing yet to make available instead.
+    /// Returns how many slots the driver can have made available: those that are not in flight. What was completed and
+    /// not published is in flight for the driver: it has nothing yet to make available instead.
     #[inline]
     fn room(&self, positions: &PackedPositions, in_flight: u16) -> u16 {
         self.size.get().saturating_sub(in_flight).saturating_sub(positions.unpublished_slots + positions.lost)
@@ -161,8 +162,8 @@ impl<M: StableMem> PackedRing<M> {
         Ok(())
     }
 
-    /// Serves at most `limit` available lists in at most `room` slots, as far as neither side comes to the end of the ring and
-    /// nothing has to be said of them.
+    /// Serves at most `limit` available lists in at most `room` slots, as far as neither side comes to the end of the
+    /// ring and nothing has to be said of them.
     ///
     /// PERF: what does not change in a run is looked up once (`direct-1-burst-32`).
     #[inline(always)]
@@ -202,8 +203,8 @@ impl<M: StableMem> PackedRing<M> {
         (served, slots)
     }
 
-    /// Serves the next list, wherever it is and whatever there is to be said of it, and returns how many slots it has, if there is
-    /// one.
+    /// Serves the next list, wherever it is and whatever there is to be said of it, and returns how many slots it has,
+    /// if there is one.
     #[cold]
     #[inline(never)]
     fn serve_list<'r>(
@@ -221,8 +222,8 @@ impl<M: StableMem> PackedRing<M> {
 
     /// Follows the list that begins at `start` to its end, and returns its Buffer ID and how many slots it takes.
     ///
-    /// The driver makes the first descriptor available last, so the others are complete (PACK-SG-6); their own wrap bits do
-    /// not matter to where the list ends, and are not looked at.
+    /// The driver makes the first descriptor available last, so the others are complete (PACK-SG-6); their own wrap
+    /// bits do not matter to where the list ends, and are not looked at.
     fn measure(&self, start: RingPosition) -> Result<(BufferId, u16), FatalError> {
         let (size, start) = (self.size.get(), start.slot());
         for slot in start + 1..size {
@@ -378,8 +379,8 @@ impl<M: StableMem> Ring for PackedRing<M> {
         place.step(self)
     }
 
-    /// The driver looks at used descriptors in order, and stops at the first that is not there. So all but the first are written
-    /// at once, and the first is what publishes them all (PACK-MB-1).
+    /// The driver looks at used descriptors in order, and stops at the first that is not there. So all but the first
+    /// are written at once, and the first is what publishes them all (PACK-MB-1).
     #[inline(always)]
     fn complete(&self, positions: &mut PackedPositions, head: Head, written: u32) -> Result<bool, FatalError> {
         self.complete_list(positions, BufferId(head.id()), head.slots(), written)?;
@@ -412,8 +413,9 @@ impl<M: StableMem> Ring for PackedRing<M> {
         let count = core::mem::take(&mut positions.unpublished_slots);
         let Some((position, used)) = positions.unpublished.take() else { return Ok(false) };
         self.descriptor_area.set_used(position, used)?;
-        // The flags are stored before the driver's wish is loaded, and the driver stores its wish before it looks at the ring
-        // once more. With a full fence between the two on either side, one of them sees what the other stored (BAR-7).
+        // The flags are stored before the driver's wish is loaded, and the driver stores its wish before it looks at
+        // the ring once more. With a full fence between the two on either side, one of them sees what the other stored
+        // (BAR-7).
         fence(Ordering::SeqCst);
         Ok(match self.driver_area.event_suppression()?.mode(self.event_idx()) {
             NotificationMode::Enable => true,
@@ -490,9 +492,9 @@ impl<M: StableMem> Restorable for PackedRing<M> {
 impl<M: StableMem> PackedRing<M> {
     /// Returns whether the ring was never used: in no descriptor is the flag USED set.
     ///
-    /// This decides what a base of 0 means. It is the position of a ring that was used from end to end, when both wrap counters
-    /// are 0. There, the device has set USED in each list of the last round, and the driver where it has made something available
-    /// since. But some front ends say 0 of a new ring, as if it were a split one.
+    /// This decides what a base of 0 means. It is the position of a ring that was used from end to end, when both wrap
+    /// counters are 0. There, the device has set USED in each list of the last round, and the driver where it has made
+    /// something available since. But some front ends say 0 of a new ring, as if it were a split one.
     fn is_new(&self) -> Result<bool, FatalError> {
         for slot in 0..self.size.get() {
             let (_, flags) = self.descriptor_area.later(slot)?;

@@ -21,8 +21,8 @@ use crate::{ChainError, ChainErrorKind, Element, Piece, Ring, Walk};
 ///     otherwise   it is an element
 /// ```
 ///
-/// Neither in the ring nor in a table does a flag say how to go on: the list was measured when it was fetched, and a table
-/// is as long as it is (PACK-IND-1). So there are no loops.
+/// Neither in the ring nor in a table does a flag say how to go on: the list was measured when it was fetched, and a
+/// table is as long as it is (PACK-IND-1). So there are no loops.
 #[derive(Debug)]
 pub struct PackedWalk<'r, M> {
     ring: &'r PackedRing<M>,
@@ -73,8 +73,8 @@ impl PackedPlace {
         Some(element)
     }
 
-    /// Returns the place `count` descriptors further on, of which there are as many left. That there are none at the end of the ring
-    /// is seen when one is to be read.
+    /// Returns the place `count` descriptors further on, of which there are as many left. That there are none at the
+    /// end of the ring is seen when one is to be read.
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "no list has more than 2^16 descriptors")]
     const fn after(self, count: usize) -> Self {
@@ -82,7 +82,8 @@ impl PackedPlace {
     }
 
     /// Takes one step, as the [walk from here](PackedWalk::from_place) does.
-    // PERF: a plain descriptor of the queue's own table changes the place where it lies (`bench instructions`, payload-read-64).
+    // PERF: a plain descriptor of the queue's own table changes the place where it lies (`bench instructions`,
+    // payload-read-64).
     #[inline(always)]
     pub(super) fn step<M: StableMem>(&mut self, ring: &PackedRing<M>) -> Option<Result<Element, ChainError>> {
         if self.left == 0 {
@@ -134,7 +135,8 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
         Self { ring, list, plain, reports, place: PackedPlace::new(ring.limits(), id, first, slots) }
     }
 
-    /// Returns a walk along another list, all of which can be read at once. What is the same for all lists is not looked up again.
+    /// Returns a walk along another list, all of which can be read at once. What is the same for all lists is not
+    /// looked up again.
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "a ring has at most 2^15 slots")]
     pub(super) fn of(&self, id: BufferId, first: u16, list: DeviceArray<'r, [u64; 2]>) -> Self {
@@ -142,8 +144,8 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
         Self { list, place: PackedPlace { left: list.len() as u32, ..place }, ..*self }
     }
 
-    /// Returns a walk that goes on from `place`. An indirect table is translated anew: what cannot be read at once is looked for
-    /// when it is to be read.
+    /// Returns a walk that goes on from `place`. An indirect table is translated anew: what cannot be read at once is
+    /// looked for when it is to be read.
     #[inline(always)]
     pub(super) fn from_place(ring: &'r PackedRing<M>, place: PackedPlace) -> Self {
         let entries = match place.indirect {
@@ -195,7 +197,8 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
     ///
     /// `refused` goes on in front of a descriptor that is not plain.
     ///
-    /// PERF: what changes from one descriptor to the next has no address, so that it stays in registers (`direct-8-burst-32`).
+    /// PERF: what changes from one descriptor to the next has no address, so that it stays in registers
+    /// (`direct-8-burst-32`).
     #[inline(always)]
     fn run<'m, P: DriverMem + ?Sized, B, E: From<ChainError>, F: FnMut(B, Piece<'m>) -> Result<B, E>>(
         self,
@@ -266,8 +269,8 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
         self.place.rules.is_slow() || self.reports
     }
 
-    /// Goes on in the indirect table that a descriptor stands for. Its WRITE flag has no meaning (PACK-IND-4), and it is no element
-    /// itself. It has to be alone in its list (PACK-SG-5).
+    /// Goes on in the indirect table that a descriptor stands for. Its WRITE flag has no meaning (PACK-IND-4), and it
+    /// is no element itself. It has to be alone in its list (PACK-SG-5).
     #[inline(always)]
     fn enter(self, descriptor: Descriptor) -> Result<Self, ChainErrorKind> {
         let limits = self.ring.limits();

@@ -11,8 +11,8 @@ pub struct SplitPositions {
     pub(super) known_available: RingIndex,
     /// The used element to be written next.
     pub(super) next_used: RingIndex,
-    /// The used index as it was published last. INVARIANT: `next_available` and what is known to be available are at most the
-    /// ring's size ahead of it.
+    /// The used index as it was published last. INVARIANT: `next_available` and what is known to be available are at
+    /// most the ring's size ahead of it.
     pub(super) published: RingIndex,
     /// How many buffers an earlier life of the queue has fetched that nobody here knows.
     pub(super) lost: u16,

@@ -50,8 +50,8 @@ impl<M: StableMem> SplitRing<M> {
 
     /// Looks for more entries, and returns whether there are any.
     ///
-    /// For the driver, all is in flight that it has not seen published, whoever has it here: it has nothing yet to make available
-    /// instead.
+    /// For the driver, all is in flight that it has not seen published, whoever has it here: it has nothing yet to make
+    /// available instead.
     fn look(&self, positions: &mut SplitPositions) -> Result<bool, FatalError> {
         let index = self.driver_area.index()?;
         let available = index.distance_from(positions.next_available);
@@ -80,7 +80,8 @@ impl<M: StableMem> SplitRing<M> {
         Ok(if is_there { Armed::MoreAvailable } else { Armed::Waiting })
     }
 
-    /// Returns the positions of a ring where both sides are at `index`, as they are once the driver was asked to notify.
+    /// Returns the positions of a ring where both sides are at `index`, as they are once the driver was asked to
+    /// notify.
     fn at(&self, index: RingIndex) -> SplitPositions {
         SplitPositions {
             next_available: index,
@@ -97,8 +98,8 @@ impl<M: StableMem> SplitRing<M> {
         if self.event_idx() { Wanted::Entry(index) } else { Wanted::Everything }
     }
 
-    /// Tells the driver which notifications are wanted. With EVENT_IDX the flags stay 0 (SPLIT-ANOT-3), without it there is
-    /// no `avail_event` (SPLIT-ANOT-8).
+    /// Tells the driver which notifications are wanted. With EVENT_IDX the flags stay 0 (SPLIT-ANOT-3), without it
+    /// there is no `avail_event` (SPLIT-ANOT-8).
     fn ask_for(&self, wanted: Wanted) -> Result<(), AreaError> {
         match wanted {
             Wanted::Entry(index) => self.device_area.set_avail_event(index),
@@ -166,8 +167,8 @@ impl<M: StableMem> SplitRing<M> {
         Ok(count)
     }
 
-    /// Looks for more entries, and if there are none makes sure that the driver notifies of the next one if it was asked
-    /// to notify at all. It was asked for an entry that has been fetched since (SPLIT-ANOT-6).
+    /// Looks for more entries, and if there are none makes sure that the driver notifies of the next one if it was
+    /// asked to notify at all. It was asked for an entry that has been fetched since (SPLIT-ANOT-6).
     #[inline(never)]
     fn look_and_arm(&self, mut positions: SplitPositions) -> Result<SplitPositions, FatalError> {
         if !self.look(&mut positions)? {
@@ -309,8 +310,9 @@ impl<M: StableMem> Ring for SplitRing<M> {
         }
         positions.published = positions.next_used;
         self.device_area.publish(positions.next_used)?;
-        // The index is stored before the driver's wish is loaded, and the driver stores its wish before it loads the index
-        // once more. With a full fence between the two on either side, one of them sees what the other stored (BAR-3).
+        // The index is stored before the driver's wish is loaded, and the driver stores its wish before it loads the
+        // index once more. With a full fence between the two on either side, one of them sees what the other stored
+        // (BAR-3).
         fence(Ordering::SeqCst);
         if self.event_idx() {
             Ok(split_crossed(self.driver_area.used_event()?, positions.next_used, count.into()))

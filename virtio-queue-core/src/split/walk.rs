@@ -20,8 +20,8 @@ use crate::{ChainError, ChainErrorKind, Element, Piece, Ring, Walk};
 ///     otherwise   it is an element; `next` is where it says, or nowhere
 /// ```
 ///
-/// Each descriptor takes one from the number of elements that are left, so that a loop ends; elements without bytes take
-/// one as well (DRV-DESC-2).
+/// Each descriptor takes one from the number of elements that are left, so that a loop ends; elements without bytes
+/// take one as well (DRV-DESC-2).
 #[derive(Debug)]
 pub struct SplitWalk<'r, M> {
     ring: &'r SplitRing<M>,
@@ -66,7 +66,8 @@ impl SplitPlace {
     }
 
     /// Takes one step, as the [walk from here](SplitWalk::from_place) does.
-    // PERF: a plain descriptor of the queue's own table changes the place where it lies (`bench instructions`, payload-read-64).
+    // PERF: a plain descriptor of the queue's own table changes the place where it lies (`bench instructions`,
+    // payload-read-64).
     #[inline(always)]
     pub(super) fn step<M: StableMem>(&mut self, ring: &SplitRing<M>) -> Option<Result<Element, ChainError>> {
         if self.indirect.is_some() {
@@ -121,8 +122,8 @@ impl<'r, M: StableMem> SplitWalk<'r, M> {
         Self { place: SplitPlace::new(&self.plain, head), ..*self }
     }
 
-    /// Returns a walk that goes on from `place`. An indirect table is translated anew: what cannot be read at once is looked for
-    /// when it is to be read.
+    /// Returns a walk that goes on from `place`. An indirect table is translated anew: what cannot be read at once is
+    /// looked for when it is to be read.
     #[inline(always)]
     pub(super) fn from_place(ring: &'r SplitRing<M>, place: SplitPlace) -> Self {
         let entries = match place.indirect {
@@ -144,7 +145,8 @@ impl<'r, M: StableMem> SplitWalk<'r, M> {
     ///
     /// `refused` goes on in front of a descriptor that is not plain.
     ///
-    /// PERF: what changes from one descriptor to the next has no address, so that it stays in registers (`direct-8-burst-32`).
+    /// PERF: what changes from one descriptor to the next has no address, so that it stays in registers
+    /// (`direct-8-burst-32`).
     #[inline(always)]
     fn run<'m, P: DriverMem + ?Sized, B, E: From<ChainError>, F: FnMut(B, Piece<'m>) -> Result<B, E>>(
         self,
@@ -207,7 +209,8 @@ impl<'r, M: StableMem> SplitWalk<'r, M> {
         self.place.rules.is_slow() || self.reports
     }
 
-    /// Goes on at the beginning of the indirect table that a descriptor stands for, which must be the last thing in its chain.
+    /// Goes on at the beginning of the indirect table that a descriptor stands for, which must be the last thing in its
+    /// chain.
     #[inline(always)]
     fn enter(self, descriptor: Descriptor) -> Result<Self, ChainErrorKind> {
         let limits = self.ring.limits();

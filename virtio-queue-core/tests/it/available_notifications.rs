@@ -22,8 +22,8 @@ fn drain(fixture: &mut Fixture) -> usize {
     count
 }
 
-/// SPLIT-ANOT-1, SPLIT-ANOT-2, BAR-2, BAR-12: without EVENT_IDX the flags are 1 to suppress and 0 to enable, and enabling
-/// is the store, then one look at the index.
+/// SPLIT-ANOT-1, SPLIT-ANOT-2, BAR-2, BAR-12: without EVENT_IDX the flags are 1 to suppress and 0 to enable, and
+/// enabling is the store, then one look at the index.
 #[test]
 fn suppress_and_enable_write_flags_without_event_idx() {
     let mut fixture = start(0);
@@ -37,8 +37,8 @@ fn suppress_and_enable_write_flags_without_event_idx() {
     }
 }
 
-/// SPLIT-ANOT-3, SPLIT-ANOT-4, EVA-14: with EVENT_IDX the flags stay as they are. Enabling names the entry that is fetched
-/// next; suppressing is to name none any more.
+/// SPLIT-ANOT-3, SPLIT-ANOT-4, EVA-14: with EVENT_IDX the flags stay as they are. Enabling names the entry that is
+/// fetched next; suppressing is to name none any more.
 #[test]
 fn suppress_and_enable_write_event_with_event_idx() {
     let mut fixture = start(EVENT_IDX);
@@ -156,8 +156,8 @@ fn poll_finds_what_came_while_it_asked() {
     assert_eq!(raw.avail_event(), 2);
 }
 
-/// SPLIT-ANOT-6, SPLIT-ANOT-9, AMB-15: a device that never suppresses and fetches only when it is kicked never starves its
-/// driver, over more buffers than an index can count.
+/// SPLIT-ANOT-6, SPLIT-ANOT-9, AMB-15: a device that never suppresses and fetches only when it is kicked never starves
+/// its driver, over more buffers than an index can count.
 #[test]
 fn queue_that_never_suppresses_is_always_kicked() {
     for (features, count) in [(0, 5000), (EVENT_IDX, 70_000)] {
@@ -178,7 +178,8 @@ fn queue_that_never_suppresses_is_always_kicked() {
     }
 }
 
-/// SPLIT-ANOT-4: with EVENT_IDX one kick is enough for a device that has not looked yet; the driver is spared the others.
+/// SPLIT-ANOT-4: with EVENT_IDX one kick is enough for a device that has not looked yet; the driver is spared the
+/// others.
 #[test]
 fn busy_queue_is_kicked_once_with_event_idx() {
     let mut fixture = fixture(8, EVENT_IDX);
@@ -192,8 +193,8 @@ fn busy_queue_is_kicked_once_with_event_idx() {
     }
 }
 
-/// SPLIT-ANOT-2, SPLIT-ANOT-6, EVA-14: a device that polls with notifications suppressed is left in peace, but for one kick
-/// in 2^16 with EVENT_IDX; when it enables them again, the next buffer is kicked for.
+/// SPLIT-ANOT-2, SPLIT-ANOT-6, EVA-14: a device that polls with notifications suppressed is left in peace, but for one
+/// kick in 2^16 with EVENT_IDX; when it enables them again, the next buffer is kicked for.
 #[test]
 fn suppressed_queue_is_not_kicked_until_enabled() {
     for (features, count) in [(0, 1000), (EVENT_IDX, 65_537)] {

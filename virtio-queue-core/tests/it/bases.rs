@@ -49,8 +49,8 @@ impl<F: QueueFormat> Setup<F> {
     }
 }
 
-/// BASE-1, BASE-2, HOST-30: the used index of a split ring is in its memory: with base 10 and used index 7, the next element goes to slot 7
-/// and the index becomes 8. It is read once. What lies between is not in flight.
+/// BASE-1, BASE-2, HOST-30: the used index of a split ring is in its memory: with base 10 and used index 7, the next
+/// element goes to slot 7 and the index becomes 8. It is read once. What lies between is not in flight.
 #[test]
 fn split_base_takes_used_index_from_memory() {
     let mut setup = Setup::<Split>::new(EVENT_IDX, Some(7));
@@ -103,7 +103,8 @@ fn split_base_with_used_index_out_of_reach_refused() {
     assert!(matches!(refused, Err(RestoreError::Ring(FatalError::Area(_)))), "{refused:?}");
 }
 
-/// BASE-3: front ends say 0 of a new packed ring. The flag USED in one descriptor tells it from a ring that was used from end to end.
+/// BASE-3: front ends say 0 of a new packed ring. The flag USED in one descriptor tells it from a ring that was used
+/// from end to end.
 #[test]
 fn packed_base_of_0_is_a_new_ring_if_nothing_was_used() {
     let mut setup = Setup::<Packed>::new(0, None);
@@ -160,8 +161,8 @@ fn chains_of_an_earlier_life_are_completed() {
     }
 }
 
-/// HOST-1, HOST-3, HOST-30: heads that the ring does not have, lists that are too long, and more than was lost: what was recorded
-/// is as little to be trusted as a driver.
+/// HOST-1, HOST-3, HOST-30: heads that the ring does not have, lists that are too long, and more than was lost: what
+/// was recorded is as little to be trusted as a driver.
 #[test]
 fn chain_that_cannot_be_in_flight_is_not_adopted() {
     let (size, setup) = (8, Setup::<Split>::new(0, Some(3)));
@@ -190,8 +191,8 @@ fn chain_that_cannot_be_in_flight_is_not_adopted() {
     assert!(queue.adopt(Head::new(1, 0, 1)).is_err());
 }
 
-/// HOST-3, HOST-4, INV-5: behind a gap of lost buffers, the driver makes as many available as the ring is long, and all of the gap is
-/// adopted: no more than the ring is long is ever in flight.
+/// HOST-3, HOST-4, INV-5: behind a gap of lost buffers, the driver makes as many available as the ring is long, and all
+/// of the gap is adopted: no more than the ring is long is ever in flight.
 #[test]
 fn adopted_chains_leave_no_room_for_more_than_the_ring() {
     for lost in [1_u16, 4, 8] {

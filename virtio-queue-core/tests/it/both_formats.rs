@@ -52,9 +52,9 @@ fn check_smoke<F: QueueFormat, R: Ring<Mem = Rc<TestMem>> + FromConfig>(size: u1
 type Mem = Rc<TestMem>;
 type Ordered<R> = InOrderRing<R, Vec<OrderSlot>>;
 
-/// FEAT-2, FEAT-3, FEAT-4, FEAT-5, FEAT-6, FEAT-9, FEAT-10, FEAT-13, FEAT-14, FEAT-15, FEAT-17, FEAT-18, FEAT-19, FEAT-20,
-/// DRV-FEAT-6, GEN-12, AMB-22: every subset of what may be offered runs, in both formats and in order or not: no feature
-/// requires another, or is missed.
+/// FEAT-2, FEAT-3, FEAT-4, FEAT-5, FEAT-6, FEAT-9, FEAT-10, FEAT-13, FEAT-14, FEAT-15, FEAT-17, FEAT-18, FEAT-19,
+/// FEAT-20, DRV-FEAT-6, GEN-12, AMB-22: every subset of what may be offered runs, in both formats and in order or not:
+/// no feature requires another, or is missed.
 #[test]
 fn every_subset_of_features_runs() {
     let sets = feature_sets();
@@ -127,8 +127,8 @@ fn check_spurious<F: QueueFormat>(features: u64) {
     }
 }
 
-/// DRV-UNOT-3, SPLIT-UNOT-8: a device may notify for nothing, and the driver finds nothing. What is asked for is not used up by
-/// it.
+/// DRV-UNOT-3, SPLIT-UNOT-8: a device may notify for nothing, and the driver finds nothing. What is asked for is not
+/// used up by it.
 #[test]
 fn notification_without_reason_does_no_harm() {
     for features in [0, EVENT_IDX] {
@@ -151,8 +151,8 @@ fn offer_one(driver: &Driver<Any>, addr: u64, len: u32, flags: u16) {
     }
 }
 
-/// AMB-1: the four reactions, in either format. CFG: no queue, and no access. CHAIN: an error where the chain is walked, and
-/// everything goes on. TOL: nothing to be seen. FATAL: reported once, then nothing any more.
+/// AMB-1: the four reactions, in either format. CFG: no queue, and no access. CHAIN: an error where the chain is
+/// walked, and everything goes on. TOL: nothing to be seen. FATAL: reported once, then nothing any more.
 #[test]
 fn reactions_are_these_four() {
     for format in [0, RING_PACKED] {
@@ -212,8 +212,8 @@ fn check_overlaps<F: QueueFormat>(features: u64) {
     }
 }
 
-/// HOST-15, HOST-16, AMB-17, INV-1: buffers that lie over the rings, over each other and over the chain that describes them.
-/// The driver gets what it deserves, and nothing worse happens.
+/// HOST-15, HOST-16, AMB-17, INV-1: buffers that lie over the rings, over each other and over the chain that describes
+/// them. The driver gets what it deserves, and nothing worse happens.
 #[test]
 fn buffers_over_rings_do_no_harm() {
     for features in [0, INDIRECT_DESC | EVENT_IDX] {
@@ -259,8 +259,8 @@ fn check_minimal_rights<F: QueueFormat>(features: u64) {
     }
 }
 
-/// AMB-23, PACK-DESC-1, PACK-DESC-2, SPLIT-DESC-1, SPLIT-DESC-2, FEAT-9, FEAT-11: where readable buffers can only be read and
-/// writable ones only be written, everything works.
+/// AMB-23, PACK-DESC-1, PACK-DESC-2, SPLIT-DESC-1, SPLIT-DESC-2, FEAT-9, FEAT-11: where readable buffers can only be
+/// read and writable ones only be written, everything works.
 #[test]
 fn buffers_mapped_in_one_direction_work() {
     for features in [0, features::EVENT_IDX | 1 << 33] {
@@ -287,7 +287,8 @@ fn buffer_that_is_not_there_concerns_its_chain_alone() {
     for_each_format!(check_denied(0));
 }
 
-/// FEAT-13: a ring that is used with the positions of the other format says so: a mistake on this side, not of the driver.
+/// FEAT-13: a ring that is used with the positions of the other format says so: a mistake on this side, not of the
+/// driver.
 #[test]
 fn positions_of_other_format_refused() {
     let rings = [0, RING_PACKED].map(|features| {

@@ -24,8 +24,8 @@ fn advance(fixture: &mut Fixture, returned: u16, in_flight: u16) -> Vec<Token> {
     (0..in_flight).map(|_| fixture.queue.next_chain().unwrap().unwrap().into_token()).collect()
 }
 
-/// Checks that a queue that has reported `fault`, or will do so yet, accesses nothing any more whatever is asked of it, not even
-/// in its drop, and notifies nobody.
+/// Checks that a queue that has reported `fault`, or will do so yet, accesses nothing any more whatever is asked of it,
+/// not even in its drop, and notifies nobody.
 #[track_caller]
 fn check_dead(mut fixture: Fixture, fault: FatalError, reported: bool, tokens: Vec<Token>) {
     fixture.notifications.take();
@@ -67,8 +67,8 @@ fn index_jump_breaks_queue() {
     }
 }
 
-/// HOST-4, LAY-6, DRV-AVAIL-1, INV-5: with chains in flight there is room for as many less, and not for one more. A step
-/// back is as fatal as a jump.
+/// HOST-4, LAY-6, DRV-AVAIL-1, INV-5: with chains in flight there is room for as many less, and not for one more. A
+/// step back is as fatal as a jump.
 #[test]
 fn oversubscription_with_chains_in_flight_breaks_queue() {
     for in_flight in 0..=8 {
@@ -172,7 +172,8 @@ fn queue_broken_in_burst_publishes_nothing() {
     check_dead(fixture, fault, true, Vec::new());
 }
 
-/// INV-3, QRST-5: chains that were fetched before their queue broke, dropped and returned after it, are not in flight then.
+/// INV-3, QRST-5: chains that were fetched before their queue broke, dropped and returned after it, are not in flight
+/// then.
 #[test]
 fn chains_of_broken_queue_go_nowhere() {
     let fixture = fixture(8, 0);
@@ -288,8 +289,8 @@ fn used_event_lost_after_serving_breaks_queue() {
     check_dead(fixture, lost(field), true, Vec::new());
 }
 
-/// HOST-13: the field by which the device asks for notifications disappears. Suppressing is a hint and says nothing; the
-/// next fetch does.
+/// HOST-13: the field by which the device asks for notifications disappears. Suppressing is a hint and says nothing;
+/// the next fetch does.
 #[test]
 fn avail_event_lost_breaks_queue() {
     let mut fixture = in_pieces(EVENT_IDX);
@@ -309,8 +310,8 @@ fn avail_event_lost_breaks_queue() {
     check_dead(fixture, lost(field), true, vec![token]);
 }
 
-/// HOST-11: the descriptor table disappears. That is found by a walk, outside of the queue, and is the chain's error: the
-/// rings are as good as before.
+/// HOST-11: the descriptor table disappears. That is found by a walk, outside of the queue, and is the chain's error:
+/// the rings are as good as before.
 #[test]
 fn descriptor_area_lost_is_error_of_chain() {
     let mut fixture = in_pieces(0);

@@ -71,8 +71,8 @@ fn fetch_and_walk_read_in_order() {
     assert_eq!(log, expected.map(|seen| seen.event(fixture.driver.areas())));
 }
 
-/// SPLIT-AVAIL-3, SPLIT-AVAIL-6, DRV-MAY-1: as long as something is left of what one look at the index has found, there is
-/// no other look, and the descriptors are left alone.
+/// SPLIT-AVAIL-3, SPLIT-AVAIL-6, DRV-MAY-1: as long as something is left of what one look at the index has found, there
+/// is no other look, and the descriptors are left alone.
 #[test]
 fn index_read_only_when_used_up() {
     for features in [0, EVENT_IDX] {
@@ -86,8 +86,8 @@ fn index_read_only_when_used_up() {
     }
 }
 
-/// SPLIT-ANOT-6, BAR-2: with EVENT_IDX, a queue that has run dry asks for the next entry and looks once more, as the driver
-/// may not have seen it ask. Afterwards it has asked already.
+/// SPLIT-ANOT-6, BAR-2: with EVENT_IDX, a queue that has run dry asks for the next entry and looks once more, as the
+/// driver may not have seen it ask. Afterwards it has asked already.
 #[test]
 fn first_poll_of_dry_queue_asks_for_next_entry() {
     let mut fixture = fixture(4, EVENT_IDX);
@@ -119,8 +119,8 @@ fn buffers_pending_at_activation_fetched_without_kick() {
     }
 }
 
-/// SPLIT-AVAIL-5, LAY-6, LAY-3: the largest queue, filled to the last descriptor and emptied, twice. Full is not empty, and
-/// not too many.
+/// SPLIT-AVAIL-5, LAY-6, LAY-3: the largest queue, filled to the last descriptor and emptied, twice. Full is not empty,
+/// and not too many.
 #[test]
 fn largest_queue_filled_completely() {
     let mut fixture = options(1 << 15, 0).build_plain().unwrap();

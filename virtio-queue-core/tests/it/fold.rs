@@ -1,4 +1,5 @@
-//! What a queue serves and folds is what a burst finds and an iterator sees, whatever the driver wrote, and whatever it writes meanwhile.
+//! What a queue serves and folds is what a burst finds and an iterator sees, whatever the driver wrote, and whatever it
+//! writes meanwhile.
 
 use std::sync::Arc;
 

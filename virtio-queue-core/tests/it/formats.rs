@@ -38,8 +38,8 @@ pub(crate) fn write_hello<R: Ring, N: DriverNotify>(queue: &mut Queue<R, N>) {
     chain.return_written(5).unwrap();
 }
 
-/// Checks that a queue is broken for good, and accesses nothing any more whatever is asked of it. The first report was made
-/// already if `reported`; `tokens` are in flight.
+/// Checks that a queue is broken for good, and accesses nothing any more whatever is asked of it. The first report was
+/// made already if `reported`; `tokens` are in flight.
 #[track_caller]
 pub(crate) fn check_dead<R: Ring, N: DriverNotify>(
     queue: &mut Queue<R, N>,

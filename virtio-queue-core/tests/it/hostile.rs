@@ -124,8 +124,8 @@ fn round(rng: &mut Xoshiro256PlusPlus, fixture: &mut Fixture, tokens: &mut Vec<T
                 assert!(chain.return_written(written.try_into().unwrap_or(u32::MAX)).is_ok());
             }
         }
-        // Two looks at the index, an entry, the walk with the reference to its table, the same walk to check what is said to
-        // be written, and the driver's wish.
+        // Two looks at the index, an entry, the walk with the reference to its table, the same walk to check what is
+        // said to be written, and the driver's wish.
         let (reads, writes) = count_accesses(fixture);
         assert!(reads <= 3 + 2 * (limit + 2) + 1 && writes <= 3, "{reads} reads and {writes} writes");
     }
@@ -142,8 +142,8 @@ fn round(rng: &mut Xoshiro256PlusPlus, fixture: &mut Fixture, tokens: &mut Vec<T
     assert_eq!(fixture.queue.is_broken(), fixture.queue.fault().is_some());
 }
 
-/// INV-1, INV-2, INV-3, INV-5, INV-6, INV-7, INV-12, HOST-15, HOST-23: whatever is in memory, each call does bounded work,
-/// keeps to its part of memory and says what is wrong.
+/// INV-1, INV-2, INV-3, INV-5, INV-6, INV-7, INV-12, HOST-15, HOST-23: whatever is in memory, each call does bounded
+/// work, keeps to its part of memory and says what is wrong.
 #[test]
 fn random_bytes_do_no_harm() {
     for (seed, (size, features)) in (0..).zip([(1, 0), (4, INDIRECT), (8, INDIRECT | EVENT_IDX), (64, INDIRECT)]) {

@@ -1,4 +1,5 @@
-//! Buffers used in order, on rings of either format: what is held back, what is put together, and what a driver makes of it.
+//! Buffers used in order, on rings of either format: what is held back, what is put together, and what a driver makes
+//! of it.
 
 mod batches;
 mod events;

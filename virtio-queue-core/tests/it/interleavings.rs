@@ -1,5 +1,5 @@
-//! A driver that acts between any two accesses of the device: nothing is seen by halves, and nobody waits in vain. What a
-//! missing fence would do does not show here, as both are in one thread.
+//! A driver that acts between any two accesses of the device: nothing is seen by halves, and nobody waits in vain. What
+//! a missing fence would do does not show here, as both are in one thread.
 
 use core::cell::RefCell;
 use std::collections::HashSet;
@@ -63,8 +63,8 @@ fn used_counter<F: QueueFormat>(driver: &Driver<F>) -> Rc<dyn Fn() -> usize> {
     }
 }
 
-/// PACK-MB-1, PACK-MB-2, USER-1, SPLIT-USED-11: between any two accesses of a device that returns buffers in a burst, its
-/// driver finds none of them used, or all.
+/// PACK-MB-1, PACK-MB-2, USER-1, SPLIT-USED-11: between any two accesses of a device that returns buffers in a burst,
+/// its driver finds none of them used, or all.
 #[test]
 fn buffers_of_burst_become_visible_together() {
     for count in 1..=8 {
@@ -86,8 +86,8 @@ fn poll<R: Ring, N: DriverNotify>(queue: &mut Queue<R, N>) -> (usize, bool) {
     }
 }
 
-/// The driver makes a buffer available before the device's access number `publish`, and decides on the kick before the one
-/// with the number `decide`. The device is between two polls, one of which finds nothing and goes to sleep.
+/// The driver makes a buffer available before the device's access number `publish`, and decides on the kick before the
+/// one with the number `decide`. The device is between two polls, one of which finds nothing and goes to sleep.
 fn check_kick<F: QueueFormat + 'static>(features: u64, suppressed: bool, publish: usize, decide: usize) -> bool {
     let Fixture { mut queue, mut driver, mem, .. } = start::<F>(4, features);
     // Somewhere in the middle of things.
@@ -130,9 +130,9 @@ fn check_kick<F: QueueFormat + 'static>(features: u64, suppressed: bool, publish
     reached
 }
 
-/// INV-11, BAR-2, BAR-6, SPLIT-ANOT-7, PACK-EVT-7: a device goes to sleep, access by access, and between any two of them a
-/// driver makes a buffer available, and between the same or any later two it decides on the kick. Every one of these orders
-/// ends with the buffer found.
+/// INV-11, BAR-2, BAR-6, SPLIT-ANOT-7, PACK-EVT-7: a device goes to sleep, access by access, and between any two of
+/// them a driver makes a buffer available, and between the same or any later two it decides on the kick. Every one of
+/// these orders ends with the buffer found.
 #[test]
 fn kick_is_never_lost_in_any_order_of_accesses() {
     fn check<F: QueueFormat + 'static>(features: u64) {
@@ -150,8 +150,8 @@ fn kick_is_never_lost_in_any_order_of_accesses() {
     }
 }
 
-/// A driver goes to sleep before the device's access number `ask`: it asks to be interrupted, and looks once more before the
-/// access number `look`. The device uses one buffer meanwhile.
+/// A driver goes to sleep before the device's access number `ask`: it asks to be interrupted, and looks once more
+/// before the access number `look`. The device uses one buffer meanwhile.
 fn check_interrupt<F: QueueFormat + 'static>(features: u64, ask: usize, look: usize) -> bool {
     let Fixture { mut queue, mut driver, mem, notifications } = start::<F>(4, features);
     for _ in 0..3 {
@@ -189,9 +189,9 @@ fn check_interrupt<F: QueueFormat + 'static>(features: u64, ask: usize, look: us
     reached
 }
 
-/// INV-11, BAR-3, BAR-7, DRV-MAY-2: the other way round: a device uses a buffer, access by access, and between any
-/// two of them a driver asks for an interrupt, and between the same or any later two it looks once more. It finds the buffer,
-/// or is interrupted.
+/// INV-11, BAR-3, BAR-7, DRV-MAY-2: the other way round: a device uses a buffer, access by access, and between any two
+/// of them a driver asks for an interrupt, and between the same or any later two it looks once more. It finds the
+/// buffer, or is interrupted.
 #[test]
 fn interrupt_is_never_lost_in_any_order_of_accesses() {
     fn check<F: QueueFormat + 'static>(features: u64) {

@@ -1,7 +1,7 @@
 //! What virtio-queue-core promises, by theme.
 //!
-//! Whoever reads a test next to the specification finds the clauses by their ids. What a driver sees is what counts: the
-//! bytes in memory, the log of the device's accesses, and the notifications. The themes that let the driver of
+//! Whoever reads a test next to the specification finds the clauses by their ids. What a driver sees is what counts:
+//! the bytes in memory, the log of the device's accesses, and the notifications. The themes that let the driver of
 //! virtio-fake-driver do the writing (`order`, `tokens`, `traffic`) know no format; those that write by hand do.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]

@@ -175,8 +175,8 @@ fn more_than_4_gib_refused() {
     ]);
 }
 
-/// DRV-FRM-1, SPLIT-IND-5: a readable element after a writable one, also if the one, the other or both have no bytes, and
-/// across the seam between the tables.
+/// DRV-FRM-1, SPLIT-IND-5: a readable element after a writable one, also if the one, the other or both have no bytes,
+/// and across the seam between the tables.
 #[test]
 fn readable_after_writable_refused() {
     let (r, w) = (readable(0x11, 1), writable(0x22, 2));
@@ -356,7 +356,8 @@ fn malformed_chains_do_not_use_up_queue() {
     }
 }
 
-/// INV-2: the most that a walk reads is one descriptor more than the chain may have elements, and one for the reference.
+/// INV-2: the most that a walk reads is one descriptor more than the chain may have elements, and one for the
+/// reference.
 #[test]
 fn walk_of_loop_reads_no_more_than_limit() {
     let mut fixture = fixture(8, INDIRECT);

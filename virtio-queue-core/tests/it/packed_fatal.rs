@@ -11,8 +11,8 @@ use crate::formats::{check_dead, fetch};
 use crate::packed_support::{Fixture, Hand, options, readable, start, with_flags};
 use crate::support::{EVENT_IDX, INDIRECT, logged};
 
-/// HOST-5, DRV-PSG-3, DRV-PDESC-1, INV-5, INV-3, GEN-2, DRV-STAT-2: a list that reaches into slots in flight breaks the queue, wherever in
-/// the ring that is; one that is as long as the room is not.
+/// HOST-5, DRV-PSG-3, DRV-PDESC-1, INV-5, INV-3, GEN-2, DRV-STAT-2: a list that reaches into slots in flight breaks the
+/// queue, wherever in the ring that is; one that is as long as the room is not.
 #[test]
 fn list_over_slots_in_flight_breaks_queue() {
     for size in [1, 2, 5] {
@@ -43,8 +43,8 @@ fn list_over_slots_in_flight_breaks_queue() {
     }
 }
 
-/// HOST-5, INV-2, INV-5: what a burst holds back is in flight for the driver, who cannot have made more available in its
-/// place. So a burst ends, and holds back no more than the ring has room for.
+/// HOST-5, INV-2, INV-5: what a burst holds back is in flight for the driver, who cannot have made more available in
+/// its place. So a burst ends, and holds back no more than the ring has room for.
 #[test]
 fn oversubscription_during_burst_breaks_queue() {
     for held in 1..=5 {
@@ -79,8 +79,8 @@ fn oversubscription_with_lists_in_flight_breaks_queue_that_serves() {
     }
 }
 
-/// DRV-PSG-1, HOST-18, INV-2, INV-3: NEXT in all slots is a list without an end, and nobody knows what comes after it. It is
-/// found by looking at each slot once.
+/// DRV-PSG-1, HOST-18, INV-2, INV-3: NEXT in all slots is a list without an end, and nobody knows what comes after it.
+/// It is found by looking at each slot once.
 #[test]
 fn list_without_end_breaks_queue() {
     for size in [1, 2, 3, 8] {
@@ -108,8 +108,9 @@ fn torn(part: DriverRange) -> FatalError {
     FatalError::Area(TranslateError::Fragmented { addr: part.start() }.into())
 }
 
-/// HOST-13, DRV-RST-1: a part of the ring disappears: where the device looks for a list, where the list goes on, and where a
-/// used descriptor belongs. Whoever needs it is told; what the driver waits for is not read then, and nobody is notified.
+/// HOST-13, DRV-RST-1: a part of the ring disappears: where the device looks for a list, where the list goes on, and
+/// where a used descriptor belongs. Whoever needs it is told; what the driver waits for is not read then, and nobody is
+/// notified.
 #[test]
 fn ring_lost_while_running_breaks_queue() {
     // Which slot is lost, and whether that is found by a fetch or by a return.
@@ -153,8 +154,8 @@ fn cut(slot: u16, field: u64) -> (Fixture, Hand) {
     (fixture, hand)
 }
 
-/// HOST-13, INV-3, BAR-8, BAR-9: a ring that is cut where no mapping ends, inside of what is accessed at once: nothing is
-/// written of a used descriptor then, and nothing is taken for the id or the flags of an available one.
+/// HOST-13, INV-3, BAR-8, BAR-9: a ring that is cut where no mapping ends, inside of what is accessed at once: nothing
+/// is written of a used descriptor then, and nothing is taken for the id or the flags of an available one.
 #[test]
 fn ring_cut_inside_of_word_breaks_queue() {
     for (slot, field) in (0..4).flat_map(|slot| (9..16).map(move |field| (slot, field))) {
@@ -178,7 +179,8 @@ fn ring_cut_inside_of_word_breaks_queue() {
     }
 }
 
-/// HOST-13, INV-3, PACK-MB-1: the same further on in a list, and further on in a burst, of which nothing is published then.
+/// HOST-13, INV-3, PACK-MB-1: the same further on in a list, and further on in a burst, of which nothing is published
+/// then.
 #[test]
 fn ring_cut_inside_of_later_word_breaks_queue() {
     for field in 13..16 {

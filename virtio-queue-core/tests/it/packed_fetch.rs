@@ -19,8 +19,8 @@ fn list_of(len: u16) -> (Vec<Descriptor>, Vec<Plain>) {
     (list, (0..len).map(|n| (u64::from(n) * 3, 1, false)).collect())
 }
 
-/// PACK-WRAP-6, INV-2, GEN-11, PACK-EVT-10, DRV-PDESC-4, BAR-12, HOST-25, LAY-10: whoever kicks for nothing causes one read
-/// of 32 bits, the Buffer ID and the flags of the next slot, and no write.
+/// PACK-WRAP-6, INV-2, GEN-11, PACK-EVT-10, DRV-PDESC-4, BAR-12, HOST-25, LAY-10: whoever kicks for nothing causes one
+/// read of 32 bits, the Buffer ID and the flags of the next slot, and no write.
 #[test]
 fn poll_of_empty_ring_reads_id_and_flags_once() {
     for features in [0, INDIRECT, EVENT_IDX] {
@@ -43,8 +43,8 @@ fn poll_of_empty_ring_reads_id_and_flags_once() {
     }
 }
 
-/// BAR-6: with EVENT_IDX, a queue that has run dry asks for the next descriptor and looks once more, as the driver may not
-/// have seen it ask. Afterwards it has asked already.
+/// BAR-6: with EVENT_IDX, a queue that has run dry asks for the next descriptor and looks once more, as the driver may
+/// not have seen it ask. Afterwards it has asked already.
 #[test]
 fn first_poll_of_dry_ring_asks_for_next_descriptor() {
     let (mut fixture, mut hand) = start(5, EVENT_IDX);
@@ -84,9 +84,9 @@ fn flags_of_every_value_are_available_or_not() {
     assert_eq!(seen.len(), 16, "each of the 8 cases, with and without NEXT, and one outcome for each");
 }
 
-/// BAR-5, PACK-SG-6, PACK-SG-7, PACK-USED-2: without a kick, the first flags before anything else, and in the same access the
-/// Buffer ID, then as much of the others as tells where the list ends and who it is, each once; a walk then reads each
-/// descriptor once.
+/// BAR-5, PACK-SG-6, PACK-SG-7, PACK-USED-2: without a kick, the first flags before anything else, and in the same
+/// access the Buffer ID, then as much of the others as tells where the list ends and who it is, each once; a walk then
+/// reads each descriptor once.
 #[test]
 fn fetch_and_walk_read_in_order() {
     for len in 1..=5 {
@@ -105,10 +105,10 @@ fn fetch_and_walk_read_in_order() {
     }
 }
 
-/// PACK-WRAP-1, PACK-WRAP-4, PACK-WRAP-5, PACK-WRAP-8, PACK-SG-1, PACK-SG-3, PACK-SG-4, PACK-USED-1, PACK-USED-2, PACK-DESC-3,
-/// REG-1, REG-2, AMB-12, AMB-22, USER-3: lists of every length from every slot, over the end and as long as the ring, in rings
-/// of every small size. Both counters flip where the end is passed, by skipping too; what is left of earlier laps in
-/// skipped slots is nobody's list; the skipped slots stay as the driver wrote them.
+/// PACK-WRAP-1, PACK-WRAP-4, PACK-WRAP-5, PACK-WRAP-8, PACK-SG-1, PACK-SG-3, PACK-SG-4, PACK-USED-1, PACK-USED-2,
+/// PACK-DESC-3, REG-1, REG-2, AMB-12, AMB-22, USER-3: lists of every length from every slot, over the end and as long
+/// as the ring, in rings of every small size. Both counters flip where the end is passed, by skipping too; what is left
+/// of earlier laps in skipped slots is nobody's list; the skipped slots stay as the driver wrote them.
 #[test]
 fn lists_of_every_length_go_round() {
     for size in 1..=8 {
@@ -184,7 +184,8 @@ fn buffer_ids_echoed() {
     }
 }
 
-/// GEN-9, DRV-INIT-1, PACK-SG-7: what was made available before the queue was there, and what the driver could not kick for.
+/// GEN-9, DRV-INIT-1, PACK-SG-7: what was made available before the queue was there, and what the driver could not kick
+/// for.
 #[test]
 fn lists_pending_at_activation_fetched_without_kick() {
     for features in [0, EVENT_IDX] {
@@ -201,8 +202,8 @@ fn lists_pending_at_activation_fetched_without_kick() {
     }
 }
 
-/// LAY-10, AMB-16, PACK-EVT-4, BAR-10: a ring of zeros is empty. Activation writes the Device Area, in one piece and whatever
-/// is there, reads nothing and leaves the ring as it is.
+/// LAY-10, AMB-16, PACK-EVT-4, BAR-10: a ring of zeros is empty. Activation writes the Device Area, in one piece and
+/// whatever is there, reads nothing and leaves the ring as it is.
 #[test]
 fn activation_writes_device_area_alone() {
     for (features, expected) in [(0, [0, 0, 0, 0]), (EVENT_IDX, [0, 0x80, 2, 0])] {
@@ -223,8 +224,8 @@ fn activation_writes_device_area_alone() {
     }
 }
 
-/// LAY-8, PACK-WRAP-4, PACK-USED-9: the largest ring, filled to the last slot and emptied, for three laps; and lists as long as
-/// all of it.
+/// LAY-8, PACK-WRAP-4, PACK-USED-9: the largest ring, filled to the last slot and emptied, for three laps; and lists as
+/// long as all of it.
 #[test]
 fn largest_ring_filled_completely() {
     let mut fixture = options(1 << 15, 0).build_plain().unwrap();
@@ -251,8 +252,8 @@ fn largest_ring_filled_completely() {
     }
 }
 
-/// HOST-20, DRV-PDESC-2, DRV-CLEAN-1, DRV-PDESC-1: a list that is changed once it was fetched. How long it is and whose, is
-/// settled; its elements are what a walk finds, as a list of that length.
+/// HOST-20, DRV-PDESC-2, DRV-CLEAN-1, DRV-PDESC-1: a list that is changed once it was fetched. How long it is and
+/// whose, is settled; its elements are what a walk finds, as a list of that length.
 #[test]
 fn list_changed_after_fetch_keeps_length_and_id() {
     let (mut fixture, mut hand) = start(5, INDIRECT);

@@ -1,5 +1,5 @@
-//! Random bytes where the driver's structures should be, in a packed ring that keeps the order or does not: bounded work, typed
-//! errors, and nothing outside.
+//! Random bytes where the driver's structures should be, in a packed ring that keeps the order or does not: bounded
+//! work, typed errors, and nothing outside.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -177,9 +177,9 @@ fn life<R: Ring<Mem = Mem> + FromConfig>(
     }
 }
 
-/// INV-1, INV-2, INV-3, INV-5, INV-6, INV-7, INV-12, HOST-5, HOST-15, HOST-18, HOST-19, HOST-21, HOST-23: whatever is in memory,
-/// each call does bounded work, keeps to its part of memory and says what is wrong; also with lists of the same id, returned
-/// out of order to a queue that has to keep it.
+/// INV-1, INV-2, INV-3, INV-5, INV-6, INV-7, INV-12, HOST-5, HOST-15, HOST-18, HOST-19, HOST-21, HOST-23: whatever is
+/// in memory, each call does bounded work, keeps to its part of memory and says what is wrong; also with lists of the
+/// same id, returned out of order to a queue that has to keep it.
 #[test]
 fn random_bytes_do_no_harm() {
     for (seed, features) in (0..).zip([0, INDIRECT, EVENT_IDX, INDIRECT | EVENT_IDX]) {

@@ -23,9 +23,9 @@ fn use_lists(fixture: &mut Fixture, hand: &mut Hand, lens: &[usize]) -> usize {
     fixture.notifications.take()
 }
 
-/// PACK-EVT-1, PACK-EVT-6, HOST-21, AMB-11, AMB-7: the two lowest bits of the flags decide: all notifications, none, or the
-/// one for a certain slot if that was negotiated. The reserved value, and a slot without the feature, are taken for all.
-/// All other bits, and off_wrap where it has no meaning, are ignored.
+/// PACK-EVT-1, PACK-EVT-6, HOST-21, AMB-11, AMB-7: the two lowest bits of the flags decide: all notifications, none, or
+/// the one for a certain slot if that was negotiated. The reserved value, and a slot without the feature, are taken for
+/// all. All other bits, and off_wrap where it has no meaning, are ignored.
 #[test]
 fn flags_of_every_value_are_a_mode() {
     for features in [0, EVENT_IDX] {
@@ -46,15 +46,15 @@ fn flags_of_every_value_are_a_mode() {
     }
 }
 
-/// Whether one of the `count` positions from `old` on is the slot that is waited for, in a lap with its wrap counter. As
-/// many positions as the ring has pass every slot: that is answered by a notification in any case (EVA-10).
+/// Whether one of the `count` positions from `old` on is the slot that is waited for, in a lap with its wrap counter.
+/// As many positions as the ring has pass every slot: that is answered by a notification in any case (EVA-10).
 fn expected(size: u16, event: u16, old: u32, count: u32) -> bool {
     count >= u32::from(size) || (old..old + count).any(|position| off_wrap(size, position) == event)
 }
 
-/// PACK-EVT-2, PACK-EVT-9, EVA-5, EVA-6, EVA-9, EVA-10, REG-3, AMB-7: lists and batches of every length, from every slot, with
-/// an event on every slot of either lap: there is a notification exactly if the event is among the slots that were passed,
-/// at the beginning, at the end or in between.
+/// PACK-EVT-2, PACK-EVT-9, EVA-5, EVA-6, EVA-9, EVA-10, REG-3, AMB-7: lists and batches of every length, from every
+/// slot, with an event on every slot of either lap: there is a notification exactly if the event is among the slots
+/// that were passed, at the beginning, at the end or in between.
 #[test]
 fn event_among_slots_passed_notifies() {
     for size in 1..=6_u16 {
@@ -81,8 +81,8 @@ fn event_among_slots_passed_notifies() {
     }
 }
 
-/// EVA-6, EVA-11, EVA-12, PACK-EVT-2: a long run in rings of odd sizes, with events ahead, behind and changing, and with the
-/// other modes in between: what was used while nobody asked for a slot does not count afterwards.
+/// EVA-6, EVA-11, EVA-12, PACK-EVT-2: a long run in rings of odd sizes, with events ahead, behind and changing, and
+/// with the other modes in between: what was used while nobody asked for a slot does not count afterwards.
 #[test]
 fn events_over_many_laps_are_as_modelled() {
     let mut state = 7_u64;
@@ -139,8 +139,8 @@ fn event_after_three_laps_of_silence_waits_for_its_slot() {
     }
 }
 
-/// EVA-16, HOST-21: off_wrap may say anything. For a slot of the ring there is one right answer, and for others none; nothing
-/// panics.
+/// EVA-16, HOST-21: off_wrap may say anything. For a slot of the ring there is one right answer, and for others none;
+/// nothing panics.
 #[test]
 fn off_wrap_of_every_value_is_answered() {
     for size in [1, 3, 256] {
@@ -157,8 +157,8 @@ fn off_wrap_of_every_value_is_answered() {
     }
 }
 
-/// BAR-7, BAR-10: the driver's structure is read once, in one piece, after the used descriptor was written. A driver that
-/// changes its mind right before that is understood.
+/// BAR-7, BAR-10: the driver's structure is read once, in one piece, after the used descriptor was written. A driver
+/// that changes its mind right before that is understood.
 #[test]
 fn driver_that_asks_at_last_moment_is_notified() {
     for (features, flags) in [(0, EventSuppression::ENABLE), (EVENT_IDX, EventSuppression::DESC)] {
@@ -181,9 +181,9 @@ fn driver_that_asks_at_last_moment_is_notified() {
     }
 }
 
-/// PACK-EVT-3, PACK-EVT-4, PACK-EVT-5, PACK-EVT-8, PACK-EVT-11, EVA-14, EVA-15, BAR-6, BAR-10: to enable is one store of 32 bits
-/// and then one look at the next slot. With EVENT_IDX the slot is named that is fetched next, with its wrap counter, however
-/// far behind the used position is. To suppress is one store.
+/// PACK-EVT-3, PACK-EVT-4, PACK-EVT-5, PACK-EVT-8, PACK-EVT-11, EVA-14, EVA-15, BAR-6, BAR-10: to enable is one store
+/// of 32 bits and then one look at the next slot. With EVENT_IDX the slot is named that is fetched next, with its wrap
+/// counter, however far behind the used position is. To suppress is one store.
 #[test]
 fn suppress_and_enable_write_one_word() {
     for features in [0, EVENT_IDX] {
@@ -222,8 +222,8 @@ fn suppress_and_enable_write_one_word() {
     }
 }
 
-/// PACK-EVT-3, PACK-EVT-4, PACK-EVT-5, PACK-EVT-11: over a long run with everything in it, the device writes no other words
-/// than these, whoever writes there meanwhile.
+/// PACK-EVT-3, PACK-EVT-4, PACK-EVT-5, PACK-EVT-11: over a long run with everything in it, the device writes no other
+/// words than these, whoever writes there meanwhile.
 #[test]
 fn device_area_has_no_other_values() {
     for features in [0, EVENT_IDX] {
@@ -272,8 +272,8 @@ fn suppressed_until_enabled() {
     }
 }
 
-/// PACK-EVT-7, BAR-6: a driver that makes something available after the device has asked, and before it has looked again,
-/// may not have seen it ask. Enabling finds it.
+/// PACK-EVT-7, BAR-6: a driver that makes something available after the device has asked, and before it has looked
+/// again, may not have seen it ask. Enabling finds it.
 #[test]
 fn enable_finds_what_came_before_second_look() {
     for features in [0, EVENT_IDX] {
@@ -316,8 +316,8 @@ fn poll_finds_what_came_before_second_look() {
     }
 }
 
-/// NOTIF-6, HOST-24, DRV-PDESC-3, DRV-PDESC-4, DRV-MAY-3, NOTIF-5: whatever a kick says, out of the ring, out of date or for no
-/// queue, and however often: what is in the ring decides alone.
+/// NOTIF-6, HOST-24, DRV-PDESC-3, DRV-PDESC-4, DRV-MAY-3, NOTIF-5: whatever a kick says, out of the ring, out of date
+/// or for no queue, and however often: what is in the ring decides alone.
 #[test]
 fn kick_says_anything_and_ring_decides() {
     let (mut fixture, mut hand) = start(5, INDIRECT);

@@ -1,5 +1,5 @@
-//! What the themes of packed queues share: a driver that writes descriptors by hand and counts positions without end, and
-//! a queue at any of them.
+//! What the themes of packed queues share: a driver that writes descriptors by hand and counts positions without end,
+//! and a queue at any of them.
 
 use std::rc::Rc;
 

@@ -11,8 +11,8 @@ use crate::formats::{fetch, write_hello};
 use crate::packed_support::{BOTH, Fixture, available, options, readable, start, used, writable};
 use crate::support::{EVENT_IDX, INDIRECT, SPACE, logged, range, serve};
 
-/// PACK-USED-4, PACK-USED-5, PACK-USED-6, PACK-USED-7, PACK-WRAP-3, END-1, AMB-10: the bytes, little-endian on every host, in
-/// either lap: the length, the id and the flags over what was there; the address stays.
+/// PACK-USED-4, PACK-USED-5, PACK-USED-6, PACK-USED-7, PACK-WRAP-3, END-1, AMB-10: the bytes, little-endian on every
+/// host, in either lap: the length, the id and the flags over what was there; the address stays.
 #[test]
 fn used_descriptor_bytes_are_these() {
     let (mut fixture, mut hand) = start(2, 0);
@@ -29,7 +29,8 @@ fn used_descriptor_bytes_are_these() {
     }
 }
 
-/// PACK-USED-4, PACK-USED-7, PACK-WRAP-3: whatever flags the driver has left in the slot, a used one has no others than these.
+/// PACK-USED-4, PACK-USED-7, PACK-WRAP-3: whatever flags the driver has left in the slot, a used one has no others than
+/// these.
 #[test]
 fn flags_of_driver_do_not_stay() {
     let (mut fixture, hand) = start(300, 0);
@@ -45,8 +46,8 @@ fn flags_of_driver_do_not_stay() {
     }
 }
 
-/// BAR-8, BAR-9, PACK-DESC-4, PACK-DESC-1, BAR-7, BAR-10, GEN-7: first the buffer, then length, id and flags in one access,
-/// then nothing but one look at what the driver waits for.
+/// BAR-8, BAR-9, PACK-DESC-4, PACK-DESC-1, BAR-7, BAR-10, GEN-7: first the buffer, then length, id and flags in one
+/// access, then nothing but one look at what the driver waits for.
 #[test]
 fn buffer_written_before_used_descriptor() {
     for features in [0, EVENT_IDX] {
@@ -64,8 +65,8 @@ fn buffer_written_before_used_descriptor() {
     }
 }
 
-/// PACK-WRAP-9, GEN-8: used descriptors are written in the order in which chains are returned, at the next used position, and
-/// not where a chain was.
+/// PACK-WRAP-9, GEN-8: used descriptors are written in the order in which chains are returned, at the next used
+/// position, and not where a chain was.
 #[test]
 fn used_descriptors_written_in_order_of_completion() {
     for start_at in 0..14 {
@@ -89,9 +90,9 @@ fn used_descriptors_written_in_order_of_completion() {
     }
 }
 
-/// PACK-MB-1, PACK-MB-2, PACK-WRAP-10, BAR-9, USER-1: whatever is returned in a burst becomes visible at once: each used
-/// descriptor is written once and as a whole, the first after all the others, and before that the driver, who looks there
-/// first, finds what it wrote there itself. Then there is one look at what it waits for.
+/// PACK-MB-1, PACK-MB-2, PACK-WRAP-10, BAR-9, USER-1: whatever is returned in a burst becomes visible at once: each
+/// used descriptor is written once and as a whole, the first after all the others, and before that the driver, who
+/// looks there first, finds what it wrote there itself. Then there is one look at what it waits for.
 #[test]
 fn burst_writes_first_used_descriptor_last() {
     for lens in [&[1_u16][..], &[1, 1], &[2, 1, 3], &[1, 1, 1, 1, 1, 1, 1], &[7], &[3, 4]] {
@@ -169,8 +170,8 @@ fn return_of_more_than_writable_refused() {
     hand.check_used(position, 3, 36);
 }
 
-/// HOST-23, INV-7: whatever the driver writes into the Device Area, or into slots that the device owns, it goes on as if it
-/// had not, and never looks.
+/// HOST-23, INV-7: whatever the driver writes into the Device Area, or into slots that the device owns, it goes on as
+/// if it had not, and never looks.
 #[test]
 fn device_area_scribbled_over_never_matters() {
     for features in [0, EVENT_IDX] {
@@ -193,8 +194,8 @@ fn device_area_scribbled_over_never_matters() {
     }
 }
 
-/// A queue whose memory is mapped for what each part of it is for, and no further. Of its buffers, those for reading lie in one
-/// half and those for writing in the other; tables are for reading alone.
+/// A queue whose memory is mapped for what each part of it is for, and no further. Of its buffers, those for reading
+/// lie in one half and those for writing in the other; tables are for reading alone.
 fn with_minimal_rights(size: u16, features: u64) -> Fixture {
     let fixture = PackedFixtureOptions { memory_len: 1 << 16, ..options(size, features) }.build_on(|heap, driver| {
         let (mem, areas) = (Rc::new(TestMem::new(heap)), driver.areas());
@@ -210,9 +211,9 @@ fn with_minimal_rights(size: u16, features: u64) -> Fixture {
     fixture.unwrap()
 }
 
-/// LAY-9, PACK-DESC-1, PACK-DESC-2, PACK-IND-5, INV-6, INV-7, AMB-23, FEAT-12: the ring is read and written, the Driver Area
-/// and tables are only read, the Device Area is only written; of buffers the readable ones are read, the writable ones
-/// written. Nothing else is even mapped.
+/// LAY-9, PACK-DESC-1, PACK-DESC-2, PACK-IND-5, INV-6, INV-7, AMB-23, FEAT-12: the ring is read and written, the Driver
+/// Area and tables are only read, the Device Area is only written; of buffers the readable ones are read, the writable
+/// ones written. Nothing else is even mapped.
 #[test]
 fn accesses_stay_where_they_belong() {
     for features in [0, INDIRECT, EVENT_IDX, INDIRECT | EVENT_IDX] {
@@ -257,8 +258,9 @@ fn accesses_stay_where_they_belong() {
     }
 }
 
-/// PACK-USED-9, BAR-9, PACK-DESC-4, INV-4, INV-5, INV-6: over a long run in every order, each used descriptor is written once
-/// and in one access; its slot was fetched, and is left alone from then on until the driver has made it available again.
+/// PACK-USED-9, BAR-9, PACK-DESC-4, INV-4, INV-5, INV-6: over a long run in every order, each used descriptor is
+/// written once and in one access; its slot was fetched, and is left alone from then on until the driver has made it
+/// available again.
 #[test]
 fn slots_written_once_each_lap() {
     for size in [1, 3, 5, 8] {

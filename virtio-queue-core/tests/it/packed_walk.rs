@@ -28,9 +28,9 @@ fn check_table(entries: &[Descriptor], found: &[Plain]) {
     assert!(fixture.queue.next_chain().unwrap().is_none());
 }
 
-/// PACK-IND-1, PACK-IND-2, PACK-IND-3, AMB-7, AMB-8, DRV-PIND-2, REG-1, PACK-USED-3: a table is all of its entries in their
-/// order, and of their flags WRITE counts alone. NEXT ends nothing and leads nowhere, INDIRECT nests nothing, ids are
-/// nobody's.
+/// PACK-IND-1, PACK-IND-2, PACK-IND-3, AMB-7, AMB-8, DRV-PIND-2, REG-1, PACK-USED-3: a table is all of its entries in
+/// their order, and of their flags WRITE counts alone. NEXT ends nothing and leads nowhere, INDIRECT nests nothing, ids
+/// are nobody's.
 #[test]
 fn flags_in_table_ignored_but_for_write() {
     let found = [(1, 1, false), (2, 2, false), (3, 3, true), (4, 4, true)];
@@ -47,8 +47,9 @@ fn flags_in_table_ignored_but_for_write() {
     }
 }
 
-/// PACK-IND-4, PACK-IND-5, LAY-11, PACK-IND-6, FEAT-5: a table may begin at any address, is only read, and whether WRITE is set
-/// where it is referred to means nothing. Byte by byte, it is laid out like the ring, with flags at offset 14.
+/// PACK-IND-4, PACK-IND-5, LAY-11, PACK-IND-6, FEAT-5: a table may begin at any address, is only read, and whether
+/// WRITE is set where it is referred to means nothing. Byte by byte, it is laid out like the ring, with flags at offset
+/// 14.
 #[test]
 fn table_anywhere_read_only() {
     for offset in 0..17 {
@@ -103,8 +104,8 @@ fn check_malformed(
     assert_eq!((fixture.queue.in_flight(), fixture.queue.fault()), (0, None));
 }
 
-/// HOST-7, HOST-8, AMB-5, DRV-PIND-3, REG-4: lengths that no table has. More entries than a chain may have are refused before
-/// anything is translated, 65,536 of them and more as well.
+/// HOST-7, HOST-8, AMB-5, DRV-PIND-3, REG-4: lengths that no table has. More entries than a chain may have are refused
+/// before anything is translated, 65,536 of them and more as well.
 #[test]
 fn table_of_bad_length_refused() {
     for len in [0, 1, 15, 17, 31, 63, 65, 80, 16 * 32768, 1 << 20, (1 << 20) + 16, 0xffff_fff0, u32::MAX] {
@@ -116,8 +117,8 @@ fn table_of_bad_length_refused() {
     }
 }
 
-/// HOST-8, REG-4, AMB-2, AMB-3, DRV-PSG-1, PACK-SG-2: a device may allow longer tables than the ring. 65,536 entries are as
-/// many as a table can have, and none of them is lost; the descriptor that refers to them is none of them.
+/// HOST-8, REG-4, AMB-2, AMB-3, DRV-PSG-1, PACK-SG-2: a device may allow longer tables than the ring. 65,536 entries
+/// are as many as a table can have, and none of them is lost; the descriptor that refers to them is none of them.
 #[test]
 fn table_longer_than_ring_allowed_by_limit() {
     for (len, limit, refused) in
@@ -140,7 +141,8 @@ fn table_longer_than_ring_allowed_by_limit() {
     }
 }
 
-/// AMB-2, LAY-11: the end of the ring means nothing in a table, also in one that is read entry by entry for its alignment.
+/// AMB-2, LAY-11: the end of the ring means nothing in a table, also in one that is read entry by entry for its
+/// alignment.
 #[test]
 fn table_longer_than_ring_anywhere_read_to_its_end() {
     for offset in [0, 1] {
@@ -152,8 +154,8 @@ fn table_longer_than_ring_anywhere_read_to_its_end() {
     }
 }
 
-/// PACK-SG-2, DRV-PSG-1, FRAME-2: a list that is longer than the device allows, but ends, is refused as a chain: its slots
-/// are skipped. Elements without bytes count.
+/// PACK-SG-2, DRV-PSG-1, FRAME-2: a list that is longer than the device allows, but ends, is refused as a chain: its
+/// slots are skipped. Elements without bytes count.
 #[test]
 fn list_longer_than_limit_refused() {
     for limit in 0..4 {
@@ -167,8 +169,8 @@ fn list_longer_than_limit_refused() {
     }
 }
 
-/// DRV-PIND-4, PACK-SG-5: an indirect descriptor in a list of several, wherever it is and how many there are. The list is
-/// skipped as a whole, and no table is read.
+/// DRV-PIND-4, PACK-SG-5: an indirect descriptor in a list of several, wherever it is and how many there are. The list
+/// is skipped as a whole, and no table is read.
 #[test]
 fn indirect_in_list_of_several_refused() {
     let kind = ChainErrorKind::IndirectWithNext;
@@ -241,8 +243,8 @@ fn more_than_4_gib_refused() {
     assert_eq!(walk_next(&mut fixture.queue), (found.to_vec(), None));
 }
 
-/// AMB-6, SPLIT-DESC-7: as many elements as there may be, with 2^32 bytes in equal parts: one byte more in any of them is one
-/// too many. Every other element begins where a length could lead beyond 2^64.
+/// AMB-6, SPLIT-DESC-7: as many elements as there may be, with 2^32 bytes in equal parts: one byte more in any of them
+/// is one too many. Every other element begins where a length could lead beyond 2^64.
 #[test]
 fn byte_beyond_4_gib_refused_in_any_element() {
     for count in [2, 4, 8_u32] {
@@ -262,8 +264,8 @@ fn byte_beyond_4_gib_refused_in_any_element() {
     }
 }
 
-/// HOST-9, HOST-10, HOST-17, REG-2, REG-8, DRV-FEAT-4: elements and tables that would end beyond 2^64; what ends there is an
-/// element like any other.
+/// HOST-9, HOST-10, HOST-17, REG-2, REG-8, DRV-FEAT-4: elements and tables that would end beyond 2^64; what ends there
+/// is an element like any other.
 #[test]
 fn ranges_beyond_2_64_refused() {
     for (addr, len) in [(u64::MAX, 2), (u64::MAX - 255, 512), (u64::MAX, u32::MAX)] {
@@ -319,8 +321,8 @@ fn table_in_bad_memory_refused() {
     }
 }
 
-/// HOST-27: a table that was written for a split queue. It is read as one of this queue, in which `next` is what the flags
-/// are, so that WRITE is bit 1 of it; nothing leads anywhere else, and all entries are found.
+/// HOST-27: a table that was written for a split queue. It is read as one of this queue, in which `next` is what the
+/// flags are, so that WRITE is bit 1 of it; nothing leads anywhere else, and all entries are found.
 #[test]
 fn table_in_layout_of_split_queue_misread_and_bounded() {
     let (mut fixture, mut hand) = start(4, INDIRECT);
@@ -361,8 +363,8 @@ fn table_in_layout_of_packed_queue_misread_and_bounded() {
     }
 }
 
-/// HOST-20, DRV-CLEAN-1: whatever a table turns into between two walks, each walk reads each entry once, and checks what it
-/// has read.
+/// HOST-20, DRV-CLEAN-1: whatever a table turns into between two walks, each walk reads each entry once, and checks
+/// what it has read.
 #[test]
 fn table_changed_between_walks_checked_by_each() {
     let (mut fixture, mut hand) = start(4, INDIRECT);
@@ -380,8 +382,8 @@ fn table_changed_between_walks_checked_by_each() {
     hand.check_used(0, 0, 0);
 }
 
-/// HOST-28, HOST-29, REG-6, REG-7: as many malformed lists as there is room for, then as many good ones, over and over. Each is
-/// fetched once and returned once.
+/// HOST-28, HOST-29, REG-6, REG-7: as many malformed lists as there is room for, then as many good ones, over and over.
+/// Each is fetched once and returned once.
 #[test]
 fn malformed_lists_do_not_use_up_ring() {
     let (mut fixture, mut hand) = start(6, 0);

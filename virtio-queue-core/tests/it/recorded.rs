@@ -143,7 +143,8 @@ impl Recorder for Store {
     fn published(&mut self, _next_used: u16) {}
 }
 
-/// A process dies with chains in flight, after others were returned out of order. The next one finds them, with their elements.
+/// A process dies with chains in flight, after others were returned out of order. The next one finds them, with their
+/// elements.
 fn check_goes_on<F: QueueFormat<Ring<Mem>: Record>>() {
     let mut fixture = start::<F>(16, 0);
     let config = fixture.driver.queue_config(QueueLimits::default());

@@ -133,8 +133,8 @@ fn split_queue_restored_at_any_index() {
     }
 }
 
-/// SUSP-6, EVA-12, EVA-15, PACK-WRAP-4, FD-14: a packed queue at every slot of small rings and near the ends of large ones,
-/// with either wrap counter.
+/// SUSP-6, EVA-12, EVA-15, PACK-WRAP-4, FD-14: a packed queue at every slot of small rings and near the ends of large
+/// ones, with either wrap counter.
 #[test]
 fn packed_queue_restored_at_any_slot() {
     for features in [0, EVENT_IDX] {
@@ -209,8 +209,8 @@ fn slots_outside_of_ring_refused() {
     }
 }
 
-/// HOST-3, HOST-30: the driver's index is further from the saved one than the ring is long: the ring cannot go on, and nobody is
-/// notified.
+/// HOST-3, HOST-30: the driver's index is further from the saved one than the ring is long: the ring cannot go on, and
+/// nobody is notified.
 #[test]
 fn index_far_from_saved_one_refused() {
     for far in [9, 0x100, 0x8000, 0xffff_u16] {

@@ -49,8 +49,8 @@ fn run<F: QueueFormat>(
     (logs, counts, fixture.notifications.count())
 }
 
-/// SPLIT-UNOT-2, SPLIT-ANOT-6, PACK-EVT-6, BAR-2, BAR-3, BAR-6, BAR-7, REG-2: chain by chain the same accesses in the same order as
-/// in a burst, one publication and at most one notification for all, and none for nothing.
+/// SPLIT-UNOT-2, SPLIT-ANOT-6, PACK-EVT-6, BAR-2, BAR-3, BAR-6, BAR-7, REG-2: chain by chain the same accesses in the
+/// same order as in a burst, one publication and at most one notification for all, and none for nothing.
 #[test]
 fn serving_is_a_burst() {
     fn check<F: QueueFormat>(features: u64) {
@@ -115,8 +115,8 @@ fn senseless_ring_breaks_queue() {
     check_dead(&mut fixture.queue, &fixture.mem, error, true, Vec::new());
 }
 
-/// INV-3: a device that panics leaves some chains used and others not, and nobody knows which. Nothing is published, and
-/// the queue says once that it is broken.
+/// INV-3: a device that panics leaves some chains used and others not, and nobody knows which. Nothing is published,
+/// and the queue says once that it is broken.
 #[test]
 fn panic_breaks_queue() {
     fn check<F: QueueFormat>(features: u64) {
@@ -178,8 +178,8 @@ fn panic_with_one_chain_breaks_queue() {
     for_each_format!(check(EVENT_IDX));
 }
 
-/// SPLIT-UNOT-5, PACK-EVT-2, REG-9: one chain at a time is published and notified of as it is returned; a ring that makes no sense
-/// breaks the queue.
+/// SPLIT-UNOT-5, PACK-EVT-2, REG-9: one chain at a time is published and notified of as it is returned; a ring that
+/// makes no sense breaks the queue.
 #[test]
 fn chain_that_is_served_by_itself_is_published() {
     fn check<F: QueueFormat>(features: u64) {
@@ -203,8 +203,8 @@ fn chain_that_is_served_by_itself_is_published() {
     check_dead(&mut fixture.queue, &fixture.mem, error, true, Vec::new());
 }
 
-/// INV-2: a driver that goes on making chains available while they are served cannot keep the device for ever: what is not
-/// published is in flight for it.
+/// INV-2: a driver that goes on making chains available while they are served cannot keep the device for ever: what is
+/// not published is in flight for it.
 #[test]
 fn endless_supply_ends() {
     let mut fixture = FixtureOptions::<virtio_fake_driver::Split> { size: 4, ..Default::default() }.build().unwrap();

@@ -1,4 +1,5 @@
-//! Memory that changes while the device looks at it (HOST-20): each field is read once, and decided on by what was read.
+//! Memory that changes while the device looks at it (HOST-20): each field is read once, and decided on by what was
+//! read.
 
 use virtio_fake_driver::TestMem;
 use virtio_fake_driver::split::{Descriptor, RawSplit};
@@ -40,8 +41,8 @@ fn mixed(count: usize) -> Vec<Plain> {
     OLD[..count].iter().chain(&NEW[count..]).copied().collect()
 }
 
-/// HOST-20, DRV-CLEAN-1: everything in the chain changes at once, at any moment. Each descriptor is the old one or the new
-/// one.
+/// HOST-20, DRV-CLEAN-1: everything in the chain changes at once, at any moment. Each descriptor is the old one or the
+/// new one.
 #[test]
 fn direct_chain_changed_at_any_read_is_old_or_new() {
     for (way, nth) in WAYS.into_iter().flat_map(|way| (0..=FIRST_DESCRIPTOR + 4).map(move |nth| (way, nth))) {

@@ -17,8 +17,8 @@ use virtio_util::NotificationCounter;
 pub(crate) const INDIRECT: u64 = features::INDIRECT_DESC;
 pub(crate) const EVENT_IDX: u64 = features::EVENT_IDX;
 
-/// An address in every fixture's memory, behind the rings of a queue of up to 256: half of the memory is for buffers and
-/// indirect tables that a test writes itself.
+/// An address in every fixture's memory, behind the rings of a queue of up to 256: half of the memory is for buffers
+/// and indirect tables that a test writes itself.
 pub(crate) const SPACE: u64 = 0x1000_8000;
 
 /// A queue and its driver, and memory that tells tales.

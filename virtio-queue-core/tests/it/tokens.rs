@@ -167,8 +167,8 @@ fn token_used_twice_refused_when_nothing_is_in_flight() {
     }
 }
 
-/// INV-1, INV-5: numbers that were made up. What has not the right generation is refused, and nothing ever panics or counts
-/// wrong.
+/// INV-1, INV-5: numbers that were made up. What has not the right generation is refused, and nothing ever panics or
+/// counts wrong.
 #[test]
 fn forged_tokens_do_no_harm() {
     let mut fixture = fixture(8, EVENT_IDX);
@@ -274,8 +274,8 @@ fn check_threads(size: u16, features: u64, count: usize) {
     assert_eq!(device.join().unwrap(), 0);
 }
 
-/// A queue in another thread, which owns its memory. No notification is lost on either side; but this is a stress test, and
-/// shows little about a fence that is hardly ever needed.
+/// A queue in another thread, which owns its memory. No notification is lost on either side; but this is a stress test,
+/// and shows little about a fence that is hardly ever needed.
 #[test]
 fn queue_in_another_thread_loses_no_notification() {
     for features in [0, EVENT_IDX] {

@@ -189,11 +189,11 @@ fn check_traffic<F: QueueFormat>(features: u64) {
     }
 }
 
-/// GEN-8, GEN-12, LAY-11, AMB-13, FRAME-1, FRAME-3, FRAME-4, INV-4, INV-5, EVA-15, SPLIT-AVAIL-3, SPLIT-AVAIL-6, SPLIT-IND-2,
-/// SPLIT-IND-3, SPLIT-UNOT-5, SPLIT-UNOT-6, SPLIT-ANOT-6, PACK-EVT-7, PACK-EVT-9, PACK-SG-1, PACK-WRAP-8, PACK-WRAP-9,
-/// PACK-USED-1, PACK-USED-2, REG-15, USER-3: everything that an honest driver and a device may do, in random order, in queues
-/// of every kind: each buffer comes out once and goes back once, in order, with what was written; nobody waits in vain, and the
-/// driver is told exactly when it wants to be.
+/// GEN-8, GEN-12, LAY-11, AMB-13, FRAME-1, FRAME-3, FRAME-4, INV-4, INV-5, EVA-15, SPLIT-AVAIL-3, SPLIT-AVAIL-6,
+/// SPLIT-IND-2, SPLIT-IND-3, SPLIT-UNOT-5, SPLIT-UNOT-6, SPLIT-ANOT-6, PACK-EVT-7, PACK-EVT-9, PACK-SG-1, PACK-WRAP-8,
+/// PACK-WRAP-9, PACK-USED-1, PACK-USED-2, REG-15, USER-3: everything that an honest driver and a device may do, in
+/// random order, in queues of every kind: each buffer comes out once and goes back once, in order, with what was
+/// written; nobody waits in vain, and the driver is told exactly when it wants to be.
 #[test]
 fn random_traffic_is_as_modelled() {
     for features in RING_SETS {

@@ -98,7 +98,8 @@ fn stale_token_is_not_put_back() {
     check_stale::<Packed>();
 }
 
-/// SPLIT-ANOT-6, PACK-EVT-7: the device needs more buffers than there are, and leaves them. The driver kicks when it adds another.
+/// SPLIT-ANOT-6, PACK-EVT-7: the device needs more buffers than there are, and leaves them. The driver kicks when it
+/// adds another.
 fn check_kick<F: QueueFormat>(features: u64) {
     let mut fixture = fixture::<F>(features);
     let chain = DriverChain::new().writable_cut(2, &[1]);

@@ -21,8 +21,8 @@ fn with_buffers(features: u64) -> (Fixture, RawSplit) {
     (fixture, raw)
 }
 
-/// SPLIT-USED-5, SPLIT-USED-7, END-1: the bytes, little-endian on every host: the index after the flags, then the elements,
-/// each an id and a length, and nothing around them.
+/// SPLIT-USED-5, SPLIT-USED-7, END-1: the bytes, little-endian on every host: the index after the flags, then the
+/// elements, each an id and a length, and nothing around them.
 #[test]
 fn used_ring_bytes_are_these() {
     let (mut fixture, raw) = with_buffers(0);
@@ -155,8 +155,8 @@ fn dropped_chain_returned_with_0() {
     assert_eq!(fixture.notifications.count(), 2);
 }
 
-/// SPLIT-USED-3, SPLIT-USED-6, SPLIT-USED-10: only writable bytes count, all of them up to the last, whether or not they
-/// were looked at. One more is refused, with nothing written anywhere, and the chain goes on as before.
+/// SPLIT-USED-3, SPLIT-USED-6, SPLIT-USED-10: only writable bytes count, all of them up to the last, whether or not
+/// they were looked at. One more is refused, with nothing written anywhere, and the chain goes on as before.
 #[test]
 fn return_of_more_than_writable_refused() {
     let chain = [readable(1, 100), readable(2, 0), writable(3, 7), writable(4, 0), writable(5, 30)];
@@ -248,8 +248,9 @@ fn return_unchecked_takes_the_callers_word() {
     assert_eq!(fixture.queue.in_flight(), 0);
 }
 
-/// INV-6, INV-7, LAY-5, SPLIT-DESC-1, SPLIT-DESC-2, SPLIT-DESC-3, SPLIT-AVAIL-1, SPLIT-IND-8, FEAT-12: of all memory, the
-/// queue writes its used ring, and reads its table, the available ring and indirect tables. Nothing else is even mapped.
+/// INV-6, INV-7, LAY-5, SPLIT-DESC-1, SPLIT-DESC-2, SPLIT-DESC-3, SPLIT-AVAIL-1, SPLIT-IND-8, FEAT-12: of all memory,
+/// the queue writes its used ring, and reads its table, the available ring and indirect tables. Nothing else is even
+/// mapped.
 #[test]
 fn accesses_stay_where_they_belong() {
     for features in RING_SETS {

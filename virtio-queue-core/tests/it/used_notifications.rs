@@ -122,8 +122,8 @@ fn notifications_over_long_run_are_as_modelled() {
     assert!(expected > 1000);
 }
 
-/// SPLIT-UNOT-10, BAR-3, BAR-12, HOST-22: the driver's wish is read once, by 16 bits, after the index was stored. A driver
-/// that changes its mind just before is heard.
+/// SPLIT-UNOT-10, BAR-3, BAR-12, HOST-22: the driver's wish is read once, by 16 bits, after the index was stored. A
+/// driver that changes its mind just before is heard.
 #[test]
 fn wish_read_once_after_index_is_stored() {
     for features in [0, EVENT_IDX] {
@@ -166,8 +166,8 @@ fn window_reaches_back_to_last_decision() {
     }
 }
 
-/// DRV-MAY-2, SPLIT-UNOT-8: a driver that switches interrupts off while it reaps and looks again after it has switched them
-/// on misses nothing, and is spared what it does not want.
+/// DRV-MAY-2, SPLIT-UNOT-8: a driver that switches interrupts off while it reaps and looks again after it has switched
+/// them on misses nothing, and is spared what it does not want.
 #[test]
 fn driver_that_switches_interrupts_misses_nothing() {
     use virtio_fake_driver::DriverChain;

@@ -12,7 +12,8 @@ use crate::support::{
     offer, range, readable, table, used, used_since, walk_next, walk_once, writable, write_direct, write_table,
 };
 
-/// Checks that the chain at descriptor 0 has those elements, and that nothing of the device's concerns is wrong with it.
+/// Checks that the chain at descriptor 0 has those elements, and that nothing of the device's concerns is wrong with
+/// it.
 #[track_caller]
 fn check(fixture: &mut Fixture, elements: &[Plain]) {
     WAYS.into_iter().for_each(|way| check_once(fixture, way, elements));
@@ -58,8 +59,8 @@ fn direct_chain_yields_its_elements() {
     }
 }
 
-/// SPLIT-AVAIL-3, SPLIT-DESC-5: descriptors anywhere in the table, in any order; what the last one says of a next one is
-/// nothing.
+/// SPLIT-AVAIL-3, SPLIT-DESC-5: descriptors anywhere in the table, in any order; what the last one says of a next one
+/// is nothing.
 #[test]
 fn direct_chain_in_disorder_followed() {
     let mut fixture = fixture(8, 0);
@@ -87,8 +88,8 @@ fn undefined_flags_ignored() {
     }
 }
 
-/// SPLIT-IND-2, SPLIT-IND-4, SPLIT-IND-5, FRAME-1, REG-10: however a chain is spread over the two tables, it is the same
-/// chain.
+/// SPLIT-IND-2, SPLIT-IND-4, SPLIT-IND-5, FRAME-1, REG-10: however a chain is spread over the two tables, it is the
+/// same chain.
 #[test]
 fn indirect_after_any_number_of_direct_is_the_same_chain() {
     let mut fixture = fixture_with_chain_len(8, INDIRECT, Some(9));
@@ -112,8 +113,8 @@ fn indirect_reference_with_write_is_the_same_chain() {
     }
 }
 
-/// SPLIT-IND-3, SPLIT-IND-8: the table's entries in any order, from entry 0 on. What no entry refers to is not read, and
-/// nothing is written.
+/// SPLIT-IND-3, SPLIT-IND-8: the table's entries in any order, from entry 0 on. What no entry refers to is not read,
+/// and nothing is written.
 #[test]
 fn indirect_table_in_disorder_followed() {
     let mut fixture = fixture(4, INDIRECT);
@@ -204,8 +205,8 @@ fn empty_elements_skipped() {
     }
 }
 
-/// SPLIT-DESC-4, REG-13, FRAME-2, DRV-IND-3, DRV-FRM-2: a chain of exactly as many elements as are allowed, by default or
-/// by the device.
+/// SPLIT-DESC-4, REG-13, FRAME-2, DRV-IND-3, DRV-FRM-2: a chain of exactly as many elements as are allowed, by default
+/// or by the device.
 #[test]
 fn chain_of_exactly_the_limit_walked() {
     for (size, limit, len) in [(1, None, 1), (8, None, 8), (256, None, 256), (8, Some(3), 3), (8, Some(1), 1)] {
@@ -247,8 +248,8 @@ fn chain_of_exactly_4_gib_walked() {
     }
 }
 
-/// HOST-10, HOST-11, HOST-12, REG-12: elements are claims. One that ends at 2^64, one at address 0, and those in a hole or
-/// in memory of the wrong kind are what they say; the memory decides when they are translated.
+/// HOST-10, HOST-11, HOST-12, REG-12: elements are claims. One that ends at 2^64, one at address 0, and those in a hole
+/// or in memory of the wrong kind are what they say; the memory decides when they are translated.
 #[test]
 fn elements_are_claims() {
     let mut fixture = fixture(4, 0);
@@ -283,7 +284,8 @@ fn overlapping_elements_walked() {
     check(&mut fixture, &[(SPACE, 64, false), (SPACE, 64, true)]);
 }
 
-/// FRAME-4: every walk begins at the beginning; a clone goes on from where its original is, and either goes its own way.
+/// FRAME-4: every walk begins at the beginning; a clone goes on from where its original is, and either goes its own
+/// way.
 #[test]
 fn walks_are_independent() {
     let mut fixture = fixture(4, 0);

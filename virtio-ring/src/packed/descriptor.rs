@@ -30,8 +30,8 @@ use crate::flags::fmt_flags;
 #[repr(C)]
 pub struct Descriptor {
     addr: U64,
-    /// From the lowest bit, the length in 32, the Buffer ID in 16, and the flags in 16 bits. It is one field because it is tested
-    /// as one.
+    /// From the lowest bit, the length in 32, the Buffer ID in 16, and the flags in 16 bits. It is one field because it
+    /// is tested as one.
     word: U64,
 }
 
@@ -97,7 +97,8 @@ impl Descriptor {
         DescriptorFlags((self.word.get() >> 48) as u16)
     }
 
-    /// Returns the second word, for who tests all of it at once: the length in the lower 32 bits, the Buffer ID in bits 32 to 47, and the flags above.
+    /// Returns the second word, for who tests all of it at once: the length in the lower 32 bits, the Buffer ID in bits
+    /// 32 to 47, and the flags above.
     #[inline]
     #[must_use]
     pub const fn word(&self) -> u64 {
@@ -125,8 +126,8 @@ impl TableEntry for Descriptor {
 
 impl sealed::Sealed for Descriptor {}
 
-/// What a driver knows a buffer by. It is the driver's business alone: any value, and the same one twice, is as good as any
-/// other (HOST-19).
+/// What a driver knows a buffer by. It is the driver's business alone: any value, and the same one twice, is as good as
+/// any other (HOST-19).
 ///
 /// ```
 /// use virtio_ring::packed::BufferId;
@@ -189,8 +190,8 @@ impl DescriptorFlags {
         Self(self.0 | other.0)
     }
 
-    /// Returns whether a descriptor with these flags is available to a device whose wrap counter is `wrap`: AVAIL equals it,
-    /// and USED does not (PACK-WRAP-2). The two bits being different would not be enough (PACK-WRAP-5).
+    /// Returns whether a descriptor with these flags is available to a device whose wrap counter is `wrap`: AVAIL
+    /// equals it, and USED does not (PACK-WRAP-2). The two bits being different would not be enough (PACK-WRAP-5).
     #[inline]
     #[must_use]
     pub const fn is_available(self, wrap: bool) -> bool {

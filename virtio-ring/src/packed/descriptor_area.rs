@@ -10,8 +10,8 @@ const ALIGN: usize = Layout::DESCRIPTOR_AREA_ALIGN;
 
 /// The descriptor ring: descriptors that the driver made available, and over them those that the device has used.
 ///
-/// Where the ring lies in several pieces, they have to end at multiples of 8 bytes: no more than that is accessed at once, and
-/// what is accessed at once has to be in one piece.
+/// Where the ring lies in several pieces, they have to end at multiples of 8 bytes: no more than that is accessed at
+/// once, and what is accessed at once has to be in one piece.
 ///
 /// VIRTIO 1.4 §2.8.1 "Driver and Device Ring Wrap Counters".
 ///
@@ -58,8 +58,8 @@ impl<M: StableMem> DescriptorArea<M> {
         DescriptorTable::from_parts(self.area.mem(), self.area.range(), self.area.array(0, usize::MAX).reader())
     }
 
-    /// Returns the slots from `first` on that can be accessed at once: at most `count`, fewer where the ring is in several pieces,
-    /// and none where the memory wants reports of accesses.
+    /// Returns the slots from `first` on that can be accessed at once: at most `count`, fewer where the ring is in
+    /// several pieces, and none where the memory wants reports of accesses.
     #[inline(always)]
     #[must_use]
     pub fn slots(&self, first: u16, count: u16) -> Slots<'_> {
@@ -67,12 +67,14 @@ impl<M: StableMem> DescriptorArea<M> {
         Slots(self.area.array(Descriptor::SIZE * usize::from(first), count.into()))
     }
 
-    /// Reads the Buffer ID and the flags of the descriptor at `position`, which may be the first of a list that is available.
+    /// Reads the Buffer ID and the flags of the descriptor at `position`, which may be the first of a list that is
+    /// available.
     ///
-    /// Acquire: it pairs with the driver's store of the flags, so that the rest of the descriptor, the other descriptors of
-    /// its list, and the buffers that they stand for, are visible to what is read later (BAR-5). The driver stores the Buffer
-    /// ID before the flags; one access of 32 bits cannot see the later store and miss the earlier one. Rust's memory model has
-    /// no word for accesses of different sizes from both sides; what counts between a device and its driver is the machine's.
+    /// Acquire: it pairs with the driver's store of the flags, so that the rest of the descriptor, the other
+    /// descriptors of its list, and the buffers that they stand for, are visible to what is read later (BAR-5). The
+    /// driver stores the Buffer ID before the flags; one access of 32 bits cannot see the later store and miss the
+    /// earlier one. Rust's memory model has no word for accesses of different sizes from both sides; what counts
+    /// between a device and its driver is the machine's.
     ///
     /// # Errors
     ///
@@ -96,9 +98,9 @@ impl<M: StableMem> DescriptorArea<M> {
 
     /// Writes a used descriptor, which the driver may see at once. Nothing in it changes after that (BAR-9).
     ///
-    /// Release: it pairs with the driver's load of the flags, so that what was written into the buffer is visible to what the
-    /// driver reads later (BAR-8). The Buffer ID and the length become visible together with the flags: all three are one
-    /// aligned access of 64 bits.
+    /// Release: it pairs with the driver's load of the flags, so that what was written into the buffer is visible to
+    /// what the driver reads later (BAR-8). The Buffer ID and the length become visible together with the flags: all
+    /// three are one aligned access of 64 bits.
     ///
     /// # Errors
     ///
@@ -142,23 +144,24 @@ impl<'a> Slots<'a> {
         self.0.slice(first, last).map(DeviceArray::reader)
     }
 
-    /// Reads the second word of the descriptor in the `index`th of them, if there are as many, as [`DescriptorArea::first`] does:
-    /// the length, the Buffer ID and the flags.
+    /// Reads the second word of the descriptor in the `index`th of them, if there are as many, as
+    /// [`DescriptorArea::first`] does: the length, the Buffer ID and the flags.
     #[inline(always)]
     #[must_use]
     pub fn first(&self, index: usize) -> Option<u64> {
         self.0.load_field_acquire::<u64, { Descriptor::LEN }>(index).map(u64::from_le)
     }
 
-    /// Reads the second word of the descriptor in the `index`th of them, if there are as many, as [`DescriptorArea::later`] does.
+    /// Reads the second word of the descriptor in the `index`th of them, if there are as many, as
+    /// [`DescriptorArea::later`] does.
     #[inline(always)]
     #[must_use]
     pub fn later(&self, index: usize) -> Option<u64> {
         self.0.load_field::<u64, { Descriptor::LEN }>(index).map(u64::from_le)
     }
 
-    /// Writes a used descriptor into the `index`th of them, if there are as many, as [`DescriptorArea::set_used`] does, and returns
-    /// whether there are.
+    /// Writes a used descriptor into the `index`th of them, if there are as many, as [`DescriptorArea::set_used`] does,
+    /// and returns whether there are.
     #[inline(always)]
     pub fn set_used(&self, index: usize, used: UsedDescriptor) -> bool {
         self.0.store_field_release::<u64, { Descriptor::LEN }>(index, used.bits().to_le()).is_some()

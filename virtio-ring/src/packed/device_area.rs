@@ -60,9 +60,9 @@ impl<M: StableMem> DeviceArea<M> {
 
     /// Writes what the device wants to be notified of.
     ///
-    /// One aligned access of 32 bits, so that the place and the flags belong together (BAR-10). Relaxed: it advises. Who
-    /// enables notifications has a full fence between this store and its next look at the ring, which pairs with the driver's
-    /// between its store of available flags and its load from here (BAR-6).
+    /// One aligned access of 32 bits, so that the place and the flags belong together (BAR-10). Relaxed: it advises.
+    /// Who enables notifications has a full fence between this store and its next look at the ring, which pairs with
+    /// the driver's between its store of available flags and its load from here (BAR-6).
     ///
     /// # Errors
     ///

@@ -37,9 +37,9 @@ impl<M: StableMem> DriverArea<M> {
 
     /// Reads what the driver wants to be notified of.
     ///
-    /// One aligned access of 32 bits, so that the place and the flags belong together (BAR-10). Relaxed: nothing else is read
-    /// on its account. Who decides by it whether to notify has a full fence between its store of used flags and this load,
-    /// which pairs with the driver's between its store here and its next look at the ring (BAR-7).
+    /// One aligned access of 32 bits, so that the place and the flags belong together (BAR-10). Relaxed: nothing else
+    /// is read on its account. Who decides by it whether to notify has a full fence between its store of used flags and
+    /// this load, which pairs with the driver's between its store here and its next look at the ring (BAR-7).
     ///
     /// # Errors
     ///

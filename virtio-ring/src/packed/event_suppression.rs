@@ -70,8 +70,8 @@ impl EventSuppression {
 
     /// Returns what is asked for.
     ///
-    /// Only two bits of the flags count. Where they make no sense, being the reserved value or a place although EVENT_IDX was
-    /// not negotiated, all notifications are wanted: one too many does no harm (HOST-21).
+    /// Only two bits of the flags count. Where they make no sense, being the reserved value or a place although
+    /// EVENT_IDX was not negotiated, all notifications are wanted: one too many does no harm (HOST-21).
     #[inline]
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "takes the lower half of the word")]

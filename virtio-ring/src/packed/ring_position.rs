@@ -4,8 +4,8 @@ use super::{OffWrap, QueueSize};
 
 /// A place in a packed ring of a given size, with the wrap counter that goes with it there.
 ///
-/// Unlike an [`OffWrap`] it was proved once: the slot exists. From then on it only ever advances, in rings of that size.
-/// VIRTIO 1.4 §2.8.1 "Driver and Device Ring Wrap Counters" (PACK-WRAP-1, PACK-WRAP-4).
+/// Unlike an [`OffWrap`] it was proved once: the slot exists. From then on it only ever advances, in rings of that
+/// size. VIRTIO 1.4 §2.8.1 "Driver and Device Ring Wrap Counters" (PACK-WRAP-1, PACK-WRAP-4).
 ///
 /// ```
 /// use virtio_ring::packed::{QueueSize, RingPosition};
@@ -52,8 +52,8 @@ impl RingPosition {
         self.0.wrap()
     }
 
-    /// Returns the place `count` slots further on, in a ring of `size`. The wrap counter changes whenever the last slot is
-    /// passed, by a list that is as long as the ring as well.
+    /// Returns the place `count` slots further on, in a ring of `size`. The wrap counter changes whenever the last slot
+    /// is passed, by a list that is as long as the ring as well.
     #[inline]
     #[must_use]
     pub const fn advanced(self, count: u16, size: QueueSize) -> Self {

@@ -30,8 +30,8 @@ use crate::flags::fmt_flags;
 #[repr(C)]
 pub struct Descriptor {
     addr: U64,
-    /// From the lowest bit, the length in 32, the flags in 16, and the index of the next descriptor in 16 bits. It is one field
-    /// because it is tested as one.
+    /// From the lowest bit, the length in 32, the flags in 16, and the index of the next descriptor in 16 bits. It is
+    /// one field because it is tested as one.
     word: U64,
 }
 
@@ -93,7 +93,8 @@ impl Descriptor {
         DescriptorIndex((self.word.get() >> 48) as u16)
     }
 
-    /// Returns the second word, for who tests all of it at once: the length in the lower 32 bits, the flags in bits 32 to 47, and the index of the next descriptor above.
+    /// Returns the second word, for who tests all of it at once: the length in the lower 32 bits, the flags in bits 32
+    /// to 47, and the index of the next descriptor above.
     #[inline]
     #[must_use]
     pub const fn word(&self) -> u64 {

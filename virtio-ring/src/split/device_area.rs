@@ -79,8 +79,9 @@ impl<M: StableMem> DeviceArea<M> {
 
     /// Writes the flags.
     ///
-    /// Relaxed: the flags advise. Who enables notifications has a full fence between this store and its next load of the
-    /// available index, which pairs with the driver's between its store to that index and its load of the flags (BAR-2).
+    /// Relaxed: the flags advise. Who enables notifications has a full fence between this store and its next load of
+    /// the available index, which pairs with the driver's between its store to that index and its load of the flags
+    /// (BAR-2).
     ///
     /// # Errors
     ///
@@ -103,8 +104,8 @@ impl<M: StableMem> DeviceArea<M> {
         self.area.store_relaxed(Layout::used_element(index.slot(self.layout.size())), words)
     }
 
-    /// Returns the places of elements from `first` on that can be written at once: at most `count`, none beyond the end of the ring,
-    /// fewer where the area is in several pieces, and none where the memory wants reports of writing.
+    /// Returns the places of elements from `first` on that can be written at once: at most `count`, none beyond the end
+    /// of the ring, fewer where the area is in several pieces, and none where the memory wants reports of writing.
     #[inline(always)]
     #[must_use]
     pub fn used_elements(&self, first: RingIndex, count: u16) -> UsedElements<'_> {
@@ -115,8 +116,8 @@ impl<M: StableMem> DeviceArea<M> {
 
     /// Writes the index that the next element will have, and thereby publishes all elements before it.
     ///
-    /// Release: it pairs with the driver's load of the index, so that the elements, and what was written into the buffers,
-    /// are visible to what the driver reads later (BAR-4).
+    /// Release: it pairs with the driver's load of the index, so that the elements, and what was written into the
+    /// buffers, are visible to what the driver reads later (BAR-4).
     ///
     /// # Errors
     ///
@@ -202,7 +203,8 @@ impl<M: StableMem> DeviceArea<M, ReadOnly> {
 pub struct UsedElements<'a>(DeviceArray<'a, [u32; 2], WriteOnly>);
 
 impl UsedElements<'_> {
-    /// Writes the `index`th of them, if there are as many, as [`DeviceArea::set_used`] does, and returns whether there are.
+    /// Writes the `index`th of them, if there are as many, as [`DeviceArea::set_used`] does, and returns whether there
+    /// are.
     #[inline(always)]
     pub fn set(&self, index: u16, element: UsedElement) -> bool {
         self.0.store_relaxed(index.into(), transmute!(element)).is_some()

@@ -54,9 +54,9 @@ impl<M: StableMem> DriverArea<M> {
 
     /// Reads the flags.
     ///
-    /// Relaxed: the flags advise, and nothing else is read on their account. Who decides by them whether to notify has a
-    /// full fence between its store to the used ring and this load, which pairs with the driver's between its store to
-    /// the flags and its load of the used index (BAR-3).
+    /// Relaxed: the flags advise, and nothing else is read on their account. Who decides by them whether to notify has
+    /// a full fence between its store to the used ring and this load, which pairs with the driver's between its store
+    /// to the flags and its load of the used index (BAR-3).
     ///
     /// # Errors
     ///
@@ -92,8 +92,8 @@ impl<M: StableMem> DriverArea<M> {
         self.area.load_relaxed(Layout::available_entry(slot)).map(|head| DescriptorIndex(u16::from_le(head)))
     }
 
-    /// Returns the entries from `first` on that can be read at once: at most `count`, none beyond the end of the ring, fewer where the
-    /// area is in several pieces, and none where the memory wants reports of reading.
+    /// Returns the entries from `first` on that can be read at once: at most `count`, none beyond the end of the ring,
+    /// fewer where the area is in several pieces, and none where the memory wants reports of reading.
     #[inline(always)]
     #[must_use]
     pub fn entries(&self, first: RingIndex, count: u16) -> AvailableEntries<'_> {
@@ -102,7 +102,8 @@ impl<M: StableMem> DriverArea<M> {
         AvailableEntries(self.area.array(Layout::available_entry(slot), count.into()))
     }
 
-    /// Reads the index of the used element that the driver wants to be notified of. It has a meaning only with EVENT_IDX.
+    /// Reads the index of the used element that the driver wants to be notified of. It has a meaning only with
+    /// EVENT_IDX.
     ///
     /// Relaxed, under the same full fence as [`flags`](Self::flags).
     ///

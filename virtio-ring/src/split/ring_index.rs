@@ -4,8 +4,8 @@ use core::fmt;
 
 /// An index into an available or used ring: it counts all entries ever made, modulo 2^16.
 ///
-/// There is no order between two of them and no arithmetic but this: how far one is ahead of the other, and which slot of
-/// a ring it stands for. VIRTIO 1.4 §2.7.6 "The Virtqueue Available Ring" (SPLIT-AVAIL-2).
+/// There is no order between two of them and no arithmetic but this: how far one is ahead of the other, and which slot
+/// of a ring it stands for. VIRTIO 1.4 §2.7.6 "The Virtqueue Available Ring" (SPLIT-AVAIL-2).
 ///
 /// ```
 /// use virtio_ring::split::{QueueSize, RingIndex};

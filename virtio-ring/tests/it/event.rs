@@ -68,8 +68,8 @@ fn split_crossed_still_event_once_a_turn() {
     assert_eq!(fired, [0, 1 << 16]);
 }
 
-/// The model of a packed ring, in positions that count on without end: the slot is the position modulo the size, and the
-/// wrap counter is 1 in every lap with an even number (EVA-5).
+/// The model of a packed ring, in positions that count on without end: the slot is the position modulo the size, and
+/// the wrap counter is 1 in every lap with an even number (EVA-5).
 fn packed_model(size: u32, event: OffWrap, old: u32, count: u32) -> bool {
     (old..old + count)
         .any(|position| position % size == event.offset().into() && (position / size % 2 == 0) == event.wrap())

@@ -4,7 +4,8 @@ use virtio_ring::{FeaturesError, RingFeatures};
 
 const VERSION_1: u64 = 1 << 32;
 
-/// FEAT-23, AMB-19, FEAT-21, FEAT-22: the bits of the rings are a list, not a range; those of device types are left out.
+/// FEAT-23, AMB-19, FEAT-21, FEAT-22: the bits of the rings are a list, not a range; those of device types are left
+/// out.
 #[test]
 fn features_of_device_types_are_left_out() {
     let features = RingFeatures::from_negotiated(u64::MAX).unwrap();
@@ -53,8 +54,8 @@ fn features_set_operations_work() {
     assert!(features.difference(features).is_empty());
 }
 
-/// FEAT-21, FEAT-22, AMB-19, FEAT-23: SR_IOV and ADMIN_VQ are bits for all devices or for some, and of no ring: each by itself
-/// leaves the ring as it is. So does whatever has no meaning yet.
+/// FEAT-21, FEAT-22, AMB-19, FEAT-23: SR_IOV and ADMIN_VQ are bits for all devices or for some, and of no ring: each by
+/// itself leaves the ring as it is. So does whatever has no meaning yet.
 #[test]
 fn features_of_transports_are_no_ring_features() {
     for bit in [37, 41, 42, 44, 49, 50, 63] {
@@ -63,7 +64,8 @@ fn features_of_transports_are_no_ring_features() {
     }
 }
 
-/// FEAT-24, FEAT-8, DRV-FEAT-3: every ring feature without VERSION_1 is that of a legacy driver, also if it was offered.
+/// FEAT-24, FEAT-8, DRV-FEAT-3: every ring feature without VERSION_1 is that of a legacy driver, also if it was
+/// offered.
 #[test]
 fn features_without_version_1_refused_whatever_else() {
     for bit in [28, 29, 33, 34, 35, 36, 38, 39, 40, 43] {

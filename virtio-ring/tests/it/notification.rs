@@ -4,8 +4,8 @@ use virtio_ring::packed::OffWrap;
 use virtio_ring::split::RingIndex;
 use virtio_ring::{DriverNotification, NextHint};
 
-/// NOTIF-1, DRV-NOT-1, GEN-6, FEAT-18, FEAT-17: 16 bits are a queue, of which there may be 65,536, or what the device has chosen
-/// for it; and they say nothing else.
+/// NOTIF-1, DRV-NOT-1, GEN-6, FEAT-18, FEAT-17: 16 bits are a queue, of which there may be 65,536, or what the device
+/// has chosen for it; and they say nothing else.
 #[test]
 fn notification_of_16_bits_names_queue() {
     for queue in 0..=u16::MAX {
@@ -47,8 +47,8 @@ fn notification_of_channel_io_is_big_endian() {
     assert_eq!(DriverNotification::from_be_bytes32([0x80, 0x05, 0x00, 0x03]).queue, 3);
 }
 
-/// NOTIF-8, DRV-NOT-1, NOTIF-1: how wide a notification is depends on NOTIFICATION_DATA, and what its lower half stands for on
-/// NOTIF_CONFIG_DATA: neither on the other.
+/// NOTIF-8, DRV-NOT-1, NOTIF-1: how wide a notification is depends on NOTIFICATION_DATA, and what its lower half stands
+/// for on NOTIF_CONFIG_DATA: neither on the other.
 #[test]
 fn width_and_meaning_are_independent() {
     let (index, config_data) = (0x0003_u16, 0xbeef_u16);

@@ -66,7 +66,8 @@ fn descriptor_range_ends_at_the_top_at_most() {
     assert!(range(u64::MAX, 0).unwrap().is_empty());
 }
 
-/// PACK-WRAP-2, PACK-WRAP-5, HOST-18: available is AVAIL equal to the counter and USED not, whatever the other bits are.
+/// PACK-WRAP-2, PACK-WRAP-5, HOST-18: available is AVAIL equal to the counter and USED not, whatever the other bits
+/// are.
 #[test]
 fn flags_available_only_in_their_lap() {
     for flags in 0..=u16::MAX {
@@ -100,8 +101,8 @@ fn used_descriptor_of_a_descriptor_is_what_was_written() {
     }
 }
 
-/// PACK-WRAP-3, PACK-USED-4, PACK-USED-5, PACK-USED-7: both bits are the counter, WRITE is whether anything was written, and there
-/// is nothing else.
+/// PACK-WRAP-3, PACK-USED-4, PACK-USED-5, PACK-USED-7: both bits are the counter, WRITE is whether anything was
+/// written, and there is nothing else.
 #[test]
 fn used_descriptor_has_these_flags() {
     for len in [0, 1, 2, 0x8000_0000, u32::MAX] {
@@ -113,8 +114,8 @@ fn used_descriptor_has_these_flags() {
     }
 }
 
-/// PACK-WRAP-1, PACK-WRAP-4, REG-2, AMB-12: positions against a count without end, for every step in small rings and for the
-/// large ones near their ends. The counter flips with every pass of the end, by exactly N too.
+/// PACK-WRAP-1, PACK-WRAP-4, REG-2, AMB-12: positions against a count without end, for every step in small rings and
+/// for the large ones near their ends. The counter flips with every pass of the end, by exactly N too.
 #[test]
 fn ring_position_advances_as_modelled() {
     let model = |n: u16, position: u32| {
@@ -150,7 +151,8 @@ fn ring_position_outside_of_ring_is_none() {
     }
 }
 
-/// PACK-EVT-3, PACK-EVT-4, PACK-EVT-5, END-3: what is written: the place in the lower half, the mode above it, no reserved bit.
+/// PACK-EVT-3, PACK-EVT-4, PACK-EVT-5, END-3: what is written: the place in the lower half, the mode above it, no
+/// reserved bit.
 #[test]
 fn event_suppression_written_as_golden_bits() {
     let place = OffWrap::new(5, true);
@@ -169,8 +171,8 @@ fn event_suppression_written_as_golden_bits() {
     }
 }
 
-/// HOST-21, AMB-11, PACK-EVT-3, PACK-EVT-6: what is read: two bits are the mode. The reserved one, and a place without EVENT_IDX,
-/// are taken for all notifications; all other bits are ignored.
+/// HOST-21, AMB-11, PACK-EVT-3, PACK-EVT-6: what is read: two bits are the mode. The reserved one, and a place without
+/// EVENT_IDX, are taken for all notifications; all other bits are ignored.
 #[test]
 fn event_suppression_of_every_value_is_a_mode() {
     for flags in 0..=u16::MAX {
@@ -187,8 +189,8 @@ fn event_suppression_of_every_value_is_a_mode() {
     }
 }
 
-/// LAY-9, BAR-12, FEAT-12, PACK-WRAP-6: the fields of the ring are read at their places, Buffer ID and flags in one access,
-/// and the area is translated once for reading and for writing.
+/// LAY-9, BAR-12, FEAT-12, PACK-WRAP-6: the fields of the ring are read at their places, Buffer ID and flags in one
+/// access, and the area is translated once for reading and for writing.
 #[test]
 fn descriptor_area_fields_at_their_place() {
     let mem = LogMem::new();
@@ -206,8 +208,8 @@ fn descriptor_area_fields_at_their_place() {
     assert_eq!(mem.log.take(), [(0x5c, 4, false), (0x5c, 4, false), (0x50, 16, false)]);
 }
 
-/// BAR-8, BAR-9, PACK-USED-6, PACK-DESC-4, END-1: length, id and flags in one access, in which none can be seen without the
-/// others; the address stays, and so do the neighbours.
+/// BAR-8, BAR-9, PACK-USED-6, PACK-DESC-4, END-1: length, id and flags in one access, in which none can be seen without
+/// the others; the address stays, and so do the neighbours.
 #[test]
 fn descriptor_area_used_written_at_once() {
     let mem = LogMem::new();
@@ -219,8 +221,8 @@ fn descriptor_area_used_written_at_once() {
     assert_eq!((mem.peek(0), mem.peek(32)), ([0xee; 24], [0xee; 48]));
 }
 
-/// BAR-10, LAY-9, FEAT-12, END-1: each event structure is one access of 32 bits: the driver's is read, the device's written, and
-/// neither the other way round.
+/// BAR-10, LAY-9, FEAT-12, END-1: each event structure is one access of 32 bits: the driver's is read, the device's
+/// written, and neither the other way round.
 #[test]
 fn event_areas_accessed_as_a_whole() {
     let mem = LogMem::new();

@@ -8,12 +8,12 @@
 //!
 //! A change counts only if both of these are beyond the threshold:
 //!
-//! * How far the rounds of the two reports lie apart, from the upper quartile of the one to the lower one of the other. What
-//!   is outside the quartiles does not count, because a machine that is slow for a while is so in some rounds and not in
-//!   others.
-//! * By how much the best samples of all rounds differ. Disturbances only ever cost time, so one sample without any is enough
-//!   to show that the code is as fast as before. But a report may have had none: these have to differ by more than a
-//!   yardstick does from one round to another, too.
+//! * How far the rounds of the two reports lie apart, from the upper quartile of the one to the lower one of the other.
+//!   What is outside the quartiles does not count, because a machine that is slow for a while is so in some rounds and
+//!   not in others.
+//! * By how much the best samples of all rounds differ. Disturbances only ever cost time, so one sample without any is
+//!   enough to show that the code is as fast as before. But a report may have had none: these have to differ by more
+//!   than a yardstick does from one round to another, too.
 //!
 //! Instructions are counted, so for them these are one and the same.
 

@@ -101,8 +101,8 @@ fn check_kept<F: Areas>(size: u16, features: u64) {
     }
 }
 
-/// GEN-15, DRV-INIT-2, DRV-CFG-6: a queue has what it was made with for as long as it runs, whatever the configuration says
-/// later.
+/// GEN-15, DRV-INIT-2, DRV-CFG-6: a queue has what it was made with for as long as it runs, whatever the configuration
+/// says later.
 #[test]
 fn running_queue_keeps_its_configuration() {
     for features in [0, EVENT_IDX] {
@@ -123,8 +123,8 @@ fn check_not_in_service<F: Areas>(size: u16, features: u64) {
     assert!(queue.next_chain().unwrap().is_some(), "nothing is missed");
 }
 
-/// DRV-INIT-1, GEN-1, AMB-21: before a queue is taken into service there is nothing to be asked for: a ring that was checked
-/// is not accessed, whoever kicks.
+/// DRV-INIT-1, GEN-1, AMB-21: before a queue is taken into service there is nothing to be asked for: a ring that was
+/// checked is not accessed, whoever kicks.
 #[test]
 fn ring_not_in_service_not_accessed() {
     for_each_setup!(check_not_in_service(EVENT_IDX));

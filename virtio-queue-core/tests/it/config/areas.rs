@@ -29,8 +29,8 @@ fn check_misaligned<F: Areas>(size: u16, features: u64) {
     }
 }
 
-/// LAY-1, LAY-7, DRV-CFG-1, DRV-CFG-2: aligned to 16, 2 and 4 bytes in a split ring, to 16, 4 and 4 in a packed one. The driver
-/// of these tests aligns its areas no better.
+/// LAY-1, LAY-7, DRV-CFG-1, DRV-CFG-2: aligned to 16, 2 and 4 bytes in a split ring, to 16, 4 and 4 in a packed one.
+/// The driver of these tests aligns its areas no better.
 #[test]
 fn area_misaligned_refused() {
     for_each_setup!(check_misaligned(0));
@@ -78,7 +78,8 @@ fn check_holes<F: Areas>(size: u16, features: u64) {
     }
 }
 
-/// LAY-2, LAY-7, HOST-13: every byte of every area has to be there, those of the event fields as well if they are never used.
+/// LAY-2, LAY-7, HOST-13: every byte of every area has to be there, those of the event fields as well if they are never
+/// used.
 #[test]
 fn area_with_hole_refused() {
     for features in [0, EVENT_IDX] {
@@ -103,8 +104,8 @@ fn check_denied<F: Areas>(size: u16, features: u64) {
     }
 }
 
-/// LAY-9, HOST-13, FEAT-11: memory that the device may not access as it has to, if only in part. A packed ring has to be both
-/// readable and writable.
+/// LAY-9, HOST-13, FEAT-11: memory that the device may not access as it has to, if only in part. A packed ring has to
+/// be both readable and writable.
 #[test]
 fn area_denied_refused() {
     for_each_setup!(check_denied(0));
@@ -141,8 +142,8 @@ fn check_one_direction<F: Areas>(features: u64) {
     smoke(&mut fixture.unwrap(), 50);
 }
 
-/// LAY-5, LAY-9, SPLIT-DESC-3, SPLIT-AVAIL-1: with each area mapped for what the device does there and nothing else, everything
-/// works.
+/// LAY-5, LAY-9, SPLIT-DESC-3, SPLIT-AVAIL-1: with each area mapped for what the device does there and nothing else,
+/// everything works.
 #[test]
 fn areas_with_minimal_rights_work() {
     for features in RING_SETS {

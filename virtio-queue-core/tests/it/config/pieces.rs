@@ -36,8 +36,8 @@ fn split_area_in_two_pieces_works() {
     }
 }
 
-/// LAY-4, HOST-32: the ring in two pieces, cut at every multiple of 8 bytes: an address ends there, and a descriptor. The rest
-/// of one is accessed at once. The other areas are one field.
+/// LAY-4, HOST-32: the ring in two pieces, cut at every multiple of 8 bytes: an address ends there, and a descriptor.
+/// The rest of one is accessed at once. The other areas are one field.
 #[test]
 fn packed_ring_in_two_pieces_works() {
     for features in [INDIRECT, INDIRECT | EVENT_IDX] {

@@ -88,8 +88,8 @@ fn check_limits<F: Areas>(features: u64, good: &[u16], bad: &[u16], error: fn(u1
     }
 }
 
-/// GEN-14: a device that shows its driver a limit which is no size is told so. For a packed queue, one that is no power of two
-/// is as good as any.
+/// GEN-14: a device that shows its driver a limit which is no size is told so. For a packed queue, one that is no power
+/// of two is as good as any.
 #[test]
 fn limit_that_is_no_size_refused() {
     let (split_good, split_bad) = ([8, 16, 32768], [0, 9, 15, 32767, 32769, 65535]);

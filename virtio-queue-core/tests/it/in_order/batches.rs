@@ -13,8 +13,8 @@ use crate::support::{self, SPACE, logged};
 /// Room for more than eight.
 type Few16 = [OrderSlot; 16];
 
-/// SPLIT-ORD-2, SPLIT-ORD-3, SPLIT-ORD-4, SPLIT-ORD-6: a batch is one element, in the slot of its first buffer, with the id and
-/// the length of its last; the skipped slots are not written, and the next batch begins after them.
+/// SPLIT-ORD-2, SPLIT-ORD-3, SPLIT-ORD-4, SPLIT-ORD-6: a batch is one element, in the slot of its first buffer, with
+/// the id and the length of its last; the skipped slots are not written, and the next batch begins after them.
 #[test]
 fn split_batch_is_one_element() {
     for (start_at, batch) in (0..9).flat_map(|start_at| (2..=8).map(move |batch| (start_at, batch))) {
@@ -49,9 +49,9 @@ fn split_batch_is_one_element() {
     }
 }
 
-/// PACK-INO-2, PACK-INO-4, AMB-14, PACK-WRAP-4, AMB-12: a batch is one used descriptor, in the slot of its first list, with id,
-/// length and WRITE of its last; all slots of all its lists are skipped, not written, and the wrap counter flips where they
-/// pass the end.
+/// PACK-INO-2, PACK-INO-4, AMB-14, PACK-WRAP-4, AMB-12: a batch is one used descriptor, in the slot of its first list,
+/// with id, length and WRITE of its last; all slots of all its lists are skipped, not written, and the wrap counter
+/// flips where they pass the end.
 #[test]
 fn packed_batch_is_one_descriptor() {
     for start_at in 0..14_u32 {
@@ -111,8 +111,8 @@ fn check_partial<F: QueueFormat, S: OrderStorage>(features: u64, partial: u32, i
     reports
 }
 
-/// SPLIT-ORD-5, PACK-INO-3, AMB-14, USER-1, SPLIT-UNOT-7: a buffer that was not filled is the last of its batch, whichever of
-/// the four are. All batches are published at once, with one notification.
+/// SPLIT-ORD-5, PACK-INO-3, AMB-14, USER-1, SPLIT-UNOT-7: a buffer that was not filled is the last of its batch,
+/// whichever of the four are. All batches are published at once, with one notification.
 #[test]
 fn buffer_not_filled_ends_its_batch() {
     for in_burst in [false, true] {

@@ -47,8 +47,8 @@ fn packed_lists_held_back_count_as_in_flight() {
     check_dead(&mut rig.queue, &rig.mem, fault, true, vec![token]);
 }
 
-/// HOST-6: one head made available as often as the queue is long, and returned from the last to the first: each is known by where it
-/// was fetched. With a search for each among all others, this test would take a minute.
+/// HOST-6: one head made available as often as the queue is long, and returned from the last to the first: each is
+/// known by where it was fetched. With a search for each among all others, this test would take a minute.
 #[test]
 fn one_head_made_available_many_times_is_told_apart() {
     let size = 32768;
@@ -67,8 +67,8 @@ fn one_head_made_available_many_times_is_told_apart() {
     assert!(lens.eq((0..u32::from(size)).map(|written| written % 0x100)), "each has its own length");
 }
 
-/// HOST-19, HOST-6, INV-1, INV-4: the same Buffer ID for lists of different lengths, returned out of order. Each is known by
-/// its place, so that the slots still add up.
+/// HOST-19, HOST-6, INV-1, INV-4: the same Buffer ID for lists of different lengths, returned out of order. Each is
+/// known by its place, so that the slots still add up.
 #[test]
 fn packed_lists_with_same_id_are_told_apart() {
     for (lens, order) in [([3, 1], [1, 0]), ([1, 3], [1, 0]), ([2, 2], [1, 0]), ([3, 1], [0, 1])] {
@@ -93,8 +93,8 @@ fn packed_lists_with_same_id_are_told_apart() {
     }
 }
 
-/// HOST-26, SPLIT-DESC-9, SPLIT-IND-9, DRV-DESC-3, DRV-IND-5: heads and links in disorder, although IN_ORDER was negotiated. Links
-/// are followed as ever, and buffers used in the order of the available ring.
+/// HOST-26, SPLIT-DESC-9, SPLIT-IND-9, DRV-DESC-3, DRV-IND-5: heads and links in disorder, although IN_ORDER was
+/// negotiated. Links are followed as ever, and buffers used in the order of the available ring.
 #[test]
 fn heads_and_links_in_disorder_tolerated() {
     let (mut rig, raw) = split_rig(INDIRECT_DESC);
@@ -121,8 +121,8 @@ fn heads_and_links_in_disorder_tolerated() {
     }
 }
 
-/// SPLIT-ORD-1, HOST-6, INV-4: the same head several times in flight, behind another one or not: there is a report for each,
-/// whichever of them is returned first.
+/// SPLIT-ORD-1, HOST-6, INV-4: the same head several times in flight, behind another one or not: there is a report for
+/// each, whichever of them is returned first.
 #[test]
 fn same_head_many_times_used_in_order() {
     for (heads, returned) in

@@ -22,7 +22,8 @@ impl DriverNotify for Silent {
     fn notify(&self) {}
 }
 
-/// Runs the same through an ordered ring that has not negotiated it, and through the ring as it is: every access is the same.
+/// Runs the same through an ordered ring that has not negotiated it, and through the ring as it is: every access is the
+/// same.
 fn check_plain<F: QueueFormat>(features: u64) {
     let run = |ordered: bool| {
         let heap = Arc::new(HeapMem::new(DriverAddr(0x1000_0000), 1 << 16).unwrap());
@@ -72,7 +73,8 @@ fn order_not_negotiated_is_plain_ring() {
     }
 }
 
-/// Returns three chains in disorder to a ring that keeps the order although nobody asked for it, and looks at each once more.
+/// Returns three chains in disorder to a ring that keeps the order although nobody asked for it, and looks at each once
+/// more.
 fn check_always<F: QueueFormat>(features: u64, reports: usize)
 where
     OrderedRing<F::Ring<Mem>, Few>: KeepsDescriptors + FromConfig + Ring<Mem = Mem>,
@@ -99,8 +101,8 @@ where
     }
 }
 
-/// SPLIT-ORD-7, SPLIT-ORD-1, PACK-INO-1, GEN-8: a ring that keeps the order although IN_ORDER was not negotiated has no batches:
-/// the driver knows nothing of them. The chains in flight can be walked at any time.
+/// SPLIT-ORD-7, SPLIT-ORD-1, PACK-INO-1, GEN-8: a ring that keeps the order although IN_ORDER was not negotiated has no
+/// batches: the driver knows nothing of them. The chains in flight can be walked at any time.
 #[test]
 fn order_kept_without_being_asked_for_has_no_batches() {
     for features in [0, EVENT_IDX] {

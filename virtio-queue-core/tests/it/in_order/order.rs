@@ -48,8 +48,8 @@ fn check_every_order<F: QueueFormat, S: OrderStorage>(features: u64) {
     }
 }
 
-/// SPLIT-ORD-1, PACK-INO-1, FEAT-14: in whatever order chains are returned, they are used in the order in which they were made
-/// available. One that is before its turn is held back, and nothing at all is accessed for it.
+/// SPLIT-ORD-1, PACK-INO-1, FEAT-14: in whatever order chains are returned, they are used in the order in which they
+/// were made available. One that is before its turn is held back, and nothing at all is accessed for it.
 #[test]
 fn chains_returned_in_any_order_used_in_order() {
     for_each_ring!(check_every_order(0, EVENT_IDX, INDIRECT_DESC));
@@ -76,7 +76,8 @@ fn chains_returned_in_order_used_at_once() {
     for_each_ring!(check_one_by_one(0, EVENT_IDX));
 }
 
-/// SPLIT-ORD-1, PACK-INO-1: chains that are served while an older one is in flight wait for it. Others are used at once.
+/// SPLIT-ORD-1, PACK-INO-1: chains that are served while an older one is in flight wait for it. Others are used at
+/// once.
 #[test]
 fn served_chains_wait_for_older_one() {
     fn check<F: QueueFormat, S: OrderStorage>(features: u64) {

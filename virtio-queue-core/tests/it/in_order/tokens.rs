@@ -37,15 +37,15 @@ fn check_made_up<F: QueueFormat, S: OrderStorage>(features: u64) {
     }
 }
 
-/// QRST-8, INV-1, INV-4: a queue that keeps the order remembers its chains: of numbers that were made up, those with the wrong
-/// place or length are refused even if the id is one in flight.
+/// QRST-8, INV-1, INV-4: a queue that keeps the order remembers its chains: of numbers that were made up, those with
+/// the wrong place or length are refused even if the id is one in flight.
 #[test]
 fn tokens_with_wrong_place_refused() {
     for_each_ring!(check_made_up(0, EVENT_IDX));
 }
 
-/// INV-1, INV-4: numbers that were made up for a queue that keeps the order. They may return somebody else's chain, and do
-/// nothing worse.
+/// INV-1, INV-4: numbers that were made up for a queue that keeps the order. They may return somebody else's chain, and
+/// do nothing worse.
 #[test]
 fn forged_tokens_do_no_harm() {
     let (mut rig, _) = packed_rig(8, 0);

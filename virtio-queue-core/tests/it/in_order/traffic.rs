@@ -99,9 +99,9 @@ fn check_traffic<F: QueueFormat, S: OrderStorage>(features: u64) {
     }
 }
 
-/// SPLIT-ORD-1, SPLIT-ORD-2, SPLIT-ORD-5, PACK-INO-1, PACK-INO-2, PACK-INO-3, PACK-INO-4, AMB-14, INV-4, REG-15: random traffic
-/// through rings of every kind: each buffer comes back once, in order, with what was written into it, although the driver
-/// takes the skipped ones for filled.
+/// SPLIT-ORD-1, SPLIT-ORD-2, SPLIT-ORD-5, PACK-INO-1, PACK-INO-2, PACK-INO-3, PACK-INO-4, AMB-14, INV-4, REG-15: random
+/// traffic through rings of every kind: each buffer comes back once, in order, with what was written into it, although
+/// the driver takes the skipped ones for filled.
 #[test]
 fn random_traffic_stays_in_order() {
     for_each_ring!(check_traffic(0, EVENT_IDX, INDIRECT_DESC));
@@ -127,8 +127,8 @@ fn check_saved<F: QueueFormat, S: OrderStorage>(features: u64) {
     }
 }
 
-/// SUSP-2, SPLIT-ORD-1: a queue that keeps the order has nothing held back once nothing is in flight: it is suspended, saved,
-/// and goes on elsewhere.
+/// SUSP-2, SPLIT-ORD-1: a queue that keeps the order has nothing held back once nothing is in flight: it is suspended,
+/// saved, and goes on elsewhere.
 #[test]
 fn queue_in_order_suspended_and_restored() {
     for_each_ring!(check_saved(0, EVENT_IDX));

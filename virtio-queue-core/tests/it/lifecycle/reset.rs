@@ -48,9 +48,9 @@ fn check_reset<F: QueueFormat>(features: u64) {
     drop(notify);
 }
 
-/// GEN-5, QRST-1, QRST-5, QRST-6, DRV-CFG-7, DRV-RST-1, FEAT-19, AMB-18: from the beginning of a reset on there is no access
-/// and no notification. Chains in flight are discarded; the reset is complete when there are none, and can be seen to go
-/// on until then. Afterwards nothing is left that could access the memory.
+/// GEN-5, QRST-1, QRST-5, QRST-6, DRV-CFG-7, DRV-RST-1, FEAT-19, AMB-18: from the beginning of a reset on there is no
+/// access and no notification. Chains in flight are discarded; the reset is complete when there are none, and can be
+/// seen to go on until then. Afterwards nothing is left that could access the memory.
 #[test]
 fn reset_discards_chains_and_lets_memory_go() {
     for features in [0, EVENT_IDX] {
@@ -119,9 +119,9 @@ fn check_made_anew<F: QueueFormat>(features: u64) {
     }
 }
 
-/// QRST-2, QRST-3, QRST-4, QRST-8, FEAT-4, EVA-12, AMB-18: a queue that is made after a reset begins from nothing, with whatever size,
-/// areas, features and format it has then, and notifies of its first buffer. Chains from before are refused, and touch
-/// nothing.
+/// QRST-2, QRST-3, QRST-4, QRST-8, FEAT-4, EVA-12, AMB-18: a queue that is made after a reset begins from nothing, with
+/// whatever size, areas, features and format it has then, and notifies of its first buffer. Chains from before are
+/// refused, and touch nothing.
 #[test]
 fn queue_made_after_reset_begins_anew() {
     for features in [0, EVENT_IDX] {
@@ -190,8 +190,8 @@ fn other_queue_undisturbed_by_reset() {
     }
 }
 
-/// DRV-RST-2, DRV-CFG-5: what the driver has not set up again is not what it was before; where an area is missing there is no
-/// queue.
+/// DRV-RST-2, DRV-CFG-5: what the driver has not set up again is not what it was before; where an area is missing there
+/// is no queue.
 #[test]
 fn queue_without_area_refused_after_reset() {
     for features in [0, RING_PACKED] {

@@ -58,9 +58,9 @@ fn check_suspend<F: QueueFormat>(features: u64) {
     }
 }
 
-/// SUSP-1, SUSP-2, SUSP-4, SUSP-6, DRV-SUSP-1, DRV-SUSP-2, FEAT-20, AMB-18, AMB-21, GEN-10, HOST-25: a queue that is drained
-/// returns what is in flight; suspended, it accesses nothing; resumed, it is where it was, and finds what the driver has
-/// added although it should not have.
+/// SUSP-1, SUSP-2, SUSP-4, SUSP-6, DRV-SUSP-1, DRV-SUSP-2, FEAT-20, AMB-18, AMB-21, GEN-10, HOST-25: a queue that is
+/// drained returns what is in flight; suspended, it accesses nothing; resumed, it is where it was, and finds what the
+/// driver has added although it should not have.
 #[test]
 fn queue_suspended_and_resumed() {
     for features in [0, EVENT_IDX] {
@@ -139,8 +139,8 @@ fn resume_fails<R: Ring, N: DriverNotify>(suspended: Suspended<R, N>, fault: Fat
     assert_eq!(suspended.resume().map(|_| ()), Err(fault));
 }
 
-/// SUSP-4, HOST-3, HOST-13: a driver that has spoilt the ring meanwhile, and one that has taken an area away: the device does
-/// not run, and is told why.
+/// SUSP-4, HOST-3, HOST-13: a driver that has spoilt the ring meanwhile, and one that has taken an area away: the
+/// device does not run, and is told why.
 #[test]
 fn resume_into_spoilt_ring_refused() {
     let Fixture { queue, driver, .. } = start::<Split>(4, 0);

@@ -62,7 +62,8 @@ impl SharedMemory {
 
 // SAFETY: of the pages that `dma_alloc` returns:
 // 1. The pointer is valid until `dma_dealloc` and beyond: the pool lives as long as the program.
-// 2. It is aligned to `PAGE_SIZE`: the pool is, in this address space and in the driver's, and so is the size of a slot.
+// 2. It is aligned to `PAGE_SIZE`: the pool is, in this address space and in the driver's, and so is the size of a
+//    slot.
 // 3. It aliases nothing: a slot that is not free is handed out to nobody else. The device has access too, which is what
 //    the pages are for, but only through `DeviceRange`s, which are no references. Where the driver's accesses are not
 //    atomic, they are ordered with the device's by the indices in the rings, which are.

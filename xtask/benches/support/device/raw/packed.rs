@@ -70,8 +70,8 @@ impl RawPacked {
     /// # Safety
     ///
     /// 1. The memory of `ring` outlives what is returned.
-    /// 2. The driver makes nothing available but well-formed chains, by [direct](crate::support::ring::Addresses::Direct)
-    ///    addresses.
+    /// 2. The driver makes nothing available but well-formed chains, by
+    ///    [direct](crate::support::ring::Addresses::Direct) addresses.
     pub(crate) unsafe fn new(ring: &Ring) -> Self {
         let memory = &ring.memory;
         let size = usize::from(ring.shape.size());
