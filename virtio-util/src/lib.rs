@@ -209,4 +209,4 @@ pub use owned_chain::OwnedChain;
 #[cfg(feature = "alloc")]
 pub use region_table::{RegionError, RegionTable};
 #[cfg(feature = "alloc")]
-pub use shared_queue::{SharedBurst, SharedQueue, SharedRing};
+pub use shared_queue::{DEFAULT_BUDGET, SharedAnyQueue, SharedBurst, SharedQueue, SharedRing};
