@@ -12,8 +12,8 @@ use virtio_queue_core::{DriverNotify, FatalError};
 
 use crate::{Lock, OwnedChain, SharedQueue, SharedRing};
 
-/// The chains of a [`SharedQueue`], as a stream: it waits when there is none, and ends when the queue is broken,
-/// being reset or gone.
+/// The chains of a [`SharedQueue`], as a stream: it waits when there is none, and ends with the
+/// [queue](SharedQueue#the-end-of-a-queue).
 ///
 /// Whoever learns that the driver has kicked, a thread or another task, calls [`SharedQueue::wake`]. The chains are
 /// [owned](OwnedChain): each can go into a task of its own, and is returned when that task ends or is cancelled.

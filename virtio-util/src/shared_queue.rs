@@ -44,8 +44,9 @@ impl<R: Ring<Mem: Clone, Positions: Send> + Send + 'static> SharedRing for R {}
 ///
 /// The chains that it hands out are [owned](OwnedChain): they can be kept, sent elsewhere, and returned in any
 /// order, on a ring of either format. The queue is locked while a chain is fetched and copied, and while one is
-/// returned; it is not locked while a chain is read or written. The driver is notified while it is locked: the
-/// notifier must not call the queue.
+/// returned; it is not locked while a chain is read or written. While it is locked, the driver is notified, and the memory
+/// is translated and its handles are cloned and dropped: neither the notifier nor the memory must call the queue. If one of
+/// them panics, the queue goes on.
 ///
 /// Whoever learns that the driver has kicked calls [`wake`](Self::wake). Threads wait for chains in
 /// [`wait_chain`](Self::wait_chain), tasks in a [`DescChainStream`](crate::DescChainStream).
@@ -59,6 +60,18 @@ impl<R: Ring<Mem: Clone, Positions: Send> + Send + 'static> SharedRing for R {}
 /// returns, those who wait are woken. A chain that is alone is always fetched: the limits of the queue bound its
 /// length.
 ///
+/// # The end of a queue
+///
+/// A queue ends in one of three ways. All handles see it. Those who wait for chains are told that there will be none.
+///
+/// * It is broken, because of the driver: [`fault`](Self::fault) says why. One call reports it as an error.
+/// * It is being reset, from [`reset`](Self::reset) on.
+/// * It is taken out, by [`finish_reset`](Self::finish_reset) or [`try_into_queue`](Self::try_into_queue). Then the handles
+///   that are left have no queue in them.
+///
+/// A chain that is out then cannot be returned any more. It can be read and written until it is dropped, and
+/// [`drain`](Self::drain) waits for that.
+///
 /// # When not to use it
 ///
 /// Where one thread fetches chains and is done with each before it fetches the next one, a [`Queue`] does without a
@@ -66,9 +79,11 @@ impl<R: Ring<Mem: Clone, Positions: Send> + Send + 'static> SharedRing for R {}
 ///
 /// # Examples
 ///
-/// A pool of four threads. Each fetches for itself, and takes as long as it likes:
+/// A pool of four threads. Each fetches for itself, and takes as long as it likes. A request that panics ends its thread if
+/// nothing catches the panic. After four such requests the device would stand still, and nothing would be broken:
 ///
 /// ```
+/// use std::panic::{AssertUnwindSafe, catch_unwind};
 /// use std::thread;
 /// use virtio_queue_core::FatalError;
 /// use virtio_util::SharedQueue;
@@ -82,8 +97,11 @@ impl<R: Ring<Mem: Clone, Positions: Send> + Send + 'static> SharedRing for R {}
 ///     thread::spawn(move || {
 ///         // It ends when the queue breaks, is reset, or is taken out of here.
 ///         while let Some(chain) = queue.wait_chain()? {
-///             // Read, compute, write.
-///             let _ = chain.return_written(0);
+///             // If this panics, the chain is dropped, which returns it.
+///             let _ = catch_unwind(AssertUnwindSafe(|| {
+///                 // Read, compute, write.
+///                 let _ = chain.return_written(0);
+///             }));
 ///         }
 ///         Ok::<_, FatalError>(())
 ///     })
@@ -102,7 +120,7 @@ impl<R: Ring<Mem: Clone, Positions: Send> + Send + 'static> SharedRing for R {}
 /// queue.reset();
 /// queue.drain();
 /// for thread in pool {
-///     thread.join().expect("no thread panics")?;
+///     thread.join().expect("panics are caught")?;
 /// }
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
@@ -249,7 +267,7 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
     ///
     /// # Errors
     ///
-    /// As for [`Queue::complete`], and if the queue is being reset or gone.
+    /// As for [`Queue::complete`], and if the queue is being reset or is taken out.
     #[inline]
     pub fn complete(&self, token: Token, written: u32) -> Result<(), ReturnError> {
         // This notifies the driver, under the lock. So whoever has the lock, or the queue for itself, knows that no
@@ -285,7 +303,8 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
 
     /// Asks the driver to notify, and looks whether something is available, as [`Queue::enable_notifications`] does.
     ///
-    /// While the queue [is full](Self::is_full), the answer is to wait: for chains to return, not for the driver.
+    /// While the queue [is full](Self::is_full), this returns [`Armed::Waiting`]. A chain that returns wakes you; the driver does
+    /// not.
     ///
     /// # Errors
     ///
@@ -296,6 +315,10 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
 
     /// Asks the driver to notify when it makes something available beyond the chains that were
     /// [put back](OwnedChain::unfetch), as [`Queue::enable_notifications_of_more`] does.
+    ///
+    /// A chain that the queue itself put back, because there was no room for it in the [budget](Self#the-budget), is one that
+    /// the device has not seen: this returns [`Armed::MoreAvailable`] if there is room again. While the queue
+    /// [is full](Self::is_full), it returns [`Armed::Waiting`], and a chain that returns wakes you.
     ///
     /// # Errors
     ///
@@ -316,7 +339,7 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
 
 /// Positions, memory, and chains of an earlier life.
 impl<R: SharedRing + Restorable, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N, L> {
-    /// Returns the positions of the queue, as [`Queue::save`] does, unless it is being reset or gone.
+    /// Returns the positions of the queue, as [`Queue::save`] does, unless it is being reset or is taken out.
     #[must_use]
     pub fn save(&self) -> Option<SavedQueue> {
         self.with(|state| state.queue().map(|queue| queue.save()))
@@ -325,7 +348,7 @@ impl<R: SharedRing + Restorable, N: DriverNotify + Send + 'static, L: Lock> Shar
     /// Goes on in other memory, as [`Queue::replace_mem`] does. Chains that are out keep the memory that they were
     /// fetched from.
     ///
-    /// A queue that is being reset or gone has no memory to replace, and leaves it at that.
+    /// If the queue is being reset or is taken out, this does nothing.
     ///
     /// # Errors
     ///
@@ -338,7 +361,7 @@ impl<R: SharedRing + Restorable, N: DriverNotify + Send + 'static, L: Lock> Shar
     /// that [`Restorable::walk_stored`] finds for it.
     ///
     /// Returns `None` if there is no room for it in the [budget](Self#the-budget): adopt it when others have returned,
-    /// and fetch nothing before. Returns `None` as well if the queue is being reset or gone.
+    /// and fetch nothing before. Returns `None` as well if the queue is being reset or is taken out.
     ///
     /// # Errors
     ///
@@ -357,6 +380,9 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
     }
 
     /// Returns how many slots of the ring are in flight, at this moment: fetched, and not returned.
+    ///
+    /// A chain takes one slot in a split ring, and as many as it has descriptors in the ring in a packed one. So this is not
+    /// the number of chains: see [`chains_out`](Self::chains_out).
     #[must_use]
     pub fn in_flight(&self) -> u16 {
         self.with(|state| state.in_flight())
