@@ -10,74 +10,82 @@ use event_listener::EventListener;
 use futures_core::{FusedStream, Stream};
 use virtio_queue_core::{DriverNotify, FatalError};
 
-use crate::lock::with_lock;
 use crate::{Lock, OwnedChain, SharedQueue, SharedRing};
 
-with_lock! {
-    /// The chains of a [`SharedQueue`], as a stream: it waits when there is none, and ends when the queue is broken,
-    /// being reset or gone.
-    ///
-    /// Whoever learns that the driver has kicked, a thread or another task, calls [`SharedQueue::wake`]. The chains are
-    /// [owned](OwnedChain): each can go into a task of its own, and is returned when that task ends or is cancelled.
-    /// When the [budget](SharedQueue#the-budget) is used up, the stream waits until chains have returned.
-    ///
-    /// The stream has a handle on the queue, borrows nothing, and can be spawned. A queue can have several streams. To
-    /// drop one at any time loses nothing.
-    ///
-    /// While it waits, the driver is asked to notify. A task that is busy may suppress notifications until it polls the
-    /// stream again; nobody else does.
-    ///
-    /// # When not to use it
-    ///
-    /// Where nothing else is asynchronous: threads that wait in [`SharedQueue::wait_chain`] are less machinery.
-    ///
-    /// # Examples
-    ///
-    /// A device under tokio, whose requests end in whatever order they like:
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use virtio_util::{DescChainStream, SharedQueue};
-    /// # use virtio_fake_driver::{AnyFixtureOptions, DriverChain};
-    ///
-    /// # #[tokio::main]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let fixture = AnyFixtureOptions::default().build_plain()?;
-    /// # let (queue, mut driver) = (fixture.queue, fixture.driver);
-    /// let queue = SharedQueue::new(queue);
-    /// let mut chains = DescChainStream::new(queue.clone());
-    /// let device = tokio::spawn(async move {
-    ///     while let Some(chain) = chains.next_chain().await? {
-    ///         tokio::spawn(async move {
-    ///             tokio::time::sleep(Duration::from_millis(1)).await;
-    ///             let _ = chain.return_written(0);
-    ///         });
-    ///     }
-    ///     Ok::<_, virtio_queue_core::FatalError>(())
-    /// });
-    ///
-    /// // Elsewhere, when the driver kicks:
-    /// # driver.add(&DriverChain::new().writable(8))?;
-    /// queue.wake();
-    /// # while driver.reap_all()?.is_empty() {
-    /// #     tokio::task::yield_now().await;
-    /// # }
-    ///
-    /// // When the driver resets the queue:
-    /// queue.reset();
-    /// queue.drained().await;
-    /// device.await??;
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub struct DescChainStream<..> {
-        queue: SharedQueue<R, N, L>,
-        /// For the next wake-up, unless it has come: one that was told of it cannot be polled again.
-        listener: Option<EventListener>,
-        /// Whether a poll had to wait since the last chain.
-        waited: bool,
-        ended: bool,
-    }
+/// The chains of a [`SharedQueue`], as a stream: it waits when there is none, and ends with the
+/// [queue](SharedQueue#the-end-of-a-queue).
+///
+/// Whoever learns that the driver has kicked, a thread or another task, calls [`SharedQueue::wake`]. The chains are
+/// [owned](OwnedChain): each can go into a task of its own, and is returned when that task ends or is cancelled.
+/// When the [budget](SharedQueue#the-budget) is used up, the stream waits until chains have returned.
+///
+/// The stream has a handle on the queue, borrows nothing, and can be spawned. A queue can have several streams. To
+/// drop one at any time loses nothing.
+///
+/// While it waits, the driver is asked to notify. A task that is busy may suppress notifications until it polls the
+/// stream again; nobody else does.
+///
+/// # When not to use it
+///
+/// Where nothing else is asynchronous: threads that wait in [`SharedQueue::wait_chain`] are less machinery.
+///
+/// # Examples
+///
+/// A device under tokio, whose requests end in whatever order they like:
+///
+/// ```
+/// use std::time::Duration;
+/// use virtio_util::{DescChainStream, SharedQueue};
+/// # use virtio_fake_driver::{AnyFixtureOptions, DriverChain};
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let fixture = AnyFixtureOptions::default().build_plain()?;
+/// # let (queue, mut driver) = (fixture.queue, fixture.driver);
+/// let queue = SharedQueue::new(queue);
+/// let mut chains = DescChainStream::new(queue.clone());
+/// let device = tokio::spawn(async move {
+///     while let Some(chain) = chains.next_chain().await? {
+///         tokio::spawn(async move {
+///             tokio::time::sleep(Duration::from_millis(1)).await;
+///             let _ = chain.return_written(0);
+///         });
+///     }
+///     Ok::<_, virtio_queue_core::FatalError>(())
+/// });
+///
+/// // Elsewhere, when the driver kicks:
+/// # driver.add(&DriverChain::new().writable(8))?;
+/// queue.wake();
+/// # while driver.reap_all()?.is_empty() {
+/// #     tokio::task::yield_now().await;
+/// # }
+///
+/// // When the driver resets the queue:
+/// queue.reset();
+/// queue.drained().await;
+/// device.await??;
+/// # Ok(())
+/// # }
+/// ```
+#[cfg(feature = "std")]
+pub struct DescChainStream<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock = crate::DefaultLock> {
+    queue: SharedQueue<R, N, L>,
+    /// For the next wake-up, unless it has come: one that was told of it cannot be polled again.
+    listener: Option<EventListener>,
+    /// Whether a poll had to wait since the last chain.
+    waited: bool,
+    ended: bool,
+}
+
+/// The chains of a [`SharedQueue`], as a stream. With the feature `std`, the kind of lock need not be named, and there is
+/// more to read here.
+#[cfg(not(feature = "std"))]
+pub struct DescChainStream<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> {
+    queue: SharedQueue<R, N, L>,
+    listener: Option<EventListener>,
+    waited: bool,
+    ended: bool,
 }
 
 impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> DescChainStream<R, N, L> {

@@ -5,7 +5,7 @@
 //!
 //! | item | for | feature |
 //! | --- | --- | --- |
-//! | [`SharedQueue`], [`OwnedChain`] | chains that are kept, on several threads | `alloc`, and `std` or a [`Lock`] |
+//! | [`SharedQueue`], [`SharedAnyQueue`], [`OwnedChain`] | chains that are kept, on several threads | `alloc`, and `std` or a [`Lock`] |
 //! | [`DescChainStream`] | devices written with `async` | `alloc`, and `std` or a [`Lock`] |
 //! | [`BufferedNotify`] | many notifications in one | |
 //! | [`EventFd`] | signals through KVM, vhost-user and everything else that uses eventfds | `eventfd` |
@@ -58,43 +58,56 @@
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! **Deferred**, where one thread fetches and a pool of threads works, in any order. To let each thread of a pool fetch
-//! for itself, see [`SharedQueue`]:
+//! **Deferred**, where a pool of threads works, in any order. Each thread fetches for itself. A request that panics must not
+//! end its thread: a pool without threads stands still.
 //!
 #![cfg_attr(feature = "std", doc = "```")]
 #![cfg_attr(not(feature = "std"), doc = "```ignore")]
-//! use std::sync::mpsc;
+//! use std::panic::{AssertUnwindSafe, catch_unwind};
 //! use std::thread;
-//! use virtio_util::SharedQueue;
+//! use virtio_queue_core::{DriverNotify, FatalError, StableMem};
+//! use virtio_util::{SharedAnyQueue, SharedQueue};
 //! # use virtio_queue_core::{Chain, ChainElements, DriverMem};
 //! # use virtio_fake_driver::{AnyFixtureOptions, DriverChain};
 //! # fn zero(chain: impl Chain) {
 //! #     let _ = chain.return_unchecked(0);
 //! # }
+//!
+//! /// Works until the queue ends.
+//! fn work<M, N>(queue: SharedAnyQueue<M, N>) -> Result<(), FatalError>
+//! where
+//!     M: StableMem + Send + 'static,
+//!     N: DriverNotify + Send + 'static,
+//! {
+//!     while let Some(chain) = queue.wait_chain()? {
+//!         let _ = catch_unwind(AssertUnwindSafe(|| zero(chain))); // The drop returns the chain.
+//!     }
+//!     Ok(())
+//! }
+//!
 //! # let fixture = AnyFixtureOptions::default().build_plain()?;
 //! # let (queue, mut driver) = (fixture.queue, fixture.driver);
-//!
 //! let queue = SharedQueue::new(queue);
 //! let pool = [(); 4].map(|()| {
-//!     let (work, chains) = mpsc::channel();
-//!     let thread = thread::spawn(move || chains.into_iter().for_each(zero));
-//!     (work, thread)
+//!     let queue = queue.clone();
+//!     thread::spawn(|| work(queue))
 //! });
 //!
-//! // Whenever the driver kicks. It begins with the next thread each time.
+//! // Whenever the driver kicks:
 //! # for _ in 0..8 {
 //! #     driver.add(&DriverChain::new().writable(8))?;
 //! # }
-//! let mut threads = pool.iter().cycle();
-//! while let Some(chain) = queue.next_chain()? {
-//!     if let Some((work, _)) = threads.next() {
-//!         let _ = work.send(chain); // If the thread is gone, the drop returns the chain.
-//!     }
-//! }
+//! queue.wake();
+//! # while driver.in_flight() != 0 {
+//! #     driver.reap_all()?;
+//! # }
 //!
 //! // At the end: no chain is left behind.
+//! queue.reset();
 //! queue.drain();
-//! # assert_eq!(driver.reap_all()?.len(), 8);
+//! for thread in pool {
+//!     thread.join().expect("panics are caught")?;
+//! }
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -209,4 +222,4 @@ pub use owned_chain::OwnedChain;
 #[cfg(feature = "alloc")]
 pub use region_table::{RegionError, RegionTable};
 #[cfg(feature = "alloc")]
-pub use shared_queue::{SharedBurst, SharedQueue, SharedRing};
+pub use shared_queue::{DEFAULT_BUDGET, SharedAnyQueue, SharedBurst, SharedQueue, SharedRing};

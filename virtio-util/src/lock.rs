@@ -11,7 +11,8 @@
 /// | `parking_lot::Mutex<()>` of parking_lot 0.13, and all others of lock_api 0.5 | feature `lock_api-0-5`, Rust 1.95 |
 /// | a type of your own | this trait |
 ///
-/// A queue is locked for as long as it takes to fetch a chain or to return one. The notifier is called meanwhile.
+/// A queue is locked for as long as it takes to fetch a chain or to return one. Meanwhile the notifier is called, and the
+/// chain that returns drops its handle on the memory: neither must call the queue.
 ///
 /// # Examples
 ///
@@ -59,26 +60,6 @@ pub trait Lock: 'static {
 /// The kind of lock that a shared queue has if none is named.
 #[cfg(feature = "std")]
 pub type DefaultLock = std::sync::Mutex<()>;
-
-/// Defines a type whose last parameter is a kind of lock. The standard library has one for a default.
-#[cfg(feature = "alloc")]
-macro_rules! with_lock {
-    ($(#[$attribute:meta])* pub struct $name:ident<..> { $($(#[$about:meta])* $seen:vis $field:ident: $type:ty,)* }) => {
-        #[cfg(feature = "std")]
-        $(#[$attribute])*
-        pub struct $name<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock = crate::DefaultLock> {
-            $($(#[$about])* $seen $field: $type,)*
-        }
-
-        #[cfg(not(feature = "std"))]
-        $(#[$attribute])*
-        pub struct $name<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> {
-            $($(#[$about])* $seen $field: $type,)*
-        }
-    };
-}
-#[cfg(feature = "alloc")]
-pub(crate) use with_lock;
 
 /// A panic while it is locked does not stop the device: what is under the lock is sound at all times.
 #[cfg(feature = "std")]

@@ -9,8 +9,8 @@ use super::state::Phase;
 
 /// A [`Burst`] on a shared queue, for as long as it is locked.
 ///
-/// Its chains are borrowed, and published together at its end. While the queue is [paused](crate::SharedQueue::pause),
-/// being reset or gone, nothing is available.
+/// Its chains are borrowed, and published together at its end. Nothing is available while the queue is
+/// [paused](crate::SharedQueue::pause), or once it has come to its [end](crate::SharedQueue#the-end-of-a-queue).
 pub struct SharedBurst<'q, R: SharedRing, N: DriverNotify> {
     source: Source<'q, R, N>,
     paused: bool,
@@ -21,7 +21,7 @@ pub struct SharedBurst<'q, R: SharedRing, N: DriverNotify> {
 /// Where a burst has its chains from.
 enum Source<'q, R: SharedRing, N: DriverNotify> {
     Queue(Burst<'q, R, N>),
-    /// A queue that is being reset, or gone.
+    /// A queue that is being reset, or is taken out.
     Nowhere(&'q mut Phase<R, N>),
 }
 
@@ -55,7 +55,7 @@ impl<'q, R: SharedRing, N: DriverNotify> SharedBurst<'q, R, N> {
     ///
     /// # Errors
     ///
-    /// If the token is not for a chain in flight in this queue, or if the queue is broken, being reset or gone.
+    /// If the token is not for a chain in flight in this queue, or if the queue is broken, is being reset, or is taken out.
     #[inline]
     pub fn complete(&mut self, token: Token, written: u32) -> Result<(), ReturnError> {
         match &mut self.source {

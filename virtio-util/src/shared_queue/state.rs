@@ -57,8 +57,8 @@ pub(super) enum Phase<R: SharedRing, N> {
     Running(Queue<R, N>),
     /// It is being reset.
     Resetting(Resetting<R, N>),
-    /// Somebody has taken it.
-    Gone,
+    /// Somebody has taken it out.
+    TakenOut,
 }
 
 impl<R: SharedRing, N: DriverNotify> Phase<R, N> {
@@ -324,7 +324,7 @@ impl<R: SharedRing, N: DriverNotify> State<R, N> {
         match &self.phase {
             Phase::Running(queue) => queue.in_flight(),
             Phase::Resetting(resetting) => resetting.in_flight(),
-            Phase::Gone => 0,
+            Phase::TakenOut => 0,
         }
     }
 
@@ -332,13 +332,13 @@ impl<R: SharedRing, N: DriverNotify> State<R, N> {
     pub(super) const fn queue(&mut self) -> Option<&mut Queue<R, N>> {
         match &mut self.phase {
             Phase::Running(queue) => Some(queue),
-            Phase::Resetting(_) | Phase::Gone => None,
+            Phase::Resetting(_) | Phase::TakenOut => None,
         }
     }
 
-    /// Begins a reset, unless one has begun or the queue is gone.
+    /// Begins a reset, unless one has begun or the queue is taken out.
     pub(super) fn reset(&mut self) {
-        self.phase = match core::mem::replace(&mut self.phase, Phase::Gone) {
+        self.phase = match core::mem::replace(&mut self.phase, Phase::TakenOut) {
             Phase::Running(queue) => Phase::Resetting(queue.reset()),
             other => other,
         };
@@ -347,7 +347,7 @@ impl<R: SharedRing, N: DriverNotify> State<R, N> {
     /// Takes the queue, if it runs and nothing is in flight.
     pub(super) fn take_queue(&mut self) -> Option<Queue<R, N>> {
         let idle = self.is_idle();
-        match core::mem::replace(&mut self.phase, Phase::Gone) {
+        match core::mem::replace(&mut self.phase, Phase::TakenOut) {
             Phase::Running(queue) if idle => Some(queue),
             other => {
                 self.phase = other;
@@ -361,7 +361,7 @@ impl<R: SharedRing, N: DriverNotify> State<R, N> {
         if !self.is_idle() {
             return None;
         }
-        match core::mem::replace(&mut self.phase, Phase::Gone) {
+        match core::mem::replace(&mut self.phase, Phase::TakenOut) {
             Phase::Resetting(resetting) => match resetting.finish() {
                 Ok(parts) => return Some(parts),
                 Err(resetting) => self.phase = Phase::Resetting(resetting),

@@ -26,8 +26,10 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
         self.inner.chains.notify(1);
     }
 
-    /// Waits until there is a chain, and returns it. Returns `None` when there will be none any more: if the queue is
-    /// broken and that was reported already, is being reset, or is gone.
+    /// Waits until there is a chain, and returns it. Returns `None` at the [end of the queue](Self#the-end-of-a-queue).
+    ///
+    /// A queue that breaks is an error to one of those who wait. All others get `None`, as they do at a reset:
+    /// [`fault`](Self::fault) tells the two apart.
     ///
     /// While a thread waits, the driver is asked to notify; whoever learns of that calls [`wake`](Self::wake). Any
     /// number of threads can wait.
@@ -95,7 +97,8 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
     /// After that, [`resume`](Self::resume), or take the queue out with [`try_into_queue`](Self::try_into_queue) to
     /// suspend it. After a [`reset`](Self::reset), this waits for the chains that are still out.
     ///
-    /// A thread that holds a chain itself waits for ever.
+    /// A chain whose return was refused is waited for until it is dropped. When this returns, no chain has a handle on the
+    /// memory any more. A thread that holds a chain itself waits for ever.
     #[cfg(feature = "std")]
     pub fn drain(&self) {
         self.pause();

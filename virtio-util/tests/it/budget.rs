@@ -9,6 +9,7 @@ use virtio_queue_core::{AnyQueue, AnyRing, Armed, QueueConfig, RingFeatures};
 use virtio_util::{NotificationCounter, SharedQueue};
 
 use crate::rig::{FORMATS, Rig, answer, byte_of};
+use crate::watchdog::Watchdog;
 
 /// As many descriptors as a queue can have, and as many elements as a chain can have.
 const MOST: u16 = 1 << 15;
@@ -112,6 +113,7 @@ fn chain_put_back_by_its_holder_makes_room() {
 
 #[test]
 fn thread_that_waits_at_the_limit_is_woken_by_a_return() {
+    let _watchdog = Watchdog::new();
     for format in FORMATS {
         for _ in 0..200 {
             let mut rig = Rig::with_budget(format, 2);

@@ -8,6 +8,7 @@ use virtio_queue_core::FatalError;
 use virtio_util::DescChainStream;
 
 use crate::rig::{FORMATS, Owned, Rig, answer, byte_of};
+use crate::watchdog::Watchdog;
 
 /// How many hundredths of a second each request takes: far enough from each other for a machine that is busy.
 const TIMES: [u8; 5] = [50, 10, 30, 0, 20];
@@ -20,6 +21,7 @@ fn time_of(chain: &Owned) -> Duration {
 /// INV-4
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_of_an_asynchronous_device_end_in_the_order_of_their_times() {
+    let _watchdog = Watchdog::new();
     for format in FORMATS {
         let mut rig = Rig::new(format);
         let mut chains = DescChainStream::new(rig.queue.clone());
@@ -89,6 +91,7 @@ fn end((_, done): Begun, rig: &mut Rig) -> (u8, u32) {
 /// INV-4: the times are those at which a disk would say that it is done, in that order.
 #[test]
 fn requests_of_a_pool_of_threads_end_in_the_order_of_their_times() {
+    let _watchdog = Watchdog::new();
     for format in FORMATS {
         let mut rig = Rig::new(format);
         let (begun, waiting) = mpsc::channel();

@@ -20,6 +20,7 @@ use virtio_queue_core::DriverNotify;
 use virtio_util::{EventFd, NotifyThread};
 
 use crate::driver::{Driver, queue, rings};
+use crate::watchdog::Watchdog;
 
 assert_impl_all!(EventFd: AsFd, AsRawFd, From<OwnedFd>, Into<OwnedFd>, Send, Sync);
 assert_impl_all!(NotifyThread: Send, Sync);
@@ -79,6 +80,7 @@ fn take_of_what_is_no_eventfd_is_an_error() {
 /// A front end can send any descriptor. These are in blocking mode, and have nothing to read.
 #[test]
 fn take_of_what_cannot_be_read_without_waiting_is_an_error() {
+    let _watchdog = Watchdog::new();
     let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::empty()).unwrap();
     let inotify = inotify::init(inotify::CreateFlags::empty()).unwrap();
     let (pipe, _writes) = rustix::pipe::pipe().unwrap();
@@ -102,6 +104,7 @@ fn clone_has_the_same_counter() {
 
 #[test]
 fn full_counter_in_blocking_mode_holds_up_the_notify_thread_alone() {
+    let _watchdog = Watchdog::new();
     let fd = blocking();
     let front_end = EventFd::from(duplicate(&fd));
     File::from(duplicate(&fd)).write_all(&FULL.to_ne_bytes()).unwrap();

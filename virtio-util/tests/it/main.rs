@@ -30,3 +30,4 @@ mod stream;
 mod waiting;
 #[cfg(feature = "std")]
 mod wakes;
+mod watchdog;

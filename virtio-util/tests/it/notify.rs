@@ -6,6 +6,7 @@ use virtio_queue_core::DriverNotify;
 use virtio_util::{BufferedNotify, NotificationCounter};
 
 use crate::driver::{Driver, queue, rings};
+use crate::watchdog::Watchdog;
 
 #[test]
 fn counter_counts_until_taken() {
@@ -80,6 +81,7 @@ fn buffered_notified_during_a_flush_passes_it_on_next_time() {
 
 #[test]
 fn buffered_notified_from_threads_passes_every_round_on() {
+    let _watchdog = Watchdog::new();
     let counter = NotificationCounter::new();
     let buffered = BufferedNotify::new(&counter);
     thread::scope(|scope| {

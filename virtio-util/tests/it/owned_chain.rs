@@ -11,6 +11,7 @@ use virtio_queue_core::{ChainElements, ChainErrorKind, ReturnError};
 use virtio_util::OwnedChain;
 
 use crate::rig::{FORMATS, Rig, Shared, answer, byte_of, slots};
+use crate::watchdog::Watchdog;
 
 assert_impl_all!(OwnedChain<Arc<HeapMem>>: Send, Sync, Unpin);
 assert_impl_all!(OwnedChain<Rc<HeapMem>>: Unpin);
@@ -151,6 +152,7 @@ fn chain_put_back_is_fetched_again() {
 /// KEEP-2
 #[test]
 fn chain_of_a_worker_that_panics_is_returned_once_with_nothing_written() {
+    let _watchdog = Watchdog::new();
     for format in FORMATS {
         let mut rig = Rig::new(format);
         let chain = rig.fetch(1);
@@ -168,6 +170,7 @@ fn chain_of_a_worker_that_panics_is_returned_once_with_nothing_written() {
 /// KEEP-3, INV-4, INV-11
 #[test]
 fn last_chain_dropped_on_another_thread_is_seen_without_a_kick() {
+    let _watchdog = Watchdog::new();
     for format in FORMATS {
         let mut rig = Rig::new(format);
         let chain = rig.fetch(1);
@@ -186,6 +189,7 @@ fn last_chain_dropped_on_another_thread_is_seen_without_a_kick() {
 /// KEEP-5, INV-3, INV-4
 #[test]
 fn chain_of_a_broken_queue_is_refused_once_and_leaves_nothing_behind() {
+    let _watchdog = Watchdog::new();
     for format in FORMATS {
         let mut rig = Rig::new(format);
         let (dropped, returned) = (rig.fetch(1), rig.fetch(2));

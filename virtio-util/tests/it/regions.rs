@@ -12,6 +12,7 @@ use virtio_queue_core::SplitQueue;
 use virtio_util::{NotificationCounter, RegionError, RegionTable};
 
 use crate::driver::{BUFFER, BUFFERS, Driver, config, rings};
+use crate::watchdog::Watchdog;
 
 assert_impl_all!(RegionTable<HeapMem>: Send, Sync);
 
@@ -89,6 +90,7 @@ fn translate_in_an_empty_table_is_unmapped() {
 
 #[test]
 fn translate_from_threads_finds_each_region() {
+    let _watchdog = Watchdog::new();
     let table = table();
     thread::scope(|scope| {
         for (start, _) in LAYOUT {
@@ -277,6 +279,7 @@ fn suite_on_tables_passes() {
 /// LAY-4
 #[test]
 fn queue_on_a_shared_table_runs_in_another_thread() {
+    let _watchdog = Watchdog::new();
     let rings = rings();
     let table = RegionTable::new([(rings.range(), Arc::new(rings)), region(BUFFERS, 0x1000)]).unwrap();
     let table = Arc::new(table);

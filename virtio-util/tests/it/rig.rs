@@ -5,8 +5,8 @@ use std::sync::Arc;
 use virtio_fake_driver::features::{INDIRECT_DESC, RING_PACKED};
 use virtio_fake_driver::{AnyDriver, AnyFixtureOptions, AnyRaw, DriverChain};
 use virtio_mem_traits::{DriverMem, HeapMem};
-use virtio_queue_core::{AnyQueue, AnyRing, ChainElements};
-use virtio_util::{NotificationCounter, OwnedChain, SharedQueue};
+use virtio_queue_core::{AnyQueue, ChainElements};
+use virtio_util::{DEFAULT_BUDGET, NotificationCounter, OwnedChain, SharedAnyQueue, SharedQueue};
 
 /// The features of each format.
 pub(crate) const FORMATS: [u64; 2] = [0, RING_PACKED];
@@ -16,7 +16,7 @@ const NEXT: u16 = 1;
 const AVAIL: u16 = 1 << 7;
 
 pub(crate) type Mem = Arc<HeapMem>;
-pub(crate) type Shared = SharedQueue<AnyRing<Mem>, Arc<NotificationCounter>>;
+pub(crate) type Shared = SharedAnyQueue<Mem, Arc<NotificationCounter>>;
 pub(crate) type Owned = OwnedChain<Mem>;
 
 pub(crate) struct Rig {
@@ -29,7 +29,7 @@ pub(crate) struct Rig {
 impl Rig {
     /// A queue of 16 with these features and the default budget.
     pub(crate) fn new(features: u64) -> Self {
-        Self::with_budget(features, Shared::BUDGET)
+        Self::with_budget(features, DEFAULT_BUDGET)
     }
 
     pub(crate) fn with_budget(features: u64, budget: usize) -> Self {

@@ -26,6 +26,7 @@ use virtio_util::{DescChainStream, Lock, NotificationCounter, SharedQueue};
 
 use crate::rig::{FORMATS, Mem, Owned, Rig, Shared, answer, byte_of, echo, offer, slots, used};
 use crate::wakes::{Wakes, poll, poll_future};
+use crate::watchdog::Watchdog;
 
 assert_impl_all!(Shared: Send, Sync, Clone);
 // A notifier is used under the lock, so it need not be `Sync`.
@@ -73,6 +74,7 @@ fn burst_publishes_and_notifies_once_at_its_end() {
 
 #[test]
 fn burst_that_panics_stops_neither_the_queue_nor_a_drain() {
+    let _watchdog = Watchdog::new();
     for format in FORMATS {
         let mut rig = Rig::new(format);
         rig.offer(1);
@@ -187,6 +189,7 @@ fn token_used_twice_or_of_another_queue_is_refused() {
 /// INV-3
 #[test]
 fn broken_queue_reports_once_and_takes_nothing_back() {
+    let _watchdog = Watchdog::new();
     for format in FORMATS {
         let mut rig = Rig::new(format);
         rig.offer(0);
@@ -319,6 +322,7 @@ fn keep_offering(driver: &mut AnyDriver, queue: &Shared, total: usize) {
 /// INV-4, INV-11: four threads wait and fetch. They return every other chain themselves, and leave the rest to a fifth.
 #[test]
 fn chains_returned_from_five_threads_are_used_exactly_once() {
+    let _watchdog = Watchdog::new();
     for format in FORMATS {
         let mut rig = Rig::new(format);
         let (elsewhere, chains) = mpsc::channel::<Owned>();

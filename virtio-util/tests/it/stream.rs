@@ -17,6 +17,7 @@ use virtio_util::{DescChainStream, NotificationCounter, SharedQueue, SharedRing}
 use crate::interrupted::{Event, Interrupted, Moment};
 use crate::rig::{FORMATS, Mem, Owned, Rig, Shared, answer, byte_of, offer};
 use crate::wakes::{Wakes, poll};
+use crate::watchdog::Watchdog;
 
 type AnyStream = DescChainStream<AnyRing<Mem>, Arc<NotificationCounter>>;
 assert_impl_all!(AnyStream: Send, Sync, Unpin, FusedStream);
@@ -79,6 +80,7 @@ fn wake_without_a_chain_is_pending_again() {
 /// INV-11: a wake-up can come at any moment of a poll, again and again.
 #[test]
 fn wakes_from_threads_during_polls_leave_it_pending() {
+    let _watchdog = Watchdog::new();
     let (rig, wakes, over) = (Rig::new(0), Arc::<Wakes>::default(), AtomicBool::new(false));
     let mut stream = DescChainStream::new(rig.queue.clone());
     thread::scope(|scope| {
@@ -257,6 +259,7 @@ const MANY: usize = 100_000;
 /// BAR-2, INV-11
 #[test]
 fn requests_of_a_driver_on_a_thread_all_arrive() {
+    let _watchdog = Watchdog::new();
     for format in FORMATS {
         let rig = Rig::with_budget(format, 4);
         let driver = drive(rig.driver, rig.queue.clone(), MANY);
@@ -273,6 +276,7 @@ fn requests_of_a_driver_on_a_thread_all_arrive() {
 /// BAR-2, INV-11: the chains are returned by other tasks, on other threads, and at the limit.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_that_are_tasks_all_arrive() {
+    let _watchdog = Watchdog::new();
     for format in FORMATS {
         let rig = Rig::with_budget(format, 4);
         let driver = drive(rig.driver, rig.queue.clone(), MANY);
@@ -292,6 +296,7 @@ async fn requests_that_are_tasks_all_arrive() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_queues_in_one_set_of_tasks_are_all_served() {
+    let _watchdog = Watchdog::new();
     let mut devices = tokio::task::JoinSet::new();
     let rigs: Vec<_> = (0..16).map(|index| Rig::new(FORMATS[index % 2])).collect();
     let (queues, drivers): (Vec<_>, Vec<_>) = rigs.into_iter().map(|rig| (rig.queue, rig.driver)).unzip();
@@ -336,6 +341,7 @@ async fn request_cancelled_at_any_await_returns_its_chain_once() {
 
 #[tokio::test]
 async fn wait_for_a_chain_that_is_cancelled_loses_nothing() {
+    let _watchdog = Watchdog::new();
     for format in FORMATS {
         let mut rig = Rig::new(format);
         let mut chains = DescChainStream::new(rig.queue.clone());

@@ -14,6 +14,7 @@ use virtio_util::{DescChainStream, NotificationCounter, SharedQueue};
 use crate::interrupted::{Interrupted, LOST, Moment};
 use crate::rig::{FORMATS, Mem, Owned, Rig, Shared, answer, byte_of, slots};
 use crate::wakes::{Wakes, poll, poll_future};
+use crate::watchdog::Watchdog;
 
 /// Runs `wait` on a thread of its own, and tells when it is over.
 fn elsewhere(queue: &Shared, wait: impl FnOnce(&Shared) + Send + 'static) -> mpsc::Receiver<()> {
@@ -28,6 +29,7 @@ fn elsewhere(queue: &Shared, wait: impl FnOnce(&Shared) + Send + 'static) -> mps
 
 #[test]
 fn wait_chain_returns_what_is_there_and_what_comes() {
+    let _watchdog = Watchdog::new();
     for format in FORMATS {
         let mut rig = Rig::new(format);
         rig.offer(1);
@@ -48,6 +50,7 @@ fn wait_chain_returns_what_is_there_and_what_comes() {
 
 #[test]
 fn wake_of_one_thread_is_passed_on_while_there_are_chains() {
+    let _watchdog = Watchdog::new();
     for format in FORMATS {
         let mut rig = Rig::new(format);
         let (found, chains) = mpsc::channel();
@@ -67,6 +70,7 @@ fn wake_of_one_thread_is_passed_on_while_there_are_chains() {
 
 #[test]
 fn wait_chain_ends_when_the_queue_breaks_or_ends() {
+    let _watchdog = Watchdog::new();
     let ends: [fn(&mut Rig); 3] = [
         |rig| {
             rig.break_queue();
@@ -87,6 +91,7 @@ fn wait_chain_ends_when_the_queue_breaks_or_ends() {
 
 #[test]
 fn break_found_in_a_burst_ends_the_wait() {
+    let _watchdog = Watchdog::new();
     for format in FORMATS {
         let mut rig = Rig::new(format);
         let _in_flight = rig.fetch(1);
@@ -102,6 +107,7 @@ fn break_found_in_a_burst_ends_the_wait() {
 /// SUSP-2
 #[test]
 fn drain_waits_for_the_last_chain_and_fetches_nothing() {
+    let _watchdog = Watchdog::new();
     for format in FORMATS {
         let mut rig = Rig::new(format);
         let chains = [1, 2].map(|byte| rig.fetch(byte));
@@ -129,6 +135,7 @@ fn drain_waits_for_the_last_chain_and_fetches_nothing() {
 
 #[test]
 fn resume_lets_those_who_wait_look_again() {
+    let _watchdog = Watchdog::new();
     for format in FORMATS {
         let mut rig = Rig::new(format);
         rig.queue.pause();
@@ -165,6 +172,7 @@ fn queue_that_was_taken_has_nothing_for_other_handles() {
 /// KEEP-5, QRST-1, QRST-5, QRST-6, QRST-8
 #[test]
 fn reset_with_chains_out_refuses_them_and_can_wait_for_them() {
+    let _watchdog = Watchdog::new();
     for format in FORMATS {
         let mut rig = Rig::new(format);
         let [returned, dropped] = [1, 2].map(|byte| rig.fetch(byte));
@@ -189,6 +197,7 @@ fn reset_with_chains_out_refuses_them_and_can_wait_for_them() {
 
 #[test]
 fn tokens_completed_after_a_reset_are_discarded() {
+    let _watchdog = Watchdog::new();
     for format in FORMATS {
         let mut rig = Rig::new(format);
         [1, 2].iter().for_each(|byte| _ = rig.offer(*byte));
@@ -299,6 +308,7 @@ fn break_at_the_limit_is_reported_at_once() {
 /// INV-3: nothing is fetched, but the fault is not kept back.
 #[test]
 fn break_while_the_queue_is_paused_or_full_is_reported_once() {
+    let _watchdog = Watchdog::new();
     for paused in [false, true] {
         let mut rig = Rig::new(0);
         let (queue, lost) = queue_to_lose(&rig, 2);
