@@ -2,10 +2,11 @@
 
 use core::{error, fmt};
 
-use virtio_mem_traits::{Access, DriverMem, DriverRange, IoVec};
+use virtio_mem_traits::{Access, IoVec};
 use virtio_queue_core::{ChainElements, ChainError};
 
 use crate::cursor::Cursor;
+use crate::pieces::Pieces;
 
 /// The next pieces of a chain, lent to work that ends later: an io_uring request, or another thread.
 ///
@@ -124,101 +125,47 @@ pub struct Lent {
     access: Access,
     /// Where in its half they begin.
     position: u64,
-    /// How many bytes there are, and in how many pieces.
-    len: usize,
-    count: usize,
-    io_vecs: [IoVec; Self::MAX_PIECES],
-    ranges: [DriverRange; Self::MAX_PIECES],
+    pieces: Pieces<{ Self::MAX_PIECES }>,
 }
 
 impl Lent {
     /// The most pieces that are lent at a time.
     pub const MAX_PIECES: usize = 32;
 
-    /// The most bytes that are lent at a time: more than that, no system call moves.
-    const MAX_BYTES: usize = isize::MAX.unsigned_abs();
-
-    fn new(id: u16, access: Access, position: u64) -> Self {
-        let (io_vecs, ranges) = ([IoVec::EMPTY; Self::MAX_PIECES], [DriverRange::EMPTY; Self::MAX_PIECES]);
-        Self { id, access, position, len: 0, count: 0, io_vecs, ranges }
-    }
-
     /// Returns nothing, lent by nobody.
     pub(crate) fn nothing() -> Self {
-        Self::new(0, Access::Write, 0)
+        Self { id: 0, access: Access::Write, position: 0, pieces: Pieces::new() }
     }
 
     /// Returns the pieces, in the order in which they lie in the chain.
     #[inline]
     #[must_use]
     pub fn io_vecs(&self) -> &[IoVec] {
-        self.io_vecs.get(..self.count).unwrap_or_default()
+        self.pieces.io_vecs()
     }
 
     /// Returns how many bytes the pieces have together.
     #[inline]
     #[must_use]
     pub const fn len(&self) -> usize {
-        self.len
+        self.pieces.len
     }
 
     /// Returns whether there are no pieces: the reader or writer was at its end, or the limit was 0.
     #[inline]
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// Reports to `mem` that the first `count` bytes were written, if they were lent for that.
-    pub(crate) fn report(&self, mem: &(impl DriverMem + ?Sized), count: usize) {
-        if self.access == Access::Read {
-            return;
-        }
-        let mut left = count as u64;
-        for range in self.ranges.iter().take_while(|range| !range.is_empty()) {
-            let written = range.prefix(left);
-            if written.is_empty() {
-                break;
-            }
-            mem.written(written);
-            left -= written.len();
-        }
+        self.pieces.len == 0
     }
 }
 
 impl<P: Clone> Cursor<P> {
-    /// Looks ahead at the next pieces, of `limit` bytes together at most, and returns them with the place behind them.
-    pub(crate) fn lend(
-        &mut self,
-        chain: &impl ChainElements<Place = P>,
-        limit: u64,
-    ) -> Result<(Lent, Self), ChainError> {
-        let mut lent = Lent::new(chain.id(), self.access(), self.position());
-        let mut ahead = self.clone();
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(Lent::MAX_BYTES);
-        for (io_vec, slot) in lent.io_vecs.iter_mut().zip(&mut lent.ranges) {
-            match ahead.take(chain, limit - lent.len) {
-                Ok(Some((range, piece))) => {
-                    if self.access() == Access::Read {
-                        chain.mem().before_read(range);
-                    }
-                    (*io_vec, *slot) = (piece.into(), range);
-                    lent.len += piece.len();
-                    lent.count += 1;
-                }
-                Ok(None) => break,
-                Err(error) if lent.count == 0 => {
-                    *self = ahead;
-                    return Err(error);
-                }
-                // What lies before it comes first.
-                Err(_) => {
-                    ahead.put_off_fault();
-                    break;
-                }
-            }
-        }
-        Ok((lent, ahead))
+    /// Looks ahead at the next pieces, of `limit` bytes together at most, and lends them.
+    pub(crate) fn lend(&mut self, chain: &impl ChainElements<Place = P>, limit: u64) -> Result<Lent, ChainError> {
+        let mut lent = Lent { id: chain.id(), access: self.access(), position: self.position(), ..Lent::nothing() };
+        let _ahead = self.gather(chain, limit, &mut lent.pieces)?;
+        lent.pieces.before_transfer(chain.mem(), self.access());
+        Ok(lent)
     }
 
     /// Moves on by the first `count` bytes of what was lent here, and reports to the memory those that were written.
@@ -236,11 +183,11 @@ impl<P: Clone> Cursor<P> {
             let (lent_id, lent_position) = (lent.id, lent.position);
             return Err(SettleError::Elsewhere { lent_id, lent_position, id, position: self.position() });
         }
-        let allowed = usize::try_from(self.left()).unwrap_or(usize::MAX).min(lent.len);
+        let allowed = usize::try_from(self.left()).unwrap_or(usize::MAX).min(lent.len());
         if count > allowed {
             return Err(SettleError::TooMuch { claimed: count, lent: allowed });
         }
-        lent.report(chain.mem(), count);
+        lent.pieces.after_transfer(chain.mem(), lent.access, count);
         self.pass_moved(chain, count as u64);
         Ok(())
     }

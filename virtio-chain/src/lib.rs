@@ -116,6 +116,7 @@ mod error;
 #[cfg(feature = "std")]
 mod io;
 mod lent;
+mod pieces;
 mod readable;
 mod reader;
 mod tail;

@@ -292,7 +292,7 @@ impl<C: ChainElements> Reader<C> {
     ///
     /// If the chain is malformed at the next byte. If it is so further on, the pieces end there.
     pub fn lend(&mut self, limit: u64) -> Result<Lent, ChainError> {
-        self.cursor.lend(&self.chain, limit).map(|(lent, _)| lent)
+        self.cursor.lend(&self.chain, limit)
     }
 
     /// Moves on by the first `count` bytes of what was lent here.

@@ -6,9 +6,25 @@ use virtio_mem_traits::IoVec;
 use virtio_queue_core::{ChainElements, ChainError};
 
 use crate::cursor::Cursor;
+use crate::lent::Lent;
+use crate::pieces::Pieces;
+
+/// How many pieces most transfers have.
+const FEW: usize = 4;
+
+/// How a step of a transfer has ended.
+enum Step {
+    /// All that was handed out was moved: there may be more.
+    All,
+    /// There is no more, or not all was moved.
+    Last,
+    /// There are more pieces than there was room for. None was handed out.
+    TooMany,
+}
 
 impl<P: Clone> Cursor<P> {
     /// Hands pieces to `work`, of `limit` bytes together at most, until it moves fewer than it was handed.
+    // PERF: room for many pieces is made where there are many (`payload-read-64`, transfer).
     pub(crate) fn transfer<E>(
         &mut self,
         chain: &impl ChainElements<Place = P>,
@@ -17,23 +33,46 @@ impl<P: Clone> Cursor<P> {
     ) -> Result<u64, TransferFailed<E>> {
         let start = self.position();
         loop {
+            let left = limit - (self.position() - start);
+            let step = match self.transfer_pieces::<FEW, _>(chain, left, &mut work) {
+                Ok(Step::TooMany) => self.transfer_pieces::<{ Lent::MAX_PIECES }, _>(chain, left, &mut work),
+                step => step,
+            };
             let moved = self.position() - start;
-            let failed = |cause| TransferFailed { moved, cause };
-            let (lent, ahead) = self.lend(chain, limit - moved).map_err(|error| failed(error.into()))?;
-            if lent.is_empty() {
-                return Ok(moved);
+            match step.map_err(|cause| TransferFailed { moved, cause })? {
+                Step::All if moved < limit => {}
+                _ => return Ok(moved),
             }
-            let count = work(lent.io_vecs()).map_err(|error| failed(TransferCause::Work(error)))?;
-            if count > lent.len() {
-                return Err(failed(TransferCause::TooMuch { claimed: count, lent: lent.len() }));
-            }
-            lent.report(chain.mem(), count);
-            if count < lent.len() {
-                self.pass_moved(chain, count as u64);
-                return Ok(moved + count as u64);
-            }
-            *self = ahead;
         }
+    }
+
+    /// Hands up to `N` pieces to `work`, once.
+    fn transfer_pieces<const N: usize, E>(
+        &mut self,
+        chain: &impl ChainElements<Place = P>,
+        limit: u64,
+        work: &mut impl FnMut(&[IoVec]) -> Result<usize, E>,
+    ) -> Result<Step, TransferCause<E>> {
+        let mut pieces = Pieces::<N>::new();
+        let ahead = self.gather(chain, limit, &mut pieces)?;
+        if pieces.len == 0 {
+            return Ok(Step::Last);
+        }
+        if pieces.is_full() && N < Lent::MAX_PIECES {
+            return Ok(Step::TooMany);
+        }
+        pieces.before_transfer(chain.mem(), self.access());
+        let count = work(pieces.io_vecs()).map_err(TransferCause::Work)?;
+        if count > pieces.len {
+            return Err(TransferCause::TooMuch { claimed: count, lent: pieces.len });
+        }
+        pieces.after_transfer(chain.mem(), self.access(), count);
+        if count < pieces.len {
+            self.pass_moved(chain, count as u64);
+            return Ok(Step::Last);
+        }
+        *self = ahead;
+        Ok(Step::All)
     }
 }
 

@@ -294,7 +294,7 @@ impl<C: ChainElements> Writer<C> {
     /// If the chain is malformed at the next byte. If it is so further on, the pieces end there.
     pub fn lend(&mut self, limit: u64) -> Result<Lent, ChainError> {
         let Some(chain) = &self.chain else { return Ok(Lent::nothing()) };
-        self.cursor.lend(chain, limit).map(|(lent, _)| lent)
+        self.cursor.lend(chain, limit)
     }
 
     /// Moves on by the first `count` bytes of what was lent here, which were written.
