@@ -62,8 +62,8 @@ impl<const N: usize> Pieces<N> {
 }
 
 impl<P: Clone> Cursor<P> {
-    /// Looks ahead at the next pieces, of `limit` bytes together at most, and returns the place behind those that `pieces` has
-    /// room for.
+    /// Looks ahead at the next pieces, of `limit` bytes together at most, and returns the place behind those that
+    /// `pieces` has room for.
     #[inline]
     pub(crate) fn gather<const N: usize>(
         &mut self,

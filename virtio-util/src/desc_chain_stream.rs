@@ -78,8 +78,8 @@ pub struct DescChainStream<R: SharedRing, N: DriverNotify + Send + 'static, L: L
     ended: bool,
 }
 
-/// The chains of a [`SharedQueue`], as a stream. With the feature `std`, the kind of lock need not be named, and there is
-/// more to read here.
+/// The chains of a [`SharedQueue`], as a stream. With the feature `std`, the kind of lock need not be named, and there
+/// is more to read here.
 #[cfg(not(feature = "std"))]
 pub struct DescChainStream<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> {
     queue: SharedQueue<R, N, L>,
@@ -134,8 +134,8 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> DescChainStream<R
         found
     }
 
-    /// Registers the task for the next wake-up. Ready if one has come since the task was registered last, and another one
-    /// right after that: then the task is not registered, and has to be polled again.
+    /// Registers the task for the next wake-up. Ready if one has come since the task was registered last, and another
+    /// one right after that: then the task is not registered, and has to be polled again.
     fn register(&mut self, context: &mut Context<'_>) -> Poll<()> {
         // The look that comes after this answers the first one.
         if self.listener.is_some() && self.poll_listener(context).is_pending() {

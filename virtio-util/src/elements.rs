@@ -37,9 +37,10 @@ impl Elements {
     /// No elements.
     pub(crate) const NONE: Self = Self::Few([None; FEW]);
 
-    /// Reads a chain into this, which has no elements, and counts them. Returns `None` if there are more than `room`; no
-    /// more than that are looked at.
-    // PERF: it fills what its caller has, because a move of so many bytes costs more than to copy the usual chain (`shared`).
+    /// Reads a chain into this, which has no elements, and counts them. Returns `None` if there are more than `room`;
+    /// no more than that are looked at.
+    // PERF: it fills what its caller has, because a move of so many bytes costs more than to copy the usual chain
+    // (`shared`).
     #[inline(always)]
     pub(crate) fn read(&mut self, mut chain: impl Walk, room: usize) -> Option<usize> {
         let mut len = 0;

@@ -20,9 +20,9 @@ use virtio_queue_core::DriverNotify;
 /// Everybody who shares an eventfd can change its mode at any time, from another process as well. So nothing here
 /// depends on the mode, but for one case:
 ///
-/// * [`take`](Self::take) never blocks, whatever kind of descriptor the other side has sent. It asks the kernel for that
-///   with each read (`preadv2` with `RWF_NOWAIT`), since Linux 5.8. Before 5.8 the kernel does not know of that, and the
-///   mode decides.
+/// * [`take`](Self::take) never blocks, whatever kind of descriptor the other side has sent. It asks the kernel for
+///   that with each read (`preadv2` with `RWF_NOWAIT`), since Linux 5.8. Before 5.8 the kernel does not know of that,
+///   and the mode decides.
 /// * [`notify`](DriverNotify::notify) is one `write`. The kernel has no write to an eventfd that never blocks whatever
 ///   its mode is. The write blocks if the other side has put the eventfd into blocking mode **and** has filled its
 ///   counter up to 2^64 - 2, which needs an intent. To look first whether there is room would not help: the other side
@@ -52,9 +52,9 @@ use virtio_queue_core::DriverNotify;
 /// # Ok::<_, std::io::Error>(())
 /// ```
 ///
-/// Under tokio, when the driver kicks. `AsyncFd::register` is `unsafe`, because the descriptor must stay open while tokio
-/// polls it. Its safe predecessor `AsyncFd::new` does the same; tokio 1.54 deprecates it. A crate that forbids `unsafe`
-/// calls `AsyncFd::new`, under `#[expect(deprecated)]`:
+/// Under tokio, when the driver kicks. `AsyncFd::register` is `unsafe`, because the descriptor must stay open while
+/// tokio polls it. Its safe predecessor `AsyncFd::new` does the same; tokio 1.54 deprecates it. A crate that forbids
+/// `unsafe` calls `AsyncFd::new`, under `#[expect(deprecated)]`:
 ///
 /// ```
 /// # use virtio_queue_core::DriverNotify;
@@ -124,8 +124,8 @@ impl EventFd {
     }
 }
 
-/// Returns whether the kernel can read an eventfd without waiting whatever its mode is: it is asked once, with an eventfd
-/// that nobody else has.
+/// Returns whether the kernel can read an eventfd without waiting whatever its mode is: it is asked once, with an
+/// eventfd that nobody else has.
 fn nowait_is_known() -> Result<bool, Errno> {
     static KNOWN: OnceLock<bool> = OnceLock::new();
     if let Some(known) = KNOWN.get() {

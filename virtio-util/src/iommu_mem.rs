@@ -8,8 +8,8 @@ use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange,
 ///
 /// VIRTIO 1.4 §6 "Reserved Feature Bits" (FEAT-11).
 pub trait Iommu {
-    /// Returns where the beginning of `range` is in memory, as far as it is in one piece there: at least one byte, usually up
-    /// to the end of a page.
+    /// Returns where the beginning of `range` is in memory, as far as it is in one piece there: at least one byte,
+    /// usually up to the end of a page.
     ///
     /// # Errors
     ///
@@ -23,17 +23,17 @@ impl<I: Iommu + ?Sized> Iommu for &I {
     }
 }
 
-/// A memory `M` whose addresses come out of an IOMMU `I` where ACCESS_PLATFORM was negotiated, and are taken as they are where
-/// it was not: then the IOMMU is never asked.
+/// A memory `M` whose addresses come out of an IOMMU `I` where ACCESS_PLATFORM was negotiated, and are taken as they
+/// are where it was not: then the IOMMU is never asked.
 ///
-/// Every address goes through it, those of the rings, of indirect tables and of buffers, and each with the smallest rights
-/// that do. What the device reads and writes is reported to `M` by the addresses there.
+/// Every address goes through it, those of the rings, of indirect tables and of buffers, and each with the smallest
+/// rights that do. What the device reads and writes is reported to `M` by the addresses there.
 ///
 /// Nothing is remembered: each address is looked up when it is translated, also through a
 /// [`RegionCache`](virtio_mem_traits::RegionCache).
 ///
-/// Not for a driver that takes mappings of a running queue's areas away: a queue keeps what it has translated. Make the queue
-/// again when they change, as for any other change of its memory.
+/// Not for a driver that takes mappings of a running queue's areas away: a queue keeps what it has translated. Make the
+/// queue again when they change, as for any other change of its memory.
 ///
 /// ```
 /// use virtio_mem_traits::{Access, DriverAddr, DriverMem, DriverRange, HeapMem, TranslateError};

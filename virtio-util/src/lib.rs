@@ -58,8 +58,8 @@
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! **Deferred**, where a pool of threads works, in any order. Each thread fetches for itself. A request that panics must not
-//! end its thread: a pool without threads stands still.
+//! **Deferred**, where a pool of threads works, in any order. Each thread fetches for itself. A request that panics
+//! must not end its thread: a pool without threads stands still.
 //!
 #![cfg_attr(feature = "std", doc = "```")]
 #![cfg_attr(not(feature = "std"), doc = "```ignore")]

@@ -11,8 +11,8 @@
 /// | `parking_lot::Mutex<()>` of parking_lot 0.13, and all others of lock_api 0.5 | feature `lock_api-0-5`, Rust 1.95 |
 /// | a type of your own | this trait |
 ///
-/// A queue is locked for as long as it takes to fetch a chain or to return one. Meanwhile the notifier is called, and the
-/// chain that returns drops its handle on the memory: neither must call the queue.
+/// A queue is locked for as long as it takes to fetch a chain or to return one. Meanwhile the notifier is called, and
+/// the chain that returns drops its handle on the memory: neither must call the queue.
 ///
 /// # Examples
 ///

@@ -21,9 +21,9 @@ use virtio_queue_core::DriverNotify;
 /// device that makes a `NotifyThread` for each connection can so be made to leave a thread behind at each of them, by a
 /// front end that connects again and again.
 ///
-/// So make one for each queue of the device, keep it in an [`Arc`], and [replace](Self::replace) the notifier in it when
-/// a front end connects. Then there is one thread for each queue, whatever the front ends do. A front end that has held
-/// the thread up is not notified after it has connected again either, until it lets the thread go.
+/// So make one for each queue of the device, keep it in an [`Arc`], and [replace](Self::replace) the notifier in it
+/// when a front end connects. Then there is one thread for each queue, whatever the front ends do. A front end that has
+/// held the thread up is not notified after it has connected again either, until it lets the thread go.
 ///
 /// # When not to use it
 ///

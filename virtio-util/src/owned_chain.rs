@@ -157,9 +157,9 @@ impl<M: DriverMem> OwnedChain<M> {
     /// # Errors
     ///
     /// If there are not as many writable bytes: the chain is in the error and has not been returned. If the queue is
-    /// broken, is being reset, or is [taken out](crate::SharedQueue#the-end-of-a-queue): there is nowhere to return it to, now
-    /// or later. The chain is in the error, and can still be read and written. Its drop tells the queue that it is not out any
-    /// more, and until then [`drain`](crate::SharedQueue::drain) waits.
+    /// broken, is being reset, or is [taken out](crate::SharedQueue#the-end-of-a-queue): there is nowhere to return it
+    /// to, now or later. The chain is in the error, and can still be read and written. Its drop tells the queue that it
+    /// is not out any more, and until then [`drain`](crate::SharedQueue::drain) waits.
     #[inline]
     pub fn try_return_written(self, written: u32) -> Result<(), Refused<Self, ReturnError>> {
         if written != 0 {
@@ -178,9 +178,10 @@ impl<M: DriverMem> OwnedChain<M> {
     ///
     /// # Errors
     ///
-    /// If a chain that was fetched later was not put back. If that one is out, put it back first. If it was returned, this one
-    /// cannot be put back any more. This chain was returned with nothing written; [`try_unfetch`](Self::try_unfetch) keeps it.
-    /// If the queue is broken, is being reset, or is [taken out](crate::SharedQueue#the-end-of-a-queue).
+    /// If a chain that was fetched later was not put back. If that one is out, put it back first. If it was returned,
+    /// this one cannot be put back any more. This chain was returned with nothing written;
+    /// [`try_unfetch`](Self::try_unfetch) keeps it. If the queue is broken, is being reset, or is [taken
+    /// out](crate::SharedQueue#the-end-of-a-queue).
     pub fn unfetch(self) -> Result<(), ReturnError> {
         self.try_unfetch().map_err(|refused| refused.error)
     }

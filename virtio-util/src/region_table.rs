@@ -8,9 +8,9 @@ use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange,
 /// Driver memory that consists of regions, each of which is a [`DriverMem`] of its own and knows its part by the
 /// driver's addresses.
 ///
-/// Where an address lies is found in a few steps, however many regions there are, unless most of them are crowded together
-/// and others far away. A range that goes on into the next region is answered in pieces, also if the regions are neighbours
-/// here.
+/// Where an address lies is found in a few steps, however many regions there are, unless most of them are crowded
+/// together and others far away. A range that goes on into the next region is answered in pieces, also if the regions
+/// are neighbours here.
 ///
 /// A table does not change: [`with`](Self::with) and [`without`](Self::without) make another one, as for the memory
 /// slots of vhost-user. A queue goes on with the table that it was made with, and keeps that table's regions alive.
@@ -40,8 +40,8 @@ use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange,
 pub struct RegionTable<M> {
     /// INVARIANT: sorted by address; none is empty, no two overlap.
     regions: Vec<(DriverRange, M)>,
-    /// The addresses from the first region to the end of the last, cut into `1 << shift` bytes each: the index of the first
-    /// region that ends beyond the beginning of such a part.
+    /// The addresses from the first region to the end of the last, cut into `1 << shift` bytes each: the index of the
+    /// first region that ends beyond the beginning of such a part.
     parts: Vec<u32>,
     shift: u32,
     lowest: DriverAddr,
@@ -117,7 +117,8 @@ impl<M: DriverMem> RegionTable<M> {
         self.parts.get(usize::try_from(index).ok()?).map(|first| *first as usize)
     }
 
-    /// Returns the regions in the parts from that of `first` to that of `last`, among which are all that touch those addresses.
+    /// Returns the regions in the parts from that of `first` to that of `last`, among which are all that touch those
+    /// addresses.
     #[inline]
     fn regions_in(&self, first: DriverAddr, last: DriverAddr) -> &[(DriverRange, M)] {
         let part = |addr: DriverAddr| addr.0.saturating_sub(self.lowest.0) >> self.shift;
@@ -161,8 +162,8 @@ impl<M: DriverMem> RegionTable<M> {
     }
 }
 
-/// Cuts the addresses of `regions` into parts, as many as there are regions or a few times that, and returns the index of the
-/// first region that ends beyond the beginning of each, and how many bits there are in the length of one.
+/// Cuts the addresses of `regions` into parts, as many as there are regions or a few times that, and returns the index
+/// of the first region that ends beyond the beginning of each, and how many bits there are in the length of one.
 fn cut<M>(regions: &[(DriverRange, M)]) -> (Vec<u32>, u32) {
     let Some(((lowest, _), (highest, _))) = regions.first().zip(regions.last()) else { return (Vec::new(), 0) };
     // Of the last byte: all addresses together may be 2^64.
@@ -181,8 +182,8 @@ fn cut<M>(regions: &[(DriverRange, M)]) -> (Vec<u32>, u32) {
 impl<M: DriverMem> DriverMem for RegionTable<M> {
     #[inline]
     fn translate(&self, range: DriverRange, access: Access) -> Result<DeviceRange<'_>, TranslateError> {
-        // `ok_or` costs six instructions more: the optimiser puts what was found and the error into one place, and cuts both
-        // into bytes.
+        // `ok_or` costs six instructions more: the optimiser puts what was found and the error into one place, and cuts
+        // both into bytes.
         let Some(((_, mem), part)) = self.find(range) else {
             return Err(TranslateError::Unmapped { addr: range.start() });
         };

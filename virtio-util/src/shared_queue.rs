@@ -20,14 +20,14 @@ use self::state::{State, Wakes};
 use crate::owned_chain::{Home, Kept};
 use crate::{Lock, OwnedChain};
 
-/// How many elements the chains of a [`SharedQueue`] that are out can have together, if it is not said otherwise. A queue of
-/// 256 has room for 256 elements in each of its chains.
+/// How many elements the chains of a [`SharedQueue`] that are out can have together, if it is not said otherwise. A
+/// queue of 256 has room for 256 elements in each of its chains.
 pub const DEFAULT_BUDGET: usize = 1 << 16;
 
 /// A ring whose queue can be shared: every ring that can be sent to another thread, together with its memory.
 ///
-/// For the rings of virtio-queue-core that is so if the memory handle is `StableMem + Send + 'static`. An `Arc` of a memory
-/// is the usual one.
+/// For the rings of virtio-queue-core that is so if the memory handle is `StableMem + Send + 'static`. An `Arc` of a
+/// memory is the usual one.
 #[diagnostic::on_unimplemented(
     message = "a queue on a `{Self}` cannot be shared between threads",
     label = "must be a ring that can be sent to another thread",
@@ -42,23 +42,22 @@ impl<R: Ring<Mem: Clone, Positions: Send> + Send + 'static> SharedRing for R {}
 
 /// A virtqueue that is used on several threads or by several tasks. This is a handle on it: a clone is another one.
 ///
-/// The chains that it hands out are [owned](OwnedChain): they can be kept, sent elsewhere, and returned in any
-/// order, on a ring of either format. The queue is locked while a chain is fetched and copied, and while one is
-/// returned; it is not locked while a chain is read or written. While it is locked, the driver is notified, and the memory
-/// is translated and its handles are cloned and dropped: neither the notifier nor the memory must call the queue. If one of
-/// them panics, the queue goes on.
+/// The chains that it hands out are [owned](OwnedChain): they can be kept, sent elsewhere, and returned in any order,
+/// on a ring of either format. The queue is locked while a chain is fetched and copied, and while one is returned; it
+/// is not locked while a chain is read or written. While it is locked, the driver is notified, and the memory is
+/// translated and its handles are cloned and dropped: neither the notifier nor the memory must call the queue. If one
+/// of them panics, the queue goes on.
 ///
 /// Whoever learns that the driver has kicked calls [`wake`](Self::wake). Threads wait for chains in
 /// [`wait_chain`](Self::wait_chain), tasks in a [`DescChainStream`](crate::DescChainStream).
 ///
 /// # The budget
 ///
-/// A driver can let all of its chains share one large indirect table. So a budget bounds how many elements the
-/// chains that are out can have together, [`DEFAULT_BUDGET`] if it is not said otherwise. A chain that would exceed it is put
-/// back, and is fetched again when others have returned: nothing is lost. Meanwhile
-/// [`next_chain`](Self::next_chain) returns `None` and [`is_full`](Self::is_full) returns `true`; when a chain
-/// returns, those who wait are woken. A chain that is alone is always fetched: the limits of the queue bound its
-/// length.
+/// A driver can let all of its chains share one large indirect table. So a budget bounds how many elements the chains
+/// that are out can have together, [`DEFAULT_BUDGET`] if it is not said otherwise. A chain that would exceed it is put
+/// back, and is fetched again when others have returned: nothing is lost. Meanwhile [`next_chain`](Self::next_chain)
+/// returns `None` and [`is_full`](Self::is_full) returns `true`; when a chain returns, those who wait are woken. A
+/// chain that is alone is always fetched: the limits of the queue bound its length.
 ///
 /// # The end of a queue
 ///
@@ -66,8 +65,8 @@ impl<R: Ring<Mem: Clone, Positions: Send> + Send + 'static> SharedRing for R {}
 ///
 /// * It is broken, because of the driver: [`fault`](Self::fault) says why. One call reports it as an error.
 /// * It is being reset, from [`reset`](Self::reset) on.
-/// * It is taken out, by [`finish_reset`](Self::finish_reset) or [`try_into_queue`](Self::try_into_queue). Then the handles
-///   that are left have no queue in them.
+/// * It is taken out, by [`finish_reset`](Self::finish_reset) or [`try_into_queue`](Self::try_into_queue). Then the
+///   handles that are left have no queue in them.
 ///
 /// A chain that is out then cannot be returned any more. It can be read and written until it is dropped, and
 /// [`drain`](Self::drain) waits for that.
@@ -79,8 +78,9 @@ impl<R: Ring<Mem: Clone, Positions: Send> + Send + 'static> SharedRing for R {}
 ///
 /// # Examples
 ///
-/// A pool of four threads. Each fetches for itself, and takes as long as it likes. A request that panics ends its thread if
-/// nothing catches the panic. After four such requests the device would stand still, and nothing would be broken:
+/// A pool of four threads. Each fetches for itself, and takes as long as it likes. A request that panics ends its
+/// thread if nothing catches the panic. After four such requests the device would stand still, and nothing would be
+/// broken:
 ///
 /// ```
 /// use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -129,17 +129,18 @@ pub struct SharedQueue<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock 
     pub(crate) inner: Arc<Inner<R, N, L>>,
 }
 
-/// A virtqueue that is used on several threads or by several tasks. With the feature `std`, the kind of lock need not be
-/// named, and there is more to read here.
+/// A virtqueue that is used on several threads or by several tasks. With the feature `std`, the kind of lock need not
+/// be named, and there is more to read here.
 #[cfg(not(feature = "std"))]
 pub struct SharedQueue<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> {
     pub(crate) inner: Arc<Inner<R, N, L>>,
 }
 
-/// A shared queue of the format that was negotiated: what an [`AnyQueue`](virtio_queue_core::AnyQueue) is once it is shared.
+/// A shared queue of the format that was negotiated: what an [`AnyQueue`](virtio_queue_core::AnyQueue) is once it is
+/// shared.
 ///
-/// The memory handle must be `M: StableMem + Send + 'static`, and need not be `Sync`: an `Arc` of a memory is the usual one.
-/// The notifier must be `N: DriverNotify + Send + 'static`.
+/// The memory handle must be `M: StableMem + Send + 'static`, and need not be `Sync`: an `Arc` of a memory is the usual
+/// one. The notifier must be `N: DriverNotify + Send + 'static`.
 ///
 /// # Examples
 ///
@@ -303,8 +304,8 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
 
     /// Asks the driver to notify, and looks whether something is available, as [`Queue::enable_notifications`] does.
     ///
-    /// While the queue [is full](Self::is_full), this returns [`Armed::Waiting`]. A chain that returns wakes you; the driver does
-    /// not.
+    /// While the queue [is full](Self::is_full), this returns [`Armed::Waiting`]. A chain that returns wakes you; the
+    /// driver does not.
     ///
     /// # Errors
     ///
@@ -316,8 +317,8 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
     /// Asks the driver to notify when it makes something available beyond the chains that were
     /// [put back](OwnedChain::unfetch), as [`Queue::enable_notifications_of_more`] does.
     ///
-    /// A chain that the queue itself put back, because there was no room for it in the [budget](Self#the-budget), is one that
-    /// the device has not seen: this returns [`Armed::MoreAvailable`] if there is room again. While the queue
+    /// A chain that the queue itself put back, because there was no room for it in the [budget](Self#the-budget), is
+    /// one that the device has not seen: this returns [`Armed::MoreAvailable`] if there is room again. While the queue
     /// [is full](Self::is_full), it returns [`Armed::Waiting`], and a chain that returns wakes you.
     ///
     /// # Errors
@@ -381,15 +382,15 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
 
     /// Returns how many slots of the ring are in flight, at this moment: fetched, and not returned.
     ///
-    /// A chain takes one slot in a split ring, and as many as it has descriptors in the ring in a packed one. So this is not
-    /// the number of chains: see [`chains_out`](Self::chains_out).
+    /// A chain takes one slot in a split ring, and as many as it has descriptors in the ring in a packed one. So this
+    /// is not the number of chains: see [`chains_out`](Self::chains_out).
     #[must_use]
     pub fn in_flight(&self) -> u16 {
         self.with(|state| state.in_flight())
     }
 
-    /// Returns how many [`OwnedChain`]s of the queue exist, at this moment. A chain is counted until it has returned, or is
-    /// dropped: also one whose return was refused.
+    /// Returns how many [`OwnedChain`]s of the queue exist, at this moment. A chain is counted until it has returned,
+    /// or is dropped: also one whose return was refused.
     ///
     /// Tokens and the chains of a burst are not counted. [`in_flight`](Self::in_flight) has these as well, in slots.
     #[must_use]

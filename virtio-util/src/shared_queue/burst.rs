@@ -55,7 +55,8 @@ impl<'q, R: SharedRing, N: DriverNotify> SharedBurst<'q, R, N> {
     ///
     /// # Errors
     ///
-    /// If the token is not for a chain in flight in this queue, or if the queue is broken, is being reset, or is taken out.
+    /// If the token is not for a chain in flight in this queue, or if the queue is broken, is being reset, or is taken
+    /// out.
     #[inline]
     pub fn complete(&mut self, token: Token, written: u32) -> Result<(), ReturnError> {
         match &mut self.source {

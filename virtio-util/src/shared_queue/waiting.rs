@@ -97,8 +97,8 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
     /// After that, [`resume`](Self::resume), or take the queue out with [`try_into_queue`](Self::try_into_queue) to
     /// suspend it. After a [`reset`](Self::reset), this waits for the chains that are still out.
     ///
-    /// A chain whose return was refused is waited for until it is dropped. When this returns, no chain has a handle on the
-    /// memory any more. A thread that holds a chain itself waits for ever.
+    /// A chain whose return was refused is waited for until it is dropped. When this returns, no chain has a handle on
+    /// the memory any more. A thread that holds a chain itself waits for ever.
     #[cfg(feature = "std")]
     pub fn drain(&self) {
         self.pause();

@@ -20,8 +20,8 @@ impl Watchdog {
         let test = thread::current().name().unwrap_or("a test").to_owned();
         thread::spawn(move || {
             if test_is_over.recv_timeout(LIMIT) == Err(RecvTimeoutError::Timeout) {
-                // A thread that waits cannot be made to panic, so this is the end of all tests. What is printed in a test
-                // is kept back until the test ends, so this is written past it.
+                // A thread that waits cannot be made to panic, so this is the end of all tests. What is printed in a
+                // test is kept back until the test ends, so this is written past it.
                 let _ = writeln!(io::stderr(), "{test} is not over after {LIMIT:?}: a wake-up was lost");
                 process::exit(101);
             }
