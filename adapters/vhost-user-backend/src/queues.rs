@@ -4,7 +4,6 @@ use alloc::vec::Vec;
 use core::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use virtio_queue_core::Armed;
 use virtio_util::OwnedChain;
 
 use crate::{Vring, VringBitmap, VringError, VringMem, VringQueue};
@@ -85,25 +84,24 @@ impl<B: VringBitmap> Queues<B> {
     /// If the vring cannot run as it was set up. The front end's error eventfd was signalled.
     pub fn queue(&self, vring: &Vring<B>) -> Result<Option<VringQueue<B>>, VringError> {
         let setup = self.know(vring);
-        vring.queue(setup)
+        vring.queue(setup).inspect_err(|_| vring.signal_error())
     }
 
-    /// Hands out each chain that is available in a vring, and asks the driver to kick for the next one. This is what a
-    /// device does at each kick.
+    /// Hands out each chain that is available in a vring. This is what a device does at each kick.
     ///
-    /// The chains are owned: `work` can keep them, send them to another thread, and return them in any order. A dropped
-    /// chain returns with nothing written.
+    /// The chains are owned: `work` can keep them, send them to another thread, and return them in any order. A chain that
+    /// is dropped returns with nothing written.
     ///
-    /// No more chains than the vring has descriptors are handed out. If there are more, the vring is kicked from here, so
-    /// that the thread serves its other vrings first. If the queue is out of [budget](VringQueue#the-budget), the
-    /// returned chains do not lead to another call: kick with [`Vring::kick`].
+    /// The device is called again when there is more: the driver is asked to kick, and the vring is kicked from here when
+    /// it is enabled again, when chains return and make room in the [budget](VringQueue#the-budget), and when more chains
+    /// are available than the vring has descriptors. The thread serves its other vrings in between.
     ///
     /// # Errors
     ///
     /// As for [`queue`](Self::queue), and if the queue breaks.
     pub fn serve(&self, vring: &Vring<B>, work: impl FnMut(OwnedChain<VringMem<B>>)) -> Result<(), VringError> {
-        let Some(queue) = self.queue(vring)? else { return Ok(()) };
-        hand_out(&queue, vring, work).inspect_err(|_| vring.signal_error())
+        let setup = self.know(vring);
+        vring.serve(setup, work).inspect_err(|_| vring.signal_error())
     }
 
     /// Remembers a vring, and returns what its queue is made with.
@@ -118,21 +116,6 @@ impl<B: VringBitmap> Queues<B> {
     fn inner(&self) -> MutexGuard<'_, Inner<B>> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn hand_out<B: VringBitmap>(
-    queue: &VringQueue<B>,
-    vring: &Vring<B>,
-    mut work: impl FnMut(OwnedChain<VringMem<B>>),
-) -> Result<(), VringError> {
-    for _ in 0..queue.size() {
-        let Some(chain) = queue.next_chain()? else { break };
-        work(chain);
-    }
-    if queue.enable_notifications()? == Armed::MoreAvailable {
-        vring.kick();
-    }
-    Ok(())
 }
 
 impl<B: VringBitmap> Default for Queues<B> {

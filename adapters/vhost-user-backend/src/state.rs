@@ -1,11 +1,12 @@
 //! What the front end has said of a vring, and the queue that comes of it.
 
 use alloc::sync::Arc;
+use std::sync::Mutex;
 
 use virtio_mem_traits::DriverAddr;
 use virtio_queue_core::{AnyRing, FromConfig, Queue, QueueConfig, QueueLimits, SavedQueue};
 use virtio_ring::RingFeatures;
-use virtio_util::EventFd;
+use virtio_util::DescChainStream;
 use virtio_vm_memory::VmMemory;
 use vm_memory::GuestMemoryMmap;
 
@@ -22,8 +23,6 @@ pub(crate) struct State<B: VringBitmap> {
     base: u16,
     ready: bool,
     enabled: bool,
-    pub(crate) kick: Option<EventFd>,
-    pub(crate) error: Option<EventFd>,
     queue: Made<B>,
 }
 
@@ -36,9 +35,13 @@ enum Made<B: VringBitmap> {
     Failed,
 }
 
+/// The chains of a queue, which wake the thread of the vring when it has to look again.
+pub(crate) type Chains<B> = DescChainStream<AnyRing<VringMem<B>>, Call>;
+
 #[derive(Debug)]
-struct Running<B: VringBitmap> {
-    queue: VringQueue<B>,
+pub(crate) struct Running<B: VringBitmap> {
+    pub(crate) queue: VringQueue<B>,
+    pub(crate) chains: Arc<Mutex<Chains<B>>>,
     /// The memory that was there last.
     mem: Arc<GuestMemoryMmap<B>>,
     /// Whether that has all areas of the queue. If not, the queue is still in the memory before.
@@ -48,17 +51,7 @@ struct Running<B: VringBitmap> {
 /// What the front end says.
 impl<B: VringBitmap> State<B> {
     pub(crate) const fn new(limit: u16) -> Self {
-        Self {
-            limit,
-            size: limit,
-            areas: None,
-            base: 0,
-            ready: false,
-            enabled: false,
-            kick: None,
-            error: None,
-            queue: Made::NotYet,
-        }
+        Self { limit, size: limit, areas: None, base: 0, ready: false, enabled: false, queue: Made::NotYet }
     }
 
     pub(crate) fn set_size(&mut self, size: u16) {
@@ -124,16 +117,15 @@ impl<B: VringBitmap> State<B> {
         setup: Setup,
         mem: &GuestMem<B>,
         call: &Call,
-    ) -> Result<Option<VringQueue<B>>, VringError> {
+    ) -> Result<Option<&Running<B>>, VringError> {
         let (true, true, Some(areas)) = (self.ready, self.enabled, self.areas) else { return Ok(None) };
         if let Made::NotYet = self.queue {
             // Until it is made, it has failed.
             self.queue = Made::Failed;
-            let made = self.make(areas, setup, VmMemory::from(mem), call.clone());
-            self.queue = Made::Runs(made.inspect_err(|_| self.signal_error())?);
+            self.queue = Made::Runs(self.make(areas, setup, VmMemory::from(mem), call.clone())?);
         }
         self.update_memory(mem);
-        Ok(self.running().cloned())
+        Ok(self.running())
     }
 
     fn make(
@@ -150,7 +142,9 @@ impl<B: VringBitmap> State<B> {
         let ring = AnyRing::from_config(&config, mem.clone())?;
         // Whether something is available makes no difference: whoever asks for the queue looks.
         let (queue, _) = Queue::restore(ring, call, &saved)?;
-        Ok(Running { queue: VringQueue::new(queue), mem: Arc::clone(mem.handle()), complete: true })
+        let queue = VringQueue::new(queue);
+        let chains = Arc::new(Mutex::new(Chains::new(queue.clone())));
+        Ok(Running { queue, chains, mem: Arc::clone(mem.handle()), complete: true })
     }
 
     /// Returns what was cut off from the base of a packed ring.
@@ -176,16 +170,21 @@ impl<B: VringBitmap> State<B> {
         self.settle();
     }
 
-    pub(crate) const fn running(&self) -> Option<&VringQueue<B>> {
+    pub(crate) const fn running(&self) -> Option<&Running<B>> {
         match &self.queue {
-            Made::Runs(running) => Some(&running.queue),
+            Made::Runs(running) => Some(running),
             Made::NotYet | Made::Failed => None,
         }
     }
 
+    /// Returns where the queue is, unless the front end has stopped the vring, or not started it.
+    pub(crate) fn started_position(&self) -> Option<u16> {
+        self.ready.then(|| self.position())
+    }
+
     /// Returns where the queue is.
-    pub(crate) fn position(&self) -> u16 {
-        let saved = self.running().and_then(VringQueue::save);
+    fn position(&self) -> u16 {
+        let saved = self.running().and_then(|running| running.queue.save());
         saved.map_or(self.base, |saved| saved.next_available())
     }
 
@@ -194,12 +193,5 @@ impl<B: VringBitmap> State<B> {
         let position = self.position();
         self.set_base(position);
         position
-    }
-
-    /// Tells the front end that the vring is broken.
-    pub(crate) fn signal_error(&self) {
-        if let Some(error) = &self.error {
-            virtio_queue_core::DriverNotify::notify(error);
-        }
     }
 }

@@ -2,6 +2,8 @@
 
 use alloc::sync::Arc;
 use core::fmt;
+use core::pin::pin;
+use core::task::{Context, Poll, Waker};
 use std::fs::File;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,11 +11,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use vhost_user_backend::{VringMutex, VringState, VringStateGuard, VringStateMutGuard, VringT};
 use virtio_queue::Error as VirtQueueError;
 use virtio_queue_core::{Armed, DriverNotify};
+use virtio_util::{EventFd, OwnedChain};
 
 use crate::call::event_fd;
 use crate::queues::Setup;
-use crate::state::State;
-use crate::{Call, GuestMem, VringBitmap, VringError, VringQueue};
+use crate::state::{Chains, State};
+use crate::{Call, GuestMem, VringBitmap, VringError, VringMem, VringQueue};
 
 /// A vring of `vhost-user-backend` with a queue of this workspace: the type `Vring` of a device.
 ///
@@ -37,6 +40,9 @@ pub struct Vring<B: VringBitmap = ()> {
 
 struct Inner<B: VringBitmap> {
     mem: GuestMem<B>,
+    /// What is signalled has locks of its own: a signal can be given while the queue is locked.
+    kick: Mutex<Option<Arc<EventFd>>>,
+    error: Mutex<Option<EventFd>>,
     call: Call,
     state: Mutex<State<B>>,
 }
@@ -44,18 +50,40 @@ struct Inner<B: VringBitmap> {
 impl<B: VringBitmap> Vring<B> {
     /// Wakes the thread of the vring, as a kick of the driver does, unless the vring is stopped.
     pub fn kick(&self) {
-        if let Some(kick) = &self.state().kick {
+        if let Some(kick) = self.kick_fd() {
             kick.notify();
         }
     }
 
-    /// Tells the front end that the vring is broken. [`Queues::serve`](crate::Queues::serve) does so itself.
+    /// Tells the front end that the vring is broken. [`Queues`](crate::Queues) does so itself, but not for what happens to
+    /// a queue that was taken from there.
     pub fn signal_error(&self) {
-        self.state().signal_error();
+        if let Some(error) = &*self.error_slot() {
+            error.notify();
+        }
     }
 
     pub(crate) fn queue(&self, setup: Setup) -> Result<Option<VringQueue<B>>, VringError> {
-        self.state().queue(setup, &self.inner.mem, &self.inner.call)
+        let mut state = self.state();
+        let running = state.queue(setup, &self.inner.mem, &self.inner.call)?;
+        Ok(running.map(|running| running.queue.clone()))
+    }
+
+    /// Hands out what is available, as [`Queues::serve`](crate::Queues::serve) does.
+    pub(crate) fn serve(&self, setup: Setup, mut work: impl FnMut(OwnedChain<VringMem<B>>)) -> Result<(), VringError> {
+        let Some(queue) = self.queue(setup)? else { return Ok(()) };
+        let Some(chains) = self.chains() else { return Ok(()) };
+        let waker = self.kick_fd().map_or_else(|| Waker::noop().clone(), Waker::from);
+        for _ in 0..queue.size() {
+            // The chains are not locked while there is work.
+            match poll_chain(&chains, &mut Context::from_waker(&waker)) {
+                Poll::Ready(Ok(Some(chain))) => work(chain),
+                Poll::Ready(Ok(None)) | Poll::Pending => return Ok(()),
+                Poll::Ready(Err(error)) => return Err(error),
+            }
+        }
+        waker.wake();
+        Ok(())
     }
 
     pub(crate) fn update_memory(&self) {
@@ -70,8 +98,24 @@ impl<B: VringBitmap> Vring<B> {
         self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn kick_fd(&self) -> Option<Arc<EventFd>> {
+        self.kick_slot().clone()
+    }
+
+    fn kick_slot(&self) -> MutexGuard<'_, Option<Arc<EventFd>>> {
+        self.inner.kick.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn error_slot(&self) -> MutexGuard<'_, Option<EventFd>> {
+        self.inner.error.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn running(&self) -> Option<VringQueue<B>> {
-        self.state().running().cloned()
+        self.state().running().map(|running| running.queue.clone())
+    }
+
+    fn chains(&self) -> Option<Arc<Mutex<Chains<B>>>> {
+        self.state().running().map(|running| Arc::clone(&running.chains))
     }
 
     /// Waits until nothing is in flight, and ends the queue. Returns where it was.
@@ -82,6 +126,16 @@ impl<B: VringBitmap> Vring<B> {
         }
         self.state().end()
     }
+}
+
+/// Takes the next chain. If there is none, the waker learns when there can be one: the driver was asked to kick, and what
+/// else makes chains available wakes.
+fn poll_chain<B: VringBitmap>(
+    chains: &Mutex<Chains<B>>,
+    context: &mut Context<'_>,
+) -> Poll<Result<Option<OwnedChain<VringMem<B>>>, VringError>> {
+    let mut chains = chains.lock().unwrap_or_else(PoisonError::into_inner);
+    pin!(chains.next_chain()).poll(context).map_err(VringError::Ring)
 }
 
 impl<'a, B: VringBitmap> VringStateGuard<'a, GuestMem<B>> for Vring<B> {
@@ -95,7 +149,13 @@ impl<'a, B: VringBitmap> VringStateMutGuard<'a, GuestMem<B>> for Vring<B> {
 impl<B: VringBitmap> VringT<GuestMem<B>> for Vring<B> {
     fn new(mem: GuestMem<B>, max_queue_size: u16) -> Result<Self, VirtQueueError> {
         let settings = VringMutex::new(mem.clone(), max_queue_size)?;
-        let inner = Inner { mem, call: Call::default(), state: Mutex::new(State::new(max_queue_size)) };
+        let inner = Inner {
+            mem,
+            kick: Mutex::default(),
+            error: Mutex::default(),
+            call: Call::default(),
+            state: Mutex::new(State::new(max_queue_size)),
+        };
         Ok(Self { settings, inner: Arc::new(inner) })
     }
 
@@ -146,8 +206,9 @@ impl<B: VringBitmap> VringT<GuestMem<B>> for Vring<B> {
 
     /// Returns where the queue is. If the vring is stopped, waits first until nothing is in flight.
     fn queue_next_avail(&self) -> u16 {
-        let running = self.state().is_ready().then(|| self.state().position());
-        running.unwrap_or_else(|| self.stop())
+        // Not in one expression, which would stop the vring under its own lock.
+        let position = self.state().started_position();
+        position.unwrap_or_else(|| self.stop())
     }
 
     fn set_queue_next_avail(&self, base: u16) {
@@ -181,15 +242,14 @@ impl<B: VringBitmap> VringT<GuestMem<B>> for Vring<B> {
 
     fn set_kick(&self, file: Option<File>) {
         // A second descriptor of the same eventfd, since the settings keep the first one for themselves.
-        self.state().kick = file.as_ref().and_then(|file| file.try_clone().ok()).map(event_fd);
+        *self.kick_slot() = file.as_ref().and_then(|file| file.try_clone().ok()).map(event_fd).map(Arc::new);
         self.settings.set_kick(file);
     }
 
     /// Reads the kick without blocking, whatever mode the front end has put it in.
     fn read_kick(&self) -> io::Result<bool> {
-        let state = self.state();
-        match &state.kick {
-            Some(kick) => kick.take().map(|_| state.is_enabled()),
+        match self.kick_fd() {
+            Some(kick) => kick.take().map(|_| self.state().is_enabled()),
             None => self.settings.read_kick(),
         }
     }
@@ -199,7 +259,7 @@ impl<B: VringBitmap> VringT<GuestMem<B>> for Vring<B> {
     }
 
     fn set_err(&self, file: Option<File>) {
-        self.state().error = file.map(event_fd);
+        *self.error_slot() = file.map(event_fd);
     }
 }
 
