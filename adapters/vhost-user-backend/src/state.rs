@@ -1,12 +1,10 @@
 //! What the front end has said of a vring, and the queue that comes of it.
 
 use alloc::sync::Arc;
-use std::sync::Mutex;
 
 use virtio_mem_traits::DriverAddr;
 use virtio_queue_core::{AnyRing, FromConfig, Queue, QueueConfig, QueueLimits, SavedQueue};
 use virtio_ring::RingFeatures;
-use virtio_util::DescChainStream;
 use virtio_vm_memory::VmMemory;
 use vm_memory::GuestMemoryMmap;
 
@@ -35,13 +33,9 @@ enum Made<B: VringBitmap> {
     Failed,
 }
 
-/// The chains of a queue, which wake the thread of the vring when it has to look again.
-pub(crate) type Chains<B> = DescChainStream<AnyRing<VringMem<B>>, Call>;
-
 #[derive(Debug)]
-pub(crate) struct Running<B: VringBitmap> {
-    pub(crate) queue: VringQueue<B>,
-    pub(crate) chains: Arc<Mutex<Chains<B>>>,
+struct Running<B: VringBitmap> {
+    queue: VringQueue<B>,
     /// The memory that was there last.
     mem: Arc<GuestMemoryMmap<B>>,
     /// Whether that has all areas of the queue. If not, the queue is still in the memory before.
@@ -117,7 +111,7 @@ impl<B: VringBitmap> State<B> {
         setup: Setup,
         mem: &GuestMem<B>,
         call: &Call,
-    ) -> Result<Option<&Running<B>>, VringError> {
+    ) -> Result<Option<VringQueue<B>>, VringError> {
         let (true, true, Some(areas)) = (self.ready, self.enabled, self.areas) else { return Ok(None) };
         if let Made::NotYet = self.queue {
             // Until it is made, it has failed.
@@ -125,7 +119,7 @@ impl<B: VringBitmap> State<B> {
             self.queue = Made::Runs(self.make(areas, setup, VmMemory::from(mem), call.clone())?);
         }
         self.update_memory(mem);
-        Ok(self.running())
+        Ok(self.running().cloned())
     }
 
     fn make(
@@ -142,9 +136,7 @@ impl<B: VringBitmap> State<B> {
         let ring = AnyRing::from_config(&config, mem.clone())?;
         // Whether something is available makes no difference: whoever asks for the queue looks.
         let (queue, _) = Queue::restore(ring, call, &saved)?;
-        let queue = VringQueue::new(queue);
-        let chains = Arc::new(Mutex::new(Chains::new(queue.clone())));
-        Ok(Running { queue, chains, mem: Arc::clone(mem.handle()), complete: true })
+        Ok(Running { queue: VringQueue::new(queue), mem: Arc::clone(mem.handle()), complete: true })
     }
 
     /// Returns what was cut off from the base of a packed ring.
@@ -170,9 +162,9 @@ impl<B: VringBitmap> State<B> {
         self.settle();
     }
 
-    pub(crate) const fn running(&self) -> Option<&Running<B>> {
+    pub(crate) const fn running(&self) -> Option<&VringQueue<B>> {
         match &self.queue {
-            Made::Runs(running) => Some(running),
+            Made::Runs(running) => Some(&running.queue),
             Made::NotYet | Made::Failed => None,
         }
     }
@@ -184,7 +176,7 @@ impl<B: VringBitmap> State<B> {
 
     /// Returns where the queue is.
     fn position(&self) -> u16 {
-        let saved = self.running().and_then(|running| running.queue.save());
+        let saved = self.running().and_then(VringQueue::save);
         saved.map_or(self.base, |saved| saved.next_available())
     }
 

@@ -10,12 +10,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use vhost_user_backend::{VringMutex, VringState, VringStateGuard, VringStateMutGuard, VringT};
 use virtio_queue::Error as VirtQueueError;
-use virtio_queue_core::{Armed, DriverNotify};
-use virtio_util::{EventFd, OwnedChain};
+use virtio_queue_core::{AnyRing, Armed, DriverNotify};
+use virtio_util::{DescChainStream, EventFd, OwnedChain};
 
 use crate::call::event_fd;
 use crate::queues::Setup;
-use crate::state::{Chains, State};
+use crate::state::State;
 use crate::{Call, GuestMem, VringBitmap, VringError, VringMem, VringQueue};
 
 /// A vring of `vhost-user-backend` with a queue of this workspace: the type `Vring` of a device.
@@ -45,7 +45,11 @@ struct Inner<B: VringBitmap> {
     error: Mutex<Option<EventFd>>,
     call: Call,
     state: Mutex<State<B>>,
+    /// What wakes the thread when chains return or the queue goes on.
+    waiting: Mutex<Option<Chains<B>>>,
 }
+
+type Chains<B> = DescChainStream<AnyRing<VringMem<B>>, Call>;
 
 impl<B: VringBitmap> Vring<B> {
     /// Wakes the thread of the vring, as a kick of the driver does, unless the vring is stopped.
@@ -64,22 +68,24 @@ impl<B: VringBitmap> Vring<B> {
     }
 
     pub(crate) fn queue(&self, setup: Setup) -> Result<Option<VringQueue<B>>, VringError> {
-        let mut state = self.state();
-        let running = state.queue(setup, &self.inner.mem, &self.inner.call)?;
-        Ok(running.map(|running| running.queue.clone()))
+        self.state().queue(setup, &self.inner.mem, &self.inner.call)
     }
 
     /// Hands out what is available, as [`Queues::serve`](crate::Queues::serve) does.
     pub(crate) fn serve(&self, setup: Setup, mut work: impl FnMut(OwnedChain<VringMem<B>>)) -> Result<(), VringError> {
         let Some(queue) = self.queue(setup)? else { return Ok(()) };
-        let Some(chains) = self.chains() else { return Ok(()) };
         let waker = self.kick_fd().map_or_else(|| Waker::noop().clone(), Waker::from);
+        let mut chains = Chains::new(queue.clone());
         for _ in 0..queue.size() {
-            // The chains are not locked while there is work.
-            match poll_chain(&chains, &mut Context::from_waker(&waker)) {
+            let next = pin!(chains.next_chain()).poll(&mut Context::from_waker(&waker));
+            match next {
                 Poll::Ready(Ok(Some(chain))) => work(chain),
-                Poll::Ready(Ok(None)) | Poll::Pending => return Ok(()),
-                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Ready(end) => return end.map(|_| ()).map_err(VringError::Ring),
+                Poll::Pending => {
+                    // The driver was asked to kick. As long as this is kept, what else makes chains available kicks too.
+                    *self.waiting() = Some(chains);
+                    return Ok(());
+                }
             }
         }
         waker.wake();
@@ -111,11 +117,11 @@ impl<B: VringBitmap> Vring<B> {
     }
 
     fn running(&self) -> Option<VringQueue<B>> {
-        self.state().running().map(|running| running.queue.clone())
+        self.state().running().cloned()
     }
 
-    fn chains(&self) -> Option<Arc<Mutex<Chains<B>>>> {
-        self.state().running().map(|running| Arc::clone(&running.chains))
+    fn waiting(&self) -> MutexGuard<'_, Option<Chains<B>>> {
+        self.inner.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until nothing is in flight, and ends the queue. Returns where it was.
@@ -124,18 +130,9 @@ impl<B: VringBitmap> Vring<B> {
         if let Some(queue) = self.running() {
             queue.drain();
         }
+        *self.waiting() = None;
         self.state().end()
     }
-}
-
-/// Takes the next chain. If there is none, the waker learns when there can be one: the driver was asked to kick, and what
-/// else makes chains available wakes.
-fn poll_chain<B: VringBitmap>(
-    chains: &Mutex<Chains<B>>,
-    context: &mut Context<'_>,
-) -> Poll<Result<Option<OwnedChain<VringMem<B>>>, VringError>> {
-    let mut chains = chains.lock().unwrap_or_else(PoisonError::into_inner);
-    pin!(chains.next_chain()).poll(context).map_err(VringError::Ring)
 }
 
 impl<'a, B: VringBitmap> VringStateGuard<'a, GuestMem<B>> for Vring<B> {
@@ -155,6 +152,7 @@ impl<B: VringBitmap> VringT<GuestMem<B>> for Vring<B> {
             error: Mutex::default(),
             call: Call::default(),
             state: Mutex::new(State::new(max_queue_size)),
+            waiting: Mutex::default(),
         };
         Ok(Self { settings, inner: Arc::new(inner) })
     }
