@@ -31,28 +31,27 @@ struct Inner<B: VringBitmap> {
 }
 
 /// What queues are made with.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Setup {
     /// All that was negotiated.
     pub(crate) features: u64,
     pub(crate) chain_len: Option<u32>,
+    pub(crate) budget: usize,
 }
 
 impl<B: VringBitmap> Queues<B> {
     /// Returns what makes queues that take chains of as many elements as they have descriptors.
     #[must_use]
     pub fn new() -> Self {
-        Self::with_setup(Setup::default())
+        Self::with_limits(None, VringQueue::<B>::BUDGET)
     }
 
-    /// Returns what makes queues that take chains of `len` elements, which must be at least 1. See
-    /// [`QueueLimits::chain_len`](virtio_queue_core::QueueLimits::chain_len).
+    /// Returns what makes queues that take chains of `chain_len` elements, at least 1, whose chains that are out can have
+    /// `budget` elements together. See [`QueueLimits`](virtio_queue_core::QueueLimits) and
+    /// [`SharedQueue`](VringQueue#the-budget).
     #[must_use]
-    pub fn with_chain_len(len: u32) -> Self {
-        Self::with_setup(Setup { chain_len: Some(len), ..Setup::default() })
-    }
-
-    const fn with_setup(setup: Setup) -> Self {
+    pub const fn with_limits(chain_len: Option<u32>, budget: usize) -> Self {
+        let setup = Setup { features: 0, chain_len, budget };
         Self { inner: Mutex::new(Inner { setup, vrings: Vec::new() }) }
     }
 

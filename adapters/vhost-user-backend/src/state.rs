@@ -136,7 +136,8 @@ impl<B: VringBitmap> State<B> {
         let ring = AnyRing::from_config(&config, mem.clone())?;
         // Whether something is available makes no difference: whoever asks for the queue looks.
         let (queue, _) = Queue::restore(ring, call, &saved)?;
-        Ok(Running { queue: VringQueue::new(queue), mem: Arc::clone(mem.handle()), complete: true })
+        let queue = VringQueue::with_budget(queue, setup.budget);
+        Ok(Running { queue, mem: Arc::clone(mem.handle()), complete: true })
     }
 
     /// Returns what was cut off from the base of a packed ring.

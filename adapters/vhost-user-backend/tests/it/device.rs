@@ -28,14 +28,22 @@ pub(crate) struct UpperCase {
 impl UpperCase {
     /// Returns a device that does `work` with each chain, and what it reports.
     pub(crate) fn new(work: impl Fn(Chain) + Send + Sync + 'static) -> (Arc<Self>, Receiver<VringError>) {
+        Self::with_queues(Queues::new(), work)
+    }
+
+    fn with_queues(queues: Queues, work: impl Fn(Chain) + Send + Sync + 'static) -> (Arc<Self>, Receiver<VringError>) {
         let (errors, reported) = channel();
-        (Arc::new(Self { queues: Queues::new(), work: Box::new(work), errors }), reported)
+        (Arc::new(Self { queues, work: Box::new(work), errors }), reported)
     }
 
     /// Returns a device that hands over its chains.
     pub(crate) fn handing_over() -> (Arc<Self>, Receiver<Chain>) {
+        Self::handing_over_from(Queues::new())
+    }
+
+    pub(crate) fn handing_over_from(queues: Queues) -> (Arc<Self>, Receiver<Chain>) {
         let (sender, chains) = channel();
-        (Self::new(move |chain| sender.send(chain).unwrap()).0, chains)
+        (Self::with_queues(queues, move |chain| sender.send(chain).unwrap()).0, chains)
     }
 }
 

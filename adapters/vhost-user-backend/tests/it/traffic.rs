@@ -1,7 +1,11 @@
 //! Devices that serve both formats.
 
+use core::time::Duration;
+
+use virtio_chain::WritableChain;
 use virtio_fake_driver::DriverChain;
 use virtio_fake_driver::features::{EVENT_IDX, INDIRECT_DESC, RING_PACKED};
+use virtio_vhost_user_backend::Queues;
 
 use crate::device::{UpperCase, answer};
 use crate::front_end::{FrontEnd, question};
@@ -80,5 +84,44 @@ fn one_kick_serves_all_that_is_available() {
         let signals = front_end.start(0, &driver, 0);
         assert_eq!(signals.receive(&mut driver, 16).len(), 16);
         assert_eq!(signals.ask(&mut driver, "more"), "MORE");
+    }
+}
+
+/// With room for the elements of two chains, the third is fetched when one has returned, without a kick.
+#[test]
+fn chains_beyond_the_budget_are_served_when_others_return() {
+    for ring in [EVENT_IDX, RING_PACKED | EVENT_IDX] {
+        let (device, chains) = UpperCase::handing_over_from(Queues::with_limits(None, 4));
+        let mut front_end = FrontEnd::new(device, ring);
+        let mut driver = front_end.driver(0, 16, ring);
+        let signals = front_end.start(0, &driver, 0);
+        for text in ["one", "two", "three"] {
+            signals.send(&mut driver, &question(text));
+        }
+        let (one, two) = (chains.recv().unwrap(), chains.recv().unwrap());
+        assert!(chains.recv_timeout(Duration::from_millis(50)).is_err());
+        answer(one);
+        let three = chains.recv().unwrap();
+        answer(two);
+        answer(three);
+        assert_eq!(signals.receive(&mut driver, 3).len(), 3);
+    }
+}
+
+/// Chains have more elements than the queue has descriptors, where the device allows that.
+#[test]
+fn chains_are_as_long_as_the_device_allows() {
+    for (limit, allowed) in [(None, false), (Some(12), true)] {
+        let (device, chains) = UpperCase::handing_over_from(Queues::with_limits(limit, 1 << 16));
+        let mut front_end = FrontEnd::new(device, INDIRECT_DESC);
+        let mut driver = front_end.driver(0, 4, INDIRECT_DESC);
+        let signals = front_end.start(0, &driver, 0);
+        driver.stage_unchecked(&DriverChain::new().writable_cut(12, &[1; 11]).indirect()).unwrap();
+        driver.publish();
+        signals.kick.write(1).unwrap();
+        let mut chain = WritableChain::new(chains.recv().unwrap());
+        assert_eq!(chain.write_all(&[7; 12]).is_ok(), allowed);
+        drop(chain);
+        assert_eq!(signals.receive(&mut driver, 1).len(), 1);
     }
 }
