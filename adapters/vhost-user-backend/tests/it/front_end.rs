@@ -1,5 +1,6 @@
 //! A front end, its memory, and drivers in it.
 
+use core::any::Any;
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixListener;
@@ -10,15 +11,17 @@ use vhost::vhost_user::message::{VhostUserHeaderFlag, VhostUserProtocolFeatures}
 use vhost::vhost_user::{Frontend, VhostUserFrontend};
 use vhost::{VhostBackend, VhostUserMemoryRegionInfo, VringConfigData};
 use vhost_user_backend::VhostUserDaemon;
+use vhost_user_backend::bitmap::BitmapReplace;
 use virtio_fake_driver::{AnyDriver, DriverChain, DriverOptions, UsedBuffer};
 use virtio_mem_traits::{DriverAddr, DriverRange};
-use virtio_vhost_user_backend::{GuestMem, VringMem};
+use virtio_vhost_user_backend::{GuestMem, VringBitmap, VringMem};
 use virtio_vm_memory::VmMemory;
+use vm_memory::mmap::NewBitmap;
 use vm_memory::{FileOffset, GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
 use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
-use crate::device::{FEATURES, UpperCase};
+use crate::device::{Device, FEATURES};
 
 pub(crate) type Driver = AnyDriver<VringMem>;
 
@@ -32,25 +35,28 @@ const PATIENCE: i32 = 20_000;
 /// What a driver accepts, of what a device offers.
 pub(crate) const fn negotiated(ring: u64) -> u64 {
     use virtio_fake_driver::features::VERSION_1;
-    FEATURES & (ring | VERSION_1 | 1 << 30)
+    FEATURES & (ring | VERSION_1 | 1 << 26 | 1 << 30)
 }
 
 pub(crate) struct FrontEnd {
     pub(crate) connection: Frontend,
     memory: Arc<GuestMemoryMmap>,
-    _daemon: VhostUserDaemon<Arc<UpperCase>>,
+    _daemon: Box<dyn Any>,
 }
 
 impl FrontEnd {
     /// Connects to a back end with `device` in it, negotiates features of the rings, and shares all of the memory.
-    pub(crate) fn new(device: Arc<UpperCase>, ring: u64) -> Self {
+    pub(crate) fn new<B>(device: Arc<Device<B>>, ring: u64) -> Self
+    where
+        B: VringBitmap + BitmapReplace + NewBitmap + Clone,
+    {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
         let listener = UnixListener::bind(&path).unwrap();
         let mut daemon = VhostUserDaemon::new("test".into(), device, GuestMem::new(GuestMemoryMmap::new())).unwrap();
         daemon.start_client(path.to_str().unwrap()).unwrap();
         let connection = Frontend::from_stream(listener.accept().unwrap().0, 2);
-        let mut front_end = Self { connection, memory: Arc::new(memory()), _daemon: daemon };
+        let mut front_end = Self { connection, memory: Arc::new(memory()), _daemon: Box::new(daemon) };
         front_end.negotiate(ring);
         front_end.share(&REGIONS);
         front_end
@@ -117,12 +123,14 @@ impl FrontEnd {
 }
 
 fn memory() -> GuestMemoryMmap {
-    let ranges = REGIONS.map(|at| {
-        let file = File::from(memfd_create("memory", MemfdFlags::CLOEXEC).unwrap());
-        file.set_len(LEN as u64).unwrap();
-        (GuestAddress(at), LEN, Some(FileOffset::new(file, 0)))
-    });
+    let ranges = REGIONS.map(|at| (GuestAddress(at), LEN, Some(FileOffset::new(shared_file(LEN as u64), 0))));
     GuestMemoryMmap::from_ranges_with_files(ranges).unwrap()
+}
+
+pub(crate) fn shared_file(len: u64) -> File {
+    let file = File::from(memfd_create("shared", MemfdFlags::CLOEXEC).unwrap());
+    file.set_len(len).unwrap();
+    file
 }
 
 /// The eventfds of a ring.

@@ -1,13 +1,18 @@
 //! Memory that comes and goes while chains are out.
 
-use vhost::VhostBackend;
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
+
 use vhost::vhost_user::VhostUserFrontend;
+use vhost::{VhostBackend, VhostUserDirtyLogRegion};
+use vhost_user_backend::bitmap::BitmapMmapRegion;
 use virtio_fake_driver::DriverChain;
 use virtio_fake_driver::features::{EVENT_IDX, RING_PACKED};
 use virtio_mem_traits::DriverAddr;
 
-use crate::device::{UpperCase, answer};
-use crate::front_end::{FrontEnd, REGIONS, question};
+use crate::device::{Device, UpperCase, answer};
+use crate::front_end::{FrontEnd, REGIONS, question, shared_file};
 
 const FORMATS: [u64; 2] = [EVENT_IDX, RING_PACKED | EVENT_IDX];
 
@@ -90,4 +95,32 @@ fn ring_whose_region_is_away_pauses() {
         assert_eq!(signals.receive(&mut driver, 1)[0].written(), b"LATER");
         assert_eq!(front_end.connection.get_vring_base(0).unwrap(), u32::from(driver.available_position()));
     }
+}
+
+/// What the device writes is in the log of the front end, by pages, and what it does not write is not.
+#[test]
+fn writes_are_in_the_log() {
+    for ring in FORMATS {
+        let (device, _) = Device::<BitmapMmapRegion>::new(answer);
+        let mut front_end = FrontEnd::new(device, ring);
+        let mut driver = front_end.driver(0, 16, ring);
+        let signals = front_end.start(0, &driver, 0);
+        assert_eq!(signals.ask(&mut driver, "unlogged"), "UNLOGGED");
+
+        let log = shared_file(0x1000);
+        let region = VhostUserDirtyLogRegion { mmap_size: 0x1000, mmap_offset: 0, mmap_handle: log.as_raw_fd() };
+        front_end.connection.set_log_base(0, Some(region)).unwrap();
+        signals.send(&mut driver, &question_for_plugged("logged", 0x3000));
+        assert_eq!(signals.receive(&mut driver, 1)[0].written(), b"LOGGED");
+        let [descriptors, _, used] = driver.area_addresses();
+        let used = if ring & RING_PACKED == 0 { used } else { descriptors };
+        let logged = [used.0, PLUGGED + 0x3000, PLUGGED + 0x2000, PLUGGED + 0x4000].map(|addr| is_logged(&log, addr));
+        assert_eq!(logged, [true, true, false, false]);
+    }
+}
+
+fn is_logged(log: &File, addr: u64) -> bool {
+    let (mut byte, page) = ([0], addr / 0x1000);
+    log.read_exact_at(&mut byte, page / 8).unwrap();
+    byte[0] & 1 << (page % 8) != 0
 }
