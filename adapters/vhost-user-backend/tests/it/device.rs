@@ -1,5 +1,6 @@
 //! The device under test: it answers in upper case, when it is allowed to.
 
+use core::time::Duration;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -63,6 +64,11 @@ pub(crate) fn answer<B: VringBitmap>(chain: Chain<B>) {
     let mut answer = request.into_writable().unwrap();
     answer.write_all(text.to_uppercase().as_bytes()).unwrap();
     answer.return_prefix().unwrap();
+}
+
+/// Returns whether nothing comes for as long as a thread could be late.
+pub(crate) fn nothing_comes<T>(from: &Receiver<T>) -> bool {
+    from.recv_timeout(Duration::from_millis(50)).is_err()
 }
 
 impl<B: VringBitmap> VhostUserBackend for Device<B> {
