@@ -78,7 +78,8 @@ fn start_serves_all_that_is_available() {
         for _ in 0..16 {
             driver.add(&DriverChain::new().writable(1)).unwrap();
         }
-        // The back end looks at what was there when it was started.
+        assert!(driver.needs_kick());
+        // Nobody kicks: the back end looks at what was there when it was started.
         let signals = front_end.start(0, &driver, 0);
         assert_eq!(signals.receive(&mut driver, 16).len(), 16);
         assert_eq!(signals.ask(&mut driver, "more"), "MORE");
