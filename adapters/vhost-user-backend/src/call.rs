@@ -11,8 +11,8 @@ use virtio_util::EventFd;
 /// The notifier of a [`VringQueue`](crate::VringQueue): the eventfd that the front end has named last.
 ///
 /// The front end can name another one at any time, or none. A notification goes to exactly one of them: the old one
-/// gets none after the front end has been told that the new one is in use. What is notified while there is none is kept,
-/// as one signal, for the next one.
+/// gets none after the front end has been told that the new one is in use. What is notified while there is none is
+/// kept, as one signal, for the next one.
 #[derive(Clone, Debug, Default)]
 pub struct Call {
     slot: Arc<Mutex<Slot>>,

@@ -1,9 +1,9 @@
 //! Virtqueues of this workspace for devices in the framework
 //! [`vhost-user-backend`](https://docs.rs/vhost-user-backend).
 //!
-//! That crate speaks vhost-user with the front end, maps the guest's memory, waits for kicks, and leaves the rings to the
-//! device. As it is, its devices have the split queues of rust-vmm. With a [`Vring`] as their type `Vring` they have
-//! queues of either format, with owned chains, bounds on all that a driver can ask for, and typed errors.
+//! That crate speaks vhost-user with the front end, maps the guest's memory, waits for kicks, and leaves the rings to
+//! the device. As it is, its devices have the split queues of rust-vmm. With a [`Vring`] as their type `Vring` they
+//! have queues of either format, with owned chains, bounds on all that a driver can ask for, and typed errors.
 //!
 //! # A device
 //!
@@ -103,27 +103,28 @@
 //!
 //! * **The queue is made** at the first [`serve`](Queues::serve) or [`queue`](Queues::queue) after the front end has
 //!   started and enabled the vring. Size, addresses and features are those of that moment. It signals the driver once.
-//! * **The front end disables the vring**: nothing is fetched any more when it has its answer. Chains that are out return.
+//! * **The front end disables the vring**: nothing is fetched any more when it has its answer. Chains that are out
+//!   return.
 //! * **The front end stops the vring** (`GET_VRING_BASE`): nothing is fetched any more, `stop_vring` of the device is
-//!   called, and then the front end waits until no chain is out. So a device that keeps chains without work to do, such as
-//!   receive buffers, puts them back in `stop_vring`, the last one first
+//!   called, and then the front end waits until no chain is out. So a device that keeps chains without work to do, such
+//!   as receive buffers, puts them back in `stop_vring`, the last one first
 //!   ([`unfetch`](virtio_util::OwnedChain::unfetch)). A chain that never returns lets the front end wait for ever.
-//! * **Memory is added, removed or replaced**: queues go on in the new memory. Chains that are out keep the old one mapped
-//!   and return as ever. A queue whose rings are not in the new memory is paused until they are.
+//! * **Memory is added, removed or replaced**: queues go on in the new memory. Chains that are out keep the old one
+//!   mapped and return as ever. A queue whose rings are not in the new memory is paused until they are.
 //! * **The front end names another eventfd for calls**: see [`Call`].
-//! * **The queue breaks, or cannot be made**: the error is returned once, and the front end's error eventfd is signalled.
-//!   The vring is silent until it is stopped and started again.
+//! * **The queue breaks, or cannot be made**: the error is returned once, and the front end's error eventfd is
+//!   signalled. The vring is silent until it is stopped and started again.
 //!
 //! # What the framework does not let through
 //!
-//! * It cuts bases to 16 bits. That is enough: a vring stops when nothing is in flight, where both positions of a packed
-//!   ring are the same. A base that was saved elsewhere with chains in flight is not restored.
-//! * There is no inflight region (INFLIGHT_SHMFD): after a kill of the back end, nobody knows which chains were in flight,
-//!   and the driver does not get them back.
+//! * It cuts bases to 16 bits. That is enough: a vring stops when nothing is in flight, where both positions of a
+//!   packed ring are the same. A base that was saved elsewhere with chains in flight is not restored.
+//! * There is no inflight region (INFLIGHT_SHMFD): after a kill of the back end, nobody knows which chains were in
+//!   flight, and the driver does not get them back.
 //! * An `Err` of `handle_event` ends the thread, and with it all of its vrings. So does a kick that is no eventfd.
 //! * Another kick eventfd for a vring that runs is not waited for: the front end must stop the vring first.
-//! * A message that a front end sends again with other sizes or addresses has no effect on a vring that runs. Another base
-//!   ends its queue; returns of chains that are out are refused then.
+//! * A message that a front end sends again with other sizes or addresses has no effect on a vring that runs. Another
+//!   base ends its queue; returns of chains that are out are refused then.
 //! * A front end can let its own eventfds block, and fill them. That holds up the vrings of the thread that signals.
 //! * Without `exit_event`, the drop of the daemon waits for its threads for ever.
 //! * The `virtio_queue::Queue` in the settings ignores sizes that are no power of two, and its error eventfd is out of
@@ -137,8 +138,8 @@
 //! # Versions
 //!
 //! It is for `vhost-user-backend` 0.24, with vm-memory 0.18. Version 0.22 demands vm-memory 0.17.1, whose types are
-//! others, and is not served: a device there moves to 0.24 first. The device's part of the interface is the same in both
-//! but for `stop_vring`.
+//! others, and is not served: a device there moves to 0.24 first. The device's part of the interface is the same in
+//! both but for `stop_vring`.
 //!
 //! # When not to use it
 //!

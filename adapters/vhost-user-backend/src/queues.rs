@@ -46,9 +46,9 @@ impl<B: VringBitmap> Queues<B> {
         Self::with_limits(None, VringQueue::<B>::BUDGET)
     }
 
-    /// Returns what makes queues that take chains of `chain_len` elements, at least 1, whose chains that are out can have
-    /// `budget` elements together. See [`QueueLimits`](virtio_queue_core::QueueLimits) and
-    /// [`SharedQueue`](VringQueue#the-budget).
+    /// Returns what makes queues with these limits: chains have at most `chain_len` elements, which must be at least 1,
+    /// and those that are out have at most `budget` elements together. See
+    /// [`QueueLimits`](virtio_queue_core::QueueLimits) and [`SharedQueue`](VringQueue#the-budget).
     #[must_use]
     pub const fn with_limits(chain_len: Option<u32>, budget: usize) -> Self {
         let setup = Setup { features: 0, chain_len, budget };
@@ -75,8 +75,8 @@ impl<B: VringBitmap> Queues<B> {
     /// the vring has [failed](VringError) before.
     ///
     /// The queue is made by the first call after the front end has started the vring, and ends when the front end stops
-    /// it. While the vring is disabled, the queue is paused. Ask for the queue at each kick. To keep it beyond that, for
-    /// example on other threads, is allowed: its chains end with it, and `wait_chain` returns `None`.
+    /// it. While the vring is disabled, the queue is paused. Ask for the queue at each kick. To keep it beyond that,
+    /// for example on other threads, is allowed: its chains end with it, and `wait_chain` returns `None`.
     ///
     /// # Errors
     ///
@@ -88,12 +88,12 @@ impl<B: VringBitmap> Queues<B> {
 
     /// Hands out each chain that is available in a vring. This is what a device does at each kick.
     ///
-    /// The chains are owned: `work` can keep them, send them to another thread, and return them in any order. A chain that
-    /// is dropped returns with nothing written.
+    /// The chains are owned: `work` can keep them, send them to another thread, and return them in any order. A chain
+    /// that is dropped returns with nothing written.
     ///
-    /// The device is called again when there is more: the driver is asked to kick, and the vring is kicked from here when
-    /// it is enabled again, when chains return and make room in the [budget](VringQueue#the-budget), and when more chains
-    /// are available than the vring has descriptors. The thread serves its other vrings in between.
+    /// The device is called again when there is more: the driver is asked to kick, and the vring is kicked from here
+    /// when it is enabled again, when chains return and make room in the [budget](VringQueue#the-budget), and when more
+    /// chains are available than the vring has descriptors. The thread serves its other vrings in between.
     ///
     /// # Errors
     ///

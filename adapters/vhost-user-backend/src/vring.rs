@@ -27,8 +27,8 @@ use crate::{Call, GuestMem, VringBitmap, VringError, VringMem, VringQueue};
 ///
 /// The methods of [`VringT`] are for `vhost-user-backend`. What a device would call does what the queue does:
 ///
-/// * `signal_used_queue` signals the front end, whether or not the driver wants that. `needs_notification` returns `false`,
-///   since the queue itself notifies.
+/// * `signal_used_queue` signals the front end, whether or not the driver wants that. `needs_notification` returns
+///   `false`, since the queue itself notifies.
 /// * `enable_notification` and `disable_notification` are those of the queue.
 /// * `add_used` is an error: a chain returns by itself.
 /// * `get_ref` and `get_mut` show the settings. The `virtio_queue::Queue` in them never runs: a device must not run it.
@@ -59,8 +59,8 @@ impl<B: VringBitmap> Vring<B> {
         }
     }
 
-    /// Tells the front end that the vring is broken. [`Queues`](crate::Queues) does so itself, but not for what happens to
-    /// a queue that was taken from there.
+    /// Tells the front end that the vring is broken. [`Queues`](crate::Queues) does so itself, but not for what happens
+    /// to a queue that was taken from there.
     pub fn signal_error(&self) {
         if let Some(error) = &*self.error_slot() {
             error.notify();
@@ -82,7 +82,8 @@ impl<B: VringBitmap> Vring<B> {
                 Poll::Ready(Ok(Some(chain))) => work(chain),
                 Poll::Ready(end) => return end.map(|_| ()).map_err(VringError::Ring),
                 Poll::Pending => {
-                    // The driver was asked to kick. As long as this is kept, what else makes chains available kicks too.
+                    // The driver was asked to kick. As long as this is kept, what else makes chains available kicks
+                    // too.
                     *self.waiting() = Some(chains);
                     return Ok(());
                 }
