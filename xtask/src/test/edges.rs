@@ -42,6 +42,18 @@ const RULES: &[Rule] = &[
     },
     Rule { name: "virtio-vm-memory", internal: LAYERS, external: Only(&["libc", "vm-memory"]) },
     Rule {
+        name: "virtio-vhost-user-backend",
+        internal: &[
+            "virtio-mem-traits",
+            "virtio-ring",
+            "virtio-queue-core",
+            "virtio-chain",
+            "virtio-util",
+            "virtio-vm-memory",
+        ],
+        external: Only(&["vhost-user-backend", "virtio-queue", "vm-memory"]),
+    },
+    Rule {
         name: "virtio-examples",
         internal: &[
             "virtio-mem-traits",
@@ -55,7 +67,8 @@ const RULES: &[Rule] = &[
     },
 ];
 
-/// What an adapter may depend on. No layer depends on an adapter, and no adapter on another.
+/// What an adapter may depend on. No layer depends on an adapter, and no adapter on another but on that for the memory of
+/// the crate that it adapts.
 const LAYERS: &[&str] = &["virtio-mem-traits", "virtio-ring", "virtio-queue-core", "virtio-chain", "virtio-util"];
 
 const ABOVE: &str = "xtask";
@@ -153,6 +166,8 @@ mod tests {
         check("virtio-ring", "proptest", FOR_TESTS, false, None);
         check("virtio-vm-memory", "virtio-mem-traits", NORMAL, true, None);
         check("virtio-vm-memory", "virtio-chain", FOR_TESTS, true, None);
+        check("virtio-vhost-user-backend", "virtio-vm-memory", NORMAL, true, None);
+        check("virtio-vhost-user-backend", "virtio-fake-driver", FOR_TESTS, true, None);
         check("virtio-examples", "virtio-vm-memory", NORMAL, true, None);
         check("virtio-examples", "anything", NORMAL, false, None);
     }
@@ -167,6 +182,8 @@ mod tests {
         check("virtio-util", "virtio-vm-memory", NORMAL, true, Some(sentence));
         let sentence = "the tests of virtio-queue-core may not depend on virtio-vm-memory";
         check("virtio-queue-core", "virtio-vm-memory", FOR_TESTS, true, Some(sentence));
+        let sentence = "virtio-vm-memory may not depend on virtio-vhost-user-backend";
+        check("virtio-vm-memory", "virtio-vhost-user-backend", NORMAL, true, Some(sentence));
         let sentence = "the tests of virtio-ring may not depend on virtio-chain";
         check("virtio-ring", "virtio-chain", FOR_TESTS, true, Some(sentence));
     }
@@ -178,6 +195,8 @@ mod tests {
         check("virtio-queue-core", "cc", DependencyKind::Build, false, Some(sentence));
         let sentence = "virtio-vm-memory may not depend on vhost";
         check("virtio-vm-memory", "vhost", NORMAL, false, Some(sentence));
+        let sentence = "virtio-vhost-user-backend may not depend on libc";
+        check("virtio-vhost-user-backend", "libc", NORMAL, false, Some(sentence));
         // A crate of our name that is not ours.
         check("virtio-chain", "virtio-ring", NORMAL, false, Some("virtio-chain may not depend on virtio-ring"));
     }

@@ -1,0 +1,190 @@
+//! What the front end has said of a vring, and the queue that comes of it.
+
+use alloc::sync::Arc;
+
+use virtio_mem_traits::DriverAddr;
+use virtio_queue_core::{AnyRing, FromConfig, Queue, QueueConfig, QueueLimits, SavedQueue};
+use virtio_ring::RingFeatures;
+use virtio_vm_memory::VmMemory;
+use vm_memory::GuestMemoryMmap;
+
+use crate::queues::Setup;
+use crate::{Call, GuestMem, VringBitmap, VringError, VringMem, VringQueue};
+
+/// A vring, under its lock.
+#[derive(Debug)]
+pub(crate) struct State<B: VringBitmap> {
+    limit: u16,
+    size: u16,
+    areas: Option<[DriverAddr; 3]>,
+    /// Where the queue goes on: the lower half of what vhost-user calls the base.
+    base: u16,
+    ready: bool,
+    enabled: bool,
+    queue: Made<B>,
+}
+
+/// Whether there is a queue.
+#[derive(Debug)]
+enum Made<B: VringBitmap> {
+    NotYet,
+    Runs(Running<B>),
+    /// It could not be made, and that was reported.
+    Failed,
+}
+
+#[derive(Debug)]
+struct Running<B: VringBitmap> {
+    queue: VringQueue<B>,
+    /// The memory that was there last.
+    mem: Arc<GuestMemoryMmap<B>>,
+    /// Whether that has all areas of the queue. If not, the queue is still in the memory before.
+    complete: bool,
+}
+
+/// What the front end says.
+impl<B: VringBitmap> State<B> {
+    pub(crate) const fn new(limit: u16) -> Self {
+        Self { limit, size: limit, areas: None, base: 0, ready: false, enabled: false, queue: Made::NotYet }
+    }
+
+    pub(crate) fn set_size(&mut self, size: u16) {
+        self.size = size;
+        self.forgive();
+    }
+
+    pub(crate) fn set_areas(&mut self, areas: [u64; 3]) {
+        self.areas = Some(areas.map(DriverAddr));
+        self.forgive();
+    }
+
+    /// Lets the next queue begin at `base`. The queue that there is ends, if there is one.
+    pub(crate) fn set_base(&mut self, base: u16) {
+        self.base = base;
+        if let Made::Runs(running) = core::mem::replace(&mut self.queue, Made::NotYet) {
+            running.queue.reset();
+        }
+    }
+
+    pub(crate) fn set_ready(&mut self, ready: bool) {
+        self.ready = ready;
+        self.settle();
+    }
+
+    pub(crate) fn set_enabled(&mut self, enabled: bool) {
+        self.enabled = enabled;
+        self.settle();
+    }
+
+    pub(crate) const fn is_enabled(&self) -> bool {
+        self.enabled
+    }
+
+    /// Returns whether the front end has started the vring, and not stopped it.
+    pub(crate) const fn is_ready(&self) -> bool {
+        self.ready
+    }
+
+    /// Tries again to make a queue if that failed, since something is different now.
+    fn forgive(&mut self) {
+        if let Made::Failed = self.queue {
+            self.queue = Made::NotYet;
+        }
+    }
+
+    /// Lets chains be fetched, or not.
+    fn settle(&self) {
+        let Made::Runs(running) = &self.queue else { return };
+        if self.ready && self.enabled && running.complete {
+            running.queue.resume();
+        } else {
+            running.queue.pause();
+        }
+    }
+}
+
+/// The queue.
+impl<B: VringBitmap> State<B> {
+    /// Returns the queue, which is made now if there is none and all has been said for that.
+    pub(crate) fn queue(
+        &mut self,
+        setup: Setup,
+        mem: &GuestMem<B>,
+        call: &Call,
+    ) -> Result<Option<VringQueue<B>>, VringError> {
+        let (true, true, Some(areas)) = (self.ready, self.enabled, self.areas) else { return Ok(None) };
+        if let Made::NotYet = self.queue {
+            // Until it is made, it has failed.
+            self.queue = Made::Failed;
+            self.queue = Made::Runs(self.make(areas, setup, VmMemory::from(mem), call.clone())?);
+        }
+        self.update_memory(mem);
+        Ok(self.running().cloned())
+    }
+
+    fn make(
+        &self,
+        [descriptor, driver, device]: [DriverAddr; 3],
+        setup: Setup,
+        mem: VringMem<B>,
+        call: Call,
+    ) -> Result<Running<B>, VringError> {
+        let features = RingFeatures::from_negotiated(setup.features)?;
+        let mut config = QueueConfig::new(self.size, features, descriptor, driver, device);
+        config.limits = QueueLimits { queue_size: self.limit, chain_len: setup.chain_len };
+        let saved = SavedQueue::from_vring_base(self.whole_base(features), features)?;
+        let ring = AnyRing::from_config(&config, mem.clone())?;
+        // Whether something is available makes no difference: whoever asks for the queue looks.
+        let (queue, _) = Queue::restore(ring, call, &saved)?;
+        let queue = VringQueue::with_budget(queue, setup.budget);
+        Ok(Running { queue, mem: Arc::clone(mem.handle()), complete: true })
+    }
+
+    /// Returns what was cut off from the base of a packed ring.
+    ///
+    /// That is the used position. It is the same as the available position, since a vring stops when nothing is in
+    /// flight.
+    fn whole_base(&self, features: RingFeatures) -> u32 {
+        let base = u32::from(self.base);
+        if features.contains(RingFeatures::RING_PACKED) { base << 16 | base } else { base }
+    }
+
+    /// Goes on in the memory that there is now, if it is another one.
+    ///
+    /// Where that has not all of the ring, nothing is fetched until there is a memory that has.
+    pub(crate) fn update_memory(&mut self, mem: &GuestMem<B>) {
+        let Made::Runs(running) = &mut self.queue else { return };
+        let mem = VmMemory::from(mem);
+        if Arc::ptr_eq(mem.handle(), &running.mem) {
+            return;
+        }
+        running.mem = Arc::clone(mem.handle());
+        running.complete = running.queue.replace_mem(mem).is_ok();
+        self.settle();
+    }
+
+    pub(crate) const fn running(&self) -> Option<&VringQueue<B>> {
+        match &self.queue {
+            Made::Runs(running) => Some(&running.queue),
+            Made::NotYet | Made::Failed => None,
+        }
+    }
+
+    /// Returns where the queue is, unless the front end has stopped the vring, or not started it.
+    pub(crate) fn started_position(&self) -> Option<u16> {
+        self.ready.then(|| self.position())
+    }
+
+    /// Returns where the queue is.
+    fn position(&self) -> u16 {
+        let saved = self.running().and_then(VringQueue::save);
+        saved.map_or(self.base, |saved| saved.next_available())
+    }
+
+    /// Ends the queue, in which nothing is in flight, and remembers where it was.
+    pub(crate) fn end(&mut self) -> u16 {
+        let position = self.position();
+        self.set_base(position);
+        position
+    }
+}

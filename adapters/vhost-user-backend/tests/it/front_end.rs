@@ -1,0 +1,195 @@
+//! A front end, its memory, and drivers in it.
+
+use core::any::Any;
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixListener;
+use std::sync::Arc;
+
+use rustix::fs::{MemfdFlags, memfd_create};
+use vhost::vhost_user::message::{VhostUserHeaderFlag, VhostUserProtocolFeatures};
+use vhost::vhost_user::{Frontend, VhostUserFrontend};
+use vhost::{VhostBackend, VhostUserMemoryRegionInfo, VringConfigData};
+use vhost_user_backend::VhostUserDaemon;
+use vhost_user_backend::bitmap::BitmapReplace;
+use virtio_fake_driver::{AnyDriver, DriverChain, DriverOptions, UsedBuffer};
+use virtio_mem_traits::{DriverAddr, DriverRange};
+use virtio_vhost_user_backend::{GuestMem, VringBitmap, VringMem};
+use virtio_vm_memory::VmMemory;
+use vm_memory::mmap::NewBitmap;
+use vm_memory::{FileOffset, GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
+use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
+use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
+
+use crate::device::{Device, FEATURES};
+
+pub(crate) type Driver = AnyDriver<VringMem>;
+
+/// Where the regions of the memory are, each as long as the others: one for each ring, and one for buffers alone.
+pub(crate) const REGIONS: [u64; 3] = [0x1_0000, 0x10_0000, 0x20_0000];
+pub(crate) const LEN: usize = 0x1_0000;
+
+/// Where the front end ends the wait for what never comes, in milliseconds.
+const PATIENCE: i32 = 20_000;
+
+/// What a driver accepts, of what a device offers.
+pub(crate) const fn negotiated(ring: u64) -> u64 {
+    use virtio_fake_driver::features::VERSION_1;
+    FEATURES & (ring | VERSION_1 | 1 << 26 | 1 << 30)
+}
+
+pub(crate) struct FrontEnd {
+    pub(crate) connection: Frontend,
+    memory: Arc<GuestMemoryMmap>,
+    _daemon: Box<dyn Any>,
+}
+
+impl FrontEnd {
+    /// Connects to a back end with `device` in it, negotiates features of the rings, and shares all of the memory.
+    pub(crate) fn new<B>(device: Arc<Device<B>>, ring: u64) -> Self
+    where
+        B: VringBitmap + BitmapReplace + NewBitmap + Clone,
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let listener = UnixListener::bind(&path).unwrap();
+        let mut daemon = VhostUserDaemon::new("test".into(), device, GuestMem::new(GuestMemoryMmap::new())).unwrap();
+        daemon.start_client(path.to_str().unwrap()).unwrap();
+        let connection = Frontend::from_stream(listener.accept().unwrap().0, 2);
+        let mut front_end = Self { connection, memory: Arc::new(memory()), _daemon: Box::new(daemon) };
+        front_end.negotiate(ring);
+        front_end.share(&REGIONS);
+        front_end
+    }
+
+    fn negotiate(&mut self, ring: u64) {
+        self.connection.set_owner().unwrap();
+        assert_eq!(self.connection.get_features().unwrap(), FEATURES);
+        self.connection.set_features(negotiated(ring)).unwrap();
+        let offered = self.connection.get_protocol_features().unwrap();
+        assert!(offered.contains(VhostUserProtocolFeatures::REPLY_ACK));
+        self.connection.set_protocol_features(offered).unwrap();
+        self.connection.set_hdr_flags(VhostUserHeaderFlag::NEED_REPLY);
+    }
+
+    /// Shares the regions at these addresses, and no others.
+    pub(crate) fn share(&self, regions: &[u64]) {
+        let regions: Vec<_> = regions.iter().map(|at| self.region(*at)).collect();
+        self.connection.set_mem_table(&regions).unwrap();
+    }
+
+    pub(crate) fn region(&self, at: u64) -> VhostUserMemoryRegionInfo {
+        VhostUserMemoryRegionInfo::from_guest_region(self.memory.find_region(GuestAddress(at)).unwrap()).unwrap()
+    }
+
+    /// Returns a driver that has its queue in the region with the number of the ring.
+    pub(crate) fn driver(&self, index: usize, size: u16, ring: u64) -> Driver {
+        let range = DriverRange::new(DriverAddr(REGIONS[index]), LEN as u64).unwrap();
+        let options = DriverOptions { features: negotiated(ring), ..Default::default() };
+        Driver::within(VmMemory::new(Arc::clone(&self.memory)), range, size, options)
+    }
+
+    /// Starts a ring where its driver has it, and enables it.
+    pub(crate) fn start(&mut self, index: usize, driver: &Driver, base: u16) -> Signals {
+        self.start_as(index, driver, driver.size(), base)
+    }
+
+    /// Starts a ring as if it had `size` descriptors.
+    pub(crate) fn start_as(&mut self, index: usize, driver: &Driver, size: u16, base: u16) -> Signals {
+        let signals = Signals::new();
+        let [descriptors, available, used] = driver.area_addresses().map(|addr| self.own_address(addr));
+        let config = VringConfigData {
+            queue_max_size: 256,
+            queue_size: size,
+            flags: 0,
+            desc_table_addr: descriptors,
+            used_ring_addr: used,
+            avail_ring_addr: available,
+            log_addr: None,
+        };
+        self.connection.set_vring_num(index, size).unwrap();
+        self.connection.set_vring_base(index, base).unwrap();
+        self.connection.set_vring_addr(index, &config).unwrap();
+        self.connection.set_vring_err(index, &signals.error).unwrap();
+        self.connection.set_vring_call(index, &signals.call).unwrap();
+        self.connection.set_vring_kick(index, &signals.kick).unwrap();
+        self.connection.set_vring_enable(index, true).unwrap();
+        signals
+    }
+
+    fn own_address(&self, addr: DriverAddr) -> u64 {
+        self.memory.get_host_address(GuestAddress(addr.0)).unwrap() as u64
+    }
+}
+
+fn memory() -> GuestMemoryMmap {
+    let ranges = REGIONS.map(|at| (GuestAddress(at), LEN, Some(FileOffset::new(shared_file(LEN as u64), 0))));
+    GuestMemoryMmap::from_ranges_with_files(ranges).unwrap()
+}
+
+pub(crate) fn shared_file(len: u64) -> File {
+    let file = File::from(memfd_create("shared", MemfdFlags::CLOEXEC).unwrap());
+    file.set_len(len).unwrap();
+    file
+}
+
+/// The eventfds of a ring.
+pub(crate) struct Signals {
+    pub(crate) kick: EventFd,
+    pub(crate) call: EventFd,
+    pub(crate) error: EventFd,
+}
+
+impl Signals {
+    fn new() -> Self {
+        let [kick, call, error] = [(); 3].map(|()| event_fd());
+        Self { kick, call, error }
+    }
+
+    /// Sends a chain.
+    pub(crate) fn send(&self, driver: &mut Driver, chain: &DriverChain) {
+        driver.add(chain).unwrap();
+        if driver.needs_kick() {
+            self.kick.write(1).unwrap();
+        }
+    }
+
+    /// Waits until `count` buffers are used, and returns them.
+    pub(crate) fn receive(&self, driver: &mut Driver, count: usize) -> Vec<UsedBuffer> {
+        let mut used = Vec::new();
+        loop {
+            used.extend(driver.reap_all().unwrap());
+            if used.len() >= count {
+                return used;
+            }
+            if driver.enable_interrupts() {
+                continue;
+            }
+            wait(&self.call);
+        }
+    }
+
+    /// Sends a text, and waits for the answer.
+    pub(crate) fn ask(&self, driver: &mut Driver, text: &str) -> String {
+        self.send(driver, &question(text));
+        let used = self.receive(driver, 1);
+        assert_eq!(used.len(), 1);
+        String::from_utf8(used[0].written().to_vec()).unwrap()
+    }
+}
+
+pub(crate) fn question(text: &str) -> DriverChain {
+    DriverChain::new().readable(text).writable(u32::try_from(text.len()).unwrap())
+}
+
+pub(crate) fn event_fd() -> EventFd {
+    EventFd::new(EFD_NONBLOCK).unwrap()
+}
+
+/// Waits for a signal, and takes it.
+pub(crate) fn wait(signal: &EventFd) {
+    let epoll = Epoll::new().unwrap();
+    epoll.ctl(ControlOperation::Add, signal.as_raw_fd(), EpollEvent::new(EventSet::IN, 0)).unwrap();
+    assert_eq!(epoll.wait(PATIENCE, &mut [EpollEvent::default()]).unwrap(), 1, "there is no signal");
+    signal.read().unwrap();
+}
