@@ -112,11 +112,13 @@
 //! | feature | default | what it adds | what it needs |
 //! | --- | --- | --- | --- |
 //! | `atomic` | yes | `GuestMemoryAtomic` and its guards | `backend-atomic` of vm-memory, with arc-swap |
+//! | `vm-memory-0-17` | no | the types of vm-memory 0.17.1, beside those of 0.18 | vm-memory 0.17.1, and no other 0.17 |
 //!
 //! # Versions
 //!
-//! The types are those of vm-memory 0.18. From 0.17.2 on, 0.17 has the same types under its own names, so that a VMM on
-//! 0.17 needs no more than `cargo update`. Types of 0.17.1 and before are different ones, and are no [`Memory`].
+//! The types are those of vm-memory 0.18. From 0.17.2 on, 0.17 has the same types under its own names: a VMM on 0.17.2 needs
+//! no feature. The types of 0.17.1, which vhost-user-backend 0.22 pins, are different ones. With the feature
+//! `vm-memory-0-17` they are a [`Memory`] as well. Both versions can be used in one program.
 //!
 //! It is for Unix: there is no mapping to ask for its rights elsewhere.
 

@@ -10,7 +10,7 @@ use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverRange};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no memory that a virtio device can access",
     label = "this is not `GuestMemoryMmap`, and does not implement `Memory`",
-    note = "the types must be those of vm-memory 0.18, which 0.17.2 has as well",
+    note = "the types must be those of vm-memory 0.18, or of 0.17.1 with the feature `vm-memory-0-17`",
     note = "`IommuMemory` is not served: put `virtio_util::IommuMem` around the memory behind the IOMMU"
 )]
 pub trait Memory {
@@ -53,7 +53,7 @@ pub trait Memory {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no region that a virtio device can access",
     label = "this is not `GuestRegionMmap`, and does not implement `Region`",
-    note = "the types must be those of vm-memory 0.18, which 0.17.2 has as well"
+    note = "the types must be those of vm-memory 0.18, or of 0.17.1 with the feature `vm-memory-0-17`"
 )]
 pub trait Region {
     /// Returns where the driver has the region.
