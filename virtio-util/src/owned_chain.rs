@@ -194,15 +194,18 @@ impl<M: DriverMem> OwnedChain<M> {
         self.go(|home, token, len, mem| home.unfetch(token, len, mem))
     }
 
-    #[inline]
+    // PERF: a chain is large, and stays where it is unless it is refused (`shared`).
+    #[inline(always)]
     fn go(
-        self,
+        mut self,
         go: impl FnOnce(&dyn Home<M>, Token, usize, M) -> Result<(), Kept<M>>,
     ) -> Result<(), Refused<Self, ReturnError>> {
-        let Self { mem, elements, mut way_home } = self;
-        match way_home.go(mem, go) {
+        match self.way_home.go(self.mem, go) {
             Ok(()) => Ok(()),
-            Err(Refused { chain: mem, error }) => Err(Refused { chain: Self { mem, elements, way_home }, error }),
+            Err(Refused { chain: mem, error }) => {
+                self.mem = mem;
+                Err(Refused { chain: self, error })
+            }
         }
     }
 
