@@ -1,5 +1,6 @@
 //! Chains that are kept.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
 
@@ -83,7 +84,8 @@ pub(crate) trait Home<M>: Send + Sync {
 }
 
 /// A refusal, and what the chain goes on with: its handle on the memory, and its token unless that is used up.
-pub(crate) type Kept<M> = Refused<(M, Option<Token>), ReturnError>;
+// PERF: in a box, because all returns pay for the size of what only a refusal needs (`shared`).
+pub(crate) type Kept<M> = Box<Refused<(M, Option<Token>), ReturnError>>;
 
 impl<M> OwnedChain<M> {
     #[inline]
@@ -119,7 +121,8 @@ impl<M> WayHome<M> {
         let Some(home) = self.home.take_if(|_| !self.used_up) else {
             return Err(Refused { chain: mem, error: stale });
         };
-        go(&*home, Token::from_u64(self.token), self.len, mem).map_err(|Refused { chain: (mem, token), error }| {
+        go(&*home, Token::from_u64(self.token), self.len, mem).map_err(|refused| {
+            let Refused { chain: (mem, token), error } = *refused;
             self.home = Some(home);
             self.used_up = token.is_none();
             Refused { chain: mem, error }
