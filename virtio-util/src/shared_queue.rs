@@ -16,7 +16,7 @@ use virtio_queue_core::{
 use virtio_ring::packed::Descriptor;
 
 pub use self::burst::SharedBurst;
-use self::state::{State, Wakes};
+use self::state::{State, Wakes, refused};
 use crate::owned_chain::{Home, Kept};
 use crate::{Lock, OwnedChain};
 
@@ -456,8 +456,35 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> Home<R::Mem> for 
         self.returning(|state| state.unfetch_owned(token, elements, mem))
     }
 
-    fn take_back(&self, token: Option<Token>, elements: usize) {
+    fn take_back(&self, token: Token, elements: usize) {
         let Ok(()) = self.returning(|state| state.take_back(token, elements));
+    }
+
+    #[cold]
+    fn without_token(self: Arc<Self>) -> Arc<dyn Home<R::Mem>> {
+        Arc::new(WithoutToken(self))
+    }
+}
+
+/// Where a chain returns to that the queue broke over. It is out until it is dropped, as its holder can access the memory.
+struct WithoutToken<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock>(Arc<Inner<R, N, L>>);
+
+impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> Home<R::Mem> for WithoutToken<R, N, L> {
+    fn complete(&self, token: Token, _: u32, _: usize, mem: R::Mem) -> Result<(), Kept<R::Mem>> {
+        let error = ReturnError::Stale { id: token.id() };
+        refused(mem, Some(token), error)
+    }
+
+    fn unfetch(&self, token: Token, elements: usize, mem: R::Mem) -> Result<(), Kept<R::Mem>> {
+        self.complete(token, 0, elements, mem)
+    }
+
+    fn take_back(&self, _: Token, elements: usize) {
+        let Ok(()) = self.0.returning(|state| state.take_back_without_token(elements));
+    }
+
+    fn without_token(self: Arc<Self>) -> Arc<dyn Home<R::Mem>> {
+        self
     }
 }
 

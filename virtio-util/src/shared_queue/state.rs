@@ -120,7 +120,7 @@ impl<R: SharedRing, N: DriverNotify> State<R, N> {
         let mem = chain.mem().clone();
         let token = chain.into_token();
         self.out.keep(len);
-        Ok(Some(OwnedChain::new(mem, home(), token, elements, len)))
+        Ok(Some(OwnedChain::new(mem, home(), token, elements)))
     }
 
     /// Remembers that there was no room for a chain. If the queue broke when the chain was put back, it says so.
@@ -175,7 +175,7 @@ impl<R: SharedRing, N: DriverNotify> State<R, N> {
         let token = queue.adopt(head)?;
         let mem = queue.mem().clone();
         self.out.keep(len);
-        Ok(Some(OwnedChain::new(mem, home(), token, elements, len)))
+        Ok(Some(OwnedChain::new(mem, home(), token, elements)))
     }
 
     /// Returns how many elements the next chain may have. One that is alone is as long as the limits of the queue
@@ -228,12 +228,16 @@ impl<R: SharedRing, N: DriverNotify> State<R, N> {
         Ok(())
     }
 
-    /// Takes an owned chain back that is dropped, which has its token unless the queue broke over it.
-    pub(super) fn take_back(&mut self, token: Option<Token>, elements: usize) -> Result<(), Infallible> {
+    /// Takes an owned chain back that is dropped.
+    pub(super) fn take_back(&mut self, token: Token, elements: usize) -> Result<(), Infallible> {
         self.out.release(elements);
-        if let Some(token) = token {
-            let _ = self.complete(token, 0);
-        }
+        let _ = self.complete(token, 0);
+        Ok(())
+    }
+
+    /// Takes an owned chain back that is dropped, and that the queue broke over.
+    pub(super) fn take_back_without_token(&mut self, elements: usize) -> Result<(), Infallible> {
+        self.out.release(elements);
         Ok(())
     }
 
@@ -384,6 +388,6 @@ impl<R: SharedRing, N: DriverNotify> State<R, N> {
 /// Refuses a chain.
 #[cold]
 #[inline(never)]
-fn refused<M>(mem: M, token: Option<Token>, error: ReturnError) -> Result<(), Kept<M>> {
+pub(super) fn refused<M>(mem: M, token: Option<Token>, error: ReturnError) -> Result<(), Kept<M>> {
     Err(Box::new(Refused { chain: (mem, token), error }))
 }
