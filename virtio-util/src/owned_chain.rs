@@ -31,7 +31,8 @@ use crate::elements::Elements;
 ///
 /// Two chains in hand on one thread, returned in the other order:
 ///
-/// ```
+#[cfg_attr(feature = "std", doc = "```")]
+#[cfg_attr(not(feature = "std"), doc = "```ignore")]
 /// use virtio_util::SharedQueue;
 /// # use virtio_fake_driver::{AnyFixtureOptions, DriverChain};
 /// # let fixture = AnyFixtureOptions::default().build_plain()?;
