@@ -115,6 +115,16 @@ impl Elements {
         }
     }
 
+    /// Counts the elements.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Few(elements) => elements.iter().flatten().count(),
+            Self::Many(elements) => elements.len(),
+            Self::Malformed(chain) => chain.0.len(),
+        }
+    }
+
     /// Returns what is at a place of the chain.
     #[inline]
     pub(crate) fn get(&self, place: usize) -> Option<Result<Element, ChainError>> {

@@ -1,5 +1,6 @@
 //! Chains that are kept.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
 
@@ -30,7 +31,8 @@ use crate::elements::Elements;
 ///
 /// Two chains in hand on one thread, returned in the other order:
 ///
-/// ```
+#[cfg_attr(feature = "std", doc = "```")]
+#[cfg_attr(not(feature = "std"), doc = "```ignore")]
 /// use virtio_util::SharedQueue;
 /// # use virtio_fake_driver::{AnyFixtureOptions, DriverChain};
 /// # let fixture = AnyFixtureOptions::default().build_plain()?;
@@ -53,21 +55,18 @@ use crate::elements::Elements;
 #[doc(alias = "DescChain")]
 pub struct OwnedChain<M> {
     // The order matters: the memory is given up first, so that whoever waits for the last chain finds no handle left.
+    // PERF: 128 bytes with an `Arc` for the handle. What is larger is not moved in place, but by a call (`shared`).
     mem: M,
-    elements: Elements,
     way_home: WayHome<M>,
 }
 
 /// Where a chain returns to: when this is dropped at the latest.
 struct WayHome<M> {
+    elements: Elements,
     /// Nothing, once it has returned.
     home: Option<Arc<dyn Home<M>>>,
     /// Its token, as a number.
     token: u64,
-    /// Whether the token is used up: the queue broke while it took the chain.
-    used_up: bool,
-    /// How many elements there are.
-    len: usize,
 }
 
 /// Where owned chains return to. It knows the format, the lock and the notifier, so that chains need not know them.
@@ -79,17 +78,20 @@ pub(crate) trait Home<M>: Send + Sync {
     fn unfetch(&self, token: Token, elements: usize, mem: M) -> Result<(), Kept<M>>;
 
     /// Takes a chain back that is dropped, with nothing written.
-    fn take_back(&self, token: Option<Token>, elements: usize);
+    fn take_back(&self, token: Token, elements: usize);
+
+    /// Returns where a chain returns to whose token is used up, because the queue broke while it took the chain.
+    fn without_token(self: Arc<Self>) -> Arc<dyn Home<M>>;
 }
 
 /// A refusal, and what the chain goes on with: its handle on the memory, and its token unless that is used up.
-pub(crate) type Kept<M> = Refused<(M, Option<Token>), ReturnError>;
+// PERF: in a box, because all returns pay for the size of what only a refusal needs (`shared`).
+pub(crate) type Kept<M> = Box<Refused<(M, Option<Token>), ReturnError>>;
 
 impl<M> OwnedChain<M> {
     #[inline]
-    pub(crate) fn new(mem: M, home: Arc<dyn Home<M>>, token: Token, elements: Elements, len: usize) -> Self {
-        let way_home = WayHome { home: Some(home), token: token.into_u64(), used_up: false, len };
-        Self { mem, elements, way_home }
+    pub(crate) fn new(mem: M, home: Arc<dyn Home<M>>, token: Token, elements: Elements) -> Self {
+        Self { mem, way_home: WayHome { elements, home: Some(home), token: token.into_u64() } }
     }
 
     /// Returns what the driver knows the chain by: the index of its head, or its Buffer ID.
@@ -115,13 +117,13 @@ impl<M> WayHome<M> {
         mem: M,
         go: impl FnOnce(&dyn Home<M>, Token, usize, M) -> Result<(), Kept<M>>,
     ) -> Result<(), Refused<M, ReturnError>> {
-        let stale = ReturnError::Stale { id: Token::from_u64(self.token).id() };
-        let Some(home) = self.home.take_if(|_| !self.used_up) else {
-            return Err(Refused { chain: mem, error: stale });
+        let token = Token::from_u64(self.token);
+        let Some(home) = self.home.take() else {
+            return Err(Refused { chain: mem, error: ReturnError::Stale { id: token.id() } });
         };
-        go(&*home, Token::from_u64(self.token), self.len, mem).map_err(|Refused { chain: (mem, token), error }| {
-            self.home = Some(home);
-            self.used_up = token.is_none();
+        go(&*home, token, self.elements.len(), mem).map_err(|refused| {
+            let Refused { chain: (mem, token), error } = *refused;
+            self.home = Some(if token.is_some() { home } else { home.without_token() });
             Refused { chain: mem, error }
         })
     }
@@ -195,15 +197,18 @@ impl<M: DriverMem> OwnedChain<M> {
         self.go(|home, token, len, mem| home.unfetch(token, len, mem))
     }
 
-    #[inline]
+    // PERF: a chain is large, and stays where it is unless it is refused (`shared`).
+    #[inline(always)]
     fn go(
-        self,
+        mut self,
         go: impl FnOnce(&dyn Home<M>, Token, usize, M) -> Result<(), Kept<M>>,
     ) -> Result<(), Refused<Self, ReturnError>> {
-        let Self { mem, elements, mut way_home } = self;
-        match way_home.go(mem, go) {
+        match self.way_home.go(self.mem, go) {
             Ok(()) => Ok(()),
-            Err(Refused { chain: mem, error }) => Err(Refused { chain: Self { mem, elements, way_home }, error }),
+            Err(Refused { chain: mem, error }) => {
+                self.mem = mem;
+                Err(Refused { chain: self, error })
+            }
         }
     }
 
@@ -236,7 +241,7 @@ impl<M: DriverMem> ChainElements for OwnedChain<M> {
 
     #[inline]
     fn next_element(&self, place: &mut usize) -> Option<Result<Element, ChainError>> {
-        let item = self.elements.get(*place)?;
+        let item = self.way_home.elements.get(*place)?;
         *place += 1;
         Some(item)
     }
@@ -255,13 +260,16 @@ impl<M> Drop for WayHome<M> {
     fn drop(&mut self) {
         if let Some(home) = self.home.take() {
             // A queue that is broken has nowhere to return it to, and has said so or will.
-            home.take_back((!self.used_up).then(|| Token::from_u64(self.token)), self.len);
+            home.take_back(Token::from_u64(self.token), self.elements.len());
         }
     }
 }
 
 impl<M> fmt::Debug for OwnedChain<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OwnedChain").field("id", &self.id()).field("elements", &self.elements).finish_non_exhaustive()
+        f.debug_struct("OwnedChain")
+            .field("id", &self.id())
+            .field("elements", &self.way_home.elements)
+            .finish_non_exhaustive()
     }
 }

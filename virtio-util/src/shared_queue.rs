@@ -1,14 +1,14 @@
 //! A queue for several threads or tasks.
 
 mod burst;
+mod inner;
 mod state;
 mod waiting;
 
 use alloc::sync::Arc;
 use core::convert::Infallible;
-use core::{fmt, mem};
+use core::fmt;
 
-use event_listener::Event;
 use virtio_queue_core::{
     AdoptError, AnyRing, Armed, ConfigError, DriverNotify, FatalError, Head, Queue, Restorable, ReturnError, Ring,
     SavedQueue, Token,
@@ -16,8 +16,9 @@ use virtio_queue_core::{
 use virtio_ring::packed::Descriptor;
 
 pub use self::burst::SharedBurst;
-use self::state::{State, Wakes};
-use crate::owned_chain::{Home, Kept};
+use self::inner::Inner;
+use self::state::State;
+use crate::owned_chain::Home;
 use crate::{Lock, OwnedChain};
 
 /// How many elements the chains of a [`SharedQueue`] that are out can have together, if it is not said otherwise. A
@@ -170,16 +171,6 @@ pub type SharedAnyQueue<M, N, L = crate::DefaultLock> = SharedQueue<AnyRing<M>, 
 #[cfg(not(feature = "std"))]
 pub type SharedAnyQueue<M, N, L> = SharedQueue<AnyRing<M>, N, L>;
 
-/// What the handles and the chains of a queue have in common.
-pub(crate) struct Inner<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> {
-    state: L::Of<State<R, N>>,
-    size: u16,
-    /// Those who wait for a chain.
-    chains: Event,
-    /// Those who wait until nothing is in flight.
-    idle: Event,
-}
-
 /// With the default lock.
 #[cfg(feature = "std")]
 impl<R: SharedRing, N: DriverNotify + Send + 'static> SharedQueue<R, N> {
@@ -209,8 +200,7 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
     /// ```
     pub fn with_lock(queue: Queue<R, N>, budget: usize) -> Self {
         let size = queue.size();
-        let state = L::new(State::new(queue, budget));
-        Self { inner: Arc::new(Inner { state, size, chains: Event::new(), idle: Event::new() }) }
+        Self { inner: Arc::new(Inner::new(L::new(State::new(queue, budget)), size)) }
     }
 }
 
@@ -245,7 +235,8 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
     /// for ever. `work` may turn chains into tokens, which are [completed](Self::complete) later; the budget does not
     /// count these.
     ///
-    /// ```
+    #[cfg_attr(feature = "std", doc = "```")]
+    #[cfg_attr(not(feature = "std"), doc = "```ignore")]
     /// # use virtio_fake_driver::AnyFixtureOptions;
     /// # use virtio_util::SharedQueue;
     /// # let queue = SharedQueue::new(AnyFixtureOptions::default().build_plain()?.queue);
@@ -408,67 +399,6 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
     #[must_use]
     pub fn is_broken(&self) -> bool {
         self.fault().is_some()
-    }
-}
-
-impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> Inner<R, N, L> {
-    /// Does what can return chains, and wakes those who wait for that: also if it panics, as a notifier can.
-    #[inline]
-    fn returning<T, E>(&self, work: impl FnOnce(&mut State<R, N>) -> Result<T, E>) -> Result<T, E> {
-        let if_it_panics = WakeAfter(self);
-        let (done, wakes) = L::with(&self.state, |state| {
-            let done = work(state);
-            let wakes = state.wakes(done.is_ok());
-            (done, wakes)
-        });
-        mem::forget(if_it_panics);
-        self.wake(wakes);
-        done
-    }
-
-    #[inline]
-    fn wake(&self, wakes: Wakes) {
-        if wakes != Wakes::NOBODY {
-            self.wake_waiting(wakes);
-        }
-    }
-
-    #[cold]
-    fn wake_waiting(&self, Wakes { fetchers, idle }: Wakes) {
-        self.chains.notify(fetchers);
-        if idle {
-            self.idle.notify(usize::MAX);
-        }
-    }
-
-    /// Lets those who wait for chains learn that there will be none.
-    #[cold]
-    fn broken(&self) {
-        self.chains.notify(usize::MAX);
-    }
-}
-
-impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> Home<R::Mem> for Inner<R, N, L> {
-    fn complete(&self, token: Token, written: u32, elements: usize, mem: R::Mem) -> Result<(), Kept<R::Mem>> {
-        self.returning(|state| state.complete_owned(token, written, elements, mem))
-    }
-
-    fn unfetch(&self, token: Token, elements: usize, mem: R::Mem) -> Result<(), Kept<R::Mem>> {
-        self.returning(|state| state.unfetch_owned(token, elements, mem))
-    }
-
-    fn take_back(&self, token: Option<Token>, elements: usize) {
-        let Ok(()) = self.returning(|state| state.take_back(token, elements));
-    }
-}
-
-/// Wakes, when it is dropped, those who wait for what has returned.
-struct WakeAfter<'q, R: SharedRing, N: DriverNotify + Send + 'static, L: Lock>(&'q Inner<R, N, L>);
-
-impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> Drop for WakeAfter<'_, R, N, L> {
-    #[cold]
-    fn drop(&mut self) {
-        self.0.wake(L::with(&self.0.state, |state| state.wakes(true)));
     }
 }
 

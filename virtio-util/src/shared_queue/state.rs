@@ -1,5 +1,6 @@
 //! What is under the lock of a shared queue.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::convert::Infallible;
 use core::task::Poll;
@@ -113,19 +114,26 @@ impl<R: SharedRing, N: DriverNotify> State<R, N> {
         let mut elements = Elements::NONE;
         let Some(len) = elements.read(chain.walk(), room) else {
             // It is the one that was fetched last.
-            return match chain.unfetch() {
-                Ok(()) => {
-                    (self.full, self.unseen) = (true, true);
-                    Ok(None)
-                }
-                // The queue broke over it, and says so.
-                Err(_) => queue.next_chain().map(|_| None),
-            };
+            let put_back = chain.unfetch();
+            return self.put_back(put_back);
         };
         let mem = chain.mem().clone();
         let token = chain.into_token();
         self.out.keep(len);
-        Ok(Some(OwnedChain::new(mem, home(), token, elements, len)))
+        Ok(Some(OwnedChain::new(mem, home(), token, elements)))
+    }
+
+    /// Remembers that there was no room for a chain. If the queue broke when the chain was put back, it says so.
+    #[cold]
+    #[inline(never)]
+    fn put_back<T>(&mut self, put_back: Result<(), ReturnError>) -> Result<Option<T>, FatalError> {
+        match self.queue() {
+            Some(queue) if put_back.is_err() => queue.next_chain().map(|_| None),
+            _ => {
+                (self.full, self.unseen) = (true, true);
+                Ok(None)
+            }
+        }
     }
 
     /// Fetches the next chain, or says whether there will ever be one.
@@ -167,7 +175,7 @@ impl<R: SharedRing, N: DriverNotify> State<R, N> {
         let token = queue.adopt(head)?;
         let mem = queue.mem().clone();
         self.out.keep(len);
-        Ok(Some(OwnedChain::new(mem, home(), token, elements, len)))
+        Ok(Some(OwnedChain::new(mem, home(), token, elements)))
     }
 
     /// Returns how many elements the next chain may have. One that is alone is as long as the limits of the queue
@@ -196,35 +204,40 @@ impl<R: SharedRing, N: DriverNotify> State<R, N> {
         mem: R::Mem,
     ) -> Result<(), Kept<R::Mem>> {
         if let Err(error) = self.check_running(&token) {
-            return Err(Refused { chain: (mem, Some(token)), error });
+            return refused(mem, Some(token), error);
         }
         // It counts as back before the notifier is called, which can panic.
         self.out.release(elements);
         if let Err(error) = self.complete(token, written) {
             self.out.keep(elements);
-            return Err(Refused { chain: (mem, None), error });
+            return refused(mem, None, error);
         }
         Ok(())
     }
 
     /// Puts an owned chain back, and drops its handle on the memory.
     pub(super) fn unfetch_owned(&mut self, token: Token, elements: usize, mem: R::Mem) -> Result<(), Kept<R::Mem>> {
-        let refused = |token, error| Refused { chain: (mem, Some(token)), error };
         let Some(queue) = self.queue() else {
             let error = ReturnError::Stale { id: token.id() };
-            return Err(refused(token, error));
+            return refused(mem, Some(token), error);
         };
-        queue.unfetch(token).map_err(|Refused { chain: token, error }| refused(token, error))?;
+        if let Err(Refused { chain: token, error }) = queue.unfetch(token) {
+            return refused(mem, Some(token), error);
+        }
         self.out.release(elements);
         Ok(())
     }
 
-    /// Takes an owned chain back that is dropped, which has its token unless the queue broke over it.
-    pub(super) fn take_back(&mut self, token: Option<Token>, elements: usize) -> Result<(), Infallible> {
+    /// Takes an owned chain back that is dropped.
+    pub(super) fn take_back(&mut self, token: Token, elements: usize) -> Result<(), Infallible> {
         self.out.release(elements);
-        if let Some(token) = token {
-            let _ = self.complete(token, 0);
-        }
+        let _ = self.complete(token, 0);
+        Ok(())
+    }
+
+    /// Takes an owned chain back that is dropped, and that the queue broke over.
+    pub(super) fn take_back_without_token(&mut self, elements: usize) -> Result<(), Infallible> {
+        self.out.release(elements);
         Ok(())
     }
 
@@ -370,4 +383,11 @@ impl<R: SharedRing, N: DriverNotify> State<R, N> {
         }
         None
     }
+}
+
+/// Refuses a chain.
+#[cold]
+#[inline(never)]
+pub(super) fn refused<M>(mem: M, token: Option<Token>, error: ReturnError) -> Result<(), Kept<M>> {
+    Err(Box::new(Refused { chain: (mem, token), error }))
 }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
 
-use static_assertions::{assert_impl_all, assert_not_impl_any};
+use static_assertions::{assert_impl_all, assert_not_impl_any, const_assert};
 use virtio_fake_driver::DriverChain;
 use virtio_mem_traits::HeapMem;
 use virtio_queue_core::{ChainElements, ChainErrorKind, ReturnError};
@@ -16,6 +16,8 @@ use crate::watchdog::Watchdog;
 assert_impl_all!(OwnedChain<Arc<HeapMem>>: Send, Sync, Unpin);
 assert_impl_all!(OwnedChain<Rc<HeapMem>>: Unpin);
 assert_not_impl_any!(OwnedChain<Rc<HeapMem>>: Send, Sync);
+// More is moved by a call rather than in place.
+const_assert!(size_of::<OwnedChain<Arc<HeapMem>>>() <= 128);
 
 fn is_static(_: &(impl Send + Sync + 'static)) {}
 
