@@ -43,7 +43,7 @@ impl<B: VringBitmap> Queues<B> {
     /// Returns what makes queues that take chains of as many elements as they have descriptors.
     #[must_use]
     pub fn new() -> Self {
-        Self::with_limits(None, VringQueue::<B>::BUDGET)
+        Self::with_limits(None, virtio_util::DEFAULT_BUDGET)
     }
 
     /// Returns what makes queues with these limits: chains have at most `chain_len` elements, which must be at least 1,

@@ -116,8 +116,8 @@
 //!
 //! # Versions
 //!
-//! The types are those of vm-memory 0.18. From 0.17.2 on, 0.17 has the same types under its own names: a VMM on 0.17.2 needs
-//! no feature. The types of 0.17.1, which vhost-user-backend 0.22 pins, are different ones. With the feature
+//! The types are those of vm-memory 0.18. From 0.17.2 on, 0.17 has the same types under its own names: a VMM on 0.17.2
+//! needs no feature. The types of 0.17.1, which vhost-user-backend 0.22 pins, are different ones. With the feature
 //! `vm-memory-0-17` they are a [`Memory`] as well. Both versions can be used in one program.
 //!
 //! It is for Unix: there is no mapping to ask for its rights elsewhere.

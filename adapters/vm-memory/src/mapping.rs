@@ -60,14 +60,13 @@ macro_rules! memories {
                 }
                 let ptr = NonNull::new(mapping.as_ptr())?;
                 // SAFETY: a plain `MmapRegion` of vm-memory maps `size` bytes at `as_ptr` until it is dropped, which is
-                // not while `self` is borrowed, and nothing changes that before.
-                // (1) They are mapped for reading and for writing, whatever `access` is, and bound to no thread.
-                // (2) Safe code gets no reference to them from vm-memory but to an atomic
-                // (`VolatileMemory::get_atomic_ref`). All else there (`VolatileSlice`, `VolatileRef`,
-                // `VolatileArrayRef`, and `Bytes` on top of them) is an atomic or volatile access or a copy by raw
-                // pointer, made for memory that a guest writes at the same time. So vm-memory's accesses elsewhere in
-                // the VMM are those of one more agent like the guest: no side relies on what the other one leaves alone.
-                // (3) They are one mapping, and no mapping is longer than `isize::MAX`.
+                // not while `self` is borrowed, and nothing changes that before. (1) They are mapped for reading and
+                // for writing, whatever `access` is, and bound to no thread. (2) Safe code gets no reference to them
+                // from vm-memory but to an atomic (`VolatileMemory::get_atomic_ref`). All else there (`VolatileSlice`,
+                // `VolatileRef`, `VolatileArrayRef`, and `Bytes` on top of them) is an atomic or volatile access or a
+                // copy by raw pointer, made for memory that a guest writes at the same time. So vm-memory's accesses
+                // elsewhere in the VMM are those of one more agent like the guest: no side relies on what the other one
+                // leaves alone. (3) They are one mapping, and no mapping is longer than `isize::MAX`.
                 Some(unsafe { DeviceRange::new(ptr, mapping.size(), access) })
             }
 

@@ -81,7 +81,8 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> Home<R::Mem> for 
     }
 }
 
-/// Where a chain returns to that the queue broke over. It is out until it is dropped, as its holder can access the memory.
+/// Where a chain returns to that the queue broke over. It is out until it is dropped, as its holder can access the
+/// memory.
 struct WithoutToken<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock>(Arc<Inner<R, N, L>>);
 
 impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> Home<R::Mem> for WithoutToken<R, N, L> {

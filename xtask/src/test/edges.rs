@@ -67,8 +67,8 @@ const RULES: &[Rule] = &[
     },
 ];
 
-/// What an adapter may depend on. No layer depends on an adapter, and no adapter on another but on that for the memory of
-/// the crate that it adapts.
+/// What an adapter may depend on. No layer depends on an adapter, and no adapter on another but on that for the memory
+/// of the crate that it adapts.
 const LAYERS: &[&str] = &["virtio-mem-traits", "virtio-ring", "virtio-queue-core", "virtio-chain", "virtio-util"];
 
 const ABOVE: &str = "xtask";
