@@ -68,23 +68,35 @@ fn wake_of_one_thread_is_passed_on_while_there_are_chains() {
     }
 }
 
+/// INV-3: whoever looks first is told why the queue broke, one of those who wait or the one who does not; the others learn that it is
+/// over.
 #[test]
 fn wait_chain_ends_when_the_queue_breaks_or_ends() {
     let _watchdog = Watchdog::new();
-    let ends: [fn(&mut Rig); 3] = [
-        |rig| {
+    let ends: [(usize, fn(&mut Rig) -> bool); 3] = [
+        (1, |rig| {
             rig.break_queue();
-            rig.queue.next_chain().unwrap_err();
-        },
-        |rig| rig.queue.reset(),
-        |rig| _ = rig.queue.clone().try_into_queue().unwrap(),
+            rig.queue.next_chain().is_err()
+        }),
+        (0, |rig| {
+            rig.queue.reset();
+            false
+        }),
+        (0, |rig| {
+            rig.queue.clone().try_into_queue().unwrap();
+            false
+        }),
     ];
     for format in FORMATS {
-        for end in ends {
+        for (errors, end) in ends {
             let mut rig = Rig::new(format);
-            let over = [(); 2].map(|()| elsewhere(&rig.queue, |queue| assert!(queue.wait_chain().unwrap().is_none())));
-            end(&mut rig);
-            over.into_iter().for_each(|over| over.recv().unwrap());
+            let waits = [(); 2].map(|()| {
+                let queue = rig.queue.clone();
+                thread::spawn(move || queue.wait_chain().map(|chain| assert!(chain.is_none())).is_err())
+            });
+            let told = usize::from(end(&mut rig));
+            let told = waits.into_iter().map(|thread| usize::from(thread.join().unwrap())).sum::<usize>() + told;
+            assert_eq!(told, errors);
         }
     }
 }
