@@ -73,7 +73,8 @@ fn wake_of_one_thread_is_passed_on_while_there_are_chains() {
 #[test]
 fn wait_chain_ends_when_the_queue_breaks_or_ends() {
     let _watchdog = Watchdog::new();
-    let ends: [(usize, fn(&mut Rig) -> bool); 3] = [
+    type End = fn(&mut Rig) -> bool;
+    let ends: [(usize, End); 3] = [
         (1, |rig| {
             rig.break_queue();
             rig.queue.next_chain().is_err()
