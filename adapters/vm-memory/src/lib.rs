@@ -76,7 +76,7 @@
 //! is. Those of a buffer are marked before the driver can see that the buffer is used.
 //!
 //! * In buffers, that is what was written, and not the rest of the buffer. It is marked by whoever writes: virtio-chain
-//!   does, also for fragments that were handed to a system call.
+//!   does, also for pieces that were handed to a system call.
 //! * In a split queue, those are used elements, the used index, and the flags or `avail_event` when they are set. In
 //!   a packed queue, those are the length, the id and the flags of used descriptors, and the device's event
 //!   suppression.
