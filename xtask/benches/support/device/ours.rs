@@ -16,7 +16,7 @@ use virtio_mem_traits::{DriverMem, HeapMem};
 use virtio_queue_core::packed::PackedRing;
 use virtio_queue_core::split::SplitRing;
 use virtio_queue_core::{
-    AnyRing, DriverNotify, FromConfig, InOrderRing, OrderSlot, OrderedRing, Piece, QueueConfig, RingFeatures, Walk,
+    AnyRing, DriverNotify, FromConfig, InOrderRing, OrderSlot, Piece, QueueConfig, RingFeatures, Walk,
 };
 
 use self::bursts::Bursts;
@@ -37,8 +37,6 @@ type InPacked = PackedRing<Table>;
 type InEither = AnyRing<Table>;
 type BatchedSplit = InOrderRing<InSplit, Vec<OrderSlot>>;
 type BatchedPacked = InOrderRing<InPacked, Vec<OrderSlot>>;
-/// Chains of a packed ring that are walked while others are returned.
-type LastingPacked = OrderedRing<InPacked, Vec<OrderSlot>>;
 
 pub(crate) const SPLIT: Contender = Contender::new("split", Split, served::<InSplit>);
 pub(crate) const PACKED: Contender = Contender::new("packed", Packed, served::<InPacked>);
@@ -61,11 +59,11 @@ pub(crate) const PACKED_IN_ORDER: Contender =
 pub(crate) const SPLIT_SHARED: Contender =
     Contender::new("split", Split, |ring| Box::new(Shared::<InSplit>::new(ring)));
 pub(crate) const PACKED_SHARED: Contender =
-    Contender::new("packed", Packed, |ring| Box::new(Shared::<LastingPacked>::new(ring)));
+    Contender::new("packed", Packed, |ring| Box::new(Shared::<InPacked>::new(ring)));
 pub(crate) const SPLIT_STREAM: Contender =
     Contender::new("split", Split, |ring| Box::new(Streamed::<InSplit>::new(ring)));
 pub(crate) const PACKED_STREAM: Contender =
-    Contender::new("packed", Packed, |ring| Box::new(Streamed::<LastingPacked>::new(ring)));
+    Contender::new("packed", Packed, |ring| Box::new(Streamed::<InPacked>::new(ring)));
 
 pub(crate) const COPY: &[Contender] = &[
     Contender::new("chain", Split, |ring| Box::new(Payloads::<InSplit, Whole>::new(ring))),
