@@ -42,7 +42,7 @@ unsafe impl<T: Words, A> Send for DeviceArray<'_, T, A> {}
 unsafe impl<T: Words, A> Sync for DeviceArray<'_, T, A> {}
 
 impl<'a, T: Words, A: Rights> DeviceArray<'a, T, A> {
-    /// Returns `range` as an array, or `None` if it is not aligned or may not be accessed like that.
+    /// Returns `range` as an array, or `None` if it is not aligned, or does not have the rights `A`.
     #[inline]
     #[must_use]
     pub fn new(range: DeviceRange<'a>) -> Option<Self> {

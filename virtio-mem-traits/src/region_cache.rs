@@ -176,7 +176,7 @@ impl<'m, M: DriverMem + ?Sized> RegionCache<'m, M> {
     fn remember(&self, slot: &Slot<'m>, range: DriverRange, access: Access) {
         let Ok((around, memory)) = self.mem.region(range, access) else { return };
         if memory.access().allows(access) {
-            // What lies beyond the region is nobody's answer, should the memory behind it go on.
+            // Never answers beyond the region, even if the host mapping goes on.
             let memory = memory.prefix(usize::try_from(around.len()).unwrap_or(usize::MAX)).for_access(access);
             let region = Region { start: around.start(), memory };
             slot.known.set(region);

@@ -144,9 +144,9 @@ impl<const FLAGS: u32> Rules<FLAGS> {
         self.slow
     }
 
-    /// Accepts the next element if it is plain, by the second word of its descriptor: there is nothing to be said of it
-    /// but where it is. Otherwise [`accept`](Self::accept) says what there is, after it was taken
-    /// [back](Self::uncounted). Not to be asked when [slow](Self::is_slow).
+    /// Accepts an ordinary element, by the second word of its descriptor. Returns `false` if it needs the slow path: the
+    /// caller takes its count [back](Self::uncounted), and asks [`accept`](Self::accept). Must not be called when
+    /// [slow](Self::is_slow).
     #[inline(always)]
     pub(crate) fn accept_plain(&mut self, plain: &Plain<FLAGS>, word: u64) -> bool {
         let (budget, too_many) = (self.budget + length(word)).overflowing_add(plain.one);

@@ -68,7 +68,7 @@ impl<M: DriverMem, I: Iommu> IommuMem<M, I> {
         Self { mem, iommu }
     }
 
-    /// Calls `report` with each piece of memory that `range` stands for. What is not mapped any more is nobody's.
+    /// Calls `report` with each piece of memory that `range` stands for. A part that is not mapped any more is not reported.
     fn for_each_piece(&self, range: DriverRange, access: Access, report: impl Fn(&M, DriverRange)) {
         let Some(iommu) = &self.iommu else { return report(&self.mem, range) };
         let mut rest = range;

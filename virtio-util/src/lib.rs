@@ -43,7 +43,7 @@
 //!     let _ = chain.return_unchecked(written);
 //! }
 //!
-//! /// Does what there is to be done, whenever the driver kicks.
+//! /// Serves every available chain. Call it on each kick.
 //! fn serve<M: StableMem>(queue: &mut AnyQueue<M, impl DriverNotify>) -> Result<(), FatalError> {
 //!     let mut burst = queue.burst();
 //!     while let Some(chain) = burst.next_chain()? {

@@ -60,7 +60,7 @@ impl<H: Deref<Target: Memory>> VmMemory<H> {
     fn mark_dirty(&self, range: DriverRange) {
         let mut rest = range;
         while !rest.is_empty() {
-            // What was translated before is there. What else is reported is nobody's.
+            // A range that was translated before is there. Any other report is ignored.
             let Some(region) = self.handle.find(rest.start()) else { return };
             let around = region.range();
             let Some(offset) = around.offset_of(rest.start()) else { return };

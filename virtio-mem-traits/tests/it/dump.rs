@@ -94,7 +94,7 @@ fn translate_ends_where_the_bytes_end() {
     let mem = DumpMem::new(DriverAddr(0x1003), &[7; 100]).unwrap();
     assert_eq!(mem.translate(range(0x1003, u64::MAX - 0x1003), Access::Read).unwrap().len(), 100);
     assert_eq!(mem.translate(range(0x1066, 2), Access::Read).unwrap().len(), 1);
-    // The bytes before it, up to an aligned address, are nobody's.
+    // The bytes before it, up to an aligned address, are not part of the dump.
     for addr in [0, 0x1000, 0x1002, 0x1067, u64::MAX] {
         let error = TranslateError::Unmapped { addr: DriverAddr(addr) };
         assert_eq!(mem.translate(range(addr, 1), Access::Read).unwrap_err(), error);

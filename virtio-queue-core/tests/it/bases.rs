@@ -74,7 +74,7 @@ fn split_base_takes_used_index_from_memory() {
     queue.complete(token, 4).unwrap();
     let raw = setup.driver.raw();
     assert_eq!((raw.used_index(), raw.used_element(7).id, raw.used_element(7).len), (8, id.into(), 4));
-    // It can be drained, saved and restored again: the three are nobody's chains.
+    // It can be drained, saved and restored again: the three lost buffers are not in flight.
     let saved = queue.drain().suspend().unwrap().save();
     assert_eq!((saved.next_available(), saved.next_used(), saved.vring_base()), (11, Some(8), 11));
     assert_eq!(setup.restore(&saved).unwrap().0.save(), saved);
