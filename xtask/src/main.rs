@@ -12,6 +12,7 @@ mod devices;
 #[cfg(feature = "devices")]
 mod hash;
 mod interop;
+mod loom;
 mod report;
 mod spinner;
 mod test;
@@ -36,6 +37,7 @@ enum Verb {
     Compare(compare::Args),
     Interop(interop::Args),
     Conformance(conformance::Args),
+    Loom(loom::Args),
 }
 
 fn main() -> ExitCode {
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         Some(Verb::Compare(args)) => compare::run(&args),
         Some(Verb::Interop(args)) => interop::run(&args),
         Some(Verb::Conformance(args)) => conformance::run(&args),
+        Some(Verb::Loom(args)) => loom::run(&args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
