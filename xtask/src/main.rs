@@ -9,11 +9,13 @@ mod conformance;
 mod demo;
 #[cfg(not(feature = "devices"))]
 mod devices;
+mod fuzz;
 #[cfg(feature = "devices")]
 mod hash;
 mod interop;
 mod loom;
 mod report;
+mod sanitize;
 mod spinner;
 mod test;
 
@@ -38,6 +40,8 @@ enum Verb {
     Interop(interop::Args),
     Conformance(conformance::Args),
     Loom(loom::Args),
+    Fuzz(fuzz::Args),
+    Sanitize(sanitize::Args),
 }
 
 fn main() -> ExitCode {
@@ -55,6 +59,8 @@ fn main() -> ExitCode {
         Some(Verb::Interop(args)) => interop::run(&args),
         Some(Verb::Conformance(args)) => conformance::run(&args),
         Some(Verb::Loom(args)) => loom::run(&args),
+        Some(Verb::Fuzz(args)) => fuzz::run(&args),
+        Some(Verb::Sanitize(args)) => sanitize::run(&args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
