@@ -14,6 +14,7 @@ mod fuzz;
 mod hash;
 mod interop;
 mod loom;
+mod mutants;
 mod report;
 mod sanitize;
 mod spinner;
@@ -42,6 +43,7 @@ enum Verb {
     Loom(loom::Args),
     Fuzz(fuzz::Args),
     Sanitize(sanitize::Args),
+    Mutants(mutants::Args),
 }
 
 fn main() -> ExitCode {
@@ -61,6 +63,7 @@ fn main() -> ExitCode {
         Some(Verb::Loom(args)) => loom::run(&args),
         Some(Verb::Fuzz(args)) => fuzz::run(&args),
         Some(Verb::Sanitize(args)) => sanitize::run(&args),
+        Some(Verb::Mutants(args)) => mutants::run(&args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
