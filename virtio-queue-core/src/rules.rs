@@ -73,6 +73,12 @@ impl<const FLAGS: u32> Limits<FLAGS> {
         Self { elements, harmless, indirect: config.features.contains(RingFeatures::INDIRECT_DESC), plain }
     }
 
+    /// Returns how many elements there may be.
+    #[inline(always)]
+    pub(crate) const fn elements(&self) -> usize {
+        self.elements as usize
+    }
+
     /// Returns whether a list of so many elements is too long.
     #[inline(always)]
     pub(crate) const fn is_too_long(&self, elements: u16) -> bool {

@@ -139,13 +139,14 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
         Self { ring, list, plain, reports, place: PackedPlace::new(ring.limits(), id, first, slots) }
     }
 
-    /// Returns a walk along another list, all of which can be read at once. What is the same for all lists is not
-    /// looked up again.
+    /// Returns a walk along another list, not too long, all of which can be read at once, and of which nothing has to be
+    /// reported. What is the same for all lists is not looked up again.
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "a ring has at most 2^15 slots")]
     pub(super) fn of(&self, id: BufferId, first: u16, list: DeviceArray<'r, [u64; 2]>) -> Self {
-        let place = PackedPlace::new(self.ring.limits(), id, first, list.len() as u16);
-        Self { list, place: PackedPlace { left: list.len() as u32, ..place }, ..*self }
+        let (left, rules) = (list.len() as u32, PackedRules::new(&self.plain));
+        let place = PackedPlace { indirect: None, next: first, left, id, slots: left as u16, rules };
+        Self { list, reports: false, place, ..*self }
     }
 
     /// Returns a walk that goes on from `place`. An indirect table is translated anew: what cannot be read at once is
