@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use clap::{Parser, value_parser};
 use virtio_examples::blk::{BlockDevice, DeviceId, FileStorage, NullStorage, Storage, feature};
-use virtio_examples::vhost_user::{self, Options, VhostUserDevice};
+use virtio_vhost_user::{Options, VhostUserDevice};
 use zerocopy::IntoBytes;
 
 /// Serves a disk to vhost-user front ends, one after the other
@@ -31,7 +31,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    vhost_user::run(|Args { options, image, read_only, null, queues }| {
+    virtio_vhost_user::run(|Args { options, image, read_only, null, queues }| {
         let storage: SharedStorage = match (image, null) {
             (Some(path), _) if read_only => Arc::new(FileStorage::open_read_only(path)?),
             (Some(path), _) => Arc::new(FileStorage::open(path)?),

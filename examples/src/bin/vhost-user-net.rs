@@ -12,7 +12,7 @@ use clap::{Parser, ValueEnum, value_parser};
 use virtio_examples::net::{
     AnyPort, Counters, Loopback, MAX_FRAME, NetConfig, NetDevice, Sink, Source, Tap, TapQueues, feature,
 };
-use virtio_examples::vhost_user::{self, Options, VhostUserDevice};
+use virtio_vhost_user::{Options, VhostUserDevice};
 use zerocopy::{FromZeros, IntoBytes};
 
 /// Serves a network device to vhost-user front ends, one after the other
@@ -55,7 +55,7 @@ enum Mode {
 }
 
 fn main() -> ExitCode {
-    vhost_user::run(|args: Args| {
+    virtio_vhost_user::run(|args: Args| {
         let options = args.options.clone();
         Ok((options, Network::new(&args)?))
     })

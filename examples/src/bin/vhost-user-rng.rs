@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use virtio_examples::rng::{OsEntropy, RngDevice};
-use virtio_examples::vhost_user::{self, Options, VhostUserDevice};
+use virtio_vhost_user::{Options, VhostUserDevice};
 
 /// Hands out random bytes to vhost-user front ends, one after the other
 #[derive(Debug, Parser)]
@@ -14,7 +14,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    vhost_user::run(|Args { options }| Ok((options, Rng)))
+    virtio_vhost_user::run(|Args { options }| Ok((options, Rng)))
 }
 
 /// The operating system's randomness.

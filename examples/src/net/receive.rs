@@ -5,7 +5,7 @@ use virtio_mem_traits::{Access, DriverMem};
 use virtio_queue_core::{ChainError, DescChain, DriverNotify, FatalError, QueueState, Ring, Token, Walk};
 use zerocopy::IntoBytes;
 
-use super::batch::{Batch, Fetched, fetch, write};
+use super::batch::{Batch, Fetched, fetch, turn_of_batch, write};
 use super::{Count, HEADER_LEN, NetDevice, NetHeader, Port, feature};
 use crate::Turn;
 use crate::prefetch::prefetch_to_write;
@@ -50,7 +50,7 @@ impl<P: Port> NetDevice<P> {
         let limit = limit.min(self.port.packets());
         let mut batch = Batch::new();
         fetch(&mut batch, limit, ring, state, mem, Access::Write)?;
-        let turn = Turn::of_batch(batch.len(), limit);
+        let turn = turn_of_batch(batch.len(), limit);
         let len = self.port.packet().len();
         batch.iter().filter_map(|chain| chain.piece).for_each(|piece| prefetch_to_write(piece.memory.prefix(len)));
         for chain in batch.drain(..) {

@@ -9,11 +9,9 @@ use std::sync::Arc;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::ioctl::{Opcode, Updater, ioctl, opcode};
 use static_assertions::const_assert_eq;
-
 use zerocopy::IntoBytes;
 
 use super::{HEADER_LEN, Lost, MAX_FRAME, NetHeader, Port};
-use crate::report::report;
 
 /// A TAP device of the host's, or one of its queues.
 ///
@@ -60,7 +58,8 @@ impl Tap {
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => None,
             Err(error) => {
                 // It could be read for ever, with this error.
-                report(format_args!("the TAP device is gone: {error}"));
+                // `eprintln` panics if nobody reads that.
+                let _ = writeln!(io::stderr(), "the TAP device is gone: {error}");
                 self.file = None;
                 None
             }

@@ -54,6 +54,11 @@ const RULES: &[Rule] = &[
         external: Only(&["vhost-user-backend", "virtio-queue", "vm-memory"]),
     },
     Rule {
+        name: "virtio-vhost-user",
+        internal: LAYERS,
+        external: Only(&["clap", "memmap2", "rustix", "signal-hook", "vhost", "zerocopy"]),
+    },
+    Rule {
         name: "virtio-examples",
         internal: &[
             "virtio-mem-traits",
@@ -61,6 +66,7 @@ const RULES: &[Rule] = &[
             "virtio-queue-core",
             "virtio-chain",
             "virtio-util",
+            "virtio-vhost-user",
             "virtio-vm-memory",
         ],
         external: Any,

@@ -7,10 +7,10 @@ use virtio_queue_core::RingFeatures;
 use virtio_queue_core::packed::PackedRing;
 use virtio_queue_core::split::SplitRing;
 
-use super::VhostUserDevice;
 use super::memory::GuestMem;
 use super::vring::{Setup, Vring, VringRing};
 use super::worker::{Work, Worker};
+use crate::VhostUserDevice;
 
 /// The rings that one thread serves, and that thread while any of them runs.
 #[derive(Debug)]

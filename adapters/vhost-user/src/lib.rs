@@ -6,20 +6,32 @@
 //! ```no_run
 //! use std::process::ExitCode;
 //!
-//! use virtio_examples::rng::{OsEntropy, RngDevice};
-//! use virtio_examples::vhost_user::{self, Options, VhostUserDevice};
+//! use virtio_chain::{TransferError, WritableChain};
+//! use virtio_queue_core::Chain;
+//! use virtio_vhost_user::{Device, Options, VhostUserDevice};
 //!
-//! struct Rng;
+//! /// Answers every chain with what the clock says.
+//! struct Clock;
 //!
-//! impl VhostUserDevice for Rng {
-//!     type Worker = RngDevice<OsEntropy>;
+//! impl Device for Clock {
+//!     type Error = TransferError;
 //!
-//!     fn worker(&self, _index: usize, _features: u64) -> Self::Worker {
-//!         RngDevice::new(OsEntropy)
+//!     fn process(&mut self, chain: impl Chain) -> Result<u64, TransferError> {
+//!         let now = std::time::UNIX_EPOCH.elapsed().map_or(0, |passed| passed.as_secs());
+//!         WritableChain::new(chain).write_all(&now.to_le_bytes())?;
+//!         Ok(8)
 //!     }
 //! }
 //!
-//! /// Hands out random bytes
+//! impl VhostUserDevice for Clock {
+//!     type Worker = Clock;
+//!
+//!     fn worker(&self, _index: usize, _features: u64) -> Clock {
+//!         Clock
+//!     }
+//! }
+//!
+//! /// Says what time it is
 //! #[derive(clap::Parser)]
 //! struct Args {
 //!     #[command(flatten)]
@@ -27,7 +39,7 @@
 //! }
 //!
 //! fn main() -> ExitCode {
-//!     vhost_user::run(|args: Args| Ok((args.options, Rng)))
+//!     virtio_vhost_user::run(|args: Args| Ok((args.options, Clock)))
 //! }
 //! ```
 //!
@@ -44,12 +56,14 @@
 //! eventfd of a ring block, and fills it, then the next notification waits until it is read, and so does whoever stops
 //! that ring.
 
+mod device;
 mod early;
 mod event;
 mod group;
 #[expect(unsafe_code, reason = "what is mapped is vouched for here")]
 mod memory;
 mod options;
+mod report;
 mod session;
 mod socket;
 mod vring;
@@ -64,12 +78,12 @@ use clap::Parser;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
+pub use device::{Device, Serve, Served, Turn, WaitsFor};
 pub use options::Options;
 use session::Session;
 use socket::Socket;
 
-use crate::Serve;
-use crate::report::report;
+use report::report;
 
 /// A device type, as vhost-user front ends get to know it.
 pub trait VhostUserDevice: Sync {

@@ -76,7 +76,7 @@ pub struct Served {
 
 impl Served {
     /// Takes note of how it went with one of them.
-    pub(crate) fn count<E>(&mut self, result: &Result<u64, E>) {
+    pub fn count<E>(&mut self, result: &Result<u64, E>) {
         match result {
             Ok(bytes) => self.bytes += bytes,
             Err(_) => self.errors += 1,

@@ -20,8 +20,8 @@ use super::group::Group;
 use super::memory::{GuestMem, Memory};
 use super::vring::{Areas, Setup, Vring};
 use super::worker::{MAX_LANES, POLLS};
-use super::{Options, VhostUserDevice};
 use crate::report::report;
+use crate::{Options, VhostUserDevice};
 
 /// The feature bit that belongs to this protocol, and is none of a device's.
 const PROTOCOL_FEATURES: u64 = VhostUserVirtioFeatures::PROTOCOL_FEATURES.bits();
