@@ -5,8 +5,6 @@ mod back_end;
 #[cfg(feature = "devices")]
 mod bench;
 #[cfg(feature = "devices")]
-mod command;
-#[cfg(feature = "devices")]
 mod comparison;
 #[cfg(feature = "devices")]
 mod disk;

@@ -4,6 +4,8 @@
 
 mod bench;
 mod cargo;
+#[cfg(feature = "devices")]
+mod command;
 mod compare;
 mod conformance;
 mod demo;
@@ -12,6 +14,7 @@ mod devices;
 #[cfg(feature = "devices")]
 mod hash;
 mod interop;
+mod package;
 mod report;
 mod spinner;
 mod test;
@@ -36,6 +39,7 @@ enum Verb {
     Compare(compare::Args),
     Interop(interop::Args),
     Conformance(conformance::Args),
+    Package(package::Args),
 }
 
 fn main() -> ExitCode {
@@ -52,6 +56,7 @@ fn main() -> ExitCode {
         Some(Verb::Compare(args)) => compare::run(&args),
         Some(Verb::Interop(args)) => interop::run(&args),
         Some(Verb::Conformance(args)) => conformance::run(&args),
+        Some(Verb::Package(args)) => package::run(&args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

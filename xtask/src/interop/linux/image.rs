@@ -8,8 +8,8 @@ use anyhow::{Context, Result};
 use rand::Rng;
 use tempfile::TempDir;
 
+use crate::command::run;
 use crate::hash::Hash;
-use crate::interop::command::run;
 
 /// The size of the disk, as mke2fs reads it.
 const SIZE: &str = "24M";
