@@ -37,6 +37,9 @@ enum Verb {
     #[command(disable_help_flag = true)]
     Interop(Delegate),
     Conformance(conformance::Args),
+    /// Pack, build and document every published crate from its package, and compare its public API
+    #[command(disable_help_flag = true)]
+    Package(Delegate),
 }
 
 fn main() -> ExitCode {
@@ -55,5 +58,6 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Some(Verb::Compare(delegate)) => delegate.run("compare"),
         Some(Verb::Interop(delegate)) => delegate.run("interop"),
         Some(Verb::Conformance(args)) => conformance::run(args),
+        Some(Verb::Package(delegate)) => delegate.run("package"),
     }
 }

@@ -4,7 +4,6 @@
 
 mod back_end;
 mod bench;
-mod command;
 mod comparison;
 mod disk;
 mod dpdk;

@@ -61,6 +61,12 @@ impl Cargo {
         self
     }
 
+    /// Adds an argument that can have spaces in it.
+    pub fn arg(mut self, argument: impl Into<OsString>) -> Self {
+        self.command.arg(argument.into());
+        self
+    }
+
     /// Runs it, showing the latest line of what it prints, and returns all of that.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 #[cfg(feature = "cargo")]
 pub mod cargo;
 mod cli;
+pub mod command;
 #[cfg(feature = "hash")]
 mod hash;
 #[cfg(feature = "cargo")]

@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::super::command;
 use super::super::output::{Output, PATIENCE};
+use xtask_support::command;
 
 const PROMPT: &str = "testpmd> ";
 

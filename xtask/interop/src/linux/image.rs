@@ -8,8 +8,8 @@ use anyhow::{Context, Result};
 use rand::Rng;
 use tempfile::TempDir;
 
-use crate::command::run;
 use xtask_support::Hash;
+use xtask_support::command::run;
 
 /// The size of the disk, as mke2fs reads it.
 const SIZE: &str = "24M";

@@ -8,7 +8,7 @@ use std::thread;
 use anyhow::{Context, Result, anyhow};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use crate::command::run;
+use xtask_support::command::run;
 
 /// A network namespace.
 pub(super) struct Network {

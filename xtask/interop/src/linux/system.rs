@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use tempfile::NamedTempFile;
 
 use super::initramfs::Initramfs;
-use crate::command::{ensure_installed, find, missing};
+use xtask_support::command::{ensure_installed, find, missing};
 
 /// The programs that are called, and the packages that bring them.
 const PROGRAMS: [(&str, &str); 6] = [

@@ -7,13 +7,13 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 /// Returns where a program is.
-pub(crate) fn find(program: &str) -> Option<PathBuf> {
+pub fn find(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
     env::split_paths(&path).map(|directory| directory.join(program)).find(|file| file.is_file())
 }
 
 /// Returns the packages of those programs that are not there: of each, its name and the package that brings it.
-pub(crate) fn missing<'p>(programs: &[(&str, &'p str)]) -> Vec<&'p str> {
+pub fn missing<'p>(programs: &[(&str, &'p str)]) -> Vec<&'p str> {
     let mut missing: Vec<_> = programs.iter().filter(|(name, _)| find(name).is_none()).map(|(_, name)| *name).collect();
     missing.sort_unstable();
     missing.dedup();
@@ -25,7 +25,7 @@ pub(crate) fn missing<'p>(programs: &[(&str, &'p str)]) -> Vec<&'p str> {
 /// # Errors
 ///
 /// If there is something. The error says how to get it.
-pub(crate) fn ensure_installed(missing: &[&str]) -> Result<()> {
+pub fn ensure_installed(missing: &[&str]) -> Result<()> {
     ensure!(missing.is_empty(), "not everything is installed: apt-get install {}", missing.join(" "));
     Ok(())
 }
@@ -35,7 +35,7 @@ pub(crate) fn ensure_installed(missing: &[&str]) -> Result<()> {
 /// # Errors
 ///
 /// If it cannot be run, or says that it failed, with all that it printed.
-pub(crate) fn run(command: &mut Command) -> Result<()> {
+pub fn run(command: &mut Command) -> Result<()> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = command.output().with_context(|| format!("cannot run {name}"))?;
     let printed = [output.stdout, output.stderr].concat();
