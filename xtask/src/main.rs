@@ -4,6 +4,7 @@
 
 mod conformance;
 mod delegate;
+mod loom;
 mod test;
 
 use std::process::ExitCode;
@@ -37,6 +38,7 @@ enum Verb {
     #[command(disable_help_flag = true)]
     Interop(Delegate),
     Conformance(conformance::Args),
+    Loom(loom::Args),
     /// Pack, build and document every published crate from its package, and compare its public API
     #[command(disable_help_flag = true)]
     Package(Delegate),
@@ -58,6 +60,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Some(Verb::Compare(delegate)) => delegate.run("compare"),
         Some(Verb::Interop(delegate)) => delegate.run("interop"),
         Some(Verb::Conformance(args)) => conformance::run(args),
+        Some(Verb::Loom(args)) => loom::run(args),
         Some(Verb::Package(delegate)) => delegate.run("package"),
     }
 }
