@@ -147,6 +147,11 @@
 //! | --- | --- | --- | --- |
 //! | `vhost-user-backend-0-22` | no | the module `v0_22` | vhost-user-backend 0.22, vm-memory 0.17.1 and no other 0.17 |
 //!
+//! # Moving a device
+//!
+//! The guide `docs/guides/from-rust-vmm.md` of the repository has a device before and after, and our call for each
+//! call of `virtio-queue`.
+//!
 //! # When not to use it
 //!
 //! Where the framework's limits above are in the way, in particular for block devices that are to survive a kill.
@@ -178,3 +183,8 @@ pub use self::error::VringError;
 pub use self::queues::Queues;
 pub use self::types::{GuestMem, VringBitmap, VringMem, VringQueue};
 pub use self::vring::Vring;
+
+/// The guide for those who come from rust-vmm, which is compiled and run with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guides/from-rust-vmm.md")]
+struct Guide;
