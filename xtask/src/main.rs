@@ -4,16 +4,18 @@
 
 mod bench;
 mod cargo;
-#[cfg(feature = "devices")]
 mod command;
 mod compare;
 mod conformance;
+mod cross;
 mod demo;
 #[cfg(not(feature = "devices"))]
 mod devices;
 #[cfg(feature = "devices")]
 mod hash;
 mod interop;
+mod msrv;
+mod oldest_rust;
 mod package;
 mod report;
 mod spinner;
@@ -40,6 +42,8 @@ enum Verb {
     Interop(interop::Args),
     Conformance(conformance::Args),
     Package(package::Args),
+    Msrv(msrv::Args),
+    Cross(cross::Args),
 }
 
 fn main() -> ExitCode {
@@ -57,6 +61,8 @@ fn main() -> ExitCode {
         Some(Verb::Interop(args)) => interop::run(&args),
         Some(Verb::Conformance(args)) => conformance::run(&args),
         Some(Verb::Package(args)) => package::run(&args),
+        Some(Verb::Msrv(args)) => msrv::run(&args),
+        Some(Verb::Cross(args)) => cross::run(&args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

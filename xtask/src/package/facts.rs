@@ -11,7 +11,7 @@ pub(super) fn missing(package: &Package) -> Vec<String> {
         ("rust-version", package.rust_version.is_some()),
         ("keywords", !package.keywords.is_empty()),
         ("categories", !package.categories.is_empty()),
-        ("metadata.docs.rs.all-features", package.metadata["docs"]["rs"]["all-features"] == true),
+        ("metadata.docs.rs.all-features", package.metadata.pointer("/docs/rs/all-features") == Some(&true.into())),
     ];
     let missing = facts.into_iter().filter(|(_, there)| !there);
     missing.map(|(name, _)| format!("its Cargo.toml must say `{name}`")).collect()
