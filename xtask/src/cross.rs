@@ -5,11 +5,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use xtask_support::command::{ensure_installed, missing};
+use xtask_support::{Spinner, markdown};
 
-use crate::command::{ensure_installed, missing};
 use crate::oldest_rust::{OldestRust, count};
-use crate::report::table::markdown;
-use crate::spinner::Spinner;
 
 /// Test the layers on other architectures: big-endian, of 32 bits, with a weak memory order
 #[derive(clap::Args)]

@@ -3,16 +3,16 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use xtask_support::Spinner;
 
 use crate::oldest_rust::{OldestRust, VERSION, count};
-use crate::spinner::Spinner;
 
 /// Test the layers, and build the adapters, with the oldest Rust that they claim to build with
 #[derive(clap::Args)]
 pub(crate) struct Args {}
 
 /// Prints how many tests passed.
-pub(crate) fn run(_: &Args) -> Result<ExitCode> {
+pub(crate) fn run() -> Result<ExitCode> {
     let spinner = Spinner::new("msrv".into());
     let rust = OldestRust::prepare(&[], &spinner)?;
     rust.cargo(&rust.check_adapters()).run(&spinner)?;

@@ -9,9 +9,8 @@ use anyhow::{Context, Result, ensure};
 use cargo_metadata::camino::{Utf8Path, Utf8PathBuf};
 use cargo_metadata::{Metadata, Package};
 
-use crate::cargo::{Cargo, metadata};
-use crate::command;
-use crate::spinner::Spinner;
+use xtask_support::cargo::{Cargo, metadata};
+use xtask_support::{Spinner, command};
 
 /// The version of Debian's packages.
 pub(crate) const VERSION: &str = "1.85.0+dfsg3-1~deb12u3";

@@ -10,10 +10,9 @@ use std::process::ExitCode;
 use anyhow::Result;
 use cargo_metadata::{Metadata, Package};
 
-use crate::cargo::{Cargo, metadata};
-use crate::report::table::markdown;
-use crate::spinner::Spinner;
 use archive::Archive;
+use xtask_support::cargo::{Cargo, metadata};
+use xtask_support::{Spinner, markdown};
 
 /// Pack, build and document every published crate from its package, and compare its public API
 #[derive(clap::Args)]

@@ -7,8 +7,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use cargo_metadata::Package;
 
-use crate::cargo::{Cargo, workspace_root};
-use crate::spinner::Spinner;
+use xtask_support::Spinner;
+use xtask_support::cargo::{Cargo, workspace_root};
 
 /// How many changes are named. The rest can be seen with git, once they are accepted.
 const NAMED: usize = 20;

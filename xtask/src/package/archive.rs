@@ -7,8 +7,8 @@ use anyhow::{Context, Result};
 use cargo_metadata::camino::Utf8PathBuf;
 use cargo_metadata::{Metadata, Package};
 
-use crate::cargo::{Cargo, workspace_root};
-use crate::spinner::Spinner;
+use xtask_support::Spinner;
+use xtask_support::cargo::{Cargo, workspace_root};
 
 const LICENCES: [&str; 2] = ["LICENSE-APACHE", "LICENSE-MIT"];
 

@@ -20,8 +20,7 @@ enum Rest {
     Only(&'static [&'static str]),
 }
 
-/// The layers, from below, then the adapters, and what is built on both. Only those in [`ABOVE`] depend on
-/// what they like.
+/// The layers, from below, then the adapters, and what is built on both. Only [`ABOVE`] depends on what it likes.
 const RULES: &[Rule] = &[
     Rule { name: "virtio-mem-traits", internal: &[], external: Only(&["static_assertions", "zerocopy"]) },
     Rule { name: "virtio-ring", internal: &["virtio-mem-traits"], external: Only(&["static_assertions", "zerocopy"]) },
@@ -78,7 +77,7 @@ const RULES: &[Rule] = &[
 /// of the crate that it adapts.
 const LAYERS: &[&str] = &["virtio-mem-traits", "virtio-ring", "virtio-queue-core", "virtio-chain", "virtio-util"];
 
-/// How the names of those begin that work on all of this.
+/// What the names of the programs behind `cargo xtask` begin with.
 const ABOVE: &str = "xtask";
 
 /// What tests may use beyond that: the fake driver, and what it builds on.
