@@ -5,9 +5,9 @@
 mod conformance;
 mod cross;
 mod delegate;
+mod loom;
 mod msrv;
 mod oldest_rust;
-mod package;
 mod test;
 
 use std::process::ExitCode;
@@ -41,7 +41,10 @@ enum Verb {
     #[command(disable_help_flag = true)]
     Interop(Delegate),
     Conformance(conformance::Args),
-    Package(package::Args),
+    Loom(loom::Args),
+    /// Pack, build and document every published crate from its package, and compare its public API
+    #[command(disable_help_flag = true)]
+    Package(Delegate),
     Msrv(msrv::Args),
     Cross(cross::Args),
 }
@@ -62,7 +65,8 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Some(Verb::Compare(delegate)) => delegate.run("compare"),
         Some(Verb::Interop(delegate)) => delegate.run("interop"),
         Some(Verb::Conformance(args)) => conformance::run(args),
-        Some(Verb::Package(args)) => package::run(args),
+        Some(Verb::Loom(args)) => loom::run(args),
+        Some(Verb::Package(delegate)) => delegate.run("package"),
         Some(Verb::Msrv(_)) => msrv::run(),
         Some(Verb::Cross(args)) => cross::run(args),
     }

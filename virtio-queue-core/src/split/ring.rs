@@ -1,9 +1,9 @@
 //! The operations on a split ring.
 
 use core::iter;
-use core::sync::atomic::{Ordering, fence};
+use core::sync::atomic::Ordering;
 
-use virtio_mem_traits::{AreaError, StableMem};
+use virtio_mem_traits::{AreaError, StableMem, fence};
 use virtio_ring::RingFeatures;
 use virtio_ring::event::split_crossed;
 use virtio_ring::packed::Descriptor;

@@ -35,13 +35,17 @@ pub(super) const STEPS: [Step; 12] = [
 /// The package of the step `no_std`, which is not in the workspace.
 const NO_STD: &str = "--manifest-path xtask/no-std-proof/Cargo.toml";
 
+/// The models of `cargo xtask loom`.
+const LOOM: &str = "--manifest-path xtask/loom/Cargo.toml";
+
 /// The package of the step `outside`, which is not in the workspace either.
 const OUTSIDE: &str = "--manifest-path xtask/outside-proof/Cargo.toml";
 
 fn format(spinner: &Spinner) -> Result<()> {
     Cargo::new("fmt --all --check").run(spinner)?;
-    Cargo::new(format!("fmt --check {NO_STD}")).run(spinner)?;
-    Cargo::new(format!("fmt --check {OUTSIDE}")).run(spinner)?;
+    for package in [NO_STD, OUTSIDE, LOOM] {
+        Cargo::new(format!("fmt --check {package}")).run(spinner)?;
+    }
     Ok(())
 }
 

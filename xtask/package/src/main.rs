@@ -1,5 +1,7 @@
 //! `cargo xtask package`: what a registry would get of each published crate, checked as those get it who use it.
 
+#![expect(clippy::std_instead_of_alloc, reason = "it runs where there is a terminal")]
+
 mod api;
 mod archive;
 mod facts;
@@ -9,14 +11,16 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use cargo_metadata::{Metadata, Package};
-
-use archive::Archive;
+use clap::Parser;
 use xtask_support::cargo::{Cargo, metadata};
 use xtask_support::{Spinner, markdown};
 
+use archive::Archive;
+
 /// Pack, build and document every published crate from its package, and compare its public API
-#[derive(clap::Args)]
-pub(crate) struct Args {
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask package")]
+struct Args {
     /// Write the public API as it is to docs/api, instead of comparing it with what is there
     #[arg(long)]
     accept: bool,
@@ -25,8 +29,12 @@ pub(crate) struct Args {
 /// What the table says of each crate.
 const HEAD: [&str; 7] = ["crate", "README and licences", "facts", "built", "documented", "public API", "KiB"];
 
+fn main() -> ExitCode {
+    xtask_support::main(run)
+}
+
 /// Prints a table of the crates in publishing order, and what is wrong with them.
-pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+fn run(args: &Args) -> Result<ExitCode> {
     let metadata = metadata()?;
     let packages = order::published(&metadata)?;
     let spinner = Spinner::new("package".into());

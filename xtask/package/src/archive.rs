@@ -13,7 +13,7 @@ use xtask_support::cargo::{Cargo, workspace_root};
 const LICENCES: [&str; 2] = ["LICENSE-APACHE", "LICENSE-MIT"];
 
 /// The package of a crate.
-pub(super) struct Archive {
+pub(crate) struct Archive {
     name: String,
     /// Where it was unpacked.
     folder: Utf8PathBuf,
@@ -21,13 +21,13 @@ pub(super) struct Archive {
 
 impl Archive {
     /// Names the package that `cargo package` has made.
-    pub(super) fn new(package: &Package, metadata: &Metadata) -> Self {
+    pub(crate) fn new(package: &Package, metadata: &Metadata) -> Self {
         let folder = metadata.target_directory.join("package").join(format!("{}-{}", package.name, package.version));
         Self { name: package.name.to_string(), folder }
     }
 
     /// Returns a sentence for each file that must be in the package, and is not.
-    pub(super) fn missing(&self) -> Result<Vec<String>> {
+    pub(crate) fn missing(&self) -> Result<Vec<String>> {
         let mut missing = Vec::new();
         let readme = fs::read_to_string(self.folder.join("README.md")).unwrap_or_default();
         if !readme.starts_with(&format!("# {}\n", self.name)) {
@@ -43,7 +43,7 @@ impl Archive {
     }
 
     /// Builds the documentation from the package as docs.rs does it, and returns where the same is as JSON.
-    pub(super) fn document(&self, all: &[&Package], metadata: &Metadata, spinner: &Spinner) -> Result<PathBuf> {
+    pub(crate) fn document(&self, all: &[&Package], metadata: &Metadata, spinner: &Spinner) -> Result<PathBuf> {
         let target = metadata.target_directory.join("documented");
         for format in ["html", "json"] {
             let line = format!("rustdoc --lib --all-features -Z unstable-options --output-format {format}");
@@ -60,7 +60,7 @@ impl Archive {
     }
 
     /// Returns the size of the file that a registry gets.
-    pub(super) fn kibibytes(&self) -> Result<u64> {
+    pub(crate) fn kibibytes(&self) -> Result<u64> {
         let file = format!("{}.crate", self.folder);
         Ok(fs::metadata(&file).context(file)?.len().div_ceil(1024))
     }

@@ -3,7 +3,7 @@
 use cargo_metadata::Package;
 
 /// Returns a sentence for each fact that the manifest lacks.
-pub(super) fn missing(package: &Package) -> Vec<String> {
+pub(crate) fn missing(package: &Package) -> Vec<String> {
     let facts = [
         ("description", package.description.is_some()),
         ("license", package.license.is_some()),
@@ -11,7 +11,10 @@ pub(super) fn missing(package: &Package) -> Vec<String> {
         ("rust-version", package.rust_version.is_some()),
         ("keywords", !package.keywords.is_empty()),
         ("categories", !package.categories.is_empty()),
-        ("metadata.docs.rs.all-features", package.metadata.pointer("/docs/rs/all-features") == Some(&true.into())),
+        (
+            "metadata.docs.rs.all-features",
+            package.metadata.pointer("/docs/rs/all-features").is_some_and(|all| *all == true),
+        ),
     ];
     let missing = facts.into_iter().filter(|(_, there)| !there);
     missing.map(|(name, _)| format!("its Cargo.toml must say `{name}`")).collect()

@@ -5,7 +5,7 @@ use cargo_metadata::semver::VersionReq;
 use cargo_metadata::{Dependency, DependencyKind, Metadata, Package};
 
 /// Returns the published crates, each behind those that it depends on.
-pub(super) fn published(metadata: &Metadata) -> Result<Vec<&Package>> {
+pub(crate) fn published(metadata: &Metadata) -> Result<Vec<&Package>> {
     let is_published = |package: &&Package| package.publish.as_ref().is_none_or(|registries| !registries.is_empty());
     let mut rest: Vec<_> = metadata.packages.iter().filter(is_published).collect();
     let mut ordered = Vec::new();

@@ -14,7 +14,7 @@ use xtask_support::cargo::{Cargo, workspace_root};
 const NAMED: usize = 20;
 
 /// Returns a line for each item that was added or is gone, or none where the list is written anew.
-pub(super) fn compare(package: &Package, json: &Path, accept: bool, spinner: &Spinner) -> Result<Vec<String>> {
+pub(crate) fn compare(package: &Package, json: &Path, accept: bool, spinner: &Spinner) -> Result<Vec<String>> {
     let listed = workspace_root().join("docs/api").join(format!("{}.txt", package.name));
     let now = json.with_extension("txt");
     let list = Cargo::new("run --quiet --locked -p xtask-public-api --");
@@ -33,7 +33,7 @@ fn changes(listed: &str, now: &str) -> Vec<String> {
 }
 
 /// Returns what to do about changes: one sentence, if there are any.
-pub(super) fn explain(changes: &[String]) -> Vec<String> {
+pub(crate) fn explain(changes: &[String]) -> Vec<String> {
     if changes.is_empty() {
         return Vec::new();
     }
