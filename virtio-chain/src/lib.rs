@@ -112,6 +112,7 @@
 #[cfg(feature = "std")]
 extern crate std;
 
+mod copies;
 mod cursor;
 mod error;
 #[cfg(feature = "std")]

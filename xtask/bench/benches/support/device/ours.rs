@@ -40,8 +40,8 @@ type BatchedPacked = InOrderRing<InPacked, Vec<OrderSlot>>;
 
 pub(crate) const SPLIT: Contender = Contender::new("split", Split, served::<InSplit>);
 pub(crate) const PACKED: Contender = Contender::new("packed", Packed, served::<InPacked>);
-pub(crate) const ANY_SPLIT: Contender = Contender::new("any-split", Split, pieces::<InEither>);
-pub(crate) const ANY_PACKED: Contender = Contender::new("any-packed", Packed, pieces::<InEither>);
+pub(crate) const ANY_SPLIT: Contender = Contender::new("any-split", Split, served::<InEither>);
+pub(crate) const ANY_PACKED: Contender = Contender::new("any-packed", Packed, served::<InEither>);
 pub(crate) const SPLIT_CHAINS: Contender = Contender::new("split-chains", Split, bursts::<InSplit>);
 pub(crate) const PACKED_CHAINS: Contender = Contender::new("packed-chains", Packed, bursts::<InPacked>);
 pub(crate) const SPLIT_FLAT: Contender = Contender::new("split-flat", Split, flat::<SplitRing<Arc<HeapMem>>>);
