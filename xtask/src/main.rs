@@ -3,8 +3,11 @@
 #![expect(clippy::std_instead_of_alloc, clippy::std_instead_of_core, reason = "it runs where there is a terminal")]
 
 mod conformance;
+mod cross;
 mod delegate;
 mod loom;
+mod msrv;
+mod oldest_rust;
 mod test;
 
 use std::process::ExitCode;
@@ -42,6 +45,8 @@ enum Verb {
     /// Pack, build and document every published crate from its package, and compare its public API
     #[command(disable_help_flag = true)]
     Package(Delegate),
+    Msrv(msrv::Args),
+    Cross(cross::Args),
 }
 
 fn main() -> ExitCode {
@@ -62,5 +67,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Some(Verb::Conformance(args)) => conformance::run(args),
         Some(Verb::Loom(args)) => loom::run(args),
         Some(Verb::Package(delegate)) => delegate.run("package"),
+        Some(Verb::Msrv(_)) => msrv::run(),
+        Some(Verb::Cross(args)) => cross::run(args),
     }
 }

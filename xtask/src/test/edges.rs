@@ -20,8 +20,7 @@ enum Rest {
     Only(&'static [&'static str]),
 }
 
-/// The layers, from below, then the adapters, and what is built on both. Only those in [`ABOVE`] depend on
-/// what they like.
+/// The layers, from below, then the adapters, and what is built on both. Only [`ABOVE`] depends on what it likes.
 const RULES: &[Rule] = &[
     Rule { name: "virtio-mem-traits", internal: &[], external: Only(&["static_assertions", "zerocopy"]) },
     Rule { name: "virtio-ring", internal: &["virtio-mem-traits"], external: Only(&["static_assertions", "zerocopy"]) },
