@@ -110,6 +110,8 @@ impl DeferredLane {
     /// If the device does not return all chains before patience ends. They cannot be returned any more then.
     pub(crate) fn stop(&self, device: &mut Deferred, patience: &Patience<'_>) -> io::Result<Option<SavedQueue>> {
         self.wait_until_idle(device, patience)?;
+        // Before: the future ends because of this, not by itself.
+        self.doors.stop();
         let queue = self.queue.clone().try_into_queue().ok();
         let saved = queue.and_then(|queue| queue.drain().suspend().ok()).map(|suspended| suspended.save());
         self.end_thread(patience);
@@ -122,6 +124,7 @@ impl DeferredLane {
     ///
     /// If there are some when patience ends.
     pub(crate) fn end(&self, device: &mut Deferred, patience: &Patience<'_>) -> io::Result<()> {
+        self.doors.stop();
         self.queue.reset();
         self.wait_until_idle(device, patience)?;
         self.end_thread(patience);
@@ -144,7 +147,6 @@ impl DeferredLane {
 
     /// Waits for the end of the thread. It has nothing to do any more, and can do no harm.
     fn end_thread(&self, patience: &Patience<'_>) {
-        self.doors.stop();
         while self.ended.recv_timeout(STEP) == Err(RecvTimeoutError::Timeout) {
             self.doors.error.make_room();
             if patience.check("a queue is still being served").is_err() {
@@ -157,8 +159,8 @@ impl DeferredLane {
 /// Stops at once, and waits for nothing.
 impl Drop for DeferredLane {
     fn drop(&mut self) {
-        self.queue.reset();
         self.doors.stop();
+        self.queue.reset();
         self.doors.call.settle();
     }
 }
@@ -195,9 +197,7 @@ impl Doors {
         event::wait(&mut events, useless);
         let [_, kicked] = events.map(|event| event.revents().contains(PollFlags::IN));
         let _ = self.wake.take();
-        if useless {
-            kick.try_again();
-        } else if kicked {
+        if kicked && !useless {
             kick.take();
             queue.wake();
         }

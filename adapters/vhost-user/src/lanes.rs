@@ -203,17 +203,17 @@ fn enable_notifications<R: Restorable>(lanes: &mut Vec<Lane<R>>, device: &mut im
 /// Waits for a kick, for the device, or to be stopped. It may also return for no reason.
 fn wait<R: Ring>(lanes: &mut [Lane<R>], device: &impl ServeRing<R>, stop: &Stop) {
     let wake = device.wake().filter(|_| lanes.iter().any(|lane| lane.waits_for == WaitsFor::Device));
+    let useless: [_; MAX_LANES] = array::from_fn(|at| lanes.get(at).is_some_and(|lane| lane.kick.is_useless()));
     // Places that are not needed wait for the end as well.
-    let kicks = lanes.iter().map(|lane| if lane.kick.is_useless() { stop.wake.as_fd() } else { lane.kick.as_fd() });
+    let kicks = lanes.iter().zip(useless);
+    let kicks = kicks.map(|(lane, useless)| if useless { stop.wake.as_fd() } else { lane.kick.as_fd() });
     let mut events = kicks.chain(wake);
     let events: [_; MAX_LANES + 2] = array::from_fn(|_| events.next().unwrap_or_else(|| stop.wake.as_fd()));
     let mut events = events.map(|event| PollFd::from_borrowed_fd(event, PollFlags::IN));
-    event::wait(&mut events, lanes.iter().any(|lane| lane.kick.is_useless()));
+    event::wait(&mut events, useless.contains(&true));
     let kicked = events.map(|event| event.revents().contains(PollFlags::IN));
-    for (lane, kicked) in lanes.iter_mut().zip(kicked) {
-        if lane.kick.is_useless() {
-            lane.kick.try_again();
-        } else if kicked {
+    for ((lane, kicked), useless) in lanes.iter_mut().zip(kicked).zip(useless) {
+        if kicked && !useless {
             lane.kick.take();
         }
     }

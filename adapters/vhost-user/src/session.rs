@@ -52,13 +52,15 @@ pub(crate) struct Session<'d, D: VhostUserDevice> {
     protocol: VhostUserProtocolFeatures,
     memory: Memory,
     groups: Vec<Group>,
+    /// Whether a message could not be answered that must be.
+    lost: bool,
 }
 
 impl<'d, D: VhostUserDevice> Session<'d, D> {
     /// Begins a conversation in which nothing has been said.
     pub(crate) fn new(device: &'d D, options: &'d Options, socket: &'d Socket) -> Self {
         let (protocol, memory) = (VhostUserProtocolFeatures::empty(), Memory::default());
-        Self { device, options, socket, accepted: None, protocol, memory, groups: new_groups(device) }
+        Self { device, options, socket, accepted: None, protocol, memory, groups: new_groups(device), lost: false }
     }
 
     /// Answers the front end until it goes, or says what is no message.
@@ -207,7 +209,7 @@ fn converse<D: VhostUserDevice>(session: &Arc<Mutex<Session<'_, D>>>, connection
             Err(error) => error,
         };
         refuse(&error);
-        let told = session.lock().is_ok_and(|session| session.protocol.contains(REPLY_ACK));
+        let told = session.lock().is_ok_and(|session| session.protocol.contains(REPLY_ACK) && !session.lost);
         let goes_on = match &error {
             // Front ends that count pairs of queues ask for more than there are. That harms nobody.
             Error::ReqHandlerError(error) => told || error.kind() == ErrorKind::NotFound,
@@ -371,7 +373,8 @@ impl<D: VhostUserDevice> VhostUserBackendReqHandlerMut for Session<'_, D> {
             stopped => stopped,
         };
         // What has an answer of its own cannot be refused by another, so that this ends the conversation.
-        let base = stopped.inspect_err(refuse).map_err(|_| Error::InvalidParam)?.unwrap_or(new);
+        self.lost = stopped.is_err();
+        let base = stopped?.unwrap_or(new);
         Ok(VhostUserVringState::new(index, base.vring_base()))
     }
 
