@@ -90,8 +90,12 @@ impl Call {
         let earlier = signal.earlier.iter().filter_map(Weak::upgrade);
         let events: Vec<_> = signal.event.iter().cloned().chain(earlier).collect();
         drop(signal);
-        let full = events.iter().filter(|event| is_full(event));
-        full.map(|event| event.take()).count() > 0
+        let mut any = false;
+        for event in events.iter().filter(|event| is_full(event)) {
+            any = true;
+            let _ = event.take();
+        }
+        any
     }
 
     /// Waits a little while until there is room.
