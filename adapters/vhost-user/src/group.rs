@@ -4,6 +4,7 @@ use std::io;
 
 use virtio_queue_core::RingFeatures;
 
+<<<<<<< HEAD
 use crate::VhostUserDevice;
 use crate::deferred::DeferredLane;
 use crate::lanes::{Lane, Lanes, Thread};
@@ -11,6 +12,12 @@ use crate::patience::Patience;
 use crate::report::report;
 use crate::vring::{NotRunning, Setup, Vring, VringRing};
 use crate::worker::{Deferred, Shape};
+=======
+use super::memory::GuestMem;
+use super::vring::{Setup, Vring, VringRing};
+use super::worker::{Work, Worker};
+use crate::{Serve, VhostUserDevice};
+>>>>>>> main
 
 /// The rings that one worker serves.
 pub(crate) struct Group {
@@ -27,9 +34,15 @@ pub(crate) struct Group {
     deferred: Vec<Option<DeferredLane>>,
 }
 
+<<<<<<< HEAD
 impl Group {
     /// Returns the group `index` of a device, with `len` rings from `first` on, of which nothing has been said.
     pub(crate) fn new(index: usize, first: usize, len: usize) -> Self {
+=======
+impl<S: Serve + Send + 'static> Group<S> {
+    /// Returns the group `index` of a device, of which nothing has been said.
+    pub(super) fn new(index: usize, len: usize) -> Self {
+>>>>>>> main
         let vrings = (0..len).map(|_| Vring::default()).collect();
         let deferred = (0..len).map(|_| None).collect();
         Self { index, first, vrings, worker: None, thread: None, deferred }
@@ -81,6 +94,7 @@ impl Group {
         if let Some(vring) = self.vrings.get_mut(place) {
             vring.stopped_at(stopped.as_ref().copied().unwrap_or_default());
         }
+<<<<<<< HEAD
         stopped.map(drop)
     }
 
@@ -94,6 +108,18 @@ impl Group {
         let lanes = self.deferred.iter_mut().filter_map(Option::take);
         if let Some(Shape::Deferred(device)) = &mut self.worker {
             lanes.for_each(|lane| result = core::mem::replace(&mut result, Ok(())).and(lane.end(device, patience)));
+=======
+        if lanes.is_empty() {
+            self.device.iter_mut().for_each(Serve::rest);
+        } else {
+            let mut served_by = self.device.take().unwrap_or_else(|| device.worker(self.index, setup.accepted));
+            served_by.start();
+            let spawned = Worker::spawn(Work { lanes, polls: setup.polls }, served_by);
+            if spawned.is_err() {
+                self.running.clear();
+            }
+            self.worker = Some(spawned?);
+>>>>>>> main
         }
         result
     }
