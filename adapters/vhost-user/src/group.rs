@@ -4,20 +4,13 @@ use std::io;
 
 use virtio_queue_core::RingFeatures;
 
-<<<<<<< HEAD
 use crate::VhostUserDevice;
 use crate::deferred::DeferredLane;
-use crate::lanes::{Lane, Lanes, Thread};
+use crate::lanes::{AtOnce, Lane, Lanes, Thread};
 use crate::patience::Patience;
 use crate::report::report;
 use crate::vring::{NotRunning, Setup, Vring, VringRing};
 use crate::worker::{Deferred, Shape};
-=======
-use super::memory::GuestMem;
-use super::vring::{Setup, Vring, VringRing};
-use super::worker::{Work, Worker};
-use crate::{Serve, VhostUserDevice};
->>>>>>> main
 
 /// The rings that one worker serves.
 pub(crate) struct Group {
@@ -34,15 +27,9 @@ pub(crate) struct Group {
     deferred: Vec<Option<DeferredLane>>,
 }
 
-<<<<<<< HEAD
 impl Group {
     /// Returns the group `index` of a device, with `len` rings from `first` on, of which nothing has been said.
     pub(crate) fn new(index: usize, first: usize, len: usize) -> Self {
-=======
-impl<S: Serve + Send + 'static> Group<S> {
-    /// Returns the group `index` of a device, of which nothing has been said.
-    pub(super) fn new(index: usize, len: usize) -> Self {
->>>>>>> main
         let vrings = (0..len).map(|_| Vring::default()).collect();
         let deferred = (0..len).map(|_| None).collect();
         Self { index, first, vrings, worker: None, thread: None, deferred }
@@ -94,7 +81,6 @@ impl<S: Serve + Send + 'static> Group<S> {
         if let Some(vring) = self.vrings.get_mut(place) {
             vring.stopped_at(stopped.as_ref().copied().unwrap_or_default());
         }
-<<<<<<< HEAD
         stopped.map(drop)
     }
 
@@ -108,18 +94,6 @@ impl<S: Serve + Send + 'static> Group<S> {
         let lanes = self.deferred.iter_mut().filter_map(Option::take);
         if let Some(Shape::Deferred(device)) = &mut self.worker {
             lanes.for_each(|lane| result = core::mem::replace(&mut result, Ok(())).and(lane.end(device, patience)));
-=======
-        if lanes.is_empty() {
-            self.device.iter_mut().for_each(Serve::rest);
-        } else {
-            let mut served_by = self.device.take().unwrap_or_else(|| device.worker(self.index, setup.accepted));
-            served_by.start();
-            let spawned = Worker::spawn(Work { lanes, polls: setup.polls }, served_by);
-            if spawned.is_err() {
-                self.running.clear();
-            }
-            self.worker = Some(spawned?);
->>>>>>> main
         }
         result
     }
@@ -136,37 +110,41 @@ impl<S: Serve + Send + 'static> Group<S> {
         setup: &Setup,
         device: &D,
     ) -> io::Result<()> {
-        if !self.vrings.iter().any(|vring| vring.ready().is_some()) {
+        if self.worker.is_none() && !self.vrings.iter().any(|vring| vring.ready().is_some()) {
             return Ok(());
         }
         let index = self.index;
         let worker = self.worker.take().unwrap_or_else(|| device.worker(index, setup.accepted).0);
         match worker {
-            Shape::AtOnce(device) => {
-                let packed = setup.features.contains(RingFeatures::RING_PACKED);
-                // The format is chosen once, not for each descriptor, if the device is compiled for both.
-                let (lanes, places, result) = match (device.needs_any(), packed) {
-                    (true, _) => self.lanes(place, setup, Lanes::Any),
-                    (false, true) => self.lanes(place, setup, Lanes::Packed),
-                    (false, false) => self.lanes(place, setup, Lanes::Split),
-                };
-                if places.is_empty() {
-                    self.worker = Some(Shape::AtOnce(device));
-                    return result;
-                }
-                let signals = |at: &usize| self.vrings.get(*at).map(|vring| [vring.call.clone(), vring.error.clone()]);
-                let calls = places.iter().filter_map(signals).flatten().collect();
-                let name = self.name(places.first().copied().unwrap_or_default());
-                let thread = Thread::spawn(name, lanes, setup.polls, calls, device)?;
-                self.thread = Some((thread, places));
-                result
-            }
+            Shape::AtOnce(device) => self.start_at_once(place, setup, device),
             Shape::Deferred(mut device) => {
                 let result = self.start_deferred(place, setup, &mut device);
                 self.worker = Some(Shape::Deferred(device));
                 result
             }
         }
+    }
+
+    /// Begins to serve the rings at once, on a thread, or lets the device rest if there are none.
+    fn start_at_once(&mut self, place: Option<usize>, setup: &Setup, mut device: Box<dyn AtOnce>) -> io::Result<()> {
+        let packed = setup.features.contains(RingFeatures::RING_PACKED);
+        // The format is chosen once, not for each descriptor, if the device is compiled for both.
+        let (lanes, places, result) = match (device.needs_any(), packed) {
+            (true, _) => self.lanes(place, setup, Lanes::Any),
+            (false, true) => self.lanes(place, setup, Lanes::Packed),
+            (false, false) => self.lanes(place, setup, Lanes::Split),
+        };
+        let Some(first) = places.first() else {
+            device.rest();
+            self.worker = Some(Shape::AtOnce(device));
+            return result;
+        };
+        device.start();
+        let signals = |at: &usize| self.vrings.get(*at).map(|vring| [vring.call.clone(), vring.error.clone()]);
+        let calls = places.iter().filter_map(signals).flatten().collect();
+        let thread = Thread::spawn(self.name(*first), lanes, setup.polls, calls, device)?;
+        self.thread = Some((thread, places));
+        result
     }
 
     /// Returns the rings that can be served at once, their places, and whether the one at `place` cannot.

@@ -68,6 +68,12 @@ pub(crate) trait AtOnce: Send {
     /// Returns whether it needs a ring whose format is not chosen when the program is compiled.
     fn needs_any(&self) -> bool;
 
+    /// Begins: at least one of its rings is served from now on.
+    fn start(&mut self);
+
+    /// Rests: none of its rings is served.
+    fn rest(&mut self);
+
     /// Serves rings until it is stopped, or until all of them are broken, and returns where they are.
     fn run(&mut self, lanes: Lanes, polls: u32, stop: &Stop) -> Saved;
 }
