@@ -12,12 +12,15 @@ mod comparison;
 mod disk;
 #[cfg(feature = "devices")]
 mod dpdk;
+mod extent;
 #[cfg(feature = "devices")]
 mod linux;
 #[cfg(feature = "devices")]
 mod matrix;
 #[cfg(feature = "devices")]
 mod output;
+#[cfg(feature = "devices")]
+mod peer;
 mod targets;
 #[cfg(feature = "devices")]
 mod virtio_driver;
@@ -27,6 +30,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
+use self::extent::Extent;
 use crate::report::{Kind, Name, Report};
 
 /// What all reports about whole devices have in common.
@@ -39,10 +43,13 @@ pub(crate) const KIND: Kind = Kind {
 };
 
 /// What a driver is called, and what it is.
-const DRIVERS: [(&str, &str); 3] = [
+const DRIVERS: [(&str, &str); 6] = [
     ("virtio-driver", "vhost-user-blk against libblkio's driver, the crate virtio-driver, over a socket"),
     ("linux", "vhost-user-blk, -net and -rng against the drivers of a Linux guest under QEMU"),
     ("dpdk", "vhost-user-net against DPDK's virtio-user, under testpmd"),
+    ("recovery", "vhost-user-blk, killed and started again while a Linux guest works"),
+    ("migration", "vhost-user-blk and -net, while a Linux guest goes from one QEMU to another"),
+    ("hotplug", "vhost-user-blk and -net, while memory comes and goes, and a Linux guest or its drivers are reset"),
 ];
 
 /// Run the example devices against real drivers
@@ -54,6 +61,8 @@ pub(crate) struct Args {
     /// List the drivers
     #[arg(long)]
     list: bool,
+    #[command(flatten)]
+    extent: Extent,
     /// Measure how fast the devices are, next to other back ends with the same drivers
     #[arg(long)]
     bench: bool,
@@ -86,7 +95,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if let Some(socket) = &args.drive {
         return drive(socket, args.features);
     }
-    if args.bench { run_benchmarks(args) } else { run_drivers(&args.names) }
+    if args.bench { run_benchmarks(args) } else { run_drivers(args) }
 }
 
 #[cfg(feature = "devices")]
@@ -95,8 +104,8 @@ fn drive(socket: &Path, features: u64) -> Result<ExitCode> {
 }
 
 #[cfg(feature = "devices")]
-fn run_drivers(names: &[String]) -> Result<ExitCode> {
-    let wanted = |name| names.is_empty() || names.iter().any(|wanted| wanted == name);
+fn run_drivers(args: &Args) -> Result<ExitCode> {
+    let wanted = |name| args.names.is_empty() || args.names.iter().any(|wanted| wanted == name);
     matrix::Row::print_header();
     let mut passed = true;
     if wanted("virtio-driver") {
@@ -107,6 +116,15 @@ fn run_drivers(names: &[String]) -> Result<ExitCode> {
     }
     if wanted("dpdk") {
         passed &= dpdk::run()?;
+    }
+    if wanted("recovery") {
+        passed &= linux::recovery::run(&args.extent)?;
+    }
+    if wanted("migration") {
+        passed &= linux::migration::run(&args.extent)?;
+    }
+    if wanted("hotplug") {
+        passed &= linux::hotplug::run(&args.extent)?;
     }
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -131,6 +149,6 @@ fn drive(_: &Path, _: u64) -> Result<ExitCode> {
 
 /// As above.
 #[cfg(not(feature = "devices"))]
-fn run_drivers(_: &[String]) -> Result<ExitCode> {
+fn run_drivers(_: &Args) -> Result<ExitCode> {
     crate::devices::run()
 }

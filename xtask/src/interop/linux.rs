@@ -3,12 +3,18 @@
 mod blk;
 mod device;
 mod guest;
+pub(super) mod hotplug;
 mod image;
 mod initramfs;
+pub(super) mod migration;
+mod monitor;
 mod net;
 mod network;
+pub(super) mod recovery;
+mod rig;
 mod rng;
 mod system;
+mod worker;
 
 use anyhow::{Context, Result};
 
@@ -19,6 +25,9 @@ use device::GuestDevice;
 use net::Interface;
 use rng::Entropy;
 use system::System;
+
+/// What guests negotiate to which something happens while they work.
+const FORMATS: [u64; 2] = [EVENT_IDX | INDIRECT_DESC, EVENT_IDX | INDIRECT_DESC | RING_PACKED];
 
 /// What a guest negotiates.
 struct Case {
