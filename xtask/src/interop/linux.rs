@@ -26,9 +26,6 @@ use net::Interface;
 use rng::Entropy;
 use system::System;
 
-/// What guests negotiate to which something happens while they work.
-const FORMATS: [u64; 2] = [EVENT_IDX | INDIRECT_DESC, EVENT_IDX | INDIRECT_DESC | RING_PACKED];
-
 /// What a guest negotiates.
 struct Case {
     /// Those of the rings that may be accepted or not.

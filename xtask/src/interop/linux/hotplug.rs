@@ -6,7 +6,6 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::FORMATS;
 use super::rig::{Rig, Servers};
 use super::system::System;
 use super::worker::{Setup, Worker};
@@ -18,7 +17,7 @@ const DIMM_SIZE: u64 = 128;
 const DIMMS: usize = 2;
 
 /// How often the guest is stopped, and for how long.
-const STOPS: u32 = 3;
+const STOPS: u32 = 2;
 const STOP: Duration = Duration::from_millis(300);
 
 /// How often the guest may refuse to give a module back, or be asked whether it has a new one. It works in between.
@@ -39,7 +38,7 @@ const EVENTS: [(&str, fn(&mut Worker<'_>) -> Result<()>); 5] = [
 pub(in crate::interop) fn run(extent: &Extent) -> Result<bool> {
     let (system, servers) = (System::prepare()?, Servers::prepare(extent)?);
     let mut passed = true;
-    for features in FORMATS {
+    for &features in servers.formats() {
         let row =
             Row { driver: "Linux", device: servers.both(), features, about: "memory, stop, unbind, reset".into() };
         let result = Rig::with_both(&system, &servers, features);
@@ -97,7 +96,6 @@ fn pull_out(worker: &mut Worker<'_>) -> Result<()> {
             worker.advance()?;
         }
         worker.monitor.execute("object-del", &json!({ "id": format!("memory{dimm}") }))?;
-        worker.advance()?;
     }
     Ok(())
 }

@@ -263,19 +263,20 @@ rebind_disk() {
     writer=$!
     sleep 0.3
     echo virtio0 > /sys/bus/virtio/drivers/virtio_blk/unbind
-    ! wait "$reader"
-    ! wait "$writer"
+    # Not with `!`, with which nothing ends the guest.
+    if wait "$reader" || wait "$writer"; then exit 1; fi
     echo virtio0 > /sys/bus/virtio/drivers/virtio_blk/bind
     say rebound
 }
 
 # The same with the network, in which nobody learns that it is gone.
 rebind_net() {
-    nc 192.0.2.1 7001 > /dev/null &
+    while nc 192.0.2.1 7001 > /dev/null; do true; done &
     fetcher=$!
     sleep 0.3
     echo virtio1 > /sys/bus/virtio/drivers/virtio_net/unbind
     kill "$fetcher"
+    killall nc || true
     wait "$fetcher" || true
     echo virtio1 > /sys/bus/virtio/drivers/virtio_net/bind
     set_up_network virtio1

@@ -9,7 +9,6 @@ use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 use serde_json::{Value, json};
 
-use super::FORMATS;
 use super::monitor::Monitor;
 use super::rig::{Rig, Servers, moments};
 use super::system::System;
@@ -41,7 +40,7 @@ struct Home<'r> {
 pub(in crate::interop) fn run(extent: &Extent) -> Result<bool> {
     let (system, servers, mut moments) = (System::prepare()?, Servers::prepare(extent)?, moments(extent));
     let mut passed = true;
-    for features in FORMATS {
+    for &features in servers.formats() {
         let about = format!("guest migrated, times: {}", extent.migrations);
         let row = Row { driver: "Linux", device: servers.both(), features, about };
         let mut moments = Xoshiro256PlusPlus::from_rng(&mut moments);

@@ -7,7 +7,6 @@ use anyhow::{Context, Result};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 
-use super::FORMATS;
 use super::rig::{Rig, Servers, moments};
 use super::system::System;
 use super::worker::{Setup, Worker};
@@ -25,7 +24,7 @@ const RECONNECTING: Setup<'static> = Setup { place: 0, memory: "256", socket: ",
 pub(in crate::interop) fn run(extent: &Extent) -> Result<bool> {
     let (system, servers, mut moments) = (System::prepare()?, Servers::prepare(extent)?, moments(extent));
     let mut passed = true;
-    for features in FORMATS {
+    for &features in servers.formats() {
         let about = format!("back end killed {} times", extent.kills);
         let row = Row { driver: "Linux", device: servers.disk(), features, about };
         let mut moments = Xoshiro256PlusPlus::from_rng(&mut moments);

@@ -13,7 +13,11 @@ use super::system::System;
 use crate::interop::back_end::{BackEnd, build};
 use crate::interop::command::{ensure_installed, missing};
 use crate::interop::extent::Extent;
+use crate::interop::matrix::{EVENT_IDX, INDIRECT_DESC, RING_PACKED};
 use crate::interop::peer;
+
+/// What is negotiated of split rings.
+const SPLIT: u64 = EVENT_IDX | INDIRECT_DESC;
 
 /// Who serves the devices.
 pub(super) enum Servers {
@@ -42,6 +46,14 @@ impl Servers {
             return Ok(Self::Peer);
         }
         Ok(Self::Ours(build("vhost-user-blk")?, build("vhost-user-net")?))
+    }
+
+    /// Returns the features of the rings that guests negotiate. `qemu-storage-daemon` has no packed rings.
+    pub(super) const fn formats(&self) -> &'static [u64] {
+        match self {
+            Self::Ours(..) => &[SPLIT, SPLIT | RING_PACKED],
+            Self::Peer => &[SPLIT],
+        }
     }
 
     /// Returns what serves the disk.
