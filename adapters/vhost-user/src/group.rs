@@ -10,7 +10,7 @@ use virtio_queue_core::split::SplitRing;
 use super::memory::GuestMem;
 use super::vring::{Setup, Vring, VringRing};
 use super::worker::{Work, Worker};
-use crate::VhostUserDevice;
+use crate::{Serve, VhostUserDevice};
 
 /// The rings that one thread serves, and that thread while any of them runs.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub(super) struct Group<S> {
     running: Vec<usize>,
 }
 
-impl<S: crate::Serve + Send + 'static> Group<S> {
+impl<S: Serve + Send + 'static> Group<S> {
     /// Returns the group `index` of a device, of which nothing has been said.
     pub(super) fn new(index: usize, len: usize) -> Self {
         let vrings = (0..len).map(|_| Vring::default()).collect();
@@ -92,8 +92,11 @@ impl<S: crate::Serve + Send + 'static> Group<S> {
                 Err(_) => {}
             }
         }
-        if !lanes.is_empty() {
-            let served_by = self.device.take().unwrap_or_else(|| device.worker(self.index, setup.accepted));
+        if lanes.is_empty() {
+            self.device.iter_mut().for_each(Serve::rest);
+        } else {
+            let mut served_by = self.device.take().unwrap_or_else(|| device.worker(self.index, setup.accepted));
+            served_by.start();
             let spawned = Worker::spawn(Work { lanes, polls: setup.polls }, served_by);
             if spawned.is_err() {
                 self.running.clear();

@@ -56,6 +56,8 @@
 //! eventfd of a ring block, and fills it, then the next notification waits until it is read, and so does whoever stops
 //! that ring.
 
+#![expect(clippy::std_instead_of_alloc, reason = "a back end is a program, which has the standard library")]
+
 mod device;
 mod early;
 mod event;
