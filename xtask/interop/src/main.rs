@@ -5,9 +5,11 @@
 mod back_end;
 mod bench;
 mod comparison;
+mod dirty_log;
 mod disk;
 mod dpdk;
 mod extent;
+mod front_end;
 mod linux;
 mod matrix;
 mod output;

@@ -14,6 +14,7 @@ use super::rig::{Rig, Servers, moments};
 use super::system::System;
 use super::worker::{Setup, Worker};
 use crate::back_end::BackEnd;
+use crate::dirty_log;
 use crate::extent::Extent;
 use crate::matrix::Row;
 
@@ -46,8 +47,19 @@ pub(crate) fn run(extent: &Extent) -> Result<bool> {
         let mut moments = Xoshiro256PlusPlus::from_rng(&mut moments);
         let result = Rig::with_both(&system, &servers, features);
         passed &= row.report(&result.and_then(|rig| migrate(&rig, extent.migrations, &mut moments)));
+        passed &= compare_log(&system, &servers, features, &mut moments);
     }
     Ok(passed)
+}
+
+/// Looks at the log that guests depend on which are migrated.
+fn compare_log(system: &System, servers: &Servers, features: u64, rng: &mut Xoshiro256PlusPlus) -> bool {
+    let row = Row { driver: "front end", device: servers.disk(), features, about: "log next to the memory".into() };
+    let result = Rig::with_disk(system, servers, features).and_then(|rig| {
+        let _back_end = rig.start_disk(0)?;
+        dirty_log::check(&rig.socket("disk", 0), features, &rig.image.path(), rng)
+    });
+    row.report(&result)
 }
 
 /// Returns the number of requests that a guest has made.
