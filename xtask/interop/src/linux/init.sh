@@ -254,17 +254,18 @@ send() {
     nc 192.0.2.1 7002 < /tmp/fetched
 }
 
-# Takes the disk away from its driver while requests are under way, which fail then, and gives it back.
+# Takes the disk away from its driver while requests are under way, and gives it back. Whoever reads finds the end of the
+# disk then, and whoever writes cannot go on.
 rebind_disk() {
     umount /mnt
     dd if=/dev/vda of=/dev/null bs=512 iflag=direct &
     reader=$!
-    dd if=/dev/zero of=/dev/vda bs=512 seek=49152 oflag=direct &
+    dd if=/dev/zero of=/dev/vda bs=512 seek=49152 count=16384 oflag=direct &
     writer=$!
     sleep 0.3
     echo virtio0 > /sys/bus/virtio/drivers/virtio_blk/unbind
-    # Not with `!`, with which nothing ends the guest.
-    if wait "$reader" || wait "$writer"; then exit 1; fi
+    wait "$reader"
+    if wait "$writer"; then exit 1; fi
     echo virtio0 > /sys/bus/virtio/drivers/virtio_blk/bind
     say rebound
 }
