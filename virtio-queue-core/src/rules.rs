@@ -90,8 +90,7 @@ impl<const FLAGS: u32> Limits<FLAGS> {
             Access::Write => Rules::<FLAGS>::WRITABLE,
             Access::ReadWrite => return None,
         };
-        let odd = self.plain.odd | NEXT << FLAGS;
-        if self.elements == 0 { None } else { Some(Only { phase, odd, access }) }
+        Some(Only { phase, odd: self.plain.odd | NEXT << FLAGS, access })
     }
 
     /// Returns whether a list of so many elements is too long.

@@ -50,7 +50,7 @@ impl<M: StableMem> PackedRing<M> {
         let (available, used) = (positions.next_available, positions.next_used);
         let to_end = |position: RingPosition| self.size.get() - position.slot();
         let most = self.limits.elements();
-        let count = if most == 0 { 0 } else { room.min(to_end(available)).min(to_end(used)) };
+        let count = room.min(to_end(available)).min(to_end(used));
         let lists = self.descriptor_area.slots(available.slot(), count);
         let places = self.descriptor_area.slots(used.slot(), count);
         let (lists, places) = (lists.prefix(places.len()), places.prefix(lists.len()));
@@ -177,7 +177,7 @@ impl<M: StableMem> PackedRing<M> {
 }
 
 /// Returns the Buffer ID of the list that begins in a slot, and its descriptors, if it is available, all there, and no
-/// longer than `most`, which is at least 1.
+/// longer than `most`.
 #[inline(always)]
 fn next_quick_list(
     slots: Slots<'_>,
