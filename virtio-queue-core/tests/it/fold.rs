@@ -1,7 +1,7 @@
 //! What a queue serves and folds is what a burst finds and an iterator sees, whatever the driver wrote, and whatever it
 //! writes meanwhile.
 
-use std::cell::RefCell;
+use core::cell::RefCell;
 use std::sync::Arc;
 
 use rand::rngs::Xoshiro256PlusPlus;
