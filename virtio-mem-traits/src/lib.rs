@@ -7,7 +7,8 @@
 //! * [`DriverMem`] is implemented by whoever knows the memory: a VMM, a vhost-user back end, a hypervisor.
 //! * [`DeviceRange`] is what a `DriverMem` has proved: memory that the device may access, now and in this way.
 //! * [`DeviceArray`] is such memory as a table, for those who read it often.
-//! * [`RegionCache`] saves a search for each address where there are many regions.
+//! * [`Region`] is a region that is translated once, for memories that are made of many.
+//! * [`RegionCache`] saves a search for each address where a memory searches.
 //! * [`Area`] is a proved part of memory that is kept for long: a part of a virtqueue.
 //! * [`IoVec`] is such memory as system calls take it.
 //!
@@ -97,6 +98,7 @@ mod dump;
 #[cfg(feature = "alloc")]
 mod heap;
 mod iovec;
+mod region;
 mod region_cache;
 mod word;
 
@@ -110,6 +112,7 @@ pub use dump::{DumpMem, DumpMemError};
 #[cfg(feature = "alloc")]
 pub use heap::{HeapMem, HeapMemError};
 pub use iovec::IoVec;
+pub use region::Region;
 pub use region_cache::RegionCache;
 pub use word::{Word, Words};
 pub use zerocopy;
