@@ -38,6 +38,8 @@
 //!
 //! * `alloc`: `Box`, `Rc` and `Arc` of a memory are memories, there is [`HeapMem`], and a [`DumpMem`] can own its
 //!   bytes.
+//! * `avx`: copies of 256 bytes and more use AVX, if the processor that the program runs on has it. It is for programs
+//!   with the standard library. It is not for a kernel, whose vector registers belong to its programs.
 //! * `conformance`: the suite that an implementor of `DriverMem` runs in its own tests.
 //!
 //! The crate needs a target with 64-bit atomics: a used descriptor of a packed ring is stored in one piece.
@@ -84,6 +86,8 @@ compile_error!(
 
 #[cfg(feature = "alloc")]
 extern crate alloc;
+#[cfg(feature = "avx")]
+extern crate std;
 
 mod access;
 mod area;
