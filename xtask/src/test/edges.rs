@@ -56,7 +56,7 @@ const RULES: &[Rule] = &[
     Rule {
         name: "virtio-vhost-user",
         internal: LAYERS,
-        external: Only(&["clap", "memmap2", "rustix", "signal-hook", "vhost", "zerocopy"]),
+        external: Only(&["clap", "futures-core", "libc", "memmap2", "rustix", "signal-hook", "vhost", "zerocopy"]),
     },
     Rule {
         name: "virtio-examples",

@@ -1,8 +1,8 @@
 //! The devices that are made of the crates of this workspace.
 
 mod bursts;
+mod gathered;
 mod payloads;
-mod pieces;
 mod served;
 mod shared;
 mod stream;
@@ -20,8 +20,8 @@ use virtio_queue_core::{
 };
 
 use self::bursts::Bursts;
+use self::gathered::Bulk;
 use self::payloads::{Payloads, Requests, StdIo, Transfers, Whole};
-use self::pieces::Pieces;
 use self::served::Served;
 use self::shared::Shared;
 use self::stream::Streamed;
@@ -42,6 +42,10 @@ pub(crate) const SPLIT: Contender = Contender::new("split", Split, served::<InSp
 pub(crate) const PACKED: Contender = Contender::new("packed", Packed, served::<InPacked>);
 pub(crate) const ANY_SPLIT: Contender = Contender::new("any-split", Split, served::<InEither>);
 pub(crate) const ANY_PACKED: Contender = Contender::new("any-packed", Packed, served::<InEither>);
+pub(crate) const SPLIT_BULK: Contender =
+    Contender::new("split-bulk", Split, |ring| Box::new(Bulk::<InSplit>::new(ring)));
+pub(crate) const PACKED_BULK: Contender =
+    Contender::new("packed-bulk", Packed, |ring| Box::new(Bulk::<InPacked>::new(ring)));
 pub(crate) const SPLIT_CHAINS: Contender = Contender::new("split-chains", Split, bursts::<InSplit>);
 pub(crate) const PACKED_CHAINS: Contender = Contender::new("packed-chains", Packed, bursts::<InPacked>);
 pub(crate) const SPLIT_FLAT: Contender = Contender::new("split-flat", Split, flat::<SplitRing<Arc<HeapMem>>>);
@@ -80,10 +84,6 @@ pub(crate) const REQUEST: &[Contender] = &[
 
 fn served<R: FromConfig<Mem = Table> + 'static>(ring: &Ring) -> Box<dyn Device> {
     Box::new(Served::<R>::new(ring, ring.memory.table()))
-}
-
-fn pieces<R: FromConfig<Mem = Table> + 'static>(ring: &Ring) -> Box<dyn Device> {
-    Box::new(Pieces::<R>::new(ring))
 }
 
 fn bursts<R: FromConfig<Mem = Table> + 'static>(ring: &Ring) -> Box<dyn Device> {
