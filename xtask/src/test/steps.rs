@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, bail};
 use cargo_metadata::Package;
 
-use super::{edges, house_rules};
+use super::{edges, guide, house_rules};
 use crate::conformance;
 use xtask_support::Spinner;
 use xtask_support::cargo::{Cargo, metadata, workspace_root};
@@ -17,13 +17,15 @@ pub(super) struct Step {
     pub(super) run: fn(&Spinner) -> Result<()>,
 }
 
-pub(super) const STEPS: [Step; 13] = [
+pub(super) const STEPS: [Step; 15] = [
     Step { name: "format", about: "rustfmt", run: format },
     Step { name: "clippy", about: "all targets with all features, warnings denied", run: clippy },
     Step { name: "features", about: "each library without features, with each, and with all", run: features },
     Step { name: "tests", about: "unit and integration tests", run: tests },
     Step { name: "benches", about: "each benchmark once, for what it computes", run: benches },
     Step { name: "doctests", about: "examples in the documentation", run: doctests },
+    Step { name: "examples", about: "the examples of each library, run", run: examples },
+    Step { name: "guide", about: "the first device, made as its guide says", run: guide::follow },
     Step { name: "no_std", about: "the layers in a program without the standard library", run: no_std },
     Step { name: "outside", about: "a program elsewhere that keeps chains, with each lock", run: outside },
     Step { name: "corpus", about: "what the fuzzer has found, without the fuzzer", run: corpus },
@@ -82,6 +84,16 @@ fn benches(spinner: &Spinner) -> Result<()> {
 
 fn doctests(spinner: &Spinner) -> Result<()> {
     Cargo::new("test --locked --workspace --all-features --doc").run(spinner)?;
+    Ok(())
+}
+
+fn examples(spinner: &Spinner) -> Result<()> {
+    for package in libraries()? {
+        for example in package.targets.iter().filter(|target| target.is_example()) {
+            Cargo::new(format!("run --locked -p {} --all-features --example {}", package.name, example.name))
+                .run(spinner)?;
+        }
+    }
     Ok(())
 }
 

@@ -37,6 +37,10 @@ pub fn program() -> OsString {
 }
 
 /// Returns the target that the compiler builds for by itself.
+///
+/// # Errors
+///
+/// If the compiler cannot be asked.
 pub fn host() -> Result<String> {
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let output = Command::new(rustc).arg("-vV").output().context("cannot run rustc")?;
