@@ -140,9 +140,8 @@ impl Group {
             return result;
         };
         device.start();
-        let signals = |at: &usize| self.vrings.get(*at).map(|vring| [vring.call.clone(), vring.error.clone()]);
-        let calls = places.iter().filter_map(signals).flatten().collect();
-        let thread = Thread::spawn(self.name(*first), lanes, setup.polls, calls, device)?;
+        let signals = places.iter().filter_map(|at| self.vrings.get(*at).map(Vring::signals)).collect();
+        let thread = Thread::spawn(self.name(*first), lanes, setup.polls, signals, device)?;
         self.thread = Some((thread, places));
         result
     }

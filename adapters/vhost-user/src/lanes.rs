@@ -1,9 +1,11 @@
 //! The thread that serves rings of a device that answers at once.
 
+use core::panic::AssertUnwindSafe;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::{array, hint};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::panic::catch_unwind;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
@@ -85,8 +87,14 @@ pub(crate) type Saved = Vec<(usize, SavedQueue)>;
 pub(crate) struct Thread {
     stop: Arc<Stop>,
     rest: Receiver<Rest>,
-    /// What can hold it up.
-    calls: Vec<Call>,
+    signals: Vec<Signals>,
+}
+
+/// What a thread signals for a ring, and what can hold it up.
+#[derive(Clone)]
+pub(crate) struct Signals {
+    pub(crate) call: Call,
+    pub(crate) error: Call,
 }
 
 /// What is left of a thread that was stopped.
@@ -114,23 +122,28 @@ pub(crate) struct Lane<R: Ring> {
 }
 
 impl Thread {
-    /// Begins to serve rings with `device`, on a thread that is called `name`. The `calls` are all that it signals.
+    /// Begins to serve rings with `device`, on a thread that is called `name`. The `signals` are those of the rings.
     pub(crate) fn spawn(
         name: String,
         lanes: Lanes,
         polls: u32,
-        calls: Vec<Call>,
+        signals: Vec<Signals>,
         mut device: Box<dyn AtOnce>,
     ) -> io::Result<Self> {
         let stop = Arc::new(Stop { requested: AtomicBool::new(false), wake: EventFd::new()? });
         let stopped = Arc::clone(&stop);
         let (sender, rest) = mpsc::sync_channel(1);
+        let (told, of_all) = (name.clone(), signals.clone());
         thread::Builder::new().name(name).spawn(move || {
-            let saved = device.run(lanes, polls, &stopped);
-            // Nobody waits for it any more if it took too long.
-            let _ = sender.send(Rest { device, saved });
+            if let Ok(saved) = catch_unwind(AssertUnwindSafe(|| device.run(lanes, polls, &stopped))) {
+                // Nobody waits for it any more if it took too long.
+                let _ = sender.send(Rest { device, saved });
+                return;
+            }
+            report(format_args!("{told} is broken: the device has panicked"));
+            of_all.iter().for_each(|signals| signals.error.notify());
         })?;
-        Ok(Self { stop, rest, calls })
+        Ok(Self { stop, rest, signals })
     }
 
     /// Stops with nothing in flight, and returns what is left, unless the device has panicked.
@@ -146,8 +159,9 @@ impl Thread {
                 Err(RecvTimeoutError::Disconnected) => return Ok(None),
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            for call in &self.calls {
+            for Signals { call, error } in &self.signals {
                 call.make_room();
+                error.make_room();
             }
             patience.check("a request that was being served has not ended")?;
         }
