@@ -60,11 +60,14 @@ mod device;
 mod early;
 mod event;
 mod group;
+mod inflight;
 #[expect(unsafe_code, reason = "what is mapped is vouched for here")]
 mod memory;
 mod options;
 mod report;
 mod session;
+#[expect(unsafe_code, reason = "what is mapped is vouched for here")]
+mod shm;
 mod socket;
 mod vring;
 mod worker;
