@@ -13,15 +13,15 @@ use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligne
 /// The message `SET_VRING_ENABLE`.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
-pub(super) struct Enable {
+pub(crate) struct Enable {
     request: U32,
     flags: U32,
     /// How many bytes come after it.
     len: U32,
     /// Which ring is meant.
-    pub(super) index: U32,
+    pub(crate) index: U32,
     /// 1 to enable it, 0 not to.
-    pub(super) enabled: U32,
+    pub(crate) enabled: U32,
 }
 
 impl Enable {
@@ -32,7 +32,7 @@ impl Enable {
     const NEEDS_ANSWER: u32 = 1 << 3;
 
     /// Waits for the next message, and takes it from the connection if it is this one.
-    pub(super) fn take(mut connection: &UnixStream) -> io::Result<Option<Self>> {
+    pub(crate) fn take(mut connection: &UnixStream) -> io::Result<Option<Self>> {
         let mut message = Self::new_zeroed();
         // QEMU sends a message as a whole, so that there is no need to wait for the rest of one.
         let (_, len) = recv(connection, message.as_mut_bytes(), RecvFlags::PEEK)?;
@@ -44,7 +44,7 @@ impl Enable {
     }
 
     /// Says whether it was done, if that was asked for.
-    pub(super) fn answer(&self, mut connection: &UnixStream, done: bool) -> io::Result<()> {
+    pub(crate) fn answer(&self, mut connection: &UnixStream, done: bool) -> io::Result<()> {
         if self.flags.get() & Self::NEEDS_ANSWER == 0 {
             return Ok(());
         }

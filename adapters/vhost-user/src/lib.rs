@@ -56,133 +56,40 @@
 //! eventfd of a ring block, and fills it, then the next notification waits until it is read, and so does whoever stops
 //! that ring.
 
-mod device;
+mod back_end;
+mod chains;
+mod deferred;
 mod early;
 mod event;
 mod group;
 mod inflight;
+mod lanes;
+#[expect(unsafe_code, reason = "bits of shared memory are set by atomic operations")]
+mod log;
 #[expect(unsafe_code, reason = "what is mapped is vouched for here")]
 mod memory;
 mod options;
+mod patience;
+mod program;
 mod report;
+mod serve;
 mod session;
 #[expect(unsafe_code, reason = "what is mapped is vouched for here")]
 mod shm;
+#[expect(unsafe_code, reason = "a signal handler, and the pages that it replaces")]
+mod sigbus;
+#[expect(unsafe_code, reason = "a file descriptor is taken over by its number")]
 mod socket;
+mod vhost_user_device;
 mod vring;
 mod worker;
 
-use core::error::Error;
-use std::io::{self, Write};
-use std::process::ExitCode;
-use std::thread;
-
-use clap::Parser;
-use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
-use signal_hook::iterator::Signals;
-
-pub use device::{Device, Serve, Served, Turn, WaitsFor};
+pub use back_end::BackEnd;
+pub use chains::Chains;
+pub use event::Call;
+pub use memory::{GuestMem, Mapping};
 pub use options::Options;
-use session::Session;
-use socket::Socket;
-
-use report::report;
-
-/// A device type, as vhost-user front ends get to know it.
-pub trait VhostUserDevice: Sync {
-    /// What serves its queues, or those of them that belong together, on a thread of its own.
-    type Worker: Serve + Send + 'static;
-
-    /// How many queues belong together, at most two: 2 of a network device, which receives and transmits.
-    const QUEUES_PER_WORKER: usize = 1;
-
-    /// Returns what serves the queues from `index * QUEUES_PER_WORKER` on, for a driver that accepted `features`.
-    fn worker(&self, index: usize, features: u64) -> Self::Worker;
-
-    /// Returns the features that the device offers, the queue's not among them.
-    fn features(&self) -> u64 {
-        0
-    }
-
-    /// Returns the configuration space, of which nothing can be written.
-    fn config(&self) -> Vec<u8> {
-        Vec::new()
-    }
-
-    /// Returns the number of workers.
-    fn workers(&self) -> usize {
-        1
-    }
-
-    /// Says what it has done until now, for whoever reads the standard output: when a front end has gone, with all that
-    /// served it, and at any time on SIGUSR1.
-    fn report(&self) {}
-}
-
-/// Is the `main` of a back end: makes a device as the arguments `A` say, and serves it to one front end after the
-/// other, until SIGTERM or SIGINT. When they can connect, there is a line that says so on the standard output.
-///
-/// What is wrong with the arguments is said in one line, and the exit code is 2 then.
-pub fn run<A: Parser, D: VhostUserDevice>(
-    make: impl FnOnce(A) -> Result<(Options, D), Box<dyn Error + Send + Sync>>,
-) -> ExitCode {
-    let args = match A::try_parse() {
-        Ok(args) => args,
-        Err(error) if error.use_stderr() => return wrong_arguments(&error.to_string()),
-        Err(help) => {
-            print!("{help}");
-            return ExitCode::SUCCESS;
-        }
-    };
-    let prepared = make(args).and_then(|(options, device)| {
-        // In this order: from the moment that there is a file, a signal removes it.
-        let signals = Signals::new([SIGTERM, SIGINT, SIGUSR1])?;
-        let socket = Socket::bind(&options.socket)
-            .map_err(|error| io::Error::other(format!("{}: {error}", options.socket.display())))?;
-        Ok((options, device, signals, socket))
-    });
-    match prepared {
-        Ok((options, device, signals, socket)) => {
-            // Nobody has to listen.
-            let _ = writeln!(io::stdout(), "serving {}", options.socket.display());
-            serve(&options, &device, signals, &socket)
-        }
-        Err(error) => wrong_arguments(&format!("error: {error}")),
-    }
-}
-
-/// Serves one front end after the other, until there is a signal.
-fn serve(options: &Options, device: &impl VhostUserDevice, mut signals: Signals, socket: &Socket) -> ExitCode {
-    let signals_end = signals.handle();
-    let result = thread::scope(|scope| {
-        scope.spawn(move || {
-            signals.forever().for_each(|signal| if signal == SIGUSR1 { device.report() } else { socket.stop() });
-        });
-        let result = serve_all(options, device, socket);
-        signals_end.close();
-        result
-    });
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            report(format_args!("error: {error}"));
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn serve_all(options: &Options, device: &impl VhostUserDevice, socket: &Socket) -> io::Result<()> {
-    while let Some(connection) = socket.accept()? {
-        Session::new(device, options).run(connection);
-        socket.hang_up();
-        device.report();
-    }
-    Ok(())
-}
-
-/// Says what is wrong, in one line of what clap has to say.
-fn wrong_arguments(message: &str) -> ExitCode {
-    let lines: Vec<_> = message.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
-    report(format_args!("{}", lines.join(" ")));
-    ExitCode::from(2)
-}
+pub use program::run;
+pub use serve::{Device, Serve, Served, Turn, WaitsFor};
+pub use vhost_user_device::VhostUserDevice;
+pub use worker::{BorrowedChain, KeptChain, Worker};

@@ -48,7 +48,7 @@ impl BackEnd {
     pub(super) fn start(program: &Path, args: &[&str]) -> Result<Self> {
         let socket = Self::new_socket();
         let mut command = Command::new(program);
-        command.arg("--socket").arg(&socket).args(args);
+        command.arg("--socket-path").arg(&socket).args(args);
         Self::spawn(command, socket, "serving ")
     }
 

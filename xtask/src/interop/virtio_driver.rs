@@ -69,7 +69,7 @@ impl Case {
         image.as_file().set_len(DISK_SIZE as u64)?;
         let path = image.path().to_string_lossy().into_owned();
         let size = QUEUE_SIZE.to_string();
-        let mut back_end = BackEnd::start(program, &["--image", &path, "--queue-size", &size])?;
+        let mut back_end = BackEnd::start(program, &["--blk-file", &path, "--queue-size", &size])?;
         let mut model = vec![0; DISK_SIZE];
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(self.features ^ (self.depth + self.request_len) as u64);
         for _ in 0..2 {

@@ -43,7 +43,7 @@ pub(crate) fn command(socket: &Path, args: &[&str]) -> Command {
 /// Returns a program with its arguments.
 pub(crate) fn command_of(program: &str, socket: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(program);
-    command.arg("--socket").arg(socket).args(args);
+    command.arg("--socket-path").arg(socket).args(args);
     command
 }
 
@@ -109,9 +109,9 @@ impl BackEnd {
     /// Checks how many rings are being served. A thread that has ended can be seen for another moment.
     #[track_caller]
     pub(crate) fn check_rings(&self, expected: usize) {
-        // One thread is for messages, one for signals.
+        // One thread is for messages, one for signals, one for reports.
         let began = Instant::now();
-        while self.count("task") != 2 + expected {
+        while self.count("task") != 3 + expected {
             assert!(began.elapsed() < PATIENCE, "{} threads for {expected} rings", self.count("task"));
             thread::yield_now();
         }

@@ -29,7 +29,7 @@ impl GuestDevice for Disk {
 
     fn start(&self, program: &Path, queues: u16) -> Result<BackEnd> {
         let image = self.image.path();
-        BackEnd::start(program, &["--image", &image.to_string_lossy(), "--queues", &queues.to_string()])
+        BackEnd::start(program, &["--blk-file", &image.to_string_lossy(), "--queues", &queues.to_string()])
     }
 
     fn boot(&self, system: &System, case: &Case, back_end: &BackEnd, task: &str) -> Result<Guest> {

@@ -166,7 +166,7 @@ impl<'a> Rig<'a> {
         let (size, file) = (DISK_LEN.to_string(), self.file.path().to_string_lossy());
         let medium_args = match medium {
             Medium::Null => ["--null", &size],
-            Medium::File => ["--image", &file],
+            Medium::File => ["--blk-file", &file],
         };
         match server {
             Server::Kicked => BackEnd::start(self.program, &medium_args),

@@ -59,7 +59,7 @@ impl Killed {
         let (image, content) = (NamedTempFile::new()?, content());
         fs::write(&image, &content)?;
         let path = image.path().to_string_lossy();
-        let mut back_end = BackEnd::start(program, &[&["--image", &path], self.mode].concat())?;
+        let mut back_end = BackEnd::start(program, &[&["--blk-file", &path], self.mode].concat())?;
         let at_rest = back_end.at_rest()?;
         for kill in 1..=KILLS {
             let mut driver = Driver::start(back_end.socket(), self.features)?;

@@ -63,7 +63,6 @@ fn split_record_that_makes_no_sense_is_refused() {
         (&[(entry(0), NO), (entry(1), NO)], Ok(vec![0, 1, 2])),
         (&[(entry(0), &[0xff])], Ok(vec![0, 1, 2])),
         (&[(entry(2), YES)], Ok(vec![0, 2, 1])),
-        (&[(entry(2), YES), (entry(3), YES)], Ok(vec![])),
         // Nobody has begun it.
         (&[(8, &[0])], Ok(vec![0, 1, 2])),
     ];

@@ -1,0 +1,117 @@
+//! Memory that is there, and cannot be accessed all the same.
+//!
+//! A front end can make the file of a region shorter after it was mapped. And a file can have holes that its file system
+//! has no room for. An access to such a page is SIGBUS, which would end the program. Here it gets a page of its own
+//! instead, which the front end does not see. So the front end harms its own device, and nobody else.
+
+use core::ffi::c_void;
+use core::ptr;
+use core::sync::atomic::{AtomicUsize, Ordering};
+use std::io;
+
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
+use signal_hook::consts::SIGBUS;
+use signal_hook::low_level::emulate_default_handler;
+use signal_hook_registry::register_sigaction;
+
+/// How many mappings there can be at a time: twice as many as there are regions, and some that chains keep.
+const MAX: usize = 2048;
+
+/// The mappings whose pages are replaced. A handler cannot take a lock.
+static MAPPINGS: [Entry; MAX] = [const { Entry::FREE }; MAX];
+
+/// How many pages were replaced.
+static REPLACED: AtomicUsize = AtomicUsize::new(0);
+
+/// A mapping: whoever reads `end` before and after the rest and finds the same, not 0, has read all of one mapping.
+struct Entry {
+    start: AtomicUsize,
+    /// 0 if there is none, and [`TAKEN`] while one is being written down.
+    end: AtomicUsize,
+    page: AtomicUsize,
+}
+
+const TAKEN: usize = 1;
+
+impl Entry {
+    const FREE: Self = Self { start: AtomicUsize::new(0), end: AtomicUsize::new(0), page: AtomicUsize::new(0) };
+
+    /// Returns the page that `addr` is in, and its length, if it is in this mapping.
+    fn page_of(&self, addr: usize) -> Option<(usize, usize)> {
+        let end = self.end.load(Ordering::Acquire);
+        let (start, page) = (self.start.load(Ordering::Relaxed), self.page.load(Ordering::Relaxed));
+        let inside = end > TAKEN && start <= addr && addr < end && page != 0;
+        inside.then(|| (addr - addr.checked_rem(page).unwrap_or_default(), page))
+    }
+}
+
+/// The place of a mapping among those that are looked after, for as long as this exists.
+#[derive(Debug)]
+pub(crate) struct Guarded(usize);
+
+impl Guarded {
+    /// Looks after the `len` bytes at `start`, which were mapped in pages of `page` bytes.
+    ///
+    /// # Errors
+    ///
+    /// If there are too many of these already.
+    pub(crate) fn new(start: usize, len: usize, page: usize) -> io::Result<Self> {
+        let free = |entry: &Entry| entry.end.compare_exchange(0, TAKEN, Ordering::Acquire, Ordering::Relaxed).is_ok();
+        let index = MAPPINGS.iter().position(free);
+        let index = index.ok_or_else(|| io::Error::other(format!("there are {MAX} mappings already")))?;
+        if let Some(entry) = MAPPINGS.get(index) {
+            entry.start.store(start, Ordering::Relaxed);
+            entry.page.store(page, Ordering::Relaxed);
+            entry.end.store(start.saturating_add(len), Ordering::Release);
+        }
+        Ok(Self(index))
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        if let Some(entry) = MAPPINGS.get(self.0) {
+            entry.end.store(0, Ordering::Release);
+        }
+    }
+}
+
+/// Lets the program go on after SIGBUS in memory that is looked after.
+///
+/// # Errors
+///
+/// If the signal cannot be handled.
+pub(crate) fn survive() -> io::Result<()> {
+    // SAFETY: the handler does what a handler can do: it loads atomics, makes one system call, and may let the signal
+    // do what it does without a handler.
+    unsafe { register_sigaction(SIGBUS, |info| handle(fault_addr(info))) }.map(drop)
+}
+
+fn fault_addr(info: &libc::siginfo_t) -> usize {
+    // SAFETY: for SIGBUS, the kernel has filled in the address; if a process has sent the signal, it is some number.
+    unsafe { info.si_addr() }.addr()
+}
+
+/// Replaces the page at `addr`, or ends the program as if there were no handler.
+fn handle(addr: usize) {
+    let page = MAPPINGS.iter().find_map(|entry| entry.page_of(addr));
+    if page.is_none_or(|(start, len)| replace(start, len).is_err()) {
+        let _ = emulate_default_handler(SIGBUS);
+    }
+}
+
+fn replace(start: usize, len: usize) -> io::Result<()> {
+    let at = ptr::without_provenance_mut::<c_void>(start);
+    let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
+    // SAFETY: the page is all in a mapping that is looked after, which nobody unmaps while it is being accessed, and it
+    // was being accessed. It stays readable and writable, and is never referred to by a Rust reference.
+    unsafe { mmap_anonymous(at, len, ProtFlags::READ | ProtFlags::WRITE, flags) }?;
+    // Relaxed: it is a number, for people.
+    REPLACED.fetch_add(1, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Returns how many pages were replaced since the last time that this was called.
+pub(crate) fn take_replaced() -> usize {
+    REPLACED.swap(0, Ordering::Relaxed)
+}
