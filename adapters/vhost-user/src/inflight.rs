@@ -9,6 +9,7 @@
 //! What is recorded is hostile: the front end owns it. It is read once, when a ring begins, and is only written from
 //! then on.
 
+mod any;
 mod layout;
 mod packed;
 mod split;
@@ -24,11 +25,12 @@ use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create
 use virtio_mem_traits::{Access, Area, AreaError, DriverMem, ReadWrite, StableMem, Word};
 use virtio_queue_core::{QueueConfig, Record, Recorder, SavedQueue};
 
-use super::shm::{Shm, part};
+use crate::shm::{Shm, part};
+pub use any::{AnyRecordedRing, AnyRecorder};
 use layout::QueueLayout;
 
 /// A format of rings, as far as it is recorded.
-pub(super) trait Recordable: Record {
+pub(crate) trait Recordable: Record {
     /// How the record of such a ring lies in memory.
     const LAYOUT: QueueLayout;
 
@@ -51,7 +53,7 @@ pub(super) trait Recordable: Record {
 
 /// The record of all queues of a device.
 #[derive(Clone, Debug)]
-pub(super) struct Inflight {
+pub(crate) struct Inflight {
     memory: Arc<Shm>,
     queues: u16,
     queue_size: u16,
@@ -64,7 +66,7 @@ impl Inflight {
     /// # Errors
     ///
     /// If the system refuses it.
-    pub(super) fn create(queues: u16, queue_size: u16) -> io::Result<(File, u64)> {
+    pub(crate) fn create(queues: u16, queue_size: u16) -> io::Result<(File, u64)> {
         let size = layout::PACKED.stride(queue_size) * u64::from(queues);
         let file = memfd_create("virtio-inflight", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
         ftruncate(&file, size)?;
@@ -77,7 +79,7 @@ impl Inflight {
     /// # Errors
     ///
     /// If they are not in the file, or cannot be mapped.
-    pub(super) fn map(file: &File, offset: u64, len: u64, queues: u16, queue_size: u16) -> io::Result<Self> {
+    pub(crate) fn map(file: &File, offset: u64, len: u64, queues: u16, queue_size: u16) -> io::Result<Self> {
         Ok(Self { memory: Arc::new(Shm::map(file, offset, len)?), queues, queue_size })
     }
 
@@ -86,7 +88,7 @@ impl Inflight {
     /// # Errors
     ///
     /// If there is none.
-    pub(super) fn queue<R: Recordable>(&self, index: usize) -> Result<QueueRecord<Arc<Shm>>, InflightError> {
+    pub(crate) fn queue<R: Recordable>(&self, index: usize) -> Result<QueueRecord<Arc<Shm>>, InflightError> {
         let none = InflightError::Queue { index, queues: self.queues };
         let index = u64::try_from(index).ok().filter(|index| *index < self.queues.into()).ok_or(none)?;
         let stride = R::LAYOUT.stride(self.queue_size);
@@ -96,7 +98,7 @@ impl Inflight {
 
 /// The part of the record that is for one queue.
 #[derive(Debug)]
-pub(super) struct QueueRecord<M> {
+pub(crate) struct QueueRecord<M> {
     area: Arc<Area<M, ReadWrite, 8>>,
     /// For how many descriptors it has room.
     size: u16,
@@ -161,7 +163,7 @@ fn load_ring<W: Word>(mem: &impl DriverMem, addr: u64) -> Result<W, AreaError> {
 
 /// A record that makes no sense, for the ring that it is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum InflightError {
+pub(crate) enum InflightError {
     /// There is no part for a queue.
     Queue { index: usize, queues: u16 },
     /// The part is too small for the ring.

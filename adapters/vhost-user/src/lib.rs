@@ -87,6 +87,8 @@ mod worker;
 pub use back_end::BackEnd;
 pub use chains::Chains;
 pub use event::Call;
+pub use inflight::{AnyRecordedRing, AnyRecorder};
+pub use log::Logged;
 pub use memory::{GuestMem, Mapping};
 pub use options::Options;
 pub use program::run;

@@ -11,15 +11,15 @@ use std::sync::Arc;
 use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, StableMem, TranslateError};
 use virtio_queue_core::DriverNotify;
 
-use super::event::Call;
-use super::shm::Shm;
+use crate::event::Call;
+use crate::shm::Shm;
 
 /// The size of a page, in bits of an address.
 const PAGE_SHIFT: u32 = 12;
 
 /// The log, as the front end shares it.
 #[derive(Debug)]
-pub(super) struct Log {
+pub(crate) struct Log {
     memory: Shm,
     /// Signalled when there are new pages in it.
     call: Call,
@@ -31,7 +31,7 @@ impl Log {
     /// # Errors
     ///
     /// If they are not in the file or cannot be mapped, or if there is not a bit for each page of the guest.
-    pub(super) fn map(file: &File, offset: u64, len: u64, end: u64, call: Call) -> io::Result<Self> {
+    pub(crate) fn map(file: &File, offset: u64, len: u64, end: u64, call: Call) -> io::Result<Self> {
         let needed = end.div_ceil(1 << (PAGE_SHIFT + 3));
         if len < needed {
             return Err(io::Error::other(format!("a log of {len} bytes is too small: it must have {needed} or more")));
@@ -65,30 +65,23 @@ fn set_bit(bits: DeviceRange<'_>, byte: usize, bit: u8) -> bool {
     byte.fetch_or(bit, Ordering::Release) & bit == 0
 }
 
-/// What is marked of a ring.
+/// What is marked for a ring: all that is written.
 #[derive(Clone, Debug)]
-pub(super) struct RingLog {
-    pub(super) log: Arc<Log>,
-    /// Whether all that is written is, or what is written to the ring alone.
-    pub(super) all: bool,
-    /// The part of the ring that has what is used, and where the log has that instead, if the front end has said.
-    pub(super) used: Option<(DriverRange, DriverAddr)>,
+pub(crate) struct RingLog {
+    pub(crate) log: Arc<Log>,
+    /// The part of the ring that has what is used, and where the log has that as well, if the front end has said.
+    pub(crate) used: Option<(DriverRange, DriverAddr)>,
 }
 
 impl RingLog {
     #[cold]
     fn written(&self, range: DriverRange) {
-        if self.all {
-            self.log.mark(range);
-        }
+        self.log.mark(range);
         let Some((area, addr)) = self.used else { return };
-        let Some(offset) = area.offset_of(range.start()) else { return };
-        if !self.all {
-            self.log.mark(range);
-        }
-        let there = addr.0.checked_add(offset).and_then(|start| DriverRange::new(DriverAddr(start), range.len()));
-        if let Some(range) = there.filter(|there| *there != range) {
-            self.log.mark(range);
+        let offset = area.offset_of(range.start());
+        let there = offset.and_then(|offset| DriverRange::new(addr.checked_add(offset)?, range.len()));
+        if let Some(there) = there.filter(|there| *there != range) {
+            self.log.mark(there);
         }
     }
 }
@@ -98,7 +91,7 @@ impl RingLog {
 /// Whether they are is fixed for each handle, and known without a look at anything else. So without a log, a handle
 /// costs less than the memory itself.
 #[derive(Clone, Debug)]
-pub(super) struct Logged<M> {
+pub struct Logged<M> {
     memory: M,
     log: Option<Arc<RingLog>>,
     /// Whether reports of reading do anything, and those of writing.
@@ -108,7 +101,7 @@ pub(super) struct Logged<M> {
 
 impl<M: DriverMem> Logged<M> {
     /// Returns a handle on `memory`.
-    pub(super) fn new(memory: M, log: Option<RingLog>) -> Self {
+    pub(crate) fn new(memory: M, log: Option<RingLog>) -> Self {
         let reports_reading = memory.reports(Access::Read);
         let reports_writing = log.is_some() || memory.reports(Access::Write);
         Self { memory, log: log.map(Arc::new), reports_reading, reports_writing }

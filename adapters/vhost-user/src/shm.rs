@@ -3,14 +3,18 @@
 use core::ptr::NonNull;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 
 use memmap2::{Advice, MmapOptions, MmapRaw};
 use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, TranslateError};
 
+use crate::memory::page_len;
+use crate::sigbus::Guarded;
+
 /// A part of a file, mapped. Its bytes begin at address 0.
 #[derive(Debug)]
-pub(super) struct Shm {
+pub(crate) struct Shm {
+    /// It is given up before the pages are.
+    _guarded: Guarded,
     /// The file from its beginning to the end of the part.
     file: MmapRaw,
     /// Where in it the part begins. INVARIANT: `offset + len` is not beyond the end of `file`.
@@ -25,29 +29,28 @@ impl Shm {
     /// # Errors
     ///
     /// If there are none, or not all of them are in the file, or it cannot be mapped.
-    pub(super) fn map(file: &File, offset: u64, len: u64) -> io::Result<Self> {
-        let metadata = file.metadata()?;
-        let end = offset.checked_add(len).filter(|end| len != 0 && *end <= metadata.len()).ok_or_else(|| {
-            let size = metadata.len();
+    pub(crate) fn map(file: &File, offset: u64, len: u64) -> io::Result<Self> {
+        let (size, page) = (file.metadata()?.len(), page_len(file)?);
+        let end = offset.checked_add(len).filter(|end| len != 0 && *end <= size).ok_or_else(|| {
             io::Error::other(format!("{len} bytes at {offset:#x} must lie in the file, which has {size} bytes"))
         })?;
-        // Huge pages can be mapped as a whole only: therefore from the beginning of the file, and to the end of a
-        // block.
-        let mapped = end.checked_next_multiple_of(metadata.blksize()).unwrap_or(end);
-        let file = MmapOptions::new().len(to_usize(mapped)?).map_raw(file)?;
-        // Whether a core dump has it is not worth failing for.
+        // Huge pages can be mapped as a whole only.
+        let mapped = end.checked_next_multiple_of(page).unwrap_or(end);
+        let file = MmapOptions::new().len(to_usize(mapped)?).no_reserve_swap().map_raw(file)?;
+        // Without that, a core dump would have more in it, and all else would work.
         let _ = file.advise(Advice::DontDump);
-        Ok(Self { file, offset: to_usize(offset)?, len: to_usize(len)? })
+        let guarded = Guarded::new(file.as_mut_ptr().addr(), file.len(), to_usize(page)?)?;
+        Ok(Self { _guarded: guarded, file, offset: to_usize(offset)?, len: to_usize(len)? })
     }
 
     /// Returns all of it.
-    pub(super) fn range(&self) -> DeviceRange<'_> {
+    pub(crate) fn range(&self) -> DeviceRange<'_> {
         let Some(file) = NonNull::new(self.file.as_mut_ptr()) else { return DeviceRange::empty() };
         // SAFETY: `offset` is inside the mapping.
         let start = unsafe { file.add(self.offset) };
         // SAFETY: (1) the `len` bytes are in the mapping, which is for reading and writing, bound to no thread and
-        // there until the drop of `self`; an access beyond the end that its file has by then is a signal that ends the
-        // process; (2) the mapping leaves this module as a `DeviceRange` only; (3) it is one mapping, and no longer
+        // there until the drop of `self`; an access to a page that its file does not have by then is a signal, which
+        // gives the mapping another page (`sigbus`); (2) the mapping leaves this module as a `DeviceRange` only; (3) it is one mapping, and no longer
         // than `isize::MAX`, or it could not have been made.
         unsafe { DeviceRange::new(start, self.len, Access::ReadWrite) }
     }
@@ -73,7 +76,7 @@ impl DriverMem for Shm {
 }
 
 /// Returns the `len` bytes at `offset`, as addresses of a [`Shm`].
-pub(super) fn part(offset: u64, len: u64) -> Option<DriverRange> {
+pub(crate) fn part(offset: u64, len: u64) -> Option<DriverRange> {
     DriverRange::new(DriverAddr(offset), len)
 }
 

@@ -9,7 +9,7 @@ pub(super) const VERSION: u16 = 1;
 
 /// How the part for one queue lies in memory: a header, and an entry for each descriptor.
 #[derive(Clone, Copy, Debug)]
-pub(in super::super) struct QueueLayout {
+pub(crate) struct QueueLayout {
     header: u64,
     entry: u64,
 }

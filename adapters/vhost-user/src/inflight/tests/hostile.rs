@@ -7,6 +7,9 @@ use super::*;
 /// What is written into a good record, and where.
 type Change = (u64, &'static [u8]);
 
+/// What is changed, and what comes of it.
+type Case<'c> = (&'c [Change], Result<Vec<u16>, InflightError>);
+
 /// Serves a ring of 4 with two chains in flight of three that are available, after a change of its record.
 fn served<F: Recorded>(changes: &[Change]) -> Result<Vec<u16>, InflightError> {
     let mem = Memory::new();
@@ -43,7 +46,7 @@ fn split_record_that_makes_no_sense_is_refused() {
     use InflightError as E;
     let entry = |index: u64| 16 + 16 * index;
     assert_eq!(served::<Split>(&[]), Ok(vec![0, 1, 2]));
-    let cases: &[(&[Change], Result<Vec<u16>, E>)] = &[
+    let cases: &[Case<'_>] = &[
         (&[(0, &[1])], Err(E::Features(1))),
         (&[(8, &[2])], Err(E::Version(2))),
         (&[(8, &[0xff, 0xff])], Err(E::Version(0xffff))),
@@ -77,7 +80,7 @@ fn packed_record_that_makes_no_sense_is_refused() {
     use InflightError as E;
     let entry = |index: u64| 32 + 32 * index;
     let [a, b, c] = served::<Packed>(&[]).unwrap().try_into().unwrap();
-    let cases: &[(&[Change], Result<Vec<u16>, E>)] = &[
+    let cases: &[Case<'_>] = &[
         (&[(0, &[1])], Err(E::Features(1))),
         (&[(8, &[3])], Err(E::Version(3))),
         (&[(10, &[3])], Err(E::Entries { entries: 3, expected: 4 })),
