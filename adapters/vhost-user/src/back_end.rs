@@ -11,10 +11,10 @@ use crate::socket::Socket;
 
 /// A device behind a socket, served to one front end after the other.
 ///
-/// [`run`](crate::run) is a `main` with one. Another program can have several, each on a thread:
+/// [`run`](crate::run) is a `main` with one, which also survives SIGBUS. Another program can have several, each on a
+/// thread:
 ///
 /// ```no_run
-/// use clap::Parser;
 /// use virtio_chain::WritableChain;
 /// use virtio_vhost_user::{BackEnd, Options, VhostUserDevice, Worker};
 ///
@@ -28,14 +28,7 @@ use crate::socket::Socket;
 ///     }
 /// }
 ///
-/// #[derive(Parser)]
-/// struct Args {
-///     #[command(flatten)]
-///     options: Options,
-/// }
-///
-/// let options = Args::parse_from(["", "--socket-path", "/run/zeros.sock"]).options;
-/// let back_end = BackEnd::new(options, Zeros)?;
+/// let back_end = BackEnd::new(Options::at("/run/zeros.sock"), Zeros)?;
 /// std::thread::scope(|scope| {
 ///     let served = scope.spawn(|| back_end.serve());
 ///     // Later:

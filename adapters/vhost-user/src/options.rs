@@ -8,6 +8,9 @@ use virtio_queue_core::{QueueLimits, RingFeatures};
 /// The argument that asks for what a back end can do.
 pub(crate) const PRINT_CAPABILITIES: &str = "--print-capabilities";
 
+/// The largest queue that a front end may set up, if it is not said otherwise.
+const DEFAULT_QUEUE_SIZE: u16 = 1024;
+
 /// The arguments that all back ends have.
 ///
 /// `--socket-path`, `--fd` and `--print-capabilities` are those of the vhost-user specification, "Backend program
@@ -25,7 +28,7 @@ pub struct Options {
     #[arg(long)]
     print_capabilities: bool,
     /// The largest queue that a front end may set up
-    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = value_parser!(u16).range(1..=32768))]
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_QUEUE_SIZE, value_parser = value_parser!(u16).range(1..=32768))]
     pub queue_size: u16,
     /// Do not offer packed rings
     #[arg(long)]
@@ -45,6 +48,34 @@ pub struct Options {
 }
 
 impl Options {
+    /// Returns the options of a back end whose front ends connect at `path`, with all else as it is by default.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self { socket_path: Some(path.into()), ..Self::nowhere() }
+    }
+
+    /// Returns the options of a back end that takes over the socket with the file descriptor `fd`, with all else as it
+    /// is by default.
+    #[must_use]
+    pub const fn inherited(fd: i32) -> Self {
+        let mut options = Self::nowhere();
+        options.fd = Some(fd);
+        options
+    }
+
+    const fn nowhere() -> Self {
+        Self {
+            socket_path: None,
+            fd: None,
+            print_capabilities: false,
+            queue_size: DEFAULT_QUEUE_SIZE,
+            no_packed: false,
+            no_event_idx: false,
+            no_indirect: false,
+            in_order: false,
+            poll: false,
+        }
+    }
+
     /// Returns where front ends find the device, in words.
     pub(crate) fn place(&self) -> String {
         match (&self.socket_path, self.fd) {

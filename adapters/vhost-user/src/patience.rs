@@ -9,17 +9,20 @@ use crate::socket::Socket;
 /// How long a device can take for a request before its front end loses it.
 const REQUEST: Duration = Duration::from_secs(10);
 
-/// A bound for waiting: a point in time, or the end of the program.
+/// How long it can take when the program is to end.
+const END: Duration = Duration::from_secs(1);
+
+/// A bound for waiting, which is shorter when the program is to end.
 #[derive(Debug)]
 pub(crate) struct Patience<'s> {
-    until: Instant,
+    since: Instant,
     end: &'s Socket,
 }
 
 impl<'s> Patience<'s> {
     /// Begins to wait for what a device has begun.
     pub(crate) fn new(end: &'s Socket) -> Self {
-        Self { until: Instant::now() + REQUEST, end }
+        Self { since: Instant::now(), end }
     }
 
     /// Checks that it is worth waiting on.
@@ -28,12 +31,10 @@ impl<'s> Patience<'s> {
     ///
     /// If it is not, because of `what`.
     pub(crate) fn check(&self, what: &str) -> io::Result<()> {
-        if self.end.is_stopped() {
-            return Err(io::Error::new(ErrorKind::Interrupted, "the program ends"));
-        }
-        if Instant::now() < self.until {
+        let bound = if self.end.is_stopped() { END } else { REQUEST };
+        if self.since.elapsed() < bound {
             return Ok(());
         }
-        Err(io::Error::new(ErrorKind::TimedOut, format!("{what} after {} s", REQUEST.as_secs())))
+        Err(io::Error::new(ErrorKind::TimedOut, format!("{what} after {} s", bound.as_secs())))
     }
 }

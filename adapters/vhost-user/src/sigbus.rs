@@ -9,10 +9,8 @@ use core::ptr;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::io;
 
+use libc::{BUS_ADRERR, SA_ONSTACK, SA_SIGINFO, SIG_DFL, SIGBUS, c_int, sigaction, siginfo_t};
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
-use signal_hook::consts::SIGBUS;
-use signal_hook::low_level::emulate_default_handler;
-use signal_hook_registry::register_sigaction;
 
 /// How many mappings there can be at a time: twice as many as there are regions, and some that chains keep.
 const MAX: usize = 2048;
@@ -78,25 +76,35 @@ impl Drop for Guarded {
 
 /// Lets the program go on after SIGBUS in memory that is looked after.
 ///
+/// The handler that is there already is not called. It is the standard library's, which ends the program.
+///
 /// # Errors
 ///
 /// If the signal cannot be handled.
 pub(crate) fn survive() -> io::Result<()> {
-    // SAFETY: the handler does what a handler can do: it loads atomics, makes one system call, and may let the signal
-    // do what it does without a handler.
-    unsafe { register_sigaction(SIGBUS, |info| handle(fault_addr(info))) }.map(drop)
+    set_handler(handle as extern "C" fn(c_int, *const siginfo_t, *mut c_void) as usize)
 }
 
-fn fault_addr(info: &libc::siginfo_t) -> usize {
-    // SAFETY: for SIGBUS, the kernel has filled in the address; if a process has sent the signal, it is some number.
-    unsafe { info.si_addr() }.addr()
+/// Sets the address of a handler, or `SIG_DFL`.
+fn set_handler(handler: usize) -> io::Result<()> {
+    // SAFETY: it is a plain structure of numbers, for which zeros are an empty mask and no flags.
+    let mut action: sigaction = unsafe { core::mem::zeroed() };
+    (action.sa_sigaction, action.sa_flags) = (handler, SA_SIGINFO | SA_ONSTACK);
+    // SAFETY: the handler does what a handler can do: it loads atomics and makes system calls. `SIG_DFL` is none.
+    let set = unsafe { libc::sigaction(SIGBUS, &raw const action, ptr::null_mut()) };
+    if set == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Replaces the page at `addr`, or ends the program as if there were no handler.
-fn handle(addr: usize) {
-    let page = MAPPINGS.iter().find_map(|entry| entry.page_of(addr));
+/// Replaces the page that was accessed if its file does not have it, or lets the access end the program when it is tried again.
+extern "C" fn handle(_signal: c_int, info: *const siginfo_t, _context: *mut c_void) {
+    // SAFETY: the kernel calls this, with SA_SIGINFO, and with a structure that is there while this runs.
+    let info = unsafe { &*info };
+    // SAFETY: for SIGBUS, the kernel has filled in the address. If a process has sent the signal, it is some number.
+    let addr = unsafe { info.si_addr() }.addr();
+    let absent = info.si_code == BUS_ADRERR;
+    let page = MAPPINGS.iter().filter(|_| absent).find_map(|entry| entry.page_of(addr));
     if page.is_none_or(|(start, len)| replace(start, len).is_err()) {
-        let _ = emulate_default_handler(SIGBUS);
+        let _ = set_handler(SIG_DFL);
     }
 }
 
@@ -114,4 +122,35 @@ fn replace(start: usize, len: usize) -> io::Result<()> {
 /// Returns how many pages were replaced since the last time that this was called.
 pub(crate) fn take_replaced() -> usize {
     REPLACED.swap(0, Ordering::Relaxed)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+mod tests {
+    use std::fs::File;
+
+    use memmap2::MmapOptions;
+    use rustix::fs::{MemfdFlags, memfd_create};
+    use rustix::param::page_size;
+
+    use super::*;
+
+    #[test]
+    fn page_that_its_file_does_not_have_any_more_is_replaced() {
+        survive().unwrap();
+        let (page, file) = (page_size(), File::from(memfd_create("guest", MemfdFlags::CLOEXEC).unwrap()));
+        file.set_len(4 * page as u64).unwrap();
+        let pages = MmapOptions::new().len(4 * page).map_raw(&file).unwrap();
+        let _guarded = Guarded::new(pages.as_mut_ptr().addr(), pages.len(), page).unwrap();
+        file.set_len(page as u64).unwrap();
+        for (at, written) in [(page, 1_u8), (4 * page - 1, 2), (0, 3)] {
+            // SAFETY: it is in the mapping.
+            let byte = unsafe { pages.as_mut_ptr().add(at) };
+            // SAFETY: nobody else has the mapping.
+            unsafe { byte.write_volatile(written) };
+            // SAFETY: as before.
+            assert_eq!(unsafe { byte.read_volatile() }, written);
+        }
+        assert_eq!(take_replaced(), 2);
+    }
 }

@@ -172,7 +172,7 @@ fn buffers_of_a_broken_ring_are_forgotten() {
 fn pairs_are_counted_and_each_has_a_thread() {
     let mut back_end = BackEnd::start_program(NET, &["--mode", "source", "--packet-size", "100", "--queues", "3"]);
     let mut front_end = FrontEnd::agreed(back_end.socket(), FEATURES | MQ);
-    assert_eq!(front_end.get(GET_QUEUE_NUM), 3);
+    assert_eq!(front_end.get(GET_QUEUE_NUM), 6);
     assert_eq!(front_end.ask(GET_CONFIG, &[8, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0]).unwrap()[12..], [3, 0]);
     let memory = Memory::share(&mut front_end);
     let mut rings: Vec<_> = [0, 4].map(|index| RawRing::start(&mut front_end, index)).into();
