@@ -352,6 +352,13 @@ impl<R: Restorable, S: OrderStorage, const ALWAYS: bool> Restorable for InOrderR
         kept.then_some(head)
     }
 
+    fn disown(&self, positions: &mut Self::Positions, head: Head) {
+        self.ring.disown(&mut positions.positions, head);
+        if self.ordered {
+            positions.len = positions.len.saturating_sub(1);
+        }
+    }
+
     fn walk_stored<'r>(
         &'r self,
         head: Head,

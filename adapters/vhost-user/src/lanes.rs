@@ -13,10 +13,11 @@ use std::thread;
 use rustix::event::{PollFd, PollFlags};
 use virtio_queue_core::packed::PackedRing;
 use virtio_queue_core::split::SplitRing;
-use virtio_queue_core::{AnyRing, Armed, DriverNotify, FatalError, Queue, QueueState, Restorable, Ring, SavedQueue};
+use virtio_queue_core::{Armed, DriverNotify, FatalError, Queue, QueueState, Restorable, Ring, SavedQueue};
 use virtio_util::EventFd;
 
 use crate::event::{self, Call, Kick, STEP};
+use crate::inflight::AnyRecordedRing;
 use crate::memory::GuestMem;
 use crate::patience::Patience;
 use crate::report::report;
@@ -62,7 +63,7 @@ pub(crate) enum Lanes {
     Split(Vec<Lane<SplitRing<GuestMem>>>),
     Packed(Vec<Lane<PackedRing<GuestMem>>>),
     /// Of the format that was negotiated, for what is not compiled for each of them.
-    Any(Vec<Lane<AnyRing<GuestMem>>>),
+    Any(Vec<Lane<AnyRecordedRing>>),
 }
 
 /// A device that answers at once, as a thread runs it.

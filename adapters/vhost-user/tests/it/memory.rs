@@ -102,14 +102,15 @@ fn buffers_in_a_region_that_came_later_are_served() {
         for ring in FORMATS {
             let mut front_end = FrontEnd::new(&back_end, ring);
             let mut driver = front_end.driver(0, 8);
+            front_end.remove(REGIONS[2]);
             let signals = front_end.start(0, &driver);
             for _ in 0..3 {
-                front_end.remove(REGIONS[2]);
                 assert_eq!(signals.ask(&mut driver, name), name.to_uppercase());
                 front_end.add(REGIONS[2]);
                 let chain = DriverChain::new().readable("there").at(DriverAddr(REGIONS[2] + 0x100)).writable(5);
                 signals.send(&mut driver, &chain);
                 assert_eq!(signals.receive(&mut driver, 1)[0].written(), b"THERE", "{name}, {ring:#x}");
+                front_end.remove(REGIONS[2]);
             }
         }
     }
