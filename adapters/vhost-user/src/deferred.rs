@@ -14,11 +14,12 @@ use std::thread::{self, Thread};
 
 use rustix::event::{PollFd, PollFlags};
 use virtio_mem_traits::DriverAddr;
-use virtio_queue_core::{AnyRing, DriverNotify, Queue, SavedQueue};
+use virtio_queue_core::{DriverNotify, Queue, SavedQueue};
 use virtio_util::{EventFd, NotifyThread, SharedQueue};
 
 use crate::chains::{Chains, Shared};
 use crate::event::{self, Call, Kick, STEP};
+use crate::inflight::AnyRecordedRing;
 use crate::memory::GuestMem;
 use crate::patience::Patience;
 use crate::report::report;
@@ -50,7 +51,7 @@ struct Doors {
 pub(crate) struct Beginning {
     pub(crate) name: String,
     pub(crate) index: usize,
-    pub(crate) queue: Queue<AnyRing<GuestMem>, NotifyThread>,
+    pub(crate) queue: Queue<AnyRecordedRing, NotifyThread>,
     pub(crate) areas: [DriverAddr; 3],
     pub(crate) kick: Arc<EventFd>,
     pub(crate) call: Call,

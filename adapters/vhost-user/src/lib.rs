@@ -202,7 +202,10 @@ mod deferred;
 mod early;
 mod event;
 mod group;
+mod inflight;
 mod lanes;
+#[expect(unsafe_code, reason = "bits of shared memory are set by atomic operations")]
+mod log;
 #[expect(unsafe_code, reason = "what is mapped is vouched for here")]
 mod memory;
 mod options;
@@ -211,6 +214,8 @@ mod program;
 mod report;
 mod serve;
 mod session;
+#[expect(unsafe_code, reason = "what is mapped is vouched for here")]
+mod shm;
 #[expect(unsafe_code, reason = "a signal handler, and the pages that it replaces")]
 mod sigbus;
 #[expect(unsafe_code, reason = "a file descriptor is taken over by its number")]
@@ -222,6 +227,8 @@ mod worker;
 pub use back_end::BackEnd;
 pub use chains::Chains;
 pub use event::Call;
+pub use inflight::{AnyRecordedRing, AnyRecorder};
+pub use log::Logged;
 pub use memory::{GuestMem, Mapping};
 pub use options::Options;
 pub use program::run;

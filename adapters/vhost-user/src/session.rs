@@ -13,12 +13,15 @@ use vhost::vhost_user::message::{
     VhostUserSingleMemoryRegion, VhostUserVirtioFeatures, VhostUserVringAddrFlags, VhostUserVringState,
 };
 use vhost::vhost_user::{BackendReqHandler, Error, GpuBackend, Result, VhostUserBackendReqHandlerMut};
+use virtio_mem_traits::DriverAddr;
 use virtio_queue_core::{RingFeatures, SavedQueue};
 
-use crate::early::Enable;
-use crate::event::event_fd;
+use crate::early::{Enable, SetLogFd};
+use crate::event::{Call, event_fd};
 use crate::group::Group;
+use crate::inflight::Inflight;
 use crate::lanes::{MAX_LANES, POLLS};
+use crate::log::Log;
 use crate::memory::Memory;
 use crate::patience::Patience;
 use crate::report::report;
@@ -30,6 +33,9 @@ use crate::{Options, VhostUserDevice};
 /// The feature bit that belongs to this protocol, and is none of a device's.
 const PROTOCOL_FEATURES: u64 = VhostUserVirtioFeatures::PROTOCOL_FEATURES.bits();
 
+/// The feature bit with which a front end asks for a log of all that is written, which is none of a device's either.
+const LOG_ALL: u64 = VhostUserVirtioFeatures::LOG_ALL.bits();
+
 /// The feature bit of devices behind an IOMMU.
 const ACCESS_PLATFORM: u64 = 1 << 33;
 
@@ -38,7 +44,9 @@ const OFFERED: VhostUserProtocolFeatures = VhostUserProtocolFeatures::MQ
     .union(REPLY_ACK)
     .union(VhostUserProtocolFeatures::CONFIG)
     .union(VhostUserProtocolFeatures::RESET_DEVICE)
-    .union(VhostUserProtocolFeatures::CONFIGURE_MEM_SLOTS);
+    .union(VhostUserProtocolFeatures::CONFIGURE_MEM_SLOTS)
+    .union(VhostUserProtocolFeatures::INFLIGHT_SHMFD)
+    .union(VhostUserProtocolFeatures::LOG_SHMFD);
 
 const REPLY_ACK: VhostUserProtocolFeatures = VhostUserProtocolFeatures::REPLY_ACK;
 
@@ -54,13 +62,22 @@ pub(crate) struct Session<'d, D: VhostUserDevice> {
     groups: Vec<Group>,
     /// Whether a message could not be answered that must be.
     lost: bool,
+    /// Where what is in flight is recorded.
+    record: Option<Inflight>,
+    /// Where the pages are marked that are written, and what is signalled then.
+    log: Option<Arc<Log>>,
+    log_call: Call,
+    /// Whether all pages are, or those of the rings alone that have a log.
+    log_all: bool,
 }
 
 impl<'d, D: VhostUserDevice> Session<'d, D> {
     /// Begins a conversation in which nothing has been said.
     pub(crate) fn new(device: &'d D, options: &'d Options, socket: &'d Socket) -> Self {
         let (protocol, memory) = (VhostUserProtocolFeatures::empty(), Memory::default());
-        Self { device, options, socket, accepted: None, protocol, memory, groups: new_groups(device), lost: false }
+        let groups = new_groups(device);
+        let (record, log, log_call, log_all, lost) = (None, None, Call::default(), false, false);
+        Self { device, options, socket, accepted: None, protocol, memory, groups, record, log, log_call, log_all, lost }
     }
 
     /// Answers the front end until it goes, or says what is no message.
@@ -86,6 +103,7 @@ impl<'d, D: VhostUserDevice> Session<'d, D> {
                 report(format_args!("a front end has gone: {error}"));
             }
         }
+        self.log_call.settle();
         match take_replaced() {
             0 => {}
             pages => report(format_args!("{pages} pages of memory were not in their files, and were replaced")),
@@ -105,7 +123,7 @@ impl<'d, D: VhostUserDevice> Session<'d, D> {
 
     /// Returns the features that are offered.
     fn offered(&self) -> u64 {
-        self.options.ring_features().bits() | self.device.features() | PROTOCOL_FEATURES
+        self.options.ring_features().bits() | self.device.features() | PROTOCOL_FEATURES | LOG_ALL
     }
 
     /// Returns the group of the ring `index`, and its place there.
@@ -130,7 +148,9 @@ impl<'d, D: VhostUserDevice> Session<'d, D> {
     fn setup(&self, memory: &Memory) -> Option<Setup> {
         let (accepted, features) = self.accepted?;
         let polls = if self.options.poll { POLLS } else { 0 };
-        Some(Setup { memory: memory.clone(), accepted, features, limits: self.options.limits(), polls })
+        let (limits, record) = (self.options.limits(), self.record.clone());
+        let (memory, log, log_all) = (memory.clone(), self.log.clone(), self.log_all);
+        Some(Setup { memory, accepted, features, limits, polls, record, log, log_all })
     }
 
     /// Changes something of a ring, while nothing is fetched from it, and returns what `change` does. It runs from then
@@ -175,6 +195,46 @@ impl<'d, D: VhostUserDevice> Session<'d, D> {
         result.map_err(Error::ReqHandlerError)
     }
 
+    /// Changes how what is written is marked, while nothing is in flight: what is in flight would be marked as before.
+    fn change_log(&mut self, change: impl FnOnce(&mut Self)) -> Result<()> {
+        let patience = Patience::new(self.socket);
+        let mut result = Ok(());
+        for group in &mut self.groups {
+            result = result.and(group.rest(&patience));
+        }
+        change(self);
+        let setup = self.setup(&self.memory);
+        for group in &mut self.groups {
+            result = result.and(setup.as_ref().map_or(Ok(()), |setup| group.start(None, setup, self.device)));
+        }
+        result.map_err(Error::ReqHandlerError)
+    }
+
+    fn set_ring_log(&mut self, index: u32, log: Option<DriverAddr>) {
+        if let Ok((group, place)) = self.group(index) {
+            group.vrings().iter_mut().skip(place).take(1).for_each(|vring| vring.log = log);
+        }
+    }
+
+    /// Does what the next message says, if that is to signal an eventfd when pages were marked, and returns whether it
+    /// is.
+    fn takes_log_fd(&mut self, connection: &UnixStream) -> bool {
+        let Ok(Some(mut message)) = SetLogFd::take(connection) else { return false };
+        let event = message.file.take().map(event_fd).transpose().map_err(Error::ReqHandlerError);
+        let done = event.map(|event| self.log_call.replace(event)).inspect_err(refuse);
+        !self.protocol.contains(REPLY_ACK) || message.answer(connection, done.is_ok()).is_ok()
+    }
+
+    /// Returns how many rings the record of a front end can be for, and their size.
+    fn recordable(&self, inflight: &VhostUserInflight) -> Result<(u16, u16)> {
+        let (queues, size) = (inflight.num_queues, inflight.queue_size);
+        let (count, limit) = (self.device.num_queues(), self.options.queue_size);
+        if usize::from(queues) <= count && size <= limit {
+            return Ok((queues, size));
+        }
+        Err(refused(format!("{queues} rings of {size} cannot be recorded: there are {count} of at most {limit}")))
+    }
+
     /// Stops a ring with nothing in flight, and returns where it is, unless it was never started or is broken.
     fn stop(&mut self, index: u32) -> Result<Option<SavedQueue>> {
         let patience = Patience::new(self.socket);
@@ -197,7 +257,7 @@ impl<'d, D: VhostUserDevice> Session<'d, D> {
 fn converse<D: VhostUserDevice>(session: &Arc<Mutex<Session<'_, D>>>, connection: UnixStream, ahead: &UnixStream) {
     let mut handler = BackendReqHandler::from_stream(connection, Arc::clone(session));
     loop {
-        if session.lock().is_ok_and(|mut session| session.enable_early(ahead)) {
+        if session.lock().is_ok_and(|mut session| session.enable_early(ahead) || session.takes_log_fd(ahead)) {
             continue;
         }
         let error = match handler.handle_request() {
@@ -270,7 +330,7 @@ impl<D: VhostUserDevice> VhostUserBackendReqHandlerMut for Session<'_, D> {
         let patience = Patience::new(self.socket);
         let ended: Vec<_> = self.groups.iter_mut().map(|group| group.end(&patience)).collect();
         self.groups = new_groups(self.device);
-        self.accepted = None;
+        (self.accepted, self.record, self.log_all) = (None, None, false);
         ended.into_iter().collect::<io::Result<()>>().map_err(Error::ReqHandlerError)
     }
 
@@ -284,7 +344,8 @@ impl<D: VhostUserDevice> VhostUserBackendReqHandlerMut for Session<'_, D> {
                 "ACCESS_PLATFORM (feature bit 33) was not offered: there is no IOMMU here that translates addresses",
             ));
         }
-        let [offered, accepted] = [self.offered(), features].map(|features| features & !PROTOCOL_FEATURES);
+        let own = PROTOCOL_FEATURES | LOG_ALL;
+        let [offered, accepted] = [self.offered(), features].map(|features| features & !own);
         let rings = RingFeatures::from_accepted(offered, accepted).map_err(|error| refused(error.to_string()))?;
         let accepted = Some((accepted, rings));
         if self.accepted != accepted {
@@ -294,6 +355,10 @@ impl<D: VhostUserDevice> VhostUserBackendReqHandlerMut for Session<'_, D> {
             self.groups.iter_mut().for_each(Group::forget_worker);
         }
         self.accepted = accepted;
+        let log_all = features & LOG_ALL != 0;
+        if self.log_all != log_all {
+            self.change_log(|session| session.log_all = log_all)?;
+        }
         // Who does not know of SET_VRING_ENABLE cannot use it.
         let enabled = features & PROTOCOL_FEATURES == 0;
         let vrings = self.groups.iter_mut().flat_map(Group::vrings);
@@ -337,15 +402,24 @@ impl<D: VhostUserDevice> VhostUserBackendReqHandlerMut for Session<'_, D> {
     fn set_vring_addr(
         &mut self,
         index: u32,
-        _flags: VhostUserVringAddrFlags,
+        flags: VhostUserVringAddrFlags,
         descriptor: u64,
         used: u64,
         available: u64,
-        _log: u64,
+        log: u64,
     ) -> Result<()> {
         let areas = Areas { descriptor, driver: available, device: used };
         areas.in_guest(&self.memory).map_err(Error::ReqHandlerError)?;
-        self.set_up(index, |vring| vring.areas = Some(areas))
+        let log = flags.contains(VhostUserVringAddrFlags::VHOST_VRING_F_LOG).then_some(DriverAddr(log));
+        let (group, place) = self.group(index)?;
+        let vring = group.vrings().get(place).ok_or(Error::InvalidParam)?;
+        if vring.areas != Some(areas) {
+            self.set_up(index, |vring| (vring.areas, vring.log) = (Some(areas), log))
+        } else if vring.log != log {
+            self.change_log(|session| session.set_ring_log(index, log))
+        } else {
+            Ok(())
+        }
     }
 
     fn set_vring_base(&mut self, index: u32, base: u32) -> Result<()> {
@@ -432,12 +506,26 @@ impl<D: VhostUserDevice> VhostUserBackendReqHandlerMut for Session<'_, D> {
         not_offered()
     }
 
-    fn get_inflight_fd(&mut self, _inflight: &VhostUserInflight) -> Result<(VhostUserInflight, File)> {
-        not_offered()
+    /// What is recorded is a file that the front end keeps.
+    fn get_inflight_fd(&mut self, inflight: &VhostUserInflight) -> Result<(VhostUserInflight, File)> {
+        let created = self.recordable(inflight).and_then(|(queues, size)| {
+            let (file, len) = Inflight::create(queues, size).map_err(Error::ReqHandlerError)?;
+            Ok((VhostUserInflight::new(len, 0, queues, size), file))
+        });
+        // As for GET_VRING_BASE.
+        self.lost = created.is_err();
+        created
     }
 
-    fn set_inflight_fd(&mut self, _inflight: &VhostUserInflight, _file: File) -> Result<()> {
-        not_offered()
+    /// Rings go on from what is recorded there, from when they start.
+    fn set_inflight_fd(&mut self, inflight: &VhostUserInflight, file: File) -> Result<()> {
+        let (queues, size) = self.recordable(inflight)?;
+        if self.groups.iter().any(|group| !group.running().is_empty()) {
+            return Err(refused("what is in flight cannot be recorded elsewhere while a ring is running"));
+        }
+        let record = Inflight::map(&file, inflight.mmap_offset, inflight.mmap_size, queues, size);
+        self.record = Some(record.map_err(Error::ReqHandlerError)?);
+        Ok(())
     }
 
     fn set_device_state_fd(
@@ -457,7 +545,14 @@ impl<D: VhostUserDevice> VhostUserBackendReqHandlerMut for Session<'_, D> {
         not_offered()
     }
 
-    fn set_log_base(&mut self, _log: &VhostUserLog, _file: File) -> Result<()> {
-        not_offered()
+    fn set_log_base(&mut self, log: &VhostUserLog, file: File) -> Result<()> {
+        let log = Log::map(&file, log.mmap_offset, log.mmap_size, self.memory.end(), self.log_call.clone());
+        let changed = log.map_err(Error::ReqHandlerError).and_then(|log| {
+            let log = Arc::new(log);
+            self.change_log(|session| session.log = Some(log))
+        });
+        // As for GET_VRING_BASE.
+        self.lost = changed.is_err();
+        changed
     }
 }

@@ -2,13 +2,16 @@
 
 mod back_end;
 mod conventions;
+mod dirty_log;
 mod driver;
 mod front_end;
+mod guest;
 mod hostile;
 mod lifetime;
 mod limits;
 mod mapping;
 mod net;
+mod recovery;
 mod rings;
 mod rng;
 mod traffic;
