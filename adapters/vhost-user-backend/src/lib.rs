@@ -156,6 +156,7 @@
 //!
 //! Where the framework's limits above are in the way, in particular for block devices that are to survive a kill.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 #![cfg_attr(
     feature = "vhost-user-backend-0-22",

@@ -4,7 +4,7 @@ use virtio_chain::ReadableChain;
 use virtio_mem_traits::{Access, DeviceRange, DriverMem};
 use virtio_queue_core::{Chain, DescChain, DriverNotify, FatalError, Piece, QueueState, Ring};
 
-use super::batch::{Batch, Fetched, fetch};
+use super::batch::{Batch, Fetched, fetch, turn_of_batch};
 use super::{Count, HEADER_LEN, Lost, MIN_FRAME, NetDevice, Port};
 use crate::Turn;
 use crate::prefetch::prefetch_to_read;
@@ -28,44 +28,32 @@ impl<P: Port> NetDevice<P> {
         let limit = limit.min(self.port.capacity());
         let mut batch = Batch::new();
         fetch(&mut batch, limit, ring, state, mem, Access::Read)?;
-        let turn = Turn::of_batch(batch.len(), limit);
+        let turn = turn_of_batch(batch.len(), limit);
         batch.iter().filter_map(|chain| chain.piece).for_each(|piece| prefetch_to_read(piece.memory.after(HEADER_LEN)));
-        for chain in batch.drain(..) {
-            let read = read_packet(chain, self.port.room(), ring, state);
-            match read.and_then(|len| self.port.transmit(len).map(|()| len)) {
+        let mut taken = |device: &mut Self, read: Result<usize, Lost>| {
+            match read.and_then(|len| device.port.transmit(len).map(|()| len)) {
                 Ok(len) => count.packet(len - HEADER_LEN),
                 Err(Lost) => count.errors += 1,
             }
-        }
+        };
+        let taken = RefCell::new(&mut taken);
+        complete(
+            batch,
+            self,
+            ring,
+            state,
+            |device, piece| {
+                let read = read_piece(piece, device.port.room(), mem);
+                taken.borrow_mut()(device, read);
+                Some(0)
+            },
+            |device, token, state| {
+                let read = read_chain(DescChain::new(ring, token, Unpublished(state)), device.port.room());
+                taken.borrow_mut()(device, read);
+            },
+        );
         Ok(turn)
     }
-}
-
-/// Copies the frame of a packet to its place in `room`, returns its chain, and says how long the packet is.
-#[inline]
-fn read_packet<R: Ring, N: DriverNotify>(
-    chain: Fetched<'_>,
-    room: &mut [u8],
-    ring: &R,
-    state: &mut QueueState<R, N>,
-) -> Result<usize, Lost> {
-    let Some(Piece { range, memory, .. }) = chain.piece else {
-        return read_chain(DescChain::new(ring, chain.token, Unpublished(state)), room);
-    };
-    ring.mem().before_read(range.after(HEADER_LEN as u64));
-    let read = read_piece(memory, room);
-    // A queue that is broken says so when this is published.
-    let _ = state.complete(ring, chain.token, 0);
-    read
-}
-
-/// Does so with one that is in one piece.
-#[inline]
-fn read_piece(piece: DeviceRange<'_>, room: &mut [u8]) -> Result<usize, Lost> {
-    let frame = piece.after(HEADER_LEN);
-    let place = room.get_mut(HEADER_LEN..piece.len()).ok_or(Lost)?;
-    frame.read_bytes(0, place).map_err(|_| Lost)?;
-    check(piece.len())
 }
 
 /// Does so however the driver has cut the packet. What is writable in the chain is passed over.

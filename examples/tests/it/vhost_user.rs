@@ -1,10 +1,13 @@
 //! The back ends, as processes of their own that front ends talk to. What they share is tried with `vhost-user-blk`.
 
 mod back_end;
+mod conventions;
 mod driver;
 mod front_end;
 mod hostile;
 mod lifetime;
+mod limits;
+mod mapping;
 mod net;
 mod rings;
 mod rng;

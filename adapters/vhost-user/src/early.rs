@@ -1,0 +1,55 @@
+//! What QEMU says too early for the crate that understands all other messages.
+//!
+//! QEMU 7.2 enables the rings of a network device before it says which features it accepts, and not again afterwards.
+//! It may: that rings can be enabled follows from what the back end offered. The crate `vhost` refuses it.
+
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+
+use rustix::net::{RecvFlags, recv};
+use zerocopy::little_endian::U32;
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+/// The message `SET_VRING_ENABLE`.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub(crate) struct Enable {
+    request: U32,
+    flags: U32,
+    /// How many bytes come after it.
+    len: U32,
+    /// Which ring is meant.
+    pub(crate) index: U32,
+    /// 1 to enable it, 0 not to.
+    pub(crate) enabled: U32,
+}
+
+impl Enable {
+    const REQUEST: u32 = 18;
+    const LEN: u32 = 8;
+    /// The version of the protocol, and that this is an answer.
+    const ANSWER: u32 = 1 | 1 << 2;
+    const NEEDS_ANSWER: u32 = 1 << 3;
+
+    /// Waits for the next message, and takes it from the connection if it is this one.
+    pub(crate) fn take(mut connection: &UnixStream) -> io::Result<Option<Self>> {
+        let mut message = Self::new_zeroed();
+        // QEMU sends a message as a whole, so that there is no need to wait for the rest of one.
+        let (_, len) = recv(connection, message.as_mut_bytes(), RecvFlags::PEEK)?;
+        if len < size_of::<Self>() || message.request != Self::REQUEST || message.len != Self::LEN {
+            return Ok(None);
+        }
+        connection.read_exact(message.as_mut_bytes())?;
+        Ok(Some(message))
+    }
+
+    /// Says whether it was done, if that was asked for.
+    pub(crate) fn answer(&self, mut connection: &UnixStream, done: bool) -> io::Result<()> {
+        if self.flags.get() & Self::NEEDS_ANSWER == 0 {
+            return Ok(());
+        }
+        // A number of 64 bits, which is not 0 if something is wrong.
+        let answer = Self { flags: Self::ANSWER.into(), index: u32::from(!done).into(), enabled: 0.into(), ..*self };
+        connection.write_all(answer.as_bytes())
+    }
+}
