@@ -134,7 +134,7 @@ impl Target {
         }
         fs::create_dir_all(&merged)?;
         let mut merge = Command::new(&self.program);
-        let output = merge.args(["-merge=1", MAX_LEN]).args([&merged, &corpus, &self.found()]).output()?;
+        let output = merge.args(["-set_cover_merge=1", MAX_LEN]).args([&merged, &corpus, &self.found()]).output()?;
         ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let mut kept: Vec<_> = fs::read_dir(&merged)?.collect::<Result<_, _>>()?;
         kept.sort_by_key(fs::DirEntry::file_name);
