@@ -178,3 +178,46 @@ fn compare(changed: &BTreeSet<u64>, logged: &BTreeSet<u64>) -> Result<()> {
     ensure!(excess.is_empty(), "{} pages are in the log that the device has not written to since", excess.len());
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns as many pages as make the log worth a look, behind the small part.
+    fn pages() -> BTreeSet<u64> {
+        (0..READS).map(|page| (BASE + PART) / PAGE + page).collect()
+    }
+
+    fn check_refused(changed: &BTreeSet<u64>, logged: &BTreeSet<u64>, expected: &str) {
+        let error = compare(changed, logged).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+
+    #[test]
+    fn log_of_what_was_written_is_accepted() {
+        compare(&pages(), &pages()).unwrap();
+    }
+
+    #[test]
+    fn page_that_is_missing_from_the_log_is_named() {
+        let mut logged = pages();
+        logged.pop_first();
+        check_refused(&pages(), &logged, "1 of 64 pages that the device has written to are not in the log: 0x40100000");
+    }
+
+    #[test]
+    fn page_that_was_not_written_is_refused_but_for_small_things() {
+        let mut logged = pages();
+        logged.insert(BASE / PAGE);
+        compare(&pages(), &logged).unwrap();
+        logged.insert((BASE + 2 * PART) / PAGE);
+        check_refused(&pages(), &logged, "1 pages are in the log");
+    }
+
+    #[test]
+    fn changed_pages_have_the_addresses_of_the_driver() {
+        let (before, mut after) = ([0; 3 * PAGE as usize], [0; 3 * PAGE as usize]);
+        after[2 * PAGE as usize - 1] = 1;
+        assert_eq!(changed_pages(&before, &after), BTreeSet::from([BASE / PAGE + 1]));
+    }
+}
