@@ -100,7 +100,7 @@ impl Driver {
     /// Waits until all is read, and sees whether it is what is on the disk.
     fn finish(&mut self, mut expected: HashMap<u16, &[u8]>) -> Result<()> {
         loop {
-            self.whole()?.write_bytes(0, &self.read_shared()?)?;
+            self.whole(Access::Write)?.write_bytes(0, &self.read_shared()?)?;
             let used = self.driver.reap_all().map_err(|error| anyhow!("the device breaks a rule: {error}"))?;
             for used in used {
                 let data = expected.remove(&used.id).context("the device has used a buffer twice")?;
@@ -121,12 +121,12 @@ impl Driver {
 
     fn read_own(&self) -> Result<Vec<u8>> {
         let mut bytes = vec![0; self.mem.range().len().try_into()?];
-        self.whole()?.read_bytes(0, &mut bytes)?;
+        self.whole(Access::Read)?.read_bytes(0, &mut bytes)?;
         Ok(bytes)
     }
 
-    fn whole(&self) -> Result<DeviceRange<'_>> {
-        Ok(self.mem.translate_all(self.mem.range(), Access::Write)?)
+    fn whole(&self, access: Access) -> Result<DeviceRange<'_>> {
+        Ok(self.mem.translate_all(self.mem.range(), access)?)
     }
 }
 
