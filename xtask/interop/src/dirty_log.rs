@@ -19,7 +19,8 @@ use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange,
 use crate::front_end::{Areas, FrontEnd};
 use crate::matrix::VERSION_1;
 
-const PAGE: u64 = 4096;
+const PAGE_LEN: usize = 4096;
+const PAGE: u64 = PAGE_LEN as u64;
 const SECTOR: usize = 512;
 
 /// Where the driver has its memory. The first part has the ring and all that is small.
@@ -149,7 +150,7 @@ fn check_answer(used: &UsedBuffer, data: &[u8]) -> Result<()> {
 
 /// Returns which pages differ, by the addresses of the driver.
 fn changed_pages(before: &[u8], after: &[u8]) -> BTreeSet<u64> {
-    let pages = before.chunks(PAGE as usize).zip(after.chunks(PAGE as usize)).zip(BASE / PAGE..);
+    let pages = before.chunks(PAGE_LEN).zip(after.chunks(PAGE_LEN)).zip(BASE / PAGE..);
     pages.filter(|((before, after), _)| before != after).map(|(_, page)| page).collect()
 }
 
@@ -216,8 +217,8 @@ mod tests {
 
     #[test]
     fn changed_pages_have_the_addresses_of_the_driver() {
-        let (before, mut after) = ([0; 3 * PAGE as usize], [0; 3 * PAGE as usize]);
-        after[2 * PAGE as usize - 1] = 1;
+        let (before, mut after) = ([0; 3 * PAGE_LEN], [0; 3 * PAGE_LEN]);
+        after[2 * PAGE_LEN - 1] = 1;
         assert_eq!(changed_pages(&before, &after), BTreeSet::from([BASE / PAGE + 1]));
     }
 }
