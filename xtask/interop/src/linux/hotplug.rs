@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 
 use super::rig::{Rig, Servers};
@@ -25,8 +25,11 @@ const ATTEMPTS: u32 = 10;
 
 const WITH_SLOTS: Setup<'static> = Setup { place: 0, memory: "256,slots=4,maxmem=1G", socket: "", options: &[] };
 
-/// What happens to a guest, in this order, and what it is called.
-const EVENTS: [(&str, fn(&mut Worker<'_>) -> Result<()>); 5] = [
+/// Something that happens to a guest.
+type Event = fn(&mut Worker<'_>) -> Result<()>;
+
+/// All that happens, in this order, and what it is called.
+const EVENTS: [(&str, Event); 5] = [
     ("memory plugged in", plug_in),
     ("guest stopped", stop),
     ("memory pulled out", pull_out),
@@ -83,7 +86,7 @@ fn wait_for_memory(worker: &mut Worker<'_>, before: u64) -> Result<()> {
         }
     }
     let now = worker.number("memory")?;
-    anyhow::bail!("the guest has {now} MiB after {before} MiB and another {DIMM_SIZE} MiB")
+    bail!("the guest has {now} MiB after {before} MiB and another {DIMM_SIZE} MiB")
 }
 
 fn pull_out(worker: &mut Worker<'_>) -> Result<()> {
