@@ -6,6 +6,7 @@ mod driver;
 mod front_end;
 mod guest;
 mod hostile;
+mod kept;
 mod lifetime;
 mod net;
 mod recovery;
