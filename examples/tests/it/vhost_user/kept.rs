@@ -118,7 +118,7 @@ fn check_kept(features: u64) {
     });
 }
 
-/// RECORD-1, RECORD-2
+/// RECORD-1, RECORD-2, RECORD-3
 #[test]
 fn chains_that_were_kept_are_kept_again_in_order() {
     check_kept(0);
