@@ -70,6 +70,7 @@
 //! Ids such as SPLIT-USED-4 name rules. The file `docs/conformance.md` of the repository lists each of them, with its
 //! section in VIRTIO 1.4.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]
 #![cfg_attr(
     not(all(feature = "alloc", feature = "conformance")),
@@ -83,6 +84,8 @@ compile_error!(
 
 #[cfg(feature = "alloc")]
 extern crate alloc;
+#[cfg(virtio_loom)]
+extern crate std;
 
 mod access;
 mod area;
@@ -97,8 +100,15 @@ mod dump;
 #[cfg(feature = "alloc")]
 mod heap;
 mod iovec;
+#[cfg(virtio_loom)]
+pub mod model;
 mod region_cache;
 mod word;
+
+/// The fence of these crates, which a model checker can see.
+#[cfg(not(virtio_loom))]
+#[doc(hidden)]
+pub use core::sync::atomic::fence;
 
 pub use access::{Access, ReadOnly, ReadWrite, Readable, Rights, Writable, WriteOnly};
 pub use area::{Area, AreaError};
@@ -110,6 +120,9 @@ pub use dump::{DumpMem, DumpMemError};
 #[cfg(feature = "alloc")]
 pub use heap::{HeapMem, HeapMemError};
 pub use iovec::IoVec;
+#[cfg(virtio_loom)]
+#[doc(hidden)]
+pub use model::fence;
 pub use region_cache::RegionCache;
 pub use word::{Word, Words};
 pub use zerocopy;

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::spinner::Spinner;
 use steps::STEPS;
+use xtask_support::Spinner;
 
 /// Check everything that a change must pass, in minutes
 #[derive(clap::Args)]

@@ -1,11 +1,12 @@
 //! A queue whose chains are out while others are fetched.
 
+use core::panic::AssertUnwindSafe;
 use core::pin::pin;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::{Context, Waker};
 use std::io;
 use std::os::fd::AsFd;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::catch_unwind;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Wake;
@@ -120,6 +121,8 @@ impl DeferredLane {
         }
         self.queue.pause();
         self.wait_until_idle(device, patience)?;
+        // Before: the future ends because of this, not by itself.
+        self.doors.stop();
         let queue = self.queue.clone().try_into_queue().ok();
         let saved = queue.and_then(|queue| queue.drain().suspend().ok()).map(|suspended| suspended.save());
         self.end_thread(patience);
@@ -132,6 +135,7 @@ impl DeferredLane {
     ///
     /// If there are some when patience ends.
     pub(crate) fn end(&self, device: &mut Deferred, patience: &Patience<'_>) -> io::Result<()> {
+        self.doors.stop();
         self.queue.reset();
         self.wait_until_idle(device, patience)?;
         self.end_thread(patience);
@@ -154,7 +158,6 @@ impl DeferredLane {
 
     /// Waits for the end of the thread. It has nothing to do any more, and can do no harm.
     fn end_thread(&self, patience: &Patience<'_>) {
-        self.doors.stop();
         while self.ended.recv_timeout(STEP) == Err(RecvTimeoutError::Timeout) {
             self.doors.error.make_room();
             if patience.check("a queue is still being served").is_err() {
@@ -167,8 +170,8 @@ impl DeferredLane {
 /// Stops at once, and waits for nothing.
 impl Drop for DeferredLane {
     fn drop(&mut self) {
-        self.queue.reset();
         self.doors.stop();
+        self.queue.reset();
         self.doors.call.settle();
     }
 }
@@ -205,9 +208,7 @@ impl Doors {
         event::wait(&mut events, useless);
         let [_, kicked] = events.map(|event| event.revents().contains(PollFlags::IN));
         let _ = self.wake.take();
-        if useless {
-            kick.try_again();
-        } else if kicked {
+        if kicked && !useless {
             kick.take();
             queue.wake();
         }

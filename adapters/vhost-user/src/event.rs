@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 use std::thread;
+use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::ioctl_fionbio;
@@ -89,8 +90,12 @@ impl Call {
         let earlier = signal.earlier.iter().filter_map(Weak::upgrade);
         let events: Vec<_> = signal.event.iter().cloned().chain(earlier).collect();
         drop(signal);
-        let full = events.iter().filter(|event| is_full(event));
-        full.map(|event| event.take()).count() > 0
+        let mut any = false;
+        for event in events.iter().filter(|event| is_full(event)) {
+            any = true;
+            let _ = event.take();
+        }
+        any
     }
 
     /// Waits a little while until there is room.
@@ -152,11 +157,13 @@ fn is_full(event: &EventFd) -> bool {
 pub(crate) struct Kick {
     event: Arc<EventFd>,
     useless: u32,
+    /// Until when it is not looked at.
+    until: Option<Instant>,
 }
 
 impl Kick {
     pub(crate) fn new(event: Arc<EventFd>) -> Self {
-        Self { event, useless: 0 }
+        Self { event, useless: 0, until: None }
     }
 
     /// Goes by another eventfd, if it is another one.
@@ -168,24 +175,20 @@ impl Kick {
 
     /// Takes it, if it was found readable.
     pub(crate) fn take(&mut self) {
-        self.useless = self.useless.saturating_add(1);
         // It was seen to be an eventfd, which can be read.
         let _ = self.event.take();
+        self.useless = self.useless.saturating_add(1);
+        self.until = if self.useless > USELESS { Some(Instant::now() + PAUSE) } else { None };
     }
 
     /// Takes note that there was something to do.
     pub(crate) fn was_useful(&mut self) {
-        self.useless = 0;
+        (self.useless, self.until) = (0, None);
     }
 
     /// Returns whether it is not to be waited for now, because it comes all the time.
     pub(crate) fn is_useless(&self) -> bool {
-        self.useless > USELESS
-    }
-
-    /// Lets it be waited for once more.
-    pub(crate) fn try_again(&mut self) {
-        self.useless = self.useless.min(USELESS);
+        self.until.is_some_and(|until| Instant::now() < until)
     }
 }
 
@@ -291,8 +294,9 @@ mod tests {
         assert!(!kick.is_useless());
         kick.take();
         assert!(kick.is_useless());
-        kick.try_again();
-        assert!(!kick.is_useless());
+        while kick.is_useless() {
+            thread::yield_now();
+        }
         kick.take();
         assert!(kick.is_useless());
         kick.was_useful();

@@ -6,7 +6,7 @@ use virtio_queue_core::RingFeatures;
 
 use crate::VhostUserDevice;
 use crate::deferred::DeferredLane;
-use crate::lanes::{Lane, Lanes, Thread};
+use crate::lanes::{AtOnce, Lane, Lanes, Thread};
 use crate::patience::Patience;
 use crate::report::report;
 use crate::vring::{NotRunning, Setup, Vring, VringRing};
@@ -120,38 +120,41 @@ impl Group {
         setup: &Setup,
         device: &D,
     ) -> io::Result<()> {
-        if !self.vrings.iter().any(|vring| vring.ready().is_some()) {
+        if self.worker.is_none() && !self.vrings.iter().any(|vring| vring.ready().is_some()) {
             return Ok(());
         }
         let index = self.index;
         let worker = self.worker.take().unwrap_or_else(|| device.worker(index, setup.accepted).0);
         match worker {
-            Shape::AtOnce(device) => {
-                let packed = setup.features.contains(RingFeatures::RING_PACKED);
-                let any = device.needs_any() || setup.record.is_some();
-                // The format is chosen once, not for each descriptor, if the device is compiled for both.
-                let (lanes, places, result) = match (any, packed) {
-                    (true, _) => self.lanes(place, setup, Lanes::Any),
-                    (false, true) => self.lanes(place, setup, Lanes::Packed),
-                    (false, false) => self.lanes(place, setup, Lanes::Split),
-                };
-                if places.is_empty() {
-                    self.worker = Some(Shape::AtOnce(device));
-                    return result;
-                }
-                let signals = |at: &usize| self.vrings.get(*at).map(|vring| [vring.call.clone(), vring.error.clone()]);
-                let calls = places.iter().filter_map(signals).flatten().collect();
-                let name = self.name(places.first().copied().unwrap_or_default());
-                let thread = Thread::spawn(name, lanes, setup.polls, calls, device)?;
-                self.thread = Some((thread, places));
-                result
-            }
+            Shape::AtOnce(device) => self.start_at_once(place, setup, device),
             Shape::Deferred(mut device) => {
                 let result = self.start_deferred(place, setup, &mut device);
                 self.worker = Some(Shape::Deferred(device));
                 result
             }
         }
+    }
+
+    /// Begins to serve the rings at once, on a thread, or lets the device rest if there are none.
+    fn start_at_once(&mut self, place: Option<usize>, setup: &Setup, mut device: Box<dyn AtOnce>) -> io::Result<()> {
+        let packed = setup.features.contains(RingFeatures::RING_PACKED);
+        let any = device.needs_any() || setup.record.is_some();
+        // The format is chosen once, not for each descriptor, if the device is compiled for both.
+        let (lanes, places, result) = match (any, packed) {
+            (true, _) => self.lanes(place, setup, Lanes::Any),
+            (false, true) => self.lanes(place, setup, Lanes::Packed),
+            (false, false) => self.lanes(place, setup, Lanes::Split),
+        };
+        let Some(first) = places.first() else {
+            device.rest();
+            self.worker = Some(Shape::AtOnce(device));
+            return result;
+        };
+        device.start();
+        let signals = places.iter().filter_map(|at| self.vrings.get(*at).map(Vring::signals)).collect();
+        let thread = Thread::spawn(self.name(*first), lanes, setup.polls, signals, device)?;
+        self.thread = Some((thread, places));
+        result
     }
 
     /// Returns the rings that can be served at once, their places, and whether the one at `place` cannot.

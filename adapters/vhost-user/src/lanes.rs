@@ -1,9 +1,11 @@
 //! The thread that serves rings of a device that answers at once.
 
+use core::panic::AssertUnwindSafe;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::{array, hint};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::panic::catch_unwind;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
@@ -69,6 +71,12 @@ pub(crate) trait AtOnce: Send {
     /// Returns whether it needs a ring whose format is not chosen when the program is compiled.
     fn needs_any(&self) -> bool;
 
+    /// Begins: at least one of its rings is served from now on.
+    fn start(&mut self);
+
+    /// Rests: none of its rings is served.
+    fn rest(&mut self);
+
     /// Serves rings until it is stopped, or until all of them are broken, and returns where they are.
     fn run(&mut self, lanes: Lanes, polls: u32, stop: &Stop) -> Saved;
 }
@@ -80,8 +88,14 @@ pub(crate) type Saved = Vec<(usize, SavedQueue)>;
 pub(crate) struct Thread {
     stop: Arc<Stop>,
     rest: Receiver<Rest>,
-    /// What can hold it up.
-    calls: Vec<Call>,
+    signals: Vec<Signals>,
+}
+
+/// What a thread signals for a ring, and what can hold it up.
+#[derive(Clone)]
+pub(crate) struct Signals {
+    pub(crate) call: Call,
+    pub(crate) error: Call,
 }
 
 /// What is left of a thread that was stopped.
@@ -111,23 +125,28 @@ pub(crate) struct Lane<R: Ring> {
 }
 
 impl Thread {
-    /// Begins to serve rings with `device`, on a thread that is called `name`. The `calls` are all that it signals.
+    /// Begins to serve rings with `device`, on a thread that is called `name`. The `signals` are those of the rings.
     pub(crate) fn spawn(
         name: String,
         lanes: Lanes,
         polls: u32,
-        calls: Vec<Call>,
+        signals: Vec<Signals>,
         mut device: Box<dyn AtOnce>,
     ) -> io::Result<Self> {
         let stop = Arc::new(Stop { requested: AtomicBool::new(false), wake: EventFd::new()? });
         let stopped = Arc::clone(&stop);
         let (sender, rest) = mpsc::sync_channel(1);
+        let (told, of_all) = (name.clone(), signals.clone());
         thread::Builder::new().name(name).spawn(move || {
-            let saved = device.run(lanes, polls, &stopped);
-            // Nobody waits for it any more if it took too long.
-            let _ = sender.send(Rest { device, saved });
+            if let Ok(saved) = catch_unwind(AssertUnwindSafe(|| device.run(lanes, polls, &stopped))) {
+                // Nobody waits for it any more if it took too long.
+                let _ = sender.send(Rest { device, saved });
+                return;
+            }
+            report(format_args!("{told} is broken: the device has panicked"));
+            of_all.iter().for_each(|signals| signals.error.notify());
         })?;
-        Ok(Self { stop, rest, calls })
+        Ok(Self { stop, rest, signals })
     }
 
     /// Stops with nothing in flight, and returns what is left, unless the device has panicked.
@@ -143,8 +162,9 @@ impl Thread {
                 Err(RecvTimeoutError::Disconnected) => return Ok(None),
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            for call in &self.calls {
+            for Signals { call, error } in &self.signals {
                 call.make_room();
+                error.make_room();
             }
             patience.check("a request that was being served has not ended")?;
         }
@@ -210,17 +230,17 @@ fn enable_notifications<R: Restorable>(lanes: &mut Vec<Lane<R>>, device: &mut im
 /// Waits for a kick, for the device, or to be stopped. It may also return for no reason.
 fn wait<R: Ring>(lanes: &mut [Lane<R>], device: &impl ServeRing<R>, stop: &Stop) {
     let wake = device.wake().filter(|_| lanes.iter().any(|lane| lane.waits_for == WaitsFor::Device));
+    let useless: [_; MAX_LANES] = array::from_fn(|at| lanes.get(at).is_some_and(|lane| lane.kick.is_useless()));
     // Places that are not needed wait for the end as well.
-    let kicks = lanes.iter().map(|lane| if lane.kick.is_useless() { stop.wake.as_fd() } else { lane.kick.as_fd() });
+    let kicks = lanes.iter().zip(useless);
+    let kicks = kicks.map(|(lane, useless)| if useless { stop.wake.as_fd() } else { lane.kick.as_fd() });
     let mut events = kicks.chain(wake);
     let events: [_; MAX_LANES + 2] = array::from_fn(|_| events.next().unwrap_or_else(|| stop.wake.as_fd()));
     let mut events = events.map(|event| PollFd::from_borrowed_fd(event, PollFlags::IN));
-    event::wait(&mut events, lanes.iter().any(|lane| lane.kick.is_useless()));
+    event::wait(&mut events, useless.contains(&true));
     let kicked = events.map(|event| event.revents().contains(PollFlags::IN));
-    for (lane, kicked) in lanes.iter_mut().zip(kicked) {
-        if lane.kick.is_useless() {
-            lane.kick.try_again();
-        } else if kicked {
+    for ((lane, kicked), useless) in lanes.iter_mut().zip(kicked).zip(useless) {
+        if kicked && !useless {
             lane.kick.take();
         }
     }

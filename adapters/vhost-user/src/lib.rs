@@ -211,6 +211,9 @@
 //! * What is wrong is said on the standard error, in no more lines than a person can read, and also if nobody reads it.
 //! * If the system has no memory, files or threads left, a message is refused, or the next front end waits.
 
+#![deny(unsafe_code)]
+#![expect(clippy::std_instead_of_alloc, reason = "a back end has the standard library")]
+
 mod back_end;
 mod chains;
 mod deferred;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, StableMem, TranslateError};
 use virtio_queue_core::DriverNotify;
+use virtio_util::NotifyThread;
 
 use crate::event::Call;
 use crate::shm::Shm;
@@ -21,8 +22,8 @@ const PAGE_SHIFT: u32 = 12;
 #[derive(Debug)]
 pub(crate) struct Log {
     memory: Shm,
-    /// Signalled when there are new pages in it.
-    call: Call,
+    /// Signalled when there are new pages in it. Whoever writes to memory can have a lock, and must not be held up.
+    call: NotifyThread,
 }
 
 impl Log {
@@ -36,7 +37,7 @@ impl Log {
         if len < needed {
             return Err(io::Error::other(format!("a log of {len} bytes is too small: it must have {needed} or more")));
         }
-        Ok(Self { memory: Shm::map(file, offset, len)?, call })
+        Ok(Self { memory: Shm::map(file, offset, len)?, call: NotifyThread::new(call)? })
     }
 
     /// Marks the pages of `range`, those beyond the end of the log excepted.

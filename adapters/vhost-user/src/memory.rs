@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 
 use memmap2::{Advice, MmapOptions, MmapRaw};
-use rustix::fs::fstatfs;
+use rustix::fs::{FsWord, fstatfs};
 use rustix::param::page_size;
 use vhost::vhost_user::message::VhostUserMemoryRegion;
 use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, TranslateError};
@@ -21,7 +21,7 @@ use crate::sigbus::Guarded;
 pub type GuestMem = Logged<Arc<RegionTable<Arc<Mapping>>>>;
 
 /// The file system of huge pages, as `statfs` knows it.
-const HUGETLBFS: i64 = 0x958_458f6;
+const HUGETLBFS: FsWord = 0x958_458f6;
 
 /// The memory table of a front end. It does not change: there is another one instead.
 #[derive(Clone, Debug)]
@@ -149,8 +149,11 @@ impl Mapping {
 /// Returns the length of the pages that `file` is mapped in.
 pub(crate) fn page_len(file: &File) -> io::Result<u64> {
     let system = fstatfs(file)?;
-    let huge = i64::try_from(system.f_type).is_ok_and(|kind| kind == HUGETLBFS);
-    let len = if huge { u64::try_from(system.f_bsize).map_err(io::Error::other)? } else { page_size() as u64 };
+    let len = if system.f_type == HUGETLBFS {
+        u64::try_from(system.f_bsize).map_err(io::Error::other)?
+    } else {
+        page_size() as u64
+    };
     if len.is_power_of_two() { Ok(len) } else { Err(io::Error::other(format!("pages of {len} bytes"))) }
 }
 

@@ -106,7 +106,17 @@ pub trait Serve {
         budget: usize,
     ) -> Result<Turn, FatalError>;
 
-    /// Gives chains of the queue `index` back that are still held, before the queue rests. A queue that is broken takes
+    /// Begins: from now on at least one of the queues is served, until they [rest](Self::rest).
+    ///
+    /// It is called again when what is served changes.
+    fn start(&mut self) {}
+
+    /// Rests: none of the queues is served, until they [start](Self::start) again.
+    ///
+    /// A pause in which the front end changes something of a queue that goes on is no rest.
+    fn rest(&mut self) {}
+
+    /// Gives chains of the queue `index` back that are still held, before the queue pauses. A queue that is broken takes
     /// none.
     fn release<R: Ring, N: DriverNotify>(&mut self, _index: usize, _ring: &R, _state: &mut QueueState<R, N>) {}
 

@@ -62,6 +62,8 @@ pub(crate) struct Session<'d, D: VhostUserDevice> {
     protocol: VhostUserProtocolFeatures,
     memory: Memory,
     groups: Vec<Group>,
+    /// Whether a message could not be answered that must be.
+    lost: bool,
     /// Where what is in flight is recorded.
     record: Option<Inflight>,
     /// Where the pages are marked that are written, and what is signalled then.
@@ -76,8 +78,8 @@ impl<'d, D: VhostUserDevice> Session<'d, D> {
     pub(crate) fn new(device: &'d D, options: &'d Options, socket: &'d Socket) -> Self {
         let (protocol, memory) = (VhostUserProtocolFeatures::empty(), Memory::default());
         let groups = new_groups(device);
-        let (record, log, log_call, log_all) = (None, None, Call::default(), false);
-        Self { device, options, socket, accepted: None, protocol, memory, groups, record, log, log_call, log_all }
+        let (record, log, log_call, log_all, lost) = (None, None, Call::default(), false, false);
+        Self { device, options, socket, accepted: None, protocol, memory, groups, record, log, log_call, log_all, lost }
     }
 
     /// Answers the front end until it goes, or says what is no message.
@@ -103,6 +105,7 @@ impl<'d, D: VhostUserDevice> Session<'d, D> {
                 report(format_args!("a front end has gone: {error}"));
             }
         }
+        self.log_call.settle();
         match take_replaced() {
             0 => {}
             pages => report(format_args!("{pages} pages of memory were not in their files, and were replaced")),
@@ -228,7 +231,7 @@ fn converse<D: VhostUserDevice>(session: &Arc<Mutex<Session<'_, D>>>, connection
             Err(error) => error,
         };
         refuse(&error);
-        let told = session.lock().is_ok_and(|session| session.protocol.contains(REPLY_ACK));
+        let told = session.lock().is_ok_and(|session| session.protocol.contains(REPLY_ACK) && !session.lost);
         let goes_on = match &error {
             // Front ends that count pairs of queues ask for more than there are. That harms nobody.
             Error::ReqHandlerError(error) => told || error.kind() == ErrorKind::NotFound,
@@ -406,7 +409,8 @@ impl<D: VhostUserDevice> VhostUserBackendReqHandlerMut for Session<'_, D> {
             stopped => stopped,
         };
         // What has an answer of its own cannot be refused by another, so that this ends the conversation.
-        let base = stopped.inspect_err(refuse).map_err(|_| Error::InvalidParam)?.unwrap_or(new);
+        self.lost = stopped.is_err();
+        let base = stopped?.unwrap_or(new);
         Ok(VhostUserVringState::new(index, base.vring_base()))
     }
 
@@ -466,7 +470,9 @@ impl<D: VhostUserDevice> VhostUserBackendReqHandlerMut for Session<'_, D> {
 
     fn get_inflight_fd(&mut self, inflight: &VhostUserInflight) -> Result<(VhostUserInflight, File)> {
         // As for GET_VRING_BASE.
-        self.make_record(inflight).inspect_err(refuse).map_err(|_| Error::InvalidParam)
+        let made = self.make_record(inflight);
+        self.lost = made.is_err();
+        made
     }
 
     fn set_inflight_fd(&mut self, inflight: &VhostUserInflight, file: File) -> Result<()> {
@@ -492,6 +498,8 @@ impl<D: VhostUserDevice> VhostUserBackendReqHandlerMut for Session<'_, D> {
 
     fn set_log_base(&mut self, log: &VhostUserLog, file: File) -> Result<()> {
         // As for GET_VRING_BASE.
-        self.log_to(log, &file).inspect_err(refuse).map_err(|_| Error::InvalidParam)
+        let changed = self.log_to(log, &file);
+        self.lost = changed.is_err();
+        changed
     }
 }

@@ -16,7 +16,7 @@ use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
 const MAX: usize = 2048;
 
 /// The mappings whose pages are replaced. A handler cannot take a lock.
-static MAPPINGS: [Entry; MAX] = [const { Entry::FREE }; MAX];
+static MAPPINGS: [Entry; MAX] = [const { Entry::free() }; MAX];
 
 /// How many pages were replaced.
 static REPLACED: AtomicUsize = AtomicUsize::new(0);
@@ -32,7 +32,9 @@ struct Entry {
 const TAKEN: usize = 1;
 
 impl Entry {
-    const FREE: Self = Self { start: AtomicUsize::new(0), end: AtomicUsize::new(0), page: AtomicUsize::new(0) };
+    const fn free() -> Self {
+        Self { start: AtomicUsize::new(0), end: AtomicUsize::new(0), page: AtomicUsize::new(0) }
+    }
 
     /// Returns the page that `addr` is in, and its length, if it is in this mapping.
     fn page_of(&self, addr: usize) -> Option<(usize, usize)> {

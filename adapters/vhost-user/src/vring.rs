@@ -15,7 +15,7 @@ use virtio_util::{EventFd, NotifyThread};
 use crate::deferred::{Beginning, DeferredLane};
 use crate::event::Call;
 use crate::inflight::{AnyRecordedRing, AnyRecorder, Inflight, Left};
-use crate::lanes::Lane;
+use crate::lanes::{Lane, Signals};
 use crate::log::{Log, RingLog};
 use crate::memory::{GuestMem, Memory};
 use crate::report::report;
@@ -135,6 +135,11 @@ impl Vring {
     /// Returns its kick, if all has been said that a ring needs to run.
     pub(crate) fn ready(&self) -> Option<&Arc<EventFd>> {
         self.kick.as_ref().filter(|_| self.enabled && self.areas.is_some())
+    }
+
+    /// Returns what is signalled for it.
+    pub(crate) fn signals(&self) -> Signals {
+        Signals { call: self.call.clone(), error: self.error.clone() }
     }
 
     /// Returns the three addresses as the guest knows them.

@@ -176,6 +176,14 @@ impl<S: Serve + Send> AtOnce for S {
         false
     }
 
+    fn start(&mut self) {
+        Serve::start(self);
+    }
+
+    fn rest(&mut self) {
+        Serve::rest(self);
+    }
+
     fn run(&mut self, lanes: Lanes, polls: u32, stop: &Stop) -> Saved {
         match lanes {
             Lanes::Split(lanes) => lanes::run(lanes, self, polls, stop),
@@ -220,6 +228,10 @@ impl<F: FnMut(BorrowedChain<'_>) + Send> AtOnce for Each<F> {
     fn needs_any(&self) -> bool {
         true
     }
+
+    fn start(&mut self) {}
+
+    fn rest(&mut self) {}
 
     fn run(&mut self, lanes: Lanes, polls: u32, stop: &Stop) -> Saved {
         match lanes {

@@ -2,7 +2,7 @@
 
 use virtio_chain::WritableChain;
 use virtio_mem_traits::{Access, DriverMem};
-use virtio_queue_core::{ChainError, DescChain, DriverNotify, FatalError, QueueState, Ring, Token, Walk};
+use virtio_queue_core::{ChainError, DescChain, DriverNotify, FatalError, QueueState, Refused, Ring, Token, Walk};
 use zerocopy::IntoBytes;
 
 use super::batch::{Batch, Fetched, fetch, turn_of_batch, write};
@@ -73,7 +73,19 @@ impl Gathered {
         Self { tokens: Vec::with_capacity(max_buffers), room: 0, max_buffers }
     }
 
-    /// Returns all of them with nothing in them, in a queue that may be broken.
+    /// Puts all of them back, the last one first, as if they had not been fetched. A queue that is broken takes none.
+    pub(super) fn put_back<R: Ring, N: DriverNotify>(&mut self, ring: &R, state: &mut QueueState<R, N>) {
+        while let Some(token) = self.tokens.pop() {
+            // What is not to be found in the ring any more has been changed by the driver.
+            if let Err(Refused { chain, .. }) = state.unfetch(ring, token) {
+                self.tokens.push(chain);
+                break;
+            }
+        }
+        self.give_back(ring, state);
+    }
+
+    /// Returns all of them with nothing in them, in a queue that can be broken.
     pub(super) fn give_back<R: Ring, N: DriverNotify>(&mut self, ring: &R, state: &mut QueueState<R, N>) {
         self.room = 0;
         self.tokens.drain(..).for_each(|token| drop(DescChain::new(ring, token, Unpublished(state))));

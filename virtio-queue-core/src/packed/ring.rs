@@ -1,8 +1,8 @@
 //! The operations on a packed ring.
 
-use core::sync::atomic::{Ordering, fence};
+use core::sync::atomic::Ordering;
 
-use virtio_mem_traits::{AreaError, DeviceArray, StableMem};
+use virtio_mem_traits::{AreaError, DeviceArray, StableMem, fence};
 use virtio_ring::RingFeatures;
 use virtio_ring::event::packed_crossed;
 use virtio_ring::packed::{
@@ -176,7 +176,8 @@ impl<M: StableMem> PackedRing<M> {
     ) -> (usize, u16) {
         let (available, used) = (positions.next_available, positions.next_used);
         let to_end = |position: RingPosition| self.size.get() - position.slot();
-        let count = room.min(to_end(available)).min(to_end(used));
+        let most = self.limits.elements();
+        let count = if most == 0 { 0 } else { room.min(to_end(available)).min(to_end(used)) };
         let lists = self.descriptor_area.slots(available.slot(), count);
         let places = self.descriptor_area.slots(used.slot(), count);
         let (lists, places) = (lists.prefix(places.len()), places.prefix(lists.len()));
@@ -185,7 +186,7 @@ impl<M: StableMem> PackedRing<M> {
         let held_back = if positions.unpublished.is_none() { 0 } else { usize::MAX };
         let (mut served, mut slots) = (0, 0);
         while served < limit {
-            let Some((id, list)) = next_quick_list(lists, slots, available.wrap()) else { break };
+            let Some((id, list)) = next_quick_list(lists, slots, available.wrap(), most) else { break };
             let written = work(walk.of(id, available.slot() + narrow(slots), list));
             let descriptor = UsedDescriptor::new(id, written, used.wrap());
             if slots == held_back {
@@ -242,19 +243,30 @@ impl<M: StableMem> PackedRing<M> {
     }
 }
 
-/// Returns the Buffer ID of the list that begins in a slot, and its descriptors, if it is available and all there.
+/// Returns the Buffer ID of the list that begins in a slot, and its descriptors, if it is available, all there, and no
+/// longer than `most`, which is at least 1.
 #[inline(always)]
-fn next_quick_list(slots: Slots<'_>, first: usize, wrap: bool) -> Option<(BufferId, DeviceArray<'_, [u64; 2]>)> {
-    let mut word = slots.first(first)?;
+fn next_quick_list(
+    slots: Slots<'_>,
+    first: usize,
+    wrap: bool,
+    most: usize,
+) -> Option<(BufferId, DeviceArray<'_, [u64; 2]>)> {
+    let word = slots.first(first)?;
     if !flags(word).is_available(wrap) {
         return None;
     }
-    let mut last = first;
-    while flags(word).contains(DescriptorFlags::NEXT) {
-        last += 1;
-        word = slots.later(last)?;
+    if !flags(word).contains(DescriptorFlags::NEXT) {
+        return Some((id(word), slots.descriptors(first, first)?));
     }
-    Some((id(word), slots.descriptors(first, last)?))
+    let mut last = first;
+    loop {
+        last += 1;
+        let word = slots.later(last)?;
+        if !flags(word).contains(DescriptorFlags::NEXT) {
+            return if last - first < most { Some((id(word), slots.descriptors(first, last)?)) } else { None };
+        }
+    }
 }
 
 /// Returns a number of slots as a ring counts them.

@@ -1,9 +1,9 @@
 //! The operations on a split ring.
 
 use core::iter;
-use core::sync::atomic::{Ordering, fence};
+use core::sync::atomic::Ordering;
 
-use virtio_mem_traits::{AreaError, StableMem};
+use virtio_mem_traits::{AreaError, StableMem, fence};
 use virtio_ring::RingFeatures;
 use virtio_ring::event::split_crossed;
 use virtio_ring::packed::Descriptor;
@@ -136,7 +136,8 @@ impl<M: StableMem> SplitRing<M> {
         if head.0 > self.size.last_slot() { Err(FatalError::HeadOutOfRange { head, size }) } else { Ok(head) }
     }
 
-    /// Serves at most `count` available chains, as far as neither ring comes to its end, and returns how many.
+    /// Serves at most `count` available chains, as far as neither ring comes to its end and all can be accessed at once,
+    /// and returns how many.
     ///
     /// PERF: what does not change in a run is looked up once (`direct-1-burst-32`).
     #[inline(always)]
@@ -146,25 +147,38 @@ impl<M: StableMem> SplitRing<M> {
         count: u16,
         work: &mut impl FnMut(SplitWalk<'r, M>) -> u32,
     ) -> Result<u16, FatalError> {
-        let (available, used) = (positions.next_available, positions.next_used);
-        let to_end = |index: RingIndex| self.size.get() - index.slot(self.size);
-        let count = count.min(to_end(available)).min(to_end(used));
-        let (entries, elements) =
-            (self.driver_area.entries(available, count), self.device_area.used_elements(used, count));
+        let entries = self.driver_area.entries(positions.next_available, count);
+        let elements = self.device_area.used_elements(positions.next_used, narrow(entries.len()));
+        let entries = entries.prefix(elements.len());
         let walk = SplitWalk::new(self, DescriptorIndex(0));
-        for done in 0..count {
-            let head = match entries.get(done) {
-                Some(head) => self.checked(head)?,
-                None => self.head(available.advanced(done))?,
-            };
-            let element = UsedElement::new(head, work(walk.of(head)));
-            if !elements.set(done, element) {
-                self.device_area.set_used(used.advanced(done), element)?;
+        let mut done = 0;
+        while let Some(head) = entries.get(done) {
+            if !walk.has(head) {
+                self.checked(head)?;
             }
+            elements.set(done, UsedElement::new(head, work(walk.of(head))));
+            done += 1;
         }
-        positions.next_available = available.advanced(count);
-        positions.next_used = used.advanced(count);
-        Ok(count)
+        let done = narrow(done);
+        positions.next_available = positions.next_available.advanced(done);
+        positions.next_used = positions.next_used.advanced(done);
+        Ok(done)
+    }
+
+    /// Serves the next available chain, wherever its entry is and whatever there is to be said of it.
+    #[cold]
+    #[inline(never)]
+    fn serve_next<'r>(
+        &'r self,
+        positions: &mut SplitPositions,
+        work: &mut impl FnMut(SplitWalk<'r, M>) -> u32,
+    ) -> Result<(), FatalError> {
+        let head = self.head(positions.next_available)?;
+        let written = work(SplitWalk::new(self, head));
+        self.device_area.set_used(positions.next_used, UsedElement::new(head, written))?;
+        positions.next_available = positions.next_available.advanced(1);
+        positions.next_used = positions.next_used.advanced(1);
+        Ok(())
     }
 
     /// Looks for more entries, and if there are none makes sure that the driver notifies of the next one if it was
@@ -182,6 +196,13 @@ impl<M: StableMem> SplitRing<M> {
         }
         Ok(positions)
     }
+}
+
+/// Returns a number of entries as a ring counts them.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "a ring has at most 2^15 entries")]
+const fn narrow(entries: usize) -> u16 {
+    entries as u16
 }
 
 impl<M: StableMem> FromConfig for SplitRing<M> {
@@ -297,7 +318,12 @@ impl<M: StableMem> Ring for SplitRing<M> {
             if count == 0 {
                 break;
             }
-            served += usize::from(self.serve_run(positions, count, &mut work)?);
+            let run = self.serve_run(positions, count, &mut work)?;
+            served += usize::from(run);
+            if run == 0 {
+                self.serve_next(positions, &mut work)?;
+                served += 1;
+            }
         }
         Ok(served)
     }

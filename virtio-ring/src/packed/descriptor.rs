@@ -52,6 +52,13 @@ impl Descriptor {
     #[must_use]
     pub const fn new(addr: DriverAddr, len: u32, id: BufferId, flags: DescriptorFlags) -> Self {
         let word = len as u64 | (id.0 as u64) << 32 | (flags.0 as u64) << 48;
+        Self::from_word(addr, word)
+    }
+
+    /// Returns the descriptor of an address and a [second word](Self::word).
+    #[inline]
+    #[must_use]
+    pub const fn from_word(addr: DriverAddr, word: u64) -> Self {
         Self { addr: U64::new(addr.0), word: U64::new(word) }
     }
 

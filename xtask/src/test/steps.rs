@@ -6,9 +6,9 @@ use anyhow::{Context, Result, bail};
 use cargo_metadata::Package;
 
 use super::{edges, house_rules};
-use crate::cargo::{Cargo, metadata, workspace_root};
 use crate::conformance;
-use crate::spinner::Spinner;
+use xtask_support::Spinner;
+use xtask_support::cargo::{Cargo, metadata, workspace_root};
 
 /// One thing that a change must pass.
 pub(super) struct Step {
@@ -35,20 +35,22 @@ pub(super) const STEPS: [Step; 12] = [
 /// The package of the step `no_std`, which is not in the workspace.
 const NO_STD: &str = "--manifest-path xtask/no-std-proof/Cargo.toml";
 
+/// The models of `cargo xtask loom`.
+const LOOM: &str = "--manifest-path xtask/loom/Cargo.toml";
+
 /// The package of the step `outside`, which is not in the workspace either.
 const OUTSIDE: &str = "--manifest-path xtask/outside-proof/Cargo.toml";
 
 fn format(spinner: &Spinner) -> Result<()> {
     Cargo::new("fmt --all --check").run(spinner)?;
-    Cargo::new(format!("fmt --check {NO_STD}")).run(spinner)?;
-    Cargo::new(format!("fmt --check {OUTSIDE}")).run(spinner)?;
+    for package in [NO_STD, OUTSIDE, LOOM] {
+        Cargo::new(format!("fmt --check {package}")).run(spinner)?;
+    }
     Ok(())
 }
 
 fn clippy(spinner: &Spinner) -> Result<()> {
     Cargo::new("clippy --locked --workspace --all-targets --all-features -- -D warnings").run(spinner)?;
-    // This program as it is built for most verbs.
-    Cargo::new("clippy --locked -p xtask -- -D warnings").run(spinner)?;
     Ok(())
 }
 
@@ -71,7 +73,7 @@ fn tests(spinner: &Spinner) -> Result<()> {
 }
 
 fn benches(spinner: &Spinner) -> Result<()> {
-    Cargo::new("test --locked -p xtask --all-features --bench virtqueue --bench instructions").run(spinner)?;
+    Cargo::new("test --locked -p xtask-bench --bench virtqueue --bench instructions").run(spinner)?;
     Ok(())
 }
 

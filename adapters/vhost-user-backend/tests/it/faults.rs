@@ -1,13 +1,13 @@
 //! Drivers and front ends that are wrong.
 
-use vhost::VhostBackend;
 use virtio_fake_driver::AnyRaw;
 use virtio_queue_core::{ConfigError, FatalError, RestoreError};
 use virtio_ring::QueueSizeError;
 use virtio_vhost_user_backend::VringError;
 
-use crate::device::{UpperCase, answer, nothing_comes};
-use crate::front_end::{FrontEnd, wait};
+use super::device::{UpperCase, answer, nothing_comes};
+use super::framework::vhost::VhostBackend;
+use super::front_end::{FrontEnd, wait};
 
 /// A jump of the index is reported once. The other vring is served, and the broken one starts anew.
 #[test]

@@ -4,15 +4,15 @@ use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 
-use vhost::vhost_user::VhostUserFrontend;
-use vhost::{VhostBackend, VhostUserDirtyLogRegion};
-use vhost_user_backend::bitmap::BitmapMmapRegion;
 use virtio_fake_driver::DriverChain;
 use virtio_fake_driver::features::{EVENT_IDX, RING_PACKED};
 use virtio_mem_traits::DriverAddr;
 
-use crate::device::{Device, UpperCase, answer, nothing_comes};
-use crate::front_end::{FrontEnd, REGIONS, question, shared_file};
+use super::device::{Device, UpperCase, answer, nothing_comes};
+use super::framework::vhost::vhost_user::VhostUserFrontend;
+use super::framework::vhost::{VhostBackend, VhostUserDirtyLogRegion};
+use super::framework::vhost_user_backend::bitmap::BitmapMmapRegion;
+use super::front_end::{FrontEnd, REGIONS, question, shared_file};
 
 const FORMATS: [u64; 2] = [EVENT_IDX, RING_PACKED | EVENT_IDX];
 

@@ -4,11 +4,11 @@ use core::time::Duration;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 
-use vhost::VhostBackend;
 use virtio_fake_driver::features::{EVENT_IDX, RING_PACKED};
 
-use crate::device::{UpperCase, answer, nothing_comes};
-use crate::front_end::{FrontEnd, question};
+use super::device::{UpperCase, answer, nothing_comes};
+use super::framework::vhost::VhostBackend;
+use super::front_end::{FrontEnd, question};
 
 /// BASE-1, BASE-2: a ring goes on where it stopped, at every position of the ring and in either lap of a packed one.
 #[test]

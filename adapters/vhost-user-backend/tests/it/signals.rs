@@ -3,16 +3,16 @@
 use std::fs::File;
 
 use rustix::event::{EventfdFlags, eventfd};
-use vhost::VhostBackend;
-use vhost::vhost_user::VhostUserFrontend;
-use vhost_user_backend::VringT;
 use virtio_fake_driver::features::{EVENT_IDX, RING_PACKED};
 use virtio_util::EventFd;
-use virtio_vhost_user_backend::{GuestMem, Vring};
-use vm_memory::GuestMemoryMmap;
 
-use crate::device::{UpperCase, answer, nothing_comes};
-use crate::front_end::{FrontEnd, event_fd, question};
+use super::device::{UpperCase, answer, nothing_comes};
+use super::framework::adapter::{GuestMem, Vring};
+use super::framework::vhost::VhostBackend;
+use super::framework::vhost::vhost_user::VhostUserFrontend;
+use super::framework::vhost_user_backend::VringT;
+use super::framework::vm_memory::GuestMemoryMmap;
+use super::front_end::{FrontEnd, event_fd, question};
 
 /// Each answer is signalled once, through the eventfd that is named then.
 #[test]

@@ -3,10 +3,10 @@
 use virtio_chain::WritableChain;
 use virtio_fake_driver::DriverChain;
 use virtio_fake_driver::features::{EVENT_IDX, INDIRECT_DESC, RING_PACKED};
-use virtio_vhost_user_backend::Queues;
 
-use crate::device::{UpperCase, answer, nothing_comes};
-use crate::front_end::{FrontEnd, question};
+use super::device::{UpperCase, answer, nothing_comes};
+use super::framework::adapter::Queues;
+use super::front_end::{FrontEnd, question};
 
 /// Sends chains on two rings until each has come around several times.
 #[track_caller]

@@ -73,7 +73,12 @@ impl FrontEnd {
 
     /// Connects, and agrees on everything.
     pub(crate) fn agreed(socket: &Path, features: u64) -> Self {
-        let mut front_end = Self::connect(socket);
+        Self::agreed_on(UnixStream::connect(socket).unwrap(), features)
+    }
+
+    /// Agrees on everything.
+    pub(crate) fn agreed_on(stream: UnixStream, features: u64) -> Self {
+        let mut front_end = Self::on(stream);
         assert_eq!(front_end.get(GET_FEATURES) & features, features);
         assert_eq!(front_end.get(GET_PROTOCOL_FEATURES), PROTOCOL);
         assert_eq!(front_end.set(SET_PROTOCOL_FEATURES, &PROTOCOL.to_le_bytes()), Answer::Yes);
