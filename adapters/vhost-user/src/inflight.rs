@@ -16,6 +16,7 @@ mod split;
 #[cfg(test)]
 mod tests;
 
+use core::sync::atomic::{AtomicUsize, Ordering};
 use core::{error, fmt};
 use std::fs::File;
 use std::io;
@@ -93,6 +94,22 @@ impl Inflight {
         let index = u64::try_from(index).ok().filter(|index| *index < self.queues.into()).ok_or(none)?;
         let stride = R::LAYOUT.stride(self.queue_size);
         QueueRecord::new(Arc::clone(&self.memory), index * stride, R::LAYOUT.len(self.queue_size), self.queue_size)
+    }
+}
+
+/// How many chains of an earlier process are left to be fetched again: a ring that has some cannot say where it is.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Left(Arc<AtomicUsize>);
+
+impl Left {
+    fn set(&self, count: usize) {
+        // Relaxed: nothing is handed over with it.
+        self.0.store(count, Ordering::Relaxed);
+    }
+
+    /// Returns whether there are none.
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == 0
     }
 }
 

@@ -17,7 +17,7 @@ use virtio_queue_core::{Armed, DriverNotify, FatalError, Queue, QueueState, Rest
 use virtio_util::EventFd;
 
 use crate::event::{self, Call, Kick, STEP};
-use crate::inflight::AnyRecordedRing;
+use crate::inflight::{AnyRecordedRing, Left};
 use crate::memory::GuestMem;
 use crate::patience::Patience;
 use crate::report::report;
@@ -113,6 +113,8 @@ pub(crate) struct Lane<R: Ring> {
     index: usize,
     ring: R,
     state: QueueState<R, Call>,
+    /// What an earlier process had fetched, and this one must before it can say where the ring is.
+    left: Left,
     /// What notifies the driver.
     call: Call,
     /// Signalled by the driver.
@@ -178,8 +180,12 @@ pub(crate) fn run<R: Restorable>(
 ) -> Saved {
     lanes.iter_mut().for_each(Lane::begin);
     let mut polled = 0;
-    while !stop.is_requested() && !lanes.is_empty() {
-        if serve(&mut lanes, device) {
+    while !lanes.is_empty() {
+        let busy = serve(&mut lanes, device);
+        if stop.is_requested() && !(busy && lanes.iter().any(|lane| !lane.left.is_nothing())) {
+            break;
+        }
+        if busy {
             polled = 0;
         } else if polled < polls {
             polled += 1;
@@ -245,13 +251,13 @@ impl<R: Ring> Lane<R> {
     pub(crate) fn new(
         name: String,
         index: usize,
-        queue: Queue<R, Call>,
+        (queue, left): (Queue<R, Call>, Left),
         kick: Arc<EventFd>,
         call: Call,
         error: Call,
     ) -> Self {
         let (ring, state) = queue.into_parts();
-        Self { name, index, ring, state, call, kick: Kick::new(kick), error, waits_for: WaitsFor::Turn }
+        Self { name, index, ring, state, left, call, kick: Kick::new(kick), error, waits_for: WaitsFor::Turn }
     }
 
     fn begin(&mut self) {

@@ -1,5 +1,7 @@
 //! A conversation with one front end.
 
+mod tracking;
+
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::net::Shutdown;
@@ -16,7 +18,7 @@ use vhost::vhost_user::{BackendReqHandler, Error, GpuBackend, Result, VhostUserB
 use virtio_mem_traits::DriverAddr;
 use virtio_queue_core::{RingFeatures, SavedQueue};
 
-use crate::early::{Enable, SetLogFd};
+use crate::early::Enable;
 use crate::event::{Call, event_fd};
 use crate::group::Group;
 use crate::inflight::Inflight;
@@ -193,46 +195,6 @@ impl<'d, D: VhostUserDevice> Session<'d, D> {
             result = result.and(paused).and(started);
         }
         result.map_err(Error::ReqHandlerError)
-    }
-
-    /// Changes how what is written is marked, while nothing is in flight: what is in flight would be marked as before.
-    fn change_log(&mut self, change: impl FnOnce(&mut Self)) -> Result<()> {
-        let patience = Patience::new(self.socket);
-        let mut result = Ok(());
-        for group in &mut self.groups {
-            result = result.and(group.rest(&patience));
-        }
-        change(self);
-        let setup = self.setup(&self.memory);
-        for group in &mut self.groups {
-            result = result.and(setup.as_ref().map_or(Ok(()), |setup| group.start(None, setup, self.device)));
-        }
-        result.map_err(Error::ReqHandlerError)
-    }
-
-    fn set_ring_log(&mut self, index: u32, log: Option<DriverAddr>) {
-        if let Ok((group, place)) = self.group(index) {
-            group.vrings().iter_mut().skip(place).take(1).for_each(|vring| vring.log = log);
-        }
-    }
-
-    /// Does what the next message says, if that is to signal an eventfd when pages were marked, and returns whether it
-    /// is.
-    fn takes_log_fd(&mut self, connection: &UnixStream) -> bool {
-        let Ok(Some(mut message)) = SetLogFd::take(connection) else { return false };
-        let event = message.file.take().map(event_fd).transpose().map_err(Error::ReqHandlerError);
-        let done = event.map(|event| self.log_call.replace(event)).inspect_err(refuse);
-        !self.protocol.contains(REPLY_ACK) || message.answer(connection, done.is_ok()).is_ok()
-    }
-
-    /// Returns how many rings the record of a front end can be for, and their size.
-    fn recordable(&self, inflight: &VhostUserInflight) -> Result<(u16, u16)> {
-        let (queues, size) = (inflight.num_queues, inflight.queue_size);
-        let (count, limit) = (self.device.num_queues(), self.options.queue_size);
-        if usize::from(queues) <= count && size <= limit {
-            return Ok((queues, size));
-        }
-        Err(refused(format!("{queues} rings of {size} cannot be recorded: there are {count} of at most {limit}")))
     }
 
     /// Stops a ring with nothing in flight, and returns where it is, unless it was never started or is broken.
@@ -506,26 +468,15 @@ impl<D: VhostUserDevice> VhostUserBackendReqHandlerMut for Session<'_, D> {
         not_offered()
     }
 
-    /// What is recorded is a file that the front end keeps.
     fn get_inflight_fd(&mut self, inflight: &VhostUserInflight) -> Result<(VhostUserInflight, File)> {
-        let created = self.recordable(inflight).and_then(|(queues, size)| {
-            let (file, len) = Inflight::create(queues, size).map_err(Error::ReqHandlerError)?;
-            Ok((VhostUserInflight::new(len, 0, queues, size), file))
-        });
         // As for GET_VRING_BASE.
-        self.lost = created.is_err();
-        created
+        let made = self.make_record(inflight);
+        self.lost = made.is_err();
+        made
     }
 
-    /// Rings go on from what is recorded there, from when they start.
     fn set_inflight_fd(&mut self, inflight: &VhostUserInflight, file: File) -> Result<()> {
-        let (queues, size) = self.recordable(inflight)?;
-        if self.groups.iter().any(|group| !group.running().is_empty()) {
-            return Err(refused("what is in flight cannot be recorded elsewhere while a ring is running"));
-        }
-        let record = Inflight::map(&file, inflight.mmap_offset, inflight.mmap_size, queues, size);
-        self.record = Some(record.map_err(Error::ReqHandlerError)?);
-        Ok(())
+        self.go_on_from(inflight, &file)
     }
 
     fn set_device_state_fd(
@@ -546,12 +497,8 @@ impl<D: VhostUserDevice> VhostUserBackendReqHandlerMut for Session<'_, D> {
     }
 
     fn set_log_base(&mut self, log: &VhostUserLog, file: File) -> Result<()> {
-        let log = Log::map(&file, log.mmap_offset, log.mmap_size, self.memory.end(), self.log_call.clone());
-        let changed = log.map_err(Error::ReqHandlerError).and_then(|log| {
-            let log = Arc::new(log);
-            self.change_log(|session| session.log = Some(log))
-        });
         // As for GET_VRING_BASE.
+        let changed = self.log_to(log, &file);
         self.lost = changed.is_err();
         changed
     }

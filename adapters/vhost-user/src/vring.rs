@@ -14,7 +14,7 @@ use virtio_util::{EventFd, NotifyThread};
 
 use crate::deferred::{Beginning, DeferredLane};
 use crate::event::Call;
-use crate::inflight::{AnyRecordedRing, AnyRecorder, Inflight};
+use crate::inflight::{AnyRecordedRing, AnyRecorder, Inflight, Left};
 use crate::lanes::{Lane, Signals};
 use crate::log::{Log, RingLog};
 use crate::memory::{GuestMem, Memory};
@@ -34,6 +34,11 @@ pub(crate) trait VringRing: Restorable<Mem = GuestMem, Positions: Send> + Send +
         setup: &Setup,
         vring: &Vring,
     ) -> Result<(Self, Option<SavedQueue>), NotRunning>;
+
+    /// Returns how many chains are left to be fetched again, from when the ring begins.
+    fn left(&self) -> Left {
+        Left::default()
+    }
 }
 
 /// Nothing is recorded of a ring whose format is chosen when the program is compiled.
@@ -65,6 +70,10 @@ impl VringRing for AnyRecordedRing {
         let Some(record) = &setup.record else { return Ok((AnyRecorder::none(ring), vring.base)) };
         let (ring, saved) = AnyRecorder::resume(ring, config, record, vring.index, vring.base)?;
         Ok((ring, Some(saved)))
+    }
+
+    fn left(&self) -> Left {
+        self.recorder().left()
     }
 }
 
@@ -166,14 +175,20 @@ impl Vring {
     /// Returns the queue as it runs, from where it was.
     ///
     /// Whether there is work already makes no difference: whoever serves it looks before it waits.
-    fn queue<R: VringRing, N: DriverNotify>(&self, setup: &Setup, notify: N) -> Result<Queue<R, N>, NotRunning> {
+    fn queue<R: VringRing, N: DriverNotify>(
+        &self,
+        setup: &Setup,
+        notify: N,
+    ) -> Result<(Queue<R, N>, Left), NotRunning> {
         let config = self.config(setup).map_err(NotRunning::NotThere)?;
         let mem = self.memory(setup, [config.descriptor_area, config.driver_area, config.device_area]);
         let (ring, base) = R::begin(&config, mem, setup, self)?;
-        match base {
-            Some(base) => Ok(Queue::restore(ring, notify, &base)?.0),
-            None => Ok(Queue::from_ring(ring, notify).map_err(RestoreError::Ring)?),
-        }
+        let left = ring.left();
+        let queue = match base {
+            Some(base) => Queue::restore(ring, notify, &base)?.0,
+            None => Queue::from_ring(ring, notify).map_err(RestoreError::Ring)?,
+        };
+        Ok((queue, left))
     }
 
     /// Returns the ring as a thread serves it at once, if all has been said for that. It is the one at `place` of those
@@ -206,8 +221,8 @@ impl Vring {
         let areas = self.areas_in_guest(&setup.memory).map_err(NotRunning::NotThere)?;
         let (call, error) = (self.call.clone(), self.error.clone());
         let notify = NotifyThread::new(call.clone()).map_err(NotRunning::NotThere)?;
-        let queue = self.queue(setup, notify)?;
-        Ok(Some(Beginning { name, index, queue, areas, kick, call, error }))
+        let (queue, left) = self.queue(setup, notify)?;
+        Ok(Some(Beginning { name, index, queue, left, areas, kick, call, error }))
     }
 
     /// Goes on with what serves the ring already, if it is to run.

@@ -7,7 +7,7 @@ use virtio_ring::packed::Descriptor;
 
 use super::packed::PackedRecorder;
 use super::split::SplitRecorder;
-use super::{Inflight, InflightError, Recordable};
+use super::{Inflight, InflightError, Left, Recordable};
 use crate::memory::GuestMem;
 use crate::shm::Shm;
 use crate::vring::NotRunning;
@@ -58,6 +58,14 @@ impl AnyRecorder {
             }
         };
         Ok((RecordedRing::new(ring, Self(kind)), saved))
+    }
+
+    /// Returns how many chains are left to be fetched again, from now on.
+    pub(crate) fn left(&self) -> Left {
+        match &self.0 {
+            Kind::Split(recorder) => recorder.left(),
+            Kind::None | Kind::Packed(_) => Left::default(),
+        }
     }
 }
 

@@ -9,17 +9,20 @@
 //!
 //! Killed before the used index of the ring is stored, the process has returned nothing of the batch. Killed after it,
 //! it has returned all of the batch: `used_idx` is behind by as many chains as the list from `last_batch_head` has.
+//!
+//! The next process puts back what is in flight, if the available ring still has it in its order. Otherwise the recorder
+//! lets it be fetched again.
 
 use std::collections::VecDeque;
 
-use virtio_mem_traits::StableMem;
+use virtio_mem_traits::{DriverMem, StableMem};
 use virtio_queue_core::split::SplitRing;
 use virtio_queue_core::{Head, QueueConfig, Recorder, Ring, SavedQueue};
 use virtio_ring::RingFeatures;
 use virtio_ring::packed::Descriptor;
 
 use super::layout::{self, Common, QueueLayout, SplitEntry, SplitHeader};
-use super::{InflightError, QueueRecord, Recordable, load_ring};
+use super::{InflightError, Left, QueueRecord, Recordable, load_ring};
 
 /// Writes the record of a split queue.
 #[derive(Debug)]
@@ -32,6 +35,8 @@ pub(crate) struct SplitRecorder<M> {
     batch: Vec<u16>,
     /// The heads in flight since an earlier process that were not fetched again, in order.
     earlier: VecDeque<u16>,
+    /// How many these are, for others.
+    left: Left,
     /// Those that were, and are in flight.
     again: Vec<u16>,
 }
@@ -56,14 +61,36 @@ impl<M: StableMem> Recordable for SplitRing<M> {
         } else {
             record.begin(base.next_used().unwrap_or(used));
         }
-        let in_flight = record.in_flight(self.size())?;
+        let mut in_flight = record.in_flight(self.size())?;
+        let counter = in_flight.last().map_or(0, |(counter, _)| counter.wrapping_add(1));
+        if was_there && is_next(self.mem(), config, used, &in_flight)? {
+            record.put_back(&in_flight);
+            in_flight.clear();
+        }
         // At most as many as the ring has.
         let count = u16::try_from(in_flight.len()).unwrap_or(u16::MAX);
         let saved = if was_there { at(used.wrapping_add(count), used) } else { base };
-        let counter = in_flight.last().map_or(0, |(counter, _)| counter.wrapping_add(1));
         let earlier = in_flight.into_iter().map(|(_, head)| head).collect();
         Ok((SplitRecorder::new(record, counter, earlier)?, saved))
     }
+}
+
+/// Returns whether the entries of the available ring from `used` on are what is in flight, in its order: so it is if
+/// the other process returned all chains in the order in which it had fetched them.
+fn is_next(
+    mem: &impl DriverMem,
+    config: &QueueConfig,
+    used: u16,
+    in_flight: &[(u64, u16)],
+) -> Result<bool, InflightError> {
+    for (index, (_, head)) in (used..=u16::MAX).chain(0..used).zip(in_flight) {
+        let slot = u64::from(index.checked_rem(config.size).unwrap_or_default());
+        let entry = load_ring(mem, config.driver_area.0.wrapping_add(4 + 2 * slot))?;
+        if u16::from_le(entry) != *head {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Returns a split queue at these positions.
@@ -121,6 +148,12 @@ impl<M: StableMem> SplitRecord<M> {
         Ok(found)
     }
 
+    /// Takes note that none of these are in flight: they are available where they were. The last one first: killed at
+    /// any moment, the process leaves those behind that are first in the ring.
+    fn put_back(&self, in_flight: &[(u64, u16)]) {
+        in_flight.iter().rev().for_each(|(_, head)| self.set_in_flight(*head, false));
+    }
+
     fn set_in_flight(&self, head: u16, is_in_flight: bool) {
         self.0.store(SplitEntry::at(head) + SplitEntry::INFLIGHT, layout::inflight(is_in_flight));
     }
@@ -129,7 +162,14 @@ impl<M: StableMem> SplitRecord<M> {
 impl<M: StableMem> SplitRecorder<M> {
     fn new(record: SplitRecord<M>, counter: u64, earlier: VecDeque<u16>) -> Result<Self, InflightError> {
         let last_batch_head = record.0.load(SplitHeader::LAST_BATCH_HEAD)?;
-        Ok(Self { record, counter, last_batch_head, batch: Vec::new(), earlier, again: Vec::new() })
+        let (left, batch, again) = (Left::default(), Vec::new(), Vec::new());
+        left.set(earlier.len());
+        Ok(Self { record, counter, last_batch_head, batch, earlier, left, again })
+    }
+
+    /// Returns how many chains are left to be fetched again, from now on.
+    pub(super) fn left(&self) -> Left {
+        self.left.clone()
     }
 
     /// Returns whether the chain was fetched again, and forgets that.
@@ -170,6 +210,7 @@ impl<M: StableMem> Recorder for SplitRecorder<M> {
 
     fn fetch_again(&mut self) -> Option<Head> {
         let head = self.earlier.pop_front()?;
+        self.left.set(self.earlier.len());
         self.again.push(head);
         Some(Head::new(head, 0, 1))
     }
@@ -178,6 +219,7 @@ impl<M: StableMem> Recorder for SplitRecorder<M> {
         let was_again = self.take_again(head.id());
         if was_again {
             self.earlier.push_front(head.id());
+            self.left.set(self.earlier.len());
         }
         was_again
     }
@@ -189,13 +231,14 @@ impl<M: StableMem> Recorder for SplitRecorder<M> {
 
 impl<M> Clone for SplitRecorder<M> {
     fn clone(&self) -> Self {
-        let Self { record, counter, last_batch_head, batch, earlier, again } = self;
+        let Self { record, counter, last_batch_head, batch, earlier, left, again } = self;
         Self {
             record: SplitRecord(record.0.clone()),
             counter: *counter,
             last_batch_head: *last_batch_head,
             batch: batch.clone(),
             earlier: earlier.clone(),
+            left: left.clone(),
             again: again.clone(),
         }
     }

@@ -1,5 +1,7 @@
 //! Processes that are killed after each of their stores, records that make no sense, and how a record lies in memory.
 
+#![expect(clippy::cast_possible_truncation, reason = "what a test makes is small")]
+
 mod hostile;
 mod kills;
 mod layouts;

@@ -11,8 +11,8 @@ use super::driver::PACKED;
 use super::front_end::*;
 use super::guest::Guest;
 
-const PAGE: u64 = 4096;
-const LOG_ALL: u64 = 1 << 26;
+pub(crate) const PAGE: u64 = 4096;
+pub(crate) const LOG_ALL: u64 = 1 << 26;
 const START: u64 = 0x10_0000;
 const LEN: u64 = 1 << 20;
 
@@ -23,7 +23,7 @@ fn changed(before: &[u8], after: &[u8]) -> Vec<u64> {
 }
 
 /// A log, as a front end shares it: behind something else in its file, and before something else.
-struct Log {
+pub(crate) struct Log {
     file: std::fs::File,
     len: u64,
 }
@@ -31,18 +31,18 @@ struct Log {
 impl Log {
     const OFFSET: u64 = 0x1000;
 
-    fn new(len: u64) -> Self {
+    pub(crate) fn new(len: u64) -> Self {
         let file = memory_file(Self::OFFSET + len + 0x1000);
         Self { file, len }
     }
 
-    fn share(&self, front_end: &mut FrontEnd) -> bool {
+    pub(crate) fn share(&self, front_end: &mut FrontEnd) -> bool {
         let body = [self.len.to_le_bytes(), Self::OFFSET.to_le_bytes()].concat();
         front_end.ask_with(SET_LOG_BASE, &body, &self.file).is_some()
     }
 
     /// Takes the pages that are marked, and checks that nothing else is.
-    fn take(&self) -> Vec<u64> {
+    pub(crate) fn take(&self) -> Vec<u64> {
         let mut bytes = vec![0; self.file.metadata().unwrap().len() as usize];
         self.file.read_exact_at(&mut bytes, 0).unwrap();
         self.file.write_all_at(&vec![0; bytes.len()], 0).unwrap();

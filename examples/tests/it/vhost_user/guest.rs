@@ -38,6 +38,11 @@ impl Shared {
         self.file.read_exact_at(&mut bytes, 0).unwrap();
         bytes
     }
+
+    /// Makes it what it was.
+    pub(crate) fn restore(&self, bytes: &[u8]) {
+        self.file.write_all_at(bytes, 0).unwrap();
+    }
 }
 
 impl DriverMem for Shared {
@@ -88,6 +93,19 @@ impl Guest {
             self.record.get_or_insert_with(|| front_end.ask_for_file(GET_INFLIGHT_FD, &asked).unwrap());
         assert_eq!(described[16..20], inflight(0, 0, queues, size)[16..20]);
         assert_eq!(front_end.set_with(SET_INFLIGHT_FD, described, &[file.as_fd()]), Yes);
+    }
+
+    /// Returns what is recorded.
+    pub(crate) fn record_bytes(&self) -> Vec<u8> {
+        let (_, file) = self.record.as_ref().unwrap();
+        let mut bytes = vec![0; file.metadata().unwrap().len() as usize];
+        file.read_exact_at(&mut bytes, 0).unwrap();
+        bytes
+    }
+
+    /// Makes the record what it was.
+    pub(crate) fn restore_record(&self, bytes: &[u8]) {
+        self.record.as_ref().unwrap().1.write_all_at(bytes, 0).unwrap();
     }
 
     /// Lets the queue run, which was at `base` as far as the front end knows.

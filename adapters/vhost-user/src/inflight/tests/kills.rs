@@ -152,14 +152,14 @@ fn check<F: Recorded>(size: u16, from: Option<u16>) {
     }
 }
 
-/// RECORD-1, RECORD-2
+/// RECORD-1, RECORD-2, RECORD-3
 #[test]
 fn split_process_killed_after_any_store_loses_and_doubles_nothing() {
     check::<Split>(4, None);
     check::<Split>(8, Some(0xfffd));
 }
 
-/// RECORD-1, RECORD-2
+/// RECORD-1, RECORD-2, RECORD-3
 #[test]
 fn packed_process_killed_after_any_store_loses_and_doubles_nothing() {
     check::<Packed>(5, None);
