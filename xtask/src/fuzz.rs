@@ -23,6 +23,9 @@ const SANITIZER: &str = "-Zsanitizer=address --cfg virtio_portable";
 /// The longest input, in bytes.
 const MAX_LEN: &str = "-max_len=4096";
 
+/// How many inputs of a target are committed: the shortest ones.
+const COMMITTED: usize = 100;
+
 /// Let a fuzzer choose what drivers do to queues, chains and devices
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -137,13 +140,15 @@ impl Target {
         let output = merge.args(["-set_cover_merge=1", MAX_LEN]).args([&merged, &corpus, &self.found()]).output()?;
         ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let mut kept: Vec<_> = fs::read_dir(&merged)?.collect::<Result<_, _>>()?;
-        kept.sort_by_key(fs::DirEntry::file_name);
+        kept.sort_by_cached_key(|input| {
+            (input.metadata().map_or(u64::MAX, |metadata| metadata.len()), input.file_name())
+        });
         if kept.is_empty() {
             bail!("nothing is left of the corpus of {}", self.name);
         }
         fs::remove_dir_all(&corpus)?;
         fs::create_dir_all(&corpus)?;
-        for (index, input) in kept.iter().enumerate() {
+        for (index, input) in kept.iter().take(COMMITTED).enumerate() {
             fs::copy(input.path(), corpus.join(format!("{index:04}")))?;
         }
         Ok(())
