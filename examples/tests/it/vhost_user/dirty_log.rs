@@ -163,7 +163,7 @@ fn log_that_is_too_small_or_not_in_its_file_is_refused() {
         let mut front_end = guest.connect(back_end.socket());
         let body = [len.to_le_bytes(), offset.to_le_bytes()].concat();
         // It has an answer of its own, so that it cannot be refused by another.
-        assert!(front_end.ask_with(SET_LOG_BASE, &body, &memory_file(1 << 20)).is_none(), "{len:#x} at {offset:#x}");
+        assert!(front_end.ask_with(SET_LOG_BASE, &body, memory_file(1 << 20)).is_none(), "{len:#x} at {offset:#x}");
     }
     let said = back_end.end_with(Signal::TERM);
     assert!(said.contains("a log of 63 bytes is too small: it must have 64 or more"), "{said}");

@@ -1,6 +1,5 @@
 //! A device that keeps its chains, with a record of them and a log of what they are written.
 
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
