@@ -49,6 +49,8 @@
 #![expect(clippy::std_instead_of_alloc, reason = "the examples have the standard library")]
 
 pub mod blk;
+#[cfg(doctest)]
+mod guides;
 pub mod net;
 #[expect(unsafe_code, reason = "a hint for the processor takes a pointer")]
 mod prefetch;
@@ -56,8 +58,3 @@ pub mod rng;
 mod unpublished;
 
 pub use virtio_vhost_user::{Device, Serve, Served, Turn, WaitsFor};
-
-/// The device in the README of the workspace, which is compiled and run with the tests.
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;

@@ -60,6 +60,7 @@ mod burst;
 mod chain;
 mod config;
 mod error;
+mod gathered;
 mod head;
 mod in_order;
 #[cfg(feature = "std")]
@@ -82,6 +83,7 @@ pub use burst::{Burst, BurstChain, ReturnToBurst};
 pub use chain::{Chain, ChainElements, ChainWalk, DescChain, ReturnTo};
 pub use config::{ConfigError, QueueArea, QueueConfig, QueueLimits, SUPPORTED_RING_FEATURES};
 pub use error::{AdoptError, ChainError, ChainErrorKind, FatalError, Refused, ReturnError};
+pub use gathered::Gathered;
 pub use head::Head;
 pub use in_order::{InOrderPositions, InOrderRing, OrderSlot, OrderStorage, OrderedRing};
 pub use lifecycle::{Draining, Resetting, Suspended};

@@ -3,8 +3,14 @@
 #![expect(clippy::std_instead_of_alloc, clippy::std_instead_of_core, reason = "it runs where there is a terminal")]
 
 mod conformance;
+mod cross;
 mod delegate;
+mod fuzz;
 mod loom;
+mod msrv;
+mod mutants;
+mod oldest_rust;
+mod sanitize;
 mod test;
 
 use std::process::ExitCode;
@@ -42,6 +48,11 @@ enum Verb {
     /// Pack, build and document every published crate from its package, and compare its public API
     #[command(disable_help_flag = true)]
     Package(Delegate),
+    Msrv(msrv::Args),
+    Cross(cross::Args),
+    Fuzz(fuzz::Args),
+    Sanitize(sanitize::Args),
+    Mutants(mutants::Args),
 }
 
 fn main() -> ExitCode {
@@ -62,5 +73,10 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Some(Verb::Conformance(args)) => conformance::run(args),
         Some(Verb::Loom(args)) => loom::run(args),
         Some(Verb::Package(delegate)) => delegate.run("package"),
+        Some(Verb::Msrv(_)) => msrv::run(),
+        Some(Verb::Cross(args)) => cross::run(args),
+        Some(Verb::Fuzz(args)) => fuzz::run(args),
+        Some(Verb::Sanitize(args)) => sanitize::run(args),
+        Some(Verb::Mutants(args)) => mutants::run(args),
     }
 }

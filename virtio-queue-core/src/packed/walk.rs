@@ -1,7 +1,6 @@
 //! Walking along a list of a packed ring.
 
 use core::iter::FusedIterator;
-use core::slice;
 
 use virtio_mem_traits::{Access, DeviceArray, DriverMem, DriverRange, StableMem};
 use virtio_ring::TableEntry;
@@ -43,10 +42,10 @@ pub struct PackedPlace {
     next: u16,
     /// How many descriptors are still to be read; 0 after an error.
     left: u32,
-    id: BufferId,
+    pub(super) id: BufferId,
     /// How many descriptors the list has.
     slots: u16,
-    rules: PackedRules,
+    pub(super) rules: PackedRules,
 }
 
 impl PackedPlace {
@@ -300,7 +299,7 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
     /// Goes on in the indirect table that a descriptor stands for. Its WRITE flag has no meaning (PACK-IND-4), and it
     /// is no element itself. It has to be alone in its list (PACK-SG-5).
     #[inline(always)]
-    fn enter(self, descriptor: Descriptor) -> Result<Self, ChainErrorKind> {
+    pub(super) fn enter(self, descriptor: Descriptor) -> Result<Self, ChainErrorKind> {
         let limits = self.ring.limits();
         if !limits.indirect {
             return Err(ChainErrorKind::IndirectNotNegotiated);
@@ -379,7 +378,7 @@ const fn descriptor((addr, word): Words) -> Descriptor {
 const MAX_ENTRIES: u32 = 1 << 16;
 
 #[inline(always)]
-fn claim(descriptor: Descriptor) -> Claim {
+pub(super) fn claim(descriptor: Descriptor) -> Claim {
     PackedRules::claim(words(descriptor))
 }
 
@@ -433,64 +432,5 @@ impl<M> Clone for PackedWalk<'_, M> {
     #[inline]
     fn clone(&self) -> Self {
         Self { ..*self }
-    }
-}
-
-/// A walk along a list that was stored when it was fetched, because used descriptors were written over it since.
-///
-/// The rules are those of a [`PackedWalk`]; what was stored is as little to be trusted as the ring.
-#[derive(Debug)]
-pub(super) struct StoredList<'r, M> {
-    ring: &'r PackedRing<M>,
-    /// What is still to be looked at.
-    left: slice::Iter<'r, Descriptor>,
-    /// Where it goes on in an indirect table.
-    table: Option<PackedWalk<'r, M>>,
-    place: PackedPlace,
-}
-
-impl<'r, M: StableMem> StoredList<'r, M> {
-    pub(super) fn new(ring: &'r PackedRing<M>, id: BufferId, stored: &'r [Descriptor]) -> Self {
-        // More than a ring has are too many for every rule.
-        let slots = u16::try_from(stored.len()).unwrap_or(u16::MAX);
-        Self { ring, left: stored.iter(), table: None, place: PackedPlace::new(ring.limits(), id, 0, slots) }
-    }
-
-    /// Goes on in the table that a descriptor stands for.
-    fn enter(&mut self, descriptor: Descriptor) -> Result<(), ChainErrorKind> {
-        let walk = PackedWalk::from_place(self.ring, self.place);
-        self.table = Some(walk.enter(descriptor)?);
-        Ok(())
-    }
-
-    fn accept(&mut self, descriptor: Descriptor) -> Result<Option<Element>, ChainErrorKind> {
-        if descriptor.flags().contains(DescriptorFlags::INDIRECT) {
-            return self.enter(descriptor).map(|()| None);
-        }
-        self.place.rules.accept(self.ring.limits(), claim(descriptor))
-    }
-
-    /// Ends the walk with an error.
-    fn fail(&mut self, kind: ChainErrorKind) -> ChainError {
-        self.left = [].iter();
-        ChainError { id: self.place.id.0, kind }
-    }
-}
-
-impl<M: StableMem> Iterator for StoredList<'_, M> {
-    type Item = Result<Element, ChainError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some(table) = &mut self.table {
-                return table.next();
-            }
-            let descriptor = *self.left.next()?;
-            match self.accept(descriptor) {
-                Ok(None) => {}
-                Ok(Some(element)) => return Some(Ok(element)),
-                Err(kind) => return Some(Err(self.fail(kind))),
-            }
-        }
     }
 }

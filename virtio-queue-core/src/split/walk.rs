@@ -296,7 +296,7 @@ const INDIRECT: u64 = (DescriptorFlags::INDIRECT.0 as u64) << 32;
 
 /// Takes a descriptor apart.
 #[inline(always)]
-const fn words(descriptor: Descriptor) -> Words {
+pub(super) const fn words(descriptor: Descriptor) -> Words {
     (descriptor.addr(), descriptor.word())
 }
 

@@ -43,6 +43,7 @@ impl Descriptor {
     /// The size in bytes.
     pub const SIZE: usize = size_of::<Self>();
 
+    pub(super) const ADDR: usize = offset_of!(Self, addr);
     pub(super) const LEN: usize = offset_of!(Self, word);
     pub(super) const ID: usize = Self::LEN + size_of::<u32>();
     pub(super) const FLAGS: usize = Self::ID + size_of::<u16>();

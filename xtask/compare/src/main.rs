@@ -13,8 +13,8 @@ use clap::Parser;
 use xtask_report::about::About;
 use xtask_report::format::percent;
 use xtask_report::spread::Spread;
-use xtask_report::table::markdown;
 use xtask_report::{Name, Report};
+use xtask_support::markdown;
 
 /// Compare two saved reports, and fail if something became slower
 #[derive(Parser)]

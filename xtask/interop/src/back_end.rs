@@ -46,7 +46,11 @@ pub(crate) struct Resources {
 impl BackEnd {
     /// Starts a program of this project, and waits until it serves.
     pub(crate) fn start(program: &Path, args: &[&str]) -> Result<Self> {
-        let socket = Self::new_socket();
+        Self::start_at(Self::new_socket(), program, args)
+    }
+
+    /// As [`start`](Self::start), at a place of the caller's choice.
+    pub(crate) fn start_at(socket: PathBuf, program: &Path, args: &[&str]) -> Result<Self> {
         let mut command = Command::new(program);
         command.arg("--socket-path").arg(&socket).args(args);
         Self::spawn(command, socket, "serving ")
@@ -83,6 +87,11 @@ impl BackEnd {
             sched_setaffinity(Pid::from_raw(id), &processors)?;
         }
         Ok(())
+    }
+
+    /// Kills it, and leaves behind what it leaves behind.
+    pub(crate) fn kill(mut self) {
+        self.socket = PathBuf::new();
     }
 
     /// Returns whether it has not ended, as it never should.

@@ -3,12 +3,18 @@
 mod blk;
 mod device;
 mod guest;
+pub(crate) mod hotplug;
 mod image;
 mod initramfs;
+pub(crate) mod migration;
+mod monitor;
 mod net;
 mod network;
+pub(crate) mod recovery;
+mod rig;
 mod rng;
 mod system;
+mod worker;
 
 use anyhow::{Context, Result};
 

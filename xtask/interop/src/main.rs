@@ -5,11 +5,15 @@
 mod back_end;
 mod bench;
 mod comparison;
+mod dirty_log;
 mod disk;
 mod dpdk;
+mod extent;
+mod front_end;
 mod linux;
 mod matrix;
 mod output;
+mod peer;
 mod targets;
 mod virtio_driver;
 
@@ -19,6 +23,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 use xtask_report::{Kind, Name, Report};
+
+use extent::Extent;
 
 /// What all reports about whole devices have in common.
 const KIND: Kind = Kind {
@@ -30,10 +36,13 @@ const KIND: Kind = Kind {
 };
 
 /// What a driver is called, and what it is.
-const DRIVERS: [(&str, &str); 3] = [
+const DRIVERS: [(&str, &str); 6] = [
     ("virtio-driver", "vhost-user-blk against libblkio's driver, the crate virtio-driver, over a socket"),
     ("linux", "vhost-user-blk, -net and -rng against the drivers of a Linux guest under QEMU"),
     ("dpdk", "vhost-user-net against DPDK's virtio-user, under testpmd"),
+    ("recovery", "vhost-user-blk, killed and started again while a Linux guest works"),
+    ("migration", "vhost-user-blk and -net, while a Linux guest goes from one QEMU to another"),
+    ("hotplug", "vhost-user-blk and -net, while memory comes and goes, and a Linux guest or its drivers are reset"),
 ];
 
 /// Run the example devices against real drivers
@@ -46,6 +55,8 @@ struct Args {
     /// List the drivers
     #[arg(long)]
     list: bool,
+    #[command(flatten)]
+    extent: Extent,
     /// Measure how fast the devices are, next to other back ends with the same drivers
     #[arg(long)]
     bench: bool,
@@ -82,15 +93,15 @@ fn run(args: &Args) -> Result<ExitCode> {
     if let Some(socket) = &args.drive {
         return drive(socket, args.features);
     }
-    if args.bench { run_benchmarks(args) } else { run_drivers(&args.names) }
+    if args.bench { run_benchmarks(args) } else { run_drivers(args) }
 }
 
 fn drive(socket: &Path, features: u64) -> Result<ExitCode> {
     virtio_driver::drive(socket, features).map(|()| ExitCode::SUCCESS)
 }
 
-fn run_drivers(names: &[String]) -> Result<ExitCode> {
-    let wanted = |name| names.is_empty() || names.iter().any(|wanted| wanted == name);
+fn run_drivers(args: &Args) -> Result<ExitCode> {
+    let wanted = |name| args.names.is_empty() || args.names.iter().any(|wanted| wanted == name);
     matrix::Row::print_header();
     let mut passed = true;
     if wanted("virtio-driver") {
@@ -101,6 +112,15 @@ fn run_drivers(names: &[String]) -> Result<ExitCode> {
     }
     if wanted("dpdk") {
         passed &= dpdk::run()?;
+    }
+    if wanted("recovery") {
+        passed &= linux::recovery::run(&args.extent)?;
+    }
+    if wanted("migration") {
+        passed &= linux::migration::run(&args.extent)?;
+    }
+    if wanted("hotplug") {
+        passed &= linux::hotplug::run(&args.extent)?;
     }
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

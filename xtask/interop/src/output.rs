@@ -70,7 +70,7 @@ impl Output {
     }
 
     /// Returns the last lines of what came.
-    fn tail(&self) -> String {
+    pub(crate) fn tail(&self) -> String {
         let said = String::from_utf8_lossy(&self.ahead);
         let lines: Vec<_> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         lines.get(lines.len().saturating_sub(4)..).unwrap_or_default().join(" | ")

@@ -11,11 +11,9 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use cargo_metadata::{Metadata, Package};
-
 use clap::Parser;
-use xtask_report::table::markdown;
-use xtask_support::Spinner;
 use xtask_support::cargo::{Cargo, metadata};
+use xtask_support::{Spinner, markdown};
 
 use archive::Archive;
 

@@ -54,6 +54,8 @@ const STYLES: &[(&str, Style)] = &[
     ("any-packed", style(ORANGE, Marker::Cross, Line::Solid)),
     ("split-chains", style(PURPLE, Marker::Circle, Line::Solid)),
     ("packed-chains", style(GREY, Marker::Square, Line::Solid)),
+    ("split-bulk", style(BLUE, Marker::Triangle, Line::Solid)),
+    ("packed-bulk", style(RED, Marker::Triangle, Line::Solid)),
     ("split-in-order", style(SKY, Marker::Triangle, Line::Solid)),
     ("packed-in-order", style(ORANGE, Marker::Triangle, Line::Solid)),
     ("chain", style(BLUE, Marker::Circle, Line::Solid)),

@@ -18,7 +18,6 @@ mod name;
 mod page;
 pub mod spread;
 pub mod synthetic;
-pub mod table;
 mod tables;
 pub mod target;
 mod unit;

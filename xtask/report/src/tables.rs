@@ -5,8 +5,8 @@ use super::contender::peer;
 use super::figure::{Figure, Shows, figures};
 use super::format::{number, range, rate, value};
 use super::spread::Spread;
-use super::table::markdown;
 use super::{Case, Kind, Report, Unit, target};
+use xtask_support::markdown;
 
 /// A table, of which the first columns are texts and the rest numbers.
 pub(crate) struct Table<'r> {

@@ -2,8 +2,8 @@
 
 use super::format::number;
 use super::spread::Spread;
-use super::table::markdown;
 use super::{Case, Report};
+use xtask_support::markdown;
 
 use Bound::{AtLeast, AtMost, Nothing, Shown, Under};
 

@@ -11,6 +11,8 @@ pub mod command;
 mod hash;
 #[cfg(feature = "cargo")]
 mod spinner;
+#[cfg(feature = "table")]
+mod table;
 pub mod testing;
 
 pub use cli::{main, wrong_arguments};
@@ -18,3 +20,5 @@ pub use cli::{main, wrong_arguments};
 pub use hash::Hash;
 #[cfg(feature = "cargo")]
 pub use spinner::Spinner;
+#[cfg(feature = "table")]
+pub use table::markdown;

@@ -1,7 +1,7 @@
 //! A guest under QEMU, and what it says.
 
-use std::io;
-use std::process::{Child, Command, Stdio};
+use std::io::{self, Write};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Error, Result, anyhow, ensure};
@@ -28,6 +28,7 @@ const PROPERTIES: [(u64, &str); 3] =
 /// A guest that runs. It ends when this is dropped.
 pub(super) struct Guest {
     qemu: Child,
+    input: ChildStdin,
     output: Output,
     console: Vec<String>,
 }
@@ -43,26 +44,40 @@ impl Guest {
         device: &str,
         options: &[&str],
     ) -> Result<Self> {
-        let properties: String = PROPERTIES
-            .iter()
-            .map(|(bit, name)| format!(",{name}={}", if case.features & bit == 0 { "off" } else { "on" }))
-            .collect();
+        let mut command = Self::command(system, task, "256");
+        command.args(["-chardev", &format!("socket,id=socket,path={}", back_end.socket().display())]);
+        command.args(options).args(["-device", &format!("{device}{}", properties(case.features))]);
+        Self::run(command)
+    }
+
+    /// Returns the beginning of a command line, without devices, for a guest that does `task`. Its memory is as QEMU's
+    /// option `-m` has it, of which 256 MiB are there from the beginning.
+    pub(super) fn command(system: &System, task: &str, memory: &str) -> Command {
         let mut command = Command::new("qemu-system-x86_64");
         // Memory that others can map; no devices but those that are named here; and a reset is the end.
         command.args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-serial", "stdio"]);
-        command.args(["-accel", "tcg", "-smp", "2", "-m", "256", "-machine", "q35,memory-backend=memory"]);
+        command.args(["-accel", "tcg", "-smp", "2", "-m", memory, "-machine", "q35,memory-backend=memory"]);
         command.args(["-object", "memory-backend-memfd,id=memory,size=256M,share=on"]);
         command.arg("-kernel").arg(&system.kernel).arg("-initrd").arg(system.initramfs.path());
         // The kernel's tests of its own ciphers take time, and were seen to keep an emulated guest from booting. Its
         // test of the timer fails where the host is too busy to let interrupts come in time, and then it panics.
         let kernel = "console=ttyS0 quiet panic=-1 cryptomgr.notests no_timer_check";
         command.args(["-append", &format!("{kernel} task={task}")]);
-        command.args(["-chardev", &format!("socket,id=socket,path={}", back_end.socket().display())]);
-        command.args(options).args(["-device", &format!("{device}{properties}")]);
+        command
+    }
+
+    /// Runs a guest with a command line that is complete.
+    pub(super) fn run(mut command: Command) -> Result<Self> {
         let (console, writer) = io::pipe()?;
-        command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
-        let qemu = command.spawn().context("cannot run QEMU")?;
-        Ok(Self { qemu, output: Output::new(console), console: Vec::new() })
+        command.stdin(Stdio::piped()).stdout(writer.try_clone()?).stderr(writer);
+        let mut qemu = command.spawn().context("cannot run QEMU")?;
+        let input = qemu.stdin.take().context("its input is a pipe")?;
+        Ok(Self { qemu, input, output: Output::new(console), console: Vec::new() })
+    }
+
+    /// Asks a guest for something whose task is to obey.
+    pub(super) fn ask(&mut self, request: &str) -> Result<()> {
+        writeln!(self.input, "{request}").map_err(|error| self.failure(&format!("it cannot be asked: {error}")))
     }
 
     /// Waits for the next line that is meant for the host, and returns what it says of `key`.
@@ -128,11 +143,27 @@ impl Guest {
         Ok(())
     }
 
+    /// Ends it at once, and returns what it said last.
+    pub(super) fn last_words(mut self) -> String {
+        // It may have ended by itself.
+        let _ = self.qemu.kill();
+        match self.output.finish() {
+            Ok(()) => self.output.tail(),
+            Err(error) => error.to_string(),
+        }
+    }
+
     /// Describes what went wrong, with the end of what was on the console.
     fn failure(&self, what: &str) -> Error {
         let tail = self.console.len().saturating_sub(TAIL);
         anyhow!("the guest: {what}\n    {}", self.console.get(tail..).unwrap_or_default().join("\n    "))
     }
+}
+
+/// Returns what a device of QEMU's is told of the features that a case may ask for.
+pub(super) fn properties(features: u64) -> String {
+    let on_or_off = |bit| if features & bit == 0 { "off" } else { "on" };
+    PROPERTIES.iter().map(|(bit, name)| format!(",{name}={}", on_or_off(*bit))).collect()
 }
 
 /// Ends it at once, whatever it is doing.

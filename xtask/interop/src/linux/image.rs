@@ -36,6 +36,14 @@ impl Image {
         Ok(image)
     }
 
+    /// Makes another one, with 8 MiB behind the file system.
+    pub(super) fn with_room() -> Result<Self> {
+        let image = Self::new()?;
+        let file = File::options().write(true).open(image.path())?;
+        file.set_len(file.metadata()?.len() + (8 << 20))?;
+        Ok(image)
+    }
+
     /// Returns where it is.
     pub(super) fn path(&self) -> PathBuf {
         self.directory.path().join("image")

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
@@ -20,6 +20,9 @@ use xtask_support::Hash;
 
 /// How many bytes the guest fetches. It sends a third more.
 const LEN: usize = 16 << 20;
+
+/// How many bytes guests fetch again and again.
+const SHORT_LEN: usize = 1 << 20;
 
 /// What the device is connected to on the host.
 const TAP: &str = "tap0";
@@ -45,32 +48,11 @@ impl GuestDevice for Interface {
     const MULTI_QUEUE: u64 = 1 << 22;
 
     fn new() -> Result<Self> {
-        let network = Network::new()?;
-        let mut content = vec![0; LEN];
-        rand::rng().fill_bytes(&mut content);
-        let offered = Hash::of(content.as_slice())?;
-        let [fetch, send] = network.inside(|| {
-            let bind = |port| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).context("cannot listen");
-            Ok([bind(PORTS[0])?, bind(PORTS[1])?])
-        })?;
-        let content: Arc<[u8]> = content.into();
-        serve(fetch, move |connection| {
-            // The guest says what it has fetched, or nothing any more.
-            let _ = (&connection).write_all(&content);
-        });
-        let (sender, sent) = mpsc::channel();
-        serve(send, move |connection| {
-            // Nothing comes to an end from a guest that was killed.
-            let _ = Hash::of(connection).map(|hash| sender.send(hash));
-        });
-        Ok(Self { network, offered, sent })
+        Self::offering(LEN)
     }
 
     fn start(&self, program: &Path, queues: u16) -> Result<BackEnd> {
-        let args = ["--mode", "tap", "--tap", TAP, "--queues", &queues.to_string()];
-        let back_end = self.network.inside(|| BackEnd::start(program, &args))?;
-        self.network.bring_up(TAP, ADDRESS)?;
-        Ok(back_end)
+        self.start_at(BackEnd::new_socket(), program, TAP, queues)
     }
 
     fn boot(&self, system: &System, case: &Case, back_end: &BackEnd, task: &str) -> Result<Guest> {
@@ -98,6 +80,62 @@ impl GuestDevice for Interface {
             ensure!(!pair.contains("ted 0 packets") && !pair.contains("ved 0 packets"), "a queue was not used: {pair}");
         }
         Ok(())
+    }
+}
+
+impl Interface {
+    /// Makes a network for guests that fetch the same few bytes, and send them back, again and again.
+    pub(super) fn for_workers() -> Result<Self> {
+        Self::offering(SHORT_LEN)
+    }
+
+    /// Makes a network with a server that offers so many bytes.
+    fn offering(len: usize) -> Result<Self> {
+        let network = Network::new()?;
+        let mut content = vec![0; len];
+        rand::rng().fill_bytes(&mut content);
+        let offered = Hash::of(content.as_slice())?;
+        let [fetch, send] = network.inside(|| {
+            let bind = |port| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).context("cannot listen");
+            Ok([bind(PORTS[0])?, bind(PORTS[1])?])
+        })?;
+        let content: Arc<[u8]> = content.into();
+        serve(fetch, move |connection| {
+            // The guest says what it has fetched, or nothing any more.
+            let _ = (&connection).write_all(&content);
+        });
+        let (sender, sent) = mpsc::channel();
+        serve(send, move |connection| {
+            // Nothing comes to an end from a guest that was killed.
+            let _ = Hash::of(connection).map(|hash| sender.send(hash));
+        });
+        Ok(Self { network, offered, sent })
+    }
+
+    /// Starts a back end at `socket` that is connected to the interface `tap` of the network. Where there is more than
+    /// one of them, answers go through the oldest that there still is.
+    pub(super) fn start_at(&self, socket: PathBuf, program: &Path, tap: &str, queues: u16) -> Result<BackEnd> {
+        let args = ["--mode", "tap", "--tap", tap, "--queues", &queues.to_string()];
+        let back_end = self.network.inside(|| BackEnd::start_at(socket, program, &args))?;
+        self.network.bring_up(tap, ADDRESS)?;
+        Ok(back_end)
+    }
+
+    /// Returns the hash of what is offered.
+    pub(super) const fn offered(&self) -> &Hash {
+        &self.offered
+    }
+
+    /// Returns how often guests have sent that back, since this was asked for the last time.
+    ///
+    /// # Errors
+    ///
+    /// If one has sent anything else.
+    pub(super) fn sent_back(&self) -> Result<u64> {
+        self.sent.try_iter().try_fold(0, |count, hash| {
+            ensure!(hash == self.offered, "the host got something else than it had offered to the guest");
+            Ok(count + 1)
+        })
     }
 }
 

@@ -5,11 +5,10 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, SeedableRng};
 use rustix::thread::{CpuSet, sched_setaffinity};
@@ -19,6 +18,7 @@ use crate::back_end::BackEnd;
 use crate::comparison::{Comparison, ROUNDS};
 use crate::disk::{Counts, Disk, Waiting};
 use crate::matrix::EVENT_IDX;
+use crate::peer;
 use xtask_report::{Case, CaseId, Unit};
 use xtask_support::Spinner;
 
@@ -176,7 +176,7 @@ impl<'a> Rig<'a> {
                     Medium::Null => format!("driver=null-co,node-name=disk,read-zeroes=off,size={size}"),
                     Medium::File => format!("driver=file,node-name=disk,aio={aio},filename={file}"),
                 };
-                start_peer(&disk)
+                peer::start(BackEnd::new_socket(), &disk)
             }
         }
     }
@@ -191,19 +191,4 @@ impl Counts {
 #[expect(clippy::cast_precision_loss, reason = "there are not that many of anything")]
 fn ratio(some: u64, all: u64) -> f64 {
     some as f64 / all as f64
-}
-
-/// Starts `qemu-storage-daemon`, which serves `disk` on a thread that polls for a while before it waits.
-fn start_peer(disk: &str) -> Result<BackEnd> {
-    let socket = BackEnd::new_socket();
-    let mut command = Command::new("qemu-storage-daemon");
-    command.args(["--object", "iothread,id=thread", "--blockdev", disk, "--export"]);
-    command.arg(format!(
-        "type=vhost-user-blk,id=export,node-name=disk,writable=on,iothread=thread,addr.type=unix,addr.path={}",
-        socket.display()
-    ));
-    // It greets as soon as it has done all that comes before.
-    command.args(["--chardev", "stdio,id=monitor", "--monitor", "chardev=monitor"]);
-    BackEnd::spawn(command, socket, "{\"QMP\"")
-        .context("qemu-storage-daemon is in the packages qemu-utils or qemu-system-common")
 }

@@ -1,13 +1,14 @@
 //! The devices: they serve what is available, at most [`BURST`] chains at a time, until `end` is set and nothing is
 //! available.
 
+use std::cell::Cell;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use virtio_queue_core::packed::PackedRing;
 use virtio_queue_core::split::SplitRing;
-use virtio_queue_core::{FromConfig, Queue, Walk};
+use virtio_queue_core::{FromConfig, Piece, Queue};
 
 use super::{BURST, Content};
 use crate::support::device::ours::{Signals, config};
@@ -40,15 +41,15 @@ fn ours<R: FromConfig<Mem = Table>>(ring: &Ring, end: &AtomicBool) -> Result<()>
     let mem = table.look_up();
     let mut queue = Queue::<R, _>::new(&config(ring), ring.memory.table(), Signals::default())?;
     queue.suppress_notifications();
-    let (mut number, mut failed) = (0, None);
+    let (number, mut failed) = (Cell::new(0), None);
+    let fill = |_, piece: Piece<'_>| {
+        piece.memory.write::<Content>(0, &[number.get(); 8])?;
+        anyhow::Ok(u32::try_from(piece.memory.len())?)
+    };
     loop {
-        let served = queue.serve(BURST.into(), |chain| {
-            let walked = chain.try_fold_pieces(&mem, 0, |_, piece| {
-                piece.memory.write::<Content>(0, &[number; 8])?;
-                anyhow::Ok(u32::try_from(piece.memory.len())?)
-            });
-            number += 1;
-            walked.unwrap_or_else(|error| {
+        let served = queue.serve(BURST.into(), &mem, 0, fill, |filled| {
+            number.set(number.get() + 1);
+            filled.unwrap_or_else(|error| {
                 failed = Some(error);
                 0
             })

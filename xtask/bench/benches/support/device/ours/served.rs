@@ -1,9 +1,9 @@
 //! Chains that are used as soon as they were looked at, by a queue that is told how.
 
-use anyhow::{Result, ensure};
+use anyhow::{Error, Result, ensure};
 use virtio_queue_core::{FromConfig, Queue};
 
-use super::{Signals, config, walk};
+use super::{Signals, add, config};
 use crate::support::device::{Device, MISSING};
 use crate::support::memory::LookUp;
 use crate::support::ring::Ring;
@@ -25,40 +25,44 @@ impl<R: FromConfig<Mem: LookUp + Clone>> Served<R> {
     }
 }
 
+/// What comes of the chains.
+#[derive(Default)]
+struct Outcome {
+    sum: u64,
+    failed: Option<Error>,
+}
+
+impl Outcome {
+    #[inline(always)]
+    fn finish(&mut self, walked: Result<(u64, u32)>) -> u32 {
+        match walked {
+            Ok((added, written)) => {
+                self.sum = self.sum.wrapping_add(added);
+                written
+            }
+            Err(error) => {
+                self.failed = Some(error);
+                0
+            }
+        }
+    }
+}
+
 impl<R: FromConfig<Mem: LookUp + Clone>> Device for Served<R> {
     fn serve(&mut self) -> Result<u64> {
-        let mem = self.mem.look_up();
-        let (mut sum, mut failed) = (0_u64, None);
+        let (mem, mut outcome) = (self.mem.look_up(), Outcome::default());
         if self.burst == 1 {
             for _ in 0..self.chains {
-                let served = self.queue.serve_one(|chain| match walk(chain, &mem) {
-                    Ok((added, written)) => {
-                        sum = sum.wrapping_add(added);
-                        written
-                    }
-                    Err(error) => {
-                        failed = Some(error);
-                        0
-                    }
-                })?;
-                ensure!(served, MISSING);
+                let served = self.queue.serve(1, &mem, (0, 0), add, |walked| outcome.finish(walked))?;
+                ensure!(served == 1, MISSING);
             }
-            return failed.map_or(Ok(sum), Err);
+        } else {
+            for _ in 0..self.chains / self.burst {
+                let served = self.queue.serve(self.burst, &mem, (0, 0), add, |walked| outcome.finish(walked))?;
+                ensure!(served == self.burst, MISSING);
+            }
         }
-        for _ in 0..self.chains / self.burst {
-            let served = self.queue.serve(self.burst, |chain| match walk(chain, &mem) {
-                Ok((added, written)) => {
-                    sum = sum.wrapping_add(added);
-                    written
-                }
-                Err(error) => {
-                    failed = Some(error);
-                    0
-                }
-            })?;
-            ensure!(served == self.burst, MISSING);
-        }
-        failed.map_or(Ok(sum), Err)
+        outcome.failed.map_or(Ok(outcome.sum), Err)
     }
 
     fn signals(&self) -> u64 {
