@@ -32,7 +32,14 @@ struct Machine {
     runner: (&'static str, &'static str),
     /// The packages of the linker and of the C library.
     packages: [&'static str; 2],
+    /// Tests that cannot pass there.
+    skip: &'static str,
 }
+
+/// QEMU's emulator of processes, 7.2, does not know `preadv2`, so nothing can be read without waiting. It swaps the bytes of
+/// an eventfd's counter for a machine with the other byte order, but not through a duplicate of the descriptor. The same
+/// tests pass on i386, which needs no emulator, and the counter is a number in the order of the machine on all of them.
+const QEMU_HAS_OTHER_EVENTFDS: &str = "--skip event_fd::";
 
 const MACHINES: [Machine; 3] = [
     Machine {
@@ -42,6 +49,7 @@ const MACHINES: [Machine; 3] = [
         gnu: "s390x-linux-gnu",
         runner: ("qemu-s390x-static -L /usr/s390x-linux-gnu", "qemu-user-static"),
         packages: ["gcc-s390x-linux-gnu", "libc6-dev-s390x-cross"],
+        skip: QEMU_HAS_OTHER_EVENTFDS,
     },
     Machine {
         name: "i386",
@@ -53,6 +61,7 @@ const MACHINES: [Machine; 3] = [
             "libc6-dev-i386-cross",
         ),
         packages: ["gcc-i686-linux-gnu", "libc6-dev-i386-cross"],
+        skip: "",
     },
     Machine {
         name: "arm64",
@@ -61,6 +70,7 @@ const MACHINES: [Machine; 3] = [
         gnu: "aarch64-linux-gnu",
         runner: ("qemu-aarch64-static -L /usr/aarch64-linux-gnu", "qemu-user-static"),
         packages: ["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"],
+        skip: QEMU_HAS_OTHER_EVENTFDS,
     },
 ];
 
@@ -111,7 +121,7 @@ impl Machine {
     /// Runs the tests, and returns how many passed.
     fn test(&self, rust: &OldestRust, spinner: &Spinner) -> Result<usize> {
         let setting = |name| format!("CARGO_TARGET_{}_{name}", self.target.replace('-', "_").to_uppercase());
-        let cargo = rust.cargo(&format!("{} --target {}", rust.test_layers(), self.target));
+        let cargo = rust.cargo(&format!("{} --target {} -- {}", rust.test_layers(), self.target, self.skip));
         let cargo = cargo.env(&setting("LINKER"), self.linker()).env(&setting("RUNNER"), self.runner.0);
         Ok(count(&cargo.run(spinner)?))
     }

@@ -114,12 +114,15 @@ fn fetch(root: &Utf8Path, architectures: &[&str], spinner: &Spinner) -> Result<(
     fs::create_dir_all(root.join("lists/partial"))?;
     fs::create_dir_all(root.join("cache/archives/partial"))?;
     spinner.show("download the lists of packages");
-    command::run(apt_get(root, architectures).arg("update"))?;
+    // A mirror can lack a list that is not needed. Whether those that are needed are there, the downloads show.
+    let lists = command::run(apt_get(root, architectures).arg("update"));
     for name in architectures {
         let folder = root.join("packages").join(name);
         fs::create_dir_all(&folder)?;
         spinner.show(&format!("download Rust for {name}"));
-        command::run(apt_get(root, architectures).current_dir(&folder).arg("download").args(packages(name)))?;
+        let download =
+            command::run(apt_get(root, architectures).current_dir(&folder).arg("download").args(packages(name)));
+        download.map_err(|error| error.context(format!("lists of packages: {lists:?}")))?;
         for package in folder.read_dir_utf8()? {
             command::run(Command::new("dpkg-deb").arg("-x").arg(package?.path()).arg(root))?;
         }

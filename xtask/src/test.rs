@@ -1,6 +1,7 @@
 //! `cargo xtask test`: everything that a change must pass.
 
 mod edges;
+mod guide;
 mod house_rules;
 mod lexer;
 mod steps;

@@ -26,9 +26,9 @@ use anyhow::Result;
 use self::support::device::Contender;
 use self::support::device::memcpy::MEMCPY;
 use self::support::device::ours::{
-    ANY_PACKED, ANY_SPLIT, COPY, PACKED, PACKED_BULK, PACKED_CHAINS, PACKED_IN_ORDER, PACKED_SHARED, PACKED_STREAM,
-    PACKED_TABLE, PACKED_TOKENS, SPLIT, SPLIT_BULK, SPLIT_CHAINS, SPLIT_IN_ORDER, SPLIT_SHARED, SPLIT_STREAM,
-    SPLIT_TABLE, SPLIT_TOKENS,
+    ANY_PACKED, ANY_SPLIT, COPY, PACKED, PACKED_BULK, PACKED_CHAINS, PACKED_GUEST, PACKED_GUEST_TABLE, PACKED_IN_ORDER,
+    PACKED_SHARED, PACKED_STREAM, PACKED_TABLE, PACKED_TOKENS, SPLIT, SPLIT_BULK, SPLIT_CHAINS, SPLIT_GUEST,
+    SPLIT_GUEST_TABLE, SPLIT_IN_ORDER, SPLIT_SHARED, SPLIT_STREAM, SPLIT_TABLE, SPLIT_TOKENS,
 };
 use self::support::device::peer::{self, VIRTIO_QUEUE};
 use self::support::device::raw::{RAW_PACKED, RAW_SPLIT};
@@ -73,14 +73,15 @@ fn all() -> Vec<Counted> {
     let queues =
         [SPLIT, PACKED, SPLIT_CHAINS, PACKED_CHAINS, ANY_SPLIT, ANY_PACKED, RAW_SPLIT, RAW_PACKED, VIRTIO_QUEUE];
     let orders = [SPLIT_TOKENS, PACKED_TOKENS, SPLIT_IN_ORDER, PACKED_IN_ORDER];
+    let memories = [SPLIT_TABLE, PACKED_TABLE, SPLIT_GUEST, PACKED_GUEST, SPLIT_GUEST_TABLE, PACKED_GUEST_TABLE];
     let one = ("direct-1-burst-32".to_owned(), Shape::BASE);
     let eight = ("direct-8-burst-32".to_owned(), Shape { descriptors: 8, ..Shape::BASE });
     let shared = ("shared-1".to_owned(), Shape { queue_size: 1024, ..Shape::BASE });
     let stream = ("stream-1".to_owned(), Shape { burst: 1, ..Shape::BASE });
     let counted = [
         each(&queues, chain_shapes()),
-        each(&[SPLIT_BULK, PACKED_BULK], vec![one]),
-        each(&[SPLIT_TABLE, PACKED_TABLE], vec![eight]),
+        each(&[SPLIT_BULK, PACKED_BULK], vec![one.clone()]),
+        each(&memories, vec![one, eight]),
         each(&orders, order_shapes()),
         each(&[SPLIT_SHARED, PACKED_SHARED], vec![shared]),
         each(&[SPLIT_STREAM, PACKED_STREAM], vec![stream]),

@@ -27,7 +27,7 @@ use self::shared::Shared;
 use self::stream::Streamed;
 use self::tokens::Tokens;
 use super::{Contender, Device, Reports, counted};
-use crate::support::memory::Table;
+use crate::support::memory::{Guest, Table};
 use crate::support::ring::Ring;
 use crate::support::shape::Format;
 use crate::support::shape::Format::{Packed, Split};
@@ -52,6 +52,13 @@ pub(crate) const SPLIT_FLAT: Contender = Contender::new("split-flat", Split, fla
 pub(crate) const PACKED_FLAT: Contender = Contender::new("packed-flat", Packed, flat::<PackedRing<Arc<HeapMem>>>);
 pub(crate) const SPLIT_TABLE: Contender = Contender::new("split-table", Split, table::<SplitRing<Arc<Table>>>);
 pub(crate) const PACKED_TABLE: Contender = Contender::new("packed-table", Packed, table::<PackedRing<Arc<Table>>>);
+
+pub(crate) const SPLIT_GUEST: Contender = Contender::new("split-guest", Split, guest::<SplitRing<Guest>>);
+pub(crate) const PACKED_GUEST: Contender = Contender::new("packed-guest", Packed, guest::<PackedRing<Guest>>);
+pub(crate) const SPLIT_GUEST_TABLE: Contender =
+    Contender::new("split-guest-table", Split, guest_table::<SplitRing<Arc<Guest>>>);
+pub(crate) const PACKED_GUEST_TABLE: Contender =
+    Contender::new("packed-guest-table", Packed, guest_table::<PackedRing<Arc<Guest>>>);
 
 pub(crate) const SPLIT_TOKENS: Contender = Contender::new("split", Split, tokens::<InSplit>);
 pub(crate) const PACKED_TOKENS: Contender = Contender::new("packed", Packed, tokens::<InPacked>);
@@ -98,6 +105,16 @@ fn flat<R: FromConfig<Mem = Arc<HeapMem>> + 'static>(ring: &Ring) -> Box<dyn Dev
 /// Returns a device that searches the table for each address.
 fn table<R: FromConfig<Mem = Arc<Table>> + 'static>(ring: &Ring) -> Box<dyn Device> {
     Box::new(Served::<R>::new(ring, Arc::new(ring.memory.table())))
+}
+
+/// Returns a device on memory of vm-memory.
+fn guest<R: FromConfig<Mem = Guest> + 'static>(ring: &Ring) -> Box<dyn Device> {
+    Box::new(Served::<R>::new(ring, ring.memory.guest()))
+}
+
+/// Returns a device that searches memory of vm-memory for each address.
+fn guest_table<R: FromConfig<Mem = Arc<Guest>> + 'static>(ring: &Ring) -> Box<dyn Device> {
+    Box::new(Served::<R>::new(ring, Arc::new(ring.memory.guest())))
 }
 
 fn tokens<R: FromConfig<Mem = Table> + 'static>(ring: &Ring) -> Box<dyn Device> {
