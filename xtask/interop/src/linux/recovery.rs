@@ -40,6 +40,7 @@ fn survive(rig: &Rig<'_>, kills: u32, moments: &mut Xoshiro256PlusPlus) -> Resul
     let mut worker = Worker::start(rig, &RECONNECTING)?;
     worker.load()?;
     worker.begin()?;
+    worker.advance()?;
     for kill in 1..=kills {
         thread::sleep(moments.random_range(Duration::ZERO..WORK));
         ensure!(back_end.is_running()?, "the back end has ended before kill {kill}");
