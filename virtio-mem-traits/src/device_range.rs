@@ -141,13 +141,6 @@ impl DeviceRange<'_> {
         Self { ptr, len: self.len - skipped, ..self }
     }
 
-    /// Returns the range for `access` and nothing else, which is part of what was proved.
-    #[inline]
-    pub(crate) const fn for_access(self, access: Access) -> Self {
-        debug_assert!(self.access.allows(access));
-        Self { access, ..self }
-    }
-
     /// Returns the `len` bytes that begin `offset` bytes into the range, or `None` if they are not all inside it.
     #[inline]
     #[must_use]
@@ -293,6 +286,7 @@ impl DeviceRange<'_> {
     ///
     /// As for all single accesses.
     #[inline]
+    #[cfg_attr(virtio_loom, track_caller)]
     pub fn load_acquire<W: Word>(&self, offset: usize) -> Result<W, AccessError> {
         let word = self.words_at::<W>(offset, Access::Read)?;
         // SAFETY: (1) and (2) by `words_at`, (3) by (2) of `new`.
@@ -318,6 +312,7 @@ impl DeviceRange<'_> {
     ///
     /// As for all single accesses.
     #[inline]
+    #[cfg_attr(virtio_loom, track_caller)]
     pub fn store_release<W: Word>(&self, offset: usize, value: W) -> Result<(), AccessError> {
         let word = self.words_at::<W>(offset, Access::Write)?;
         // SAFETY: (1) and (2) by `words_at`, (3) by (2) of `new`.

@@ -36,17 +36,15 @@ pub(super) fn in_batches(
     Ok(all)
 }
 
-impl Turn {
-    /// Returns how it went with a queue from which `chains` could be fetched where the device had a use for `limit`.
-    #[inline]
-    pub(super) fn of_batch(chains: usize, limit: usize) -> Self {
-        let waits_for = match limit {
-            0 => WaitsFor::Device,
-            limit if chains < limit => WaitsFor::Driver,
-            _ => WaitsFor::Turn,
-        };
-        Self { chains, waits_for }
-    }
+/// Returns how it went with a queue from which `chains` could be fetched where the device had a use for `limit`.
+#[inline]
+pub(super) fn turn_of_batch(chains: usize, limit: usize) -> Turn {
+    let waits_for = match limit {
+        0 => WaitsFor::Device,
+        limit if chains < limit => WaitsFor::Driver,
+        _ => WaitsFor::Turn,
+    };
+    Turn { chains, waits_for }
 }
 
 /// Chains that were fetched together.

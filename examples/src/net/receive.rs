@@ -2,10 +2,12 @@
 
 use virtio_chain::WritableChain;
 use virtio_mem_traits::{Access, DriverMem};
-use virtio_queue_core::{ChainError, DescChain, DriverNotify, FatalError, Piece, QueueState, Ring, Token, Walk};
+use virtio_queue_core::{
+    ChainError, DescChain, DriverNotify, FatalError, Piece, QueueState, Refused, Ring, Token, Walk,
+};
 use zerocopy::IntoBytes;
 
-use super::batch::{Batch, complete, fetch};
+use super::batch::{Batch, complete, fetch, turn_of_batch};
 use super::{Count, HEADER_LEN, NetDevice, NetHeader, Port, feature};
 use crate::Turn;
 use crate::prefetch::prefetch_to_write;
@@ -50,7 +52,7 @@ impl<P: Port> NetDevice<P> {
         let limit = limit.min(self.port.packets());
         let mut batch = Batch::new();
         fetch(&mut batch, limit, ring, state, mem, Access::Write)?;
-        let turn = Turn::of_batch(batch.len(), limit);
+        let turn = turn_of_batch(batch.len(), limit);
         let len = self.port.packet().len();
         batch.iter().filter_map(|chain| chain.piece).for_each(|piece| prefetch_to_write(piece.memory.prefix(len)));
         let mut giving = Giving { port: &mut self.port, gathered: &mut self.gathered, count };
@@ -110,7 +112,19 @@ impl Gathered {
         Self { tokens: Vec::with_capacity(max_buffers), room: 0, max_buffers }
     }
 
-    /// Returns all of them with nothing in them, in a queue that may be broken.
+    /// Puts all of them back, the last one first, as if they had not been fetched. A queue that is broken takes none.
+    pub(super) fn put_back<R: Ring, N: DriverNotify>(&mut self, ring: &R, state: &mut QueueState<R, N>) {
+        while let Some(token) = self.tokens.pop() {
+            // What is not to be found in the ring any more has been changed by the driver.
+            if let Err(Refused { chain, .. }) = state.unfetch(ring, token) {
+                self.tokens.push(chain);
+                break;
+            }
+        }
+        self.give_back(ring, state);
+    }
+
+    /// Returns all of them with nothing in them, in a queue that can be broken.
     pub(super) fn give_back<R: Ring, N: DriverNotify>(&mut self, ring: &R, state: &mut QueueState<R, N>) {
         self.room = 0;
         self.tokens.drain(..).for_each(|token| drop(DescChain::new(ring, token, Unpublished(state))));

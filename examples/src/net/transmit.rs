@@ -4,7 +4,7 @@ use virtio_chain::ReadableChain;
 use virtio_mem_traits::{Access, DeviceRange, DriverMem};
 use virtio_queue_core::{Chain, DescChain, DriverNotify, FatalError, Piece, QueueState, Ring};
 
-use super::batch::{Batch, complete, fetch};
+use super::batch::{Batch, complete, fetch, turn_of_batch};
 use super::{Count, HEADER_LEN, Lost, MIN_FRAME, NetDevice, Port};
 use crate::Turn;
 use crate::prefetch::prefetch_to_read;
@@ -28,7 +28,7 @@ impl<P: Port> NetDevice<P> {
         let limit = limit.min(self.port.capacity());
         let mut batch = Batch::new();
         fetch(&mut batch, limit, ring, state, mem, Access::Read)?;
-        let turn = Turn::of_batch(batch.len(), limit);
+        let turn = turn_of_batch(batch.len(), limit);
         batch.iter().filter_map(|chain| chain.piece).for_each(|piece| prefetch_to_read(piece.memory.after(HEADER_LEN)));
         let mut taking = Taking { port: &mut self.port, count };
         let piece = |to: &mut Taking<'_, P>, piece: &Piece<'_>| {

@@ -1,8 +1,8 @@
 //! The operations on a split ring.
 
-use core::sync::atomic::{Ordering, fence};
+use core::sync::atomic::Ordering;
 
-use virtio_mem_traits::{Access, AreaError, DeviceRange, DriverAddr, DriverMem, StableMem};
+use virtio_mem_traits::{Access, AreaError, DeviceRange, DriverAddr, DriverMem, StableMem, fence};
 use virtio_ring::RingFeatures;
 use virtio_ring::event::split_crossed;
 use virtio_ring::split::{
