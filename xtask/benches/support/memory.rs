@@ -25,21 +25,21 @@ pub(crate) trait LookUp: DriverMem {
     fn look_up(&self) -> Self::Through<'_>;
 }
 
-/// Where most buffers are in one region, that is remembered.
+/// What is recommended.
 impl LookUp for Table {
-    type Through<'m> = RegionCache<'m, RegionTable<Arc<HeapMem>>>;
-
-    fn look_up(&self) -> Self::Through<'_> {
-        RegionCache::new(self)
-    }
-}
-
-/// Where no region has more buffers than others, remembering one is in vain.
-impl LookUp for Arc<Table> {
     type Through<'m> = &'m RegionTable<Arc<HeapMem>>;
 
     fn look_up(&self) -> &RegionTable<Arc<HeapMem>> {
         self
+    }
+}
+
+/// What a memory that searches is put into. A table gains nothing by it.
+impl LookUp for Arc<Table> {
+    type Through<'m> = RegionCache<'m, RegionTable<Arc<HeapMem>>>;
+
+    fn look_up(&self) -> Self::Through<'_> {
+        RegionCache::new(self)
     }
 }
 
