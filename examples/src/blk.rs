@@ -73,7 +73,7 @@ impl<S: Storage> BlockDevice<S> {
     /// configuration layout".
     #[must_use]
     pub fn config(&self, queue_size: u16) -> BlockConfig {
-        BlockConfig::new(self.capacity(), queue_size)
+        BlockConfig::new(self.capacity(), self.storage.block_size(), queue_size)
     }
 
     /// Returns the number of sectors, of which the last may not be all there.

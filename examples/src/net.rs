@@ -98,9 +98,17 @@ impl<P: Port> Serve for NetDevice<P> {
         Ok(turn)
     }
 
+    fn start(&mut self) {
+        self.port.start();
+    }
+
+    fn rest(&mut self) {
+        self.port.rest();
+    }
+
     fn release<R: Ring, N: DriverNotify>(&mut self, index: usize, ring: &R, state: &mut QueueState<R, N>) {
         if index == RECEIVE {
-            self.gathered.give_back(ring, state);
+            self.gathered.put_back(ring, state);
         }
     }
 

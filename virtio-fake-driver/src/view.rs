@@ -114,6 +114,7 @@ impl<M: DriverMem> DriverView<M> {
         self.field::<W>(addr, Access::Read).load_relaxed(0).expect("a field of a ring is whole and aligned")
     }
 
+    #[cfg_attr(virtio_loom, track_caller)]
     pub(crate) fn load_acquire<W: Word>(&self, addr: DriverAddr) -> W {
         self.field::<W>(addr, Access::Read).load_acquire(0).expect("a field of a ring is whole and aligned")
     }
@@ -122,6 +123,7 @@ impl<M: DriverMem> DriverView<M> {
         self.field::<W>(addr, Access::Write).store_relaxed(0, value).expect("a field of a ring is whole and aligned");
     }
 
+    #[cfg_attr(virtio_loom, track_caller)]
     pub(crate) fn store_release<W: Word>(&self, addr: DriverAddr, value: W) {
         self.field::<W>(addr, Access::Write).store_release(0, value).expect("a field of a ring is whole and aligned");
     }

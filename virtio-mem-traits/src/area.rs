@@ -202,6 +202,7 @@ impl<M: StableMem, A: Readable, const ALIGN: usize> Area<M, A, ALIGN> {
     ///
     /// If it is not inside the area or not aligned, or if the memory is gone.
     #[inline]
+    #[cfg_attr(virtio_loom, track_caller)]
     pub fn load_acquire<W: Word>(&self, offset: usize) -> Result<W, AreaError> {
         self.before_read(offset, size_of::<W>());
         if !self.has::<W>(offset) {
@@ -248,6 +249,7 @@ impl<M: StableMem, A: Writable, const ALIGN: usize> Area<M, A, ALIGN> {
     ///
     /// If it does not fit into the area or is not aligned, or if the memory is gone.
     #[inline]
+    #[cfg_attr(virtio_loom, track_caller)]
     pub fn store_release<W: Word>(&self, offset: usize, value: W) -> Result<(), AreaError> {
         if self.has::<W>(offset) {
             // SAFETY: (1) was looked at.

@@ -13,7 +13,8 @@
 //! much as a `memcpy`. On x86-64 the accesses are therefore written in assembly: what an `asm!` block does has to be
 //! explicable as something that Rust code could do, and vector moves and `rep movsb` are explicable as one relaxed
 //! atomic access for each byte. So are those of AVX, which only a program with an operating system may use: in a kernel,
-//! the registers belong to the programs. Elsewhere, and under Miri, the loops below say the same thing in Rust.
+//! the registers belong to the programs. Elsewhere, and under Miri and sanitizers, the loops below say the same thing in
+//! Rust.
 //!
 //! # Safety
 //!
@@ -23,13 +24,37 @@
 //!    they read;
 //! 2. no Rust reference to any of those bytes is alive during the call, so the private slice does not overlap them.
 
-#[cfg(all(target_arch = "x86_64", target_pointer_width = "64", target_feature = "sse2", not(miri)))]
-pub(crate) use x86_64::{copy_in, copy_out};
+#[cfg(virtio_loom)]
+pub(crate) use crate::model::{copy_in, copy_out};
 
-#[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", target_feature = "sse2", not(miri))))]
-pub(crate) use portable::{copy_in, copy_out};
+#[cfg(not(virtio_loom))]
+pub(crate) use memory::{copy_in, copy_out};
 
-#[cfg(all(target_arch = "x86_64", target_pointer_width = "64", target_feature = "sse2", not(miri)))]
+/// The copies for this machine. Sanitizers see no assembly: for them, `--cfg virtio_portable` chooses the loops.
+pub(crate) mod memory {
+    #[cfg(all(
+        target_arch = "x86_64",
+        target_pointer_width = "64",
+        target_feature = "sse2",
+        not(any(miri, virtio_portable))
+    ))]
+    pub(crate) use super::x86_64::{copy_in, copy_out};
+
+    #[cfg(not(all(
+        target_arch = "x86_64",
+        target_pointer_width = "64",
+        target_feature = "sse2",
+        not(any(miri, virtio_portable))
+    )))]
+    pub(crate) use super::portable::{copy_in, copy_out};
+}
+
+#[cfg(all(
+    target_arch = "x86_64",
+    target_pointer_width = "64",
+    target_feature = "sse2",
+    not(any(miri, virtio_portable))
+))]
 mod x86_64 {
     use core::arch::asm;
     use core::ptr::NonNull;
@@ -316,7 +341,15 @@ mod x86_64 {
     }
 }
 
-#[cfg(any(not(all(target_arch = "x86_64", target_pointer_width = "64", target_feature = "sse2", not(miri))), test))]
+#[cfg(any(
+    not(all(
+        target_arch = "x86_64",
+        target_pointer_width = "64",
+        target_feature = "sse2",
+        not(any(miri, virtio_portable))
+    )),
+    test
+))]
 mod portable {
     use core::ptr::NonNull;
     use core::sync::atomic::{AtomicU8, Ordering};

@@ -168,6 +168,7 @@ impl<T: Words, A: Readable> DeviceArray<'_, T, A> {
     /// Loads the word that begins at byte `OFFSET` of the element at `index`, with acquire ordering.
     #[inline(always)]
     #[must_use]
+    #[cfg_attr(virtio_loom, track_caller)]
     pub fn load_field_acquire<W: Word, const OFFSET: usize>(&self, index: usize) -> Option<W> {
         let word = self.field::<W, OFFSET>(index)?;
         // SAFETY: as for `load_field`.
@@ -188,6 +189,7 @@ impl<T: Words, A: Writable> DeviceArray<'_, T, A> {
 
     /// Stores the word that begins at byte `OFFSET` of the element at `index`, with release ordering.
     #[inline(always)]
+    #[cfg_attr(virtio_loom, track_caller)]
     pub fn store_field_release<W: Word, const OFFSET: usize>(&self, index: usize, value: W) -> Option<()> {
         let word = self.field::<W, OFFSET>(index)?;
         // SAFETY: as for `load_field`.

@@ -286,6 +286,7 @@ impl DeviceRange<'_> {
     ///
     /// As for all single accesses.
     #[inline]
+    #[cfg_attr(virtio_loom, track_caller)]
     pub fn load_acquire<W: Word>(&self, offset: usize) -> Result<W, AccessError> {
         let word = self.words_at::<W>(offset, Access::Read)?;
         // SAFETY: (1) and (2) by `words_at`, (3) by (2) of `new`.
@@ -311,6 +312,7 @@ impl DeviceRange<'_> {
     ///
     /// As for all single accesses.
     #[inline]
+    #[cfg_attr(virtio_loom, track_caller)]
     pub fn store_release<W: Word>(&self, offset: usize, value: W) -> Result<(), AccessError> {
         let word = self.words_at::<W>(offset, Access::Write)?;
         // SAFETY: (1) and (2) by `words_at`, (3) by (2) of `new`.

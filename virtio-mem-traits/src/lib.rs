@@ -73,6 +73,7 @@
 //! Ids such as SPLIT-USED-4 name rules. The file `docs/conformance.md` of the repository lists each of them, with its
 //! section in VIRTIO 1.4.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]
 #![cfg_attr(
     not(all(feature = "alloc", feature = "conformance")),
@@ -86,7 +87,7 @@ compile_error!(
 
 #[cfg(feature = "alloc")]
 extern crate alloc;
-#[cfg(feature = "avx")]
+#[cfg(any(feature = "avx", virtio_loom))]
 extern crate std;
 
 mod access;
@@ -102,9 +103,16 @@ mod dump;
 #[cfg(feature = "alloc")]
 mod heap;
 mod iovec;
+#[cfg(virtio_loom)]
+pub mod model;
 mod region;
 mod region_cache;
 mod word;
+
+/// The fence of these crates, which a model checker can see.
+#[cfg(not(virtio_loom))]
+#[doc(hidden)]
+pub use core::sync::atomic::fence;
 
 pub use access::{Access, ReadOnly, ReadWrite, Readable, Rights, Writable, WriteOnly};
 pub use area::{Area, AreaError};
@@ -116,6 +124,9 @@ pub use dump::{DumpMem, DumpMemError};
 #[cfg(feature = "alloc")]
 pub use heap::{HeapMem, HeapMemError};
 pub use iovec::IoVec;
+#[cfg(virtio_loom)]
+#[doc(hidden)]
+pub use model::fence;
 pub use region::Region;
 pub use region_cache::RegionCache;
 pub use word::{Word, Words};

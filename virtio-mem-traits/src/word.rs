@@ -118,10 +118,16 @@ mod sealed {
     /// 2. the word is valid for reads and for writes during the call: `from_ptr` of an atomic demands both, for a load
     ///    as well;
     /// 3. no Rust reference to any of its bytes is alive during the call, other than to an atomic.
+    ///
+    /// In a build for a model checker, `model` is asked first: see `model.rs`.
     pub trait Atomic: Sized {
+        #[cfg_attr(virtio_loom, track_caller)]
         unsafe fn load_relaxed(ptr: NonNull<Self>) -> Self;
+        #[cfg_attr(virtio_loom, track_caller)]
         unsafe fn load_acquire(ptr: NonNull<Self>) -> Self;
+        #[cfg_attr(virtio_loom, track_caller)]
         unsafe fn store_relaxed(ptr: NonNull<Self>, value: Self);
+        #[cfg_attr(virtio_loom, track_caller)]
         unsafe fn store_release(ptr: NonNull<Self>, value: Self);
     }
 }
@@ -150,6 +156,10 @@ macro_rules! word {
         impl Atomic for $int {
             #[inline]
             unsafe fn load_relaxed(ptr: NonNull<$int>) -> $int {
+                #[cfg(virtio_loom)]
+                if let Some(value) = crate::model::load(ptr, Ordering::Relaxed) {
+                    return value as $int;
+                }
                 // SAFETY: aligned by (1), valid by (2), shared with atomics only by (3).
                 let atomic = unsafe { <$atomic>::from_ptr(ptr.as_ptr()) };
                 atomic.load(Ordering::Relaxed)
@@ -157,6 +167,10 @@ macro_rules! word {
 
             #[inline]
             unsafe fn load_acquire(ptr: NonNull<$int>) -> $int {
+                #[cfg(virtio_loom)]
+                if let Some(value) = crate::model::load(ptr, Ordering::Acquire) {
+                    return value as $int;
+                }
                 // SAFETY: aligned by (1), valid by (2), shared with atomics only by (3).
                 let atomic = unsafe { <$atomic>::from_ptr(ptr.as_ptr()) };
                 atomic.load(Ordering::Acquire)
@@ -164,6 +178,10 @@ macro_rules! word {
 
             #[inline]
             unsafe fn store_relaxed(ptr: NonNull<$int>, value: $int) {
+                #[cfg(virtio_loom)]
+                if crate::model::store(ptr, value.into(), Ordering::Relaxed) {
+                    return;
+                }
                 // SAFETY: aligned by (1), valid by (2), shared with atomics only by (3).
                 let atomic = unsafe { <$atomic>::from_ptr(ptr.as_ptr()) };
                 atomic.store(value, Ordering::Relaxed);
@@ -171,6 +189,10 @@ macro_rules! word {
 
             #[inline]
             unsafe fn store_release(ptr: NonNull<$int>, value: $int) {
+                #[cfg(virtio_loom)]
+                if crate::model::store(ptr, value.into(), Ordering::Release) {
+                    return;
+                }
                 // SAFETY: aligned by (1), valid by (2), shared with atomics only by (3).
                 let atomic = unsafe { <$atomic>::from_ptr(ptr.as_ptr()) };
                 atomic.store(value, Ordering::Release);

@@ -187,12 +187,13 @@ impl<'m, M: DriverMem + ?Sized, D: TableEntry> DescriptorTable<'m, M, D> {
         let offset = (DESCRIPTOR_SIZE * index.0 as usize) as u64;
         let no_entry = TableError::NoEntry { index, len: entries(range) };
         let mut entry = range.slice(offset, DESCRIPTOR_SIZE as u64).ok_or(no_entry)?;
-        mem.before_read(entry);
         let mut descriptor = D::new_zeroed();
         let mut rest = descriptor.as_mut_bytes();
         while !rest.is_empty() {
             let piece = mem.translate(entry, Access::Read)?;
             let (part, after) = rest.split_at_mut(piece.len().min(rest.len()));
+            // What was not translated is a claim, and no memory has to know it.
+            mem.before_read(entry.prefix(part.len() as u64));
             piece
                 .read_bytes(0, part)
                 .map_err(|_| TranslateError::Denied { addr: entry.start(), access: Access::Read })?;

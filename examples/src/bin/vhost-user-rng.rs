@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use virtio_examples::rng::{OsEntropy, RngDevice};
-use virtio_examples::vhost_user::{self, Options, VhostUserDevice};
+use virtio_vhost_user::{Options, VhostUserDevice, Worker};
 
 /// Hands out random bytes to vhost-user front ends, one after the other
 #[derive(Debug, Parser)]
@@ -14,16 +14,16 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    vhost_user::run(|Args { options }| Ok((options, Rng)))
+    virtio_vhost_user::run(|Args { options }| Ok((options, Rng)))
 }
 
 /// The operating system's randomness.
 struct Rng;
 
 impl VhostUserDevice for Rng {
-    type Worker = RngDevice<OsEntropy>;
+    const TYPE: &'static str = "rng";
 
-    fn worker(&self, _index: usize, _features: u64) -> Self::Worker {
-        RngDevice::new(OsEntropy)
+    fn worker(&self, _index: usize, _features: u64) -> Worker {
+        Worker::serve(RngDevice::new(OsEntropy))
     }
 }

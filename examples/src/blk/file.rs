@@ -9,7 +9,7 @@ use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::path::{Path, PathBuf};
 
 use libc::RWF_NOWAIT;
-use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate};
+use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate, ioctl_blksszget};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use virtio_mem_traits::DeviceRange;
 
@@ -21,6 +21,7 @@ use super::straight;
 pub struct FileStorage {
     file: File,
     size: u64,
+    block_size: u32,
     read_only: bool,
     /// Whether the file system lets a read fail that would have to wait.
     reads_now: bool,
@@ -58,15 +59,22 @@ impl FileStorage {
         if size == 0 {
             return Err(FileStorageError::Empty { path: path.into() });
         }
+        let block_size =
+            if kind.is_block_device() { ioctl_blksszget(&file).map_err(|error| failed(error.into()))? } else { 512 };
         let reads_now =
             preadv2(&file, &mut [IoSliceMut::new(&mut [0])], 0, ReadWriteFlags::NOWAIT) != Err(Errno::OPNOTSUPP);
-        Ok(Self { file, size, read_only, reads_now })
+        Ok(Self { file, size, block_size, read_only, reads_now })
     }
 }
 
 impl Storage for FileStorage {
     fn size(&self) -> u64 {
         self.size
+    }
+
+    /// That of a block device is one that its host cannot do without. A file takes bytes anywhere.
+    fn block_size(&self) -> u32 {
+        self.block_size
     }
 
     fn read_only(&self) -> bool {
@@ -111,17 +119,23 @@ impl Storage for FileStorage {
         self.file.sync_data()
     }
 
-    /// Lets the file system do it, where it can: it writes nothing then, or waits for its medium to do it.
+    /// Lets the file system do it, where it can: it writes nothing then, or waits for its medium to do it. A block device
+    /// cannot do it with parts of its blocks.
     fn write_zeroes(&self, offset: u64, len: u64) -> io::Result<()> {
         match fallocate(&self.file, FallocateFlags::ZERO_RANGE | FallocateFlags::KEEP_SIZE, offset, len) {
-            Err(Errno::OPNOTSUPP) => write_zeroes(self, offset, len),
+            Err(Errno::OPNOTSUPP | Errno::INVAL) => write_zeroes(self, offset, len),
             result => result.map_err(io::Error::from),
         }
     }
 
-    /// Makes a hole in the file, where the file system can.
+    /// Makes a hole in the file, where the file system can: of whole blocks.
     fn discard(&self, offset: u64, len: u64) -> io::Result<()> {
-        match fallocate(&self.file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, offset, len) {
+        let block = u64::from(self.block_size);
+        let (start, end) = (offset.next_multiple_of(block), (offset + len) / block * block);
+        if start >= end {
+            return Ok(());
+        }
+        match fallocate(&self.file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, start, end - start) {
             Ok(()) | Err(Errno::OPNOTSUPP) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -165,7 +179,26 @@ impl Error for FileStorageError {}
 
 #[cfg(test)]
 mod tests {
+    use std::{env, process};
+
     use super::*;
+
+    #[test]
+    fn only_whole_blocks_are_discarded() {
+        let path = env::temp_dir().join(format!("virtio-examples-discard-{}", process::id()));
+        fs::write(&path, [7; 16384]).unwrap();
+        let storage = FileStorage { block_size: 4096, ..FileStorage::open(&path).unwrap() };
+        fs::remove_file(&path).unwrap();
+        let zeroes = |storage: &FileStorage| {
+            let mut bytes = [0; 16384];
+            storage.read_at(&mut bytes, 0).unwrap();
+            bytes.iter().filter(|byte| **byte == 0).count()
+        };
+        for (offset, len, discarded) in [(512, 512, 0), (512, 7167, 0), (512, 7680, 4096), (8192, 4096, 8192)] {
+            storage.discard(offset, len).unwrap();
+            assert_eq!(zeroes(&storage), discarded, "{len} bytes at {offset}");
+        }
+    }
 
     #[test]
     fn file_system_whose_reads_wait_is_not_asked_for_others() {

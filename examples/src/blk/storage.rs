@@ -25,6 +25,11 @@ pub trait Storage {
     /// Returns the size in bytes.
     fn size(&self) -> u64;
 
+    /// Returns the block size in bytes: what is aligned to it is fast. It is a power of two, and at least a sector.
+    fn block_size(&self) -> u32 {
+        512
+    }
+
     /// Returns whether it cannot be changed. The operations that would do so are not called then.
     fn read_only(&self) -> bool {
         false
@@ -152,6 +157,10 @@ macro_rules! forward {
         impl<S: Storage + ?Sized> Storage for $handle {
             fn size(&self) -> u64 {
                 (**self).size()
+            }
+
+            fn block_size(&self) -> u32 {
+                (**self).block_size()
             }
 
             fn read_only(&self) -> bool {

@@ -7,7 +7,7 @@ use static_assertions::const_assert_eq;
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-/// The unit in which drivers count, in bytes. It is the device's block size too.
+/// The unit in which drivers count, in bytes.
 pub const SECTOR_SIZE: u64 = 512;
 
 /// The most segments that a request to discard or to write zeroes may have.
@@ -169,15 +169,15 @@ const_assert_eq!(offset_of!(BlockConfig, write_zeroes_may_unmap), 56);
 const_assert_eq!(size_of::<BlockConfig>(), 60);
 
 impl BlockConfig {
-    pub(super) fn new(capacity: u64, queue_size: u16) -> Self {
+    pub(super) fn new(capacity: u64, block_size: u32, queue_size: u16) -> Self {
         Self {
             capacity: capacity.into(),
             // Header and status take a descriptor each.
             seg_max: u32::from(queue_size).saturating_sub(2).max(1).into(),
-            blk_size: 512.into(),
+            blk_size: block_size.into(),
             max_discard_sectors: MAX_SEGMENT_SECTORS.into(),
             max_discard_seg: MAX_SEGMENTS.into(),
-            discard_sector_alignment: 1.into(),
+            discard_sector_alignment: (block_size / 512).into(),
             max_write_zeroes_sectors: MAX_SEGMENT_SECTORS.into(),
             max_write_zeroes_seg: MAX_SEGMENTS.into(),
             ..Self::new_zeroed()

@@ -30,6 +30,14 @@ macro_rules! each {
 }
 
 impl Port for AnyPort {
+    fn start(&mut self) {
+        each!(self, port => port.start());
+    }
+
+    fn rest(&mut self) {
+        each!(self, port => port.rest());
+    }
+
     #[inline]
     fn capacity(&self) -> usize {
         each!(self, port => port.capacity())

@@ -8,6 +8,12 @@ use std::os::fd::BorrowedFd;
 /// A packet is a frame behind a [`NetHeader`](super::NetHeader), so that both are copied at once. What is in the header
 /// of one for the driver is always the same: [`NetHeader::received(1)`](super::NetHeader::received).
 pub trait Port {
+    /// Begins: from now on the driver's queues are served. It is called again when what is served changes.
+    fn start(&mut self) {}
+
+    /// Rests: nobody takes packets for the driver, until it [starts](Self::start) again.
+    fn rest(&mut self) {}
+
     /// Returns how many packets of the driver's there is room for now, if they are as long as can be.
     fn capacity(&self) -> usize;
 

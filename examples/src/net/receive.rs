@@ -2,10 +2,12 @@
 
 use virtio_chain::WritableChain;
 use virtio_mem_traits::{Access, DriverMem};
-use virtio_queue_core::{ChainError, DescChain, DriverNotify, FatalError, QueueState, Ring, Token, Walk};
+use virtio_queue_core::{
+    ChainError, DescChain, DriverNotify, FatalError, Piece, QueueState, Refused, Ring, Token, Walk,
+};
 use zerocopy::IntoBytes;
 
-use super::batch::{Batch, Fetched, fetch, write};
+use super::batch::{Batch, complete, fetch, turn_of_batch};
 use super::{Count, HEADER_LEN, NetDevice, NetHeader, Port, feature};
 use crate::Turn;
 use crate::prefetch::prefetch_to_write;
@@ -50,20 +52,57 @@ impl<P: Port> NetDevice<P> {
         let limit = limit.min(self.port.packets());
         let mut batch = Batch::new();
         fetch(&mut batch, limit, ring, state, mem, Access::Write)?;
-        let turn = Turn::of_batch(batch.len(), limit);
+        let turn = turn_of_batch(batch.len(), limit);
         let len = self.port.packet().len();
         batch.iter().filter_map(|chain| chain.piece).for_each(|piece| prefetch_to_write(piece.memory.prefix(len)));
-        for chain in batch.drain(..) {
-            let packet = self.port.packet();
-            match self.gathered.place(packet, chain, ring, state) {
-                Placed::Whole => count.packet(packet.len() - HEADER_LEN),
-                Placed::Nowhere => count.errors += 1,
-                Placed::Waits => continue,
-            }
-            self.port.done();
-        }
+        let mut giving = Giving { port: &mut self.port, gathered: &mut self.gathered, count };
+        let piece = |from: &mut Giving<'_, P>, piece: &Piece<'_>| from.put(piece, mem);
+        complete(batch, &mut giving, ring, state, piece, |from, token, state| from.gather(token, ring, state));
         Ok(turn)
     }
+}
+
+/// Where packets come from, and how many came.
+struct Giving<'d, P> {
+    port: &'d mut P,
+    gathered: &'d mut Gathered,
+    count: &'d mut Count,
+}
+
+impl<P: Port> Giving<'_, P> {
+    /// Copies the next packet to the beginning of `piece`, and returns how much was written, if it belongs there alone.
+    #[inline]
+    fn put(&mut self, piece: &Piece<'_>, mem: &impl DriverMem) -> Option<u32> {
+        let packet = self.port.packet();
+        if !self.gathered.tokens.is_empty() || piece.memory.len() < packet.len() {
+            return None;
+        }
+        let written = write(piece, packet, mem);
+        self.count.packet(packet.len() - HEADER_LEN);
+        self.port.done();
+        Some(written)
+    }
+
+    /// Puts the next packet into this buffer and those before it, if there is room enough.
+    fn gather<R: Ring, N: DriverNotify>(&mut self, token: Token, ring: &R, state: &mut QueueState<R, N>) {
+        let packet = self.port.packet();
+        match self.gathered.gather(packet, token, ring, state) {
+            Placed::Whole => self.count.packet(packet.len() - HEADER_LEN),
+            Placed::Nowhere => self.count.errors += 1,
+            Placed::Waits => return,
+        }
+        self.port.done();
+    }
+}
+
+/// Copies all of `packet` to the beginning of `piece`, which has room for it, and returns how much was written.
+#[inline]
+fn write(piece: &Piece<'_>, packet: &[u8], mem: &impl DriverMem) -> u32 {
+    if piece.memory.write_bytes(0, packet).is_err() {
+        return 0;
+    }
+    mem.written(piece.range.prefix(packet.len() as u64));
+    u32::try_from(packet.len()).unwrap_or(u32::MAX)
 }
 
 impl Gathered {
@@ -73,33 +112,25 @@ impl Gathered {
         Self { tokens: Vec::with_capacity(max_buffers), room: 0, max_buffers }
     }
 
-    /// Returns all of them with nothing in them, in a queue that may be broken.
+    /// Puts all of them back, the last one first, as if they had not been fetched. A queue that is broken takes none.
+    pub(super) fn put_back<R: Ring, N: DriverNotify>(&mut self, ring: &R, state: &mut QueueState<R, N>) {
+        while let Some(token) = self.tokens.pop() {
+            // What is not to be found in the ring any more has been changed by the driver.
+            if let Err(Refused { chain, .. }) = state.unfetch(ring, token) {
+                self.tokens.push(chain);
+                break;
+            }
+        }
+        self.give_back(ring, state);
+    }
+
+    /// Returns all of them with nothing in them, in a queue that can be broken.
     pub(super) fn give_back<R: Ring, N: DriverNotify>(&mut self, ring: &R, state: &mut QueueState<R, N>) {
         self.room = 0;
         self.tokens.drain(..).for_each(|token| drop(DescChain::new(ring, token, Unpublished(state))));
     }
 
     /// Puts `packet` into the buffers, if there is room enough for it with this one.
-    #[inline]
-    fn place<R: Ring, N: DriverNotify>(
-        &mut self,
-        packet: &mut [u8],
-        buffer: Fetched<'_>,
-        ring: &R,
-        state: &mut QueueState<R, N>,
-    ) -> Placed {
-        match buffer.piece {
-            Some(piece) if self.tokens.is_empty() && piece.memory.len() >= packet.len() => {
-                let written = write(&piece, packet, ring.mem());
-                // A queue that is broken says so when this is published.
-                let _ = state.complete(ring, buffer.token, written);
-                Placed::Whole
-            }
-            _ => self.gather(packet, buffer.token, ring, state),
-        }
-    }
-
-    /// Does so with what is not a single buffer in one piece.
     fn gather<R: Ring, N: DriverNotify>(
         &mut self,
         packet: &mut [u8],

@@ -1,6 +1,7 @@
 //! A port to the network of the host.
 
 use core::ffi::{c_int, c_short};
+use core::iter;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -9,13 +10,13 @@ use std::sync::Arc;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::ioctl::{Opcode, Updater, ioctl, opcode};
 use static_assertions::const_assert_eq;
-
 use zerocopy::IntoBytes;
 
 use super::{HEADER_LEN, Lost, MAX_FRAME, NetHeader, Port};
-use crate::report::report;
 
 /// A TAP device of the host's, or one of its queues.
+///
+/// A queue of several takes no frames while it rests, so that all flows come to those that do not: VIRTIO 1.4 §5.1.6.5.6.1.
 ///
 /// What it cannot take at once is lost, as on every network. A clone is another user of the same queue.
 ///
@@ -24,6 +25,10 @@ use crate::report::report;
 pub struct Tap {
     /// What reads and writes frames, while there is such a device.
     file: Option<Arc<File>>,
+    /// Whether it is one queue of several.
+    queues: TapQueues,
+    /// One queue of several is attached until the last clone rests.
+    attached: Option<Arc<Attached>>,
     transmitted: Box<[u8]>,
     /// A packet for the driver, if `len` is not 0.
     received: Box<[u8]>,
@@ -43,24 +48,30 @@ impl Tap {
         let attach = unsafe { Updater::<TUNSETIFF, InterfaceRequest>::new(&mut request) };
         // SAFETY: the kernel writes a name into the request, for which any bytes will do, and nothing else.
         unsafe { ioctl(&file, attach) }?;
-        Ok(Self::on(file.into()))
+        if queues == TapQueues::Many {
+            set_queue(&file, DETACH_QUEUE)?;
+        }
+        Ok(Self::on(file.into(), queues))
     }
 
-    fn on(file: File) -> Self {
+    fn on(file: File, queues: TapQueues) -> Self {
         let header = NetHeader::received(1);
-        let room: Box<[u8]> = header.as_bytes().iter().copied().chain([0; MAX_FRAME]).collect();
-        Self { file: Some(Arc::new(file)), transmitted: room.clone(), received: room, len: 0 }
+        let room = |len| header.as_bytes().iter().copied().chain(iter::repeat_n(0, len)).collect();
+        let (file, attached) = (Some(Arc::new(file)), None);
+        // One byte more than the longest frame: the kernel cuts what is longer than the room.
+        Self { file, queues, attached, transmitted: room(MAX_FRAME), received: room(MAX_FRAME + 1), len: 0 }
     }
 
-    /// Returns the length of the next frame, which is put behind the header, if there is one.
+    /// Returns the length of the next frame, which is put behind the header, if there is one. One that is too long is
+    /// lost.
     fn receive(&mut self) -> Option<usize> {
         let (_, room) = self.received.split_at_mut(HEADER_LEN);
         match self.file.as_deref()?.read(room) {
-            Ok(len) => Some(len),
+            Ok(len) => Some(len).filter(|len| *len <= MAX_FRAME),
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => None,
             Err(error) => {
-                // It could be read for ever, with this error.
-                report(format_args!("the TAP device is gone: {error}"));
+                // It could be read for ever, with this error. `eprintln` panics if nobody reads that.
+                let _ = writeln!(io::stderr(), "the TAP device is gone: {error}");
                 self.file = None;
                 None
             }
@@ -69,6 +80,19 @@ impl Tap {
 }
 
 impl Port for Tap {
+    fn start(&mut self) {
+        if let (TapQueues::Many, None, Some(file)) = (self.queues, &self.attached, &self.file) {
+            match Attached::new(Arc::clone(file)) {
+                Ok(attached) => self.attached = Some(Arc::new(attached)),
+                Err(error) => drop(writeln!(io::stderr(), "a queue of the TAP device cannot be attached: {error}")),
+            }
+        }
+    }
+
+    fn rest(&mut self) {
+        self.attached = None;
+    }
+
     fn capacity(&self) -> usize {
         usize::MAX
     }
@@ -102,6 +126,33 @@ impl Port for Tap {
     }
 }
 
+/// A queue of several, while it takes frames.
+#[derive(Debug)]
+struct Attached(Arc<File>);
+
+impl Attached {
+    fn new(file: Arc<File>) -> io::Result<Self> {
+        set_queue(&file, ATTACH_QUEUE)?;
+        Ok(Self(file))
+    }
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        // It fails if the device is gone, and the queue with it.
+        let _ = set_queue(&self.0, DETACH_QUEUE);
+    }
+}
+
+/// Attaches one queue of several to its TAP device, or detaches it.
+fn set_queue(file: impl AsFd, flags: c_short) -> io::Result<()> {
+    let mut request = InterfaceRequest { name: [0; 16], flags, _rest: [0; 22] };
+    // SAFETY: what the kernel reads for this opcode is an `ifreq`, whose layout `InterfaceRequest` has.
+    let set = unsafe { Updater::<TUNSETQUEUE, InterfaceRequest>::new(&mut request) };
+    // SAFETY: the kernel writes nothing into the request, for which any bytes would do.
+    Ok(unsafe { ioctl(file, set) }?)
+}
+
 /// How many queues a TAP device has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TapQueues {
@@ -114,6 +165,11 @@ pub enum TapQueues {
 /// Attaches an open file to a TAP device: `TUNSETIFF`. The size in its number is that of an `int`, for historical
 /// reasons.
 const TUNSETIFF: Opcode = opcode::write::<c_int>(b'T', 202);
+
+/// Attaches or detaches one queue of several: `TUNSETQUEUE`, with `IFF_ATTACH_QUEUE` or `IFF_DETACH_QUEUE`.
+const TUNSETQUEUE: Opcode = opcode::write::<c_int>(b'T', 217);
+const ATTACH_QUEUE: c_short = 0x0200;
+const DETACH_QUEUE: c_short = 0x0400;
 
 /// Frames with an Ethernet header, nothing before it, and more than one queue: `IFF_TAP`, `IFF_NO_PI`,
 /// `IFF_MULTI_QUEUE`.
@@ -153,9 +209,23 @@ impl InterfaceRequest {
 #[cfg(test)]
 mod tests {
     use std::os::fd::OwnedFd;
-    use std::os::unix::net::UnixStream;
+    use std::os::unix::net::{UnixDatagram, UnixStream};
 
     use super::*;
+
+    #[test]
+    fn a_frame_that_is_too_long_is_lost() {
+        let (port, host) = UnixDatagram::pair().unwrap();
+        port.set_nonblocking(true).unwrap();
+        let mut tap = Tap::on(File::from(OwnedFd::from(port)), TapQueues::One);
+        for (len, packets) in [(MAX_FRAME, 1), (MAX_FRAME + 1, 0), (2 * MAX_FRAME, 0), (60, 1)] {
+            host.send(&vec![1; len]).unwrap();
+            assert_eq!(tap.packets(), packets, "{len} bytes");
+            assert_eq!(tap.packet().len(), packets * (HEADER_LEN + len), "{len} bytes");
+            tap.done();
+        }
+        assert_eq!(tap.packets(), 0);
+    }
 
     #[test]
     fn a_device_that_is_gone_is_waited_for_no_longer() {
@@ -164,7 +234,7 @@ mod tests {
         socket.set_nonblocking(true).unwrap();
         let unreadable = File::options().write(true).open("/dev/null").unwrap();
         for (file, there) in [(File::from(OwnedFd::from(socket)), true), (unreadable, false)] {
-            let mut tap = Tap::on(file);
+            let mut tap = Tap::on(file, TapQueues::One);
             assert!(tap.wake().is_some());
             assert_eq!(tap.packets(), 0);
             assert_eq!((tap.wake().is_some(), tap.transmit(HEADER_LEN + 60).is_ok()), (there, there));

@@ -1,6 +1,8 @@
 //! What the device says of itself.
 
-use virtio_examples::blk::{BlockDevice, DeviceId, MemStorage, feature};
+use std::io;
+
+use virtio_examples::blk::{BlockDevice, DeviceId, MemStorage, Storage, feature};
 use zerocopy::IntoBytes;
 
 use crate::storages::Recorder;
@@ -39,6 +41,38 @@ fn config_is_laid_out_as_specified() {
         &[0; 4],                     // write_zeroes_may_unmap, unused1
     ];
     assert_eq!(config.as_bytes(), expected.concat());
+}
+
+/// A storage with blocks of 4096 bytes.
+struct Coarse;
+
+impl Storage for Coarse {
+    fn size(&self) -> u64 {
+        1 << 20
+    }
+
+    fn block_size(&self) -> u32 {
+        4096
+    }
+
+    fn read_at(&self, _: &mut [u8], _: u64) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write_at(&self, _: &[u8], _: u64) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn config_says_how_large_the_blocks_of_the_storage_are() {
+    let config = BlockDevice::new(&Coarse, id()).config(256);
+    assert_eq!((config.blk_size.get(), config.discard_sector_alignment.get()), (4096, 8));
+    assert_eq!(config.capacity.get(), 2048);
 }
 
 #[test]

@@ -248,13 +248,14 @@ fn translation_of_more_than_the_element_cut_to_it() {
     assert_eq!(peek(&mem.heap, 0), *b"01234567!!abcdef");
 }
 
+/// What a memory answers at once.
+type AtOnce = fn(&HeapMem, DriverAddr, u32, Access) -> Option<DeviceRange<'_>>;
+
 /// Memory that answers at once with something else than it says when it is asked properly.
 struct Hasty {
     heap: HeapMem,
-    at_once: Answer,
+    at_once: AtOnce,
 }
-
-type Answer = fn(&HeapMem, DriverAddr, u32, Access) -> Option<DeviceRange<'_>>;
 
 impl DriverMem for Hasty {
     fn translate(&self, range: DriverRange, access: Access) -> Result<DeviceRange<'_>, TranslateError> {
@@ -268,7 +269,7 @@ impl DriverMem for Hasty {
 
 #[test]
 fn answer_at_once_that_cannot_be_used_is_as_good_as_none() {
-    let answers: [Answer; 5] = [
+    let answers: [AtOnce; 5] = [
         |_, _, _, _| None,
         |heap, addr, len, access| heap.translate_at_once(addr, len - 1, access),
         |heap, addr, len, access| heap.translate_at_once(addr, len + 1, access),

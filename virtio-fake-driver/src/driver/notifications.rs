@@ -1,8 +1,8 @@
 //! When the device is kicked, and when it is to interrupt.
 
-use core::sync::atomic::{Ordering, fence};
+use core::sync::atomic::Ordering;
 
-use virtio_mem_traits::DriverMem;
+use virtio_mem_traits::{DriverMem, fence};
 
 use super::Driver;
 use crate::NotificationData;

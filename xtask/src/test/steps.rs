@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, bail};
 use cargo_metadata::Package;
 
-use super::{edges, house_rules};
-use crate::cargo::{Cargo, metadata, workspace_root};
+use super::{edges, guide, house_rules};
 use crate::conformance;
-use crate::spinner::Spinner;
+use xtask_support::Spinner;
+use xtask_support::cargo::{Cargo, metadata, workspace_root};
 
 /// One thing that a change must pass.
 pub(super) struct Step {
@@ -17,15 +17,18 @@ pub(super) struct Step {
     pub(super) run: fn(&Spinner) -> Result<()>,
 }
 
-pub(super) const STEPS: [Step; 12] = [
+pub(super) const STEPS: [Step; 15] = [
     Step { name: "format", about: "rustfmt", run: format },
     Step { name: "clippy", about: "all targets with all features, warnings denied", run: clippy },
     Step { name: "features", about: "each library without features, with each, and with all", run: features },
     Step { name: "tests", about: "unit and integration tests", run: tests },
     Step { name: "benches", about: "each benchmark once, for what it computes", run: benches },
     Step { name: "doctests", about: "examples in the documentation", run: doctests },
+    Step { name: "examples", about: "the examples of each library, run", run: examples },
+    Step { name: "guide", about: "the first device, made as its guide says", run: guide::follow },
     Step { name: "no_std", about: "the layers in a program without the standard library", run: no_std },
     Step { name: "outside", about: "a program elsewhere that keeps chains, with each lock", run: outside },
+    Step { name: "corpus", about: "what the fuzzer has found, without the fuzzer", run: corpus },
     Step { name: "edges", about: "who depends on whom", run: edges },
     Step { name: "rules", about: "unsafe code and house rules", run: rules },
     Step { name: "clauses", about: "every clause has a test or a reason", run: clauses },
@@ -35,20 +38,24 @@ pub(super) const STEPS: [Step; 12] = [
 /// The package of the step `no_std`, which is not in the workspace.
 const NO_STD: &str = "--manifest-path xtask/no-std-proof/Cargo.toml";
 
+/// The packages of other verbs, which are not in the workspace.
+const LOOM: &str = "--manifest-path xtask/loom/Cargo.toml";
+const FUZZ: &str = "--manifest-path fuzz/Cargo.toml";
+const STRESS: &str = "--manifest-path xtask/stress/Cargo.toml";
+
 /// The package of the step `outside`, which is not in the workspace either.
 const OUTSIDE: &str = "--manifest-path xtask/outside-proof/Cargo.toml";
 
 fn format(spinner: &Spinner) -> Result<()> {
     Cargo::new("fmt --all --check").run(spinner)?;
-    Cargo::new(format!("fmt --check {NO_STD}")).run(spinner)?;
-    Cargo::new(format!("fmt --check {OUTSIDE}")).run(spinner)?;
+    for package in [NO_STD, OUTSIDE, LOOM, FUZZ, STRESS] {
+        Cargo::new(format!("fmt --check {package}")).run(spinner)?;
+    }
     Ok(())
 }
 
 fn clippy(spinner: &Spinner) -> Result<()> {
     Cargo::new("clippy --locked --workspace --all-targets --all-features -- -D warnings").run(spinner)?;
-    // This program as it is built for most verbs.
-    Cargo::new("clippy --locked -p xtask -- -D warnings").run(spinner)?;
     Ok(())
 }
 
@@ -71,12 +78,22 @@ fn tests(spinner: &Spinner) -> Result<()> {
 }
 
 fn benches(spinner: &Spinner) -> Result<()> {
-    Cargo::new("test --locked -p xtask --all-features --bench virtqueue --bench instructions").run(spinner)?;
+    Cargo::new("test --locked -p xtask-bench --bench virtqueue --bench instructions").run(spinner)?;
     Ok(())
 }
 
 fn doctests(spinner: &Spinner) -> Result<()> {
     Cargo::new("test --locked --workspace --all-features --doc").run(spinner)?;
+    Ok(())
+}
+
+fn examples(spinner: &Spinner) -> Result<()> {
+    for package in libraries()? {
+        for example in package.targets.iter().filter(|target| target.is_example()) {
+            Cargo::new(format!("run --locked -p {} --all-features --example {}", package.name, example.name))
+                .run(spinner)?;
+        }
+    }
     Ok(())
 }
 
@@ -96,6 +113,12 @@ fn outside(spinner: &Spinner) -> Result<()> {
         let line = format!("run --locked {OUTSIDE} --features={locks}");
         Cargo::new(line).env("CARGO_TARGET_DIR", &target).run(spinner)?;
     }
+    Ok(())
+}
+
+fn corpus(spinner: &Spinner) -> Result<()> {
+    let target = metadata()?.target_directory.join("corpus");
+    Cargo::new(format!("test --locked {FUZZ}")).env("CARGO_TARGET_DIR", &target).run(spinner)?;
     Ok(())
 }
 

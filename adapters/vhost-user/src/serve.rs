@@ -1,0 +1,165 @@
+//! What all devices here have in common.
+
+use core::error::Error;
+use std::os::fd::BorrowedFd;
+
+use virtio_queue_core::{Burst, Chain, DriverNotify, FatalError, Queue, QueueState, Ring};
+
+/// A device that answers each chain by itself, while it is called.
+pub trait Device {
+    /// What can be wrong with a chain, or on the device's side.
+    type Error: Error;
+
+    /// Answers one chain and returns it to the driver, and returns how many bytes of payload were moved.
+    ///
+    /// # Errors
+    ///
+    /// If the request failed. The driver has been told so as far as the request has room for that; its chain has been
+    /// returned in any case, unless its queue is broken.
+    fn process(&mut self, chain: impl Chain) -> Result<u64, Self::Error>;
+
+    /// Answers what is available in `queue`, but no more than `budget` chains, and returns how that went.
+    ///
+    /// # Errors
+    ///
+    /// If the queue is broken, whether it broke now or earlier.
+    fn serve<R: Ring, N: DriverNotify>(&mut self, queue: &mut Queue<R, N>, budget: u32) -> Result<Served, FatalError> {
+        let (ring, state) = queue.parts_mut();
+        self.serve_parts(ring, state, budget)
+    }
+
+    /// Does so with a queue in its two parts: one by one, unless a device is faster with several chains at a time.
+    ///
+    /// They are published at the end, or by then. A large budget is good for throughput, a small one for the latency of
+    /// the first and for those that wait for their turn in other queues. Notifications by the driver stay as they are.
+    ///
+    /// A failed request is counted and stops nothing. Call [`process`](Self::process) to learn why it failed.
+    ///
+    /// # Errors
+    ///
+    /// If the queue is broken, whether it broke now or earlier.
+    fn serve_parts<R: Ring, N: DriverNotify>(
+        &mut self,
+        ring: &R,
+        state: &mut QueueState<R, N>,
+        budget: u32,
+    ) -> Result<Served, FatalError> {
+        let mut burst = Burst::new(ring, state);
+        let mut served = Served { pending: true, ..Served::default() };
+        while served.requests < budget {
+            let Some(chain) = burst.next_chain()? else {
+                served.pending = false;
+                break;
+            };
+            served.requests += 1;
+            served.count(&self.process(chain));
+        }
+        // That publishes, which may be what breaks the queue.
+        burst.finish()?;
+        Ok(served)
+    }
+}
+
+/// How it went with the chains of a queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Served {
+    /// How many chains were taken from the queue.
+    pub requests: u32,
+    /// How many of them failed.
+    pub errors: u32,
+    /// How many bytes of payload the others moved.
+    pub bytes: u64,
+    /// Whether it was ended by the budget, or by the size of the requests: there may be more, of which the driver need
+    /// not notify.
+    pub pending: bool,
+}
+
+impl Served {
+    /// Takes note of how it went with one of them.
+    pub fn count<E>(&mut self, result: &Result<u64, E>) {
+        match result {
+            Ok(bytes) => self.bytes += bytes,
+            Err(_) => self.errors += 1,
+        }
+    }
+}
+
+/// A device, or a part of one, as a thread runs it: with one queue or several, which have their turn one after the
+/// other.
+///
+/// Every [`Device`] is one, with a single queue. One that has to see several queues at a time, or that answers the
+/// driver when something happens elsewhere, implements this trait instead.
+pub trait Serve {
+    /// Serves the queue `index` of those that belong together, in its two parts, as far as there is something to do,
+    /// but with no more than `budget` chains. Notifications by the driver stay as they are.
+    ///
+    /// Chains are returned in the order in which they were fetched: the driver may have been promised that.
+    ///
+    /// # Errors
+    ///
+    /// If the queue is broken, whether it broke now or earlier.
+    fn serve_queue<R: Ring, N: DriverNotify>(
+        &mut self,
+        index: usize,
+        ring: &R,
+        state: &mut QueueState<R, N>,
+        budget: usize,
+    ) -> Result<Turn, FatalError>;
+
+    /// Begins: from now on at least one of the queues is served, until they [rest](Self::rest).
+    ///
+    /// It is called again when what is served changes.
+    fn start(&mut self) {}
+
+    /// Rests: none of the queues is served, until they [start](Self::start) again.
+    ///
+    /// A pause in which the front end changes something of a queue that goes on is no rest.
+    fn rest(&mut self) {}
+
+    /// Gives chains of the queue `index` back that are still held, before the queue pauses. A queue that is broken takes
+    /// none.
+    fn release<R: Ring, N: DriverNotify>(&mut self, _index: usize, _ring: &R, _state: &mut QueueState<R, N>) {}
+
+    /// Returns what can be read when there is something to do for a queue that [waits for the
+    /// device](WaitsFor::Device).
+    ///
+    /// There is no such thing where another queue is what such a queue waits for.
+    fn wake(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+}
+
+/// How a queue's turn went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// How many chains were taken from the queue.
+    pub chains: usize,
+    /// What the queue waits for now.
+    pub waits_for: WaitsFor,
+}
+
+/// What has to happen before there is something to do for a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitsFor {
+    /// Nothing: the budget is what ended its turn.
+    Turn,
+    /// The driver has to make something available.
+    Driver,
+    /// The device has nothing for the driver, or no room for what the driver has. The driver need not notify.
+    Device,
+}
+
+impl<D: Device> Serve for D {
+    fn serve_queue<R: Ring, N: DriverNotify>(
+        &mut self,
+        _index: usize,
+        ring: &R,
+        state: &mut QueueState<R, N>,
+        budget: usize,
+    ) -> Result<Turn, FatalError> {
+        let budget = u32::try_from(budget).unwrap_or(u32::MAX);
+        let served = self.serve_parts(ring, state, budget)?;
+        let waits_for = if served.pending { WaitsFor::Turn } else { WaitsFor::Driver };
+        Ok(Turn { chains: served.requests as usize, waits_for })
+    }
+}

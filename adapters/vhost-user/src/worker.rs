@@ -1,0 +1,243 @@
+//! What serves a queue, in one of three shapes.
+
+use core::fmt;
+use core::future::Future;
+use core::pin::Pin;
+use std::os::fd::BorrowedFd;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use virtio_queue_core::{Burst, BurstChain, FatalError, QueueState};
+use virtio_util::OwnedChain;
+
+use crate::chains::Chains;
+use crate::event::Call;
+use crate::inflight::AnyRecordedRing;
+use crate::lanes::{self, AtOnce, Lanes, Saved, ServeRing, Stop};
+use crate::memory::GuestMem;
+use crate::{Serve, Turn, WaitsFor};
+
+/// A chain of a device that answers [at once](Worker::at_once): it is borrowed, and returned at the end of a burst.
+pub type BorrowedChain<'b> = BurstChain<'b, AnyRecordedRing, Call>;
+
+/// A chain that can be kept and sent to other threads: one of a device that answers [later](Worker::deferred).
+pub type KeptChain = OwnedChain<GuestMem>;
+
+/// What serves a queue of a device.
+///
+/// There are three shapes:
+///
+/// | the device answers | |
+/// | --- | --- |
+/// | while it is called | [`at_once`](Self::at_once) |
+/// | later, in any order, from any thread | [`deferred`](Self::deferred) |
+/// | in tasks | [`asynchronous`](Self::asynchronous) |
+///
+/// A device that answers at once and is faster with several chains at a time, or that has to see two queues, is
+/// [`Serve`], and is handed to [`serve`](Self::serve).
+pub struct Worker(pub(crate) Shape);
+
+pub(crate) enum Shape {
+    AtOnce(Box<dyn AtOnce>),
+    Deferred(Deferred),
+}
+
+/// A future that serves a queue.
+pub(crate) type Serving = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What serves a queue whose chains are out while others are fetched.
+pub(crate) struct Deferred {
+    /// Begins to serve.
+    pub(crate) start: Box<dyn FnMut(Chains) -> Serving + Send>,
+    /// Puts back what is held without work to do.
+    pub(crate) put_back: Box<dyn FnMut(usize) + Send>,
+}
+
+impl Worker {
+    /// Answers each chain while it is called.
+    ///
+    /// `answer` reads and writes the chain, and returns it by [`return_written`] or by dropping it. It is called on the
+    /// thread of the queue. Chains that are available at the same time are published together.
+    ///
+    /// [`return_written`]: virtio_queue_core::DescChain::return_written
+    ///
+    /// ```
+    /// use virtio_chain::WritableChain;
+    /// use virtio_vhost_user::Worker;
+    ///
+    /// let seconds = || std::time::UNIX_EPOCH.elapsed().map_or(0, |passed| passed.as_secs());
+    /// Worker::at_once(move |chain| {
+    ///     // A malformed chain, or one that is too short, goes back with what was written.
+    ///     let _ = WritableChain::new(chain).write_all(&seconds().to_le_bytes());
+    /// });
+    /// ```
+    pub fn at_once(answer: impl FnMut(BorrowedChain<'_>) + Send + 'static) -> Self {
+        Self(Shape::AtOnce(Box::new(Each(answer))))
+    }
+
+    /// Hands each chain to `take`, which keeps it, and returns.
+    ///
+    /// The chain is owned: it can be sent to a pool of threads or wait for I/O, and is returned by [`return_written`]
+    /// or by dropping it, in any order, by any thread. `take` is called on the thread of the queue.
+    ///
+    /// [`return_written`]: OwnedChain::return_written
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    /// use virtio_vhost_user::Worker;
+    ///
+    /// let (sender, chains) = mpsc::channel();
+    /// Worker::deferred(move |chain| drop(sender.send(chain)));
+    /// std::thread::spawn(move || {
+    ///     for chain in chains {
+    ///         // Take as long as it takes.
+    ///         let _ = chain.return_written(0);
+    ///     }
+    /// });
+    /// ```
+    pub fn deferred(take: impl FnMut(KeptChain) + Send + 'static) -> Self {
+        // It is not locked by anybody else at the same time: a queue is served by one future.
+        let take = Arc::new(Mutex::new(take));
+        Self::asynchronous(move |mut chains| {
+            let take = Arc::clone(&take);
+            async move {
+                while let Some(chain) = chains.next_chain().await {
+                    (*take.lock().unwrap_or_else(PoisonError::into_inner))(chain);
+                }
+            }
+        })
+    }
+
+    /// Lets the future that `serve` returns take the chains from a stream.
+    ///
+    /// The future is polled on the thread of the queue, in no runtime. It usually spawns a task for each chain in the
+    /// runtime of the device: chains are owned. It ends when [`Chains`] does, or before. `serve` is called each time
+    /// that a driver starts the queue.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use virtio_vhost_user::Worker;
+    ///
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    /// let tasks = runtime.handle().clone();
+    /// Worker::asynchronous(move |mut chains| {
+    ///     let tasks = tasks.clone();
+    ///     async move {
+    ///         while let Some(chain) = chains.next_chain().await {
+    ///             tasks.spawn(async move {
+    ///                 tokio::time::sleep(Duration::from_millis(1)).await;
+    ///                 let _ = chain.return_written(0);
+    ///             });
+    ///         }
+    ///     }
+    /// });
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    pub fn asynchronous<F>(mut serve: impl FnMut(Chains) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let start = Box::new(move |chains| Box::pin(serve(chains)) as Serving);
+        Self(Shape::Deferred(Deferred { start, put_back: Box::new(|_| ()) }))
+    }
+
+    /// Serves queues with a device that is [`Serve`].
+    ///
+    /// The code that serves is compiled for each format of rings. So this is the fastest shape.
+    pub fn serve(device: impl Serve + Send + 'static) -> Self {
+        Self(Shape::AtOnce(Box::new(device)))
+    }
+
+    /// Calls `put_back` when the front end waits until no chain is out: before it stops a queue, the one at the index
+    /// that is handed to it among those that belong together.
+    ///
+    /// A device that keeps chains until something happens elsewhere, such as buffers for input, must put these back:
+    /// [`OwnedChain::unfetch`], the one that was fetched last first. The driver does not notice it. A front end that
+    /// waits too long loses the device. A device that answers at once has [`Serve::release`] for this.
+    #[must_use]
+    pub fn on_stop(mut self, put_back: impl FnMut(usize) + Send + 'static) -> Self {
+        if let Shape::Deferred(deferred) = &mut self.0 {
+            deferred.put_back = Box::new(put_back);
+        }
+        self
+    }
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Shape::AtOnce(_) => "Worker::at_once(..)",
+            Shape::Deferred(_) => "Worker::asynchronous(..)",
+        })
+    }
+}
+
+impl<S: Serve + Send> AtOnce for S {
+    fn needs_any(&self) -> bool {
+        false
+    }
+
+    fn start(&mut self) {
+        Serve::start(self);
+    }
+
+    fn rest(&mut self) {
+        Serve::rest(self);
+    }
+
+    fn run(&mut self, lanes: Lanes, polls: u32, stop: &Stop) -> Saved {
+        match lanes {
+            Lanes::Split(lanes) => lanes::run(lanes, self, polls, stop),
+            Lanes::Packed(lanes) => lanes::run(lanes, self, polls, stop),
+            Lanes::Any(lanes) => lanes::run(lanes, self, polls, stop),
+        }
+    }
+}
+
+/// A function that answers each chain.
+struct Each<F>(F);
+
+impl<F: FnMut(BorrowedChain<'_>)> ServeRing<AnyRecordedRing> for Each<F> {
+    fn turn(
+        &mut self,
+        _index: usize,
+        ring: &AnyRecordedRing,
+        state: &mut QueueState<AnyRecordedRing, Call>,
+    ) -> Result<Turn, FatalError> {
+        let mut burst = Burst::new(ring, state);
+        let (mut chains, mut waits_for) = (0, WaitsFor::Turn);
+        while chains < lanes::BURST {
+            let Some(chain) = burst.next_chain()? else {
+                waits_for = WaitsFor::Driver;
+                break;
+            };
+            (self.0)(chain);
+            chains += 1;
+        }
+        burst.finish()?;
+        Ok(Turn { chains, waits_for })
+    }
+
+    fn give_back(&mut self, _index: usize, _ring: &AnyRecordedRing, _state: &mut QueueState<AnyRecordedRing, Call>) {}
+
+    fn wake(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+}
+
+impl<F: FnMut(BorrowedChain<'_>) + Send> AtOnce for Each<F> {
+    fn needs_any(&self) -> bool {
+        true
+    }
+
+    fn start(&mut self) {}
+
+    fn rest(&mut self) {}
+
+    fn run(&mut self, lanes: Lanes, polls: u32, stop: &Stop) -> Saved {
+        match lanes {
+            Lanes::Any(lanes) => lanes::run(lanes, self, polls, stop),
+            // Nobody makes these for it.
+            Lanes::Split(_) | Lanes::Packed(_) => Saved::new(),
+        }
+    }
+}
