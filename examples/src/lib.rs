@@ -25,8 +25,8 @@
 //! }
 //! ```
 //!
-//! One transport is here all the same, because drivers are needed to try the devices with: [`virtio_vhost_user`] serves any of
-//! them to the front ends of that protocol.
+//! Drivers are needed to try the devices with. So there is a program for each of them, which serves it to front ends of
+//! vhost-user: the crate [`virtio_vhost_user`] has all but the device.
 //!
 //! The devices are meant to be read, and to be driven by real drivers in tests.
 //!
@@ -49,6 +49,8 @@
 #![expect(clippy::std_instead_of_alloc, reason = "the examples have the standard library")]
 
 pub mod blk;
+#[cfg(doctest)]
+mod guides;
 pub mod net;
 #[expect(unsafe_code, reason = "a hint for the processor takes a pointer")]
 mod prefetch;
@@ -56,8 +58,3 @@ pub mod rng;
 mod unpublished;
 
 pub use virtio_vhost_user::{Device, Serve, Served, Turn, WaitsFor};
-
-/// The device in the README of the workspace, which is compiled and run with the tests.
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;

@@ -1,7 +1,7 @@
 //! A position in one half of a chain.
 
 use virtio_mem_traits::{Access, DeviceRange, DriverMem, DriverRange, TranslateError};
-use virtio_queue_core::{ChainElements, ChainError, ChainErrorKind};
+use virtio_queue_core::{ChainElements, ChainError, ChainErrorKind, Element};
 
 use crate::{Remaining, TransferError};
 
@@ -22,8 +22,6 @@ pub(crate) struct Cursor<P> {
     /// How many bytes of this half lie before the position, and before the place where it must stop.
     position: u64,
     end: u64,
-    /// The element of the writable half that a walk along the readable one came upon.
-    beyond: Option<DriverRange>,
     course: Course,
 }
 
@@ -31,8 +29,8 @@ pub(crate) struct Cursor<P> {
 #[derive(Clone, Copy, Debug)]
 enum Course {
     Going,
-    /// The half ends here.
-    Ended,
+    /// The half ends here. A walk along the readable one has come upon this element of the writable one, if any.
+    Ended(DriverRange),
     /// The chain is malformed here, and that was reported.
     Failed(ChainError),
     /// The chain is malformed here, and the next step reports it.
@@ -49,7 +47,6 @@ impl<P: Clone> Cursor<P> {
             rest: DriverRange::EMPTY,
             position: 0,
             end: u64::MAX,
-            beyond: None,
             course: Course::Going,
         }
     }
@@ -62,10 +59,9 @@ impl<P: Clone> Cursor<P> {
         let fault = self.fault().filter(|_| chain.next_element(&mut self.place.clone()).is_none());
         Self {
             access: Access::Write,
-            rest: self.beyond.unwrap_or(DriverRange::EMPTY),
+            rest: if let Course::Ended(beyond) = self.course { beyond } else { DriverRange::EMPTY },
             position: 0,
             end: u64::MAX,
-            beyond: None,
             course: fault.map_or(Course::Going, Course::Failed),
             ..self
         }
@@ -98,7 +94,7 @@ impl<P: Clone> Cursor<P> {
     pub(crate) fn fault(&self) -> Option<ChainError> {
         match self.course {
             Course::Failed(error) | Course::Failing(error) => Some(error),
-            Course::Going | Course::Ended => None,
+            Course::Going | Course::Ended(_) => None,
         }
     }
 
@@ -129,6 +125,23 @@ impl<P: Clone> Cursor<P> {
         }
     }
 
+    /// Returns the next `len` bytes, if the memory has them at once in one piece. They stay the next ones until they are
+    /// [passed](Self::pass). `None` says nothing: it is for [`peek`](Self::peek) to find out.
+    #[inline(always)]
+    pub(crate) fn peek_whole<'c>(&mut self, chain: &'c impl ChainElements<Place = P>, len: usize) -> Option<Piece<'c>> {
+        let bytes = u32::try_from(len).ok()?;
+        // Nothing is looked at for no bytes, or beyond the end.
+        if bytes == 0 || u64::from(bytes) > self.left() {
+            return None;
+        }
+        if self.rest.is_empty() && !self.step(chain) {
+            return None;
+        }
+        let range = self.rest.slice(0, bytes.into())?;
+        let piece = chain.mem().translate_at_once(range.start(), bytes, self.access)?;
+        (piece.len() == len && piece.access().allows(self.access)).then_some((range, piece))
+    }
+
     /// Takes the next piece, of at most `max` bytes, or `None` at the end.
     #[inline(always)]
     pub(crate) fn take<'c>(
@@ -155,22 +168,46 @@ impl<P: Clone> Cursor<P> {
     #[inline(never)]
     fn seek(&mut self, chain: &impl ChainElements<Place = P>) -> bool {
         while matches!(self.course, Course::Going) {
-            match chain.next_element(&mut self.place) {
-                Some(Ok(element)) if element.access == self.access => {
-                    self.rest = element.range;
-                    return true;
-                }
-                // The readable half was not read to its end.
-                Some(Ok(element)) if element.access == Access::Read => {}
-                Some(Ok(element)) => {
-                    self.beyond = Some(element.range);
-                    self.course = Course::Ended;
-                }
-                Some(Err(error)) => self.course = Course::Failing(error),
-                None => self.course = Course::Ended,
+            if self.step(chain) {
+                return true;
             }
         }
         false
+    }
+
+    /// Takes one step, since the current element is used up, and returns whether that leads to the next one.
+    #[inline(always)]
+    fn step(&mut self, chain: &impl ChainElements<Place = P>) -> bool {
+        if !matches!(self.course, Course::Going) {
+            return false;
+        }
+        // The place that is handed to the chain has an address.
+        let mut place = self.place.clone();
+        let next = chain.next_element(&mut place);
+        self.place = place;
+        match next {
+            Some(Ok(element)) if element.access == self.access => {
+                self.rest = element.range;
+                true
+            }
+            other => {
+                *self = self.clone().step_over(other);
+                false
+            }
+        }
+    }
+
+    /// Takes note of what is no element of this half.
+    #[inline(never)]
+    fn step_over(mut self, next: Option<Result<Element, ChainError>>) -> Self {
+        match next {
+            // The readable half was not read to its end.
+            Some(Ok(element)) if element.access == Access::Read => {}
+            Some(Ok(element)) => self.course = Course::Ended(element.range),
+            Some(Err(error)) => self.course = Course::Failing(error),
+            None => self.course = Course::Ended(DriverRange::EMPTY),
+        }
+        self
     }
 
     /// Returns the error that is to be reported at the end of the half, once.

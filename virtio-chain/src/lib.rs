@@ -105,12 +105,14 @@
 //! Ids such as SPLIT-USED-4 name rules. The file `docs/conformance.md` of the repository lists each of them, with its
 //! section in VIRTIO 1.4.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "std")]
 extern crate std;
 
+mod copies;
 mod cursor;
 mod error;
 #[cfg(feature = "std")]

@@ -49,7 +49,7 @@ impl<C: Chain> ReadableChain<C> {
     #[inline]
     #[must_use]
     pub fn id(&self) -> u16 {
-        self.reader.chain().id()
+        self.reader.chain().map_or(0, C::id)
     }
 
     /// Returns the chain as it was when this was made of it.
@@ -143,7 +143,7 @@ impl<C: Chain> ReadableChain<C> {
     }
 
     fn check_nothing_to_write(&self) -> Result<(), IncompleteError> {
-        let chain = self.reader.chain();
+        let Some(chain) = self.reader.chain() else { return Ok(()) };
         match self.reader.cursor().clone().into_writable(chain).remaining(chain)? {
             left if left.bytes > 0 => Err(IncompleteError::Unwritten(left)),
             _ => Ok(()),

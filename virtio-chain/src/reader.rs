@@ -35,7 +35,8 @@ use crate::{Lent, Remaining, SettleError, TransferError, TransferFailed};
 /// ```
 #[derive(Clone)]
 pub struct Reader<C: ChainElements> {
-    chain: C,
+    /// `None` while a read goes on in several pieces, or if that panicked.
+    chain: Option<C>,
     cursor: Cursor<C::Place>,
 }
 
@@ -70,8 +71,9 @@ impl<'c, C: ChainElements + ?Sized> Reader<&'c C> {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn split_at(&mut self, len: u64) -> Result<Self, TransferError> {
-        let cursor = self.cursor.split_at(&self.chain, len)?;
-        Ok(Self { chain: self.chain, cursor })
+        let available = TransferError::Short { wanted: len, available: 0 };
+        let chain = self.chain.ok_or(available)?;
+        Ok(Self::at(chain, self.cursor.split_at(&chain, len)?))
     }
 
     /// Cuts off the last `len` bytes, and returns them.
@@ -80,8 +82,9 @@ impl<'c, C: ChainElements + ?Sized> Reader<&'c C> {
     ///
     /// If there are not as many bytes, or the chain is malformed before its end. Nothing has changed then.
     pub fn split_last(&mut self, len: u64) -> Result<Self, TransferError> {
-        let cursor = self.cursor.split_last(&self.chain, len)?;
-        Ok(Self { chain: self.chain, cursor })
+        let available = TransferError::Short { wanted: len, available: 0 };
+        let chain = self.chain.ok_or(available)?;
+        Ok(Self::at(chain, self.cursor.split_last(&chain, len)?))
     }
 }
 
@@ -95,12 +98,15 @@ impl<C: ChainElements> Reader<C> {
 
     #[inline]
     pub(crate) const fn at(chain: C, cursor: Cursor<C::Place>) -> Self {
-        Self { chain, cursor }
+        Self { chain: Some(chain), cursor }
     }
 
     #[inline]
     pub(crate) fn into_parts(self) -> (C, Cursor<C::Place>) {
-        (self.chain, self.cursor)
+        match self.chain {
+            Some(chain) => (chain, self.cursor),
+            None => unreachable!("a read that has ended has put the chain back"),
+        }
     }
 
     /// Copies the next bytes into `buf`, and returns how many: fewer than it holds only at the end.
@@ -109,17 +115,16 @@ impl<C: ChainElements> Reader<C> {
     ///
     /// If the chain is malformed before that. What was copied by then is in `buf`, and the [position](Self::position)
     /// is behind it.
-    #[inline]
+    #[inline(always)]
     pub fn read(&mut self, buf: &mut [u8]) -> Result<usize, ChainError> {
-        let mut done = 0;
-        while done < buf.len() {
-            let (_, rest) = buf.split_at_mut(done);
-            match self.read_piece(rest)? {
-                0 => break,
-                count => done += count,
-            }
+        let Some(chain) = &self.chain else { return Ok(0) };
+        if self.cursor.read_whole(chain, buf).is_some() {
+            return Ok(buf.len());
         }
-        Ok(done)
+        let Some(chain) = self.chain.take() else { return Ok(0) };
+        let after = self.cursor.clone().read_pieces(chain, buf);
+        (self.chain, self.cursor) = (Some(after.chain), after.cursor);
+        after.result
     }
 
     /// Copies the next bytes into `buf` up to a fault, which the next call reports unless there are none before it.
@@ -131,17 +136,6 @@ impl<C: ChainElements> Reader<C> {
             Ok(count) => Ok(count),
             Err(error) => self.cursor.moved_before(start, error),
         }
-    }
-
-    /// Copies as much into `buf` as the next piece has, and returns how much. After an error nothing was copied.
-    #[inline]
-    fn read_piece(&mut self, buf: &mut [u8]) -> Result<usize, ChainError> {
-        let Some((range, piece)) = self.cursor.peek(&self.chain, buf.len())? else { return Ok(0) };
-        self.chain.mem().before_read(range);
-        let (part, _) = buf.split_at_mut(piece.len());
-        piece.read_bytes(0, part).map_err(|_| self.cursor.refused(self.chain.id(), range))?;
-        self.cursor.pass(range.len());
-        Ok(piece.len())
     }
 
     /// Copies the next bytes into `buf` as if zeroes without end followed the last, and returns how many came from the
@@ -163,7 +157,7 @@ impl<C: ChainElements> Reader<C> {
     /// # Errors
     ///
     /// If there are not as many, or the chain is malformed before that. The reader is then behind what was copied.
-    #[inline]
+    #[inline(always)]
     pub fn read_exact(&mut self, buf: &mut [u8]) -> Result<(), TransferError> {
         let available = self.read(buf)?;
         TransferError::unless_whole(buf.len(), available)
@@ -204,7 +198,7 @@ impl<C: ChainElements> Reader<C> {
     /// assert_eq!((header.request.get(), header.sector.get()), (1, 0x200));
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn read_obj<T: FromBytes + IntoBytes>(&mut self) -> Result<T, TransferError> {
         let mut object = T::new_zeroed();
         self.read_exact(object.as_mut_bytes())?;
@@ -241,8 +235,9 @@ impl<C: ChainElements> Reader<C> {
     /// ```
     #[inline]
     pub fn next_with_limit(&mut self, limit: usize) -> Result<Option<DeviceRange<'_>>, ChainError> {
-        let Some((range, piece)) = self.cursor.take(&self.chain, limit)? else { return Ok(None) };
-        self.chain.mem().before_read(range);
+        let Some(chain) = &self.chain else { return Ok(None) };
+        let Some((range, piece)) = self.cursor.take(chain, limit)? else { return Ok(None) };
+        chain.mem().before_read(range);
         Ok(Some(piece))
     }
 
@@ -282,7 +277,8 @@ impl<C: ChainElements> Reader<C> {
         limit: u64,
         work: impl FnMut(&[IoVec]) -> Result<usize, E>,
     ) -> Result<u64, TransferFailed<E>> {
-        self.cursor.transfer(&self.chain, limit, work)
+        let Some(chain) = &self.chain else { return Ok(0) };
+        self.cursor.transfer(chain, limit, work)
     }
 
     /// Lends the next bytes, `limit` at most, as pieces to work that ends later: at most [32](Lent::MAX_PIECES) pieces.
@@ -292,7 +288,8 @@ impl<C: ChainElements> Reader<C> {
     ///
     /// If the chain is malformed at the next byte. If it is so further on, the pieces end there.
     pub fn lend(&mut self, limit: u64) -> Result<Lent, ChainError> {
-        self.cursor.lend(&self.chain, limit)
+        let Some(chain) = &self.chain else { return Ok(Lent::nothing()) };
+        self.cursor.lend(chain, limit)
     }
 
     /// Moves on by the first `count` bytes of what was lent here.
@@ -319,7 +316,8 @@ impl<C: ChainElements> Reader<C> {
     /// ```
     #[expect(clippy::needless_pass_by_value, reason = "what was lent is settled once")]
     pub fn settle(&mut self, lent: Lent, count: usize) -> Result<(), SettleError> {
-        self.cursor.settle(&self.chain, &lent, count)
+        let Some(chain) = &self.chain else { return Ok(()) };
+        self.cursor.settle(chain, &lent, count)
     }
 }
 
@@ -332,7 +330,8 @@ impl<C: ChainElements> Reader<C> {
     /// If the chain is malformed before that.
     #[inline]
     pub fn skip(&mut self, len: u64) -> Result<u64, ChainError> {
-        self.cursor.skip(&self.chain, len)
+        let Some(chain) = &self.chain else { return Ok(0) };
+        self.cursor.skip(chain, len)
     }
 
     /// Returns how many bytes of the readable half lie before here: those that were read or skipped, and those before
@@ -349,12 +348,13 @@ impl<C: ChainElements> Reader<C> {
     ///
     /// If the chain is malformed before the end of it.
     pub fn remaining(&self) -> Result<Remaining, ChainError> {
-        self.cursor.remaining(&self.chain)
+        let Some(chain) = &self.chain else { return Ok(Remaining::default()) };
+        self.cursor.remaining(chain)
     }
 
     #[inline]
-    pub(crate) const fn chain(&self) -> &C {
-        &self.chain
+    pub(crate) const fn chain(&self) -> Option<&C> {
+        self.chain.as_ref()
     }
 
     #[inline]
@@ -365,6 +365,6 @@ impl<C: ChainElements> Reader<C> {
 
 impl<C: ChainElements> fmt::Debug for Reader<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reader").field("id", &self.chain.id()).field("cursor", &self.cursor).finish()
+        f.debug_struct("Reader").field("id", &self.chain.as_ref().map(C::id)).field("cursor", &self.cursor).finish()
     }
 }

@@ -3,6 +3,7 @@
 mod parts;
 
 use core::fmt;
+use core::mem::ManuallyDrop;
 
 use virtio_mem_traits::{Access, DeviceRange, DriverMem, IoVec};
 use virtio_queue_core::{ChainElements, ChainError};
@@ -42,8 +43,12 @@ use crate::{Lent, Remaining, SettleError, TransferCause, TransferError, Transfer
 /// ```
 #[derive(Clone)]
 pub struct Writer<C: ChainElements> {
-    /// `None` once it was returned, which uses up whoever has the writer.
-    chain: Option<C>,
+    /// `None` once it was returned, which uses up whoever has the writer. A [`WritableChain`](crate::WritableChain) drops
+    /// it, and nobody else has one that must be dropped.
+    ///
+    /// PERF: there is nothing to be dropped after its drop. So the compiler puts the drop wherever it is needed, and
+    /// nobody has the address of the position (`request-write-64`).
+    chain: ManuallyDrop<Option<C>>,
     cursor: Cursor<C::Place>,
     /// How many bytes were written.
     written: u64,
@@ -63,7 +68,7 @@ impl<C: ChainElements> Writer<C> {
     #[inline]
     pub(crate) fn at(chain: C, cursor: Cursor<C::Place>) -> Self {
         let start = cursor.position();
-        Self { chain: Some(chain), cursor, written: 0, start, whole_until: start }
+        Self { chain: ManuallyDrop::new(Some(chain)), cursor, written: 0, start, whole_until: start }
     }
 
     /// Takes note that the `len` bytes before the position were written.
@@ -81,17 +86,19 @@ impl<C: ChainElements> Writer<C> {
     /// # Errors
     ///
     /// If the chain is malformed before that. What was copied by then has been counted.
-    #[inline]
+    #[inline(always)]
     pub fn write(&mut self, buf: &[u8]) -> Result<usize, ChainError> {
-        let mut done = 0;
-        while done < buf.len() {
-            let (_, rest) = buf.split_at(done);
-            match self.write_piece(rest)? {
-                0 => break,
-                count => done += count,
-            }
+        let Some(chain) = &*self.chain else { return Ok(0) };
+        if self.cursor.write_whole(chain, buf).is_some() {
+            self.wrote(buf.len() as u64);
+            return Ok(buf.len());
         }
-        Ok(done)
+        let Some(chain) = self.chain.take() else { return Ok(0) };
+        let start = self.cursor.position();
+        let after = self.cursor.clone().write_pieces(chain, buf);
+        (*self.chain, self.cursor) = (Some(after.chain), after.cursor);
+        self.wrote(self.cursor.position() - start);
+        after.result
     }
 
     /// Copies `buf` to the next bytes up to a fault, which the next call reports unless there are none before it.
@@ -105,25 +112,12 @@ impl<C: ChainElements> Writer<C> {
         }
     }
 
-    /// Copies as much of `buf` as fits into the next piece, and returns how much. After an error nothing was copied.
-    #[inline]
-    fn write_piece(&mut self, buf: &[u8]) -> Result<usize, ChainError> {
-        let Some(chain) = &self.chain else { return Ok(0) };
-        let Some((range, piece)) = self.cursor.peek(chain, buf.len())? else { return Ok(0) };
-        let (part, _) = buf.split_at(piece.len());
-        piece.write_bytes(0, part).map_err(|_| self.cursor.refused(chain.id(), range))?;
-        chain.mem().written(range);
-        self.cursor.pass(range.len());
-        self.wrote(range.len());
-        Ok(part.len())
-    }
-
     /// Copies all of `buf` to the next bytes.
     ///
     /// # Errors
     ///
     /// If it does not fit, or the chain is malformed before that. What was copied by then has been counted.
-    #[inline]
+    #[inline(always)]
     pub fn write_all(&mut self, buf: &[u8]) -> Result<(), TransferError> {
         let available = self.write(buf)?;
         TransferError::unless_whole(buf.len(), available)
@@ -164,7 +158,7 @@ impl<C: ChainElements> Writer<C> {
     /// assert_eq!(writer.written(), 8);
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn write_obj<T: IntoBytes + Immutable>(&mut self, object: &T) -> Result<(), TransferError> {
         self.write_all(object.as_bytes())
     }
@@ -224,7 +218,7 @@ impl<C: ChainElements> Writer<C> {
         work: impl FnOnce(DeviceRange<'_>) -> Result<usize, E>,
     ) -> Result<usize, TransferFailed<E>> {
         let failed = |cause| TransferFailed { moved: 0, cause };
-        let Some(chain) = &self.chain else { return Ok(0) };
+        let Some(chain) = &*self.chain else { return Ok(0) };
         let next = self.cursor.peek(chain, limit).map_err(|error| failed(error.into()))?;
         let Some((range, piece)) = next else { return Ok(0) };
         let count = work(piece).map_err(|error| failed(TransferCause::Work(error)))?;
@@ -279,7 +273,7 @@ impl<C: ChainElements> Writer<C> {
         limit: u64,
         work: impl FnMut(&[IoVec]) -> Result<usize, E>,
     ) -> Result<u64, TransferFailed<E>> {
-        let Some(chain) = &self.chain else { return Ok(0) };
+        let Some(chain) = &*self.chain else { return Ok(0) };
         let start = self.cursor.position();
         let result = self.cursor.transfer(chain, limit, work);
         self.wrote(self.cursor.position() - start);
@@ -293,7 +287,7 @@ impl<C: ChainElements> Writer<C> {
     ///
     /// If the chain is malformed at the next byte. If it is so further on, the pieces end there.
     pub fn lend(&mut self, limit: u64) -> Result<Lent, ChainError> {
-        let Some(chain) = &self.chain else { return Ok(Lent::nothing()) };
+        let Some(chain) = &*self.chain else { return Ok(Lent::nothing()) };
         self.cursor.lend(chain, limit)
     }
 
@@ -326,7 +320,7 @@ impl<C: ChainElements> Writer<C> {
     /// ```
     #[expect(clippy::needless_pass_by_value, reason = "what was lent is settled once")]
     pub fn settle(&mut self, lent: Lent, count: usize) -> Result<(), SettleError> {
-        let Some(chain) = &self.chain else { return Ok(()) };
+        let Some(chain) = &*self.chain else { return Ok(()) };
         self.cursor.settle(chain, &lent, count)?;
         self.wrote(count as u64);
         Ok(())
@@ -342,7 +336,7 @@ impl<C: ChainElements> Writer<C> {
     /// If the chain is malformed before that.
     #[inline]
     pub fn skip(&mut self, len: u64) -> Result<u64, ChainError> {
-        let Some(chain) = &self.chain else { return Ok(0) };
+        let Some(chain) = &*self.chain else { return Ok(0) };
         self.cursor.skip(chain, len)
     }
 
@@ -355,7 +349,13 @@ impl<C: ChainElements> Writer<C> {
     #[inline]
     #[must_use]
     pub fn prefix(&self) -> u32 {
-        if self.start == 0 { u32::try_from(self.whole_until).unwrap_or(u32::MAX) } else { 0 }
+        if self.start == 0 { used_len(self.whole_until) } else { 0 }
+    }
+
+    /// Returns the position up to which everything was written from the one that it began at.
+    #[inline(always)]
+    pub(crate) const fn whole_until(&self) -> u64 {
+        self.whole_until
     }
 
     /// Returns how many bytes were written, with or without holes between them.
@@ -379,17 +379,17 @@ impl<C: ChainElements> Writer<C> {
     ///
     /// If the chain is malformed before the end of it.
     pub fn remaining(&self) -> Result<Remaining, ChainError> {
-        let Some(chain) = &self.chain else { return Ok(Remaining::default()) };
+        let Some(chain) = &*self.chain else { return Ok(Remaining::default()) };
         self.cursor.remaining(chain)
     }
 
     #[inline]
-    pub(crate) const fn chain(&self) -> Option<&C> {
+    pub(crate) fn chain(&self) -> Option<&C> {
         self.chain.as_ref()
     }
 
     #[inline]
-    pub(crate) const fn chain_mut(&mut self) -> &mut Option<C> {
+    pub(crate) fn chain_mut(&mut self) -> &mut Option<C> {
         &mut self.chain
     }
 
@@ -402,6 +402,12 @@ impl<C: ChainElements> Writer<C> {
     pub(crate) fn parts_mut(&mut self) -> Option<(&C, &mut Cursor<C::Place>)> {
         Some((self.chain.as_ref()?, &mut self.cursor))
     }
+}
+
+/// Returns what the driver is told of so many bytes (SPLIT-USED-9).
+#[inline]
+pub(crate) fn used_len(written: u64) -> u32 {
+    u32::try_from(written).unwrap_or(u32::MAX)
 }
 
 impl<C: ChainElements> fmt::Debug for Writer<C> {

@@ -2,7 +2,7 @@
 
 use core::iter::FusedIterator;
 
-use virtio_mem_traits::{DriverMem, StableMem};
+use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, StableMem};
 use virtio_ring::RingFeatures;
 use virtio_ring::packed::Descriptor;
 
@@ -136,33 +136,37 @@ impl<M: StableMem> Ring for AnyRing<M> {
     }
 
     #[inline(always)]
-    fn serve<'r>(
-        &'r self,
-        positions: &mut AnyPositions,
-        in_flight: u16,
-        limit: usize,
-        mut work: impl FnMut(AnyWalk<'r, M>) -> u32,
-    ) -> Result<usize, FatalError> {
-        match (self, positions) {
-            (Self::Split(ring), AnyPositions::Split(own)) => {
-                ring.serve(own, in_flight, limit, |walk| work(AnyWalk::Split(walk)))
-            }
-            (Self::Packed(ring), AnyPositions::Packed(own)) => {
-                ring.serve(own, in_flight, limit, |walk| work(AnyWalk::Packed(walk)))
-            }
-            _ => Err(FatalError::ForeignPositions),
-        }
-    }
-
-    #[inline(always)]
-    fn serve_each(
+    fn serve(
         &self,
         positions: &mut AnyPositions,
         in_flight: u16,
         limit: usize,
         work: impl ServeChain,
     ) -> Result<usize, FatalError> {
-        either!(self, positions, (ring, own) => ring.serve_each(own, in_flight, limit, work))
+        either!(self, positions, (ring, own) => ring.serve(own, in_flight, limit, work))
+    }
+
+    #[inline(always)]
+    fn gather<'m, P: DriverMem + ?Sized>(
+        &self,
+        positions: &mut AnyPositions,
+        in_flight: u16,
+        limit: usize,
+        mem: &'m P,
+        access: Access,
+        take: impl FnMut(Head, DriverAddr, DeviceRange<'m>),
+    ) -> Result<u16, FatalError> {
+        either!(self, positions, (ring, own) => ring.gather(own, in_flight, limit, mem, access, take))
+    }
+
+    #[inline(always)]
+    fn complete_all(
+        &self,
+        positions: &mut AnyPositions,
+        heads: impl Iterator<Item = (Head, u32)>,
+        refuse: impl FnMut(Head),
+    ) -> Result<(), FatalError> {
+        either!(self, positions, (ring, own) => ring.complete_all(own, heads, refuse))
     }
 
     #[inline(always)]
@@ -218,6 +222,14 @@ impl<M: StableMem> Restorable for AnyRing<M> {
             (Self::Split(ring), AnyPositions::Split(own)) => ring.adopt(own, head, in_flight),
             (Self::Packed(ring), AnyPositions::Packed(own)) => ring.adopt(own, head, in_flight),
             _ => None,
+        }
+    }
+
+    fn disown(&self, positions: &mut AnyPositions, head: Head) {
+        match (self, positions) {
+            (Self::Split(ring), AnyPositions::Split(own)) => ring.disown(own, head),
+            (Self::Packed(ring), AnyPositions::Packed(own)) => ring.disown(own, head),
+            _ => {}
         }
     }
 

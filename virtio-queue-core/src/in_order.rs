@@ -3,6 +3,7 @@
 use core::fmt;
 use core::marker::PhantomData;
 
+use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem};
 use virtio_ring::RingFeatures;
 use virtio_ring::packed::Descriptor;
 
@@ -87,6 +88,8 @@ impl OrderStorage for alloc::vec::Vec<OrderSlot> {
 pub struct OrderSlot {
     head: Head,
     written: Option<u32>,
+    /// How many bytes can be written, if that was seen when the chain was fetched.
+    writable: Option<u32>,
     /// Where the chain is kept that begins in the slot of this number, if there is one.
     begins_here: u16,
 }
@@ -94,6 +97,11 @@ pub struct OrderSlot {
 /// The positions of an [`InOrderRing`], with the chains in flight in the order in which they were fetched.
 pub struct InOrderPositions<P, S> {
     positions: P,
+    order: Order<S>,
+}
+
+/// Chains in the order in which they were fetched.
+struct Order<S> {
     /// A ring of its own: `len` chains from `first` on. Empty where IN_ORDER was not negotiated.
     storage: S,
     first: usize,
@@ -102,7 +110,7 @@ pub struct InOrderPositions<P, S> {
     held: u16,
 }
 
-impl<P, S: OrderStorage> InOrderPositions<P, S> {
+impl<S: OrderStorage> Order<S> {
     /// Returns the places that are used: as many as the largest queue has.
     fn storage(&mut self) -> &mut [OrderSlot] {
         let all = self.storage.as_mut();
@@ -117,12 +125,18 @@ impl<P, S: OrderStorage> InOrderPositions<P, S> {
         storage.get_mut(if place < len { place } else { place - len })
     }
 
+    /// Returns for how many more chains there is room.
+    fn room(&mut self) -> usize {
+        let len = self.len;
+        self.storage().len() - len
+    }
+
     fn chain(&mut self, index: usize) -> Option<OrderSlot> {
         if index < self.len { self.place(index).copied() } else { None }
     }
 
     /// Takes note of a chain that was fetched, and returns whether there is room for it.
-    fn push(&mut self, head: Head, size: u16) -> bool {
+    fn push(&mut self, head: Head, size: u16, writable: Option<u32>) -> bool {
         let (len, end) = (self.len, self.first + self.len);
         let storage = self.storage();
         let room = storage.len();
@@ -131,7 +145,7 @@ impl<P, S: OrderStorage> InOrderPositions<P, S> {
         }
         let place = if end < room { end } else { end - room };
         if let Some(chain) = storage.get_mut(place) {
-            (chain.head, chain.written) = (head, None);
+            (chain.head, chain.written, chain.writable) = (head, None, writable);
         }
         let slot = slot_of(head, size);
         if let (Some(slot), Ok(place)) = (storage.get_mut(slot), u16::try_from(place)) {
@@ -193,30 +207,33 @@ impl<R: Ring, S: OrderStorage, const ALWAYS: bool> InOrderRing<R, S, ALWAYS> {
 
     fn begin(&self, positions: R::Positions) -> InOrderPositions<R::Positions, S> {
         let storage = S::with_len(if self.ordered { self.ring.size() } else { 0 });
-        InOrderPositions { positions, storage, first: 0, len: 0, held: 0 }
+        InOrderPositions { positions, order: Order { storage, first: 0, len: 0, held: 0 } }
     }
 
     /// Puts one batch, if the oldest chain was returned, and returns whether it did.
     fn put_batch(&self, positions: &mut InOrderPositions<R::Positions, S>) -> Result<bool, FatalError> {
         let (mut count, mut slots, mut last) = (0, 0, None);
-        while let Some(OrderSlot { head, written: Some(written), .. }) = positions.chain(count) {
+        while let Some(OrderSlot { head, written: Some(written), writable, .. }) = positions.order.chain(count) {
             count += 1;
             slots += head.slots();
             last = Some((head, written));
             // Another one could follow only if this one may be skipped.
-            let next = positions.chain(count).is_some_and(|chain| chain.written.is_some());
-            if !next || !self.negotiated || !self.is_whole(head, written) {
+            let next = positions.order.chain(count).is_some_and(|chain| chain.written.is_some());
+            if !next || !self.negotiated || !self.is_whole(head, written, writable) {
                 break;
             }
         }
         let Some((head, written)) = last else { return Ok(false) };
         self.ring.complete(&mut positions.positions, Head::new(head.id(), head.first(), slots), written)?;
-        positions.pop(count, slots);
+        positions.order.pop(count, slots);
         Ok(true)
     }
 
     /// Returns whether all that is writable in a chain was written.
-    fn is_whole(&self, head: Head, written: u32) -> bool {
+    fn is_whole(&self, head: Head, written: u32, writable: Option<u32>) -> bool {
+        if let Some(writable) = writable {
+            return written == writable;
+        }
         let mut writable = 0;
         for element in self.ring.walk(head) {
             match element {
@@ -264,9 +281,9 @@ impl<R: Ring, S: OrderStorage, const ALWAYS: bool> Ring for InOrderRing<R, S, AL
     #[inline]
     fn fetch(&self, positions: &mut Self::Positions, in_flight: u16) -> Result<Option<Head>, FatalError> {
         // What is held back is in flight for the driver.
-        let fetched = self.ring.fetch(&mut positions.positions, in_flight + positions.held)?;
+        let fetched = self.ring.fetch(&mut positions.positions, in_flight + positions.order.held)?;
         if let (true, Some(head)) = (self.ordered, fetched) {
-            if !positions.push(head, self.ring.size()) {
+            if !positions.order.push(head, self.ring.size(), None) {
                 let (available, size) = (head.slots(), self.ring.size());
                 return Err(FatalError::Oversubscribed { available, in_flight, size });
             }
@@ -277,7 +294,7 @@ impl<R: Ring, S: OrderStorage, const ALWAYS: bool> Ring for InOrderRing<R, S, AL
     fn unfetch(&self, positions: &mut Self::Positions, head: Head) -> Result<bool, FatalError> {
         let is_last = self.ring.unfetch(&mut positions.positions, head)?;
         if is_last && self.ordered {
-            positions.len = positions.len.saturating_sub(1);
+            positions.order.len = positions.order.len.saturating_sub(1);
         }
         Ok(is_last)
     }
@@ -302,7 +319,49 @@ impl<R: Ring, S: OrderStorage, const ALWAYS: bool> Ring for InOrderRing<R, S, AL
         if !self.ordered {
             return self.ring.complete(&mut positions.positions, head, written);
         }
-        Ok(positions.hold(head, self.ring.size(), written))
+        Ok(positions.order.hold(head, self.ring.size(), written))
+    }
+
+    /// No more are gathered than there is room for.
+    #[inline]
+    fn gather<'m, P: DriverMem + ?Sized>(
+        &self,
+        positions: &mut Self::Positions,
+        in_flight: u16,
+        limit: usize,
+        mem: &'m P,
+        access: Access,
+        mut take: impl FnMut(Head, DriverAddr, DeviceRange<'m>),
+    ) -> Result<u16, FatalError> {
+        let (held, size) = (positions.order.held, self.ring.size());
+        if !self.ordered {
+            return self.ring.gather(&mut positions.positions, in_flight, limit, mem, access, take);
+        }
+        let limit = limit.min(positions.order.room());
+        let InOrderPositions { positions, order } = positions;
+        self.ring.gather(positions, in_flight + held, limit, mem, access, |head, addr, memory| {
+            let writable = if access.writes() { memory.len() } else { 0 };
+            order.push(head, size, u32::try_from(writable).ok());
+            take(head, addr, memory);
+        })
+    }
+
+    #[inline]
+    fn complete_all(
+        &self,
+        positions: &mut Self::Positions,
+        heads: impl Iterator<Item = (Head, u32)>,
+        mut refuse: impl FnMut(Head),
+    ) -> Result<(), FatalError> {
+        if !self.ordered {
+            return self.ring.complete_all(&mut positions.positions, heads, refuse);
+        }
+        for (head, written) in heads {
+            if !positions.order.hold(head, self.ring.size(), written) {
+                refuse(head);
+            }
+        }
+        Ok(())
     }
 
     #[inline]
@@ -318,7 +377,7 @@ impl<R: Ring, S: OrderStorage, const ALWAYS: bool> Ring for InOrderRing<R, S, AL
     }
 
     fn enable_notifications(&self, positions: &mut Self::Positions, in_flight: u16) -> Result<Armed, FatalError> {
-        self.ring.enable_notifications(&mut positions.positions, in_flight + positions.held)
+        self.ring.enable_notifications(&mut positions.positions, in_flight + positions.order.held)
     }
 
     fn enable_notifications_of_more(
@@ -327,7 +386,7 @@ impl<R: Ring, S: OrderStorage, const ALWAYS: bool> Ring for InOrderRing<R, S, AL
         in_flight: u16,
         unfetched: u16,
     ) -> Result<Armed, FatalError> {
-        let in_flight = in_flight + positions.held;
+        let in_flight = in_flight + positions.order.held;
         self.ring.enable_notifications_of_more(&mut positions.positions, in_flight, unfetched)
     }
 }
@@ -347,9 +406,16 @@ impl<R: Restorable, S: OrderStorage, const ALWAYS: bool> Restorable for InOrderR
     }
 
     fn adopt(&self, positions: &mut Self::Positions, head: Head, in_flight: u16) -> Option<Head> {
-        let head = self.ring.adopt(&mut positions.positions, head, in_flight + positions.held)?;
-        let kept = !self.ordered || positions.push(head, self.ring.size());
+        let head = self.ring.adopt(&mut positions.positions, head, in_flight + positions.order.held)?;
+        let kept = !self.ordered || positions.order.push(head, self.ring.size(), None);
         kept.then_some(head)
+    }
+
+    fn disown(&self, positions: &mut Self::Positions, head: Head) {
+        self.ring.disown(&mut positions.positions, head);
+        if self.ordered {
+            positions.order.len = positions.order.len.saturating_sub(1);
+        }
     }
 
     fn walk_stored<'r>(
@@ -363,7 +429,7 @@ impl<R: Restorable, S: OrderStorage, const ALWAYS: bool> Restorable for InOrderR
 
 impl<P: fmt::Debug, S> fmt::Debug for InOrderPositions<P, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { positions, len, held, .. } = self;
+        let Self { positions, order: Order { len, held, .. } } = self;
         f.debug_struct("InOrderPositions")
             .field("positions", positions)
             .field("in_flight", len)

@@ -46,6 +46,7 @@
 //! Ids such as SPLIT-USED-4 name rules. The file `docs/conformance.md` of the repository lists each of them, with its
 //! section in VIRTIO 1.4.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -59,6 +60,7 @@ mod burst;
 mod chain;
 mod config;
 mod error;
+mod gathered;
 mod head;
 mod in_order;
 #[cfg(feature = "std")]
@@ -81,6 +83,7 @@ pub use burst::{Burst, BurstChain, ReturnToBurst};
 pub use chain::{Chain, ChainElements, ChainWalk, DescChain, ReturnTo};
 pub use config::{ConfigError, QueueArea, QueueConfig, QueueLimits, SUPPORTED_RING_FEATURES};
 pub use error::{AdoptError, ChainError, ChainErrorKind, FatalError, Refused, ReturnError};
+pub use gathered::Gathered;
 pub use head::Head;
 pub use in_order::{InOrderPositions, InOrderRing, OrderSlot, OrderStorage, OrderedRing};
 pub use lifecycle::{Draining, Resetting, Suspended};

@@ -3,7 +3,10 @@
 //! VIRTIO 1.4 §2.8 "Packed Virtqueues".
 
 mod positions;
+mod restore;
 mod ring;
+mod serve;
+mod stored;
 mod walk;
 
 pub use positions::PackedPositions;

@@ -2,14 +2,14 @@
 
 use core::fmt;
 
-use virtio_mem_traits::DriverMem;
+use virtio_mem_traits::{Access, DriverMem};
 
 use crate::packed::PackedRing;
 use crate::split::SplitRing;
 use crate::{
-    AdoptError, AnyRing, Armed, Burst, ChainError, ConfigError, DescChain, DriverNotify, FatalError, FromConfig, Head,
-    KeepsDescriptors, Piece, QueueConfig, QueueState, Refused, Restorable, ReturnError, Ring, SavedQueue, ServeChain,
-    Token, Walk,
+    AdoptError, AnyRing, Armed, Burst, ChainError, ConfigError, DescChain, DriverNotify, FatalError, FromConfig,
+    Gathered, Head, KeepsDescriptors, Piece, QueueConfig, QueueState, Refused, Restorable, ReturnError, Ring,
+    SavedQueue, Token,
 };
 
 /// A virtqueue of a device: chains of descriptors come out of it, and go back.
@@ -108,15 +108,16 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
         Burst::new(&self.ring, &mut self.state)
     }
 
-    /// Serves the chains that are available, at most `limit` of them: `work` walks along each and says how many bytes
-    /// it has written, and so much of it is used. They are published together at the end, with one notification.
-    /// Returns how many there were: if fewer than `limit`, there are no more, and the driver will notify of the next
-    /// one if notifications are enabled.
+    /// Serves the chains that are available, at most `limit` of them, and returns how many there were. If fewer than
+    /// `limit`, there are no more, and the driver will notify of the next one if notifications are enabled.
+    ///
+    /// Each chain is folded piece by piece: `work` is called as by [`Walk::try_fold_pieces`](crate::Walk::try_fold_pieces), at first with a copy of
+    /// `init`. `finish` is told what has come of the chain, and returns how many bytes were written into it. All chains
+    /// are published together at the end, with one notification.
     ///
     /// This is the fastest way through a queue, for a device that is done with a chain as soon as it has seen it. The
-    /// caller vouches for what was written, as for [`Chain::return_unchecked`](crate::Chain::return_unchecked). Of a
-    /// walk that is kept for longer, nothing is known: see [`KeepsDescriptors`]. If `work` panics, nothing is
-    /// published, and the queue is broken.
+    /// caller vouches for what was written, as for [`Chain::return_unchecked`](crate::Chain::return_unchecked). If
+    /// `work` or `finish` panics, nothing is published, and the queue is broken.
     ///
     /// # Errors
     ///
@@ -127,56 +128,22 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
     ///
     /// ```
     /// # use virtio_fake_driver::{DriverChain, SplitFixture};
-    /// use virtio_queue_core::{ChainError, Walk};
-    ///
-    /// # let mut fixture = SplitFixture::new(16);
-    /// # let (mem, queue) = (&fixture.mem, &mut fixture.queue);
-    /// # fixture.driver.add(&DriverChain::new().readable(b"four").readable(b"teen")).unwrap();
-    /// let mut bytes = 0;
-    /// let served = queue.serve(32, |walk| {
-    ///     let len = walk.try_fold_pieces(mem, 0, |len, piece| Ok::<_, ChainError>(len + piece.memory.len()));
-    ///     bytes += len.unwrap_or(0);
-    ///     0
-    /// })?;
-    /// assert_eq!((served, bytes), (1, 8));
-    /// # Ok::<_, virtio_queue_core::FatalError>(())
-    /// ```
-    #[inline(always)]
-    pub fn serve<'q>(&'q mut self, limit: usize, work: impl FnMut(R::Walk<'q>) -> u32) -> Result<usize, FatalError> {
-        let served = self.state.serve(&self.ring, limit, work)?;
-        self.state.publish_served(&self.ring, served)
-    }
-
-    /// Serves the chains that are available as [`serve`](Self::serve) does, by folding the pieces of each.
-    ///
-    /// `work` is called as by [`Walk::try_fold_pieces`], at first with a copy of `init` for each chain. `finish` is
-    /// told what has come of the chain, and returns how many bytes were written into it. For a queue of either format,
-    /// an [`AnyQueue`], this is faster than [`serve`](Self::serve): no walk has to say which format it is for.
-    ///
-    /// # Errors
-    ///
-    /// As for [`serve`](Self::serve).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use virtio_fake_driver::{DriverChain, SplitFixture};
-    /// use virtio_queue_core::ChainError;
+    /// use virtio_queue_core::{ChainError, Piece};
     ///
     /// # let mut fixture = SplitFixture::new(16);
     /// # let (mem, queue) = (&fixture.mem, &mut fixture.queue);
     /// # fixture.driver.add(&DriverChain::new().readable(b"four").readable(b"teen")).unwrap();
     /// let mut lens = Vec::new();
-    /// let add = |len, piece: virtio_queue_core::Piece<'_>| Ok::<_, ChainError>(len + piece.memory.len());
-    /// queue.serve_pieces(32, mem, 0, add, |len| {
+    /// let add = |len, piece: Piece<'_>| Ok::<_, ChainError>(len + piece.memory.len());
+    /// let served = queue.serve(32, mem, 0, add, |len| {
     ///     lens.push(len);
     ///     0
     /// })?;
-    /// assert_eq!(lens, [Ok(8)]);
+    /// assert_eq!((served, lens), (1, vec![Ok(8)]));
     /// # Ok::<_, virtio_queue_core::FatalError>(())
     /// ```
     #[inline(always)]
-    pub fn serve_pieces<'m, M: DriverMem + ?Sized, B: Clone, E: From<ChainError>>(
+    pub fn serve<'m, M: DriverMem + ?Sized, B: Clone, E: From<ChainError>>(
         &mut self,
         limit: usize,
         mem: &'m M,
@@ -184,41 +151,78 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
         work: impl FnMut(B, Piece<'m>) -> Result<B, E>,
         finish: impl FnMut(Result<B, E>) -> u32,
     ) -> Result<usize, FatalError> {
-        self.serve_each(limit, Pieces { mem, init, work, finish })
+        self.state.serve(&self.ring, limit, mem, init, work, finish)
     }
 
-    /// Serves the chains that are available as [`serve`](Self::serve) does, with work that takes every walk.
+    /// Gathers chains that are available, at most `limit` of them, up to the first one that is more than a single
+    /// element for `access` in one piece of `mem`. Returns how many there were.
+    ///
+    /// It is for packets: all that were gathered can be on their way into the cache before the first of them is copied.
+    /// What ends it goes the usual way: [`next_chain`](Self::next_chain) returns that chain, if there is one. Where the
+    /// queue's memory wants [reports](DriverMem::reports) of accesses, all chains go the usual way.
+    ///
+    /// The chains are in flight until their tokens go back to [`complete_all`](Self::complete_all), or to
+    /// [`complete`](Self::complete). If `take` panics, the queue is broken.
     ///
     /// # Errors
     ///
-    /// As for [`serve`](Self::serve).
-    #[inline(always)]
-    pub fn serve_each(&mut self, limit: usize, work: impl ServeChain) -> Result<usize, FatalError> {
-        let served = self.state.serve_each(&self.ring, limit, work)?;
-        self.state.publish_served(&self.ring, served)
-    }
-
-    /// Serves the next chain, if there is one, as [`serve`](Self::serve) does, and returns whether there was one. It is
-    /// published at once: this is for a device that answers each request before it looks for the next one.
-    ///
-    /// # Errors
-    ///
-    /// As for [`serve`](Self::serve).
+    /// As for [`next_chain`](Self::next_chain).
     ///
     /// # Examples
     ///
     /// ```
-    /// # use virtio_fake_driver::{DriverChain, SplitFixture};
-    /// # let mut fixture = SplitFixture::new(16);
-    /// # let queue = &mut fixture.queue;
-    /// # fixture.driver.add(&DriverChain::new().readable(b"ping")).unwrap();
-    /// assert!(queue.serve_one(|_walk| 0)?);
-    /// assert!(!queue.serve_one(|_walk| 0)?, "there was one chain");
-    /// # Ok::<_, virtio_queue_core::FatalError>(())
+    /// # use std::sync::Arc;
+    /// # use virtio_fake_driver::{Driver, DriverChain, DriverOptions, Split};
+    /// # use virtio_mem_traits::HeapMem;
+    /// # use virtio_queue_core::{DriverAddr, QueueLimits, SplitQueue};
+    /// # use virtio_util::NotificationCounter;
+    /// use virtio_queue_core::{Access, DriverMem};
+    ///
+    /// # let mem = Arc::new(HeapMem::new(DriverAddr(0x1000_0000), 1 << 16)?);
+    /// # let mut driver = Driver::<Split>::new(Arc::clone(&mem), 16, DriverOptions::default());
+    /// # let config = driver.queue_config(QueueLimits::default());
+    /// # let mut queue = SplitQueue::new(&config, Arc::clone(&mem), NotificationCounter::new())?;
+    /// # driver.add(&DriverChain::new().writable(64)).unwrap();
+    /// # driver.add(&DriverChain::new().writable(64)).unwrap();
+    /// let mut batch = Vec::new();
+    /// let gathered = queue.gather(32, &*mem, Access::Write, |chain| batch.push(chain))?;
+    /// assert_eq!(gathered, 2);
+    /// // Prefetch here, then write into each of them:
+    /// let written = batch.drain(..).map(|chain| {
+    ///     let piece = chain.piece();
+    ///     let len = if piece.memory.write_bytes(0, b"packet").is_ok() { 6 } else { 0 };
+    ///     mem.written(piece.range.prefix(len));
+    ///     (chain.into_token(), len as u32)
+    /// });
+    /// queue.complete_all(written)?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     #[inline(always)]
-    pub fn serve_one<'q>(&'q mut self, work: impl FnOnce(R::Walk<'q>) -> u32) -> Result<bool, FatalError> {
-        self.state.serve_one(&self.ring, work)
+    pub fn gather<'m, M: DriverMem + ?Sized>(
+        &mut self,
+        limit: usize,
+        mem: &'m M,
+        access: Access,
+        take: impl FnMut(Gathered<'m>),
+    ) -> Result<usize, FatalError> {
+        self.state.gather(&self.ring, limit, mem, access, take)
+    }
+
+    /// Returns the chains that tokens stand for, each with the number of bytes that were written, as
+    /// [`complete`](Self::complete) does. They are published together.
+    ///
+    /// # Errors
+    ///
+    /// If a token is not for a chain in flight in this queue: the others were returned. If the queue is broken.
+    ///
+    /// # Examples
+    ///
+    /// See [`gather`](Self::gather).
+    #[inline(always)]
+    pub fn complete_all(&mut self, chains: impl IntoIterator<Item = (Token, u32)>) -> Result<(), ReturnError> {
+        let completed = self.state.complete_all(&self.ring, chains);
+        self.state.publish(&self.ring)?;
+        completed
     }
 
     /// Returns the chain that a token stands for, of which the first `written` writable bytes have been written.
@@ -266,28 +270,6 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
     #[inline]
     pub fn unfetch(&mut self, token: Token) -> Result<(), Refused<Token, ReturnError>> {
         self.state.unfetch(&self.ring, token)
-    }
-}
-
-/// The work of [`Queue::serve_pieces`].
-struct Pieces<'m, M: ?Sized, B, W, F> {
-    mem: &'m M,
-    init: B,
-    work: W,
-    finish: F,
-}
-
-impl<'m, M, B, E, W, F> ServeChain for Pieces<'m, M, B, W, F>
-where
-    M: DriverMem + ?Sized,
-    B: Clone,
-    E: From<ChainError>,
-    W: FnMut(B, Piece<'m>) -> Result<B, E>,
-    F: FnMut(Result<B, E>) -> u32,
-{
-    #[inline(always)]
-    fn serve(&mut self, walk: impl Walk) -> u32 {
-        (self.finish)(walk.try_fold_pieces(self.mem, self.init.clone(), &mut self.work))
     }
 }
 

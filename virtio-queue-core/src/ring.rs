@@ -2,9 +2,9 @@
 
 use core::fmt;
 
-use virtio_mem_traits::DriverMem;
+use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem};
 
-use crate::{Armed, ChainError, ConfigError, Element, FatalError, Head, QueueConfig, Walk};
+use crate::{Armed, ChainError, ConfigError, Element, FatalError, Head, Piece, QueueConfig, Walk};
 
 /// A ring in one format: the half of a queue that never changes, and the operations on it.
 ///
@@ -81,42 +81,70 @@ pub trait Ring {
     /// Fetches available chains, at most `limit` of them, completes each with as many bytes written as `work` says
     /// before the next one is fetched, and returns how many there were. `in_flight` does not count these.
     ///
-    /// A ring whose positions are a few words overrides this to keep them in registers.
+    /// A ring whose positions are a few words overrides this to keep them in registers. A ring of several formats
+    /// overrides it so that no walk has to say again and again which of them it is for.
     ///
     /// # Errors
     ///
     /// As for [`fetch`](Self::fetch) and [`complete`](Self::complete).
     #[inline(always)]
-    fn serve<'r>(
-        &'r self,
-        positions: &mut Self::Positions,
-        in_flight: u16,
-        limit: usize,
-        mut work: impl FnMut(Self::Walk<'r>) -> u32,
-    ) -> Result<usize, FatalError> {
-        for served in 0..limit {
-            let Some(head) = self.fetch(positions, in_flight)? else { return Ok(served) };
-            let written = work(self.walk(head));
-            self.complete(positions, head, written)?;
-        }
-        Ok(limit)
-    }
-
-    /// Does what [`serve`](Self::serve) does for work that takes every walk. A ring of several formats overrides this,
-    /// so that no walk has to say again and again which of them it is for.
-    ///
-    /// # Errors
-    ///
-    /// As for [`serve`](Self::serve).
-    #[inline(always)]
-    fn serve_each(
+    fn serve(
         &self,
         positions: &mut Self::Positions,
         in_flight: u16,
         limit: usize,
         mut work: impl ServeChain,
     ) -> Result<usize, FatalError> {
-        self.serve(positions, in_flight, limit, |walk| work.serve(walk))
+        for served in 0..limit {
+            let Some(head) = self.fetch(positions, in_flight)? else { return Ok(served) };
+            let written = work.serve(self.walk(head));
+            self.complete(positions, head, written)?;
+        }
+        Ok(limit)
+    }
+
+    /// Fetches available chains, at most `limit` of them, up to the first one that is more than a single element for
+    /// `access` in one piece, and hands out where each is in `mem`. Returns how many slots they take.
+    ///
+    /// What ends it is an available chain or the end of them: [`fetch`](Self::fetch) says which. A ring need not find
+    /// all such chains; by default it finds none.
+    ///
+    /// # Errors
+    ///
+    /// As for [`fetch`](Self::fetch).
+    #[inline(always)]
+    fn gather<'m, P: DriverMem + ?Sized>(
+        &self,
+        positions: &mut Self::Positions,
+        in_flight: u16,
+        limit: usize,
+        mem: &'m P,
+        access: Access,
+        take: impl FnMut(Head, DriverAddr, DeviceRange<'m>),
+    ) -> Result<u16, FatalError> {
+        let _ = (positions, in_flight, limit, mem, access, take);
+        Ok(0)
+    }
+
+    /// Completes chains, each with the number of bytes that were written, and calls `refuse` for each that is not in
+    /// flight. A ring that does not remember them takes the queue's word for it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`complete`](Self::complete).
+    #[inline(always)]
+    fn complete_all(
+        &self,
+        positions: &mut Self::Positions,
+        heads: impl Iterator<Item = (Head, u32)>,
+        mut refuse: impl FnMut(Head),
+    ) -> Result<(), FatalError> {
+        for (head, written) in heads {
+            if !self.complete(positions, head, written)? {
+                refuse(head);
+            }
+        }
+        Ok(())
     }
 
     /// Publishes everything that was completed, and returns whether the driver wants to be notified of it.
@@ -156,11 +184,42 @@ pub trait Ring {
 
 /// What a device does with each chain that it serves, by whatever walk leads along the chain.
 ///
-/// [`Queue::serve_pieces`](crate::Queue::serve_pieces) makes it of closures. Implement it where a device is more than
-/// that, and mark the method `#[inline(always)]`: a ring calls it in several places.
+/// [`Queue::serve`](crate::Queue::serve) makes it of closures.
 pub trait ServeChain {
     /// Serves a chain, and returns how many bytes were written.
     fn serve(&mut self, walk: impl Walk) -> u32;
+}
+
+/// The same work, for a part of the chains.
+impl<S: ServeChain> ServeChain for &mut S {
+    #[inline(always)]
+    fn serve(&mut self, walk: impl Walk) -> u32 {
+        (**self).serve(walk)
+    }
+}
+
+/// The work of [`QueueState::serve`](crate::QueueState::serve).
+///
+/// PERF: its address is no matter to anybody, as that of `work` is, so that it stays in registers (`direct-1-burst-1`).
+pub(crate) struct Pieces<'w, 'm, M: ?Sized, B, W, F> {
+    pub(crate) mem: &'m M,
+    pub(crate) init: B,
+    pub(crate) work: &'w mut W,
+    pub(crate) finish: F,
+}
+
+impl<'m, M, B, E, W, F> ServeChain for Pieces<'_, 'm, M, B, W, F>
+where
+    M: DriverMem + ?Sized,
+    B: Clone,
+    E: From<ChainError>,
+    W: FnMut(B, Piece<'m>) -> Result<B, E>,
+    F: FnMut(Result<B, E>) -> u32,
+{
+    #[inline(always)]
+    fn serve(&mut self, walk: impl Walk) -> u32 {
+        (self.finish)(walk.try_fold_pieces(self.mem, self.init.clone(), &mut *self.work))
+    }
 }
 
 /// A ring that keeps the descriptors of a chain for as long as the chain is in flight, whatever happens to others

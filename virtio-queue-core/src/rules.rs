@@ -15,6 +15,9 @@ use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange}
 
 use crate::{ChainErrorKind, Element, Piece, QueueConfig, RingFeatures};
 
+/// The flag of an element that is not the last one, in either format.
+const NEXT: u64 = 1;
+
 /// The flag of a writable element, in either format.
 const WRITE: u64 = 2;
 
@@ -27,6 +30,9 @@ const MAX_BYTES: u64 = 1 << 32;
 
 /// One element in a [budget](Rules::budget), above all bytes: those before the last element, and those of that one.
 const ONE_ELEMENT: u64 = 1 << 40;
+
+/// The bit of a [budget](Rules::budget) that is set when no element is plain any more, above all bytes as well.
+const SLOW: u64 = 1 << 39;
 
 /// The bytes of a descriptor in an indirect table.
 const ENTRY: u32 = 16;
@@ -70,6 +76,23 @@ impl<const FLAGS: u32> Limits<FLAGS> {
         Self { elements, harmless, indirect: config.features.contains(RingFeatures::INDIRECT_DESC), plain }
     }
 
+    /// Returns how many elements there may be.
+    #[inline(always)]
+    pub(crate) const fn elements(&self) -> usize {
+        self.elements as usize
+    }
+
+    /// Returns what the only element of a chain is compared with, which is all for reading or all for writing.
+    #[inline(always)]
+    pub(crate) const fn only(&self, access: Access) -> Option<Only<FLAGS>> {
+        let phase = match access {
+            Access::Read => Rules::<FLAGS>::READABLE,
+            Access::Write => Rules::<FLAGS>::WRITABLE,
+            Access::ReadWrite => return None,
+        };
+        Some(Only { phase, odd: self.plain.odd | NEXT << FLAGS, access })
+    }
+
     /// Returns whether a list of so many elements is too long.
     #[inline(always)]
     pub(crate) const fn is_too_long(&self, elements: u16) -> bool {
@@ -79,11 +102,36 @@ impl<const FLAGS: u32> Limits<FLAGS> {
     /// Returns where an indirect table is, and how many descriptors it has.
     pub(crate) fn table(&self, Claim { addr, len, .. }: Claim) -> Result<(DriverRange, u32), ChainErrorKind> {
         let entries = len / ENTRY;
-        if len % ENTRY != 0 || entries == 0 || entries > self.elements {
+        if len % ENTRY != 0 || entries.wrapping_sub(1) >= self.elements {
             return Err(ChainErrorKind::TableLen { len });
         }
         let range = DriverRange::new(addr, len.into()).ok_or(ChainErrorKind::RangeOverflow { addr, len })?;
         Ok((range, entries))
+    }
+}
+
+/// What the only element of a chain is compared with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Only<const FLAGS: u32> {
+    /// What is added to the second word of its descriptor, as in the [rules](Rules).
+    phase: u64,
+    /// The bits that are not there then, NEXT among them.
+    odd: u64,
+    access: Access,
+}
+
+impl<const FLAGS: u32> Only<FLAGS> {
+    /// Translates what a descriptor claims, if it is plain, alone and for such an access, and if that can be done at
+    /// once.
+    ///
+    /// PERF: the access is known before the descriptor is (`direct-1-burst-32` of the bulk queues).
+    #[inline(always)]
+    pub(crate) fn find<'m, M: DriverMem + ?Sized>(&self, mem: &'m M, (addr, word): Words) -> Option<DeviceRange<'m>> {
+        if word.wrapping_add(self.phase) & self.odd != 0 {
+            return None;
+        }
+        let Claim { len, .. } = Rules::<FLAGS>::claim((addr, word));
+        mem.translate_at_once(addr, len, self.access)
     }
 }
 
@@ -95,23 +143,29 @@ pub(crate) type PackedLimits = Limits<48>;
 pub(crate) type PackedPlain = Plain<48>;
 
 /// How much is left of what the limits allow.
+///
+/// PERF: it is two words, which are passed on in registers (`indirect-8-burst-32`).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules<const FLAGS: u32> {
-    /// In the lower 40 bits, how many bytes there were; above, how many elements, and so many more that the first one
-    /// too many is one too many for this number.
+    /// In the lower 39 bits, how many bytes there were. Then a bit that says whether somebody has to look at their sum
+    /// or at the number of elements: no element is plain as soon as there was one that is not harmless, nor in a list
+    /// that is too long. Above, how many elements there were, and so many more that the first one too many is one too
+    /// many for this number.
     budget: u64,
     /// What is added to the second word of a descriptor: [`READABLE`](Self::READABLE) until there was a writable
     /// element, if only one without bytes, then [`WRITABLE`](Self::WRITABLE).
     phase: u64,
-    /// Whether somebody has to look at the sum or at the number: no element is plain as soon as there was one that is
-    /// not harmless, nor in a list that is too long.
-    slow: bool,
 }
 
 /// How much is left in a chain of a split ring.
 pub(crate) type SplitRules = Rules<32>;
 /// How much is left in a list of a packed ring.
 pub(crate) type PackedRules = Rules<48>;
+
+/// The address and the second word of a descriptor.
+///
+/// PERF: unlike a descriptor, the pair is passed on in registers (`indirect-8-burst-32`).
+pub(crate) type Words = (DriverAddr, u64);
 
 /// An element as the driver claims it.
 #[derive(Clone, Copy, Debug)]
@@ -129,19 +183,21 @@ impl<const FLAGS: u32> Rules<FLAGS> {
 
     #[inline(always)]
     pub(crate) const fn new(plain: &Plain<FLAGS>) -> Self {
-        Self { budget: plain.budget, phase: Self::READABLE, slow: false }
+        // PERF: the compiler does not know that the bit is not set, and would have it tested (`direct-1-burst-32`).
+        Self { budget: plain.budget & !SLOW, phase: Self::READABLE }
     }
 
     /// Returns the rules for a list, of which no element is plain if it is too long.
     #[inline(always)]
     pub(crate) const fn for_list(plain: &Plain<FLAGS>, too_long: bool) -> Self {
-        Self { slow: too_long, ..Self::new(plain) }
+        let slow = if too_long { SLOW } else { 0 };
+        Self { budget: plain.budget & !SLOW | slow, phase: Self::READABLE }
     }
 
     /// Returns whether no element is plain any more.
     #[inline(always)]
     pub(crate) const fn is_slow(&self) -> bool {
-        self.slow
+        self.budget & SLOW != 0
     }
 
     /// Accepts an ordinary element, by the second word of its descriptor. Returns `false` if it needs the slow path: the
@@ -154,20 +210,25 @@ impl<const FLAGS: u32> Rules<FLAGS> {
         !too_many && self.is_in_order(plain, word)
     }
 
-    /// Returns the rules as they were before an element was refused by [`accept_plain`](Self::accept_plain).
+    /// Returns the rules as they were before an element was counted by [`accept_plain`](Self::accept_plain).
     #[inline(always)]
     pub(crate) const fn uncounted(self, word: u64) -> Self {
         Self { budget: self.budget.wrapping_sub(ONE_ELEMENT).wrapping_sub(length(word)), ..self }
     }
 
-    /// Accepts the next element of a list if it is plain. It is not counted: if there are too many, they are slow.
+    /// Accepts the next element of a list if it is plain. It is not counted, but for its bytes: if there are too many
+    /// elements, they are slow.
     #[inline(always)]
     pub(crate) fn accept_plain_in_list(&mut self, plain: &Plain<FLAGS>, word: u64) -> bool {
-        let accepted = self.is_in_order(plain, word);
-        if accepted {
-            self.budget += length(word);
-        }
-        accepted
+        self.budget += length(word);
+        self.is_in_order(plain, word)
+    }
+
+    /// Returns the rules as they were before an element was counted by
+    /// [`accept_plain_in_list`](Self::accept_plain_in_list).
+    #[inline(always)]
+    pub(crate) const fn uncounted_in_list(self, word: u64) -> Self {
+        Self { budget: self.budget.wrapping_sub(length(word)), ..self }
     }
 
     /// Tests the second word of a descriptor, and goes over to writable elements when the first one comes.
@@ -176,6 +237,7 @@ impl<const FLAGS: u32> Rules<FLAGS> {
         if word.wrapping_add(self.phase) & plain.odd == 0 {
             return true;
         }
+        cold();
         let is_writable = word.wrapping_add(Self::WRITABLE) & plain.odd == 0;
         if is_writable {
             self.phase = Self::WRITABLE;
@@ -195,11 +257,13 @@ impl<const FLAGS: u32> Rules<FLAGS> {
         let limit = limits.elements;
         self.budget = self.budget.checked_add(ONE_ELEMENT).ok_or(ChainErrorKind::TooManyElements { limit })?;
         self.budget += u64::from(len);
-        let total = self.budget % ONE_ELEMENT;
+        let total = self.budget % SLOW;
         if total > MAX_BYTES {
             return Err(ChainErrorKind::TooManyBytes { total });
         }
-        self.slow |= len > limits.harmless;
+        if len > limits.harmless {
+            self.budget |= SLOW;
+        }
         let element = claim.element().ok_or(ChainErrorKind::RangeOverflow { addr, len })?;
         Ok(Some(element).filter(|element| !element.range.is_empty()))
     }
@@ -208,35 +272,46 @@ impl<const FLAGS: u32> Rules<FLAGS> {
 impl<const FLAGS: u32> Rules<FLAGS> {
     /// Returns what a descriptor claims.
     #[inline(always)]
-    pub(crate) const fn claim(addr: DriverAddr, word: u64) -> Claim {
+    pub(crate) const fn claim((addr, word): Words) -> Claim {
         let access = if word >> FLAGS & WRITE != 0 { Access::Write } else { Access::Read };
         #[expect(clippy::cast_possible_truncation, reason = "a length has 32 bits")]
         let len = length(word) as u32;
         Claim { addr, len, access }
     }
 
-    /// Translates what a plain descriptor claims, if it is in one piece.
+    /// Translates what a plain descriptor claims, if that can be done at once.
     #[inline(always)]
-    pub(crate) fn translate_plain<M: DriverMem + ?Sized>(mem: &M, addr: DriverAddr, word: u64) -> Option<Piece<'_>> {
-        let Claim { len, access, .. } = Self::claim(addr, word);
-        let memory = match mem.translate_at_once(addr, len, access) {
-            Some(memory) => memory,
-            None => Self::search(mem, addr, word)?,
-        };
-        // What was translated does not end beyond 2^64.
-        let range = DriverRange::new(addr, len.into()).unwrap_or(DriverRange::EMPTY);
-        Some(Piece { range, memory, access })
+    pub(crate) fn find<M: DriverMem + ?Sized>(mem: &M, words: Words) -> Option<Piece<'_>> {
+        let Claim { addr, len, access } = Self::claim(words);
+        Some(piece(addr, len, access, mem.translate_at_once(addr, len, access)?))
     }
 
-    /// Translates what is not translated at once, if it is in one piece.
-    ///
-    /// PERF: it takes the word apart by itself, so that its caller need not (`direct-8-burst-32`).
-    #[cold]
-    #[inline(never)]
-    fn search<M: DriverMem + ?Sized>(mem: &M, addr: DriverAddr, word: u64) -> Option<DeviceRange<'_>> {
-        let Element { range, access } = Self::claim(addr, word).element()?;
-        mem.translate_all(range, access).ok()
+    /// Translates what a plain descriptor claims, if it is in one piece.
+    #[inline(always)]
+    pub(crate) fn search<M: DriverMem + ?Sized>(mem: &M, words: Words) -> Option<Piece<'_>> {
+        let found = Self::find(mem, words);
+        if found.is_some() {
+            return found;
+        }
+        let Element { range, access } = Self::claim(words).element()?;
+        let memory = mem.translate_all(range, access).ok()?;
+        Some(Piece { range, memory, access })
     }
+}
+
+/// Says that what comes next is seldom.
+///
+/// PERF: it keeps what is done at the first writable element out of the way (`direct-8-burst-32`).
+#[cold]
+#[inline]
+const fn cold() {}
+
+/// Returns the piece that is in `memory`.
+#[inline(always)]
+fn piece(addr: DriverAddr, len: u32, access: Access, memory: DeviceRange<'_>) -> Piece<'_> {
+    // What was translated does not end beyond 2^64.
+    let range = DriverRange::new(addr, len.into()).unwrap_or(DriverRange::EMPTY);
+    Piece { range, memory, access }
 }
 
 /// Returns the length in the second word of a descriptor.

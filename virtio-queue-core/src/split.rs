@@ -3,7 +3,9 @@
 //! VIRTIO 1.4 §2.7 "Split Virtqueues".
 
 mod positions;
+mod restore;
 mod ring;
+mod serve;
 mod walk;
 
 pub use positions::SplitPositions;

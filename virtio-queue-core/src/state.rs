@@ -1,10 +1,15 @@
 //! What changes while a queue runs.
 
+use core::cell::Cell;
 use core::fmt;
 
+use virtio_mem_traits::{Access, DriverMem};
+
+use crate::ring::Pieces;
 use crate::token::Generation;
 use crate::{
-    AdoptError, Armed, DriverNotify, FatalError, Head, Refused, Restorable, ReturnError, Ring, ServeChain, Token,
+    AdoptError, Armed, ChainError, DriverNotify, FatalError, Gathered, Head, Piece, Refused, Restorable, ReturnError,
+    Ring, Token,
 };
 
 /// Everything about a queue that changes: positions, chains in flight, the latch. The ring is the rest.
@@ -154,97 +159,122 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
     /// Returns the head of a chain that can be in flight in this queue, and how many slots are without it.
     #[inline]
     fn find(&self, token: &Token) -> Option<(Head, u16)> {
-        let head = token.head_in(self.generation)?;
-        // A token that was made up may take no slots, which is one less than none.
-        let can_be = head.slots().wrapping_sub(1) < self.in_flight;
-        can_be.then(|| (head, self.in_flight - head.slots()))
+        find(token, self.generation, self.in_flight)
     }
 
-    /// Serves available chains as [`Queue::serve`](crate::Queue::serve) does, without publishing them.
+    /// Serves available chains as [`Queue::serve`](crate::Queue::serve) does, publishes them, and notifies the driver if
+    /// it wants that.
     ///
     /// # Errors
     ///
     /// As for [`fetch`](Self::fetch).
+    // PERF: it publishes where the positions are at hand (`direct-1-burst-1`).
     #[inline(always)]
-    pub fn serve<'r>(
+    pub fn serve<'m, M: DriverMem + ?Sized, B: Clone, E: From<ChainError>>(
         &mut self,
-        ring: &'r R,
+        ring: &R,
         limit: usize,
-        work: impl FnMut(R::Walk<'r>) -> u32,
+        mem: &'m M,
+        init: B,
+        mut work: impl FnMut(B, Piece<'m>) -> Result<B, E>,
+        finish: impl FnMut(Result<B, E>) -> u32,
     ) -> Result<usize, FatalError> {
-        self.serve_by(|positions, in_flight| ring.serve(positions, in_flight, limit, work))
+        let work = Pieces { mem, init, work: &mut work, finish };
+        let served = self.run(|positions, in_flight| ring.serve(positions, in_flight, limit, work))?;
+        if served != 0 {
+            match ring.publish(&mut self.positions) {
+                Ok(true) => self.notify.notify(),
+                Ok(false) => {}
+                Err(error) => return Err(self.break_now(error)),
+            }
+        }
+        Ok(served)
     }
 
-    /// Serves available chains as [`Queue::serve_each`](crate::Queue::serve_each) does, without publishing them.
+    /// Gathers available chains as [`Queue::gather`](crate::Queue::gather) does.
     ///
     /// # Errors
     ///
     /// As for [`fetch`](Self::fetch).
     #[inline(always)]
-    pub fn serve_each(&mut self, ring: &R, limit: usize, work: impl ServeChain) -> Result<usize, FatalError> {
-        self.serve_by(|positions, in_flight| ring.serve_each(positions, in_flight, limit, work))
+    pub fn gather<'m, M: DriverMem + ?Sized>(
+        &mut self,
+        ring: &R,
+        limit: usize,
+        mem: &'m M,
+        access: Access,
+        mut take: impl FnMut(Gathered<'m>),
+    ) -> Result<usize, FatalError> {
+        let generation = self.generation;
+        let take = |head, addr, memory| take(Gathered::new(Token::new(head, generation), addr, memory, access));
+        let slots = self.run(|positions, in_flight| ring.gather(positions, in_flight, limit, mem, access, take))?;
+        self.in_flight += slots;
+        Ok(slots.into())
     }
 
-    /// Lets the ring serve chains, and returns how many.
+    /// Completes chains as [`Queue::complete_all`](crate::Queue::complete_all) does, without publishing them.
+    ///
+    /// # Errors
+    ///
+    /// If a token is stale: the others were completed. If the queue is broken.
     #[inline(always)]
-    fn serve_by(
+    pub fn complete_all(
         &mut self,
-        serve: impl FnOnce(&mut R::Positions, u16) -> Result<usize, FatalError>,
-    ) -> Result<usize, FatalError> {
+        ring: &R,
+        chains: impl IntoIterator<Item = (Token, u32)>,
+    ) -> Result<(), ReturnError> {
+        if let Some(error) = self.fault {
+            return self.refuse_all(error, &mut chains.into_iter());
+        }
+        let (generation, left, stale) = (self.generation, Cell::new(self.in_flight), Cell::new(None));
+        let refuse = |id| stale.set(stale.get().or(Some(id)));
+        let heads = chains.into_iter().filter_map(|(token, written)| {
+            let Some((head, rest)) = find(&token, generation, left.get()) else {
+                refuse(token.id());
+                return None;
+            };
+            left.set(rest);
+            Some((head, written))
+        });
+        self.fault = Some(FatalError::Panicked);
+        let completed = ring.complete_all(&mut self.positions, heads, |head| {
+            left.set(left.get() + head.slots());
+            refuse(head.id());
+        });
+        (self.fault, self.in_flight) = (None, left.get());
+        completed.map_err(|error| self.latch(error))?;
+        stale.get().map_or(Ok(()), |id| Err(ReturnError::Stale { id }))
+    }
+
+    /// Takes chains out of the books of a queue that is broken.
+    #[cold]
+    fn refuse_all(
+        &mut self,
+        error: FatalError,
+        chains: &mut dyn Iterator<Item = (Token, u32)>,
+    ) -> Result<(), ReturnError> {
+        for (token, _) in chains {
+            let _ = self.discard(token);
+        }
+        Err(error.into())
+    }
+
+    /// Lets the ring do something with many chains, and returns what the ring returns, or nothing if the queue is broken.
+    #[inline(always)]
+    fn run<T: Default>(
+        &mut self,
+        work: impl FnOnce(&mut R::Positions, u16) -> Result<T, FatalError>,
+    ) -> Result<T, FatalError> {
         if self.fault.is_some() {
             return self.report().map(Option::unwrap_or_default);
         }
         // It stays broken if the work panics: then nobody knows which chains were used.
         self.fault = Some(FatalError::Panicked);
-        match serve(&mut self.positions, self.in_flight) {
-            Ok(served) => {
+        match work(&mut self.positions, self.in_flight) {
+            Ok(done) => {
                 self.fault = None;
                 self.unfetched = 0;
-                Ok(served)
-            }
-            Err(error) => Err(self.break_now(error)),
-        }
-    }
-
-    /// Publishes as many chains as were served, and returns how many.
-    #[inline]
-    pub(crate) fn publish_served(&mut self, ring: &R, served: usize) -> Result<usize, FatalError> {
-        if served != 0 {
-            self.publish(ring).map_err(|error| self.break_now(error))?;
-        }
-        Ok(served)
-    }
-
-    /// Serves the next chain as [`Queue::serve_one`](crate::Queue::serve_one) does.
-    ///
-    /// # Errors
-    ///
-    /// As for [`fetch`](Self::fetch).
-    ///
-    /// PERF: the ring publishes where it completes, so that its positions need not be written to memory in between
-    /// (`direct-1-burst-1`).
-    #[inline(always)]
-    pub fn serve_one<'r>(&mut self, ring: &'r R, work: impl FnOnce(R::Walk<'r>) -> u32) -> Result<bool, FatalError> {
-        if self.fault.is_some() {
-            return self.report().map(|nothing: Option<()>| nothing.is_some());
-        }
-        let head = match ring.fetch(&mut self.positions, self.in_flight) {
-            Ok(Some(head)) => head,
-            Ok(None) => return Ok(false),
-            Err(error) => return Err(self.break_now(error)),
-        };
-        // As in `serve`.
-        self.fault = Some(FatalError::Panicked);
-        let written = work(ring.walk(head));
-        self.fault = None;
-        self.unfetched = 0;
-        let completed = ring.complete(&mut self.positions, head, written);
-        match completed.and_then(|_| ring.publish(&mut self.positions)) {
-            Ok(wanted) => {
-                if wanted {
-                    self.notify.notify();
-                }
-                Ok(true)
+                Ok(done)
             }
             Err(error) => Err(self.break_now(error)),
         }
@@ -384,6 +414,14 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
             _ => Ok(None),
         }
     }
+}
+
+/// Returns the head of a chain that can be one of those in flight, and how many slots are without it.
+#[inline]
+const fn find(token: &Token, generation: Generation, in_flight: u16) -> Option<(Head, u16)> {
+    let Some(head) = token.head_in(generation) else { return None };
+    // A token that was made up may take no slots, which is one less than none.
+    if head.slots().wrapping_sub(1) < in_flight { Some((head, in_flight - head.slots())) } else { None }
 }
 
 impl<R: Ring<Positions: fmt::Debug>, N> fmt::Debug for QueueState<R, N> {

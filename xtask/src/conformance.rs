@@ -9,8 +9,8 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::cargo::workspace_root;
 use clauses::Clauses;
+use xtask_support::cargo::workspace_root;
 
 /// Compare the list of clauses with the tests that name them
 #[derive(clap::Args)]

@@ -6,8 +6,8 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::cargo::{Cargo, host, metadata, workspace_root};
-use crate::spinner::Spinner;
+use xtask_support::Spinner;
+use xtask_support::cargo::{Cargo, host, metadata, workspace_root};
 
 /// The targets, in the order in which they run.
 const TARGETS: [&str; 9] = ["queue", "chain", "shared", "saved", "blk", "net", "rng", "vm-memory", "differential"];

@@ -9,9 +9,9 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result, bail, ensure};
 use cargo_metadata::Message;
 
-use crate::cargo::{Cargo, metadata, workspace_root};
-use crate::spinner::Spinner;
 use sites::{Site, Weakening};
+use xtask_support::Spinner;
+use xtask_support::cargo::{Cargo, metadata, workspace_root};
 
 /// Run the models of what a device and its driver do at the same time
 #[derive(clap::Args)]

@@ -2,27 +2,23 @@
 
 #![expect(clippy::std_instead_of_alloc, clippy::std_instead_of_core, reason = "it runs where there is a terminal")]
 
-mod bench;
-mod cargo;
-mod compare;
 mod conformance;
-mod demo;
-#[cfg(not(feature = "devices"))]
-mod devices;
+mod cross;
+mod delegate;
 mod fuzz;
-#[cfg(feature = "devices")]
-mod hash;
-mod interop;
 mod loom;
+mod msrv;
 mod mutants;
-mod report;
+mod oldest_rust;
 mod sanitize;
-mod spinner;
 mod test;
 
 use std::process::ExitCode;
 
+use anyhow::Result;
 use clap::{CommandFactory, Parser, Subcommand};
+
+use delegate::Delegate;
 
 /// What is done with this workspace, for people and for CI
 #[derive(Parser)]
@@ -35,50 +31,52 @@ struct Cli {
 #[derive(Subcommand)]
 enum Verb {
     Test(test::Args),
-    Demo(demo::Args),
-    Bench(bench::Args),
-    Compare(compare::Args),
-    Interop(interop::Args),
+    /// Serve a file through the layers to a driver that this project did not write
+    #[command(disable_help_flag = true)]
+    Demo(Delegate),
+    /// Measure how fast the crates are, and write a report with charts
+    #[command(disable_help_flag = true)]
+    Bench(Delegate),
+    /// Compare two saved reports, and fail if something became slower
+    #[command(disable_help_flag = true)]
+    Compare(Delegate),
+    /// Run the example devices against real drivers
+    #[command(disable_help_flag = true)]
+    Interop(Delegate),
     Conformance(conformance::Args),
     Loom(loom::Args),
+    /// Pack, build and document every published crate from its package, and compare its public API
+    #[command(disable_help_flag = true)]
+    Package(Delegate),
+    Msrv(msrv::Args),
+    Cross(cross::Args),
     Fuzz(fuzz::Args),
     Sanitize(sanitize::Args),
     Mutants(mutants::Args),
 }
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) if error.use_stderr() => return wrong_arguments(&error.to_string()),
-        Err(help) => return print(&help.to_string()),
-    };
-    let result = match cli.verb {
-        None => return print(&Cli::command().render_help().to_string()),
-        Some(Verb::Test(args)) => test::run(&args),
-        Some(Verb::Demo(args)) => demo::run(&args),
-        Some(Verb::Bench(args)) => bench::run(&args),
-        Some(Verb::Compare(args)) => compare::run(&args),
-        Some(Verb::Interop(args)) => interop::run(&args),
-        Some(Verb::Conformance(args)) => conformance::run(&args),
-        Some(Verb::Loom(args)) => loom::run(&args),
-        Some(Verb::Fuzz(args)) => fuzz::run(&args),
-        Some(Verb::Sanitize(args)) => sanitize::run(&args),
-        Some(Verb::Mutants(args)) => mutants::run(&args),
-    };
-    result.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
-        ExitCode::FAILURE
-    })
+    xtask_support::main(run)
 }
 
-fn print(help: &str) -> ExitCode {
-    print!("{help}");
-    ExitCode::SUCCESS
-}
-
-/// Says what is wrong with the arguments, in one line.
-fn wrong_arguments(message: &str) -> ExitCode {
-    let lines: Vec<_> = message.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
-    eprintln!("{}", lines.join(" "));
-    ExitCode::from(2)
+fn run(cli: &Cli) -> Result<ExitCode> {
+    match &cli.verb {
+        None => {
+            print!("{}", Cli::command().render_help());
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Verb::Test(args)) => test::run(args),
+        Some(Verb::Demo(delegate)) => delegate.run("demo"),
+        Some(Verb::Bench(delegate)) => delegate.run("bench"),
+        Some(Verb::Compare(delegate)) => delegate.run("compare"),
+        Some(Verb::Interop(delegate)) => delegate.run("interop"),
+        Some(Verb::Conformance(args)) => conformance::run(args),
+        Some(Verb::Loom(args)) => loom::run(args),
+        Some(Verb::Package(delegate)) => delegate.run("package"),
+        Some(Verb::Msrv(_)) => msrv::run(),
+        Some(Verb::Cross(args)) => cross::run(args),
+        Some(Verb::Fuzz(args)) => fuzz::run(args),
+        Some(Verb::Sanitize(args)) => sanitize::run(args),
+        Some(Verb::Mutants(args)) => mutants::run(args),
+    }
 }

@@ -4,7 +4,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
 
-use crate::cargo::{program, workspace_root};
+use xtask_support::cargo::{program, workspace_root};
 
 /// What is mutated: each package, and its files that decide something about what a driver says.
 const FILES: [(&str, &[&str]); 3] = [

@@ -9,8 +9,8 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 
-use crate::cargo::{Cargo, host, metadata};
-use crate::spinner::Spinner;
+use xtask_support::Spinner;
+use xtask_support::cargo::{Cargo, host, metadata};
 
 /// Let drivers and devices run in threads of their own, under sanitizers
 #[derive(clap::Args)]

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: everything that a change must pass.
 
 mod edges;
+mod guide;
 mod house_rules;
 mod lexer;
 mod steps;
@@ -11,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::spinner::Spinner;
 use steps::STEPS;
+use xtask_support::Spinner;
 
 /// Check everything that a change must pass, in minutes
 #[derive(clap::Args)]

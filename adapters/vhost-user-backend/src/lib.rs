@@ -137,15 +137,31 @@
 //!
 //! # Versions
 //!
-//! It is for `vhost-user-backend` 0.24, with vm-memory 0.18. Version 0.22 demands vm-memory 0.17.1, whose types are
-//! others, and is not served: a device there moves to 0.24 first. The device's part of the interface is the same in
-//! both but for `stop_vring`.
+//! The items of the crate itself are for `vhost-user-backend` 0.24, with vm-memory 0.18. With the feature
+//! `vhost-user-backend-0-22`, the module `v0_22` has the same items for version 0.22, with vm-memory 0.17.1. Both are
+//! tested alike.
+//!
+//! # Features
+//!
+//! | feature | default | what it adds | what it needs |
+//! | --- | --- | --- | --- |
+//! | `vhost-user-backend-0-22` | no | the module `v0_22` | vhost-user-backend 0.22, vm-memory 0.17.1 and no other 0.17 |
+//!
+//! # Moving a device
+//!
+//! The guide `docs/guides/from-rust-vmm.md` of the repository has a device before and after, and our call for each
+//! call of `virtio-queue`.
 //!
 //! # When not to use it
 //!
 //! Where the framework's limits above are in the way, in particular for block devices that are to survive a kill.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    feature = "vhost-user-backend-0-22",
+    allow(clippy::duplicate_mod, reason = "one text for two versions of the framework")
+)]
 
 extern crate alloc;
 
@@ -153,31 +169,23 @@ mod call;
 mod error;
 mod queues;
 mod state;
+mod types;
+#[cfg(feature = "vhost-user-backend-0-22")]
+pub mod v0_22;
 mod vring;
 
-use alloc::sync::Arc;
-
-use virtio_queue_core::AnyRing;
-use virtio_util::SharedQueue;
-use virtio_vm_memory::VmMemory;
-use vm_memory::bitmap::Bitmap;
-use vm_memory::{GuestMemoryAtomic, GuestMemoryMmap};
+/// What the modules beside this one are for.
+mod framework {
+    pub(crate) use {::vhost_user_backend, ::virtio_queue, ::vm_memory};
+}
 
 pub use self::call::Call;
 pub use self::error::VringError;
 pub use self::queues::Queues;
+pub use self::types::{GuestMem, VringBitmap, VringMem, VringQueue};
 pub use self::vring::Vring;
 
-/// The memory that `vhost-user-backend` keeps.
-pub type GuestMem<B = ()> = GuestMemoryAtomic<GuestMemoryMmap<B>>;
-
-/// The memory of a [`VringQueue`]: what there was of a [`GuestMem`] at a time.
-pub type VringMem<B = ()> = VmMemory<Arc<GuestMemoryMmap<B>>>;
-
-/// The queue of a [`Vring`], of either format.
-pub type VringQueue<B = ()> = SharedQueue<AnyRing<VringMem<B>>, Call>;
-
-/// A dirty bitmap that several threads can use: `()` for none, or `BitmapMmapRegion` of `vhost-user-backend`.
-pub trait VringBitmap: Bitmap + Send + Sync + 'static {}
-
-impl<B: Bitmap + Send + Sync + 'static> VringBitmap for B {}
+/// The guide for those who come from rust-vmm, which is compiled and run with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guides/from-rust-vmm.md")]
+struct Guide;

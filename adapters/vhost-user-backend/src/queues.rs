@@ -6,7 +6,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use virtio_util::OwnedChain;
 
-use crate::{Vring, VringBitmap, VringError, VringMem, VringQueue};
+use super::types::{VringBitmap, VringMem, VringQueue};
+use super::vring::Vring;
+use crate::error::VringError;
 
 /// What a device knows that its vrings need: the features and that there is other memory.
 ///

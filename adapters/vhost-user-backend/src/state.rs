@@ -6,10 +6,12 @@ use virtio_mem_traits::DriverAddr;
 use virtio_queue_core::{AnyRing, FromConfig, Queue, QueueConfig, QueueLimits, SavedQueue};
 use virtio_ring::RingFeatures;
 use virtio_vm_memory::VmMemory;
-use vm_memory::GuestMemoryMmap;
 
-use crate::queues::Setup;
-use crate::{Call, GuestMem, VringBitmap, VringError, VringMem, VringQueue};
+use super::framework::vm_memory::GuestMemoryMmap;
+use super::queues::Setup;
+use super::types::{GuestMem, VringBitmap, VringMem, VringQueue};
+use crate::call::Call;
+use crate::error::VringError;
 
 /// A vring, under its lock.
 #[derive(Debug)]
@@ -85,6 +87,11 @@ impl<B: VringBitmap> State<B> {
         self.ready
     }
 
+    /// Returns whether the front end lets the vring run.
+    pub(crate) const fn runs(&self) -> bool {
+        self.ready && self.enabled
+    }
+
     /// Tries again to make a queue if that failed, since something is different now.
     fn forgive(&mut self) {
         if let Made::Failed = self.queue {
@@ -95,7 +102,7 @@ impl<B: VringBitmap> State<B> {
     /// Lets chains be fetched, or not.
     fn settle(&self) {
         let Made::Runs(running) = &self.queue else { return };
-        if self.ready && self.enabled && running.complete {
+        if self.runs() && running.complete {
             running.queue.resume();
         } else {
             running.queue.pause();
@@ -112,7 +119,7 @@ impl<B: VringBitmap> State<B> {
         mem: &GuestMem<B>,
         call: &Call,
     ) -> Result<Option<VringQueue<B>>, VringError> {
-        let (true, true, Some(areas)) = (self.ready, self.enabled, self.areas) else { return Ok(None) };
+        let (true, Some(areas)) = (self.runs(), self.areas) else { return Ok(None) };
         if let Made::NotYet = self.queue {
             // Until it is made, it has failed.
             self.queue = Made::Failed;

@@ -8,19 +8,20 @@ use std::fs::File;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use vhost_user_backend::{VringMutex, VringState, VringStateGuard, VringStateMutGuard, VringT};
-use virtio_queue::Error as VirtQueueError;
 use virtio_queue_core::{AnyRing, Armed, DriverNotify};
 use virtio_util::{DescChainStream, EventFd, OwnedChain};
 
-use crate::call::event_fd;
-use crate::queues::Setup;
-use crate::state::State;
-use crate::{Call, GuestMem, VringBitmap, VringError, VringMem, VringQueue};
+use super::framework::vhost_user_backend::{VringMutex, VringState, VringStateGuard, VringStateMutGuard, VringT};
+use super::framework::virtio_queue::Error as VirtQueueError;
+use super::queues::Setup;
+use super::state::State;
+use super::types::{GuestMem, VringBitmap, VringMem, VringQueue};
+use crate::call::{Call, event_fd};
+use crate::error::VringError;
 
 /// A vring of `vhost-user-backend` with a queue of this workspace: the type `Vring` of a device.
 ///
-/// It keeps what the front end says. Its queue comes from [`Queues`](crate::Queues). A clone is another handle on the
+/// It keeps what the front end says. Its queue comes from [`Queues`](super::Queues). A clone is another handle on the
 /// same vring.
 ///
 /// # The trait
@@ -59,7 +60,7 @@ impl<B: VringBitmap> Vring<B> {
         }
     }
 
-    /// Tells the front end that the vring is broken. [`Queues`](crate::Queues) does so itself, but not for what happens
+    /// Tells the front end that the vring is broken. [`Queues`](super::Queues) does so itself, but not for what happens
     /// to a queue that was taken from there.
     pub fn signal_error(&self) {
         if let Some(error) = &*self.error_slot() {
@@ -91,6 +92,14 @@ impl<B: VringBitmap> Vring<B> {
         }
         waker.wake();
         Ok(())
+    }
+
+    /// Lets the thread look at the ring, if it begins to run or goes on: what was made available before then may have
+    /// been kicked for when nobody listened. Of the frameworks, version 0.24 alone does so by itself.
+    fn look(&self) {
+        if self.state().runs() {
+            self.kick();
+        }
     }
 
     pub(crate) fn update_memory(&self) {
@@ -195,6 +204,7 @@ impl<B: VringBitmap> VringT<GuestMem<B>> for Vring<B> {
     fn set_enabled(&self, enabled: bool) {
         self.settings.set_enabled(enabled);
         self.state().set_enabled(enabled);
+        self.look();
     }
 
     fn set_queue_info(&self, desc_table: u64, avail_ring: u64, used_ring: u64) -> Result<(), VirtQueueError> {
@@ -237,6 +247,7 @@ impl<B: VringBitmap> VringT<GuestMem<B>> for Vring<B> {
     fn set_queue_ready(&self, ready: bool) {
         self.settings.set_queue_ready(ready);
         self.state().set_ready(ready);
+        self.look();
     }
 
     fn set_kick(&self, file: Option<File>) {

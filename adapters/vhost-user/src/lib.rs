@@ -1,33 +1,32 @@
-//! Devices behind a vhost-user socket.
+//! vhost-user back ends for virtio devices.
 //!
-//! A back end is a program that serves a device to whoever connects to a socket: QEMU, DPDK, libblkio. Everything that
-//! device types have in common in that is here. One of them brings its [`VhostUserDevice`] and a `main`:
+//! A back end is a program that serves a device to whoever connects to a socket: QEMU, Cloud Hypervisor, DPDK, libblkio.
+//! Everything that device types have in common in that is here. A device implements one trait, [`VhostUserDevice`], and
+//! has a back end.
+//!
+//! # Examples
+//!
+//! The device says what serves a queue: a [`Worker`]. One that answers each chain **at once**:
 //!
 //! ```no_run
 //! use std::process::ExitCode;
+//! use std::time::UNIX_EPOCH;
 //!
-//! use virtio_chain::{TransferError, WritableChain};
-//! use virtio_queue_core::Chain;
-//! use virtio_vhost_user::{Device, Options, VhostUserDevice};
+//! use virtio_chain::WritableChain;
+//! use virtio_vhost_user::{Options, VhostUserDevice, Worker};
 //!
 //! /// Answers every chain with what the clock says.
 //! struct Clock;
 //!
-//! impl Device for Clock {
-//!     type Error = TransferError;
-//!
-//!     fn process(&mut self, chain: impl Chain) -> Result<u64, TransferError> {
-//!         let now = std::time::UNIX_EPOCH.elapsed().map_or(0, |passed| passed.as_secs());
-//!         WritableChain::new(chain).write_all(&now.to_le_bytes())?;
-//!         Ok(8)
-//!     }
-//! }
-//!
 //! impl VhostUserDevice for Clock {
-//!     type Worker = Clock;
+//!     const TYPE: &'static str = "rng";
 //!
-//!     fn worker(&self, _index: usize, _features: u64) -> Clock {
-//!         Clock
+//!     fn worker(&self, _index: usize, _features: u64) -> Worker {
+//!         Worker::at_once(|chain| {
+//!             let now = UNIX_EPOCH.elapsed().map_or(0, |passed| passed.as_secs());
+//!             // A chain that is malformed or too short goes back with what was written.
+//!             let _ = WritableChain::new(chain).write_all(&now.to_le_bytes());
+//!         })
 //!     }
 //! }
 //!
@@ -43,145 +42,214 @@
 //! }
 //! ```
 //!
-//! The messages are handled on the main thread, and each ring that runs has a thread of its own, or one together with
-//! those that it belongs to. Between messages and rings there is one rule: whatever concerns a ring that runs is
-//! changed while it does not. Its thread ends at a point where nothing is in flight, and another one goes on from
-//! there.
+//! One whose chains are answered **later**, in any order, by other threads. The chains are owned:
+//!
+//! ```no_run
+//! use std::process::ExitCode;
+//! use std::sync::{Arc, Mutex, PoisonError, mpsc};
+//! use std::thread;
+//!
+//! use virtio_chain::ReadableChain;
+//! use virtio_vhost_user::{KeptChain, Options, VhostUserDevice, Worker};
+//!
+//! /// Writes in upper case what the driver sends, on a pool of threads.
+//! struct UpperCase {
+//!     pool: mpsc::Sender<KeptChain>,
+//! }
+//!
+//! fn answer(chain: KeptChain) -> Option<()> {
+//!     let mut text = [0; 512];
+//!     let mut request = ReadableChain::new(chain);
+//!     let len = request.read(&mut text).ok()?;
+//!     text.make_ascii_uppercase();
+//!     // The drop returns the chain, with the length of what was written.
+//!     request.into_writable().ok()?.write_all(text.get(..len)?).ok()
+//! }
+//!
+//! impl UpperCase {
+//!     fn new() -> Self {
+//!         let (pool, chains) = mpsc::channel();
+//!         let chains = Arc::new(Mutex::new(chains));
+//!         for _ in 0..4 {
+//!             let chains = Arc::clone(&chains);
+//!             thread::spawn(move || {
+//!                 loop {
+//!                     let next = chains.lock().unwrap_or_else(PoisonError::into_inner).recv();
+//!                     let Ok(chain) = next else { return };
+//!                     answer(chain);
+//!                 }
+//!             });
+//!         }
+//!         Self { pool }
+//!     }
+//! }
+//!
+//! impl VhostUserDevice for UpperCase {
+//!     const TYPE: &'static str = "console";
+//!
+//!     fn worker(&self, _index: usize, _features: u64) -> Worker {
+//!         let pool = self.pool.clone();
+//!         Worker::deferred(move |chain| drop(pool.send(chain)))
+//!     }
+//! }
+//!
+//! # #[derive(clap::Parser)]
+//! # struct Args {
+//! #     #[command(flatten)]
+//! #     options: Options,
+//! # }
+//! fn main() -> ExitCode {
+//!     virtio_vhost_user::run(|args: Args| Ok((args.options, UpperCase::new())))
+//! }
+//! ```
+//!
+//! And one that is **`async`**, with a task for each chain:
+//!
+//! ```no_run
+//! use std::process::ExitCode;
+//! use std::time::Duration;
+//!
+//! use tokio::runtime::Runtime;
+//! use virtio_chain::WritableChain;
+//! use virtio_vhost_user::{KeptChain, Options, VhostUserDevice, Worker};
+//!
+//! /// Answers every chain with zeros, after a while.
+//! struct Slow {
+//!     runtime: Runtime,
+//! }
+//!
+//! async fn answer(chain: KeptChain) {
+//!     tokio::time::sleep(Duration::from_millis(100)).await;
+//!     let _ = WritableChain::new(chain).write_all(&[0; 64]);
+//! }
+//!
+//! impl VhostUserDevice for Slow {
+//!     const TYPE: &'static str = "rng";
+//!
+//!     fn worker(&self, _index: usize, _features: u64) -> Worker {
+//!         let tasks = self.runtime.handle().clone();
+//!         Worker::asynchronous(move |mut chains| {
+//!             let tasks = tasks.clone();
+//!             async move {
+//!                 while let Some(chain) = chains.next_chain().await {
+//!                     tasks.spawn(answer(chain));
+//!                 }
+//!             }
+//!         })
+//!     }
+//! }
+//!
+//! # #[derive(clap::Parser)]
+//! # struct Args {
+//! #     #[command(flatten)]
+//! #     options: Options,
+//! # }
+//! fn main() -> ExitCode {
+//!     virtio_vhost_user::run(|args: Args| Ok((args.options, Slow { runtime: Runtime::new()? })))
+//! }
+//! ```
+//!
+//! [`Worker::serve`] is for devices that are faster with many chains at a time, and for those that have to see two
+//! queues.
+//!
+//! # When things happen
+//!
+//! Messages are handled on the thread of [`run`] or [`BackEnd::serve`]. Each worker has a thread of its own while one of
+//! its queues runs.
+//!
+//! | the front end | a device that answers at once | chains of other devices |
+//! | --- | --- | --- |
+//! | starts a ring | its thread begins | its thread begins |
+//! | adds, removes or resizes a memory region | pauses between two chains | keep the old memory, and return as ever |
+//! | removes the region that a ring is in | the ring rests until there is one again | nothing is fetched until there is one again |
+//! | disables a ring | the ring rests until it is enabled | nothing is fetched until it is enabled |
+//! | names another eventfd for calls or errors | goes on | go on |
+//! | stops a ring (`GET_VRING_BASE`) | is answered between two chains | is answered when none is in flight: see [`Worker::on_stop`] |
+//! | resets the device, or goes | stops between two chains | cannot be returned any more; all are waited for |
+//!
+//! A device has ten seconds for a request that the front end waits for. After that the front end loses it, and the back
+//! end goes on with the next one.
+//!
+//! # After a crash
+//!
+//! A front end can keep a record of what is in flight (`INFLIGHT_SHMFD`), and hand it to the process that comes next.
+//! That process hands out every chain which the other had fetched and not returned once more, in the order of before,
+//! and then what is new. No chain is lost, and none is returned twice, at whatever moment the other was killed. A device
+//! has to bear that a request is done twice: the one before may have written the disk, and not said so.
+//!
+//! What a front end does without a record is its own matter. QEMU keeps one for disks alone. Of the other devices it
+//! says where a split ring is by its used index. So whatever was in flight is served again, if the device answers in
+//! order, as `vhost-user-net` and `vhost-user-rng` do: a packet can be sent twice. Of a packed ring there is no such
+//! index in memory, and what QEMU says of it is out of date: the device rests until the driver resets it.
+//!
+//! # Migration
+//!
+//! A front end that migrates a guest shares a log of dirty pages (`LOG_SHMFD`, LOG_ALL, the log addresses of rings). All
+//! that the device writes is marked in it before the driver is told. The log is switched on and off while nothing is in
+//! flight, as when a ring stops. A log that is too small for the memory is refused.
+//!
+//! # What is not offered
+//!
+//! This crate stands on the crate `vhost` 0.18. What that crate cannot say is not offered:
+//!
+//! | message or feature | consequence |
+//! | --- | --- |
+//! | `STATUS` (`GET_STATUS`, `SET_STATUS`) | The device does not see the status of the driver. A ring that breaks signals its error eventfd instead of DEVICE_NEEDS_RESET. |
+//! | `CONFIG_CHANGE` (`BACKEND_CONFIG_CHANGE_MSG`) | The configuration space does not change while a front end is connected. |
+//! | `NET_MTU` | The front end does not set the MTU of a network device. |
+//! | `RARP` | After a migration, QEMU itself or the guest announces where a network device is. |
+//! | IOTLB messages, ACCESS_PLATFORM (feature bit 33) | There is no IOMMU between device and memory. A driver that accepts ACCESS_PLATFORM is refused. |
+//! | `INBAND_NOTIFICATIONS` | Kicks and calls come through eventfds. A ring without a kick is refused. |
 //!
 //! # Front ends that are not to be trusted
 //!
-//! A front end can make its own device fail, and nothing else. Two things remain that no back end can prevent, because
-//! it is the front end who owns what is shared. If it makes the file behind a region shorter afterwards, then an access
-//! ends this process with SIGBUS; what is beyond the end of the file from the beginning is refused. And if it makes the
-//! eventfd of a ring block, and fills it, then the next notification waits until it is read, and so does whoever stops
-//! that ring.
+//! A front end can make its own device fail, and nothing else:
+//!
+//! * Memory is mapped as far as its file goes. If the front end makes the file shorter afterwards, or the file system
+//!   has no room for a page, the device gets another page instead, which the front end does not see.
+//! * Eventfds can be full, block, or count for ever. A worker can wait in one; whoever waits for the worker makes room.
+//! * What is wrong is said on the standard error, in no more lines than a person can read, and also if nobody reads it.
+//! * If the system has no memory, files or threads left, a message is refused, or the next front end waits.
 
-#![expect(clippy::std_instead_of_alloc, reason = "a back end is a program, which has the standard library")]
+#![deny(unsafe_code)]
+#![expect(clippy::std_instead_of_alloc, reason = "a back end has the standard library")]
 
-mod device;
+mod back_end;
+mod chains;
+mod deferred;
 mod early;
 mod event;
 mod group;
+mod inflight;
+mod lanes;
+#[expect(unsafe_code, reason = "bits of shared memory are set by atomic operations")]
+mod log;
 #[expect(unsafe_code, reason = "what is mapped is vouched for here")]
 mod memory;
 mod options;
+mod patience;
+mod program;
 mod report;
+mod serve;
 mod session;
+#[expect(unsafe_code, reason = "what is mapped is vouched for here")]
+mod shm;
+#[expect(unsafe_code, reason = "a signal handler, and the pages that it replaces")]
+mod sigbus;
+#[expect(unsafe_code, reason = "a file descriptor is taken over by its number")]
 mod socket;
+mod vhost_user_device;
 mod vring;
 mod worker;
 
-use core::error::Error;
-use std::io::{self, Write};
-use std::process::ExitCode;
-use std::thread;
-
-use clap::Parser;
-use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
-use signal_hook::iterator::Signals;
-
-pub use device::{Device, Serve, Served, Turn, WaitsFor};
+pub use back_end::BackEnd;
+pub use chains::Chains;
+pub use event::Call;
+pub use inflight::{AnyRecordedRing, AnyRecorder};
+pub use log::Logged;
+pub use memory::{GuestMem, Mapping};
 pub use options::Options;
-use session::Session;
-use socket::Socket;
-
-use report::report;
-
-/// A device type, as vhost-user front ends get to know it.
-pub trait VhostUserDevice: Sync {
-    /// What serves its queues, or those of them that belong together, on a thread of its own.
-    type Worker: Serve + Send + 'static;
-
-    /// How many queues belong together, at most two: 2 of a network device, which receives and transmits.
-    const QUEUES_PER_WORKER: usize = 1;
-
-    /// Returns what serves the queues from `index * QUEUES_PER_WORKER` on, for a driver that accepted `features`.
-    fn worker(&self, index: usize, features: u64) -> Self::Worker;
-
-    /// Returns the features that the device offers, the queue's not among them.
-    fn features(&self) -> u64 {
-        0
-    }
-
-    /// Returns the configuration space, of which nothing can be written.
-    fn config(&self) -> Vec<u8> {
-        Vec::new()
-    }
-
-    /// Returns the number of workers.
-    fn workers(&self) -> usize {
-        1
-    }
-
-    /// Says what it has done until now, for whoever reads the standard output: when a front end has gone, with all that
-    /// served it, and at any time on SIGUSR1.
-    fn report(&self) {}
-}
-
-/// Is the `main` of a back end: makes a device as the arguments `A` say, and serves it to one front end after the
-/// other, until SIGTERM or SIGINT. When they can connect, there is a line that says so on the standard output.
-///
-/// What is wrong with the arguments is said in one line, and the exit code is 2 then.
-pub fn run<A: Parser, D: VhostUserDevice>(
-    make: impl FnOnce(A) -> Result<(Options, D), Box<dyn Error + Send + Sync>>,
-) -> ExitCode {
-    let args = match A::try_parse() {
-        Ok(args) => args,
-        Err(error) if error.use_stderr() => return wrong_arguments(&error.to_string()),
-        Err(help) => {
-            print!("{help}");
-            return ExitCode::SUCCESS;
-        }
-    };
-    let prepared = make(args).and_then(|(options, device)| {
-        // In this order: from the moment that there is a file, a signal removes it.
-        let signals = Signals::new([SIGTERM, SIGINT, SIGUSR1])?;
-        let socket = Socket::bind(&options.socket)
-            .map_err(|error| io::Error::other(format!("{}: {error}", options.socket.display())))?;
-        Ok((options, device, signals, socket))
-    });
-    match prepared {
-        Ok((options, device, signals, socket)) => {
-            // Nobody has to listen.
-            let _ = writeln!(io::stdout(), "serving {}", options.socket.display());
-            serve(&options, &device, signals, &socket)
-        }
-        Err(error) => wrong_arguments(&format!("error: {error}")),
-    }
-}
-
-/// Serves one front end after the other, until there is a signal.
-fn serve(options: &Options, device: &impl VhostUserDevice, mut signals: Signals, socket: &Socket) -> ExitCode {
-    let signals_end = signals.handle();
-    let result = thread::scope(|scope| {
-        scope.spawn(move || {
-            signals.forever().for_each(|signal| if signal == SIGUSR1 { device.report() } else { socket.stop() });
-        });
-        let result = serve_all(options, device, socket);
-        signals_end.close();
-        result
-    });
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            report(format_args!("error: {error}"));
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn serve_all(options: &Options, device: &impl VhostUserDevice, socket: &Socket) -> io::Result<()> {
-    while let Some(connection) = socket.accept()? {
-        Session::new(device, options).run(connection);
-        socket.hang_up();
-        device.report();
-    }
-    Ok(())
-}
-
-/// Says what is wrong, in one line of what clap has to say.
-fn wrong_arguments(message: &str) -> ExitCode {
-    let lines: Vec<_> = message.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
-    report(format_args!("{}", lines.join(" ")));
-    ExitCode::from(2)
-}
+pub use program::run;
+pub use serve::{Device, Serve, Served, Turn, WaitsFor};
+pub use vhost_user_device::VhostUserDevice;
+pub use worker::{BorrowedChain, KeptChain, Worker};

@@ -3,33 +3,42 @@
 use core::ptr::NonNull;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
-use memmap2::{MmapOptions, MmapRaw};
+use memmap2::{Advice, MmapOptions, MmapRaw};
+use rustix::fs::{FsWord, fstatfs};
+use rustix::param::page_size;
 use vhost::vhost_user::message::VhostUserMemoryRegion;
 use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, TranslateError};
 use virtio_util::RegionTable;
 
+use crate::log::{Logged, RingLog};
+use crate::sigbus::Guarded;
+
 /// All memory of a front end, as queues hold it.
-pub(super) type GuestMem = Arc<RegionTable<Arc<Mapping>>>;
+///
+/// The chains of this back end have it as their memory: see [`ChainElements::mem`](virtio_queue_core::ChainElements).
+pub type GuestMem = Logged<Arc<RegionTable<Arc<Mapping>>>>;
+
+/// The file system of huge pages, as `statfs` knows it.
+const HUGETLBFS: FsWord = 0x958_458f6;
 
 /// The memory table of a front end. It does not change: there is another one instead.
 #[derive(Clone, Debug)]
-pub(super) struct Memory {
-    table: GuestMem,
+pub(crate) struct Memory {
+    table: Arc<RegionTable<Arc<Mapping>>>,
 }
 
 impl Memory {
     /// How many regions there may be: as many as KVM has slots for on x86.
-    pub(super) const MAX_REGIONS: usize = 509;
+    pub(crate) const MAX_REGIONS: usize = 509;
 
     /// Maps `regions`, which lie in `files`.
     ///
     /// # Errors
     ///
     /// If there are too many, if one of them is empty, is not all in its file or cannot be mapped, or if two overlap.
-    pub(super) fn new(regions: &[VhostUserMemoryRegion], files: &[File]) -> io::Result<Self> {
+    pub(crate) fn new(regions: &[VhostUserMemoryRegion], files: &[File]) -> io::Result<Self> {
         let mappings = regions.iter().zip(files).map(|(region, file)| Mapping::new(region, file));
         let table = RegionTable::new(mappings.collect::<io::Result<Vec<_>>>()?);
         Self::of_table(table.map_err(io::Error::other)?)
@@ -37,8 +46,8 @@ impl Memory {
 
     /// Returns a memory with one more region, unless it is there already: QEMU 7.2 says the same for each pair of a
     /// network device's queues.
-    pub(super) fn with(&self, region: &VhostUserMemoryRegion, file: &File) -> io::Result<Self> {
-        let (added, offset) = (ranges(region)?, to_usize(region.mmap_offset)?);
+    pub(crate) fn with(&self, region: &VhostUserMemoryRegion, file: &File) -> io::Result<Self> {
+        let (added, offset) = (ranges(region)?, region.mmap_offset);
         if self.table.regions().iter().any(|(_, known)| (known.guest, known.user) == added && known.offset == offset) {
             return Ok(self.clone());
         }
@@ -46,7 +55,7 @@ impl Memory {
     }
 
     /// Returns a memory without a region.
-    pub(super) fn without(&self, region: &VhostUserMemoryRegion) -> io::Result<Self> {
+    pub(crate) fn without(&self, region: &VhostUserMemoryRegion) -> io::Result<Self> {
         let (guest, user) = ranges(region)?;
         if self.guest_addr(user.start().0) != Some(guest.start()) {
             return Err(io::Error::other(format!("no memory region {guest} at {user}")));
@@ -56,18 +65,24 @@ impl Memory {
 
     fn of_table(table: RegionTable<Arc<Mapping>>) -> io::Result<Self> {
         if table.regions().len() > Self::MAX_REGIONS {
-            return Err(io::Error::other("too many memory regions"));
+            let (regions, limit) = (table.regions().len(), Self::MAX_REGIONS);
+            return Err(io::Error::other(format!("{regions} memory regions are too many: {limit} can be")));
         }
         Ok(Self { table: Arc::new(table) })
     }
 
-    /// Returns the memory for a queue.
-    pub(super) fn table(&self) -> GuestMem {
-        Arc::clone(&self.table)
+    /// Returns the memory for a queue, of which what is written is in a log, if there is one.
+    pub(crate) fn table(&self, log: Option<RingLog>) -> GuestMem {
+        Logged::new(Arc::clone(&self.table), log)
+    }
+
+    /// Returns the end of the last region, as the guest knows it.
+    pub(crate) fn end(&self) -> u64 {
+        self.table.regions().last().map_or(0, |(guest, _)| guest.start().0.saturating_add(guest.len()))
     }
 
     /// Returns what the guest calls the address that the front end calls `user`. Rings are told by the latter.
-    pub(super) fn guest_addr(&self, user: u64) -> Option<DriverAddr> {
+    pub(crate) fn guest_addr(&self, user: u64) -> Option<DriverAddr> {
         self.table.regions().iter().find_map(|(guest, mapping)| {
             let offset = mapping.user.offset_of(DriverAddr(user))?;
             guest.start().checked_add(offset)
@@ -96,28 +111,50 @@ fn to_usize(bytes: u64) -> io::Result<usize> {
 
 /// One region of memory, mapped.
 #[derive(Debug)]
-pub(super) struct Mapping {
-    /// The file from its beginning to the end of the region.
-    file: MmapRaw,
-    /// Where in it the region begins. INVARIANT: `offset + guest.len()` is not beyond the end of `file`.
-    offset: usize,
+pub struct Mapping {
+    /// It is given up before the pages are.
+    _guarded: Guarded,
+    /// The pages that the region is in.
+    pages: MmapRaw,
+    /// Where in them the region begins. INVARIANT: `skipped + guest.len()` is not beyond the end of `pages`.
+    skipped: usize,
+    /// Where in its file the region begins.
+    offset: u64,
     guest: DriverRange,
     user: DriverRange,
 }
 
 impl Mapping {
-    /// Maps `region`, which lies in `file`. The file itself is not needed any longer.
+    /// Maps `region`, which lies in `file`, as QEMU does: no more than the pages that it is in, for which nothing is
+    /// reserved, and which are in no core dump. The file itself is not needed any longer.
     fn new(region: &VhostUserMemoryRegion, file: &File) -> io::Result<(DriverRange, Arc<Self>)> {
         let (guest, user) = ranges(region)?;
-        let (offset, file_size) = (region.mmap_offset, file.metadata()?);
-        let end = offset.checked_add(guest.len()).filter(|end| *end <= file_size.len());
-        let end = end.ok_or_else(|| io::Error::other(format!("memory region {guest} is not all in its file")))?;
-        // Huge pages can be mapped as a whole only: therefore from the beginning of the file, and to the end of a
-        // block.
-        let len = end.checked_next_multiple_of(file_size.blksize()).unwrap_or(end);
-        let file = MmapOptions::new().len(to_usize(len)?).map_raw(file)?;
-        Ok((guest, Arc::new(Self { file, offset: to_usize(offset)?, guest, user })))
+        let (offset, file_len) = (region.mmap_offset, file.metadata()?.len());
+        if offset.checked_add(guest.len()).is_none_or(|end| end > file_len) {
+            let text = format!("memory region {guest} at {offset:#x} must be in its file of {file_len:#x} bytes");
+            return Err(io::Error::other(text));
+        }
+        let page = page_len(file)?;
+        let skipped = offset.checked_rem(page).unwrap_or_default();
+        // Huge pages can be mapped as a whole only.
+        let len = (skipped + guest.len()).checked_next_multiple_of(page).unwrap_or(u64::MAX);
+        let pages = MmapOptions::new().offset(offset - skipped).len(to_usize(len)?).no_reserve_swap().map_raw(file)?;
+        // Without that, a core dump would have more in it, and all else would work.
+        let _ = pages.advise(Advice::DontDump);
+        let guarded = Guarded::new(pages.as_mut_ptr().addr(), pages.len(), to_usize(page)?)?;
+        Ok((guest, Arc::new(Self { _guarded: guarded, pages, skipped: to_usize(skipped)?, offset, guest, user })))
     }
+}
+
+/// Returns the length of the pages that `file` is mapped in.
+pub(crate) fn page_len(file: &File) -> io::Result<u64> {
+    let system = fstatfs(file)?;
+    let len = if system.f_type == HUGETLBFS {
+        u64::try_from(system.f_bsize).map_err(io::Error::other)?
+    } else {
+        page_size() as u64
+    };
+    if len.is_power_of_two() { Ok(len) } else { Err(io::Error::other(format!("pages of {len} bytes"))) }
 }
 
 impl DriverMem for Mapping {
@@ -126,16 +163,16 @@ impl DriverMem for Mapping {
         let unmapped = TranslateError::Unmapped { addr: range.start() };
         let skipped = self.guest.offset_of(range.start()).ok_or(unmapped)?;
         let part = range.prefix(self.guest.len() - skipped);
-        let (Ok(skipped), Ok(len), Some(file)) =
-            (usize::try_from(skipped), usize::try_from(part.len()), NonNull::new(self.file.as_mut_ptr()))
+        let (Ok(skipped), Ok(len), Some(pages)) =
+            (usize::try_from(skipped), usize::try_from(part.len()), NonNull::new(self.pages.as_mut_ptr()))
         else {
             return Err(unmapped);
         };
-        // SAFETY: `offset + skipped` is less than `offset + guest.len()`, which is inside the mapping.
-        let start = unsafe { file.add(self.offset + skipped) };
+        // SAFETY: `self.skipped + skipped` is less than `self.skipped + guest.len()`, which is inside the mapping.
+        let start = unsafe { pages.add(self.skipped + skipped) };
         // SAFETY: (1) the `len` bytes are in the mapping, which is for reading and writing, bound to no thread and
-        // there until the drop of `self`; an access beyond the end that its file has by then is a signal that ends the
-        // process; (2) the mapping leaves this module as a `DeviceRange` only; (3) it is one mapping, and no longer
+        // there until the drop of `self`; an access to a page that its file does not have by then is a signal, which
+        // ends the process or gives the mapping another page (`sigbus`); (2) the mapping leaves this module as a `DeviceRange` only; (3) it is one mapping, and no longer
         // than `isize::MAX`, or it could not have been made.
         Ok(unsafe { DeviceRange::new(start, len, access) })
     }
@@ -150,5 +187,11 @@ impl DriverMem for Mapping {
     #[inline]
     fn translations_last(&self) -> bool {
         true
+    }
+
+    /// Who has to know of what was written is in front of all mappings: [`Logged`].
+    #[inline(always)]
+    fn reports(&self, _access: Access) -> bool {
+        false
     }
 }

@@ -2,17 +2,33 @@
 
 use std::path::PathBuf;
 
-use clap::value_parser;
+use clap::{ArgGroup, value_parser};
 use virtio_queue_core::{QueueLimits, RingFeatures};
 
+/// The argument that asks for what a back end can do.
+pub(crate) const PRINT_CAPABILITIES: &str = "--print-capabilities";
+
+/// The largest queue that a front end may set up, if it is not said otherwise.
+const DEFAULT_QUEUE_SIZE: u16 = 1024;
+
 /// The arguments that all back ends have.
+///
+/// `--socket-path`, `--fd` and `--print-capabilities` are those of the vhost-user specification, "Backend program
+/// conventions". The other ones are for tests and measurements.
 #[derive(Clone, Debug, clap::Args)]
+#[command(group = ArgGroup::new("place").required(true).args(["socket_path", "fd"]))]
 pub struct Options {
     /// Where front ends connect
-    #[arg(long, value_name = "PATH")]
-    pub socket: PathBuf,
+    #[arg(long, value_name = "PATH", alias = "socket")]
+    pub socket_path: Option<PathBuf>,
+    /// The file descriptor of a socket that this program has inherited: one that listens, or one that is connected
+    #[arg(long, value_name = "FDNUM", value_parser = value_parser!(i32).range(3..))]
+    pub fd: Option<i32>,
+    /// Print what this program can do, as JSON, and exit
+    #[arg(long)]
+    print_capabilities: bool,
     /// The largest queue that a front end may set up
-    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = value_parser!(u16).range(1..=32768))]
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_QUEUE_SIZE, value_parser = value_parser!(u16).range(1..=32768))]
     pub queue_size: u16,
     /// Do not offer packed rings
     #[arg(long)]
@@ -32,8 +48,45 @@ pub struct Options {
 }
 
 impl Options {
+    /// Returns the options of a back end whose front ends connect at `path`, with all else as it is by default.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self { socket_path: Some(path.into()), ..Self::nowhere() }
+    }
+
+    /// Returns the options of a back end that takes over the socket with the file descriptor `fd`, with all else as it
+    /// is by default.
+    #[must_use]
+    pub const fn inherited(fd: i32) -> Self {
+        let mut options = Self::nowhere();
+        options.fd = Some(fd);
+        options
+    }
+
+    const fn nowhere() -> Self {
+        Self {
+            socket_path: None,
+            fd: None,
+            print_capabilities: false,
+            queue_size: DEFAULT_QUEUE_SIZE,
+            no_packed: false,
+            no_event_idx: false,
+            no_indirect: false,
+            in_order: false,
+            poll: false,
+        }
+    }
+
+    /// Returns where front ends find the device, in words.
+    pub(crate) fn place(&self) -> String {
+        match (&self.socket_path, self.fd) {
+            (Some(path), _) => path.display().to_string(),
+            (None, Some(fd)) => format!("file descriptor {fd}"),
+            (None, None) => "nowhere".into(),
+        }
+    }
+
     /// Returns the features of the rings.
-    pub(super) fn ring_features(&self) -> RingFeatures {
+    pub(crate) fn ring_features(&self) -> RingFeatures {
         let left_out = [
             (self.no_packed, RingFeatures::RING_PACKED),
             (self.no_event_idx, RingFeatures::EVENT_IDX),
@@ -46,7 +99,7 @@ impl Options {
 
     /// Returns how long chains may be. Drivers go by the largest queue when they make indirect tables, also if theirs
     /// is smaller. That theirs is not larger is seen to when they say its size.
-    pub(super) fn limits(&self) -> QueueLimits {
+    pub(crate) fn limits(&self) -> QueueLimits {
         QueueLimits { chain_len: Some(self.queue_size.into()), ..QueueLimits::default() }
     }
 }

@@ -1,9 +1,12 @@
 //! A conversation with one front end.
 
+mod tracking;
+
 use std::fs::File;
-use std::io;
+use std::io::{self, ErrorKind};
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use vhost::VhostUserMemoryRegionBase;
 use vhost::vhost_user::message::{
@@ -12,71 +15,100 @@ use vhost::vhost_user::message::{
     VhostUserSingleMemoryRegion, VhostUserVirtioFeatures, VhostUserVringAddrFlags, VhostUserVringState,
 };
 use vhost::vhost_user::{BackendReqHandler, Error, GpuBackend, Result, VhostUserBackendReqHandlerMut};
-use virtio_queue_core::{AnyRing, RingFeatures, SavedQueue};
+use virtio_mem_traits::DriverAddr;
+use virtio_queue_core::{RingFeatures, SavedQueue};
 
-use super::early::Enable;
-use super::event::{Call, event_fd};
-use super::group::Group;
-use super::memory::{GuestMem, Memory};
-use super::vring::{Areas, Setup, Vring};
-use super::worker::{MAX_LANES, POLLS};
+use crate::early::Enable;
+use crate::event::{Call, event_fd};
+use crate::group::Group;
+use crate::inflight::Inflight;
+use crate::lanes::{MAX_LANES, POLLS};
+use crate::log::Log;
+use crate::memory::Memory;
+use crate::patience::Patience;
 use crate::report::report;
+use crate::sigbus::take_replaced;
+use crate::socket::Socket;
+use crate::vring::{Areas, Setup, Vring};
 use crate::{Options, VhostUserDevice};
 
 /// The feature bit that belongs to this protocol, and is none of a device's.
 const PROTOCOL_FEATURES: u64 = VhostUserVirtioFeatures::PROTOCOL_FEATURES.bits();
+
+/// The feature bit with which a front end asks for a log of all that is written, which is none of a device's either.
+const LOG_ALL: u64 = VhostUserVirtioFeatures::LOG_ALL.bits();
+
+/// The feature bit of devices behind an IOMMU.
+const ACCESS_PLATFORM: u64 = 1 << 33;
 
 /// What is offered of the protocol.
 const OFFERED: VhostUserProtocolFeatures = VhostUserProtocolFeatures::MQ
     .union(REPLY_ACK)
     .union(VhostUserProtocolFeatures::CONFIG)
     .union(VhostUserProtocolFeatures::RESET_DEVICE)
-    .union(VhostUserProtocolFeatures::CONFIGURE_MEM_SLOTS);
+    .union(VhostUserProtocolFeatures::CONFIGURE_MEM_SLOTS)
+    .union(VhostUserProtocolFeatures::INFLIGHT_SHMFD)
+    .union(VhostUserProtocolFeatures::LOG_SHMFD);
 
 const REPLY_ACK: VhostUserProtocolFeatures = VhostUserProtocolFeatures::REPLY_ACK;
 
 /// All that one front end has said. When it goes, so do its rings and its memory.
-pub(super) struct Session<'d, D: VhostUserDevice> {
+pub(crate) struct Session<'d, D: VhostUserDevice> {
     device: &'d D,
     options: &'d Options,
+    socket: &'d Socket,
     /// The features that the driver accepted, and those of them that concern the rings.
     accepted: Option<(u64, RingFeatures)>,
     protocol: VhostUserProtocolFeatures,
     memory: Memory,
-    groups: Vec<Group<D::Worker>>,
+    groups: Vec<Group>,
+    /// Whether a message could not be answered that must be.
+    lost: bool,
+    /// Where what is in flight is recorded.
+    record: Option<Inflight>,
+    /// Where the pages are marked that are written, and what is signalled then.
+    log: Option<Arc<Log>>,
+    log_call: Call,
+    /// Whether all pages are, or those of the rings alone that have a log.
+    log_all: bool,
 }
 
 impl<'d, D: VhostUserDevice> Session<'d, D> {
     /// Begins a conversation in which nothing has been said.
-    pub(super) fn new(device: &'d D, options: &'d Options) -> Self {
-        let protocol = VhostUserProtocolFeatures::empty();
-        Self { device, options, accepted: None, protocol, memory: Memory::default(), groups: new_groups(device) }
+    pub(crate) fn new(device: &'d D, options: &'d Options, socket: &'d Socket) -> Self {
+        let (protocol, memory) = (VhostUserProtocolFeatures::empty(), Memory::default());
+        let groups = new_groups(device);
+        let (record, log, log_call, log_all, lost) = (None, None, Call::default(), false, false);
+        Self { device, options, socket, accepted: None, protocol, memory, groups, record, log, log_call, log_all, lost }
     }
 
     /// Answers the front end until it goes, or says what is no message.
     ///
     /// A message that is refused ends the conversation only if the front end cannot be told of it.
-    pub(super) fn run(self, connection: UnixStream) {
-        let Ok(ahead) = connection.try_clone() else { return };
+    pub(crate) fn run(self, connection: UnixStream) {
+        let ahead = match connection.try_clone() {
+            Ok(ahead) => ahead,
+            Err(error) => return report(format_args!("a front end cannot be served: {error}")),
+        };
         let session = Arc::new(Mutex::new(self));
-        let mut handler = BackendReqHandler::from_stream(connection, Arc::clone(&session));
-        loop {
-            if session.lock().is_ok_and(|mut session| session.enable_early(&ahead)) {
-                continue;
+        converse(&session, connection, &ahead);
+        // The front end need not wait for what comes now.
+        let _ = ahead.shutdown(Shutdown::Both);
+        session.lock().unwrap_or_else(PoisonError::into_inner).end();
+    }
+
+    /// Stops all rings.
+    fn end(&mut self) {
+        let patience = Patience::new(self.socket);
+        for group in &mut self.groups {
+            if let Err(error) = group.end(&patience) {
+                report(format_args!("a front end has gone: {error}"));
             }
-            let error = match handler.handle_request() {
-                Ok(()) => continue,
-                Err(Error::Disconnected | Error::SocketBroken(_)) => return,
-                // QEMU enables the rings of a network device before it says which features it accepts, and again
-                // afterwards. It does not wait for an answer.
-                Err(Error::InactiveFeature(VhostUserVirtioFeatures::PROTOCOL_FEATURES)) => continue,
-                Err(error) => error,
-            };
-            report(format_args!("refused what the front end says: {error}"));
-            let told = session.lock().is_ok_and(|session| session.protocol.contains(REPLY_ACK));
-            if !told || !matches!(error, Error::ReqHandlerError(_)) {
-                return;
-            }
+        }
+        self.log_call.settle();
+        match take_replaced() {
+            0 => {}
+            pages => report(format_args!("{pages} pages of memory were not in their files, and were replaced")),
         }
     }
 
@@ -87,20 +119,22 @@ impl<'d, D: VhostUserDevice> Session<'d, D> {
         // If the connection is broken, whoever reads the next message finds that too.
         let Ok(Some(enable)) = enable else { return false };
         let done = self.set_vring_enable(enable.index.get(), enable.enabled == 1);
+        let _ = done.as_ref().inspect_err(|error| refuse(error));
         enable.answer(connection, done.is_ok()).is_ok()
     }
 
     /// Returns the features that are offered.
     fn offered(&self) -> u64 {
-        self.options.ring_features().bits() | self.device.features() | PROTOCOL_FEATURES
+        self.options.ring_features().bits() | self.device.features() | PROTOCOL_FEATURES | LOG_ALL
     }
 
     /// Returns the group of the ring `index`, and its place there.
-    fn group(&mut self, index: u32) -> Result<(&mut Group<D::Worker>, usize)> {
-        let index = usize::try_from(index).unwrap_or(usize::MAX);
-        let group = self.groups.get_mut(index / D::QUEUES_PER_WORKER);
-        let group = group.ok_or_else(|| refused(format!("there is no ring {index}")))?;
-        Ok((group, index % D::QUEUES_PER_WORKER))
+    fn group(&mut self, index: u32) -> Result<(&mut Group, usize)> {
+        let count = self.device.num_queues();
+        let place = usize::try_from(index).unwrap_or(usize::MAX);
+        let group = self.groups.get_mut(place / D::QUEUES_PER_WORKER).filter(|_| place < count);
+        let group = group.ok_or_else(|| no_such_ring(index, count))?;
+        Ok((group, place % D::QUEUES_PER_WORKER))
     }
 
     /// Returns the features that concern the rings: none are accepted before the driver has accepted any.
@@ -116,18 +150,20 @@ impl<'d, D: VhostUserDevice> Session<'d, D> {
     fn setup(&self, memory: &Memory) -> Option<Setup> {
         let (accepted, features) = self.accepted?;
         let polls = if self.options.poll { POLLS } else { 0 };
-        Some(Setup { memory: memory.clone(), accepted, features, limits: self.options.limits(), polls })
+        let (limits, record) = (self.options.limits(), self.record.clone());
+        let (memory, log, log_all) = (memory.clone(), self.log.clone(), self.log_all);
+        Some(Setup { memory, accepted, features, limits, polls, record, log, log_all })
     }
 
-    /// Changes something of a ring, between two stretches of its work if it is running, and returns what `change` does.
-    /// It runs from then on, if all has been said.
+    /// Changes something of a ring, while nothing is fetched from it, and returns what `change` does. It runs from then
+    /// on, if all has been said.
     fn change<T>(&mut self, index: u32, change: impl FnOnce(&mut Vring) -> T) -> Result<T> {
-        let (setup, device) = (self.setup(&self.memory), self.device);
+        let (setup, device, patience) = (self.setup(&self.memory), self.device, Patience::new(self.socket));
         let (group, place) = self.group(index)?;
-        let ran = group.pause();
+        group.pause(&patience).map_err(Error::ReqHandlerError)?;
         let changed = change(group.vrings().get_mut(place).ok_or(Error::InvalidParam)?);
         if let Some(setup) = setup {
-            group.start(place, &ran, &setup, device).map_err(Error::ReqHandlerError)?;
+            group.start(Some(place), &setup, device).map_err(Error::ReqHandlerError)?;
         }
         Ok(changed)
     }
@@ -141,35 +177,90 @@ impl<'d, D: VhostUserDevice> Session<'d, D> {
         self.change(index, change)
     }
 
-    /// Gives all rings another memory, or none of them: those that are running have to be in it.
+    /// Changes how a ring signals, which it can do while it is running.
+    fn set_signal(&mut self, index: u8, set: impl FnOnce(&mut Vring)) -> Result<()> {
+        let (group, place) = self.group(index.into())?;
+        group.vrings().get_mut(place).map(set).ok_or(Error::InvalidParam)
+    }
+
+    /// Gives all rings another memory. Those that are not in it rest until they are.
     fn replace_memory(&mut self, memory: io::Result<Memory>) -> Result<()> {
-        let memory = memory.map_err(Error::ReqHandlerError)?;
-        if let Some(setup) = self.setup(&memory) {
-            let mut running = self.groups.iter().flat_map(Group::running_vrings);
-            running
-                .try_for_each(|vring| vring.ring::<AnyRing<GuestMem>>(&setup).map(drop))
-                .map_err(Error::ReqHandlerError)?;
-        }
-        self.memory = memory;
-        let Some(setup) = self.setup(&self.memory) else { return Ok(()) };
+        self.memory = memory.map_err(Error::ReqHandlerError)?;
+        let (setup, patience) = (self.setup(&self.memory), Patience::new(self.socket));
+        let mut result = Ok(());
         // All of them, whatever becomes of one: none may go on in the memory of before.
-        let go_on = |group: &mut Group<D::Worker>| {
-            let ran = group.pause();
-            ran.first().map(|first| group.start(*first, &ran, &setup, self.device))
-        };
-        let went_on: Vec<_> = self.groups.iter_mut().filter_map(go_on).collect();
-        went_on.into_iter().collect::<io::Result<()>>().map_err(Error::ReqHandlerError)
+        for group in &mut self.groups {
+            let paused = group.pause(&patience);
+            let started = setup.as_ref().map_or(Ok(()), |setup| group.start(None, setup, self.device));
+            result = result.and(paused).and(started);
+        }
+        result.map_err(Error::ReqHandlerError)
+    }
+
+    /// Stops a ring with nothing in flight, and returns where it is, unless it was never started or is broken.
+    fn stop(&mut self, index: u32) -> Result<Option<SavedQueue>> {
+        let patience = Patience::new(self.socket);
+        let (group, place) = self.group(index)?;
+        let stopped = group.pause(&patience).and_then(|()| group.stop(place, &patience));
+        stopped.map_err(Error::ReqHandlerError)?;
+        self.change(index, |vring| {
+            vring.kick = None;
+            vring.base
+        })
     }
 
     /// Returns the indices of all rings, as messages have them.
     fn indices(&self) -> impl Iterator<Item = u32> + use<D> {
-        (0..).take(self.groups.len() * D::QUEUES_PER_WORKER)
+        (0..).take(self.device.num_queues())
     }
 }
 
-fn new_groups<D: VhostUserDevice>(device: &D) -> Vec<Group<D::Worker>> {
+/// Answers a front end until it goes, or says what is no message.
+fn converse<D: VhostUserDevice>(session: &Arc<Mutex<Session<'_, D>>>, connection: UnixStream, ahead: &UnixStream) {
+    let mut handler = BackendReqHandler::from_stream(connection, Arc::clone(session));
+    loop {
+        if session.lock().is_ok_and(|mut session| session.enable_early(ahead) || session.takes_log_fd(ahead)) {
+            continue;
+        }
+        let error = match handler.handle_request() {
+            Ok(()) => continue,
+            Err(Error::Disconnected | Error::SocketBroken(_)) => return,
+            // QEMU enables the rings of a network device before it says which features it accepts, and again
+            // afterwards. It does not wait for an answer.
+            Err(Error::InactiveFeature(VhostUserVirtioFeatures::PROTOCOL_FEATURES)) => continue,
+            Err(error) => error,
+        };
+        refuse(&error);
+        let told = session.lock().is_ok_and(|session| session.protocol.contains(REPLY_ACK) && !session.lost);
+        let goes_on = match &error {
+            // Front ends that count pairs of queues ask for more than there are. That harms nobody.
+            Error::ReqHandlerError(error) => told || error.kind() == ErrorKind::NotFound,
+            _ => false,
+        };
+        if !goes_on {
+            return;
+        }
+    }
+}
+
+fn refuse(error: &Error) {
+    match error {
+        Error::ReqHandlerError(error) => report(format_args!("refused what the front end says: {error}")),
+        error => report(format_args!("refused what the front end says: {error}")),
+    }
+}
+
+fn new_groups<D: VhostUserDevice>(device: &D) -> Vec<Group> {
     const { assert!(0 < D::QUEUES_PER_WORKER && D::QUEUES_PER_WORKER <= MAX_LANES) };
-    (0..device.workers()).map(|index| Group::new(index, D::QUEUES_PER_WORKER)).collect()
+    let (count, step) = (device.num_queues(), D::QUEUES_PER_WORKER);
+    let firsts = (0..count).step_by(step).enumerate();
+    firsts.map(|(index, first)| Group::new(index, first, step.min(count - first))).collect()
+}
+
+/// A ring that the device does not have.
+fn no_such_ring(index: u32, count: usize) -> Error {
+    let text = format!("there is no ring {index}: the device has {count}");
+    Error::ReqHandlerError(io::Error::new(ErrorKind::NotFound, text))
 }
 
 /// A message that makes no sense, and why.
@@ -188,17 +279,21 @@ impl<D: VhostUserDevice> VhostUserBackendReqHandlerMut for Session<'_, D> {
     }
 
     fn reset_owner(&mut self) -> Result<()> {
+        let patience = Patience::new(self.socket);
+        let mut result = Ok(());
         for group in &mut self.groups {
-            group.pause();
+            result = result.and(group.pause(&patience));
             group.vrings().iter_mut().for_each(|vring| vring.enabled = false);
         }
-        Ok(())
+        result.map_err(Error::ReqHandlerError)
     }
 
     fn reset_device(&mut self) -> Result<()> {
+        let patience = Patience::new(self.socket);
+        let ended: Vec<_> = self.groups.iter_mut().map(|group| group.end(&patience)).collect();
         self.groups = new_groups(self.device);
-        self.accepted = None;
-        Ok(())
+        (self.accepted, self.record, self.log_all) = (None, None, false);
+        ended.into_iter().collect::<io::Result<()>>().map_err(Error::ReqHandlerError)
     }
 
     fn get_features(&mut self) -> Result<u64> {
@@ -206,16 +301,26 @@ impl<D: VhostUserDevice> VhostUserBackendReqHandlerMut for Session<'_, D> {
     }
 
     fn set_features(&mut self, features: u64) -> Result<()> {
-        let [offered, accepted] = [self.offered(), features].map(|features| features & !PROTOCOL_FEATURES);
+        if features & ACCESS_PLATFORM != 0 {
+            return Err(refused(
+                "ACCESS_PLATFORM (feature bit 33) was not offered: there is no IOMMU here that translates addresses",
+            ));
+        }
+        let own = PROTOCOL_FEATURES | LOG_ALL;
+        let [offered, accepted] = [self.offered(), features].map(|features| features & !own);
         let rings = RingFeatures::from_accepted(offered, accepted).map_err(|error| refused(error.to_string()))?;
         let accepted = Some((accepted, rings));
         if self.accepted != accepted {
             if self.groups.iter().any(|group| !group.running().is_empty()) {
                 return Err(refused("features cannot change while a ring is running"));
             }
-            self.groups.iter_mut().for_each(Group::forget_device);
+            self.groups.iter_mut().for_each(Group::forget_worker);
         }
         self.accepted = accepted;
+        let log_all = features & LOG_ALL != 0;
+        if self.log_all != log_all {
+            self.change_log(|session| session.log_all = log_all)?;
+        }
         // Who does not know of SET_VRING_ENABLE cannot use it.
         let enabled = features & PROTOCOL_FEATURES == 0;
         let vrings = self.groups.iter_mut().flat_map(Group::vrings);
@@ -259,15 +364,24 @@ impl<D: VhostUserDevice> VhostUserBackendReqHandlerMut for Session<'_, D> {
     fn set_vring_addr(
         &mut self,
         index: u32,
-        _flags: VhostUserVringAddrFlags,
+        flags: VhostUserVringAddrFlags,
         descriptor: u64,
         used: u64,
         available: u64,
-        _log: u64,
+        log: u64,
     ) -> Result<()> {
         let areas = Areas { descriptor, driver: available, device: used };
         areas.in_guest(&self.memory).map_err(Error::ReqHandlerError)?;
-        self.set_up(index, |vring| vring.areas = Some(areas))
+        let log = flags.contains(VhostUserVringAddrFlags::VHOST_VRING_F_LOG).then_some(DriverAddr(log));
+        let (group, place) = self.group(index)?;
+        let vring = group.vrings().get(place).ok_or(Error::InvalidParam)?;
+        if vring.areas != Some(areas) {
+            self.set_up(index, |vring| (vring.areas, vring.log) = (Some(areas), log))
+        } else if vring.log != log {
+            self.change_log(|session| session.set_ring_log(index, log))
+        } else {
+            Ok(())
+        }
     }
 
     fn set_vring_base(&mut self, index: u32, base: u32) -> Result<()> {
@@ -286,12 +400,17 @@ impl<D: VhostUserDevice> VhostUserBackendReqHandlerMut for Session<'_, D> {
         // A packed ring begins at its first slot, with both wrap counters set.
         let start = if self.is_packed() { 0x8000 } else { 0 };
         let new = SavedQueue::at(start, start, self.ring_features());
-        let stopped = self.change(index, |vring| {
-            vring.kick = None;
-            vring.base
-        });
+        let stopped = match self.stop(index) {
+            // One that the device does not have has never begun.
+            Err(Error::ReqHandlerError(error)) if error.kind() == ErrorKind::NotFound => {
+                report(format_args!("refused what the front end says: {error}"));
+                Ok(None)
+            }
+            stopped => stopped,
+        };
         // What has an answer of its own cannot be refused by another, so that this ends the conversation.
-        let base = stopped.map_err(|_| Error::InvalidParam)?.unwrap_or(new);
+        self.lost = stopped.is_err();
+        let base = stopped?.unwrap_or(new);
         Ok(VhostUserVringState::new(index, base.vring_base()))
     }
 
@@ -303,12 +422,12 @@ impl<D: VhostUserDevice> VhostUserBackendReqHandlerMut for Session<'_, D> {
 
     fn set_vring_call(&mut self, index: u8, file: Option<File>) -> Result<()> {
         let call = file.map(event_fd).transpose().map_err(Error::ReqHandlerError)?;
-        self.change(index.into(), |vring| vring.call = Call(call))
+        self.set_signal(index, |vring| vring.call.replace(call))
     }
 
     fn set_vring_err(&mut self, index: u8, file: Option<File>) -> Result<()> {
         let error = file.map(event_fd).transpose().map_err(Error::ReqHandlerError)?;
-        self.change(index.into(), |vring| vring.error = Call(error))
+        self.set_signal(index, |vring| vring.error.replace(error))
     }
 
     fn set_vring_enable(&mut self, index: u32, enable: bool) -> Result<()> {
@@ -326,9 +445,9 @@ impl<D: VhostUserDevice> VhostUserBackendReqHandlerMut for Session<'_, D> {
         accepted.map(drop).ok_or_else(|| refused(format!("protocol features {features:#x} were not offered")))
     }
 
-    /// Of a network device, front ends count the pairs.
+    /// They are virtqueues, of a network device as well.
     fn get_queue_num(&mut self) -> Result<u64> {
-        Ok(self.groups.len() as u64)
+        Ok(self.device.num_queues() as u64)
     }
 
     /// What the device does not have is zero: a front end may know more fields than the device.
@@ -349,12 +468,15 @@ impl<D: VhostUserDevice> VhostUserBackendReqHandlerMut for Session<'_, D> {
         not_offered()
     }
 
-    fn get_inflight_fd(&mut self, _inflight: &VhostUserInflight) -> Result<(VhostUserInflight, File)> {
-        not_offered()
+    fn get_inflight_fd(&mut self, inflight: &VhostUserInflight) -> Result<(VhostUserInflight, File)> {
+        // As for GET_VRING_BASE.
+        let made = self.make_record(inflight);
+        self.lost = made.is_err();
+        made
     }
 
-    fn set_inflight_fd(&mut self, _inflight: &VhostUserInflight, _file: File) -> Result<()> {
-        not_offered()
+    fn set_inflight_fd(&mut self, inflight: &VhostUserInflight, file: File) -> Result<()> {
+        self.go_on_from(inflight, &file)
     }
 
     fn set_device_state_fd(
@@ -374,7 +496,10 @@ impl<D: VhostUserDevice> VhostUserBackendReqHandlerMut for Session<'_, D> {
         not_offered()
     }
 
-    fn set_log_base(&mut self, _log: &VhostUserLog, _file: File) -> Result<()> {
-        not_offered()
+    fn set_log_base(&mut self, log: &VhostUserLog, file: File) -> Result<()> {
+        // As for GET_VRING_BASE.
+        let changed = self.log_to(log, &file);
+        self.lost = changed.is_err();
+        changed
     }
 }

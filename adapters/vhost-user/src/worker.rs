@@ -1,219 +1,243 @@
-//! The thread that serves rings.
+//! What serves a queue, in one of three shapes.
 
-use core::sync::atomic::{AtomicBool, Ordering};
-use core::{array, hint};
-use std::io;
-use std::os::fd::AsFd;
-use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use core::fmt;
+use core::future::Future;
+use core::pin::Pin;
+use std::os::fd::BorrowedFd;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::event::{PollFd, PollFlags, poll};
-use virtio_queue_core::{Armed, DriverNotify, FatalError, Queue, QueueState, Restorable, Ring, SavedQueue};
-use virtio_util::EventFd;
+use virtio_queue_core::{Burst, BurstChain, FatalError, QueueState};
+use virtio_util::OwnedChain;
 
-use super::event::Call;
-use crate::report::report;
+use crate::chains::Chains;
+use crate::event::Call;
+use crate::inflight::AnyRecordedRing;
+use crate::lanes::{self, AtOnce, Lanes, Saved, ServeRing, Stop};
+use crate::memory::GuestMem;
 use crate::{Serve, Turn, WaitsFor};
 
-/// The most rings that a worker can have.
-pub(super) const MAX_LANES: usize = 2;
+/// A chain of a device that answers [at once](Worker::at_once): it is borrowed, and returned at the end of a burst.
+pub type BorrowedChain<'b> = BurstChain<'b, AnyRecordedRing, Call>;
 
-/// How many requests are published together.
-const BURST: usize = 64;
+/// A chain that can be kept and sent to other threads: one of a device that answers [later](Worker::deferred).
+pub type KeptChain = OwnedChain<GuestMem>;
 
-/// How often a worker that polls looks for requests in vain before it waits: a few milliseconds.
-pub(super) const POLLS: u32 = 10_000;
+/// What serves a queue of a device.
+///
+/// There are three shapes:
+///
+/// | the device answers | |
+/// | --- | --- |
+/// | while it is called | [`at_once`](Self::at_once) |
+/// | later, in any order, from any thread | [`deferred`](Self::deferred) |
+/// | in tasks | [`asynchronous`](Self::asynchronous) |
+///
+/// A device that answers at once and is faster with several chains at a time, or that has to see two queues, is
+/// [`Serve`], and is handed to [`serve`](Self::serve).
+pub struct Worker(pub(crate) Shape);
 
-/// How many of these looks come in quick succession. After that the processor is offered to others between them.
-const SPINS: u32 = 1000;
-
-/// A thread with the rings that it serves.
-#[derive(Debug)]
-pub(super) struct Worker<S> {
-    stop: Arc<Stop>,
-    thread: JoinHandle<Rest<S>>,
+pub(crate) enum Shape {
+    AtOnce(Box<dyn AtOnce>),
+    Deferred(Deferred),
 }
 
-/// What is left of a worker that was stopped.
-#[derive(Debug)]
-pub(super) struct Rest<S> {
-    /// What served the rings.
-    pub(super) device: S,
-    /// Where each of them is, by its place among those that it belongs to. A broken one is nowhere.
-    pub(super) saved: Vec<(usize, SavedQueue)>,
+/// A future that serves a queue.
+pub(crate) type Serving = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What serves a queue whose chains are out while others are fetched.
+pub(crate) struct Deferred {
+    /// Begins to serve.
+    pub(crate) start: Box<dyn FnMut(Chains) -> Serving + Send>,
+    /// Puts back what is held without work to do.
+    pub(crate) put_back: Box<dyn FnMut(usize) + Send>,
 }
 
-/// What a worker needs besides its device. All its rings are in one format.
-pub(super) struct Work<R: Ring> {
-    pub(super) lanes: Vec<Lane<R>>,
-    /// How often to look for requests in vain before waiting for a kick.
-    pub(super) polls: u32,
-}
-
-/// A ring that is being served.
-pub(super) struct Lane<R: Ring> {
-    /// What the ring is called.
-    name: String,
-    /// Its place among those that belong together.
-    index: usize,
-    ring: R,
-    state: QueueState<R, Call>,
-    /// Signalled by the driver.
-    kick: Arc<EventFd>,
-    /// Signalled when the queue breaks.
-    error: Call,
-    waits_for: WaitsFor,
-}
-
-impl<S: Serve + Send + 'static> Worker<S> {
-    /// Begins to serve rings with `device`, on a thread that is called like the first of them.
-    pub(super) fn spawn<R>(work: Work<R>, device: S) -> io::Result<Self>
-    where
-        R: Restorable<Positions: Send> + Send + 'static,
-    {
-        let stop = Arc::new(Stop { requested: AtomicBool::new(false), wake: EventFd::new()? });
-        let stopped = Arc::clone(&stop);
-        let name = work.lanes.first().map(|lane| lane.name.clone()).unwrap_or_default();
-        let thread = thread::Builder::new().name(name).spawn(move || work.run(device, &stopped))?;
-        Ok(Self { stop, thread })
+impl Worker {
+    /// Answers each chain while it is called.
+    ///
+    /// `answer` reads and writes the chain, and returns it by [`return_written`] or by dropping it. It is called on the
+    /// thread of the queue. Chains that are available at the same time are published together.
+    ///
+    /// [`return_written`]: virtio_queue_core::DescChain::return_written
+    ///
+    /// ```
+    /// use virtio_chain::WritableChain;
+    /// use virtio_vhost_user::Worker;
+    ///
+    /// let seconds = || std::time::UNIX_EPOCH.elapsed().map_or(0, |passed| passed.as_secs());
+    /// Worker::at_once(move |chain| {
+    ///     // A malformed chain, or one that is too short, goes back with what was written.
+    ///     let _ = WritableChain::new(chain).write_all(&seconds().to_le_bytes());
+    /// });
+    /// ```
+    pub fn at_once(answer: impl FnMut(BorrowedChain<'_>) + Send + 'static) -> Self {
+        Self(Shape::AtOnce(Box::new(Each(answer))))
     }
-}
 
-impl<S> Worker<S> {
-    /// Stops with nothing in flight, and returns what is left, unless the device has panicked.
-    pub(super) fn stop(self) -> Option<Rest<S>> {
-        self.stop.request();
-        self.thread.join().ok()
-    }
-}
-
-impl<R: Restorable> Work<R> {
-    /// Serves the rings until it is stopped, or until all of them are broken.
-    fn run<S: Serve>(mut self, mut device: S, stop: &Stop) -> Rest<S> {
-        let mut polled = 0;
-        self.lanes.iter_mut().for_each(Lane::suppress_notifications);
-        while !stop.is_requested() && !self.lanes.is_empty() {
-            if self.serve(&mut device) {
-                polled = 0;
-            } else if polled < self.polls {
-                polled += 1;
-                if polled <= SPINS { hint::spin_loop() } else { thread::yield_now() }
-            } else {
-                if self.enable_notifications(&mut device) {
-                    self.wait(&device, stop);
+    /// Hands each chain to `take`, which keeps it, and returns.
+    ///
+    /// The chain is owned: it can be sent to a pool of threads or wait for I/O, and is returned by [`return_written`]
+    /// or by dropping it, in any order, by any thread. `take` is called on the thread of the queue.
+    ///
+    /// [`return_written`]: OwnedChain::return_written
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    /// use virtio_vhost_user::Worker;
+    ///
+    /// let (sender, chains) = mpsc::channel();
+    /// Worker::deferred(move |chain| drop(sender.send(chain)));
+    /// std::thread::spawn(move || {
+    ///     for chain in chains {
+    ///         // Take as long as it takes.
+    ///         let _ = chain.return_written(0);
+    ///     }
+    /// });
+    /// ```
+    pub fn deferred(take: impl FnMut(KeptChain) + Send + 'static) -> Self {
+        // It is not locked by anybody else at the same time: a queue is served by one future.
+        let take = Arc::new(Mutex::new(take));
+        Self::asynchronous(move |mut chains| {
+            let take = Arc::clone(&take);
+            async move {
+                while let Some(chain) = chains.next_chain().await {
+                    (*take.lock().unwrap_or_else(PoisonError::into_inner))(chain);
                 }
-                self.lanes.iter_mut().for_each(Lane::suppress_notifications);
-                polled = 0;
             }
-        }
-        let saved = self.lanes.into_iter().filter_map(|lane| lane.suspend(&mut device)).collect();
-        Rest { device, saved }
-    }
-
-    /// Gives each ring its turn, and returns whether there was something to do.
-    fn serve(&mut self, device: &mut impl Serve) -> bool {
-        let mut busy = false;
-        self.lanes.retain_mut(|lane| match lane.serve(device) {
-            Ok(chains) => {
-                busy |= chains > 0;
-                true
-            }
-            Err(fault) => lane.end(fault, device),
-        });
-        busy
-    }
-
-    /// Asks the driver to notify for each ring that waits for that, and returns whether there is nothing to do until
-    /// then.
-    fn enable_notifications(&mut self, device: &mut impl Serve) -> bool {
-        let mut wait = true;
-        self.lanes.retain_mut(|lane| match lane.enable_notifications() {
-            Ok(waits) => {
-                wait &= waits;
-                true
-            }
-            Err(fault) => lane.end(fault, device),
-        });
-        wait && !self.lanes.is_empty()
-    }
-
-    /// Waits for a kick, for the device, or to be stopped. It may also return for no reason.
-    fn wait(&self, device: &impl Serve, stop: &Stop) {
-        let wake = device.wake().filter(|_| self.lanes.iter().any(|lane| lane.waits_for == WaitsFor::Device));
-        let mut events = self.lanes.iter().map(|lane| lane.kick.as_fd()).chain(wake);
-        // Places that are not needed wait for the end as well.
-        let events: [_; MAX_LANES + 2] = array::from_fn(|_| events.next().unwrap_or_else(|| stop.wake.as_fd()));
-        let mut events = events.map(|event| PollFd::from_borrowed_fd(event, PollFlags::IN));
-        let _ = poll(&mut events, None);
-        for (lane, event) in self.lanes.iter().zip(&events) {
-            if event.revents().contains(PollFlags::IN) {
-                // It was seen to be an eventfd, which can be read.
-                let _ = lane.kick.take();
-            }
-        }
-    }
-}
-
-impl<R: Restorable> Lane<R> {
-    /// Begins with `queue`, the ring `name`, which is the one at `index` of those that belong together.
-    pub(super) fn new(name: String, index: usize, queue: Queue<R, Call>, kick: Arc<EventFd>, error: Call) -> Self {
-        let (ring, state) = queue.into_parts();
-        Self { name, index, ring, state, kick, error, waits_for: WaitsFor::Turn }
-    }
-
-    /// Gives the ring its turn, and returns how many chains were taken from it.
-    fn serve(&mut self, device: &mut impl Serve) -> Result<usize, FatalError> {
-        let Turn { chains, waits_for } = device.serve_queue(self.index, &self.ring, &mut self.state, BURST)?;
-        self.waits_for = waits_for;
-        Ok(chains)
-    }
-
-    fn suppress_notifications(&mut self) {
-        self.state.suppress_notifications(&self.ring);
-    }
-
-    /// Asks the driver to notify if that is what the ring waits for, and returns whether it has to wait.
-    fn enable_notifications(&mut self) -> Result<bool, FatalError> {
-        Ok(match self.waits_for {
-            WaitsFor::Turn => false,
-            WaitsFor::Driver => self.state.enable_notifications(&self.ring)? == Armed::Waiting,
-            WaitsFor::Device => true,
         })
     }
 
-    /// Tells everybody that the ring is broken, and returns that it is not served any longer. What the device has kept
-    /// of it is of no use to anybody: in the ring that comes after it, those chains would be others.
-    fn end(&mut self, fault: FatalError, device: &mut impl Serve) -> bool {
-        device.release(self.index, &self.ring, &mut self.state);
-        report(format_args!("{} is broken: {fault}", self.name));
-        self.error.notify();
+    /// Lets the future that `serve` returns take the chains from a stream.
+    ///
+    /// The future is polled on the thread of the queue, in no runtime. It usually spawns a task for each chain in the
+    /// runtime of the device: chains are owned. It ends when [`Chains`] does, or before. `serve` is called each time
+    /// that a driver starts the queue.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use virtio_vhost_user::Worker;
+    ///
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    /// let tasks = runtime.handle().clone();
+    /// Worker::asynchronous(move |mut chains| {
+    ///     let tasks = tasks.clone();
+    ///     async move {
+    ///         while let Some(chain) = chains.next_chain().await {
+    ///             tasks.spawn(async move {
+    ///                 tokio::time::sleep(Duration::from_millis(1)).await;
+    ///                 let _ = chain.return_written(0);
+    ///             });
+    ///         }
+    ///     }
+    /// });
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    pub fn asynchronous<F>(mut serve: impl FnMut(Chains) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let start = Box::new(move |chains| Box::pin(serve(chains)) as Serving);
+        Self(Shape::Deferred(Deferred { start, put_back: Box::new(|_| ()) }))
+    }
+
+    /// Serves queues with a device that is [`Serve`].
+    ///
+    /// The code that serves is compiled for each format of rings. So this is the fastest shape.
+    pub fn serve(device: impl Serve + Send + 'static) -> Self {
+        Self(Shape::AtOnce(Box::new(device)))
+    }
+
+    /// Calls `put_back` when the front end waits until no chain is out: before it stops a queue, the one at the index
+    /// that is handed to it among those that belong together.
+    ///
+    /// A device that keeps chains until something happens elsewhere, such as buffers for input, must put these back:
+    /// [`OwnedChain::unfetch`], the one that was fetched last first. The driver does not notice it. A front end that
+    /// waits too long loses the device. A device that answers at once has [`Serve::release`] for this.
+    #[must_use]
+    pub fn on_stop(mut self, put_back: impl FnMut(usize) + Send + 'static) -> Self {
+        if let Shape::Deferred(deferred) = &mut self.0 {
+            deferred.put_back = Box::new(put_back);
+        }
+        self
+    }
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Shape::AtOnce(_) => "Worker::at_once(..)",
+            Shape::Deferred(_) => "Worker::asynchronous(..)",
+        })
+    }
+}
+
+impl<S: Serve + Send> AtOnce for S {
+    fn needs_any(&self) -> bool {
         false
     }
 
-    /// Stops with nothing in flight, and returns where the ring is, unless it is broken.
-    fn suspend(mut self, device: &mut impl Serve) -> Option<(usize, SavedQueue)> {
-        device.release(self.index, &self.ring, &mut self.state);
-        let suspended = Queue::from_parts(self.ring, self.state).drain().suspend().ok()?;
-        Some((self.index, suspended.save()))
+    fn start(&mut self) {
+        Serve::start(self);
+    }
+
+    fn rest(&mut self) {
+        Serve::rest(self);
+    }
+
+    fn run(&mut self, lanes: Lanes, polls: u32, stop: &Stop) -> Saved {
+        match lanes {
+            Lanes::Split(lanes) => lanes::run(lanes, self, polls, stop),
+            Lanes::Packed(lanes) => lanes::run(lanes, self, polls, stop),
+            Lanes::Any(lanes) => lanes::run(lanes, self, polls, stop),
+        }
     }
 }
 
-/// The request to stop.
-#[derive(Debug)]
-struct Stop {
-    requested: AtomicBool,
-    /// Wakes a worker that waits, and is never taken: it does not wait again.
-    wake: EventFd,
-}
+/// A function that answers each chain.
+struct Each<F>(F);
 
-impl Stop {
-    fn request(&self) {
-        // Relaxed: nothing is handed over with it. A worker that does not see it yet is woken as often as that takes.
-        self.requested.store(true, Ordering::Relaxed);
-        self.wake.notify();
+impl<F: FnMut(BorrowedChain<'_>)> ServeRing<AnyRecordedRing> for Each<F> {
+    fn turn(
+        &mut self,
+        _index: usize,
+        ring: &AnyRecordedRing,
+        state: &mut QueueState<AnyRecordedRing, Call>,
+    ) -> Result<Turn, FatalError> {
+        let mut burst = Burst::new(ring, state);
+        let (mut chains, mut waits_for) = (0, WaitsFor::Turn);
+        while chains < lanes::BURST {
+            let Some(chain) = burst.next_chain()? else {
+                waits_for = WaitsFor::Driver;
+                break;
+            };
+            (self.0)(chain);
+            chains += 1;
+        }
+        burst.finish()?;
+        Ok(Turn { chains, waits_for })
     }
 
-    fn is_requested(&self) -> bool {
-        self.requested.load(Ordering::Relaxed)
+    fn give_back(&mut self, _index: usize, _ring: &AnyRecordedRing, _state: &mut QueueState<AnyRecordedRing, Call>) {}
+
+    fn wake(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+}
+
+impl<F: FnMut(BorrowedChain<'_>) + Send> AtOnce for Each<F> {
+    fn needs_any(&self) -> bool {
+        true
+    }
+
+    fn start(&mut self) {}
+
+    fn rest(&mut self) {}
+
+    fn run(&mut self, lanes: Lanes, polls: u32, stop: &Stop) -> Saved {
+        match lanes {
+            Lanes::Any(lanes) => lanes::run(lanes, self, polls, stop),
+            // Nobody makes these for it.
+            Lanes::Split(_) | Lanes::Packed(_) => Saved::new(),
+        }
     }
 }

@@ -122,6 +122,7 @@
 //!
 //! It is for Unix: there is no mapping to ask for its rights elsewhere.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]
 
 #[cfg(not(unix))]

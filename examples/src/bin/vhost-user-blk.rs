@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use clap::{Parser, value_parser};
 use virtio_examples::blk::{BlockDevice, DeviceId, FileStorage, NullStorage, Storage, feature};
-use virtio_vhost_user::{Options, VhostUserDevice};
+use virtio_vhost_user::{Options, VhostUserDevice, Worker};
 use zerocopy::IntoBytes;
 
 /// Serves a disk to vhost-user front ends, one after the other
@@ -17,13 +17,13 @@ struct Args {
     #[command(flatten)]
     options: Options,
     /// The file that holds the sectors
-    #[arg(long, value_name = "FILE", required_unless_present = "null")]
-    image: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", required_unless_present = "null", alias = "image")]
+    blk_file: Option<PathBuf>,
     /// Let nobody write to it
     #[arg(long, conflicts_with = "null")]
     read_only: bool,
     /// A disk of so many bytes without a medium, rather than a file: nothing is stored, and nothing is put into buffers
-    #[arg(long, value_name = "BYTES", conflicts_with = "image", value_parser = value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "BYTES", conflicts_with = "blk_file", value_parser = value_parser!(u64).range(1..))]
     null: Option<u64>,
     /// The number of queues, each with a thread of its own
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u16).range(1..=256))]
@@ -31,8 +31,8 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    virtio_vhost_user::run(|Args { options, image, read_only, null, queues }| {
-        let storage: SharedStorage = match (image, null) {
+    virtio_vhost_user::run(|Args { options, blk_file, read_only, null, queues }| {
+        let storage: SharedStorage = match (blk_file, null) {
             (Some(path), _) if read_only => Arc::new(FileStorage::open_read_only(path)?),
             (Some(path), _) => Arc::new(FileStorage::open(path)?),
             (None, size) => Arc::new(NullStorage::new(size.unwrap_or_default())),
@@ -60,12 +60,13 @@ struct Disk {
 }
 
 impl VhostUserDevice for Disk {
-    type Worker = BlockDevice<SharedStorage>;
+    const TYPE: &'static str = "block";
+    const CAPABILITIES: &'static [&'static str] = &["read-only", "blk-file"];
 
-    fn worker(&self, _index: usize, features: u64) -> Self::Worker {
+    fn worker(&self, _index: usize, features: u64) -> Worker {
         let mut device = BlockDevice::new(Arc::clone(self.device.storage()), self.id);
         device.accept(features);
-        device
+        Worker::serve(device)
     }
 
     fn features(&self) -> u64 {
@@ -78,7 +79,7 @@ impl VhostUserDevice for Disk {
         config.as_bytes().to_vec()
     }
 
-    fn workers(&self) -> usize {
+    fn num_queues(&self) -> usize {
         self.queues.into()
     }
 }

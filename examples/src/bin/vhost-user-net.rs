@@ -4,7 +4,6 @@
 
 use core::error::Error;
 use core::sync::atomic::{AtomicU64, Ordering};
-use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -12,7 +11,7 @@ use clap::{Parser, ValueEnum, value_parser};
 use virtio_examples::net::{
     AnyPort, Counters, Loopback, MAX_FRAME, NetConfig, NetDevice, Sink, Source, Tap, TapQueues, feature,
 };
-use virtio_vhost_user::{Options, VhostUserDevice};
+use virtio_vhost_user::{Options, VhostUserDevice, Worker};
 use zerocopy::{FromZeros, IntoBytes};
 
 /// Serves a network device to vhost-user front ends, one after the other
@@ -104,16 +103,15 @@ fn port(args: &Args, index: u8) -> Result<AnyPort, Box<dyn Error + Send + Sync>>
 }
 
 impl VhostUserDevice for Network {
-    type Worker = NetDevice<AnyPort>;
-
+    const TYPE: &'static str = "net";
     const QUEUES_PER_WORKER: usize = 2;
 
     #[expect(clippy::indexing_slicing, reason = "there are as many workers as pairs")]
-    fn worker(&self, index: usize, features: u64) -> Self::Worker {
+    fn worker(&self, index: usize, features: u64) -> Worker {
         let Pair { port, accepted, counters } = &self.pairs[index];
         // Relaxed: it is a number, for people.
         accepted.store(features, Ordering::Relaxed);
-        NetDevice::new(port.clone(), features, Arc::clone(counters))
+        Worker::serve(NetDevice::new(port.clone(), features, Arc::clone(counters)))
     }
 
     fn features(&self) -> u64 {
@@ -125,18 +123,17 @@ impl VhostUserDevice for Network {
         NetConfig { max_virtqueue_pairs, ..NetConfig::new_zeroed() }.as_bytes().to_vec()
     }
 
-    fn workers(&self) -> usize {
-        self.pairs.len()
+    fn num_queues(&self) -> usize {
+        self.pairs.len() * Self::QUEUES_PER_WORKER
     }
 
-    /// Says what drivers have accepted, sent and received.
-    fn report(&self) {
-        for (index, Pair { counters, accepted, .. }) in self.pairs.iter().enumerate() {
+    /// Returns what drivers have accepted, sent and received.
+    fn report(&self) -> String {
+        let line = |(index, Pair { counters, accepted, .. }): (usize, &Pair)| {
             let (transmitted, received) = (counters.transmitted.get(), counters.received.get());
             let accepted = accepted.load(Ordering::Relaxed);
-            let line = format!("pair {index}: features {accepted:#x}; transmitted {transmitted}; received {received}");
-            // Nobody has to listen.
-            let _ = writeln!(io::stdout(), "{line}");
-        }
+            format!("pair {index}: features {accepted:#x}; transmitted {transmitted}; received {received}")
+        };
+        self.pairs.iter().enumerate().map(line).collect::<Vec<_>>().join("\n")
     }
 }

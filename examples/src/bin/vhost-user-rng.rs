@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use virtio_examples::rng::{OsEntropy, RngDevice};
-use virtio_vhost_user::{Options, VhostUserDevice};
+use virtio_vhost_user::{Options, VhostUserDevice, Worker};
 
 /// Hands out random bytes to vhost-user front ends, one after the other
 #[derive(Debug, Parser)]
@@ -21,9 +21,9 @@ fn main() -> ExitCode {
 struct Rng;
 
 impl VhostUserDevice for Rng {
-    type Worker = RngDevice<OsEntropy>;
+    const TYPE: &'static str = "rng";
 
-    fn worker(&self, _index: usize, _features: u64) -> Self::Worker {
-        RngDevice::new(OsEntropy)
+    fn worker(&self, _index: usize, _features: u64) -> Worker {
+        Worker::serve(RngDevice::new(OsEntropy))
     }
 }

@@ -1,8 +1,12 @@
 //! Chains that are fetched together.
 
+use core::iter;
+
 use arrayvec::ArrayVec;
 use virtio_mem_traits::{Access, DriverMem};
-use virtio_queue_core::{ChainError, DescChain, DriverNotify, FatalError, Piece, QueueState, Ring, Token, Walk};
+use virtio_queue_core::{
+    ChainError, DescChain, DriverNotify, FatalError, Gathered, Piece, QueueState, Ring, Token, Walk,
+};
 
 use crate::unpublished::Unpublished;
 use crate::{Turn, WaitsFor};
@@ -13,19 +17,9 @@ const BATCH: usize = 32;
 
 /// A chain that was fetched.
 pub(super) struct Fetched<'m> {
-    pub(super) token: Token,
+    token: Token,
     /// Where it is, if it is a single element in one piece.
     pub(super) piece: Option<Piece<'m>>,
-}
-
-/// Copies all of `packet` to the beginning of `piece`, which has room for it, and returns how much was written.
-#[inline]
-pub(super) fn write(piece: &Piece<'_>, packet: &[u8], mem: &impl DriverMem) -> u32 {
-    if piece.memory.write_bytes(0, packet).is_err() {
-        return 0;
-    }
-    mem.written(piece.range.prefix(packet.len() as u64));
-    u32::try_from(packet.len()).unwrap_or(u32::MAX)
 }
 
 /// Calls `serve` with how many chains it may take, again and again while it takes that many, but not beyond `budget`.
@@ -56,7 +50,8 @@ pub(super) fn turn_of_batch(chains: usize, limit: usize) -> Turn {
 /// Chains that were fetched together.
 pub(super) type Batch<'m> = ArrayVec<Fetched<'m>, BATCH>;
 
-/// Fetches chains into `batch` until it holds `limit` of them or there are no more.
+/// Fetches chains into `batch` until it holds `limit` of them or there are no more. Those of one element, which most
+/// packets are, are gathered.
 ///
 /// # Errors
 ///
@@ -71,12 +66,53 @@ pub(super) fn fetch<'m, R: Ring, N: DriverNotify>(
     access: Access,
 ) -> Result<(), FatalError> {
     while batch.len() < limit {
-        let Some(token) = state.fetch(ring)? else { break };
-        let chain = DescChain::new(ring, token, Unpublished(state));
-        let piece = only_piece(chain.walk(), mem, access);
-        batch.push(Fetched { token: chain.into_token(), piece });
+        state.gather(ring, limit - batch.len(), mem, access, |chain| batch.push(Fetched::from(chain)))?;
+        if batch.len() < limit {
+            let Some(token) = state.fetch(ring)? else { break };
+            let chain = DescChain::new(ring, token, Unpublished(state));
+            let piece = only_piece(chain.walk(), mem, access);
+            batch.push(Fetched { token: chain.into_token(), piece });
+        }
     }
     Ok(())
+}
+
+impl<'m> From<Gathered<'m>> for Fetched<'m> {
+    #[inline]
+    fn from(chain: Gathered<'m>) -> Self {
+        Self { piece: Some(chain.piece()), token: chain.into_token() }
+    }
+}
+
+/// Completes the chains of a batch, in their order: a single piece as `work` does, which returns how much was written,
+/// and what is not, or is nothing for `work`, as `otherwise` does.
+#[inline]
+pub(super) fn complete<D, R: Ring, N: DriverNotify>(
+    batch: Batch<'_>,
+    device: &mut D,
+    ring: &R,
+    state: &mut QueueState<R, N>,
+    mut work: impl FnMut(&mut D, &Piece<'_>) -> Option<u32>,
+    mut otherwise: impl FnMut(&mut D, Token, &mut QueueState<R, N>),
+) {
+    let mut chains = batch.into_iter();
+    loop {
+        let mut other = None;
+        let pieces = iter::from_fn(|| {
+            let Fetched { token, piece } = chains.next()?;
+            match piece.and_then(|piece| work(device, &piece)) {
+                Some(written) => Some((token, written)),
+                None => {
+                    other = Some(token);
+                    None
+                }
+            }
+        });
+        // A queue that is broken says so when this is published.
+        let _ = state.complete_all(ring, pieces);
+        let Some(token) = other else { return };
+        otherwise(device, token, state);
+    }
 }
 
 /// That a chain is malformed, or has more than one piece.

@@ -4,7 +4,7 @@ use virtio_chain::ReadableChain;
 use virtio_mem_traits::{Access, DeviceRange, DriverMem};
 use virtio_queue_core::{Chain, DescChain, DriverNotify, FatalError, Piece, QueueState, Ring};
 
-use super::batch::{Batch, Fetched, fetch, turn_of_batch};
+use super::batch::{Batch, complete, fetch, turn_of_batch};
 use super::{Count, HEADER_LEN, Lost, MIN_FRAME, NetDevice, Port};
 use crate::Turn;
 use crate::prefetch::prefetch_to_read;
@@ -30,36 +30,37 @@ impl<P: Port> NetDevice<P> {
         fetch(&mut batch, limit, ring, state, mem, Access::Read)?;
         let turn = turn_of_batch(batch.len(), limit);
         batch.iter().filter_map(|chain| chain.piece).for_each(|piece| prefetch_to_read(piece.memory.after(HEADER_LEN)));
-        for chain in batch.drain(..) {
-            let read = read_packet(chain, self.port.room(), ring, state);
-            match read.and_then(|len| self.port.transmit(len).map(|()| len)) {
-                Ok(len) => count.packet(len - HEADER_LEN),
-                Err(Lost) => count.errors += 1,
-            }
-        }
+        let mut taking = Taking { port: &mut self.port, count };
+        let piece = |to: &mut Taking<'_, P>, piece: &Piece<'_>| {
+            mem.before_read(piece.range.after(HEADER_LEN as u64));
+            to.take(|room| read_piece(piece.memory, room));
+            Some(0)
+        };
+        complete(batch, &mut taking, ring, state, piece, |to, token, state| {
+            to.take(|room| read_chain(DescChain::new(ring, token, Unpublished(state)), room));
+        });
         Ok(turn)
     }
 }
 
-/// Copies the frame of a packet to its place in `room`, returns its chain, and says how long the packet is.
-#[inline]
-fn read_packet<R: Ring, N: DriverNotify>(
-    chain: Fetched<'_>,
-    room: &mut [u8],
-    ring: &R,
-    state: &mut QueueState<R, N>,
-) -> Result<usize, Lost> {
-    let Some(Piece { range, memory, .. }) = chain.piece else {
-        return read_chain(DescChain::new(ring, chain.token, Unpublished(state)), room);
-    };
-    ring.mem().before_read(range.after(HEADER_LEN as u64));
-    let read = read_piece(memory, room);
-    // A queue that is broken says so when this is published.
-    let _ = state.complete(ring, chain.token, 0);
-    read
+/// Where packets go, and how many went there.
+struct Taking<'d, P> {
+    port: &'d mut P,
+    count: &'d mut Count,
 }
 
-/// Does so with one that is in one piece.
+impl<P: Port> Taking<'_, P> {
+    /// Takes the packet that `read` puts into the room of the next one.
+    #[inline]
+    fn take(&mut self, read: impl FnOnce(&mut [u8]) -> Result<usize, Lost>) {
+        match read(self.port.room()).and_then(|len| self.port.transmit(len).map(|()| len)) {
+            Ok(len) => self.count.packet(len - HEADER_LEN),
+            Err(Lost) => self.count.errors += 1,
+        }
+    }
+}
+
+/// Copies the frame of a packet in one piece to its place in `room`, and says how long the packet is.
 #[inline]
 fn read_piece(piece: DeviceRange<'_>, room: &mut [u8]) -> Result<usize, Lost> {
     let frame = piece.after(HEADER_LEN);

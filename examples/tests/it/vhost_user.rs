@@ -1,11 +1,18 @@
 //! The back ends, as processes of their own that front ends talk to. What they share is tried with `vhost-user-blk`.
 
 mod back_end;
+mod conventions;
+mod dirty_log;
 mod driver;
 mod front_end;
+mod guest;
 mod hostile;
+mod kept;
 mod lifetime;
+mod limits;
+mod mapping;
 mod net;
+mod recovery;
 mod rings;
 mod rng;
 mod traffic;

@@ -91,7 +91,7 @@ impl<'c, C: ChainElements + ?Sized> Writer<&'c C> {
     }
 
     fn check_tail(&self, tail: &Self) -> Result<(), JoinError> {
-        if let (Some(here), Some(there)) = (self.chain, tail.chain) {
+        if let (Some(here), Some(there)) = (*self.chain, *tail.chain) {
             if !ptr::addr_eq(here, there) {
                 return Err(JoinError::OtherChain { tail: there.id(), id: here.id() });
             }

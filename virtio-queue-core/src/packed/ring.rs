@@ -2,33 +2,31 @@
 
 use core::sync::atomic::Ordering;
 
-use virtio_mem_traits::{AreaError, DeviceArray, StableMem, fence};
+use virtio_mem_traits::{Access, AreaError, DeviceRange, DriverAddr, DriverMem, StableMem, fence};
 use virtio_ring::RingFeatures;
 use virtio_ring::event::packed_crossed;
 use virtio_ring::packed::{
-    BufferId, Descriptor, DescriptorArea, DescriptorFlags, DescriptorIndex, DescriptorTable, DeviceArea, DriverArea,
-    EventSuppression, Layout, NotificationMode, OffWrap, QueueSize, RingPosition, Slots, TableError, UsedDescriptor,
+    BufferId, DescriptorArea, DescriptorFlags, DescriptorTable, DeviceArea, DriverArea, EventSuppression, Layout,
+    NotificationMode, OffWrap, QueueSize, RingPosition, UsedDescriptor,
 };
 
 use super::positions::{PackedPositions, Wanted};
-use super::walk::{PackedPlace, PackedWalk, StoredList};
+use super::walk::{PackedPlace, PackedWalk};
 use crate::rules::PackedLimits;
-use crate::saved::Saved;
 use crate::{
-    Armed, ChainError, ConfigError, Element, FatalError, FromConfig, Head, QueueArea, QueueConfig, Record, Restorable,
-    RestoreError, Ring, SavedQueue,
+    Armed, ChainError, ConfigError, Element, FatalError, FromConfig, Head, QueueArea, QueueConfig, Ring, ServeChain,
 };
 
 /// A packed ring: three proved areas, and what was negotiated.
 #[derive(Debug)]
 pub struct PackedRing<M> {
-    descriptor_area: DescriptorArea<M>,
-    driver_area: DriverArea<M>,
-    device_area: DeviceArea<M>,
-    size: QueueSize,
-    features: RingFeatures,
-    limits: PackedLimits,
-    config: QueueConfig,
+    pub(super) descriptor_area: DescriptorArea<M>,
+    pub(super) driver_area: DriverArea<M>,
+    pub(super) device_area: DeviceArea<M>,
+    pub(super) size: QueueSize,
+    pub(super) features: RingFeatures,
+    pub(super) limits: PackedLimits,
+    pub(super) config: QueueConfig,
 }
 
 impl<M: StableMem> PackedRing<M> {
@@ -71,7 +69,7 @@ impl<M: StableMem> PackedRing<M> {
 
     /// Returns the positions of a ring where both sides are at `position`, as they are once the driver was asked to
     /// notify.
-    fn at(&self, position: RingPosition) -> PackedPositions {
+    pub(super) fn at(&self, position: RingPosition) -> PackedPositions {
         PackedPositions {
             next_available: position,
             next_used: position,
@@ -99,7 +97,10 @@ impl<M: StableMem> PackedRing<M> {
     /// Looks for the next descriptor, and if it is not available makes sure that the driver notifies of it if it was
     /// asked to notify at all. It was asked for a descriptor that has been fetched since.
     #[inline(never)]
-    fn look_and_arm(&self, mut positions: PackedPositions) -> Result<(PackedPositions, Option<First>), FatalError> {
+    pub(super) fn look_and_arm(
+        &self,
+        mut positions: PackedPositions,
+    ) -> Result<(PackedPositions, Option<First>), FatalError> {
         let first = match positions.wanted {
             Wanted::Descriptor(position) if position != positions.next_available => {
                 let next = positions.next_available;
@@ -113,13 +114,17 @@ impl<M: StableMem> PackedRing<M> {
     /// Returns how many slots the driver can have made available: those that are not in flight. What was completed and
     /// not published is in flight for the driver: it has nothing yet to make available instead.
     #[inline]
-    fn room(&self, positions: &PackedPositions, in_flight: u16) -> u16 {
+    pub(super) fn room(&self, positions: &PackedPositions, in_flight: u16) -> u16 {
         self.size.get().saturating_sub(in_flight).saturating_sub(positions.unpublished_slots + positions.lost)
     }
 
     /// Returns the Buffer ID of the next available list and how many slots it takes, if there is one.
     #[inline(always)]
-    fn next_list(&self, positions: &mut PackedPositions, room: u16) -> Result<Option<(BufferId, u16)>, FatalError> {
+    pub(super) fn next_list(
+        &self,
+        positions: &mut PackedPositions,
+        room: u16,
+    ) -> Result<Option<(BufferId, u16)>, FatalError> {
         let start = positions.next_available;
         let mut first = self.look(start)?;
         if first.is_none() {
@@ -143,7 +148,7 @@ impl<M: StableMem> PackedRing<M> {
 
     /// Writes that a list was used.
     #[inline(always)]
-    fn complete_list(
+    pub(super) fn complete_list(
         &self,
         positions: &mut PackedPositions,
         id: BufferId,
@@ -160,64 +165,6 @@ impl<M: StableMem> PackedRing<M> {
         positions.next_used = position.advanced(slots, self.size);
         positions.unpublished_slots += slots;
         Ok(())
-    }
-
-    /// Serves at most `limit` available lists in at most `room` slots, as far as neither side comes to the end of the
-    /// ring and nothing has to be said of them.
-    ///
-    /// PERF: what does not change in a run is looked up once (`direct-1-burst-32`).
-    #[inline(always)]
-    fn serve_run<'r>(
-        &'r self,
-        positions: &mut PackedPositions,
-        room: u16,
-        limit: usize,
-        work: &mut impl FnMut(PackedWalk<'r, M>) -> u32,
-    ) -> (usize, u16) {
-        let (available, used) = (positions.next_available, positions.next_used);
-        let to_end = |position: RingPosition| self.size.get() - position.slot();
-        let count = room.min(to_end(available)).min(to_end(used));
-        let lists = self.descriptor_area.slots(available.slot(), count);
-        let places = self.descriptor_area.slots(used.slot(), count);
-        let (lists, places) = (lists.prefix(places.len()), places.prefix(lists.len()));
-        let walk = PackedWalk::new(self, BufferId(0), available.slot(), 0);
-        // What publishes a batch is held back.
-        let held_back = if positions.unpublished.is_none() { 0 } else { usize::MAX };
-        let (mut served, mut slots) = (0, 0);
-        while served < limit {
-            let Some((id, list)) = next_quick_list(lists, slots, available.wrap()) else { break };
-            let written = work(walk.of(id, available.slot() + narrow(slots), list));
-            let descriptor = UsedDescriptor::new(id, written, used.wrap());
-            if slots == held_back {
-                positions.unpublished = Some((used, descriptor));
-            } else {
-                places.set_used(slots, descriptor);
-            }
-            slots += list.len();
-            served += 1;
-        }
-        let slots = narrow(slots);
-        positions.next_available = available.advanced(slots, self.size);
-        positions.next_used = used.advanced(slots, self.size);
-        positions.unpublished_slots += slots;
-        (served, slots)
-    }
-
-    /// Serves the next list, wherever it is and whatever there is to be said of it, and returns how many slots it has,
-    /// if there is one.
-    #[cold]
-    #[inline(never)]
-    fn serve_list<'r>(
-        &'r self,
-        positions: &mut PackedPositions,
-        room: u16,
-        work: &mut impl FnMut(PackedWalk<'r, M>) -> u32,
-    ) -> Result<Option<u16>, FatalError> {
-        let first = positions.next_available.slot();
-        let Some((id, slots)) = self.next_list(positions, room)? else { return Ok(None) };
-        let written = work(PackedWalk::new(self, id, first, slots));
-        self.complete_list(positions, id, slots, written)?;
-        Ok(Some(slots))
     }
 
     /// Follows the list that begins at `start` to its end, and returns its Buffer ID and how many slots it takes.
@@ -239,52 +186,6 @@ impl<M: StableMem> PackedRing<M> {
             }
         }
         Err(FatalError::EndlessList { size })
-    }
-}
-
-/// Returns the Buffer ID of the list that begins in a slot, and its descriptors, if it is available and all there.
-#[inline(always)]
-fn next_quick_list(slots: Slots<'_>, first: usize, wrap: bool) -> Option<(BufferId, DeviceArray<'_, [u64; 2]>)> {
-    let mut word = slots.first(first)?;
-    if !flags(word).is_available(wrap) {
-        return None;
-    }
-    let mut last = first;
-    while flags(word).contains(DescriptorFlags::NEXT) {
-        last += 1;
-        word = slots.later(last)?;
-    }
-    Some((id(word), slots.descriptors(first, last)?))
-}
-
-/// Returns a number of slots as a ring counts them.
-#[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "a ring has at most 2^15 slots")]
-const fn narrow(slots: usize) -> u16 {
-    slots as u16
-}
-
-/// Returns the Buffer ID in the second word of a descriptor.
-#[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "takes the word apart")]
-const fn id(word: u64) -> BufferId {
-    BufferId((word >> 32) as u16)
-}
-
-/// Returns the flags in the second word of a descriptor.
-#[inline(always)]
-const fn flags(word: u64) -> DescriptorFlags {
-    DescriptorFlags((word >> 48) as u16)
-}
-
-/// Returns what it means for the queue that a descriptor of its ring cannot be read.
-fn lost(error: TableError) -> FatalError {
-    match error {
-        TableError::Translate(error) => AreaError::from(error).into(),
-        TableError::NoEntry { index, len } => {
-            let (offset, size) = (usize::from(index.0) * Descriptor::SIZE, Descriptor::SIZE);
-            AreaError::OutOfRange { offset, size, len: u64::from(len) * size as u64 }.into()
-        }
     }
 }
 
@@ -388,24 +289,37 @@ impl<M: StableMem> Ring for PackedRing<M> {
     }
 
     #[inline(always)]
-    fn serve<'r>(
-        &'r self,
+    fn serve(
+        &self,
         positions: &mut PackedPositions,
         in_flight: u16,
         limit: usize,
-        mut work: impl FnMut(PackedWalk<'r, M>) -> u32,
+        work: impl ServeChain,
     ) -> Result<usize, FatalError> {
-        let mut room = self.room(positions, in_flight);
-        let mut served = 0;
-        while served < limit {
-            let run = self.serve_run(positions, room, limit - served, &mut work);
-            (served, room) = (served + run.0, room - run.1);
-            if served < limit {
-                let Some(slots) = self.serve_list(positions, room, &mut work)? else { break };
-                (served, room) = (served + 1, room - slots);
-            }
-        }
-        Ok(served)
+        self.serve_chains(positions, in_flight, limit, work)
+    }
+
+    #[inline(always)]
+    fn gather<'m, P: DriverMem + ?Sized>(
+        &self,
+        positions: &mut PackedPositions,
+        in_flight: u16,
+        limit: usize,
+        mem: &'m P,
+        access: Access,
+        take: impl FnMut(Head, DriverAddr, DeviceRange<'m>),
+    ) -> Result<u16, FatalError> {
+        self.gather_chains(positions, in_flight, limit, mem, access, take)
+    }
+
+    #[inline(always)]
+    fn complete_all(
+        &self,
+        positions: &mut PackedPositions,
+        heads: impl Iterator<Item = (Head, u32)>,
+        _refuse: impl FnMut(Head),
+    ) -> Result<(), FatalError> {
+        self.complete_chains(positions, heads)
     }
 
     #[inline(always)]
@@ -444,85 +358,5 @@ impl<M: StableMem> Ring for PackedRing<M> {
     ) -> Result<Armed, FatalError> {
         let next = positions.next_available.advanced(unfetched, self.size);
         Ok(if self.arm(positions, next)?.is_some() { Armed::MoreAvailable } else { Armed::Waiting })
-    }
-}
-
-impl<M: StableMem> Restorable for PackedRing<M> {
-    fn in_memory(&self, mem: M) -> Result<Self, ConfigError> {
-        Self::from_config(&self.config, mem)
-    }
-
-    fn save(&self, positions: &PackedPositions) -> SavedQueue {
-        let used = positions.unpublished.map_or(positions.next_used, |(first, _)| first);
-        SavedQueue::packed(positions.next_available.off_wrap().bits(), used.off_wrap().bits())
-    }
-
-    fn restore(&self, saved: &SavedQueue) -> Result<PackedPositions, RestoreError> {
-        let Saved::Packed { next_available, next_used } = saved.checked()? else {
-            return Err(RestoreError::Format(*saved));
-        };
-        if (next_available, next_used) == (0, 0) && self.is_new()? {
-            return Ok(self.at(RingPosition::START));
-        }
-        let place = |bits| RingPosition::from_off_wrap(OffWrap::from_bits(bits), self.size);
-        let (Some(available), Some(used)) = (place(next_available), place(next_used)) else {
-            return Err(RestoreError::Position { saved: *saved, size: self.size.get() });
-        };
-        let size = self.size.get();
-        let apart = u16::try_from(self.distance(used, available)).ok().filter(|slots| *slots <= size);
-        let lost = apart.ok_or(RestoreError::Lost { available: next_available, used: next_used, size })?;
-        Ok(PackedPositions { next_used: used, lost, ..self.at(available) })
-    }
-
-    fn adopt(&self, positions: &mut PackedPositions, head: Head, in_flight: u16) -> Option<Head> {
-        positions.lost = positions.lost.checked_sub(head.slots()).filter(|_| head.slots() != 0)?;
-        let first = positions.next_used.advanced(in_flight, self.size).off_wrap().bits();
-        Some(Head::new(head.id(), first, head.slots()))
-    }
-
-    fn walk_stored<'r>(
-        &'r self,
-        head: Head,
-        stored: &'r [Descriptor],
-    ) -> impl Iterator<Item = Result<Element, ChainError>> {
-        StoredList::new(self, BufferId(head.id()), stored)
-    }
-}
-
-impl<M: StableMem> PackedRing<M> {
-    /// Returns whether the ring was never used: in no descriptor is the flag USED set.
-    ///
-    /// This decides what a base of 0 means. It is the position of a ring that was used from end to end, when both wrap
-    /// counters are 0. There, the device has set USED in each list of the last round, and the driver where it has made
-    /// something available since. But some front ends say 0 of a new ring, as if it were a split one.
-    fn is_new(&self) -> Result<bool, FatalError> {
-        for slot in 0..self.size.get() {
-            let (_, flags) = self.descriptor_area.later(slot)?;
-            if flags.contains(DescriptorFlags::USED) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// Returns how many slots `later` is ahead of `earlier`, in two laps of the ring.
-    fn distance(&self, earlier: RingPosition, later: RingPosition) -> u32 {
-        let size = u32::from(self.size.get());
-        let linear = |position: RingPosition| u32::from(position.slot()) + if position.wrap() { 0 } else { size };
-        (linear(later) + 2 * size - linear(earlier)) % (2 * size)
-    }
-}
-
-impl<M: StableMem> Record for PackedRing<M> {
-    fn stored(&self, head: Head) -> impl Iterator<Item = Result<Descriptor, FatalError>> {
-        let first = RingPosition::from_off_wrap(OffWrap::from_bits(head.first()), self.size);
-        let slots = first
-            .into_iter()
-            .flat_map(move |first| (0..head.slots()).map(move |count| first.advanced(count, self.size).slot()));
-        slots.map(|slot| self.table().get(DescriptorIndex(slot)).map_err(lost))
-    }
-
-    fn next_used(&self, positions: &PackedPositions) -> u16 {
-        positions.next_used.off_wrap().bits()
     }
 }

@@ -1,14 +1,13 @@
 //! Walking along a list of a packed ring.
 
 use core::iter::FusedIterator;
-use core::slice;
 
 use virtio_mem_traits::{Access, DeviceArray, DriverMem, DriverRange, StableMem};
 use virtio_ring::TableEntry;
 use virtio_ring::packed::{BufferId, Descriptor, DescriptorFlags, DescriptorIndex, DescriptorTable};
 
 use super::ring::PackedRing;
-use crate::rules::{Claim, PackedLimits, PackedPlain, PackedRules};
+use crate::rules::{Claim, PackedLimits, PackedPlain, PackedRules, Words};
 use crate::walk::{Rest, Step, fold_rest};
 use crate::{ChainError, ChainErrorKind, Element, Piece, Ring, Walk};
 
@@ -43,10 +42,10 @@ pub struct PackedPlace {
     next: u16,
     /// How many descriptors are still to be read; 0 after an error.
     left: u32,
-    id: BufferId,
+    pub(super) id: BufferId,
     /// How many descriptors the list has.
     slots: u16,
-    rules: PackedRules,
+    pub(super) rules: PackedRules,
 }
 
 impl PackedPlace {
@@ -66,7 +65,11 @@ impl PackedPlace {
     #[inline(always)]
     fn accept_plain(&mut self, plain: &PackedPlain, descriptor: Descriptor) -> Option<Element> {
         let element = claim(descriptor).element()?;
-        if self.rules.is_slow() || !self.rules.accept_plain_in_list(plain, descriptor.word()) {
+        if self.rules.is_slow() {
+            return None;
+        }
+        if !self.rules.accept_plain_in_list(plain, descriptor.word()) {
+            self.rules = self.rules.uncounted_in_list(descriptor.word());
             return None;
         }
         *self = self.after(1);
@@ -135,13 +138,14 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
         Self { ring, list, plain, reports, place: PackedPlace::new(ring.limits(), id, first, slots) }
     }
 
-    /// Returns a walk along another list, all of which can be read at once. What is the same for all lists is not
-    /// looked up again.
+    /// Returns a walk along another list, not too long, all of which can be read at once, and of which nothing has to be
+    /// reported. What is the same for all lists is not looked up again.
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "a ring has at most 2^15 slots")]
     pub(super) fn of(&self, id: BufferId, first: u16, list: DeviceArray<'r, [u64; 2]>) -> Self {
-        let place = PackedPlace::new(self.ring.limits(), id, first, list.len() as u16);
-        Self { list, place: PackedPlace { left: list.len() as u32, ..place }, ..*self }
+        let (left, rules) = (list.len() as u32, PackedRules::new(&self.plain));
+        let place = PackedPlace { indirect: None, next: first, left, id, slots: left as u16, rules };
+        Self { list, reports: false, place, ..*self }
     }
 
     /// Returns a walk that goes on from `place`. An indirect table is translated anew: what cannot be read at once is
@@ -193,61 +197,85 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
         self.list = self.list.after(1);
     }
 
-    /// Folds what is plain, up to the first descriptor that is not, or the end of what can be read at once.
+    /// Folds what is plain, from a descriptor that was `seen` or the next one on, and goes on where one is not.
     ///
-    /// `refused` goes on in front of a descriptor that is not plain.
+    /// With `SEARCH`, what is not found at once is searched for.
     ///
-    /// PERF: what changes from one descriptor to the next has no address, so that it stays in registers
-    /// (`direct-8-burst-32`).
+    /// PERF: what changes from one descriptor to the next has no address, and without `SEARCH` nothing is called that
+    /// comes back. So it stays in registers (`direct-8-burst-32`).
     #[inline(always)]
-    fn run<'m, P: DriverMem + ?Sized, B, E: From<ChainError>, F: FnMut(B, Piece<'m>) -> Result<B, E>>(
+    fn run<'m, const SEARCH: bool, P: DriverMem + ?Sized, B, E: From<ChainError>>(
         self,
+        mut seen: Option<Words>,
         mem: &'m P,
         init: B,
-        mut work: F,
-        refused: impl FnOnce(Self, Descriptor, B, F) -> Rest<B, E>,
+        mut work: impl FnMut(B, Piece<'m>) -> Result<B, E>,
     ) -> Result<B, E> {
         let (mut list, mut rules, mut state) = (self.list, self.place.rules, init);
         loop {
-            let at = |list: DeviceArray<'r, _>, rules| {
-                let place = PackedPlace { rules, ..self.place.after(self.list.len() - list.len()) };
-                Self { list, place, ..self }
-            };
-            let Some(descriptor) = Descriptor::load(list, 0) else {
+            let done = self.list.len() - list.len();
+            let read = || Descriptor::load(list, 0).map(words);
+            let Some(words) = seen.take().or_else(read) else {
                 if self.is_all() {
                     return Ok(state);
                 }
-                return fold_rest(at(list, rules).step_anywhere(), mem, state, work).into();
+                return fold_rest(self.at(done, rules).step_anywhere(), mem, state, work).into();
             };
-            if !rules.accept_plain_in_list(&self.plain, descriptor.word()) {
-                return refused(at(list, rules), descriptor, state, work).into();
-            }
-            list = list.after(1);
-            let Some(piece) = PackedRules::translate_plain(mem, descriptor.addr(), descriptor.word()) else {
-                return fold_rest(at(list, rules).step_behind(descriptor), mem, state, work).into();
+            let find = || if SEARCH { PackedRules::search(mem, words) } else { PackedRules::find(mem, words) };
+            let piece = if rules.accept_plain_in_list(&self.plain, words.1) { find() } else { None };
+            let Some(piece) = piece else {
+                let walk = self.at(done, rules.uncounted_in_list(words.1));
+                let PackedPlace { indirect, id, slots, rules, .. } = walk.place;
+                return if SEARCH {
+                    fold_rest(walk.step(descriptor(words)), mem, state, work)
+                } else if indirect.is_none() && words.1 & INDIRECT != 0 {
+                    Self::fold_table(walk.ring, (id, slots), rules, words, mem, state, work)
+                } else {
+                    walk.fold_on(words, mem, state, work)
+                }
+                .into();
             };
             state = work(state, piece)?;
+            list = list.after(1);
         }
     }
 
-    /// Folds the indirect table that a descriptor stands for.
+    /// Returns the walk `done` descriptors further on.
+    #[inline(always)]
+    fn at(self, done: usize, rules: PackedRules) -> Self {
+        Self { list: self.list.after(done), place: PackedPlace { rules, ..self.place.after(done) }, ..self }
+    }
+
+    /// Folds the indirect table that a descriptor stands for, which must be the only one of its list.
+    ///
+    /// PERF: it is a usual case, and takes what it needs in registers (`indirect-8-burst-32`).
     #[inline(never)]
     fn fold_table<'m, P: DriverMem + ?Sized, B, E: From<ChainError>>(
-        self,
-        descriptor: Descriptor,
+        ring: &'r PackedRing<M>,
+        (id, slots): (BufferId, u16),
+        rules: PackedRules,
+        words: Words,
         mem: &'m P,
         init: B,
         work: impl FnMut(B, Piece<'m>) -> Result<B, E>,
     ) -> Rest<B, E> {
-        let id = self.id();
-        match self.enter(descriptor) {
-            Ok(walk) => walk
-                .run(mem, init, work, |walk, descriptor, state, work| {
-                    fold_rest(walk.step(descriptor), mem, state, work)
-                })
-                .into(),
-            Err(kind) => Rest::Failed(ChainError { id, kind }.into()),
+        match Self::new(ring, id, 0, slots).at(0, rules).enter(descriptor(words)) {
+            Ok(table) => table.run::<false, _, _, _>(None, mem, init, work).into(),
+            Err(kind) => Rest::Failed(ChainError { id: id.0, kind }.into()),
         }
+    }
+
+    /// Folds the rest of a list from a descriptor that is not plain, or not found at once.
+    #[cold]
+    #[inline(never)]
+    fn fold_on<'m, P: DriverMem + ?Sized, B, E: From<ChainError>>(
+        self,
+        words: Words,
+        mem: &'m P,
+        init: B,
+        work: impl FnMut(B, Piece<'m>) -> Result<B, E>,
+    ) -> Rest<B, E> {
+        self.run::<true, _, _, _>(Some(words), mem, init, work).into()
     }
 
     /// Returns whether all descriptors that are left can be read at once.
@@ -272,7 +300,7 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
     /// Goes on in the indirect table that a descriptor stands for. Its WRITE flag has no meaning (PACK-IND-4), and it
     /// is no element itself. It has to be alone in its list (PACK-SG-5).
     #[inline(always)]
-    fn enter(self, descriptor: Descriptor) -> Result<Self, ChainErrorKind> {
+    pub(super) fn enter(self, descriptor: Descriptor) -> Result<Self, ChainErrorKind> {
         let limits = self.ring.limits();
         if !limits.indirect {
             return Err(ChainErrorKind::IndirectNotNegotiated);
@@ -293,16 +321,6 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
     #[inline(always)]
     fn is_at_end(&self) -> bool {
         self.place.indirect.is_none() && self.place.next == self.ring.size()
-    }
-
-    /// Takes a step that was taken, except that nobody looked where the element is.
-    #[cold]
-    #[inline(never)]
-    fn step_behind(self, descriptor: Descriptor) -> Step<Self> {
-        match claim(descriptor).element() {
-            Some(element) => (self, Some(Ok(element))),
-            None => self.fail(ChainErrorKind::RangeOverflow { addr: descriptor.addr(), len: descriptor.len() }),
-        }
     }
 
     /// Reads the next descriptor, which cannot be read at once, and takes a step.
@@ -342,12 +360,27 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
     }
 }
 
+/// The flag of an indirect table, in the second word of its descriptor.
+const INDIRECT: u64 = (DescriptorFlags::INDIRECT.0 as u64) << 48;
+
+/// Takes a descriptor apart.
+#[inline(always)]
+const fn words(descriptor: Descriptor) -> Words {
+    (descriptor.addr(), descriptor.word())
+}
+
+/// Puts a descriptor together.
+#[inline(always)]
+const fn descriptor((addr, word): Words) -> Descriptor {
+    Descriptor::from_word(addr, word)
+}
+
 /// The most entries that a table can have: each has an index.
 const MAX_ENTRIES: u32 = 1 << 16;
 
 #[inline(always)]
-fn claim(descriptor: Descriptor) -> Claim {
-    PackedRules::claim(descriptor.addr(), descriptor.word())
+pub(super) fn claim(descriptor: Descriptor) -> Claim {
+    PackedRules::claim(words(descriptor))
 }
 
 impl<M: StableMem> Iterator for PackedWalk<'_, M> {
@@ -392,13 +425,7 @@ impl<M: StableMem> Walk for PackedWalk<'_, M> {
         if self.is_slow() {
             return fold_rest((self, None), mem, init, work).into();
         }
-        self.run(mem, init, work, |walk, descriptor, state, work| {
-            if walk.is_table(descriptor) {
-                walk.fold_table(descriptor, mem, state, work)
-            } else {
-                fold_rest(walk.step(descriptor), mem, state, work)
-            }
-        })
+        self.run::<false, _, _, _>(None, mem, init, work)
     }
 }
 
@@ -406,64 +433,5 @@ impl<M> Clone for PackedWalk<'_, M> {
     #[inline]
     fn clone(&self) -> Self {
         Self { ..*self }
-    }
-}
-
-/// A walk along a list that was stored when it was fetched, because used descriptors were written over it since.
-///
-/// The rules are those of a [`PackedWalk`]; what was stored is as little to be trusted as the ring.
-#[derive(Debug)]
-pub(super) struct StoredList<'r, M> {
-    ring: &'r PackedRing<M>,
-    /// What is still to be looked at.
-    left: slice::Iter<'r, Descriptor>,
-    /// Where it goes on in an indirect table.
-    table: Option<PackedWalk<'r, M>>,
-    place: PackedPlace,
-}
-
-impl<'r, M: StableMem> StoredList<'r, M> {
-    pub(super) fn new(ring: &'r PackedRing<M>, id: BufferId, stored: &'r [Descriptor]) -> Self {
-        // More than a ring has are too many for every rule.
-        let slots = u16::try_from(stored.len()).unwrap_or(u16::MAX);
-        Self { ring, left: stored.iter(), table: None, place: PackedPlace::new(ring.limits(), id, 0, slots) }
-    }
-
-    /// Goes on in the table that a descriptor stands for.
-    fn enter(&mut self, descriptor: Descriptor) -> Result<(), ChainErrorKind> {
-        let walk = PackedWalk::from_place(self.ring, self.place);
-        self.table = Some(walk.enter(descriptor)?);
-        Ok(())
-    }
-
-    fn accept(&mut self, descriptor: Descriptor) -> Result<Option<Element>, ChainErrorKind> {
-        if descriptor.flags().contains(DescriptorFlags::INDIRECT) {
-            return self.enter(descriptor).map(|()| None);
-        }
-        self.place.rules.accept(self.ring.limits(), claim(descriptor))
-    }
-
-    /// Ends the walk with an error.
-    fn fail(&mut self, kind: ChainErrorKind) -> ChainError {
-        self.left = [].iter();
-        ChainError { id: self.place.id.0, kind }
-    }
-}
-
-impl<M: StableMem> Iterator for StoredList<'_, M> {
-    type Item = Result<Element, ChainError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some(table) = &mut self.table {
-                return table.next();
-            }
-            let descriptor = *self.left.next()?;
-            match self.accept(descriptor) {
-                Ok(None) => {}
-                Ok(Some(element)) => return Some(Ok(element)),
-                Err(kind) => return Some(Err(self.fail(kind))),
-            }
-        }
     }
 }

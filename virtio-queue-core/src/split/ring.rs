@@ -1,12 +1,10 @@
 //! The operations on a split ring.
 
-use core::iter;
 use core::sync::atomic::Ordering;
 
-use virtio_mem_traits::{AreaError, StableMem, fence};
+use virtio_mem_traits::{Access, AreaError, DeviceRange, DriverAddr, DriverMem, StableMem, fence};
 use virtio_ring::RingFeatures;
 use virtio_ring::event::split_crossed;
-use virtio_ring::packed::Descriptor;
 use virtio_ring::split::{
     DescriptorArea, DescriptorIndex, DescriptorTable, DeviceArea, DriverArea, Layout, QueueSize, RingIndex,
     UsedElement, UsedFlags,
@@ -15,22 +13,21 @@ use virtio_ring::split::{
 use super::positions::{SplitPositions, Wanted};
 use super::walk::{SplitPlace, SplitWalk};
 use crate::rules::SplitLimits;
-use crate::saved::Saved;
 use crate::{
     Armed, ChainError, ConfigError, Element, FatalError, FromConfig, Head, KeepsDescriptors, QueueArea, QueueConfig,
-    Record, Restorable, RestoreError, Ring, SavedQueue,
+    Ring, ServeChain,
 };
 
 /// A split ring: three proved areas, and what was negotiated.
 #[derive(Debug)]
 pub struct SplitRing<M> {
-    descriptor_area: DescriptorArea<M>,
-    driver_area: DriverArea<M>,
-    device_area: DeviceArea<M>,
-    size: QueueSize,
-    features: RingFeatures,
-    limits: SplitLimits,
-    config: QueueConfig,
+    pub(super) descriptor_area: DescriptorArea<M>,
+    pub(super) driver_area: DriverArea<M>,
+    pub(super) device_area: DeviceArea<M>,
+    pub(super) size: QueueSize,
+    pub(super) features: RingFeatures,
+    pub(super) limits: SplitLimits,
+    pub(super) config: QueueConfig,
 }
 
 impl<M: StableMem> SplitRing<M> {
@@ -82,7 +79,7 @@ impl<M: StableMem> SplitRing<M> {
 
     /// Returns the positions of a ring where both sides are at `index`, as they are once the driver was asked to
     /// notify.
-    fn at(&self, index: RingIndex) -> SplitPositions {
+    pub(super) fn at(&self, index: RingIndex) -> SplitPositions {
         SplitPositions {
             next_available: index,
             known_available: index,
@@ -111,7 +108,7 @@ impl<M: StableMem> SplitRing<M> {
 
     /// Returns how many entries are known to be available, after another look if there would be none.
     #[inline(always)]
-    fn available(&self, positions: &mut SplitPositions) -> Result<u16, FatalError> {
+    pub(super) fn available(&self, positions: &mut SplitPositions) -> Result<u16, FatalError> {
         if positions.next_available == positions.known_available {
             *positions = self.look_and_arm(*positions)?;
         }
@@ -119,58 +116,27 @@ impl<M: StableMem> SplitRing<M> {
     }
 
     /// Reads the index that an earlier life of the queue has published.
-    fn used_index(&self) -> Result<RingIndex, FatalError> {
+    pub(super) fn used_index(&self) -> Result<RingIndex, FatalError> {
         Ok(self.device_area.reader()?.index()?)
     }
 
     /// Returns the head in an available entry.
     #[inline(always)]
-    fn head(&self, index: RingIndex) -> Result<DescriptorIndex, FatalError> {
+    pub(super) fn head(&self, index: RingIndex) -> Result<DescriptorIndex, FatalError> {
         self.checked(self.driver_area.entry(index)?)
     }
 
     /// Returns a head if the ring has such a descriptor.
     #[inline(always)]
-    fn checked(&self, head: DescriptorIndex) -> Result<DescriptorIndex, FatalError> {
+    pub(super) fn checked(&self, head: DescriptorIndex) -> Result<DescriptorIndex, FatalError> {
         let size = self.size.get();
         if head.0 > self.size.last_slot() { Err(FatalError::HeadOutOfRange { head, size }) } else { Ok(head) }
-    }
-
-    /// Serves at most `count` available chains, as far as neither ring comes to its end, and returns how many.
-    ///
-    /// PERF: what does not change in a run is looked up once (`direct-1-burst-32`).
-    #[inline(always)]
-    fn serve_run<'r>(
-        &'r self,
-        positions: &mut SplitPositions,
-        count: u16,
-        work: &mut impl FnMut(SplitWalk<'r, M>) -> u32,
-    ) -> Result<u16, FatalError> {
-        let (available, used) = (positions.next_available, positions.next_used);
-        let to_end = |index: RingIndex| self.size.get() - index.slot(self.size);
-        let count = count.min(to_end(available)).min(to_end(used));
-        let (entries, elements) =
-            (self.driver_area.entries(available, count), self.device_area.used_elements(used, count));
-        let walk = SplitWalk::new(self, DescriptorIndex(0));
-        for done in 0..count {
-            let head = match entries.get(done) {
-                Some(head) => self.checked(head)?,
-                None => self.head(available.advanced(done))?,
-            };
-            let element = UsedElement::new(head, work(walk.of(head)));
-            if !elements.set(done, element) {
-                self.device_area.set_used(used.advanced(done), element)?;
-            }
-        }
-        positions.next_available = available.advanced(count);
-        positions.next_used = used.advanced(count);
-        Ok(count)
     }
 
     /// Looks for more entries, and if there are none makes sure that the driver notifies of the next one if it was
     /// asked to notify at all. It was asked for an entry that has been fetched since (SPLIT-ANOT-6).
     #[inline(never)]
-    fn look_and_arm(&self, mut positions: SplitPositions) -> Result<SplitPositions, FatalError> {
+    pub(super) fn look_and_arm(&self, mut positions: SplitPositions) -> Result<SplitPositions, FatalError> {
         if !self.look(&mut positions)? {
             match positions.wanted {
                 Wanted::Entry(index) if index != positions.next_available => {
@@ -283,23 +249,37 @@ impl<M: StableMem> Ring for SplitRing<M> {
     }
 
     #[inline(always)]
-    fn serve<'r>(
-        &'r self,
+    fn serve(
+        &self,
         positions: &mut SplitPositions,
         _in_flight: u16,
         limit: usize,
-        mut work: impl FnMut(SplitWalk<'r, M>) -> u32,
+        work: impl ServeChain,
     ) -> Result<usize, FatalError> {
-        let mut served = 0;
-        while served < limit {
-            let available = self.available(positions)?;
-            let count = available.min(u16::try_from(limit - served).unwrap_or(u16::MAX));
-            if count == 0 {
-                break;
-            }
-            served += usize::from(self.serve_run(positions, count, &mut work)?);
-        }
-        Ok(served)
+        self.serve_chains(positions, limit, work)
+    }
+
+    #[inline(always)]
+    fn gather<'m, P: DriverMem + ?Sized>(
+        &self,
+        positions: &mut SplitPositions,
+        _in_flight: u16,
+        limit: usize,
+        mem: &'m P,
+        access: Access,
+        take: impl FnMut(Head, DriverAddr, DeviceRange<'m>),
+    ) -> Result<u16, FatalError> {
+        self.gather_chains(positions, limit, mem, access, take)
+    }
+
+    #[inline(always)]
+    fn complete_all(
+        &self,
+        positions: &mut SplitPositions,
+        heads: impl Iterator<Item = (Head, u32)>,
+        _refuse: impl FnMut(Head),
+    ) -> Result<(), FatalError> {
+        self.complete_chains(positions, heads)
     }
 
     #[inline(always)]
@@ -342,55 +322,3 @@ impl<M: StableMem> Ring for SplitRing<M> {
 }
 
 impl<M: StableMem> KeepsDescriptors for SplitRing<M> {}
-
-impl<M: StableMem> Restorable for SplitRing<M> {
-    fn in_memory(&self, mem: M) -> Result<Self, ConfigError> {
-        Self::from_config(&self.config, mem)
-    }
-
-    fn save(&self, positions: &SplitPositions) -> SavedQueue {
-        SavedQueue::split(positions.next_available.get(), Some(positions.published.get()))
-    }
-
-    /// Where the used index was not saved, it is in the ring's memory, and is read once.
-    fn restore(&self, saved: &SavedQueue) -> Result<SplitPositions, RestoreError> {
-        let Saved::Split { next_available, next_used } = saved.checked()? else {
-            return Err(RestoreError::Format(*saved));
-        };
-        let used = match next_used {
-            Some(used) => RingIndex::new(used),
-            None => self.used_index()?,
-        };
-        let (available, size) = (RingIndex::new(next_available), self.size.get());
-        let lost = available.distance_from(used);
-        if lost > size {
-            return Err(RestoreError::Lost { available: available.get(), used: used.get(), size });
-        }
-        Ok(SplitPositions { next_used: used, published: used, lost, ..self.at(available) })
-    }
-
-    fn adopt(&self, positions: &mut SplitPositions, head: Head, in_flight: u16) -> Option<Head> {
-        let known = head.id() <= self.size.last_slot() && head.slots() == 1;
-        positions.lost = positions.lost.checked_sub(1).filter(|_| known)?;
-        Some(Head::new(head.id(), positions.next_used.advanced(in_flight).get(), 1))
-    }
-
-    fn walk_stored<'r>(
-        &'r self,
-        head: Head,
-        _stored: &'r [Descriptor],
-    ) -> impl Iterator<Item = Result<Element, ChainError>> {
-        self.walk(head)
-    }
-}
-
-/// The head is all there is to store.
-impl<M: StableMem> Record for SplitRing<M> {
-    fn stored(&self, _head: Head) -> impl Iterator<Item = Result<Descriptor, FatalError>> {
-        iter::empty()
-    }
-
-    fn next_used(&self, positions: &SplitPositions) -> u16 {
-        positions.next_used.get()
-    }
-}

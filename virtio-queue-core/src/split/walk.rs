@@ -7,7 +7,7 @@ use virtio_ring::TableEntry;
 use virtio_ring::split::{Descriptor, DescriptorFlags, DescriptorIndex, DescriptorTable};
 
 use super::ring::SplitRing;
-use crate::rules::{Claim, SplitPlain, SplitRules};
+use crate::rules::{Claim, SplitPlain, SplitRules, Words};
 use crate::walk::{Rest, Step, fold_rest};
 use crate::{ChainError, ChainErrorKind, Element, Piece, Ring, Walk};
 
@@ -116,10 +116,17 @@ impl<'r, M: StableMem> SplitWalk<'r, M> {
         Self { ring, entries, plain, reports, place: SplitPlace::new(&plain, head) }
     }
 
-    /// Returns a walk along another chain. What is the same for all chains is not looked up again.
+    /// Returns a walk along another chain, in a ring of which nothing has to be reported. What is the same for all
+    /// chains is not looked up again.
     #[inline(always)]
     pub(super) fn of(&self, head: DescriptorIndex) -> Self {
-        Self { place: SplitPlace::new(&self.plain, head), ..*self }
+        Self { reports: false, place: SplitPlace::new(&self.plain, head), ..*self }
+    }
+
+    /// Returns whether the first descriptor of a chain can be read at once.
+    #[inline(always)]
+    pub(super) fn has(&self, head: DescriptorIndex) -> bool {
+        usize::from(head.0) < self.entries.len()
     }
 
     /// Returns a walk that goes on from `place`. An indirect table is translated anew: what cannot be read at once is
@@ -141,66 +148,84 @@ impl<'r, M: StableMem> SplitWalk<'r, M> {
         DescriptorTable::from_parts(table.mem(), self.place.indirect.unwrap_or(table.range()), self.entries)
     }
 
-    /// Folds what is plain, up to the first descriptor that is not, or the end.
+    /// Folds what is plain, from a descriptor that was `seen` or the next one on, and goes on where one is not.
     ///
-    /// `refused` goes on in front of a descriptor that is not plain.
+    /// With `SEARCH`, what is not found at once is searched for.
     ///
-    /// PERF: what changes from one descriptor to the next has no address, so that it stays in registers
-    /// (`direct-8-burst-32`).
+    /// PERF: what changes from one descriptor to the next has no address, and without `SEARCH` nothing is called that
+    /// comes back. So it stays in registers (`direct-8-burst-32`).
     #[inline(always)]
-    fn run<'m, P: DriverMem + ?Sized, B, E: From<ChainError>, F: FnMut(B, Piece<'m>) -> Result<B, E>>(
+    fn run<'m, const SEARCH: bool, P: DriverMem + ?Sized, B, E: From<ChainError>>(
         self,
+        mut seen: Option<Words>,
         mem: &'m P,
         init: B,
-        mut work: F,
-        refused: impl FnOnce(Self, Descriptor, B, F) -> Rest<B, E>,
+        mut work: impl FnMut(B, Piece<'m>) -> Result<B, E>,
     ) -> Result<B, E> {
         let Some(first) = self.place.next else { return Ok(init) };
         let (mut index, mut rules, mut state) = (usize::from(first.0), self.place.rules, init);
         loop {
-            let at = |next, rules| Self { place: SplitPlace { next, rules, ..self.place }, ..self };
-            let Some(descriptor) = Descriptor::load(self.entries, index) else {
-                return fold_rest(at(narrow(index), rules).step_anywhere(), mem, state, work).into();
+            let read = || Descriptor::load(self.entries, index).map(words);
+            let Some(words) = seen.take().or_else(read) else {
+                return fold_rest(self.at(narrow(index), rules).step_anywhere(), mem, state, work).into();
             };
-            if !rules.accept_plain(&self.plain, descriptor.word()) {
-                let walk = at(narrow(index), rules.uncounted(descriptor.word()));
-                return refused(walk, descriptor, state, work).into();
-            }
-            let Some(piece) = SplitRules::translate_plain(mem, descriptor.addr(), descriptor.word()) else {
-                return fold_rest(at(next(descriptor), rules).step_behind(descriptor), mem, state, work).into();
+            let find = || if SEARCH { SplitRules::search(mem, words) } else { SplitRules::find(mem, words) };
+            let piece = if rules.accept_plain(&self.plain, words.1) { find() } else { None };
+            let Some(piece) = piece else {
+                let walk = self.at(Some(first), rules.uncounted(words.1));
+                return if SEARCH {
+                    fold_rest(walk.step(descriptor(words)), mem, state, work)
+                } else if walk.place.indirect.is_none() && words.1 & INDIRECT != 0 {
+                    Self::fold_table(walk.ring, walk.place.head, walk.place.rules, words, mem, state, work)
+                } else {
+                    walk.fold_on(words, mem, state, work)
+                }
+                .into();
             };
             state = work(state, piece)?;
-            if !descriptor.flags().contains(DescriptorFlags::NEXT) {
+            if words.1 & NEXT == 0 {
                 return Ok(state);
             }
-            index = (descriptor.word() >> 48) as usize;
+            index = (words.1 >> 48) as usize;
         }
     }
 
-    /// Folds the indirect table that a descriptor stands for.
+    /// Returns the walk at another place of its table.
+    #[inline(always)]
+    fn at(self, next: Option<DescriptorIndex>, rules: SplitRules) -> Self {
+        Self { place: SplitPlace { next, rules, ..self.place }, ..self }
+    }
+
+    /// Folds the indirect table that a descriptor stands for, the only one of its chain or the last one.
+    ///
+    /// PERF: it is a usual case, and takes what it needs in registers (`indirect-8-burst-32`).
     #[inline(never)]
     fn fold_table<'m, P: DriverMem + ?Sized, B, E: From<ChainError>>(
-        self,
-        descriptor: Descriptor,
+        ring: &'r SplitRing<M>,
+        head: DescriptorIndex,
+        rules: SplitRules,
+        words: Words,
         mem: &'m P,
         init: B,
         work: impl FnMut(B, Piece<'m>) -> Result<B, E>,
     ) -> Rest<B, E> {
-        let id = self.id();
-        match self.enter(descriptor) {
-            Ok(walk) => walk
-                .run(mem, init, work, |walk, descriptor, state, work| {
-                    fold_rest(walk.step(descriptor), mem, state, work)
-                })
-                .into(),
-            Err(kind) => Rest::Failed(ChainError { id, kind }.into()),
+        match Self::new(ring, head).at(None, rules).enter(descriptor(words)) {
+            Ok(table) => table.run::<false, _, _, _>(None, mem, init, work).into(),
+            Err(kind) => Rest::Failed(ChainError { id: head.0, kind }.into()),
         }
     }
 
-    /// Returns whether a descriptor stands for a table that the walk can go on in.
-    #[inline(always)]
-    fn is_table(&self, descriptor: Descriptor) -> bool {
-        self.place.indirect.is_none() && descriptor.flags().contains(DescriptorFlags::INDIRECT)
+    /// Folds the rest of a chain from a descriptor that is not plain, or not found at once.
+    #[cold]
+    #[inline(never)]
+    fn fold_on<'m, P: DriverMem + ?Sized, B, E: From<ChainError>>(
+        self,
+        words: Words,
+        mem: &'m P,
+        init: B,
+        work: impl FnMut(B, Piece<'m>) -> Result<B, E>,
+    ) -> Rest<B, E> {
+        self.run::<true, _, _, _>(Some(words), mem, init, work).into()
     }
 
     /// Returns whether no descriptor is plain, or each one that is read has to be reported.
@@ -224,16 +249,6 @@ impl<'r, M: StableMem> SplitWalk<'r, M> {
         let table = DescriptorTable::indirect(self.ring.mem(), range).map_err(ChainErrorKind::Memory)?;
         let place = SplitPlace { indirect: Some(range), next: Some(DescriptorIndex(0)), ..self.place };
         Ok(Self { entries: table.contiguous(), place, ..self })
-    }
-
-    /// Takes a step that was taken, except that nobody looked where the element is.
-    #[cold]
-    #[inline(never)]
-    fn step_behind(self, descriptor: Descriptor) -> Step<Self> {
-        match claim(descriptor).element() {
-            Some(element) => (self, Some(Ok(element))),
-            None => self.fail(ChainErrorKind::RangeOverflow { addr: descriptor.addr(), len: descriptor.len() }),
-        }
     }
 
     /// Reads the next descriptor, which cannot be read at once, and takes a step.
@@ -273,6 +288,24 @@ impl<'r, M: StableMem> SplitWalk<'r, M> {
     }
 }
 
+/// The flag of a descriptor that is not the last of its chain, in its second word.
+const NEXT: u64 = (DescriptorFlags::NEXT.0 as u64) << 32;
+
+/// The flag of an indirect table, in the second word of its descriptor.
+const INDIRECT: u64 = (DescriptorFlags::INDIRECT.0 as u64) << 32;
+
+/// Takes a descriptor apart.
+#[inline(always)]
+pub(super) const fn words(descriptor: Descriptor) -> Words {
+    (descriptor.addr(), descriptor.word())
+}
+
+/// Puts a descriptor together.
+#[inline(always)]
+const fn descriptor((addr, word): Words) -> Descriptor {
+    Descriptor::from_word(addr, word)
+}
+
 /// Returns the index that was widened, so that it need not be where it is used.
 #[inline(always)]
 fn narrow(index: usize) -> Option<DescriptorIndex> {
@@ -281,7 +314,7 @@ fn narrow(index: usize) -> Option<DescriptorIndex> {
 
 #[inline(always)]
 fn claim(descriptor: Descriptor) -> Claim {
-    SplitRules::claim(descriptor.addr(), descriptor.word())
+    SplitRules::claim(words(descriptor))
 }
 
 /// Returns where a chain goes on after a descriptor, if it does.
@@ -329,13 +362,7 @@ impl<M: StableMem> Walk for SplitWalk<'_, M> {
         if self.is_slow() {
             return fold_rest((self, None), mem, init, work).into();
         }
-        self.run(mem, init, work, |walk, descriptor, state, work| {
-            if walk.is_table(descriptor) {
-                walk.fold_table(descriptor, mem, state, work)
-            } else {
-                fold_rest(walk.step(descriptor), mem, state, work)
-            }
-        })
+        self.run::<false, _, _, _>(None, mem, init, work)
     }
 }
 

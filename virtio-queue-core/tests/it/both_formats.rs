@@ -11,7 +11,7 @@ use virtio_fake_driver::{
 use virtio_mem_traits::{Access, DriverAddr, HeapMem, TranslateError};
 use virtio_queue_core::{
     AnyQueue, AnyRing, ChainErrorKind, ConfigError, FatalError, FromConfig, InOrderRing, OrderSlot, Queue, QueueLimits,
-    ReturnError, Ring, SUPPORTED_RING_FEATURES,
+    ReturnError, Ring, SUPPORTED_RING_FEATURES, ServeChain, Walk,
 };
 use virtio_util::NotificationCounter;
 
@@ -303,7 +303,8 @@ fn positions_of_other_format_refused() {
         let error = FatalError::ForeignPositions;
         assert_eq!(ring.fetch(foreign, 0), Err(error));
         assert_eq!(ring.complete(foreign, virtio_queue_core::Head::default(), 0), Err(error));
-        assert_eq!(ring.serve(foreign, 0, 1, |_| 0), Err(error));
+        assert_eq!(ring.serve(foreign, 0, 1, Nothing), Err(error));
+        assert_eq!(ring.complete_all(foreign, core::iter::empty(), |_| {}), Err(error));
         assert_eq!(ring.publish(foreign), Err(error));
         assert_eq!(ring.suppress_notifications(foreign), Err(error));
         assert_eq!(ring.enable_notifications(foreign, 0), Err(error));
@@ -321,4 +322,13 @@ fn tokens_of_other_format_refused() {
     let (our_id, their_id) = (ours.id(), theirs.id());
     assert_eq!(one.queue.complete(theirs, 0), Err(ReturnError::Stale { id: their_id }));
     assert_eq!(other.queue.complete(ours, 0), Err(ReturnError::Stale { id: our_id }));
+}
+
+/// Work that does nothing.
+struct Nothing;
+
+impl ServeChain for Nothing {
+    fn serve(&mut self, _: impl Walk) -> u32 {
+        0
+    }
 }

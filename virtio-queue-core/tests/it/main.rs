@@ -19,6 +19,7 @@ mod both_formats;
 mod config;
 mod fatal;
 mod fetch;
+mod gather;
 mod hostile;
 mod in_order;
 mod interleavings;

@@ -5,15 +5,14 @@ use std::panic::{catch_unwind, resume_unwind};
 
 use virtio_fake_driver::features::{EVENT_IDX, INDIRECT_DESC};
 use virtio_fake_driver::{DriverChain, Fixture, FixtureOptions, MemEvent, QueueFormat};
-use virtio_queue_core::{Chain, ChainError, ChainErrorKind, DriverNotify, FatalError, Piece, Queue, Ring, Walk};
+use virtio_queue_core::{Chain, ChainError, ChainErrorKind, DriverNotify, FatalError, Piece, Queue, Ring};
 
 use crate::formats::{check_dead, fetch, for_each_format, start};
-use crate::support::{Everywhere, logged, plain, traffic};
+use crate::support::{logged, plain, serve_chains, traffic};
 
 /// Returns how many bytes are writable in a chain, which is what this device claims to have written.
-fn writable(walk: impl Walk) -> u32 {
-    let writable = walk.map(|element| plain(element.unwrap())).filter(|element| element.2);
-    writable.map(|element| element.1 as u32).sum()
+fn writable(writable: Result<u32, ChainError>) -> u32 {
+    writable.unwrap()
 }
 
 /// Serves at most `limit` chains in a burst.
@@ -21,7 +20,8 @@ fn burst<R: Ring, N: DriverNotify>(queue: &mut Queue<R, N>, limit: usize) -> usi
     let mut burst = queue.burst();
     for served in 0..limit {
         let Some(chain) = burst.next_chain().unwrap() else { return served };
-        let written = writable(chain.walk());
+        let writable = chain.walk().map(|element| plain(element.unwrap())).filter(|element| element.2);
+        let written = writable.map(|element| element.1 as u32).sum();
         chain.return_unchecked(written).unwrap();
     }
     limit
@@ -54,7 +54,7 @@ fn run<F: QueueFormat>(
 #[test]
 fn serving_is_a_burst() {
     fn check<F: QueueFormat>(features: u64) {
-        let served = run::<F>(features, |fixture, limit| fixture.queue.serve(limit, writable).unwrap());
+        let served = run::<F>(features, |fixture, limit| serve_chains(&mut fixture.queue, limit, writable).unwrap());
         assert_eq!(served, run::<F>(features, |fixture, limit| burst(&mut fixture.queue, limit)));
     }
     for features in [0, EVENT_IDX, INDIRECT_DESC, EVENT_IDX | INDIRECT_DESC] {
@@ -70,7 +70,7 @@ fn chains_in_flight_stay_there() {
         let chain = DriverChain::new().writable(2);
         let ids = [(); 4].map(|()| fixture.driver.add(&chain).unwrap());
         let token = fetch(&mut fixture.queue);
-        assert_eq!(fixture.queue.serve(usize::MAX, writable), Ok(3));
+        assert_eq!(serve_chains(&mut fixture.queue, usize::MAX, writable), Ok(3));
         assert_eq!(fixture.queue.in_flight(), 1);
         fixture.queue.complete(token, 2).unwrap();
         let used: Vec<_> = fixture.driver.reap_all().unwrap().iter().map(|used| (used.id, used.len)).collect();
@@ -89,13 +89,12 @@ fn malformed_chain_is_used() {
         fixture.driver.publish();
         fixture.driver.add(&DriverChain::new().writable(3)).unwrap();
         let mut found = Vec::new();
-        let served = fixture.queue.serve(10, |walk| {
-            let result = walk.try_fold_pieces(Everywhere::get(), (), |(), _| Ok(()));
-            found.push(result.map_err(|error: virtio_queue_core::ChainError| error.kind));
+        let served = serve_chains(&mut fixture.queue, 10, |writable| {
+            found.push(writable.map_err(|error| error.kind));
             0
         });
         assert_eq!(served, Ok(2));
-        assert!(matches!(found[..], [Err(ChainErrorKind::ReadableAfterWritable { .. }), Ok(())]), "{found:?}");
+        assert!(matches!(found[..], [Err(ChainErrorKind::ReadableAfterWritable { .. }), Ok(3)]), "{found:?}");
         assert_eq!((fixture.driver.reap_all().unwrap().len(), fixture.queue.in_flight()), (2, 0));
     }
     for_each_format!(check(0));
@@ -108,9 +107,9 @@ fn senseless_ring_breaks_queue() {
     fixture.driver.add(&DriverChain::new().writable(1)).unwrap();
     fixture.driver.raw().set_available_entry(1, 4);
     fixture.driver.raw().set_available_index(2);
-    let error = fixture.queue.serve(10, writable).unwrap_err();
+    let error = serve_chains(&mut fixture.queue, 10, writable).unwrap_err();
     assert!(matches!(error, FatalError::HeadOutOfRange { size: 4, .. }));
-    assert_eq!(fixture.queue.serve(10, writable), Ok(0));
+    assert_eq!(serve_chains(&mut fixture.queue, 10, writable), Ok(0));
     assert_eq!((fixture.driver.reap(), fixture.notifications.count()), (Ok(None), 0), "nothing was published");
     check_dead(&mut fixture.queue, &fixture.mem, error, true, Vec::new());
 }
@@ -124,7 +123,7 @@ fn panic_breaks_queue() {
         (0..3).for_each(|_| _ = fixture.driver.add(&DriverChain::new().writable(1)).unwrap());
         let mut served = 0;
         let serve = AssertUnwindSafe(|| {
-            fixture.queue.serve(3, |_| {
+            serve_chains(&mut fixture.queue, 3, |_| {
                 served += 1;
                 if served == 3 { resume_unwind(Box::new(())) } else { 1 }
             })
@@ -148,7 +147,7 @@ fn pieces_are_folded_chain_by_chain() {
         fixture.driver.add(&DriverChain::new().writable(7)).unwrap();
         let (mem, mut found) = (fixture.mem.clone(), Vec::new());
         let add = |sum, piece: Piece<'_>| Ok::<_, ChainError>(sum + piece.memory.len());
-        let served = fixture.queue.serve_pieces(10, &*mem, 100, add, |sum| {
+        let served = fixture.queue.serve(10, &*mem, 100, add, |sum| {
             found.push(sum.map_err(|error| error.kind));
             3 - found.len() as u32
         });
@@ -169,8 +168,8 @@ fn panic_with_one_chain_breaks_queue() {
     fn check<F: QueueFormat>(features: u64) {
         let mut fixture = start::<F>(4, features);
         (0..3).for_each(|_| _ = fixture.driver.add(&DriverChain::new().writable(1)).unwrap());
-        assert_eq!(fixture.queue.serve_one(writable), Ok(true));
-        let serve = AssertUnwindSafe(|| fixture.queue.serve_one(|_| resume_unwind(Box::new(()))));
+        assert_eq!(serve_chains(&mut fixture.queue, 1, writable), Ok(1));
+        let serve = AssertUnwindSafe(|| serve_chains(&mut fixture.queue, 1, |_| resume_unwind(Box::new(()))));
         assert!(catch_unwind(serve).is_err());
         assert_eq!(fixture.driver.reap_all().unwrap().len(), 1);
         check_dead(&mut fixture.queue, &fixture.mem, FatalError::Panicked, false, Vec::new());
@@ -184,21 +183,21 @@ fn panic_with_one_chain_breaks_queue() {
 fn chain_that_is_served_by_itself_is_published() {
     fn check<F: QueueFormat>(features: u64) {
         let mut fixture = start::<F>(4, features);
-        assert_eq!(fixture.queue.serve_one(writable), Ok(false));
+        assert_eq!(serve_chains(&mut fixture.queue, 1, writable), Ok(0));
         (0..3).for_each(|_| _ = fixture.driver.add(&DriverChain::new().writable(5)).unwrap());
         for served in 1..=3 {
-            assert_eq!(fixture.queue.serve_one(writable), Ok(true));
+            assert_eq!(serve_chains(&mut fixture.queue, 1, writable), Ok(1));
             assert_eq!(fixture.driver.reap().unwrap().map(|used| used.len), Some(5));
             assert_eq!((fixture.driver.reap().unwrap().is_none(), fixture.queue.in_flight()), (true, 0), "{served}");
         }
-        assert_eq!(fixture.queue.serve_one(writable), Ok(false));
+        assert_eq!(serve_chains(&mut fixture.queue, 1, writable), Ok(0));
     }
     for features in [0, EVENT_IDX] {
         for_each_format!(check(features));
     }
     let mut fixture = start::<virtio_fake_driver::Split>(4, 0);
     fixture.driver.raw().set_available_index(5);
-    let error = fixture.queue.serve_one(writable).unwrap_err();
+    let error = serve_chains(&mut fixture.queue, 1, writable).unwrap_err();
     assert_eq!(error, FatalError::Oversubscribed { available: 5, in_flight: 0, size: 4 });
     check_dead(&mut fixture.queue, &fixture.mem, error, true, Vec::new());
 }
@@ -212,7 +211,7 @@ fn endless_supply_ends() {
     let mut index = 0_u16;
     let mut served = 0;
     raw.set_available_index(1);
-    let error = fixture.queue.serve(usize::MAX, |_| {
+    let error = serve_chains(&mut fixture.queue, usize::MAX, |_| {
         served += 1;
         index += 1;
         raw.set_available_index(index + 1);

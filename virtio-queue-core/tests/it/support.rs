@@ -10,7 +10,8 @@ use virtio_fake_driver::{
 };
 use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, HeapMem, StableMem, TranslateError};
 use virtio_queue_core::{
-    ChainError, DescChain, DriverNotify, Element, Piece, Queue, QueueConfig, QueueLimits, ReturnTo, Ring, Walk,
+    ChainError, DescChain, DriverNotify, Element, FatalError, Piece, Queue, QueueConfig, QueueLimits, ReturnTo, Ring,
+    Walk,
 };
 use virtio_util::NotificationCounter;
 
@@ -174,6 +175,16 @@ impl DriverMem for Everywhere {
     fn translate(&self, asked: DriverRange, access: Access) -> Result<DeviceRange<'_>, TranslateError> {
         self.0.translate(range(0, asked.len().min(Self::PIECE)), access)
     }
+}
+
+/// Serves chains. `work` is told how many bytes are writable in each, or what is wrong with it.
+pub(crate) fn serve_chains<R: Ring, N: DriverNotify>(
+    queue: &mut Queue<R, N>,
+    limit: usize,
+    work: impl FnMut(Result<u32, ChainError>) -> u32,
+) -> Result<usize, FatalError> {
+    let add = |sum, piece: Piece<'_>| Ok(if piece.access.writes() { sum + piece.memory.len() as u32 } else { sum });
+    queue.serve(limit, Everywhere::get(), 0, add, work)
 }
 
 /// Walks along a chain, to its end or its error, which is final; in all ways, which are the same.

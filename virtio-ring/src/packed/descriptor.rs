@@ -43,6 +43,7 @@ impl Descriptor {
     /// The size in bytes.
     pub const SIZE: usize = size_of::<Self>();
 
+    pub(super) const ADDR: usize = offset_of!(Self, addr);
     pub(super) const LEN: usize = offset_of!(Self, word);
     pub(super) const ID: usize = Self::LEN + size_of::<u32>();
     pub(super) const FLAGS: usize = Self::ID + size_of::<u16>();
@@ -52,6 +53,13 @@ impl Descriptor {
     #[must_use]
     pub const fn new(addr: DriverAddr, len: u32, id: BufferId, flags: DescriptorFlags) -> Self {
         let word = len as u64 | (id.0 as u64) << 32 | (flags.0 as u64) << 48;
+        Self::from_word(addr, word)
+    }
+
+    /// Returns the descriptor of an address and a [second word](Self::word).
+    #[inline]
+    #[must_use]
+    pub const fn from_word(addr: DriverAddr, word: u64) -> Self {
         Self { addr: U64::new(addr.0), word: U64::new(word) }
     }
 

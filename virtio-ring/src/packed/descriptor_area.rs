@@ -152,6 +152,15 @@ impl<'a> Slots<'a> {
         self.0.load_field_acquire::<u64, { Descriptor::LEN }>(index).map(u64::from_le)
     }
 
+    /// Reads the address in the descriptor in the `index`th of them, if there are as many.
+    ///
+    /// Relaxed: [`first`](Self::first) acquired it.
+    #[inline(always)]
+    #[must_use]
+    pub fn addr(&self, index: usize) -> Option<DriverAddr> {
+        self.0.load_field::<u64, { Descriptor::ADDR }>(index).map(|addr| DriverAddr(u64::from_le(addr)))
+    }
+
     /// Reads the second word of the descriptor in the `index`th of them, if there are as many, as
     /// [`DescriptorArea::later`] does.
     #[inline(always)]

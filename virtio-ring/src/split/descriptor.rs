@@ -48,6 +48,13 @@ impl Descriptor {
     #[must_use]
     pub const fn new(addr: DriverAddr, len: u32, flags: DescriptorFlags, next: DescriptorIndex) -> Self {
         let word = len as u64 | (flags.0 as u64) << 32 | (next.0 as u64) << 48;
+        Self::from_word(addr, word)
+    }
+
+    /// Returns the descriptor of an address and a [second word](Self::word).
+    #[inline]
+    #[must_use]
+    pub const fn from_word(addr: DriverAddr, word: u64) -> Self {
         Self { addr: U64::new(addr.0), word: U64::new(word) }
     }
 

@@ -203,11 +203,25 @@ impl<M: StableMem> DeviceArea<M, ReadOnly> {
 pub struct UsedElements<'a>(DeviceArray<'a, [u32; 2], WriteOnly>);
 
 impl UsedElements<'_> {
+    /// Returns how many there are.
+    #[inline(always)]
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Returns whether there are none.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Writes the `index`th of them, if there are as many, as [`DeviceArea::set_used`] does, and returns whether there
     /// are.
     #[inline(always)]
-    pub fn set(&self, index: u16, element: UsedElement) -> bool {
-        self.0.store_relaxed(index.into(), transmute!(element)).is_some()
+    pub fn set(&self, index: usize, element: UsedElement) -> bool {
+        self.0.store_relaxed(index, transmute!(element)).is_some()
     }
 }
 

@@ -121,11 +121,32 @@ impl<M: StableMem> DriverArea<M> {
 pub struct AvailableEntries<'a>(DeviceArray<'a, u16>);
 
 impl AvailableEntries<'_> {
+    /// Returns how many there are.
+    #[inline(always)]
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Returns whether there are none.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns the first `len` of them, or all if there are not as many.
+    #[inline(always)]
+    #[must_use]
+    pub fn prefix(self, len: usize) -> Self {
+        Self(self.0.prefix(len))
+    }
+
     /// Reads the `index`th of them, if there are as many, as [`DriverArea::entry`] does.
     #[inline(always)]
     #[must_use]
-    pub fn get(&self, index: u16) -> Option<DescriptorIndex> {
-        self.0.load_relaxed(index.into()).map(|head| DescriptorIndex(u16::from_le(head)))
+    pub fn get(&self, index: usize) -> Option<DescriptorIndex> {
+        self.0.load_relaxed(index).map(|head| DescriptorIndex(u16::from_le(head)))
     }
 }
 

@@ -61,8 +61,8 @@ fn device_area_fields_written_at_their_place() {
     assert_eq!(mem.peek(0x44), [1, 0x80]);
 }
 
-/// FEAT-12, BAR-12, END-1: whoever looks at a used ring reads each field once, at its place, with the right to read and
-/// no more.
+/// FEAT-12, BAR-12, END-1, INV-10: whoever looks at a used ring reads each field once, at its place, with the right to
+/// read and no more. Big-endian hosts do the same.
 #[test]
 fn device_area_for_reading_fields_read_once_at_their_place() {
     let mem = LogMem::new();

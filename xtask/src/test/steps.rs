@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, bail};
 use cargo_metadata::Package;
 
-use super::{edges, house_rules};
-use crate::cargo::{Cargo, metadata, workspace_root};
+use super::{edges, guide, house_rules};
 use crate::conformance;
-use crate::spinner::Spinner;
+use xtask_support::Spinner;
+use xtask_support::cargo::{Cargo, metadata, workspace_root};
 
 /// One thing that a change must pass.
 pub(super) struct Step {
@@ -17,13 +17,15 @@ pub(super) struct Step {
     pub(super) run: fn(&Spinner) -> Result<()>,
 }
 
-pub(super) const STEPS: [Step; 13] = [
+pub(super) const STEPS: [Step; 15] = [
     Step { name: "format", about: "rustfmt", run: format },
     Step { name: "clippy", about: "all targets with all features, warnings denied", run: clippy },
     Step { name: "features", about: "each library without features, with each, and with all", run: features },
     Step { name: "tests", about: "unit and integration tests", run: tests },
     Step { name: "benches", about: "each benchmark once, for what it computes", run: benches },
     Step { name: "doctests", about: "examples in the documentation", run: doctests },
+    Step { name: "examples", about: "the examples of each library, run", run: examples },
+    Step { name: "guide", about: "the first device, made as its guide says", run: guide::follow },
     Step { name: "no_std", about: "the layers in a program without the standard library", run: no_std },
     Step { name: "outside", about: "a program elsewhere that keeps chains, with each lock", run: outside },
     Step { name: "corpus", about: "what the fuzzer has found, without the fuzzer", run: corpus },
@@ -54,8 +56,6 @@ fn format(spinner: &Spinner) -> Result<()> {
 
 fn clippy(spinner: &Spinner) -> Result<()> {
     Cargo::new("clippy --locked --workspace --all-targets --all-features -- -D warnings").run(spinner)?;
-    // This program as it is built for most verbs.
-    Cargo::new("clippy --locked -p xtask -- -D warnings").run(spinner)?;
     Ok(())
 }
 
@@ -78,12 +78,22 @@ fn tests(spinner: &Spinner) -> Result<()> {
 }
 
 fn benches(spinner: &Spinner) -> Result<()> {
-    Cargo::new("test --locked -p xtask --all-features --bench virtqueue --bench instructions").run(spinner)?;
+    Cargo::new("test --locked -p xtask-bench --bench virtqueue --bench instructions").run(spinner)?;
     Ok(())
 }
 
 fn doctests(spinner: &Spinner) -> Result<()> {
     Cargo::new("test --locked --workspace --all-features --doc").run(spinner)?;
+    Ok(())
+}
+
+fn examples(spinner: &Spinner) -> Result<()> {
+    for package in libraries()? {
+        for example in package.targets.iter().filter(|target| target.is_example()) {
+            Cargo::new(format!("run --locked -p {} --all-features --example {}", package.name, example.name))
+                .run(spinner)?;
+        }
+    }
     Ok(())
 }
 

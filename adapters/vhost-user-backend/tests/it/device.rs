@@ -5,14 +5,16 @@ use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use vhost::vhost_user::message::VhostUserProtocolFeatures;
-use vhost_user_backend::VhostUserBackend;
 use virtio_chain::ReadableChain;
 use virtio_fake_driver::features::{EVENT_IDX, INDIRECT_DESC, RING_PACKED, VERSION_1};
 use virtio_util::OwnedChain;
-use virtio_vhost_user_backend::{GuestMem, Queues, Vring, VringBitmap, VringError, VringMem};
+use virtio_vhost_user_backend::VringError;
 use vmm_sys_util::epoll::EventSet;
 use vmm_sys_util::event::{EventConsumer, EventFlag, EventNotifier, new_event_consumer_and_notifier};
+
+use super::framework::adapter::{GuestMem, Queues, Vring, VringBitmap, VringMem};
+use super::framework::vhost::vhost_user::message::VhostUserProtocolFeatures;
+use super::framework::vhost_user_backend::VhostUserBackend;
 
 /// The bit with which a front end asks for a log of what is written.
 const LOG_ALL: u64 = 1 << 26;
@@ -64,6 +66,11 @@ pub(crate) fn answer<B: VringBitmap>(chain: Chain<B>) {
     let mut answer = request.into_writable().unwrap();
     answer.write_all(text.to_uppercase().as_bytes()).unwrap();
     answer.return_prefix().unwrap();
+}
+
+/// Returns what comes next.
+pub(crate) fn next<T>(from: &Receiver<T>) -> T {
+    from.recv_timeout(Duration::from_secs(20)).unwrap()
 }
 
 /// Returns whether nothing comes for as long as a thread could be late.

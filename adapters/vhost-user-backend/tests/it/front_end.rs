@@ -7,21 +7,22 @@ use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 
 use rustix::fs::{MemfdFlags, memfd_create};
-use vhost::vhost_user::message::{VhostUserHeaderFlag, VhostUserProtocolFeatures};
-use vhost::vhost_user::{Frontend, VhostUserFrontend};
-use vhost::{VhostBackend, VhostUserMemoryRegionInfo, VringConfigData};
-use vhost_user_backend::VhostUserDaemon;
-use vhost_user_backend::bitmap::BitmapReplace;
 use virtio_fake_driver::{AnyDriver, DriverChain, DriverOptions, UsedBuffer};
 use virtio_mem_traits::{DriverAddr, DriverRange};
-use virtio_vhost_user_backend::{GuestMem, VringBitmap, VringMem};
 use virtio_vm_memory::VmMemory;
-use vm_memory::mmap::NewBitmap;
-use vm_memory::{FileOffset, GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
 use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
-use crate::device::{Device, FEATURES};
+use super::device::{Device, FEATURES};
+use super::framework::GuestMemoryBackend;
+use super::framework::adapter::{GuestMem, VringBitmap, VringMem};
+use super::framework::vhost::vhost_user::message::{VhostUserHeaderFlag, VhostUserProtocolFeatures};
+use super::framework::vhost::vhost_user::{Frontend, VhostUserFrontend};
+use super::framework::vhost::{VhostBackend, VhostUserMemoryRegionInfo, VringConfigData};
+use super::framework::vhost_user_backend::VhostUserDaemon;
+use super::framework::vhost_user_backend::bitmap::BitmapReplace;
+use super::framework::vm_memory::mmap::NewBitmap;
+use super::framework::vm_memory::{FileOffset, GuestAddress, GuestMemoryMmap};
 
 pub(crate) type Driver = AnyDriver<VringMem>;
 

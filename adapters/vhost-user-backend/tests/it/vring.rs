@@ -1,11 +1,12 @@
 //! What the trait of `vhost-user-backend` asks of a vring.
 
-use vhost_user_backend::VringT;
 use virtio_fake_driver::{DriverChain, DriverOptions, SplitDriver};
 use virtio_mem_traits::{DriverAddr, DriverRange};
-use virtio_queue::QueueT;
-use virtio_vhost_user_backend::{GuestMem, Queues, Vring, VringMem};
-use vm_memory::{GuestAddress, GuestMemoryMmap};
+
+use super::framework::adapter::{GuestMem, Queues, Vring, VringMem};
+use super::framework::vhost_user_backend::VringT;
+use super::framework::virtio_queue::QueueT;
+use super::framework::vm_memory::{GuestAddress, GuestMemoryMmap};
 
 fn vring() -> Vring {
     Vring::new(GuestMem::new(GuestMemoryMmap::new()), 256).unwrap()

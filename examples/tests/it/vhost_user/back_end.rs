@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal, getrlimit, kill_process, pidfd_open, prlimit};
 
 /// How long anything may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -43,7 +43,7 @@ pub(crate) fn command(socket: &Path, args: &[&str]) -> Command {
 /// Returns a program with its arguments.
 pub(crate) fn command_of(program: &str, socket: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(program);
-    command.arg("--socket").arg(socket).args(args);
+    command.arg("--socket-path").arg(socket).args(args);
     command
 }
 
@@ -69,17 +69,60 @@ impl BackEnd {
     /// Starts the one of another device, and waits until it serves.
     #[track_caller]
     pub(crate) fn start_program(program: &str, args: &[&str]) -> Self {
-        let socket = socket_path();
-        Self::spawn(command_of(program, &socket, args), socket)
+        Self::start_program_at(program, socket_path(), args)
     }
 
     #[track_caller]
-    fn spawn(mut command: Command, socket: PathBuf) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    pub(crate) fn start_program_at(program: &str, socket: PathBuf, args: &[&str]) -> Self {
+        Self::spawn(command_of(program, &socket, args), socket)
+    }
+
+    /// Starts the one of another device, whose standard error goes elsewhere.
+    #[track_caller]
+    pub(crate) fn start_saying(program: &str, args: &[&str], stderr: impl Into<Stdio>) -> Self {
+        let socket = socket_path();
+        Self::spawn_saying(command_of(program, &socket, args), socket, stderr.into())
+    }
+
+    #[track_caller]
+    fn spawn(command: Command, socket: PathBuf) -> Self {
+        Self::spawn_saying(command, socket, Stdio::piped())
+    }
+
+    #[track_caller]
+    fn spawn_saying(mut command: Command, socket: PathBuf, stderr: Stdio) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let mut back_end = Self { child, stdout, socket };
         assert_eq!(back_end.next_line(), format!("serving {}\n", back_end.socket.display()));
         back_end
+    }
+
+    /// Returns the standard output, which it may be writing to.
+    pub(crate) fn stdout(&self) -> &ChildStdout {
+        self.stdout.get_ref()
+    }
+
+    /// Sets how many files it can have open, and returns how many it could.
+    pub(crate) fn limit_files(&self, limit: Option<u64>) -> Option<u64> {
+        let known = getrlimit(Resource::Nofile);
+        let before = prlimit(Some(self.pid()), Resource::Nofile, Rlimit { current: limit, ..known });
+        before.unwrap().current
+    }
+
+    /// Returns what the system knows of the files that it has mapped and that exist in memory only: for each of them
+    /// how many bytes are mapped, and the flags of the mapping.
+    pub(crate) fn mapped(&self) -> Vec<(u64, String)> {
+        let maps = fs::read_to_string(format!("/proc/{}/smaps", self.child.id())).unwrap();
+        let mut lines = maps.lines();
+        let mut mapped = Vec::new();
+        while let Some(line) = lines.find(|line| line.contains("/memfd:")) {
+            let (start, end) = line.split_whitespace().next().unwrap().split_once('-').unwrap();
+            let [start, end] = [start, end].map(|at| u64::from_str_radix(at, 16).unwrap());
+            let flags = lines.find_map(|line| line.strip_prefix("VmFlags:")).unwrap();
+            mapped.push((end - start, format!("{flags} ")));
+        }
+        mapped
     }
 
     /// Waits for what it says next.
@@ -109,9 +152,9 @@ impl BackEnd {
     /// Checks how many rings are being served. A thread that has ended can be seen for another moment.
     #[track_caller]
     pub(crate) fn check_rings(&self, expected: usize) {
-        // One thread is for messages, one for signals.
+        // One thread is for messages, one for signals, one for reports.
         let began = Instant::now();
-        while self.count("task") != 2 + expected {
+        while self.count("task") != 3 + expected {
             assert!(began.elapsed() < PATIENCE, "{} threads for {expected} rings", self.count("task"));
             thread::yield_now();
         }
@@ -141,7 +184,9 @@ impl BackEnd {
         assert_eq!(self.child.wait().unwrap().code(), Some(0));
         assert!(!self.socket.exists(), "the socket is left behind");
         let mut said = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        if let Some(mut stderr) = self.child.stderr.take() {
+            stderr.read_to_string(&mut said).unwrap();
+        }
         said
     }
 

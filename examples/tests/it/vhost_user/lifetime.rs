@@ -37,7 +37,7 @@ fn signals_end_it() {
 #[test]
 fn front_ends_come_and_go_and_leave_nothing() {
     let file = TempFile::new(&[0; 1 << 20]);
-    let back_end = BackEnd::start(&["--image", file.path().to_str().unwrap(), "--queues", "2"]);
+    let back_end = BackEnd::start(&["--blk-file", file.path().to_str().unwrap(), "--queues", "2"]);
     let mut model = file.bytes();
     let counts = |back_end: &BackEnd| {
         // Who is answered has the place of whoever was there before.
@@ -88,11 +88,11 @@ fn wrong_arguments_are_one_line_and_leave_nothing() {
     let empty = TempFile::new(&[]);
     let unreadable = "/nonexistent/disk";
     let table: &[(&[&str], &str)] = &[
-        (&[], "--image <FILE>"),
-        (&["--image", unreadable], unreadable),
-        (&["--image", "/tmp"], "neither a file nor a block device"),
-        (&["--image", empty.path().to_str().unwrap()], "empty"),
-        (&["--image", unreadable, "--null", "512"], "--null <BYTES>"),
+        (&[], "--blk-file <FILE>"),
+        (&["--blk-file", unreadable], unreadable),
+        (&["--blk-file", "/tmp"], "neither a file nor a block device"),
+        (&["--blk-file", empty.path().to_str().unwrap()], "empty"),
+        (&["--blk-file", unreadable, "--null", "512"], "--null <BYTES>"),
         (&["--null", "0"], "0"),
         (&["--null", "many"], "many"),
         (&["--null", "-1"], "-1"),
@@ -122,7 +122,7 @@ fn a_read_only_image_is_not_written() {
     let mut permissions = fs::metadata(file.path()).unwrap().permissions();
     permissions.set_readonly(true);
     fs::set_permissions(file.path(), permissions).unwrap();
-    let back_end = BackEnd::start(&["--image", file.path().to_str().unwrap(), "--read-only"]);
+    let back_end = BackEnd::start(&["--blk-file", file.path().to_str().unwrap(), "--read-only"]);
     let mut driver = Driver::connect(back_end.socket(), 1 << 5, 1, 64);
     driver.send_read();
     driver.finish(1);

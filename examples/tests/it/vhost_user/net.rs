@@ -172,7 +172,7 @@ fn buffers_of_a_broken_ring_are_forgotten() {
 fn pairs_are_counted_and_each_has_a_thread() {
     let mut back_end = BackEnd::start_program(NET, &["--mode", "source", "--packet-size", "100", "--queues", "3"]);
     let mut front_end = FrontEnd::agreed(back_end.socket(), FEATURES | MQ);
-    assert_eq!(front_end.get(GET_QUEUE_NUM), 3);
+    assert_eq!(front_end.get(GET_QUEUE_NUM), 6);
     assert_eq!(front_end.ask(GET_CONFIG, &[8, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0]).unwrap()[12..], [3, 0]);
     let memory = Memory::share(&mut front_end);
     let mut rings: Vec<_> = [0, 4].map(|index| RawRing::start(&mut front_end, index)).into();
@@ -189,6 +189,53 @@ fn pairs_are_counted_and_each_has_a_thread() {
         assert!(line.ends_with(&format!("transmitted {none}; received {received}\n")), "{line}");
     }
     back_end.end();
+}
+
+/// QEMU counts pairs, and asks for as many as there are queues.
+#[test]
+fn front_end_that_asks_for_a_pair_too_many_is_told_and_goes_on_with_the_others() {
+    let back_end = BackEnd::start_program(NET, &["--mode", "loopback"]);
+    let mut front_end = FrontEnd::agreed(back_end.socket(), FEATURES);
+    assert_eq!(front_end.get(GET_QUEUE_NUM), 2);
+    let memory = Memory::share(&mut front_end);
+    let mut receive = RawRing::start(&mut front_end, 0);
+    for index in [2, 3, 255] {
+        for request in [SET_VRING_NUM, SET_VRING_BASE, SET_VRING_ENABLE] {
+            assert_eq!(front_end.set_ring(request, index, 1), Answer::No);
+        }
+        for request in [SET_VRING_KICK, SET_VRING_CALL, SET_VRING_ERR] {
+            assert_eq!(front_end.set_event(request, index.into(), event_fd()), Answer::No);
+        }
+        assert_eq!(front_end.stop_ring(index), Some(0));
+    }
+    let mut transmit = RawRing::start(&mut front_end, 1);
+    receive.add(&memory, Buffer::Writable(200));
+    transmit.add(&memory, Buffer::Readable(&packet(100, 1)));
+    assert_eq!(receive.wait(&memory), received(100, 1));
+    drop(front_end);
+    let said = back_end.end_with(Signal::TERM);
+    assert!(said.contains("there is no ring 2: the device has 2"), "{said}");
+}
+
+#[test]
+fn front_end_that_cannot_be_told_of_a_pair_too_many_goes_on() {
+    let back_end = BackEnd::start_program(NET, &["--mode", "sink"]);
+    let mut front_end = FrontEnd::connect(back_end.socket());
+    front_end.get(GET_FEATURES);
+    let say = |front_end: &mut FrontEnd, request, body: &[u8]| {
+        front_end.send_raw(&message(request, 1, body), &[]).unwrap();
+    };
+    // All but REPLY_ACK.
+    say(&mut front_end, SET_PROTOCOL_FEATURES, &(PROTOCOL & !(1 << 3)).to_le_bytes());
+    say(&mut front_end, SET_FEATURES, &FEATURES.to_le_bytes());
+    for request in [SET_VRING_NUM, SET_VRING_BASE, SET_VRING_ENABLE] {
+        say(&mut front_end, request, &pair(2, 1));
+    }
+    assert_eq!(front_end.get(GET_QUEUE_NUM), 2);
+    // Of anything else it would have to be told.
+    say(&mut front_end, SET_VRING_NUM, &pair(0, 0));
+    assert_eq!(front_end.ask(GET_QUEUE_NUM, &[]), None);
+    back_end.end_with(Signal::TERM);
 }
 
 #[test]

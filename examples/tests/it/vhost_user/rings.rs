@@ -29,6 +29,11 @@ impl Memory {
         Self { file }
     }
 
+    /// Makes the file shorter.
+    pub(crate) fn shorten(&self, len: u64) {
+        self.file.set_len(len).unwrap();
+    }
+
     fn read<const N: usize>(&self, at: u64) -> [u8; N] {
         let mut bytes = [0; N];
         self.file.read_exact_at(&mut bytes, at).unwrap();
@@ -103,6 +108,10 @@ impl RawRing {
     /// Says that so much is available, and kicks.
     pub(crate) fn set_available(&self, memory: &Memory, index: u16) {
         self.set_available_silently(memory, index);
+        self.kick();
+    }
+
+    pub(crate) fn kick(&self) {
         rustix::io::write(&self.kick, &1_u64.to_ne_bytes()).unwrap();
     }
 

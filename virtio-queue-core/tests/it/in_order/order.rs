@@ -6,7 +6,7 @@ use virtio_queue_core::{OrderSlot, OrderStorage};
 
 use super::{Rig, chain, for_each_ring};
 use crate::formats::fetch;
-use crate::support::logged;
+use crate::support::{logged, serve_chains};
 
 fn permutations(of: &[usize]) -> Vec<Vec<usize>> {
     if of.is_empty() {
@@ -86,15 +86,15 @@ fn served_chains_wait_for_older_one() {
         for _ in 0..10 {
             let token = rig.fetch(&[writable(4)]).remove(0).unwrap();
             (1..=3).for_each(|len| _ = rig.driver.add(&writable(len)).unwrap());
-            assert_eq!(rig.queue.serve(0, |_| 0), Ok(0));
+            assert_eq!(serve_chains(&mut rig.queue, 0, |_| 0), Ok(0));
             let mut lens = 1..;
-            assert_eq!(rig.queue.serve(2, |_| lens.next().unwrap()), Ok(2));
-            assert_eq!(rig.queue.serve(usize::MAX, |_| lens.next().unwrap()), Ok(1));
+            assert_eq!(serve_chains(&mut rig.queue, 2, |_| lens.next().unwrap()), Ok(2));
+            assert_eq!(serve_chains(&mut rig.queue, usize::MAX, |_| lens.next().unwrap()), Ok(1));
             assert_eq!((rig.queue.in_flight(), rig.reap()), (1, vec![]));
             rig.queue.complete(token, 4).unwrap();
             assert_eq!(rig.reap(), [4, 1, 2, 3]);
             rig.driver.add(&writable(5)).unwrap();
-            assert_eq!((rig.queue.serve(1, |_| 5), rig.reap()), (Ok(1), vec![5]));
+            assert_eq!((serve_chains(&mut rig.queue, 1, |_| 5), rig.reap()), (Ok(1), vec![5]));
         }
     }
     for_each_ring!(check(0, EVENT_IDX));

@@ -1,0 +1,246 @@
+//! A queue whose chains are out while others are fetched.
+
+use core::panic::AssertUnwindSafe;
+use core::pin::pin;
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::task::{Context, Waker};
+use std::io;
+use std::os::fd::AsFd;
+use std::panic::catch_unwind;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Wake;
+use std::thread::{self, Thread};
+
+use rustix::event::{PollFd, PollFlags};
+use virtio_mem_traits::DriverAddr;
+use virtio_queue_core::{DriverNotify, Queue, SavedQueue};
+use virtio_util::{EventFd, NotifyThread, SharedQueue};
+
+use crate::chains::{Chains, Shared};
+use crate::event::{self, Call, Kick, STEP};
+use crate::inflight::{AnyRecordedRing, Left};
+use crate::memory::GuestMem;
+use crate::patience::Patience;
+use crate::report::report;
+use crate::worker::{Deferred, Serving};
+
+/// A queue that is served by a future, on a thread of its own.
+pub(crate) struct DeferredLane {
+    queue: Shared,
+    /// What an earlier process had fetched, and this one must before it can say where the ring is.
+    left: Left,
+    index: usize,
+    /// Where the ring is, as the guest knows it.
+    areas: [DriverAddr; 3],
+    doors: Arc<Doors>,
+    ended: Receiver<()>,
+}
+
+/// What the thread of a queue is told by.
+struct Doors {
+    name: String,
+    kick: Mutex<Arc<EventFd>>,
+    call: Call,
+    error: Call,
+    /// Signalled when the future can go on, and when anything here has changed.
+    wake: Arc<EventFd>,
+    stopped: AtomicBool,
+    useful: Arc<AtomicBool>,
+}
+
+/// What a queue begins with.
+pub(crate) struct Beginning {
+    pub(crate) name: String,
+    pub(crate) index: usize,
+    pub(crate) queue: Queue<AnyRecordedRing, NotifyThread>,
+    pub(crate) left: Left,
+    pub(crate) areas: [DriverAddr; 3],
+    pub(crate) kick: Arc<EventFd>,
+    pub(crate) call: Call,
+    pub(crate) error: Call,
+}
+
+impl DeferredLane {
+    /// Begins to serve a queue.
+    pub(crate) fn spawn(beginning: Beginning, device: &mut Deferred) -> io::Result<Self> {
+        let Beginning { name, index, queue, left, areas, kick, call, error } = beginning;
+        let (wake, useful) = (Arc::new(EventFd::new()?), Arc::new(AtomicBool::new(false)));
+        let queue = SharedQueue::new(queue);
+        let serving = (device.start)(Chains::new(queue.clone(), index, Arc::clone(&useful)));
+        let (kick, stopped) = (Mutex::new(kick), AtomicBool::new(false));
+        let doors = Arc::new(Doors { name, kick, call, error, wake, stopped, useful });
+        let (sender, ended) = mpsc::sync_channel(1);
+        let (served, inside) = (queue.clone(), Arc::clone(&doors));
+        thread::Builder::new().name(doors.name.clone()).spawn(move || {
+            inside.drive(serving, &served);
+            drop(sender);
+        })?;
+        Ok(Self { queue, left, index, areas, doors, ended })
+    }
+
+    /// Goes by another kick.
+    pub(crate) fn kick_with(&self, kick: &Arc<EventFd>) {
+        let mut current = self.doors.kick();
+        if !Arc::ptr_eq(&current, kick) {
+            *current = Arc::clone(kick);
+            drop(current);
+            self.doors.wake.notify();
+        }
+    }
+
+    /// Lets nothing be fetched. Chains that are out are returned as ever.
+    pub(crate) fn pause(&self) {
+        self.queue.pause();
+    }
+
+    /// Goes on in `mem`, where the ring is at `areas`. Chains that are out keep the memory that they were fetched from.
+    ///
+    /// # Errors
+    ///
+    /// If the ring is not there. It stays paused.
+    pub(crate) fn go_on(&self, mem: GuestMem, areas: [DriverAddr; 3]) -> io::Result<()> {
+        if areas != self.areas {
+            return Err(io::Error::other("the guest knows the ring by another address now"));
+        }
+        self.queue.replace_mem(mem).map_err(io::Error::other)?;
+        self.queue.resume();
+        Ok(())
+    }
+
+    /// Stops when nothing is in flight: completed, or put back. Returns where the queue is, unless it is broken.
+    ///
+    /// # Errors
+    ///
+    /// If the device does not return all chains before patience ends. They cannot be returned any more then.
+    pub(crate) fn stop(&self, device: &mut Deferred, patience: &Patience<'_>) -> io::Result<Option<SavedQueue>> {
+        while !self.left.is_nothing() {
+            self.queue.resume();
+            patience.check("chains of an earlier process have not been served")?;
+            thread::park_timeout(STEP);
+        }
+        self.queue.pause();
+        self.wait_until_idle(device, patience)?;
+        // Before: the future ends because of this, not by itself.
+        self.doors.stop();
+        let queue = self.queue.clone().try_into_queue().ok();
+        let saved = queue.and_then(|queue| queue.drain().suspend().ok()).map(|suspended| suspended.save());
+        self.end_thread(patience);
+        Ok(saved)
+    }
+
+    /// Stops at once: chains that are out cannot be returned any more. Waits until there are none.
+    ///
+    /// # Errors
+    ///
+    /// If there are some when patience ends.
+    pub(crate) fn end(&self, device: &mut Deferred, patience: &Patience<'_>) -> io::Result<()> {
+        self.doors.stop();
+        self.queue.reset();
+        self.wait_until_idle(device, patience)?;
+        self.end_thread(patience);
+        Ok(())
+    }
+
+    fn wait_until_idle(&self, device: &mut Deferred, patience: &Patience<'_>) -> io::Result<()> {
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let mut context = Context::from_waker(&waker);
+        let mut drained = pin!(self.queue.drained());
+        while drained.as_mut().poll(&mut context).is_pending() {
+            // Again and again: a chain can be on its way to the device when the device puts back the others.
+            (device.put_back)(self.index);
+            self.doors.call.make_room();
+            patience.check("chains are still in flight")?;
+            thread::park_timeout(STEP);
+        }
+        Ok(())
+    }
+
+    /// Waits for the end of the thread. It has nothing to do any more, and can do no harm.
+    fn end_thread(&self, patience: &Patience<'_>) {
+        while self.ended.recv_timeout(STEP) == Err(RecvTimeoutError::Timeout) {
+            self.doors.error.make_room();
+            if patience.check("a queue is still being served").is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Stops at once, and waits for nothing.
+impl Drop for DeferredLane {
+    fn drop(&mut self) {
+        self.doors.stop();
+        self.queue.reset();
+        self.doors.call.settle();
+    }
+}
+
+impl Doors {
+    /// Polls a future whenever it can go on, until its end, and wakes it when the driver kicks.
+    fn drive(&self, mut serving: Serving, queue: &Shared) {
+        let waker = Waker::from(Arc::clone(&self.wake));
+        let mut context = Context::from_waker(&waker);
+        let mut kick = Kick::new(Arc::clone(&self.kick()));
+        loop {
+            match catch_unwind(AssertUnwindSafe(|| serving.as_mut().poll(&mut context).is_ready())) {
+                Ok(false) if !self.stopped() && !queue.is_broken() => {}
+                Ok(false) => break,
+                Ok(true) if self.stopped() || queue.is_broken() => break,
+                Ok(true) => return self.report(&"the device does not serve it any more"),
+                Err(_) => return self.report(&"the device has panicked"),
+            }
+            self.wait(&mut kick, queue);
+        }
+        if let Some(fault) = queue.fault() {
+            self.report(&fault);
+        }
+    }
+
+    /// Waits for a kick, or until the future can go on. It may also return for no reason.
+    fn wait(&self, kick: &mut Kick, queue: &Shared) {
+        if self.useful.swap(false, Ordering::Relaxed) {
+            kick.was_useful();
+        }
+        let useless = kick.is_useless();
+        let kicked = if useless { self.wake.as_fd() } else { kick.as_fd() };
+        let mut events = [self.wake.as_fd(), kicked].map(|event| PollFd::from_borrowed_fd(event, PollFlags::IN));
+        event::wait(&mut events, useless);
+        let [_, kicked] = events.map(|event| event.revents().contains(PollFlags::IN));
+        let _ = self.wake.take();
+        if kicked && !useless {
+            kick.take();
+            queue.wake();
+        }
+        kick.replace(&self.kick());
+    }
+
+    /// Tells everybody that the queue is not served any longer.
+    fn report(&self, reason: &dyn core::fmt::Display) {
+        report(format_args!("{} is broken: {reason}", self.name));
+        self.error.notify();
+    }
+
+    fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+        self.wake.notify();
+    }
+
+    fn stopped(&self) -> bool {
+        // Relaxed: nothing is handed over with it, and the thread is woken after it.
+        self.stopped.load(Ordering::Relaxed)
+    }
+
+    fn kick(&self) -> std::sync::MutexGuard<'_, Arc<EventFd>> {
+        self.kick.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Wakes a thread.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}

@@ -1,0 +1,115 @@
+//! The devices under test: they answer in upper case, each in another shape.
+
+use std::io::{Read, Write};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+use virtio_chain::ReadableChain;
+use virtio_queue_core::{Chain, FatalError};
+use virtio_vhost_user::{Device, KeptChain, VhostUserDevice, Worker};
+
+/// Writes in upper case what the driver sent.
+pub(crate) fn answer(chain: impl Chain) {
+    let mut request = ReadableChain::new(chain);
+    let mut text = String::new();
+    request.read_to_string(&mut text).unwrap();
+    let mut answer = request.into_writable().unwrap();
+    answer.write_all(text.to_uppercase().as_bytes()).unwrap();
+    answer.return_prefix().unwrap();
+}
+
+/// A device that serves its queues with what a function returns.
+pub(crate) struct TestDevice(Box<dyn Fn() -> Worker + Send + Sync>);
+
+impl TestDevice {
+    pub(crate) fn new(worker: impl Fn() -> Worker + Send + Sync + 'static) -> Self {
+        Self(Box::new(worker))
+    }
+}
+
+impl VhostUserDevice for TestDevice {
+    const TYPE: &'static str = "console";
+    const CAPABILITIES: &'static [&'static str] = &["upper-case"];
+
+    fn worker(&self, _index: usize, _features: u64) -> Worker {
+        (self.0)()
+    }
+
+    fn num_queues(&self) -> usize {
+        2
+    }
+}
+
+/// Answers while it is called, in rings of either format.
+struct Compiled;
+
+impl Device for Compiled {
+    type Error = FatalError;
+
+    fn process(&mut self, chain: impl Chain) -> Result<u64, FatalError> {
+        answer(chain);
+        Ok(0)
+    }
+}
+
+fn runtime() -> Arc<Runtime> {
+    Arc::new(Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap())
+}
+
+fn spawning(runtime: &Arc<Runtime>) -> Worker {
+    let runtime = Arc::clone(runtime);
+    Worker::asynchronous(move |mut chains| {
+        let runtime = Arc::clone(&runtime);
+        async move {
+            while let Some(chain) = chains.next_chain().await {
+                runtime.spawn(async move {
+                    tokio::time::sleep(Duration::from_micros(50)).await;
+                    answer(chain);
+                });
+            }
+        }
+    })
+}
+
+/// Returns a device of each shape, with its name.
+pub(crate) fn all() -> Vec<(&'static str, TestDevice)> {
+    let runtime = runtime();
+    vec![
+        ("at once", TestDevice::new(|| Worker::at_once(|chain| answer(chain)))),
+        ("compiled for each format", TestDevice::new(|| Worker::serve(Compiled))),
+        ("deferred", TestDevice::new(|| Worker::deferred(answer))),
+        ("asynchronous", TestDevice::new(move || spawning(&runtime))),
+    ]
+}
+
+/// Returns a device that hands its chains over to the test, and whether it was asked to put chains back.
+pub(crate) fn handing_over() -> (TestDevice, Receiver<KeptChain>, Receiver<()>) {
+    let ((sender, chains), (asks, asked)) = (channel(), channel());
+    let device = TestDevice::new(move || {
+        let (sender, asks) = (sender.clone(), asks.clone());
+        Worker::deferred(move |chain| drop(sender.send(chain))).on_stop(move |_| asks.send(()).unwrap_or_default())
+    });
+    (device, chains, asked)
+}
+
+/// Returns a device that keeps its chains without work to do, and puts them back when it is asked to.
+pub(crate) fn keeping() -> (TestDevice, Receiver<()>) {
+    let kept: Arc<Mutex<Vec<KeptChain>>> = Arc::default();
+    let (sender, taken): (Sender<()>, _) = channel();
+    let device = TestDevice::new(move || {
+        let (keep, put_back, sender) = (Arc::clone(&kept), Arc::clone(&kept), sender.clone());
+        let worker = Worker::deferred(move |chain| {
+            keep.lock().unwrap().push(chain);
+            sender.send(()).unwrap();
+        });
+        worker.on_stop(move |_| {
+            while let Some(chain) = put_back.lock().unwrap().pop() {
+                // After a reset there is nowhere to put it back to.
+                let _ = chain.unfetch();
+            }
+        })
+    });
+    (device, taken)
+}

@@ -1,0 +1,259 @@
+//! A front end, its memory, and drivers in it.
+
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::fs::{MemfdFlags, memfd_create};
+use tempfile::TempDir;
+use vhost::vhost_user::message::{VhostUserHeaderFlag, VhostUserProtocolFeatures};
+use vhost::vhost_user::{Frontend, VhostUserFrontend};
+use vhost::{VhostBackend, VhostUserMemoryRegionInfo, VringConfigData};
+use virtio_fake_driver::features::VERSION_1;
+use virtio_fake_driver::{AnyDriver, DriverChain, DriverOptions, UsedBuffer};
+use virtio_mem_traits::{DriverAddr, DriverRange};
+use virtio_vhost_user::{BackEnd, Options, VhostUserDevice};
+use virtio_vm_memory::VmMemory;
+use vm_memory::{FileOffset, GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
+use vmm_sys_util::eventfd::EventFd;
+
+pub(crate) type Driver = AnyDriver<VmMemory<Arc<GuestMemoryMmap>>>;
+
+/// Where the regions of the memory are, each as long as the others: one for each ring, and one for buffers alone.
+pub(crate) const REGIONS: [u64; 3] = [0x1_0000, 0x10_0000, 0x20_0000];
+pub(crate) const LEN: usize = 0x1_0000;
+
+/// The feature bit with which a front end negotiates protocol features.
+pub(crate) const PROTOCOL_FEATURES: u64 = 1 << 30;
+
+/// How long anything may take, in seconds.
+const PATIENCE: i64 = 20;
+
+/// A back end that runs in this process, until it is dropped.
+pub(crate) struct Running<D: VhostUserDevice + 'static> {
+    back_end: Arc<BackEnd<D>>,
+    thread: Option<JoinHandle<()>>,
+    folder: TempDir,
+}
+
+impl<D: VhostUserDevice + 'static> Running<D> {
+    pub(crate) fn new(device: D) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let back_end = Arc::new(BackEnd::new(Options::at(folder.path().join("socket")), device).unwrap());
+        let served = Arc::clone(&back_end);
+        let thread = Some(thread::spawn(move || served.serve().unwrap()));
+        Self { back_end, thread, folder }
+    }
+
+    pub(crate) fn connect(&self) -> UnixStream {
+        UnixStream::connect(self.folder.path().join("socket")).unwrap()
+    }
+
+    /// Checks that the next front end is served.
+    #[track_caller]
+    pub(crate) fn check_serves(&self) {
+        let next = FrontEnd::on(self.connect());
+        next.connection.get_features().unwrap();
+    }
+}
+
+impl<D: VhostUserDevice + 'static> Drop for Running<D> {
+    fn drop(&mut self) {
+        self.back_end.stop();
+        let ended = self.thread.take().unwrap().join();
+        assert!(ended.is_ok() || thread::panicking());
+    }
+}
+
+pub(crate) struct FrontEnd {
+    pub(crate) connection: Frontend,
+    pub(crate) memory: Arc<GuestMemoryMmap>,
+    features: u64,
+}
+
+impl FrontEnd {
+    /// Begins on a connection, and says nothing.
+    pub(crate) fn on(connection: UnixStream) -> Self {
+        connection.set_read_timeout(Some(std::time::Duration::from_secs(PATIENCE.unsigned_abs()))).unwrap();
+        Self { connection: Frontend::from_stream(connection, 2), memory: Arc::new(memory()), features: 0 }
+    }
+
+    /// Connects, negotiates features of the rings, and shares all of the memory.
+    pub(crate) fn new<D: VhostUserDevice>(back_end: &Running<D>, ring: u64) -> Self {
+        let mut front_end = Self::on(back_end.connect());
+        front_end.negotiate(ring);
+        REGIONS.iter().for_each(|at| front_end.add(*at));
+        front_end
+    }
+
+    fn negotiate(&mut self, ring: u64) {
+        self.features = ring | VERSION_1 | PROTOCOL_FEATURES;
+        self.connection.set_owner().unwrap();
+        assert_eq!(self.connection.get_features().unwrap() & self.features, self.features);
+        let offered = self.connection.get_protocol_features().unwrap();
+        let accepted = VhostUserProtocolFeatures::REPLY_ACK
+            | VhostUserProtocolFeatures::CONFIGURE_MEM_SLOTS
+            | VhostUserProtocolFeatures::MQ
+            | VhostUserProtocolFeatures::RESET_DEVICE;
+        assert!(offered.contains(accepted));
+        self.connection.set_protocol_features(accepted).unwrap();
+        self.connection.set_hdr_flags(VhostUserHeaderFlag::NEED_REPLY);
+        self.connection.set_features(self.features).unwrap();
+    }
+
+    /// Shares the region at an address.
+    pub(crate) fn add(&mut self, at: u64) {
+        self.connection.add_mem_region(&self.region(at)).unwrap();
+    }
+
+    /// Does not share the region at an address any more.
+    pub(crate) fn remove(&mut self, at: u64) {
+        self.connection.remove_mem_region(&self.region(at)).unwrap();
+    }
+
+    pub(crate) fn region(&self, at: u64) -> VhostUserMemoryRegionInfo {
+        VhostUserMemoryRegionInfo::from_guest_region(self.memory.find_region(GuestAddress(at)).unwrap()).unwrap()
+    }
+
+    /// Returns a driver that has its queue in the region with the number of the ring.
+    pub(crate) fn driver(&self, index: usize, size: u16) -> Driver {
+        let range = DriverRange::new(DriverAddr(REGIONS[index]), LEN as u64).unwrap();
+        let options = DriverOptions { features: self.features & !PROTOCOL_FEATURES, ..Default::default() };
+        Driver::within(VmMemory::new(Arc::clone(&self.memory)), range, size, options)
+    }
+
+    /// Starts a ring where its driver has it, and enables it.
+    pub(crate) fn start(&mut self, index: usize, driver: &Driver) -> Signals {
+        let base = if self.features & virtio_fake_driver::features::RING_PACKED == 0 { 0 } else { 0x8000 };
+        self.start_with(index, driver, base, Signals::new())
+    }
+
+    pub(crate) fn start_with(&mut self, index: usize, driver: &Driver, base: u16, signals: Signals) -> Signals {
+        self.set_up(index, driver, base, &signals);
+        self.connection.set_vring_kick(index, &event(&signals.kick)).unwrap();
+        self.connection.set_vring_enable(index, true).unwrap();
+        signals
+    }
+
+    /// Says everything of a ring but its kick.
+    pub(crate) fn set_up(&mut self, index: usize, driver: &Driver, base: u16, signals: &Signals) {
+        let [descriptors, available, used] = driver.area_addresses().map(|addr| self.own_address(addr));
+        let config = VringConfigData {
+            queue_max_size: 256,
+            queue_size: driver.size(),
+            flags: 0,
+            desc_table_addr: descriptors,
+            used_ring_addr: used,
+            avail_ring_addr: available,
+            log_addr: None,
+        };
+        self.connection.set_vring_num(index, driver.size()).unwrap();
+        self.connection.set_vring_base(index, base).unwrap();
+        self.connection.set_vring_addr(index, &config).unwrap();
+        self.connection.set_vring_err(index, &event(&signals.error)).unwrap();
+        self.connection.set_vring_call(index, &event(&signals.call)).unwrap();
+    }
+
+    fn own_address(&self, addr: DriverAddr) -> u64 {
+        self.memory.get_host_address(GuestAddress(addr.0)).unwrap() as u64
+    }
+}
+
+fn memory() -> GuestMemoryMmap {
+    let ranges = REGIONS.map(|at| (GuestAddress(at), LEN, Some(FileOffset::new(shared_file(LEN as u64), 0))));
+    GuestMemoryMmap::from_ranges_with_files(ranges).unwrap()
+}
+
+pub(crate) fn shared_file(len: u64) -> File {
+    let file = File::from(memfd_create("shared", MemfdFlags::CLOEXEC).unwrap());
+    file.set_len(len).unwrap();
+    file
+}
+
+/// The eventfds of a ring.
+pub(crate) struct Signals {
+    pub(crate) kick: OwnedFd,
+    pub(crate) call: OwnedFd,
+    pub(crate) error: OwnedFd,
+}
+
+impl Signals {
+    pub(crate) fn new() -> Self {
+        let [kick, call, error] = [(); 3].map(|()| event_fd(0, EventfdFlags::NONBLOCK));
+        Self { kick, call, error }
+    }
+
+    pub(crate) fn kick(&self) {
+        signal(&self.kick);
+    }
+
+    /// Sends a chain.
+    pub(crate) fn send(&self, driver: &mut Driver, chain: &DriverChain) {
+        driver.add(chain).unwrap();
+        if driver.needs_kick() {
+            self.kick();
+        }
+    }
+
+    /// Waits until `count` buffers are used, and returns them.
+    #[track_caller]
+    pub(crate) fn receive(&self, driver: &mut Driver, count: usize) -> Vec<UsedBuffer> {
+        let mut used = Vec::new();
+        loop {
+            used.extend(driver.reap_all().unwrap());
+            if used.len() >= count {
+                return used;
+            }
+            if !driver.enable_interrupts() {
+                wait(&self.call);
+            }
+        }
+    }
+
+    /// Sends a text, and waits for the answer.
+    #[track_caller]
+    pub(crate) fn ask(&self, driver: &mut Driver, text: &str) -> String {
+        self.send(driver, &question(text));
+        let used = self.receive(driver, 1);
+        assert_eq!(used.len(), 1);
+        String::from_utf8(used[0].written().to_vec()).unwrap()
+    }
+}
+
+pub(crate) fn question(text: &str) -> DriverChain {
+    DriverChain::new().readable(text).writable(u32::try_from(text.len()).unwrap())
+}
+
+pub(crate) fn event_fd(count: u32, flags: EventfdFlags) -> OwnedFd {
+    eventfd(count, flags | EventfdFlags::CLOEXEC).unwrap()
+}
+
+/// Returns an eventfd as the crate `vhost` takes it.
+pub(crate) fn event(fd: &OwnedFd) -> EventFd {
+    use std::os::fd::{FromRawFd, IntoRawFd};
+    let fd = fd.try_clone().unwrap().into_raw_fd();
+    // SAFETY: nobody else has this duplicate.
+    unsafe { EventFd::from_raw_fd(fd) }
+}
+
+pub(crate) fn signal(event: &OwnedFd) {
+    rustix::io::write(event, &1_u64.to_ne_bytes()).unwrap();
+}
+
+/// Waits until `fd` can be read.
+#[track_caller]
+pub(crate) fn wait_readable(fd: impl AsFd) {
+    let patience = Timespec { tv_sec: PATIENCE, tv_nsec: 0 };
+    let ready = poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&patience)).unwrap();
+    assert_eq!(ready, 1, "nothing came");
+}
+
+/// Waits for a signal, and takes it.
+#[track_caller]
+pub(crate) fn wait(event: &OwnedFd) {
+    wait_readable(event);
+    rustix::io::read(event, &mut [0; 8]).unwrap();
+}

@@ -1,0 +1,140 @@
+//! Memory that comes and goes under rings that run.
+
+use std::os::fd::AsRawFd;
+
+use vhost::vhost_user::VhostUserFrontend;
+use vhost::{VhostBackend, VhostUserMemoryRegionInfo};
+use virtio_fake_driver::DriverChain;
+use virtio_mem_traits::DriverAddr;
+
+use crate::devices::{all, answer, handing_over};
+use crate::front_end::{FrontEnd, REGIONS, Running, question, shared_file};
+use crate::shapes::FORMATS;
+
+/// What a front end does with the region of a ring, and undoes.
+type Away = (&'static str, fn(&mut FrontEnd), fn(&mut FrontEnd));
+
+const AWAY: [Away; 3] = [
+    ("removed", |front_end| front_end.remove(REGIONS[0]), |front_end| front_end.add(REGIONS[0])),
+    (
+        "left out of a table",
+        |front_end| set_table(front_end, &REGIONS[1..]),
+        |front_end| set_table(front_end, &REGIONS),
+    ),
+    ("all of it removed", remove_all, |front_end| REGIONS.iter().rev().for_each(|at| front_end.add(*at))),
+];
+
+fn set_table(front_end: &mut FrontEnd, regions: &[u64]) {
+    let regions: Vec<_> = regions.iter().map(|at| front_end.region(*at)).collect();
+    front_end.connection.set_mem_table(&regions).unwrap();
+}
+
+fn remove_all(front_end: &mut FrontEnd) {
+    REGIONS.iter().for_each(|at| front_end.remove(*at));
+}
+
+#[test]
+fn ring_whose_region_is_away_rests_until_it_is_back() {
+    for (what, away, back) in AWAY {
+        for (name, device) in all() {
+            let back_end = Running::new(device);
+            for ring in FORMATS {
+                let mut front_end = FrontEnd::new(&back_end, ring);
+                let mut drivers = [0, 1].map(|index| front_end.driver(index, 8));
+                let signals = [0, 1].map(|index| front_end.start(index, &drivers[index]));
+                assert_eq!(signals[0].ask(&mut drivers[0], name), name.to_uppercase());
+                away(&mut front_end);
+                signals[0].send(&mut drivers[0], &question(what));
+                signals[0].kick();
+                back(&mut front_end);
+                let used = signals[0].receive(&mut drivers[0], 1);
+                assert_eq!(used[0].written(), what.to_uppercase().as_bytes(), "{name}, {what}, {ring:#x}");
+                for (driver, signals) in drivers.iter_mut().zip(&signals) {
+                    assert_eq!(signals.ask(driver, name), name.to_uppercase());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn ring_that_rests_can_be_stopped_and_its_base_is_where_it_was() {
+    for (name, device) in all() {
+        let back_end = Running::new(device);
+        let mut front_end = FrontEnd::new(&back_end, 0);
+        let mut driver = front_end.driver(0, 8);
+        let signals = front_end.start(0, &driver);
+        (0..3).for_each(|_| assert_eq!(signals.ask(&mut driver, name), name.to_uppercase()));
+        front_end.remove(REGIONS[0]);
+        assert_eq!(front_end.connection.get_vring_base(0).unwrap(), 3, "{name}");
+    }
+}
+
+#[test]
+fn memory_changes_with_chains_in_flight_and_none_is_waited_for() {
+    for (what, away, back) in AWAY {
+        for ring in FORMATS {
+            let (device, chains, asked) = handing_over();
+            let back_end = Running::new(device);
+            let mut front_end = FrontEnd::new(&back_end, ring);
+            let mut driver = front_end.driver(0, 8);
+            let signals = front_end.start(0, &driver);
+            signals.send(&mut driver, &question("before"));
+            let kept = chains.recv().unwrap();
+            away(&mut front_end);
+            signals.send(&mut driver, &question("away"));
+            signals.kick();
+            back(&mut front_end);
+            let later = chains.recv().unwrap();
+            answer(later);
+            answer(kept);
+            let used = signals.receive(&mut driver, 2);
+            assert_eq!([used[0].written(), used[1].written()], [&b"AWAY"[..], b"BEFORE"], "{what}, {ring:#x}");
+            assert!(asked.try_recv().is_err());
+        }
+    }
+}
+
+#[test]
+fn buffers_in_a_region_that_came_later_are_served() {
+    for (name, device) in all() {
+        let back_end = Running::new(device);
+        for ring in FORMATS {
+            let mut front_end = FrontEnd::new(&back_end, ring);
+            let mut driver = front_end.driver(0, 8);
+            front_end.remove(REGIONS[2]);
+            let signals = front_end.start(0, &driver);
+            for _ in 0..3 {
+                assert_eq!(signals.ask(&mut driver, name), name.to_uppercase());
+                front_end.add(REGIONS[2]);
+                let chain = DriverChain::new().readable("there").at(DriverAddr(REGIONS[2] + 0x100)).writable(5);
+                signals.send(&mut driver, &chain);
+                assert_eq!(signals.receive(&mut driver, 1)[0].written(), b"THERE", "{name}, {ring:#x}");
+                front_end.remove(REGIONS[2]);
+            }
+        }
+    }
+}
+
+#[test]
+fn one_large_file_in_many_slots_takes_no_more_addresses_than_it_has_bytes() {
+    const SLOT: u64 = 4 << 30;
+    let back_end = Running::new(all().remove(0).1);
+    let mut front_end = FrontEnd::new(&back_end, 0);
+    let file = shared_file(256 * SLOT);
+    for slot in 0..256 {
+        let region = VhostUserMemoryRegionInfo {
+            guest_phys_addr: (slot + 1) << 40,
+            memory_size: SLOT,
+            userspace_addr: (slot + 1) << 40,
+            mmap_offset: slot * SLOT,
+            mmap_handle: file.as_raw_fd(),
+        };
+        front_end.connection.add_mem_region(&region).unwrap();
+    }
+    // In a table of one region, of which nobody has the first byte of its file.
+    let mut driver = front_end.driver(0, 8);
+    let signals = front_end.start(0, &driver);
+    signals.send(&mut driver, &DriverChain::new().readable("x").writable(1));
+    assert_eq!(signals.receive(&mut driver, 1)[0].written(), b"X");
+}

@@ -1,0 +1,118 @@
+//! Devices of each shape serve both formats.
+
+use vhost::VhostBackend;
+use virtio_chain::WritableChain;
+use virtio_fake_driver::features::{EVENT_IDX, INDIRECT_DESC, RING_PACKED};
+use virtio_vhost_user::Worker;
+
+use crate::devices::{TestDevice, all, handing_over};
+use crate::front_end::{FrontEnd, Running, question, wait};
+
+pub(crate) const FORMATS: [u64; 4] = [0, EVENT_IDX, RING_PACKED, RING_PACKED | EVENT_IDX];
+
+#[test]
+fn each_shape_answers_in_both_formats() {
+    for (name, device) in all() {
+        let back_end = Running::new(device);
+        for ring in FORMATS.map(|ring| ring | INDIRECT_DESC) {
+            let mut front_end = FrontEnd::new(&back_end, ring);
+            let mut drivers = [0, 1].map(|index| front_end.driver(index, 8));
+            let signals = [0, 1].map(|index| front_end.start(index, &drivers[index]));
+            for round in 0..50 {
+                for (driver, signals) in drivers.iter_mut().zip(&signals) {
+                    let text = format!("{name} {round}");
+                    assert_eq!(signals.ask(driver, &text), text.to_uppercase());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn each_shape_goes_on_where_it_was_stopped() {
+    for (name, device) in all() {
+        let back_end = Running::new(device);
+        for ring in FORMATS {
+            let mut front_end = FrontEnd::new(&back_end, ring);
+            let mut driver = front_end.driver(0, 4);
+            let mut signals = front_end.start(0, &driver);
+            for round in 0..20 {
+                let text = format!("{name} {round}");
+                assert_eq!(signals.ask(&mut driver, &text), text.to_uppercase());
+                let base = front_end.connection.get_vring_base(0).unwrap();
+                // Nothing is in flight, so that one half says it all.
+                let base = u16::try_from(base & 0xffff).unwrap();
+                driver.add(&question("while it is stopped")).unwrap();
+                signals = front_end.start_with(0, &driver, base, signals);
+                assert_eq!(signals.receive(&mut driver, 1)[0].written(), b"WHILE IT IS STOPPED");
+            }
+        }
+    }
+}
+
+#[test]
+fn kept_chains_return_in_any_order() {
+    for ring in FORMATS {
+        let (device, chains, _) = handing_over();
+        let back_end = Running::new(device);
+        let mut front_end = FrontEnd::new(&back_end, ring);
+        let mut driver = front_end.driver(0, 16);
+        let signals = front_end.start(0, &driver);
+        for text in ["one", "two", "three"] {
+            signals.send(&mut driver, &question(text));
+        }
+        let mut kept: Vec<_> = chains.iter().take(3).collect();
+        while let Some(chain) = kept.pop() {
+            crate::devices::answer(chain);
+        }
+        let used = signals.receive(&mut driver, 3);
+        let answers: Vec<_> = used.iter().map(|used| used.written()).collect();
+        assert_eq!(answers, [&b"THREE"[..], b"TWO", b"ONE"]);
+    }
+}
+
+#[test]
+fn queue_that_its_driver_breaks_is_told_of_and_can_be_started_again() {
+    for (name, device) in all() {
+        let back_end = Running::new(device);
+        let mut front_end = FrontEnd::new(&back_end, 0);
+        let mut driver = front_end.driver(0, 8);
+        let signals = front_end.start(0, &driver);
+        assert_eq!(signals.ask(&mut driver, name), name.to_uppercase());
+        break_split(&front_end);
+        signals.kick();
+        wait(&signals.error);
+        assert_eq!(front_end.connection.get_vring_base(0).unwrap(), 0);
+        let mut driver = front_end.driver(0, 8);
+        let signals = front_end.start(0, &driver);
+        assert_eq!(signals.ask(&mut driver, name), name.to_uppercase());
+    }
+}
+
+/// Makes the available index of the split ring at the first region nonsense.
+pub(crate) fn break_split(front_end: &FrontEnd) {
+    use vm_memory::{Bytes, GuestAddress};
+    let driver = front_end.driver(1, 8);
+    let [descriptors, available, _] = driver.area_addresses().map(|addr| addr.0 - crate::front_end::REGIONS[1]);
+    assert!(available > descriptors);
+    let index = GuestAddress(crate::front_end::REGIONS[0] + available + 2);
+    front_end.memory.write_obj(1000_u16, index).unwrap();
+}
+
+#[test]
+fn device_that_panics_harms_its_queue_alone() {
+    for shape in [
+        || Worker::at_once(|chain| assert!(WritableChain::new(chain).write_all(b"x").is_err(), "on purpose")),
+        || Worker::deferred(|chain| assert!(WritableChain::new(chain).write_all(b"x").is_err(), "on purpose")),
+    ] {
+        let back_end = Running::new(TestDevice::new(shape));
+        let mut front_end = FrontEnd::new(&back_end, 0);
+        let mut driver = front_end.driver(0, 8);
+        let signals = front_end.start(0, &driver);
+        signals.send(&mut driver, &question("panic"));
+        wait(&signals.error);
+        front_end.connection.get_vring_base(0).unwrap();
+        drop(front_end);
+        back_end.check_serves();
+    }
+}

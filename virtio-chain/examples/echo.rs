@@ -1,0 +1,49 @@
+//! A device that answers with what it was sent.
+//!
+//! `cargo run -p virtio-chain --example echo`
+//!
+//! The driver here is that of virtio-fake-driver. It cuts the request and the room for the answer in different places,
+//! and the device does not notice.
+
+use core::error::Error;
+use std::io::{self, Read};
+
+use virtio_chain::ReadableChain;
+use virtio_fake_driver::{AnyFixtureOptions, DriverChain};
+use virtio_queue_core::{AnyQueue, Chain, DriverNotify, FatalError, StableMem};
+
+/// The longest message that is answered. A driver can send one of 4 GiB.
+const LIMIT: u64 = 4096;
+
+/// Serves every chain that is available. Call it on each kick.
+fn serve<M: StableMem>(queue: &mut AnyQueue<M, impl DriverNotify>) -> Result<(), FatalError> {
+    let mut burst = queue.burst();
+    while let Some(chain) = burst.next_chain()? {
+        if let Err(error) = echo(chain) {
+            eprintln!("a chain was not answered in full: {error}");
+        }
+    }
+    burst.finish()
+}
+
+/// Answers one chain. It returns to the driver on any error, too.
+fn echo(chain: impl Chain) -> io::Result<()> {
+    let mut request = ReadableChain::new(chain);
+    let mut message = Vec::new();
+    io::Read::take(&mut *request, LIMIT).read_to_end(&mut message)?;
+    let mut answer = request.into_writable().map_err(io::Error::other)?;
+    answer.write_all(&message).map_err(io::Error::other)?;
+    answer.return_prefix().map_err(io::Error::other)
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let fixture = AnyFixtureOptions::default().build_plain()?;
+    let (mut queue, mut driver) = (fixture.queue, fixture.driver);
+    driver.add(&DriverChain::new().readable_cut(b"hello, device", &[1, 5]).writable_cut(100, &[10]))?;
+    driver.add(&DriverChain::new().readable(b"too long for the answer").writable(5))?;
+    serve(&mut queue)?;
+    for used in driver.reap_all()? {
+        println!("the driver reads {:?}", String::from_utf8_lossy(used.written()));
+    }
+    Ok(())
+}

@@ -1,0 +1,47 @@
+//! Chains of one element.
+
+use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverRange};
+
+use crate::{Piece, Token};
+
+/// A chain that was gathered: it is a single element in one piece, and has to be completed.
+///
+/// It comes from [`Queue::gather`](crate::Queue::gather), and its token goes back to
+/// [`Queue::complete_all`](crate::Queue::complete_all). As with any token, the chain stays in flight until then.
+#[derive(Debug)]
+#[must_use = "the chain stays in flight until its token is given back to the queue"]
+pub struct Gathered<'m> {
+    token: Token,
+    addr: DriverAddr,
+    memory: DeviceRange<'m>,
+    access: Access,
+}
+
+impl<'m> Gathered<'m> {
+    #[inline(always)]
+    pub(crate) const fn new(token: Token, addr: DriverAddr, memory: DeviceRange<'m>, access: Access) -> Self {
+        Self { token, addr, memory, access }
+    }
+
+    /// Returns where the element is.
+    #[inline]
+    #[must_use]
+    pub fn piece(&self) -> Piece<'m> {
+        // What was translated does not end beyond 2^64.
+        let range = DriverRange::new(self.addr, self.memory.len() as u64).unwrap_or(DriverRange::EMPTY);
+        Piece { range, memory: self.memory, access: self.access }
+    }
+
+    /// Returns the memory of the element, which is not empty.
+    #[inline]
+    #[must_use]
+    pub const fn memory(&self) -> DeviceRange<'m> {
+        self.memory
+    }
+
+    /// Turns it into the right to complete the chain.
+    #[inline]
+    pub const fn into_token(self) -> Token {
+        self.token
+    }
+}

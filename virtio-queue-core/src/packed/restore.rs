@@ -1,0 +1,107 @@
+//! A packed ring that goes on where an earlier one has ended.
+
+use virtio_mem_traits::{AreaError, StableMem};
+use virtio_ring::packed::{BufferId, Descriptor, DescriptorFlags, DescriptorIndex, OffWrap, RingPosition, TableError};
+
+use super::positions::PackedPositions;
+use super::ring::PackedRing;
+use super::stored::StoredList;
+use crate::saved::Saved;
+use crate::{
+    ChainError, ConfigError, Element, FatalError, FromConfig, Head, Record, Restorable, RestoreError, SavedQueue,
+};
+
+impl<M: StableMem> Restorable for PackedRing<M> {
+    fn in_memory(&self, mem: M) -> Result<Self, ConfigError> {
+        Self::from_config(&self.config, mem)
+    }
+
+    fn save(&self, positions: &PackedPositions) -> SavedQueue {
+        let used = positions.unpublished.map_or(positions.next_used, |(first, _)| first);
+        SavedQueue::packed(positions.next_available.off_wrap().bits(), used.off_wrap().bits())
+    }
+
+    fn restore(&self, saved: &SavedQueue) -> Result<PackedPositions, RestoreError> {
+        let Saved::Packed { next_available, next_used } = saved.checked()? else {
+            return Err(RestoreError::Format(*saved));
+        };
+        if (next_available, next_used) == (0, 0) && self.is_new()? {
+            return Ok(self.at(RingPosition::START));
+        }
+        let place = |bits| RingPosition::from_off_wrap(OffWrap::from_bits(bits), self.size);
+        let (Some(available), Some(used)) = (place(next_available), place(next_used)) else {
+            return Err(RestoreError::Position { saved: *saved, size: self.size.get() });
+        };
+        let size = self.size.get();
+        let apart = u16::try_from(self.distance(used, available)).ok().filter(|slots| *slots <= size);
+        let lost = apart.ok_or(RestoreError::Lost { available: next_available, used: next_used, size })?;
+        Ok(PackedPositions { next_used: used, lost, ..self.at(available) })
+    }
+
+    fn adopt(&self, positions: &mut PackedPositions, head: Head, in_flight: u16) -> Option<Head> {
+        positions.lost = positions.lost.checked_sub(head.slots()).filter(|_| head.slots() != 0)?;
+        let first = positions.next_used.advanced(in_flight, self.size).off_wrap().bits();
+        Some(Head::new(head.id(), first, head.slots()))
+    }
+
+    fn disown(&self, positions: &mut PackedPositions, head: Head) {
+        positions.lost = positions.lost.saturating_add(head.slots());
+    }
+
+    fn walk_stored<'r>(
+        &'r self,
+        head: Head,
+        stored: &'r [Descriptor],
+    ) -> impl Iterator<Item = Result<Element, ChainError>> {
+        StoredList::new(self, BufferId(head.id()), stored)
+    }
+}
+
+impl<M: StableMem> PackedRing<M> {
+    /// Returns whether the ring was never used: in no descriptor is the flag USED set.
+    ///
+    /// This decides what a base of 0 means. It is the position of a ring that was used from end to end, when both wrap
+    /// counters are 0. There, the device has set USED in each list of the last round, and the driver where it has made
+    /// something available since. But some front ends say 0 of a new ring, as if it were a split one.
+    fn is_new(&self) -> Result<bool, FatalError> {
+        for slot in 0..self.size.get() {
+            let (_, flags) = self.descriptor_area.later(slot)?;
+            if flags.contains(DescriptorFlags::USED) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Returns how many slots `later` is ahead of `earlier`, in two laps of the ring.
+    fn distance(&self, earlier: RingPosition, later: RingPosition) -> u32 {
+        let size = u32::from(self.size.get());
+        let linear = |position: RingPosition| u32::from(position.slot()) + if position.wrap() { 0 } else { size };
+        (linear(later) + 2 * size - linear(earlier)) % (2 * size)
+    }
+}
+
+impl<M: StableMem> Record for PackedRing<M> {
+    fn stored(&self, head: Head) -> impl Iterator<Item = Result<Descriptor, FatalError>> {
+        let first = RingPosition::from_off_wrap(OffWrap::from_bits(head.first()), self.size);
+        let slots = first
+            .into_iter()
+            .flat_map(move |first| (0..head.slots()).map(move |count| first.advanced(count, self.size).slot()));
+        slots.map(|slot| self.table().get(DescriptorIndex(slot)).map_err(lost))
+    }
+
+    fn next_used(&self, positions: &PackedPositions) -> u16 {
+        positions.next_used.off_wrap().bits()
+    }
+}
+
+/// Returns what it means for the queue that a descriptor of its ring cannot be read.
+fn lost(error: TableError) -> FatalError {
+    match error {
+        TableError::Translate(error) => AreaError::from(error).into(),
+        TableError::NoEntry { index, len } => {
+            let (offset, size) = (usize::from(index.0) * Descriptor::SIZE, Descriptor::SIZE);
+            AreaError::OutOfRange { offset, size, len: u64::from(len) * size as u64 }.into()
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Walking along a list that was stored.
+
+use core::slice;
+
+use virtio_mem_traits::StableMem;
+use virtio_ring::packed::{BufferId, Descriptor, DescriptorFlags};
+
+use super::ring::PackedRing;
+use super::walk::{PackedPlace, PackedWalk, claim};
+use crate::{ChainError, ChainErrorKind, Element};
+
+/// A walk along a list that was stored when it was fetched, because used descriptors were written over it since.
+///
+/// The rules are those of a [`PackedWalk`]; what was stored is as little to be trusted as the ring.
+#[derive(Debug)]
+pub(super) struct StoredList<'r, M> {
+    ring: &'r PackedRing<M>,
+    /// What is still to be looked at.
+    left: slice::Iter<'r, Descriptor>,
+    /// Where it goes on in an indirect table.
+    table: Option<PackedWalk<'r, M>>,
+    place: PackedPlace,
+}
+
+impl<'r, M: StableMem> StoredList<'r, M> {
+    pub(super) fn new(ring: &'r PackedRing<M>, id: BufferId, stored: &'r [Descriptor]) -> Self {
+        // More than a ring has are too many for every rule.
+        let slots = u16::try_from(stored.len()).unwrap_or(u16::MAX);
+        Self { ring, left: stored.iter(), table: None, place: PackedPlace::new(ring.limits(), id, 0, slots) }
+    }
+
+    /// Goes on in the table that a descriptor stands for.
+    fn enter(&mut self, descriptor: Descriptor) -> Result<(), ChainErrorKind> {
+        let walk = PackedWalk::from_place(self.ring, self.place);
+        self.table = Some(walk.enter(descriptor)?);
+        Ok(())
+    }
+
+    fn accept(&mut self, descriptor: Descriptor) -> Result<Option<Element>, ChainErrorKind> {
+        if descriptor.flags().contains(DescriptorFlags::INDIRECT) {
+            return self.enter(descriptor).map(|()| None);
+        }
+        self.place.rules.accept(self.ring.limits(), claim(descriptor))
+    }
+
+    /// Ends the walk with an error.
+    fn fail(&mut self, kind: ChainErrorKind) -> ChainError {
+        self.left = [].iter();
+        ChainError { id: self.place.id.0, kind }
+    }
+}
+
+impl<M: StableMem> Iterator for StoredList<'_, M> {
+    type Item = Result<Element, ChainError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(table) = &mut self.table {
+                return table.next();
+            }
+            let descriptor = *self.left.next()?;
+            match self.accept(descriptor) {
+                Ok(None) => {}
+                Ok(Some(element)) => return Some(Ok(element)),
+                Err(kind) => return Some(Err(self.fail(kind))),
+            }
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Guests that go from one QEMU with its back ends to another while they work.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use rand::RngExt;
+use rand::SeedableRng;
+use rand::rngs::Xoshiro256PlusPlus;
+use serde_json::{Value, json};
+
+use super::monitor::Monitor;
+use super::rig::{Rig, Servers, moments};
+use super::system::System;
+use super::worker::{Setup, Worker};
+use crate::back_end::BackEnd;
+use crate::dirty_log;
+use crate::extent::Extent;
+use crate::matrix::Row;
+
+/// How often all memory that was written meanwhile is sent again before the guest may stop, at least.
+const PASSES: u64 = 4;
+/// So many bytes each second are too few for the guest to stop so soon, and so many are enough.
+const SLOW: u64 = 48 << 20;
+const FAST: u64 = 1 << 30;
+/// For how many milliseconds the guest may stop then.
+const DOWNTIME: u64 = 2000;
+/// How long it may take in all.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// How long the guest works in one place, at most.
+const WORK: Duration = Duration::from_secs(1);
+
+/// A guest with its back ends, which end after it.
+struct Home<'r> {
+    worker: Worker<'r>,
+    _disk: BackEnd,
+    _net: Option<BackEnd>,
+}
+
+/// Migrates a guest as often as `extent` says, in each format, and returns whether nothing was lost.
+pub(crate) fn run(extent: &Extent) -> Result<bool> {
+    let (system, servers, mut moments) = (System::prepare()?, Servers::prepare(extent)?, moments(extent));
+    let mut passed = true;
+    for &features in servers.formats() {
+        let about = format!("guest migrated, times: {}", extent.migrations);
+        let row = Row { driver: "Linux", device: servers.both(), features, about };
+        let mut moments = Xoshiro256PlusPlus::from_rng(&mut moments);
+        let result = Rig::with_both(&system, &servers, features);
+        passed &= row.report(&result.and_then(|rig| migrate(&rig, extent.migrations, &mut moments)));
+        passed &= compare_log(&system, &servers, features, &mut moments);
+    }
+    Ok(passed)
+}
+
+/// Looks at the log that guests depend on which are migrated.
+fn compare_log(system: &System, servers: &Servers, features: u64, rng: &mut Xoshiro256PlusPlus) -> bool {
+    let row = Row { driver: "front end", device: servers.disk(), features, about: "log next to the memory".into() };
+    let result = Rig::with_disk(system, servers, features).and_then(|rig| {
+        let _back_end = rig.start_disk(0)?;
+        dirty_log::check(&rig.socket("disk", 0), features, &rig.image.path(), rng)
+    });
+    row.report(&result)
+}
+
+/// Returns the number of requests that a guest has made.
+fn migrate(rig: &Rig<'_>, migrations: u32, moments: &mut Xoshiro256PlusPlus) -> Result<u64> {
+    let mut home = Home::new(rig, 0, &[])?;
+    home.worker.load()?;
+    home.worker.begin()?;
+    home.worker.advance()?;
+    for migration in 1..=migrations {
+        thread::sleep(moments.random_range(Duration::ZERO..WORK));
+        home = home.leave(rig, migration as usize % 2).with_context(|| format!("migration {migration}"))?;
+        home.worker.advance().with_context(|| format!("after migration {migration}"))?;
+    }
+    home.worker.finish()
+}
+
+impl<'r> Home<'r> {
+    fn new(rig: &'r Rig<'r>, place: usize, options: &[&str]) -> Result<Self> {
+        let (disk, net) = (rig.start_disk(place)?, rig.start_net(place)?);
+        let worker = Worker::start(rig, &Setup { place, options, ..Setup::default() })?;
+        Ok(Self { worker, _disk: disk, _net: net })
+    }
+
+    /// Moves the guest to another place.
+    fn leave(mut self, rig: &'r Rig<'r>, place: usize) -> Result<Self> {
+        let uri = format!("unix:{}", rig.socket("migration", place).display());
+        let mut next = Self::new(rig, place, &["-incoming", &uri])?;
+        send(&mut self.worker.monitor, &uri)?;
+        wait_until(|| {
+            let status = next.worker.monitor.execute("query-status", &json!({}))?;
+            Ok(status.get("running") == Some(&Value::Bool(true)))
+        })
+        .context("the guest does not run in its new place")?;
+        Ok(next)
+    }
+}
+
+/// Sends a guest that works there, and sees that it is not done before much was sent more than once.
+fn send(monitor: &mut Monitor, uri: &str) -> Result<()> {
+    set_limits(monitor, SLOW, 1)?;
+    monitor.execute("migrate", &json!({ "uri": uri }))?;
+    wait_until(|| Ok(progress(monitor)?.1 >= PASSES)).context("the guest is not sent again and again")?;
+    set_limits(monitor, FAST, DOWNTIME)?;
+    wait_until(|| Ok(progress(monitor)?.0)).context("the guest is not sent")
+}
+
+fn set_limits(monitor: &mut Monitor, bandwidth: u64, downtime: u64) -> Result<()> {
+    let limits = json!({ "max-bandwidth": bandwidth, "downtime-limit": downtime });
+    monitor.execute("migrate-set-parameters", &limits).map(drop)
+}
+
+/// Returns whether all was sent, and how many passes there were.
+fn progress(monitor: &mut Monitor) -> Result<(bool, u64)> {
+    let migration = monitor.execute("query-migrate", &json!({}))?;
+    let status = migration.get("status").and_then(Value::as_str).unwrap_or("not begun");
+    let passes = migration.pointer("/ram/dirty-sync-count").and_then(Value::as_u64).unwrap_or(0);
+    match status {
+        "failed" | "cancelled" => bail!("QEMU says: {migration}"),
+        "completed" => {
+            ensure!(
+                passes >= PASSES,
+                "the guest was sent in {passes} passes rather than {PASSES}: it wrote too little"
+            );
+            Ok((true, passes))
+        }
+        _ => Ok((false, passes)),
+    }
+}
+
+fn wait_until(mut done: impl FnMut() -> Result<bool>) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    while !done()? {
+        ensure!(Instant::now() < deadline, "not within {PATIENCE:?}");
+        thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}

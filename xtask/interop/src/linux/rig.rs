@@ -1,0 +1,123 @@
+//! What a guest has to work with while something happens to it: back ends, and what is behind them.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use rand::SeedableRng;
+use rand::rngs::Xoshiro256PlusPlus;
+use tempfile::TempDir;
+
+use super::image::Image;
+use super::net::Interface;
+use super::system::System;
+use crate::back_end::{BackEnd, build};
+use crate::extent::Extent;
+use crate::matrix::{EVENT_IDX, INDIRECT_DESC, RING_PACKED};
+use crate::peer;
+use xtask_support::command::{ensure_installed, missing};
+
+/// What is negotiated of split rings.
+const SPLIT: u64 = EVENT_IDX | INDIRECT_DESC;
+
+/// Who serves the devices.
+pub(super) enum Servers {
+    /// The programs of this project: one for the disk, and one for the network.
+    Ours(PathBuf, PathBuf),
+    /// `qemu-storage-daemon`, which serves disks only.
+    Peer,
+}
+
+/// A disk and, maybe, a network. Back ends are at places, which are numbers: 0 for the first of each.
+pub(super) struct Rig<'a> {
+    pub(super) system: &'a System,
+    servers: &'a Servers,
+    /// What the guest negotiates of the rings.
+    pub(super) features: u64,
+    pub(super) image: Image,
+    pub(super) network: Option<Interface>,
+    directory: TempDir,
+}
+
+impl Servers {
+    /// Builds the programs that are needed.
+    pub(super) fn prepare(extent: &Extent) -> Result<Self> {
+        if extent.peer {
+            ensure_installed(&missing(&[("qemu-storage-daemon", "qemu-system-common")]))?;
+            return Ok(Self::Peer);
+        }
+        Ok(Self::Ours(build("vhost-user-blk")?, build("vhost-user-net")?))
+    }
+
+    /// Returns the features of the rings that guests negotiate. `qemu-storage-daemon` has no packed rings.
+    pub(super) const fn formats(&self) -> &'static [u64] {
+        match self {
+            Self::Ours(..) => &[SPLIT, SPLIT | RING_PACKED],
+            Self::Peer => &[SPLIT],
+        }
+    }
+
+    /// Returns what serves the disk.
+    pub(super) const fn disk(&self) -> &'static str {
+        match self {
+            Self::Ours(..) => "vhost-user-blk",
+            Self::Peer => "qemu-storage-d.",
+        }
+    }
+
+    /// Returns what serves the disk and the network.
+    pub(super) const fn both(&self) -> &'static str {
+        match self {
+            Self::Ours(..) => "blk and net",
+            Self::Peer => self.disk(),
+        }
+    }
+}
+
+impl<'a> Rig<'a> {
+    /// Makes a disk, with files of the host on it.
+    pub(super) fn with_disk(system: &'a System, servers: &'a Servers, features: u64) -> Result<Self> {
+        Ok(Self { system, servers, features, image: Image::with_room()?, network: None, directory: TempDir::new()? })
+    }
+
+    /// Makes a network as well, if there is somebody to serve it.
+    pub(super) fn with_both(system: &'a System, servers: &'a Servers, features: u64) -> Result<Self> {
+        let mut rig = Self::with_disk(system, servers, features)?;
+        if let Servers::Ours(..) = servers {
+            rig.network = Some(Interface::for_workers()?);
+        }
+        Ok(rig)
+    }
+
+    /// Returns the path of a socket.
+    pub(super) fn socket(&self, name: &str, place: usize) -> PathBuf {
+        self.directory.path().join(format!("{name}-{place}"))
+    }
+
+    /// Starts a back end for the disk. There may be another one, as long as only one of them has a guest that runs.
+    pub(super) fn start_disk(&self, place: usize) -> Result<BackEnd> {
+        let (socket, image) = (self.socket("disk", place), self.image.path());
+        match self.servers {
+            Servers::Ours(program, _) => BackEnd::start_at(socket, program, &["--image", &image.to_string_lossy()]),
+            Servers::Peer => peer::start(socket, &peer_disk(&image)),
+        }
+    }
+
+    /// Starts a back end for the network, if there is one.
+    pub(super) fn start_net(&self, place: usize) -> Result<Option<BackEnd>> {
+        let (Some(network), Servers::Ours(_, program)) = (&self.network, self.servers) else { return Ok(None) };
+        network.start_at(self.socket("net", place), program, &format!("tap{place}"), 1).map(Some)
+    }
+}
+
+/// Returns the disk as `qemu-storage-daemon` is told of it. Two of them have it open when a guest goes from one to the
+/// other.
+fn peer_disk(image: &Path) -> String {
+    format!("driver=file,node-name=disk,locking=off,filename={}", image.display())
+}
+
+/// Returns the random moments of a case, which others have in the same run.
+pub(super) fn moments(extent: &Extent) -> Xoshiro256PlusPlus {
+    let seed = extent.seed.unwrap_or_else(rand::random);
+    println!("random moments: --seed {seed}");
+    Xoshiro256PlusPlus::seed_from_u64(seed)
+}

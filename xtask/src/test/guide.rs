@@ -1,0 +1,66 @@
+//! The guide *Your first device*, followed as far as it goes without a guest.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use xtask_support::Spinner;
+use xtask_support::cargo::{Cargo, metadata, workspace_root};
+
+const GUIDE: &str = "docs/guides/first-device.md";
+
+/// The files that the guide has a reader write.
+const FILES: [&str; 3] = ["src/lib.rs", "src/main.rs", "tests/greets.rs"];
+
+/// Makes the package in the guide, and tests it.
+pub(super) fn follow(spinner: &Spinner) -> Result<()> {
+    let guide = fs::read_to_string(workspace_root().join(GUIDE)).context(GUIDE)?;
+    let root = metadata()?.target_directory.join("first-device");
+    let package = root.join("greeter");
+    for file in FILES {
+        let path = package.join(file);
+        fs::create_dir_all(path.parent().context("a file is in a folder")?)?;
+        fs::write(&path, code(&guide, file).with_context(|| format!("{GUIDE} must have the code of `{file}`"))?)?;
+    }
+    // A workspace of its own, with the versions of this one as long as they serve.
+    fs::write(package.join("Cargo.toml"), "[package]\nname = \"greeter\"\nedition = \"2024\"\n\n[workspace]\n")?;
+    fs::copy(workspace_root().join("Cargo.lock"), package.join("Cargo.lock"))?;
+    let workspace = workspace_root().canonicalize()?;
+    for line in guide.lines().filter(|line| line.starts_with("cargo add ")) {
+        add(line, &workspace, package.as_std_path(), spinner)?;
+    }
+    for verb in ["clippy --all-targets", "test"] {
+        let cargo = Cargo::new(verb).env("CARGO_TARGET_DIR", root.join("target"));
+        cargo.arg("--manifest-path").arg(package.join("Cargo.toml")).run(spinner)?;
+    }
+    Ok(())
+}
+
+/// Adds a dependency, as a line of the guide says.
+fn add(line: &str, workspace: &Path, package: &Path, spinner: &Spinner) -> Result<()> {
+    let mut cargo = Cargo::new("add").arg("--manifest-path").arg(package.join("Cargo.toml"));
+    for word in line.split_whitespace().skip(2) {
+        cargo = cargo.arg(word.replace("$VIRTIO", &workspace.to_string_lossy()));
+    }
+    cargo.run(spinner)?;
+    Ok(())
+}
+
+/// Returns the block of code that follows the name of `file` and a colon.
+fn code<'g>(guide: &'g str, file: &str) -> Option<&'g str> {
+    let (_, after) = guide.split_once(&format!("`{file}`:\n\n```rust\n"))?;
+    after.split_once("\n```\n").map(|(code, _)| code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn code_of_a_file_is_the_block_behind_its_name() {
+        let guide = "`src/a.rs` is first.\n\n`src/a.rs`:\n\n```rust\nfn a() {}\n```\n\n`src/b.rs`:\n\n```rust\nfn b() {}\n```\n";
+        assert_eq!(code(guide, "src/a.rs"), Some("fn a() {}"));
+        assert_eq!(code(guide, "src/b.rs"), Some("fn b() {}"));
+        assert_eq!(code(guide, "src/c.rs"), None);
+    }
+}
