@@ -44,17 +44,8 @@ pub(crate) trait LookUp: DriverMem {
     fn look_up(&self) -> Self::Through<'_>;
 }
 
-/// Where most buffers are in one region, that is remembered.
+/// What is recommended.
 impl LookUp for Table {
-    type Through<'m> = RegionCache<'m, RegionTable<Arc<HeapMem>>>;
-
-    fn look_up(&self) -> Self::Through<'_> {
-        RegionCache::new(self)
-    }
-}
-
-/// Where no region has more buffers than others, remembering one is in vain.
-impl LookUp for Arc<Table> {
     type Through<'m> = &'m RegionTable<Arc<HeapMem>>;
 
     fn look_up(&self) -> &RegionTable<Arc<HeapMem>> {
@@ -62,7 +53,16 @@ impl LookUp for Arc<Table> {
     }
 }
 
-/// As for a table.
+/// What a memory that searches is put into. A table gains nothing by it.
+impl LookUp for Arc<Table> {
+    type Through<'m> = RegionCache<'m, RegionTable<Arc<HeapMem>>>;
+
+    fn look_up(&self) -> Self::Through<'_> {
+        RegionCache::new(self)
+    }
+}
+
+/// It searches.
 impl LookUp for Guest {
     type Through<'m> = RegionCache<'m, Self>;
 
@@ -71,7 +71,7 @@ impl LookUp for Guest {
     }
 }
 
-/// As for a table.
+/// By itself.
 impl LookUp for Arc<Guest> {
     type Through<'m> = &'m Guest;
 
