@@ -58,6 +58,9 @@ impl Worker {
     /// `answer` reads and writes the chain, and returns it by [`return_written`] or by dropping it. It is called on the
     /// thread of the queue. Chains that are available at the same time are published together.
     ///
+    /// Write the closure into the call: `at_once(|chain| answer(chain))`. A closure that is made before, or the name of a
+    /// generic function, is refused as "not general enough".
+    ///
     /// [`return_written`]: virtio_queue_core::DescChain::return_written
     ///
     /// ```
@@ -110,8 +113,14 @@ impl Worker {
     /// Lets the future that `serve` returns take the chains from a stream.
     ///
     /// The future is polled on the thread of the queue, in no runtime. It usually spawns a task for each chain in the
-    /// runtime of the device: chains are owned. It ends when [`Chains`] does, or before. `serve` is called each time
-    /// that a driver starts the queue.
+    /// runtime of the device: chains are owned. `serve` is called each time that a driver starts the queue.
+    ///
+    /// * When the queue stops, [`Chains`] ends. A future that waits for something else then is dropped.
+    /// * A future that ends before `Chains` does, or panics, leaves the queue broken.
+    /// * A device that answers one request after the other can move `Chains` into one task and await that task: the
+    ///   whole loop is in the runtime then.
+    /// * A device whose input comes from elsewhere waits for the input first, and then for a chain. A future that holds
+    ///   a chain while it waits for input keeps the queue from stopping, and the front end loses the device.
     ///
     /// ```
     /// use std::time::Duration;
