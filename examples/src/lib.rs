@@ -25,8 +25,8 @@
 //! }
 //! ```
 //!
-//! One transport is here all the same, because drivers are needed to try the devices with: [`virtio_vhost_user`] serves any of
-//! them to the front ends of that protocol.
+//! Drivers are needed to try the devices with. So there is a program for each of them, which serves it to front ends of
+//! vhost-user: the crate [`virtio_vhost_user`] has all but the device.
 //!
 //! The devices are meant to be read, and to be driven by real drivers in tests.
 //!

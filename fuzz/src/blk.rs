@@ -9,7 +9,7 @@ use crate::input::Input;
 /// Sends requests, sensible ones as a rule.
 pub(crate) fn run(input: &[u8]) {
     let mut input = Input::new(input);
-    let mut honest = Honest::new(&mut input);
+    let Some(mut honest) = Honest::new(&mut input) else { return };
     let size = input.one_of(&[0, 512, 1000, 4096, 5000]);
     let mut device = BlockDevice::new(MemStorage::new(vec![0x55; size]), DeviceId::new("fuzz").unwrap());
     device.accept(if input.flag() { feature::FLUSH } else { 0 });

@@ -9,7 +9,7 @@ use crate::input::Input;
 /// Reads and writes chains. Where the driver does not interfere, every byte is compared.
 pub(crate) fn run(input: &[u8]) {
     let mut input = Input::new(input);
-    let mut honest = Honest::new(&mut input);
+    let Some(mut honest) = Honest::new(&mut input) else { return };
     if input.flag() {
         honest.become_hostile(&mut input);
     }

@@ -32,7 +32,8 @@ pub(crate) struct Honest {
 }
 
 impl Honest {
-    pub(crate) fn new(input: &mut Input<'_>) -> Self {
+    /// Makes both, unless memory ends in the middle of a word of the ring: such a ring is refused.
+    pub(crate) fn new(input: &mut Input<'_>) -> Option<Self> {
         let mem = Memory::new(input);
         let features = input.one_of(&[0, EVENT_IDX, RING_PACKED, RING_PACKED | EVENT_IDX]) | INDIRECT_DESC;
         let range = DriverRange::new(DriverAddr(BASE), RINGS).unwrap();
@@ -40,8 +41,8 @@ impl Honest {
         let driver = AnyDriver::within(mem.heap(), range, SIZE, options);
         mem.driver_is_done();
         let config = driver.queue_config(QueueLimits::default());
-        let queue = AnyQueue::new(&config, Arc::clone(&mem), Arc::default()).unwrap();
-        Self { mem, queue, driver, writable: HashMap::new(), next: BASE + RINGS, is_hostile: false }
+        let queue = AnyQueue::new(&config, Arc::clone(&mem), Arc::default()).ok()?;
+        Some(Self { mem, queue, driver, writable: HashMap::new(), next: BASE + RINGS, is_hostile: false })
     }
 
     /// Makes a chain available that holds these bytes and has room for so many, cut as the input says. Returns what it

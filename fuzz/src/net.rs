@@ -11,7 +11,9 @@ use crate::input::Input;
 /// Sends packets that come back, through two queues.
 pub(crate) fn run(input: &[u8]) {
     let mut input = Input::new(input);
-    let mut queues = [Honest::new(&mut input), Honest::new(&mut input)];
+    let pair = (Honest::new(&mut input), Honest::new(&mut input));
+    let (Some(receive), Some(transmit)) = pair else { return };
+    let mut queues = [receive, transmit];
     let features = if input.flag() { feature::MRG_RXBUF } else { 0 };
     let mut device = NetDevice::new(Loopback::new(), features, Arc::<Counters>::default());
     if input.flag() {

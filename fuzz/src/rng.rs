@@ -9,7 +9,7 @@ use crate::input::Input;
 /// Asks for entropy, with room for it as a rule.
 pub(crate) fn run(input: &[u8]) {
     let mut input = Input::new(input);
-    let mut honest = Honest::new(&mut input);
+    let Some(mut honest) = Honest::new(&mut input) else { return };
     let mut device = RngDevice::new(SeededEntropy::new(1));
     if input.flag() {
         honest.become_hostile(&mut input);

@@ -28,7 +28,8 @@ pub(crate) fn run(input: &[u8]) {
     let Ok(from) = AnyRing::from_config(&config, Arc::clone(&mem)) else { return };
     let before = mem.work();
     let restored = Queue::restore(from, Arc::<crate::ring::Interrupts>::default(), &saved);
-    assert!(mem.work() - before <= u64::from(config.size) + 10);
+    // Each slot is looked at once, and translated if the ring is in pieces.
+    assert!(mem.work() - before <= 4 * u64::from(config.size) + 20);
     let Ok((mut queue, _)) = restored else { return };
     assert_eq!(queue.in_flight(), 0);
     let tokens: Vec<_> = (0..input.u8() % 8).filter_map(|_| adopt(&mut input, &mut queue).ok()).collect();

@@ -5,7 +5,7 @@
 //! The driver here is that of virtio-fake-driver. It cuts the request and the room for the answer in different places,
 //! and the device does not notice.
 
-use std::error::Error;
+use core::error::Error;
 use std::io::{self, Read};
 
 use virtio_chain::ReadableChain;

@@ -2,7 +2,7 @@
 //!
 //! `cargo run -p virtio-fake-driver --example broken_device`
 
-use std::error::Error;
+use core::error::Error;
 
 use virtio_fake_driver::{AnyFixtureOptions, DriverChain};
 use virtio_queue_core::{AnyQueue, Chain, DriverNotify, FatalError, StableMem};

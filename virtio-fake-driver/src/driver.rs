@@ -137,7 +137,7 @@ impl<F: Format, M: DriverMem + Clone> Driver<F, M> {
     /// use virtio_mem_traits::{DriverAddr, DriverRange, HeapMem};
     /// use virtio_util::RegionTable;
     ///
-    /// let region = |start| HeapMem::new(DriverAddr(start), 0x1000).map(|mem| (mem.range(), mem));
+    /// let region = |start| HeapMem::new(DriverAddr(start), 0x1000).map(|mem| (mem.range(), Rc::new(mem)));
     /// let mem = Rc::new(RegionTable::new([region(0x1000)?, region(0x2000)?])?);
     /// let range = DriverRange::new(DriverAddr(0x1800), 0x1000).ok_or("beyond 2^64")?;
     ///

@@ -259,7 +259,7 @@ impl<F: QueueFormat> FixtureOptions<F> {
     /// use virtio_mem_traits::{DriverAddr, DriverRange, HeapMem};
     /// use virtio_util::RegionTable;
     ///
-    /// let region = |start| HeapMem::new(DriverAddr(start), 0x1000).map(|mem| (mem.range(), mem));
+    /// let region = |start| HeapMem::new(DriverAddr(start), 0x1000).map(|mem| (mem.range(), Rc::new(mem)));
     /// let mem = Rc::new(RegionTable::new([region(0x1000)?, region(0x2000)?])?);
     /// let range = DriverRange::new(DriverAddr(0x1000), 0x2000).ok_or("beyond 2^64")?;
     /// let options = PackedFixtureOptions { size: 8, ..Default::default() };

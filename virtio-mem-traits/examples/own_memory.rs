@@ -2,8 +2,8 @@
 //!
 //! `cargo run -p virtio-mem-traits --example own_memory --features conformance`
 
-use std::ptr::NonNull;
-use std::sync::atomic::AtomicU64;
+use core::ptr::NonNull;
+use core::sync::atomic::AtomicU64;
 
 use virtio_mem_traits::conformance::{Probe, check};
 use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, TranslateError};
@@ -49,7 +49,7 @@ impl DriverMem for Ram {
     }
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), Box<dyn core::error::Error>> {
     let ram = Ram::new();
     let mapped = ram.range().ok_or("the memory ends beyond 2^64")?;
     check(&ram, &Probe { mapped, access: Access::ReadWrite, absent: DriverAddr(0x1000) });

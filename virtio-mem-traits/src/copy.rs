@@ -12,7 +12,9 @@
 //! Atomic accesses through the standard library are one word each and are never merged, which costs several times as
 //! much as a `memcpy`. On x86-64 the accesses are therefore written in assembly: what an `asm!` block does has to be
 //! explicable as something that Rust code could do, and vector moves and `rep movsb` are explicable as one relaxed
-//! atomic access for each byte. Elsewhere, and under Miri and sanitizers, the loops below say the same thing in Rust.
+//! atomic access for each byte. So are those of AVX, which only a program with an operating system may use: in a kernel,
+//! the registers belong to the programs. Elsewhere, and under Miri and sanitizers, the loops below say the same thing in
+//! Rust.
 //!
 //! # Safety
 //!
@@ -59,6 +61,9 @@ mod x86_64 {
 
     /// From this many bytes on `rep movsb` is the faster one; below, its start-up is what one pays for.
     const STRING_MOVE_FROM: usize = 768;
+    /// From this many bytes on AVX is the fastest one, where there is AVX.
+    #[cfg(feature = "avx")]
+    const AVX_FROM: usize = 256;
 
     #[inline]
     pub(crate) unsafe fn copy_in(shared: NonNull<u8>, private: &mut [u8]) {
@@ -76,9 +81,33 @@ mod x86_64 {
     ///
     /// 1. `from` is valid for reads and `to` for writes of `len` bytes;
     /// 2. the two do not overlap.
-    #[inline]
+    // PERF: with a length that is known when it is compiled, moves are all that is left of it (`payload-read-64`).
+    #[inline(always)]
     unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
         // SAFETY, of each arm: the arm's own condition on `len`, and (1) and (2), are what the callee demands.
+        match len {
+            // SAFETY: as above.
+            0..16 => unsafe { copy_up_to_15(from, to, len) },
+            // SAFETY: as above.
+            16..32 => unsafe { copy_16_to_32(from, to, len) },
+            // SAFETY: as above.
+            32..=64 => unsafe { copy_32_to_64(from, to, len) },
+            #[cfg(feature = "avx")]
+            // SAFETY: as above, and the processor has AVX.
+            AVX_FROM.. if std::arch::is_x86_feature_detected!("avx") => unsafe { copy_avx(from, to, len) },
+            // SAFETY: as above.
+            65..STRING_MOVE_FROM => unsafe { copy_from_64(from, to, len) },
+            // SAFETY: as above.
+            STRING_MOVE_FROM.. => unsafe { copy_string(from, to, len) },
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`copy`], with `len < 16`.
+    #[inline(always)]
+    unsafe fn copy_up_to_15(from: *const u8, to: *mut u8, len: usize) {
+        // SAFETY, of each arm: as in `copy`.
         match len {
             0 => {}
             // SAFETY: as above.
@@ -86,15 +115,7 @@ mod x86_64 {
             // SAFETY: as above.
             4..8 => unsafe { copy_4_to_8(from, to, len) },
             // SAFETY: as above.
-            8..16 => unsafe { copy_8_to_16(from, to, len) },
-            // SAFETY: as above.
-            16..32 => unsafe { copy_16_to_32(from, to, len) },
-            // SAFETY: as above.
-            32..=64 => unsafe { copy_32_to_64(from, to, len) },
-            // SAFETY: as above.
-            65..STRING_MOVE_FROM => unsafe { copy_from_64(from, to, len) },
-            // SAFETY: as above.
-            STRING_MOVE_FROM.. => unsafe { copy_string(from, to, len) },
+            8.. => unsafe { copy_8_to_16(from, to, len) },
         }
     }
 
@@ -258,6 +279,52 @@ mod x86_64 {
 
     /// # Safety
     ///
+    /// As for [`copy`], with `128 <= len`, on a processor that has AVX.
+    #[cfg(feature = "avx")]
+    #[inline(never)]
+    unsafe fn copy_avx(from: *const u8, to: *mut u8, len: usize) {
+        // SAFETY: whole blocks of 128 up to `len`, then the last 128, which may overlap the last block. `vzeroupper`
+        // changes all sixteen registers.
+        unsafe {
+            asm!(
+                "lea {last}, [{len} - 128]",
+                "xor {at:e}, {at:e}",
+                "2: vmovups ymm0, [{from} + {at}]",
+                "vmovups ymm1, [{from} + {at} + 32]",
+                "vmovups ymm2, [{from} + {at} + 64]",
+                "vmovups ymm3, [{from} + {at} + 96]",
+                "vmovups [{to} + {at}], ymm0",
+                "vmovups [{to} + {at} + 32], ymm1",
+                "vmovups [{to} + {at} + 64], ymm2",
+                "vmovups [{to} + {at} + 96], ymm3",
+                "sub {at}, -128",
+                "cmp {at}, {last}",
+                "jb 2b",
+                "vmovups ymm0, [{from} + {last}]",
+                "vmovups ymm1, [{from} + {last} + 32]",
+                "vmovups ymm2, [{from} + {last} + 64]",
+                "vmovups ymm3, [{from} + {last} + 96]",
+                "vmovups [{to} + {last}], ymm0",
+                "vmovups [{to} + {last} + 32], ymm1",
+                "vmovups [{to} + {last} + 64], ymm2",
+                "vmovups [{to} + {last} + 96], ymm3",
+                "vzeroupper",
+                from = in(reg) from,
+                to = in(reg) to,
+                len = in(reg) len,
+                last = out(reg) _,
+                at = out(reg) _,
+                out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _,
+                out("xmm4") _, out("xmm5") _, out("xmm6") _, out("xmm7") _,
+                out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
+                out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _,
+                options(nostack),
+            );
+        }
+    }
+
+    /// # Safety
+    ///
     /// As for [`copy`].
     #[inline]
     unsafe fn copy_string(from: *const u8, to: *mut u8, len: usize) {
@@ -370,7 +437,7 @@ mod tests {
 
     use super::portable;
 
-    /// The longest copy: `rep movsb` takes over well below.
+    /// The longest copy: `rep movsb` and AVX take over well below.
     const LONGEST: usize = if cfg!(miri) { 40 } else { 2100 };
     /// The size of the buffers: a copy at any alignment, with room to go wrong on both sides.
     const SIZE: usize = LONGEST + 64;
@@ -399,7 +466,7 @@ mod tests {
 
     /// Calls `check` with every start and length.
     fn for_every_start_and_length(check: impl Fn(usize, usize)) {
-        for start in 16..32 {
+        for start in 16..48 {
             for len in 0..=LONGEST {
                 check(start, len);
             }

@@ -141,13 +141,6 @@ impl DeviceRange<'_> {
         Self { ptr, len: self.len - skipped, ..self }
     }
 
-    /// Returns the range for `access` and nothing else, which is part of what was proved.
-    #[inline]
-    pub(crate) const fn for_access(self, access: Access) -> Self {
-        debug_assert!(self.access.allows(access));
-        Self { access, ..self }
-    }
-
     /// Returns the `len` bytes that begin `offset` bytes into the range, or `None` if they are not all inside it.
     #[inline]
     #[must_use]

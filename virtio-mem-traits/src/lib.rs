@@ -7,7 +7,8 @@
 //! * [`DriverMem`] is implemented by whoever knows the memory: a VMM, a vhost-user back end, a hypervisor.
 //! * [`DeviceRange`] is what a `DriverMem` has proved: memory that the device may access, now and in this way.
 //! * [`DeviceArray`] is such memory as a table, for those who read it often.
-//! * [`RegionCache`] saves a search for each address where there are many regions.
+//! * [`Region`] is a region that is translated once, for memories that are made of many.
+//! * [`RegionCache`] saves a search for each address where a memory searches.
 //! * [`Area`] is a proved part of memory that is kept for long: a part of a virtqueue.
 //! * [`IoVec`] is such memory as system calls take it.
 //!
@@ -37,6 +38,8 @@
 //!
 //! * `alloc`: `Box`, `Rc` and `Arc` of a memory are memories, there is [`HeapMem`], and a [`DumpMem`] can own its
 //!   bytes.
+//! * `avx`: copies of 256 bytes and more use AVX, if the processor that the program runs on has it. It is for programs
+//!   with the standard library. It is not for a kernel, whose vector registers belong to its programs.
 //! * `conformance`: the suite that an implementor of `DriverMem` runs in its own tests.
 //!
 //! The crate needs a target with 64-bit atomics: a used descriptor of a packed ring is stored in one piece.
@@ -84,7 +87,7 @@ compile_error!(
 
 #[cfg(feature = "alloc")]
 extern crate alloc;
-#[cfg(virtio_loom)]
+#[cfg(any(feature = "avx", virtio_loom))]
 extern crate std;
 
 mod access;
@@ -102,6 +105,7 @@ mod heap;
 mod iovec;
 #[cfg(virtio_loom)]
 pub mod model;
+mod region;
 mod region_cache;
 mod word;
 
@@ -123,6 +127,7 @@ pub use iovec::IoVec;
 #[cfg(virtio_loom)]
 #[doc(hidden)]
 pub use model::fence;
+pub use region::Region;
 pub use region_cache::RegionCache;
 pub use word::{Word, Words};
 pub use zerocopy;

@@ -4,7 +4,7 @@
 //!
 //! A device that does not look into the bytes needs no other crate. The driver here is that of virtio-fake-driver.
 
-use std::error::Error;
+use core::error::Error;
 
 use virtio_fake_driver::{AnyFixtureOptions, DriverChain};
 use virtio_queue_core::{AnyQueue, ChainError, DriverNotify, FatalError, Piece, StableMem, Walk};

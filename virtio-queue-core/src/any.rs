@@ -225,6 +225,14 @@ impl<M: StableMem> Restorable for AnyRing<M> {
         }
     }
 
+    fn disown(&self, positions: &mut AnyPositions, head: Head) {
+        match (self, positions) {
+            (Self::Split(ring), AnyPositions::Split(own)) => ring.disown(own, head),
+            (Self::Packed(ring), AnyPositions::Packed(own)) => ring.disown(own, head),
+            _ => {}
+        }
+    }
+
     fn walk_stored<'r>(
         &'r self,
         head: Head,

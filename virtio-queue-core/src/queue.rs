@@ -158,7 +158,11 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
     /// element for `access` in one piece of `mem`. Returns how many there were.
     ///
     /// It is for packets: all that were gathered can be on their way into the cache before the first of them is copied.
-    /// What ends it goes the usual way: [`next_chain`](Self::next_chain) returns that chain, if there is one.
+    /// What ends it goes the usual way: [`next_chain`](Self::next_chain) returns that chain, if there is one. Where the
+    /// queue's memory wants [reports](DriverMem::reports) of accesses, all chains go the usual way.
+    ///
+    /// The chains are in flight until their tokens go back to [`complete_all`](Self::complete_all), or to
+    /// [`complete`](Self::complete). If `take` panics, the queue is broken.
     ///
     /// # Errors
     ///
@@ -167,15 +171,21 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
     /// # Examples
     ///
     /// ```
-    /// # use virtio_fake_driver::{DriverChain, SplitFixture};
-    /// use virtio_queue_core::Access;
+    /// # use std::sync::Arc;
+    /// # use virtio_fake_driver::{Driver, DriverChain, DriverOptions, Split};
+    /// # use virtio_mem_traits::HeapMem;
+    /// # use virtio_queue_core::{DriverAddr, QueueLimits, SplitQueue};
+    /// # use virtio_util::NotificationCounter;
+    /// use virtio_queue_core::{Access, DriverMem};
     ///
-    /// # let mut fixture = SplitFixture::new(16);
-    /// # let (mem, queue) = (&fixture.mem, &mut fixture.queue);
-    /// # fixture.driver.add(&DriverChain::new().writable(64)).unwrap();
-    /// # fixture.driver.add(&DriverChain::new().writable(64)).unwrap();
+    /// # let mem = Arc::new(HeapMem::new(DriverAddr(0x1000_0000), 1 << 16)?);
+    /// # let mut driver = Driver::<Split>::new(Arc::clone(&mem), 16, DriverOptions::default());
+    /// # let config = driver.queue_config(QueueLimits::default());
+    /// # let mut queue = SplitQueue::new(&config, Arc::clone(&mem), NotificationCounter::new())?;
+    /// # driver.add(&DriverChain::new().writable(64)).unwrap();
+    /// # driver.add(&DriverChain::new().writable(64)).unwrap();
     /// let mut batch = Vec::new();
-    /// let gathered = queue.gather(32, mem, Access::Write, |chain| batch.push(chain))?;
+    /// let gathered = queue.gather(32, &*mem, Access::Write, |chain| batch.push(chain))?;
     /// assert_eq!(gathered, 2);
     /// // Prefetch here, then write into each of them:
     /// let written = batch.drain(..).map(|chain| {
@@ -185,7 +195,6 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
     ///     (chain.into_token(), len as u32)
     /// });
     /// queue.complete_all(written)?;
-    /// # use virtio_queue_core::DriverMem;
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     #[inline(always)]

@@ -20,6 +20,8 @@ use crate::{
 /// | it was returned, before the driver can see that | [`completed`](Self::completed) |
 /// | the driver is about to see all that was returned | [`publishing`](Self::publishing) |
 /// | the driver can see it | [`published`](Self::published) |
+/// | what comes next is asked for, and may be a chain of an earlier process | [`fetch_again`](Self::fetch_again) |
+/// | such a chain was put back | [`unfetch_again`](Self::unfetch_again) |
 ///
 /// Whoever reads the record later must distrust it like everything in shared memory.
 pub trait Recorder {
@@ -41,6 +43,27 @@ pub trait Recorder {
 
     /// Takes note that the driver can see what was returned.
     fn published(&mut self, next_used: u16);
+
+    /// Returns the next chain that is in flight since an earlier process, in the order of their fetching, and takes
+    /// note that it is fetched again. The record has it already.
+    ///
+    /// The ring fetches these chains before anything else. It must have been restored to the positions that it had with
+    /// them in flight. By default there are none.
+    fn fetch_again(&mut self) -> Option<Head> {
+        None
+    }
+
+    /// Takes a chain back that [`fetch_again`](Self::fetch_again) returned, which is the next one again, and returns
+    /// whether it was such a chain.
+    fn unfetch_again(&mut self, head: Head) -> bool {
+        let _ = head;
+        false
+    }
+
+    /// Returns how many chains [`fetch_again`](Self::fetch_again) would return.
+    fn left_to_fetch_again(&self) -> u16 {
+        0
+    }
 }
 
 /// A ring whose chains in flight can be recorded.
@@ -161,6 +184,12 @@ impl<R: Record, K: Recorder + Clone> Ring for RecordedRing<R, K> {
 
     #[inline]
     fn fetch(&self, positions: &mut Self::Positions, in_flight: u16) -> Result<Option<Head>, FatalError> {
+        while let Some(head) = positions.recorder.fetch_again() {
+            // One that cannot be in flight is none: what was recorded is as little to be trusted as a driver.
+            if let Some(head) = self.ring.adopt(&mut positions.positions, head, in_flight) {
+                return Ok(Some(head));
+            }
+        }
         let Some(head) = self.ring.fetch(&mut positions.positions, in_flight)? else { return Ok(None) };
         let mut lost = None;
         let stored = self.ring.stored(head).map_while(|item| item.map_err(|error| lost = Some(error)).ok());
@@ -169,6 +198,10 @@ impl<R: Record, K: Recorder + Clone> Ring for RecordedRing<R, K> {
     }
 
     fn unfetch(&self, positions: &mut Self::Positions, head: Head) -> Result<bool, FatalError> {
+        if positions.recorder.unfetch_again(head) {
+            self.ring.disown(&mut positions.positions, head);
+            return Ok(true);
+        }
         let is_last = self.ring.unfetch(&mut positions.positions, head)?;
         if is_last {
             positions.recorder.unfetched(head);
@@ -219,7 +252,8 @@ impl<R: Record, K: Recorder + Clone> Ring for RecordedRing<R, K> {
     }
 
     fn enable_notifications(&self, positions: &mut Self::Positions, in_flight: u16) -> Result<Armed, FatalError> {
-        self.ring.enable_notifications(&mut positions.positions, in_flight)
+        let armed = self.ring.enable_notifications(&mut positions.positions, in_flight)?;
+        Ok(if positions.recorder.left_to_fetch_again() == 0 { armed } else { Armed::MoreAvailable })
     }
 
     fn enable_notifications_of_more(
@@ -228,6 +262,8 @@ impl<R: Record, K: Recorder + Clone> Ring for RecordedRing<R, K> {
         in_flight: u16,
         unfetched: u16,
     ) -> Result<Armed, FatalError> {
+        // The ring has never moved for those that are fetched again.
+        let unfetched = unfetched.saturating_sub(positions.recorder.left_to_fetch_again());
         self.ring.enable_notifications_of_more(&mut positions.positions, in_flight, unfetched)
     }
 }
@@ -250,6 +286,10 @@ impl<R: Record, K: Recorder + Clone> Restorable for RecordedRing<R, K> {
 
     fn adopt(&self, positions: &mut Self::Positions, head: Head, in_flight: u16) -> Option<Head> {
         self.ring.adopt(&mut positions.positions, head, in_flight)
+    }
+
+    fn disown(&self, positions: &mut Self::Positions, head: Head) {
+        self.ring.disown(&mut positions.positions, head);
     }
 
     fn walk_stored<'r>(

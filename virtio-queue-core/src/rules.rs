@@ -300,6 +300,8 @@ impl<const FLAGS: u32> Rules<FLAGS> {
 }
 
 /// Says that what comes next is seldom.
+///
+/// PERF: it keeps what is done at the first writable element out of the way (`direct-8-burst-32`).
 #[cold]
 #[inline]
 const fn cold() {}

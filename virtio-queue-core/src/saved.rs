@@ -151,6 +151,10 @@ pub trait Restorable: Ring + Sized {
     /// it, or `None` if the ring can have no such chain. `in_flight` slots are in flight without it.
     fn adopt(&self, positions: &mut Self::Positions, head: Head, in_flight: u16) -> Option<Head>;
 
+    /// Gives up a chain that was [adopted](Self::adopt), as if it had not been: it can be adopted again. It is the last
+    /// of those that were, and is in flight.
+    fn disown(&self, positions: &mut Self::Positions, head: Head);
+
     /// Returns the elements of a chain that is in flight since an earlier life of the queue.
     ///
     /// A split ring has its descriptors still. In a packed ring, used descriptors can have been written over them:

@@ -5,10 +5,11 @@ use core::fmt;
 
 use virtio_mem_traits::{Access, DriverMem};
 
+use crate::ring::Pieces;
 use crate::token::Generation;
 use crate::{
     AdoptError, Armed, ChainError, DriverNotify, FatalError, Gathered, Head, Piece, Refused, Restorable, ReturnError,
-    Ring, ServeChain, Token, Walk,
+    Ring, Token,
 };
 
 /// Everything about a queue that changes: positions, chains in flight, the latch. The ring is the rest.
@@ -421,30 +422,6 @@ const fn find(token: &Token, generation: Generation, in_flight: u16) -> Option<(
     let Some(head) = token.head_in(generation) else { return None };
     // A token that was made up may take no slots, which is one less than none.
     if head.slots().wrapping_sub(1) < in_flight { Some((head, in_flight - head.slots())) } else { None }
-}
-
-/// The work of [`QueueState::serve`].
-///
-/// PERF: its address is no matter to anybody, as that of `work` is, so that it stays in registers (`direct-1-burst-1`).
-struct Pieces<'w, 'm, M: ?Sized, B, W, F> {
-    mem: &'m M,
-    init: B,
-    work: &'w mut W,
-    finish: F,
-}
-
-impl<'m, M, B, E, W, F> ServeChain for Pieces<'_, 'm, M, B, W, F>
-where
-    M: DriverMem + ?Sized,
-    B: Clone,
-    E: From<ChainError>,
-    W: FnMut(B, Piece<'m>) -> Result<B, E>,
-    F: FnMut(Result<B, E>) -> u32,
-{
-    #[inline(always)]
-    fn serve(&mut self, walk: impl Walk) -> u32 {
-        (self.finish)(walk.try_fold_pieces(self.mem, self.init.clone(), &mut *self.work))
-    }
 }
 
 impl<R: Ring<Positions: fmt::Debug>, N> fmt::Debug for QueueState<R, N> {

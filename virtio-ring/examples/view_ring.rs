@@ -5,7 +5,7 @@
 //! BASE is the driver's address of the first byte of the file. Addresses are hexadecimal. Without arguments it shows a
 //! small queue that comes with it.
 
-use std::error::Error;
+use core::error::Error;
 use std::{env, fs};
 
 use virtio_mem_traits::{DriverAddr, DumpMem};

@@ -4,8 +4,8 @@
 //!
 //! The runtime here is tokio. Any other will do.
 
-use std::error::Error;
-use std::time::Duration;
+use core::error::Error;
+use core::time::Duration;
 
 use virtio_fake_driver::{AnyFixtureOptions, DriverChain};
 use virtio_queue_core::{Chain, DriverMem, FatalError, StableMem};

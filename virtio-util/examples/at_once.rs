@@ -4,7 +4,7 @@
 //!
 //! This shape needs the queue alone. It is here beside the two others, to be compared with them.
 
-use std::error::Error;
+use core::error::Error;
 
 use virtio_fake_driver::{AnyFixtureOptions, DriverChain};
 use virtio_queue_core::{AnyQueue, Chain, DriverMem, DriverNotify, FatalError, StableMem};

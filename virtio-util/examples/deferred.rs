@@ -2,8 +2,9 @@
 //!
 //! `cargo run -p virtio-util --example deferred`
 
-use std::error::Error;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use core::error::Error;
+use core::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
 use std::thread;
 
 use virtio_fake_driver::{AnyFixtureOptions, DriverChain};

@@ -3,13 +3,14 @@
 use alloc::vec::Vec;
 use core::{error, fmt};
 
-use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, TranslateError};
+use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, Region, StableMem, TranslateError};
 
 /// Driver memory that consists of regions, each of which is a [`DriverMem`] of its own and knows its part by the
-/// driver's addresses.
+/// driver's addresses. The table holds a handle on each: an `Arc`, an `Rc` or a reference.
 ///
-/// Where an address lies is found in a few steps, however many regions there are, unless most of them are crowded
-/// together and others far away. A range that goes on into the next region is answered in pieces, also if the regions
+/// It is the memory for every device, with one region or with hundreds. Each region is translated when the table is made,
+/// if its translations [last](DriverMem::translations_last). Where an address lies is found in a few steps, and in the
+/// fewest in the largest region, unless most regions are crowded together and others far away. A range that goes on into the next region is answered in pieces, also if the regions
 /// are neighbours here.
 ///
 /// A table does not change: [`with`](Self::with) and [`without`](Self::without) make another one, as for the memory
@@ -17,7 +18,7 @@ use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange,
 ///
 /// # When not to use it
 ///
-/// For a single region, which is a `DriverMem` already. For thousands of pages in no order, or behind an IOMMU: keep
+/// For thousands of pages in no order, or behind an IOMMU: keep
 /// the tree or the cache that knows them.
 ///
 /// # Examples
@@ -40,9 +41,10 @@ use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange,
 pub struct RegionTable<M> {
     /// INVARIANT: sorted by address; none is empty, no two overlap.
     regions: Vec<(DriverRange, M)>,
-    /// The addresses from the first region to the end of the last, cut into `1 << shift` bytes each: the index of the
-    /// first region that ends beyond the beginning of such a part.
-    parts: Vec<u32>,
+    /// The largest of them, which is looked into first: most machines have most of their memory in one region.
+    largest: Region<M>,
+    /// The addresses from the first region to the end of the last, cut into `1 << shift` bytes each.
+    parts: Vec<Part<M>>,
     shift: u32,
     lowest: DriverAddr,
     /// Whether translations last in all of the regions.
@@ -52,7 +54,17 @@ pub struct RegionTable<M> {
     reports_writing: bool,
 }
 
-impl<M: DriverMem> RegionTable<M> {
+/// A part of the addresses.
+#[derive(Debug)]
+struct Part<M> {
+    /// The first region that ends beyond the beginning of the part: its index, and the region as it is here.
+    ///
+    /// PERF: so a region is found where its part is (`regions-512`).
+    first: u32,
+    region: Region<M>,
+}
+
+impl<M: StableMem> RegionTable<M> {
     /// Makes a table of regions, in any order.
     ///
     /// # Errors
@@ -75,7 +87,8 @@ impl<M: DriverMem> RegionTable<M> {
         let last = regions.iter().all(|(_, mem)| mem.translations_last());
         let [reports_reading, reports_writing] =
             [Access::Read, Access::Write].map(|access| regions.iter().any(|(_, mem)| mem.reports(access)));
-        Ok(Self { regions, parts, shift, lowest, last, reports_reading, reports_writing })
+        let largest = regions.iter().max_by_key(|(range, _)| range.len()).map_or(Region::empty(), known);
+        Ok(Self { regions, largest, parts, shift, lowest, last, reports_reading, reports_writing })
     }
 
     /// Returns a table with one more region.
@@ -83,10 +96,7 @@ impl<M: DriverMem> RegionTable<M> {
     /// # Errors
     ///
     /// As for [`new`](Self::new).
-    pub fn with(&self, region: (DriverRange, M)) -> Result<Self, RegionError>
-    where
-        M: Clone,
-    {
+    pub fn with(&self, region: (DriverRange, M)) -> Result<Self, RegionError> {
         Self::new(self.regions.iter().cloned().chain([region]))
     }
 
@@ -95,10 +105,7 @@ impl<M: DriverMem> RegionTable<M> {
     /// # Errors
     ///
     /// If there is no such region.
-    pub fn without(&self, range: DriverRange) -> Result<Self, RegionError>
-    where
-        M: Clone,
-    {
+    pub fn without(&self, range: DriverRange) -> Result<Self, RegionError> {
         let index = self.regions.iter().position(|(region, _)| *region == range);
         let mut regions = self.regions.clone();
         regions.remove(index.ok_or(RegionError::Absent { range })?);
@@ -114,7 +121,7 @@ impl<M: DriverMem> RegionTable<M> {
     /// Returns the index of the first region that ends beyond the beginning of a part.
     #[inline]
     fn part(&self, index: u64) -> Option<usize> {
-        self.parts.get(usize::try_from(index).ok()?).map(|first| *first as usize)
+        self.parts.get(usize::try_from(index).ok()?).map(|part| part.first as usize)
     }
 
     /// Returns the regions in the parts from that of `first` to that of `last`, among which are all that touch those
@@ -162,9 +169,14 @@ impl<M: DriverMem> RegionTable<M> {
     }
 }
 
-/// Cuts the addresses of `regions` into parts, as many as there are regions or a few times that, and returns the index
-/// of the first region that ends beyond the beginning of each, and how many bits there are in the length of one.
-fn cut<M>(regions: &[(DriverRange, M)]) -> (Vec<u32>, u32) {
+/// Returns a region as it is here.
+fn known<M: StableMem>((range, mem): &(DriverRange, M)) -> Region<M> {
+    Region::new(mem.clone(), *range)
+}
+
+/// Cuts the addresses of `regions` into parts, as many as there are regions or a few times that, and returns them and
+/// how many bits there are in the length of one.
+fn cut<M: StableMem>(regions: &[(DriverRange, M)]) -> (Vec<Part<M>>, u32) {
     let Some(((lowest, _), (highest, _))) = regions.first().zip(regions.last()) else { return (Vec::new(), 0) };
     // Of the last byte: all addresses together may be 2^64.
     let last = highest.after(highest.len() - 1).start().0 - lowest.start().0;
@@ -173,13 +185,14 @@ fn cut<M>(regions: &[(DriverRange, M)]) -> (Vec<u32>, u32) {
     let part = |index: u64| {
         let begin = DriverAddr(lowest.start().0 + (index << shift));
         let first = regions.partition_point(|(region, _)| region.start() < begin && region.offset_of(begin).is_none());
+        let region = regions.get(first).map_or(Region::empty(), known);
         // A memory of 2^32 regions is none.
-        u32::try_from(first).unwrap_or(u32::MAX)
+        Part { first: u32::try_from(first).unwrap_or(u32::MAX), region }
     };
     ((0..=last >> shift).map(part).collect(), shift)
 }
 
-impl<M: DriverMem> DriverMem for RegionTable<M> {
+impl<M: StableMem> DriverMem for RegionTable<M> {
     #[inline]
     fn translate(&self, range: DriverRange, access: Access) -> Result<DeviceRange<'_>, TranslateError> {
         // `ok_or` costs six instructions more: the optimiser puts what was found and the error into one place, and cuts
@@ -209,14 +222,15 @@ impl<M: DriverMem> DriverMem for RegionTable<M> {
         self.last
     }
 
+    // PERF: the largest region is a part of the table, and all of the search is inlined (`regions-512`).
     #[inline(always)]
     fn translate_at_once(&self, addr: DriverAddr, len: u32, access: Access) -> Option<DeviceRange<'_>> {
+        if let Some(piece) = self.largest.find(addr, len, access) {
+            return Some(piece);
+        }
         // An address below all regions is far beyond all parts.
-        let first = self.part(addr.0.wrapping_sub(self.lowest.0) >> self.shift)?;
-        let (region, mem) = self.regions.get(first)?;
-        // The memory may go on beyond the region.
-        let end = addr.0.wrapping_sub(region.start().0).checked_add(len.into())?;
-        if end <= region.len() { mem.translate_at_once(addr, len, access) } else { None }
+        let index = addr.0.wrapping_sub(self.lowest.0) >> self.shift;
+        self.parts.get(usize::try_from(index).ok()?)?.region.find(addr, len, access)
     }
 
     #[inline(always)]

@@ -5,9 +5,12 @@
 mod conformance;
 mod cross;
 mod delegate;
+mod fuzz;
 mod loom;
 mod msrv;
+mod mutants;
 mod oldest_rust;
+mod sanitize;
 mod test;
 
 use std::process::ExitCode;
@@ -47,6 +50,9 @@ enum Verb {
     Package(Delegate),
     Msrv(msrv::Args),
     Cross(cross::Args),
+    Fuzz(fuzz::Args),
+    Sanitize(sanitize::Args),
+    Mutants(mutants::Args),
 }
 
 fn main() -> ExitCode {
@@ -69,5 +75,8 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Some(Verb::Package(delegate)) => delegate.run("package"),
         Some(Verb::Msrv(_)) => msrv::run(),
         Some(Verb::Cross(args)) => cross::run(args),
+        Some(Verb::Fuzz(args)) => fuzz::run(args),
+        Some(Verb::Sanitize(args)) => sanitize::run(args),
+        Some(Verb::Mutants(args)) => mutants::run(args),
     }
 }

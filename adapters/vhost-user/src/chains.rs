@@ -6,14 +6,13 @@ use core::task::{Context, Poll};
 use std::sync::Arc;
 
 use futures_core::Stream;
-use virtio_queue_core::AnyRing;
-use virtio_util::{DescChainStream, NotifyThread, SharedAnyQueue};
+use virtio_util::{DescChainStream, NotifyThread, SharedQueue};
 
 use crate::KeptChain;
-use crate::memory::GuestMem;
+use crate::inflight::AnyRecordedRing;
 
 /// A queue whose chains are out while others are fetched. Nobody is held up by the eventfd of its front end.
-pub(crate) type Shared = SharedAnyQueue<GuestMem, NotifyThread>;
+pub(crate) type Shared = SharedQueue<AnyRecordedRing, NotifyThread>;
 
 /// The chains of a queue, as [`Worker::asynchronous`](crate::Worker::asynchronous) takes them: a stream, which waits
 /// when there is none.
@@ -22,7 +21,7 @@ pub(crate) type Shared = SharedAnyQueue<GuestMem, NotifyThread>;
 /// back end tells whoever has to know. Chains that were taken from it are returned as ever.
 #[derive(Debug)]
 pub struct Chains {
-    stream: DescChainStream<AnyRing<GuestMem>, NotifyThread>,
+    stream: DescChainStream<AnyRecordedRing, NotifyThread>,
     index: usize,
     /// Whether there was a chain of late.
     useful: Arc<AtomicBool>,

@@ -14,11 +14,12 @@ use std::thread::{self, Thread};
 
 use rustix::event::{PollFd, PollFlags};
 use virtio_mem_traits::DriverAddr;
-use virtio_queue_core::{AnyRing, DriverNotify, Queue, SavedQueue};
+use virtio_queue_core::{DriverNotify, Queue, SavedQueue};
 use virtio_util::{EventFd, NotifyThread, SharedQueue};
 
 use crate::chains::{Chains, Shared};
 use crate::event::{self, Call, Kick, STEP};
+use crate::inflight::{AnyRecordedRing, Left};
 use crate::memory::GuestMem;
 use crate::patience::Patience;
 use crate::report::report;
@@ -27,6 +28,8 @@ use crate::worker::{Deferred, Serving};
 /// A queue that is served by a future, on a thread of its own.
 pub(crate) struct DeferredLane {
     queue: Shared,
+    /// What an earlier process had fetched, and this one must before it can say where the ring is.
+    left: Left,
     index: usize,
     /// Where the ring is, as the guest knows it.
     areas: [DriverAddr; 3],
@@ -50,7 +53,8 @@ struct Doors {
 pub(crate) struct Beginning {
     pub(crate) name: String,
     pub(crate) index: usize,
-    pub(crate) queue: Queue<AnyRing<GuestMem>, NotifyThread>,
+    pub(crate) queue: Queue<AnyRecordedRing, NotifyThread>,
+    pub(crate) left: Left,
     pub(crate) areas: [DriverAddr; 3],
     pub(crate) kick: Arc<EventFd>,
     pub(crate) call: Call,
@@ -60,7 +64,7 @@ pub(crate) struct Beginning {
 impl DeferredLane {
     /// Begins to serve a queue.
     pub(crate) fn spawn(beginning: Beginning, device: &mut Deferred) -> io::Result<Self> {
-        let Beginning { name, index, queue, areas, kick, call, error } = beginning;
+        let Beginning { name, index, queue, left, areas, kick, call, error } = beginning;
         let (wake, useful) = (Arc::new(EventFd::new()?), Arc::new(AtomicBool::new(false)));
         let queue = SharedQueue::new(queue);
         let serving = (device.start)(Chains::new(queue.clone(), index, Arc::clone(&useful)));
@@ -72,7 +76,7 @@ impl DeferredLane {
             inside.drive(serving, &served);
             drop(sender);
         })?;
-        Ok(Self { queue, index, areas, doors, ended })
+        Ok(Self { queue, left, index, areas, doors, ended })
     }
 
     /// Goes by another kick.
@@ -110,6 +114,12 @@ impl DeferredLane {
     ///
     /// If the device does not return all chains before patience ends. They cannot be returned any more then.
     pub(crate) fn stop(&self, device: &mut Deferred, patience: &Patience<'_>) -> io::Result<Option<SavedQueue>> {
+        while !self.left.is_nothing() {
+            self.queue.resume();
+            patience.check("chains of an earlier process have not been served")?;
+            thread::park_timeout(STEP);
+        }
+        self.queue.pause();
         self.wait_until_idle(device, patience)?;
         // Before: the future ends because of this, not by itself.
         self.doors.stop();

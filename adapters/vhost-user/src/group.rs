@@ -30,7 +30,7 @@ pub(crate) struct Group {
 impl Group {
     /// Returns the group `index` of a device, with `len` rings from `first` on, of which nothing has been said.
     pub(crate) fn new(index: usize, first: usize, len: usize) -> Self {
-        let vrings = (0..len).map(|_| Vring::default()).collect();
+        let vrings = (first..first + len).map(|index| Vring { index, ..Vring::default() }).collect();
         let deferred = (0..len).map(|_| None).collect();
         Self { index, first, vrings, worker: None, thread: None, deferred }
     }
@@ -84,6 +84,16 @@ impl Group {
         stopped.map(drop)
     }
 
+    /// Stops all rings with nothing in flight, and takes note of where they are.
+    ///
+    /// # Errors
+    ///
+    /// If the device does not return all chains before patience ends.
+    pub(crate) fn rest(&mut self, patience: &Patience<'_>) -> io::Result<()> {
+        self.pause(patience)?;
+        (0..self.vrings.len()).try_for_each(|place| self.stop(place, patience))
+    }
+
     /// Stops all rings for good, and waits until nothing of them is in flight.
     ///
     /// # Errors
@@ -128,8 +138,9 @@ impl Group {
     /// Begins to serve the rings at once, on a thread, or lets the device rest if there are none.
     fn start_at_once(&mut self, place: Option<usize>, setup: &Setup, mut device: Box<dyn AtOnce>) -> io::Result<()> {
         let packed = setup.features.contains(RingFeatures::RING_PACKED);
+        let any = device.needs_any() || setup.record.is_some();
         // The format is chosen once, not for each descriptor, if the device is compiled for both.
-        let (lanes, places, result) = match (device.needs_any(), packed) {
+        let (lanes, places, result) = match (any, packed) {
             (true, _) => self.lanes(place, setup, Lanes::Any),
             (false, true) => self.lanes(place, setup, Lanes::Packed),
             (false, false) => self.lanes(place, setup, Lanes::Split),
@@ -140,9 +151,8 @@ impl Group {
             return result;
         };
         device.start();
-        let signals = |at: &usize| self.vrings.get(*at).map(|vring| [vring.call.clone(), vring.error.clone()]);
-        let calls = places.iter().filter_map(signals).flatten().collect();
-        let thread = Thread::spawn(self.name(*first), lanes, setup.polls, calls, device)?;
+        let signals = places.iter().filter_map(|at| self.vrings.get(*at).map(Vring::signals)).collect();
+        let thread = Thread::spawn(self.name(*first), lanes, setup.polls, signals, device)?;
         self.thread = Some((thread, places));
         result
     }

@@ -1,9 +1,11 @@
 //! The thread that serves rings of a device that answers at once.
 
+use core::panic::AssertUnwindSafe;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::{array, hint};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::panic::catch_unwind;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
@@ -11,10 +13,11 @@ use std::thread;
 use rustix::event::{PollFd, PollFlags};
 use virtio_queue_core::packed::PackedRing;
 use virtio_queue_core::split::SplitRing;
-use virtio_queue_core::{AnyRing, Armed, DriverNotify, FatalError, Queue, QueueState, Restorable, Ring, SavedQueue};
+use virtio_queue_core::{Armed, DriverNotify, FatalError, Queue, QueueState, Restorable, Ring, SavedQueue};
 use virtio_util::EventFd;
 
 use crate::event::{self, Call, Kick, STEP};
+use crate::inflight::{AnyRecordedRing, Left};
 use crate::memory::GuestMem;
 use crate::patience::Patience;
 use crate::report::report;
@@ -60,7 +63,7 @@ pub(crate) enum Lanes {
     Split(Vec<Lane<SplitRing<GuestMem>>>),
     Packed(Vec<Lane<PackedRing<GuestMem>>>),
     /// Of the format that was negotiated, for what is not compiled for each of them.
-    Any(Vec<Lane<AnyRing<GuestMem>>>),
+    Any(Vec<Lane<AnyRecordedRing>>),
 }
 
 /// A device that answers at once, as a thread runs it.
@@ -85,8 +88,14 @@ pub(crate) type Saved = Vec<(usize, SavedQueue)>;
 pub(crate) struct Thread {
     stop: Arc<Stop>,
     rest: Receiver<Rest>,
-    /// What can hold it up.
-    calls: Vec<Call>,
+    signals: Vec<Signals>,
+}
+
+/// What a thread signals for a ring, and what can hold it up.
+#[derive(Clone)]
+pub(crate) struct Signals {
+    pub(crate) call: Call,
+    pub(crate) error: Call,
 }
 
 /// What is left of a thread that was stopped.
@@ -104,6 +113,8 @@ pub(crate) struct Lane<R: Ring> {
     index: usize,
     ring: R,
     state: QueueState<R, Call>,
+    /// What an earlier process had fetched, and this one must before it can say where the ring is.
+    left: Left,
     /// What notifies the driver.
     call: Call,
     /// Signalled by the driver.
@@ -114,23 +125,28 @@ pub(crate) struct Lane<R: Ring> {
 }
 
 impl Thread {
-    /// Begins to serve rings with `device`, on a thread that is called `name`. The `calls` are all that it signals.
+    /// Begins to serve rings with `device`, on a thread that is called `name`. The `signals` are those of the rings.
     pub(crate) fn spawn(
         name: String,
         lanes: Lanes,
         polls: u32,
-        calls: Vec<Call>,
+        signals: Vec<Signals>,
         mut device: Box<dyn AtOnce>,
     ) -> io::Result<Self> {
         let stop = Arc::new(Stop { requested: AtomicBool::new(false), wake: EventFd::new()? });
         let stopped = Arc::clone(&stop);
         let (sender, rest) = mpsc::sync_channel(1);
+        let (told, of_all) = (name.clone(), signals.clone());
         thread::Builder::new().name(name).spawn(move || {
-            let saved = device.run(lanes, polls, &stopped);
-            // Nobody waits for it any more if it took too long.
-            let _ = sender.send(Rest { device, saved });
+            if let Ok(saved) = catch_unwind(AssertUnwindSafe(|| device.run(lanes, polls, &stopped))) {
+                // Nobody waits for it any more if it took too long.
+                let _ = sender.send(Rest { device, saved });
+                return;
+            }
+            report(format_args!("{told} is broken: the device has panicked"));
+            of_all.iter().for_each(|signals| signals.error.notify());
         })?;
-        Ok(Self { stop, rest, calls })
+        Ok(Self { stop, rest, signals })
     }
 
     /// Stops with nothing in flight, and returns what is left, unless the device has panicked.
@@ -146,8 +162,9 @@ impl Thread {
                 Err(RecvTimeoutError::Disconnected) => return Ok(None),
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            for call in &self.calls {
+            for Signals { call, error } in &self.signals {
                 call.make_room();
+                error.make_room();
             }
             patience.check("a request that was being served has not ended")?;
         }
@@ -163,8 +180,12 @@ pub(crate) fn run<R: Restorable>(
 ) -> Saved {
     lanes.iter_mut().for_each(Lane::begin);
     let mut polled = 0;
-    while !stop.is_requested() && !lanes.is_empty() {
-        if serve(&mut lanes, device) {
+    while !lanes.is_empty() {
+        let busy = serve(&mut lanes, device);
+        if stop.is_requested() && !(busy && lanes.iter().any(|lane| !lane.left.is_nothing())) {
+            break;
+        }
+        if busy {
             polled = 0;
         } else if polled < polls {
             polled += 1;
@@ -230,13 +251,13 @@ impl<R: Ring> Lane<R> {
     pub(crate) fn new(
         name: String,
         index: usize,
-        queue: Queue<R, Call>,
+        (queue, left): (Queue<R, Call>, Left),
         kick: Arc<EventFd>,
         call: Call,
         error: Call,
     ) -> Self {
         let (ring, state) = queue.into_parts();
-        Self { name, index, ring, state, call, kick: Kick::new(kick), error, waits_for: WaitsFor::Turn }
+        Self { name, index, ring, state, left, call, kick: Kick::new(kick), error, waits_for: WaitsFor::Turn }
     }
 
     fn begin(&mut self) {

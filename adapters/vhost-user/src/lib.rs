@@ -170,6 +170,24 @@
 //! A device has ten seconds for a request that the front end waits for. After that the front end loses it, and the back
 //! end goes on with the next one.
 //!
+//! # After a crash
+//!
+//! A front end can keep a record of what is in flight (`INFLIGHT_SHMFD`), and hand it to the process that comes next.
+//! That process hands out every chain which the other had fetched and not returned once more, in the order of before,
+//! and then what is new. No chain is lost, and none is returned twice, at whatever moment the other was killed. A device
+//! has to bear that a request is done twice: the one before may have written the disk, and not said so.
+//!
+//! What a front end does without a record is its own matter. QEMU keeps one for disks alone. Of the other devices it
+//! says where a split ring is by its used index. So whatever was in flight is served again, if the device answers in
+//! order, as `vhost-user-net` and `vhost-user-rng` do: a packet can be sent twice. Of a packed ring there is no such
+//! index in memory, and what QEMU says of it is out of date: the device rests until the driver resets it.
+//!
+//! # Migration
+//!
+//! A front end that migrates a guest shares a log of dirty pages (`LOG_SHMFD`, LOG_ALL, the log addresses of rings). All
+//! that the device writes is marked in it before the driver is told. The log is switched on and off while nothing is in
+//! flight, as when a ring stops. A log that is too small for the memory is refused.
+//!
 //! # What is not offered
 //!
 //! This crate stands on the crate `vhost` 0.18. What that crate cannot say is not offered:
@@ -202,7 +220,10 @@ mod deferred;
 mod early;
 mod event;
 mod group;
+mod inflight;
 mod lanes;
+#[expect(unsafe_code, reason = "bits of shared memory are set by atomic operations")]
+mod log;
 #[expect(unsafe_code, reason = "what is mapped is vouched for here")]
 mod memory;
 mod options;
@@ -211,6 +232,8 @@ mod program;
 mod report;
 mod serve;
 mod session;
+#[expect(unsafe_code, reason = "what is mapped is vouched for here")]
+mod shm;
 #[expect(unsafe_code, reason = "a signal handler, and the pages that it replaces")]
 mod sigbus;
 #[expect(unsafe_code, reason = "a file descriptor is taken over by its number")]
@@ -222,6 +245,8 @@ mod worker;
 pub use back_end::BackEnd;
 pub use chains::Chains;
 pub use event::Call;
+pub use inflight::{AnyRecordedRing, AnyRecorder};
+pub use log::Logged;
 pub use memory::{GuestMem, Mapping};
 pub use options::Options;
 pub use program::run;

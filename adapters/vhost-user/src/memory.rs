@@ -12,12 +12,13 @@ use vhost::vhost_user::message::VhostUserMemoryRegion;
 use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, TranslateError};
 use virtio_util::RegionTable;
 
+use crate::log::{Logged, RingLog};
 use crate::sigbus::Guarded;
 
 /// All memory of a front end, as queues hold it.
 ///
 /// The chains of this back end have it as their memory: see [`ChainElements::mem`](virtio_queue_core::ChainElements).
-pub type GuestMem = Arc<RegionTable<Arc<Mapping>>>;
+pub type GuestMem = Logged<Arc<RegionTable<Arc<Mapping>>>>;
 
 /// The file system of huge pages, as `statfs` knows it.
 const HUGETLBFS: FsWord = 0x958_458f6;
@@ -25,7 +26,7 @@ const HUGETLBFS: FsWord = 0x958_458f6;
 /// The memory table of a front end. It does not change: there is another one instead.
 #[derive(Clone, Debug)]
 pub(crate) struct Memory {
-    table: GuestMem,
+    table: Arc<RegionTable<Arc<Mapping>>>,
 }
 
 impl Memory {
@@ -70,9 +71,14 @@ impl Memory {
         Ok(Self { table: Arc::new(table) })
     }
 
-    /// Returns the memory for a queue.
-    pub(crate) fn table(&self) -> GuestMem {
-        Arc::clone(&self.table)
+    /// Returns the memory for a queue, of which what is written is in a log, if there is one.
+    pub(crate) fn table(&self, log: Option<RingLog>) -> GuestMem {
+        Logged::new(Arc::clone(&self.table), log)
+    }
+
+    /// Returns the end of the last region, as the guest knows it.
+    pub(crate) fn end(&self) -> u64 {
+        self.table.regions().last().map_or(0, |(guest, _)| guest.start().0.saturating_add(guest.len()))
     }
 
     /// Returns what the guest calls the address that the front end calls `user`. Rings are told by the latter.
@@ -141,7 +147,7 @@ impl Mapping {
 }
 
 /// Returns the length of the pages that `file` is mapped in.
-fn page_len(file: &File) -> io::Result<u64> {
+pub(crate) fn page_len(file: &File) -> io::Result<u64> {
     let system = fstatfs(file)?;
     let len = if system.f_type == HUGETLBFS {
         u64::try_from(system.f_bsize).map_err(io::Error::other)?
@@ -181,5 +187,11 @@ impl DriverMem for Mapping {
     #[inline]
     fn translations_last(&self) -> bool {
         true
+    }
+
+    /// Who has to know of what was written is in front of all mappings: [`Logged`].
+    #[inline(always)]
+    fn reports(&self, _access: Access) -> bool {
+        false
     }
 }

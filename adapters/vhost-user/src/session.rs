@@ -1,5 +1,7 @@
 //! A conversation with one front end.
 
+mod tracking;
+
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::net::Shutdown;
@@ -13,12 +15,15 @@ use vhost::vhost_user::message::{
     VhostUserSingleMemoryRegion, VhostUserVirtioFeatures, VhostUserVringAddrFlags, VhostUserVringState,
 };
 use vhost::vhost_user::{BackendReqHandler, Error, GpuBackend, Result, VhostUserBackendReqHandlerMut};
+use virtio_mem_traits::DriverAddr;
 use virtio_queue_core::{RingFeatures, SavedQueue};
 
 use crate::early::Enable;
-use crate::event::event_fd;
+use crate::event::{Call, event_fd};
 use crate::group::Group;
+use crate::inflight::Inflight;
 use crate::lanes::{MAX_LANES, POLLS};
+use crate::log::Log;
 use crate::memory::Memory;
 use crate::patience::Patience;
 use crate::report::report;
@@ -30,6 +35,9 @@ use crate::{Options, VhostUserDevice};
 /// The feature bit that belongs to this protocol, and is none of a device's.
 const PROTOCOL_FEATURES: u64 = VhostUserVirtioFeatures::PROTOCOL_FEATURES.bits();
 
+/// The feature bit with which a front end asks for a log of all that is written, which is none of a device's either.
+const LOG_ALL: u64 = VhostUserVirtioFeatures::LOG_ALL.bits();
+
 /// The feature bit of devices behind an IOMMU.
 const ACCESS_PLATFORM: u64 = 1 << 33;
 
@@ -38,7 +46,9 @@ const OFFERED: VhostUserProtocolFeatures = VhostUserProtocolFeatures::MQ
     .union(REPLY_ACK)
     .union(VhostUserProtocolFeatures::CONFIG)
     .union(VhostUserProtocolFeatures::RESET_DEVICE)
-    .union(VhostUserProtocolFeatures::CONFIGURE_MEM_SLOTS);
+    .union(VhostUserProtocolFeatures::CONFIGURE_MEM_SLOTS)
+    .union(VhostUserProtocolFeatures::INFLIGHT_SHMFD)
+    .union(VhostUserProtocolFeatures::LOG_SHMFD);
 
 const REPLY_ACK: VhostUserProtocolFeatures = VhostUserProtocolFeatures::REPLY_ACK;
 
@@ -54,13 +64,22 @@ pub(crate) struct Session<'d, D: VhostUserDevice> {
     groups: Vec<Group>,
     /// Whether a message could not be answered that must be.
     lost: bool,
+    /// Where what is in flight is recorded.
+    record: Option<Inflight>,
+    /// Where the pages are marked that are written, and what is signalled then.
+    log: Option<Arc<Log>>,
+    log_call: Call,
+    /// Whether all pages are, or those of the rings alone that have a log.
+    log_all: bool,
 }
 
 impl<'d, D: VhostUserDevice> Session<'d, D> {
     /// Begins a conversation in which nothing has been said.
     pub(crate) fn new(device: &'d D, options: &'d Options, socket: &'d Socket) -> Self {
         let (protocol, memory) = (VhostUserProtocolFeatures::empty(), Memory::default());
-        Self { device, options, socket, accepted: None, protocol, memory, groups: new_groups(device), lost: false }
+        let groups = new_groups(device);
+        let (record, log, log_call, log_all, lost) = (None, None, Call::default(), false, false);
+        Self { device, options, socket, accepted: None, protocol, memory, groups, record, log, log_call, log_all, lost }
     }
 
     /// Answers the front end until it goes, or says what is no message.
@@ -86,6 +105,7 @@ impl<'d, D: VhostUserDevice> Session<'d, D> {
                 report(format_args!("a front end has gone: {error}"));
             }
         }
+        self.log_call.settle();
         match take_replaced() {
             0 => {}
             pages => report(format_args!("{pages} pages of memory were not in their files, and were replaced")),
@@ -105,7 +125,7 @@ impl<'d, D: VhostUserDevice> Session<'d, D> {
 
     /// Returns the features that are offered.
     fn offered(&self) -> u64 {
-        self.options.ring_features().bits() | self.device.features() | PROTOCOL_FEATURES
+        self.options.ring_features().bits() | self.device.features() | PROTOCOL_FEATURES | LOG_ALL
     }
 
     /// Returns the group of the ring `index`, and its place there.
@@ -130,7 +150,9 @@ impl<'d, D: VhostUserDevice> Session<'d, D> {
     fn setup(&self, memory: &Memory) -> Option<Setup> {
         let (accepted, features) = self.accepted?;
         let polls = if self.options.poll { POLLS } else { 0 };
-        Some(Setup { memory: memory.clone(), accepted, features, limits: self.options.limits(), polls })
+        let (limits, record) = (self.options.limits(), self.record.clone());
+        let (memory, log, log_all) = (memory.clone(), self.log.clone(), self.log_all);
+        Some(Setup { memory, accepted, features, limits, polls, record, log, log_all })
     }
 
     /// Changes something of a ring, while nothing is fetched from it, and returns what `change` does. It runs from then
@@ -197,7 +219,7 @@ impl<'d, D: VhostUserDevice> Session<'d, D> {
 fn converse<D: VhostUserDevice>(session: &Arc<Mutex<Session<'_, D>>>, connection: UnixStream, ahead: &UnixStream) {
     let mut handler = BackendReqHandler::from_stream(connection, Arc::clone(session));
     loop {
-        if session.lock().is_ok_and(|mut session| session.enable_early(ahead)) {
+        if session.lock().is_ok_and(|mut session| session.enable_early(ahead) || session.takes_log_fd(ahead)) {
             continue;
         }
         let error = match handler.handle_request() {
@@ -270,7 +292,7 @@ impl<D: VhostUserDevice> VhostUserBackendReqHandlerMut for Session<'_, D> {
         let patience = Patience::new(self.socket);
         let ended: Vec<_> = self.groups.iter_mut().map(|group| group.end(&patience)).collect();
         self.groups = new_groups(self.device);
-        self.accepted = None;
+        (self.accepted, self.record, self.log_all) = (None, None, false);
         ended.into_iter().collect::<io::Result<()>>().map_err(Error::ReqHandlerError)
     }
 
@@ -284,7 +306,8 @@ impl<D: VhostUserDevice> VhostUserBackendReqHandlerMut for Session<'_, D> {
                 "ACCESS_PLATFORM (feature bit 33) was not offered: there is no IOMMU here that translates addresses",
             ));
         }
-        let [offered, accepted] = [self.offered(), features].map(|features| features & !PROTOCOL_FEATURES);
+        let own = PROTOCOL_FEATURES | LOG_ALL;
+        let [offered, accepted] = [self.offered(), features].map(|features| features & !own);
         let rings = RingFeatures::from_accepted(offered, accepted).map_err(|error| refused(error.to_string()))?;
         let accepted = Some((accepted, rings));
         if self.accepted != accepted {
@@ -294,6 +317,10 @@ impl<D: VhostUserDevice> VhostUserBackendReqHandlerMut for Session<'_, D> {
             self.groups.iter_mut().for_each(Group::forget_worker);
         }
         self.accepted = accepted;
+        let log_all = features & LOG_ALL != 0;
+        if self.log_all != log_all {
+            self.change_log(|session| session.log_all = log_all)?;
+        }
         // Who does not know of SET_VRING_ENABLE cannot use it.
         let enabled = features & PROTOCOL_FEATURES == 0;
         let vrings = self.groups.iter_mut().flat_map(Group::vrings);
@@ -337,15 +364,24 @@ impl<D: VhostUserDevice> VhostUserBackendReqHandlerMut for Session<'_, D> {
     fn set_vring_addr(
         &mut self,
         index: u32,
-        _flags: VhostUserVringAddrFlags,
+        flags: VhostUserVringAddrFlags,
         descriptor: u64,
         used: u64,
         available: u64,
-        _log: u64,
+        log: u64,
     ) -> Result<()> {
         let areas = Areas { descriptor, driver: available, device: used };
         areas.in_guest(&self.memory).map_err(Error::ReqHandlerError)?;
-        self.set_up(index, |vring| vring.areas = Some(areas))
+        let log = flags.contains(VhostUserVringAddrFlags::VHOST_VRING_F_LOG).then_some(DriverAddr(log));
+        let (group, place) = self.group(index)?;
+        let vring = group.vrings().get(place).ok_or(Error::InvalidParam)?;
+        if vring.areas != Some(areas) {
+            self.set_up(index, |vring| (vring.areas, vring.log) = (Some(areas), log))
+        } else if vring.log != log {
+            self.change_log(|session| session.set_ring_log(index, log))
+        } else {
+            Ok(())
+        }
     }
 
     fn set_vring_base(&mut self, index: u32, base: u32) -> Result<()> {
@@ -432,12 +468,15 @@ impl<D: VhostUserDevice> VhostUserBackendReqHandlerMut for Session<'_, D> {
         not_offered()
     }
 
-    fn get_inflight_fd(&mut self, _inflight: &VhostUserInflight) -> Result<(VhostUserInflight, File)> {
-        not_offered()
+    fn get_inflight_fd(&mut self, inflight: &VhostUserInflight) -> Result<(VhostUserInflight, File)> {
+        // As for GET_VRING_BASE.
+        let made = self.make_record(inflight);
+        self.lost = made.is_err();
+        made
     }
 
-    fn set_inflight_fd(&mut self, _inflight: &VhostUserInflight, _file: File) -> Result<()> {
-        not_offered()
+    fn set_inflight_fd(&mut self, inflight: &VhostUserInflight, file: File) -> Result<()> {
+        self.go_on_from(inflight, &file)
     }
 
     fn set_device_state_fd(
@@ -457,7 +496,10 @@ impl<D: VhostUserDevice> VhostUserBackendReqHandlerMut for Session<'_, D> {
         not_offered()
     }
 
-    fn set_log_base(&mut self, _log: &VhostUserLog, _file: File) -> Result<()> {
-        not_offered()
+    fn set_log_base(&mut self, log: &VhostUserLog, file: File) -> Result<()> {
+        // As for GET_VRING_BASE.
+        let changed = self.log_to(log, &file);
+        self.lost = changed.is_err();
+        changed
     }
 }

@@ -3,7 +3,9 @@
 use std::io;
 use std::sync::Arc;
 
-use virtio_mem_traits::DriverAddr;
+use virtio_mem_traits::{DriverAddr, DriverRange};
+use virtio_queue_core::packed::PackedRing;
+use virtio_queue_core::split::SplitRing;
 use virtio_queue_core::{
     AnyRing, ConfigError, DriverNotify, FromConfig, Queue, QueueConfig, QueueLimits, Restorable, RestoreError,
     RingFeatures, SavedQueue,
@@ -12,18 +14,74 @@ use virtio_util::{EventFd, NotifyThread};
 
 use crate::deferred::{Beginning, DeferredLane};
 use crate::event::Call;
-use crate::lanes::Lane;
+use crate::inflight::{AnyRecordedRing, AnyRecorder, Inflight, Left};
+use crate::lanes::{Lane, Signals};
+use crate::log::{Log, RingLog};
 use crate::memory::{GuestMem, Memory};
 use crate::report::report;
 
 /// A ring in one of the formats.
-pub(crate) trait VringRing: FromConfig + Restorable<Mem = GuestMem, Positions: Send> + Send + 'static {}
+pub(crate) trait VringRing: Restorable<Mem = GuestMem, Positions: Send> + Send + 'static {
+    /// Returns the ring that `config` is of, as it begins in `setup`, and where it is if not at its beginning. The
+    /// front end has said that it was at the base of `vring`.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot run like that.
+    fn begin(
+        config: &QueueConfig,
+        mem: GuestMem,
+        setup: &Setup,
+        vring: &Vring,
+    ) -> Result<(Self, Option<SavedQueue>), NotRunning>;
 
-impl<R: FromConfig + Restorable<Mem = GuestMem, Positions: Send> + Send + 'static> VringRing for R {}
+    /// Returns how many chains are left to be fetched again, from when the ring begins.
+    fn left(&self) -> Left {
+        Left::default()
+    }
+}
+
+/// Nothing is recorded of a ring whose format is chosen when the program is compiled.
+macro_rules! plain {
+    ($($ring:ident),+) => {$(
+        impl VringRing for $ring<GuestMem> {
+            fn begin(
+                config: &QueueConfig,
+                mem: GuestMem,
+                _setup: &Setup,
+                vring: &Vring,
+            ) -> Result<(Self, Option<SavedQueue>), NotRunning> {
+                Ok((Self::from_config(config, mem)?, vring.base))
+            }
+        }
+    )+};
+}
+
+plain!(SplitRing, PackedRing);
+
+impl VringRing for AnyRecordedRing {
+    fn begin(
+        config: &QueueConfig,
+        mem: GuestMem,
+        setup: &Setup,
+        vring: &Vring,
+    ) -> Result<(Self, Option<SavedQueue>), NotRunning> {
+        let ring = AnyRing::from_config(config, mem)?;
+        let Some(record) = &setup.record else { return Ok((AnyRecorder::none(ring), vring.base)) };
+        let (ring, saved) = AnyRecorder::resume(ring, config, record, vring.index, vring.base)?;
+        Ok((ring, Some(saved)))
+    }
+
+    fn left(&self) -> Left {
+        self.recorder().left()
+    }
+}
 
 /// What a front end has said of a ring, in any order.
 #[derive(Debug, Default)]
 pub(crate) struct Vring {
+    /// Which of the device's rings it is.
+    pub(crate) index: usize,
     pub(crate) size: u16,
     pub(crate) areas: Option<Areas>,
     /// Where to begin: at the beginning, if nothing is said.
@@ -32,12 +90,14 @@ pub(crate) struct Vring {
     pub(crate) call: Call,
     pub(crate) error: Call,
     pub(crate) enabled: bool,
+    /// Where the log has what is used, if that is to be marked.
+    pub(crate) log: Option<DriverAddr>,
     /// Whether somebody has been told that it cannot run.
     pub(crate) rests: bool,
 }
 
 /// Where a ring is, in the addresses of the front end.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Areas {
     pub(crate) descriptor: u64,
     pub(crate) driver: u64,
@@ -54,6 +114,12 @@ pub(crate) struct Setup {
     pub(crate) features: RingFeatures,
     pub(crate) limits: QueueLimits,
     pub(crate) polls: u32,
+    /// Where what is in flight is recorded.
+    pub(crate) record: Option<Inflight>,
+    /// Where the pages are marked that are written.
+    pub(crate) log: Option<Arc<Log>>,
+    /// Whether all of them are, or those of the rings that have a log.
+    pub(crate) log_all: bool,
 }
 
 /// Why a ring does not run.
@@ -71,16 +137,29 @@ impl Vring {
         self.kick.as_ref().filter(|_| self.enabled && self.areas.is_some())
     }
 
+    /// Returns what is signalled for it.
+    pub(crate) fn signals(&self) -> Signals {
+        Signals { call: self.call.clone(), error: self.error.clone() }
+    }
+
     /// Returns the three addresses as the guest knows them.
     pub(crate) fn areas_in_guest(&self, memory: &Memory) -> io::Result<[DriverAddr; 3]> {
         let areas = self.areas.ok_or_else(|| io::Error::other("nobody said where the ring is"))?;
         areas.in_guest(memory)
     }
 
-    /// Returns the ring that would run in `setup`, which touches no memory.
-    fn ring<R: VringRing>(&self, setup: &Setup) -> Result<R, NotRunning> {
-        let config = self.config(setup).map_err(NotRunning::NotThere)?;
-        R::from_config(&config, setup.memory.table()).map_err(NotRunning::from)
+    /// Returns the memory as the ring has it that `config` is of.
+    fn memory(&self, setup: &Setup, areas: [DriverAddr; 3]) -> GuestMem {
+        let log = setup.log.as_ref().filter(|_| setup.log_all || self.log.is_some());
+        let [descriptor, _, device] = areas;
+        let size = u64::from(self.size);
+        // That of a packed ring has its descriptors written over.
+        let used = if setup.features.contains(RingFeatures::RING_PACKED) {
+            DriverRange::new(descriptor, 16 * size)
+        } else {
+            DriverRange::new(device, 6 + 8 * size)
+        };
+        setup.memory.table(log.map(|log| RingLog { log: Arc::clone(log), used: used.zip(self.log) }))
     }
 
     fn config(&self, setup: &Setup) -> io::Result<QueueConfig> {
@@ -96,11 +175,20 @@ impl Vring {
     /// Returns the queue as it runs, from where it was.
     ///
     /// Whether there is work already makes no difference: whoever serves it looks before it waits.
-    fn queue<R: VringRing, N: DriverNotify>(&self, ring: R, notify: N) -> Result<Queue<R, N>, NotRunning> {
-        match self.base {
-            Some(base) => Ok(Queue::restore(ring, notify, &base)?.0),
-            None => Ok(Queue::from_ring(ring, notify).map_err(RestoreError::Ring)?),
-        }
+    fn queue<R: VringRing, N: DriverNotify>(
+        &self,
+        setup: &Setup,
+        notify: N,
+    ) -> Result<(Queue<R, N>, Left), NotRunning> {
+        let config = self.config(setup).map_err(NotRunning::NotThere)?;
+        let mem = self.memory(setup, [config.descriptor_area, config.driver_area, config.device_area]);
+        let (ring, base) = R::begin(&config, mem, setup, self)?;
+        let left = ring.left();
+        let queue = match base {
+            Some(base) => Queue::restore(ring, notify, &base)?.0,
+            None => Queue::from_ring(ring, notify).map_err(RestoreError::Ring)?,
+        };
+        Ok((queue, left))
     }
 
     /// Returns the ring as a thread serves it at once, if all has been said for that. It is the one at `place` of those
@@ -116,10 +204,10 @@ impl Vring {
         setup: &Setup,
     ) -> Result<Option<Lane<R>>, NotRunning> {
         let Some(kick) = self.ready() else { return Ok(None) };
-        let (ring, call) = (self.ring::<R>(setup)?, self.call.clone());
+        let call = self.call.clone();
         // This thread must not be held up. What is to be signalled is signalled by the one that serves the ring.
         call.hold();
-        let queue = self.queue(ring, call.clone())?;
+        let queue = self.queue::<R, _>(setup, call.clone())?;
         Ok(Some(Lane::new(name, place, queue, Arc::clone(kick), call, self.error.clone())))
     }
 
@@ -130,12 +218,11 @@ impl Vring {
     /// If it cannot run like that.
     pub(crate) fn beginning(&self, name: String, index: usize, setup: &Setup) -> Result<Option<Beginning>, NotRunning> {
         let Some(kick) = self.ready().cloned() else { return Ok(None) };
-        let (ring, areas) = (self.ring::<AnyRing<GuestMem>>(setup)?, self.areas_in_guest(&setup.memory));
-        let areas = areas.map_err(NotRunning::NotThere)?;
+        let areas = self.areas_in_guest(&setup.memory).map_err(NotRunning::NotThere)?;
         let (call, error) = (self.call.clone(), self.error.clone());
         let notify = NotifyThread::new(call.clone()).map_err(NotRunning::NotThere)?;
-        let queue = self.queue(ring, notify)?;
-        Ok(Some(Beginning { name, index, queue, areas, kick, call, error }))
+        let (queue, left) = self.queue(setup, notify)?;
+        Ok(Some(Beginning { name, index, queue, left, areas, kick, call, error }))
     }
 
     /// Goes on with what serves the ring already, if it is to run.
@@ -147,7 +234,7 @@ impl Vring {
         let Some(kick) = self.ready() else { return Ok(()) };
         lane.kick_with(kick);
         let areas = self.areas_in_guest(&setup.memory);
-        areas.and_then(|areas| lane.go_on(setup.memory.table(), areas)).map_err(NotRunning::NotThere)
+        areas.and_then(|areas| lane.go_on(self.memory(setup, areas), areas)).map_err(NotRunning::NotThere)
     }
 
     /// Takes note of where the ring stopped. It goes on from there.

@@ -6,17 +6,18 @@ use core::pin::Pin;
 use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use virtio_queue_core::{AnyRing, Burst, BurstChain, FatalError, QueueState};
+use virtio_queue_core::{Burst, BurstChain, FatalError, QueueState};
 use virtio_util::OwnedChain;
 
 use crate::chains::Chains;
 use crate::event::Call;
+use crate::inflight::AnyRecordedRing;
 use crate::lanes::{self, AtOnce, Lanes, Saved, ServeRing, Stop};
 use crate::memory::GuestMem;
 use crate::{Serve, Turn, WaitsFor};
 
 /// A chain of a device that answers [at once](Worker::at_once): it is borrowed, and returned at the end of a burst.
-pub type BorrowedChain<'b> = BurstChain<'b, AnyRing<GuestMem>, Call>;
+pub type BorrowedChain<'b> = BurstChain<'b, AnyRecordedRing, Call>;
 
 /// A chain that can be kept and sent to other threads: one of a device that answers [later](Worker::deferred).
 pub type KeptChain = OwnedChain<GuestMem>;
@@ -195,12 +196,12 @@ impl<S: Serve + Send> AtOnce for S {
 /// A function that answers each chain.
 struct Each<F>(F);
 
-impl<F: FnMut(BorrowedChain<'_>)> ServeRing<AnyRing<GuestMem>> for Each<F> {
+impl<F: FnMut(BorrowedChain<'_>)> ServeRing<AnyRecordedRing> for Each<F> {
     fn turn(
         &mut self,
         _index: usize,
-        ring: &AnyRing<GuestMem>,
-        state: &mut QueueState<AnyRing<GuestMem>, Call>,
+        ring: &AnyRecordedRing,
+        state: &mut QueueState<AnyRecordedRing, Call>,
     ) -> Result<Turn, FatalError> {
         let mut burst = Burst::new(ring, state);
         let (mut chains, mut waits_for) = (0, WaitsFor::Turn);
@@ -216,13 +217,7 @@ impl<F: FnMut(BorrowedChain<'_>)> ServeRing<AnyRing<GuestMem>> for Each<F> {
         Ok(Turn { chains, waits_for })
     }
 
-    fn give_back(
-        &mut self,
-        _index: usize,
-        _ring: &AnyRing<GuestMem>,
-        _state: &mut QueueState<AnyRing<GuestMem>, Call>,
-    ) {
-    }
+    fn give_back(&mut self, _index: usize, _ring: &AnyRecordedRing, _state: &mut QueueState<AnyRecordedRing, Call>) {}
 
     fn wake(&self) -> Option<BorrowedFd<'_>> {
         None

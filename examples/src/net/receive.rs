@@ -2,10 +2,12 @@
 
 use virtio_chain::WritableChain;
 use virtio_mem_traits::{Access, DriverMem};
-use virtio_queue_core::{ChainError, DescChain, DriverNotify, FatalError, QueueState, Refused, Ring, Token, Walk};
+use virtio_queue_core::{
+    ChainError, DescChain, DriverNotify, FatalError, Piece, QueueState, Refused, Ring, Token, Walk,
+};
 use zerocopy::IntoBytes;
 
-use super::batch::{Batch, Fetched, fetch, turn_of_batch, write};
+use super::batch::{Batch, complete, fetch, turn_of_batch};
 use super::{Count, HEADER_LEN, NetDevice, NetHeader, Port, feature};
 use crate::Turn;
 use crate::prefetch::prefetch_to_write;
@@ -53,17 +55,54 @@ impl<P: Port> NetDevice<P> {
         let turn = turn_of_batch(batch.len(), limit);
         let len = self.port.packet().len();
         batch.iter().filter_map(|chain| chain.piece).for_each(|piece| prefetch_to_write(piece.memory.prefix(len)));
-        for chain in batch.drain(..) {
-            let packet = self.port.packet();
-            match self.gathered.place(packet, chain, ring, state) {
-                Placed::Whole => count.packet(packet.len() - HEADER_LEN),
-                Placed::Nowhere => count.errors += 1,
-                Placed::Waits => continue,
-            }
-            self.port.done();
-        }
+        let mut giving = Giving { port: &mut self.port, gathered: &mut self.gathered, count };
+        let piece = |from: &mut Giving<'_, P>, piece: &Piece<'_>| from.put(piece, mem);
+        complete(batch, &mut giving, ring, state, piece, |from, token, state| from.gather(token, ring, state));
         Ok(turn)
     }
+}
+
+/// Where packets come from, and how many came.
+struct Giving<'d, P> {
+    port: &'d mut P,
+    gathered: &'d mut Gathered,
+    count: &'d mut Count,
+}
+
+impl<P: Port> Giving<'_, P> {
+    /// Copies the next packet to the beginning of `piece`, and returns how much was written, if it belongs there alone.
+    #[inline]
+    fn put(&mut self, piece: &Piece<'_>, mem: &impl DriverMem) -> Option<u32> {
+        let packet = self.port.packet();
+        if !self.gathered.tokens.is_empty() || piece.memory.len() < packet.len() {
+            return None;
+        }
+        let written = write(piece, packet, mem);
+        self.count.packet(packet.len() - HEADER_LEN);
+        self.port.done();
+        Some(written)
+    }
+
+    /// Puts the next packet into this buffer and those before it, if there is room enough.
+    fn gather<R: Ring, N: DriverNotify>(&mut self, token: Token, ring: &R, state: &mut QueueState<R, N>) {
+        let packet = self.port.packet();
+        match self.gathered.gather(packet, token, ring, state) {
+            Placed::Whole => self.count.packet(packet.len() - HEADER_LEN),
+            Placed::Nowhere => self.count.errors += 1,
+            Placed::Waits => return,
+        }
+        self.port.done();
+    }
+}
+
+/// Copies all of `packet` to the beginning of `piece`, which has room for it, and returns how much was written.
+#[inline]
+fn write(piece: &Piece<'_>, packet: &[u8], mem: &impl DriverMem) -> u32 {
+    if piece.memory.write_bytes(0, packet).is_err() {
+        return 0;
+    }
+    mem.written(piece.range.prefix(packet.len() as u64));
+    u32::try_from(packet.len()).unwrap_or(u32::MAX)
 }
 
 impl Gathered {
@@ -92,26 +131,6 @@ impl Gathered {
     }
 
     /// Puts `packet` into the buffers, if there is room enough for it with this one.
-    #[inline]
-    fn place<R: Ring, N: DriverNotify>(
-        &mut self,
-        packet: &mut [u8],
-        buffer: Fetched<'_>,
-        ring: &R,
-        state: &mut QueueState<R, N>,
-    ) -> Placed {
-        match buffer.piece {
-            Some(piece) if self.tokens.is_empty() && piece.memory.len() >= packet.len() => {
-                let written = write(&piece, packet, ring.mem());
-                // A queue that is broken says so when this is published.
-                let _ = state.complete(ring, buffer.token, written);
-                Placed::Whole
-            }
-            _ => self.gather(packet, buffer.token, ring, state),
-        }
-    }
-
-    /// Does so with what is not a single buffer in one piece.
     fn gather<R: Ring, N: DriverNotify>(
         &mut self,
         packet: &mut [u8],

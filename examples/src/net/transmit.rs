@@ -4,7 +4,7 @@ use virtio_chain::ReadableChain;
 use virtio_mem_traits::{Access, DeviceRange, DriverMem};
 use virtio_queue_core::{Chain, DescChain, DriverNotify, FatalError, Piece, QueueState, Ring};
 
-use super::batch::{Batch, Fetched, fetch, turn_of_batch};
+use super::batch::{Batch, complete, fetch, turn_of_batch};
 use super::{Count, HEADER_LEN, Lost, MIN_FRAME, NetDevice, Port};
 use crate::Turn;
 use crate::prefetch::prefetch_to_read;
@@ -30,30 +30,43 @@ impl<P: Port> NetDevice<P> {
         fetch(&mut batch, limit, ring, state, mem, Access::Read)?;
         let turn = turn_of_batch(batch.len(), limit);
         batch.iter().filter_map(|chain| chain.piece).for_each(|piece| prefetch_to_read(piece.memory.after(HEADER_LEN)));
-        let mut taken = |device: &mut Self, read: Result<usize, Lost>| {
-            match read.and_then(|len| device.port.transmit(len).map(|()| len)) {
-                Ok(len) => count.packet(len - HEADER_LEN),
-                Err(Lost) => count.errors += 1,
-            }
+        let mut taking = Taking { port: &mut self.port, count };
+        let piece = |to: &mut Taking<'_, P>, piece: &Piece<'_>| {
+            mem.before_read(piece.range.after(HEADER_LEN as u64));
+            to.take(|room| read_piece(piece.memory, room));
+            Some(0)
         };
-        let taken = RefCell::new(&mut taken);
-        complete(
-            batch,
-            self,
-            ring,
-            state,
-            |device, piece| {
-                let read = read_piece(piece, device.port.room(), mem);
-                taken.borrow_mut()(device, read);
-                Some(0)
-            },
-            |device, token, state| {
-                let read = read_chain(DescChain::new(ring, token, Unpublished(state)), device.port.room());
-                taken.borrow_mut()(device, read);
-            },
-        );
+        complete(batch, &mut taking, ring, state, piece, |to, token, state| {
+            to.take(|room| read_chain(DescChain::new(ring, token, Unpublished(state)), room));
+        });
         Ok(turn)
     }
+}
+
+/// Where packets go, and how many went there.
+struct Taking<'d, P> {
+    port: &'d mut P,
+    count: &'d mut Count,
+}
+
+impl<P: Port> Taking<'_, P> {
+    /// Takes the packet that `read` puts into the room of the next one.
+    #[inline]
+    fn take(&mut self, read: impl FnOnce(&mut [u8]) -> Result<usize, Lost>) {
+        match read(self.port.room()).and_then(|len| self.port.transmit(len).map(|()| len)) {
+            Ok(len) => self.count.packet(len - HEADER_LEN),
+            Err(Lost) => self.count.errors += 1,
+        }
+    }
+}
+
+/// Copies the frame of a packet in one piece to its place in `room`, and says how long the packet is.
+#[inline]
+fn read_piece(piece: DeviceRange<'_>, room: &mut [u8]) -> Result<usize, Lost> {
+    let frame = piece.after(HEADER_LEN);
+    let place = room.get_mut(HEADER_LEN..piece.len()).ok_or(Lost)?;
+    frame.read_bytes(0, place).map_err(|_| Lost)?;
+    check(piece.len())
 }
 
 /// Does so however the driver has cut the packet. What is writable in the chain is passed over.

@@ -2,13 +2,17 @@
 
 mod back_end;
 mod conventions;
+mod dirty_log;
 mod driver;
 mod front_end;
+mod guest;
 mod hostile;
+mod kept;
 mod lifetime;
 mod limits;
 mod mapping;
 mod net;
+mod recovery;
 mod rings;
 mod rng;
 mod traffic;

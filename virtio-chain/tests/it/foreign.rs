@@ -1,6 +1,8 @@
 //! A chain from elsewhere: all that a chain has to be is `Chain`.
 
 use core::cell::Cell;
+use core::panic::AssertUnwindSafe;
+use std::panic;
 
 use virtio_chain::{IncompleteError, ReadableChain, Reader, Remaining, TransferCause, TransferFailed, WritableChain};
 use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, HeapMem, TranslateError};
@@ -244,4 +246,80 @@ fn translation_of_more_than_the_element_cut_to_it() {
         assert_eq!(chain.fill(8, b'!'), Ok(2));
     });
     assert_eq!(peek(&mem.heap, 0), *b"01234567!!abcdef");
+}
+
+/// What a memory answers at once.
+type AtOnce = fn(&HeapMem, DriverAddr, u32, Access) -> Option<DeviceRange<'_>>;
+
+/// Memory that answers at once with something else than it says when it is asked properly.
+struct Hasty {
+    heap: HeapMem,
+    at_once: AtOnce,
+}
+
+impl DriverMem for Hasty {
+    fn translate(&self, range: DriverRange, access: Access) -> Result<DeviceRange<'_>, TranslateError> {
+        self.heap.translate(range, access)
+    }
+
+    fn translate_at_once(&self, addr: DriverAddr, len: u32, access: Access) -> Option<DeviceRange<'_>> {
+        (self.at_once)(&self.heap, addr, len, access)
+    }
+}
+
+#[test]
+fn answer_at_once_that_cannot_be_used_is_as_good_as_none() {
+    let answers: [AtOnce; 5] = [
+        |_, _, _, _| None,
+        |heap, addr, len, access| heap.translate_at_once(addr, len - 1, access),
+        |heap, addr, len, access| heap.translate_at_once(addr, len + 1, access),
+        |_, _, _, _| Some(DeviceRange::empty()),
+        |heap, addr, len, access| {
+            let other = if access == Access::Read { Access::Write } else { Access::Read };
+            heap.translate_at_once(addr, len, other)
+        },
+    ];
+    for at_once in answers {
+        let mem = Hasty { heap: HeapMem::new(DriverAddr(0x1000), 0x1000).unwrap(), at_once };
+        poke(&mem.heap, 0x1000, b"abcdefgh");
+        check(&mem, &[element(0x1000, 8, Access::Read), element(0x1800, 8, Access::Write)], Some(8), |chain| {
+            let mut chain = ReadableChain::new(chain);
+            assert_eq!((chain.read_obj(), chain.read_obj()), (Ok(*b"abcd"), Ok(*b"efgh")));
+            let mut chain = chain.into_writable().unwrap();
+            chain.write_all(b"stuv").unwrap();
+            chain.write_all(b"wxyz").unwrap();
+            chain.return_complete().unwrap();
+        });
+        assert_eq!(peek(&mem.heap, 0x1800), *b"stuvwxyz");
+    }
+}
+
+/// Memory with a mistake in it.
+struct Panics(HeapMem);
+
+impl DriverMem for Panics {
+    fn translate(&self, range: DriverRange, access: Access) -> Result<DeviceRange<'_>, TranslateError> {
+        assert!(range.start() != DriverAddr(0x1004), "there is a mistake in the memory");
+        self.0.translate(range.prefix(4), access)
+    }
+}
+
+/// The chain is dropped where it is. A list does nothing then.
+#[test]
+fn memory_that_panics_leaves_nothing_to_be_read_or_written() {
+    let mem = Panics(HeapMem::new(DriverAddr(0x1000), 0x1000).unwrap());
+    for access in [Access::Read, Access::Write] {
+        check(&mem, &[element(0x1000, 8, access)], None, |chain| {
+            let mut readable = ReadableChain::new(chain);
+            if access == Access::Read {
+                panic::catch_unwind(AssertUnwindSafe(|| readable.read(&mut [0; 8]))).unwrap_err();
+                assert_eq!((readable.read(&mut [0; 8]), readable.skip(8)), (Ok(0), Ok(0)));
+                assert_eq!(readable.remaining(), Ok(Remaining::default()));
+                return;
+            }
+            let mut writable = readable.into_writable().unwrap();
+            panic::catch_unwind(AssertUnwindSafe(|| writable.write(&[0; 8]))).unwrap_err();
+            assert_eq!((writable.write(&[0; 8]), writable.skip(8)), (Ok(0), Ok(0)));
+        });
+    }
 }

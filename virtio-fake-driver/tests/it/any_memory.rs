@@ -17,12 +17,12 @@ use crate::device::{heap, panic_of, range, serve};
 use crate::echo;
 
 /// Regions of so many bytes one after the other, from 0x1000 on, with a hole after the last.
-fn regions(lens: &[usize]) -> Arc<RegionTable<HeapMem>> {
+fn regions(lens: &[usize]) -> Arc<RegionTable<Arc<HeapMem>>> {
     let mut start = 0x1000;
     let regions = lens.iter().map(|len| {
         let mem = HeapMem::new(DriverAddr(start), *len).unwrap();
         start += *len as u64;
-        (mem.range(), mem)
+        (mem.range(), Arc::new(mem))
     });
     Arc::new(RegionTable::new(regions).unwrap())
 }

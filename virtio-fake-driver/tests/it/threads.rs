@@ -18,7 +18,7 @@ use crate::device::{answer_to, serve};
 assert_impl_all!(Driver<Split>: Send);
 assert_impl_all!(Driver<Packed>: Send);
 assert_impl_all!(Driver<Any>: Send);
-assert_impl_all!(Driver<Any, Arc<RegionTable<HeapMem>>>: Send);
+assert_impl_all!(Driver<Any, Arc<RegionTable<Arc<HeapMem>>>>: Send);
 assert_impl_all!(Driver<Any, &'static HeapMem>: Send);
 assert_not_impl_any!(Driver<Any, Rc<HeapMem>>: Send);
 

@@ -16,6 +16,7 @@ mod dump;
 mod heap;
 mod iovec;
 mod memories;
+mod region;
 mod region_cache;
 mod threads;
 mod words;

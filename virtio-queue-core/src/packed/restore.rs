@@ -44,6 +44,10 @@ impl<M: StableMem> Restorable for PackedRing<M> {
         Some(Head::new(head.id(), first, head.slots()))
     }
 
+    fn disown(&self, positions: &mut PackedPositions, head: Head) {
+        positions.lost = positions.lost.saturating_add(head.slots());
+    }
+
     fn walk_stored<'r>(
         &'r self,
         head: Head,

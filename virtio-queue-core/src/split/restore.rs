@@ -45,6 +45,10 @@ impl<M: StableMem> Restorable for SplitRing<M> {
         Some(Head::new(head.id(), positions.next_used.advanced(in_flight).get(), 1))
     }
 
+    fn disown(&self, positions: &mut SplitPositions, head: Head) {
+        positions.lost = positions.lost.saturating_add(head.slots());
+    }
+
     fn walk_stored<'r>(
         &'r self,
         head: Head,

@@ -304,7 +304,7 @@ fn positions_of_other_format_refused() {
         assert_eq!(ring.fetch(foreign, 0), Err(error));
         assert_eq!(ring.complete(foreign, virtio_queue_core::Head::default(), 0), Err(error));
         assert_eq!(ring.serve(foreign, 0, 1, Nothing), Err(error));
-        assert_eq!(ring.complete_all(foreign, std::iter::empty(), |_| {}), Err(error));
+        assert_eq!(ring.complete_all(foreign, core::iter::empty(), |_| {}), Err(error));
         assert_eq!(ring.publish(foreign), Err(error));
         assert_eq!(ring.suppress_notifications(foreign), Err(error));
         assert_eq!(ring.enable_notifications(foreign, 0), Err(error));

@@ -243,3 +243,114 @@ fn recorded_chain_is_walked_place_by_place() {
     }
     assert_eq!(lens, [2, 2, 3]);
 }
+
+/// Has chains of an earlier process, by their heads.
+#[derive(Clone, Default)]
+struct Earlier {
+    log: Log,
+    left: Rc<RefCell<Vec<u16>>>,
+    again: Rc<RefCell<Vec<u16>>>,
+}
+
+impl Recorder for Earlier {
+    fn fetched(&mut self, head: Head, descriptors: impl Iterator<Item = Descriptor>) {
+        self.log.fetched(head, descriptors);
+    }
+
+    fn unfetched(&mut self, head: Head) {
+        self.log.unfetched(head);
+    }
+
+    fn completed(&mut self, head: Head) {
+        self.again.borrow_mut().retain(|again| *again != head.id());
+        self.log.completed(head);
+    }
+
+    fn publishing(&mut self, _next_used: u16) {}
+    fn published(&mut self, _next_used: u16) {}
+
+    fn fetch_again(&mut self) -> Option<Head> {
+        let id = self.left.borrow_mut().pop()?;
+        self.again.borrow_mut().push(id);
+        Some(Head::new(id, 0, 1))
+    }
+
+    fn unfetch_again(&mut self, head: Head) -> bool {
+        let is_again = self.again.borrow().contains(&head.id());
+        if is_again {
+            self.again.borrow_mut().retain(|again| *again != head.id());
+            self.left.borrow_mut().push(head.id());
+        }
+        is_again
+    }
+
+    fn left_to_fetch_again(&self) -> u16 {
+        self.left.borrow().len() as u16
+    }
+}
+
+/// A process has fetched three of four chains, and returned the second. The next one begins with the others.
+fn check_fetched_again(features: u64) {
+    use virtio_queue_core::Armed;
+
+    let mut fixture = start::<Split>(8, features);
+    let config = fixture.driver.queue_config(QueueLimits::default());
+    let ring = || <virtio_queue_core::split::SplitRing<Mem>>::from_config(&config, Rc::clone(&fixture.mem)).unwrap();
+    let ids = [(); 4].map(|()| fixture.driver.add(&DriverChain::new().writable(1)).unwrap());
+    let mut first = Queue::from_ring(ring(), NotificationCounter::new()).unwrap();
+    let mut tokens = [(); 3].map(|()| Some(fetch(&mut first)));
+    first.complete(tokens[1].take().unwrap(), 0).unwrap();
+    let saved = first.save();
+    drop(first);
+    assert_eq!(fixture.driver.reap_all().unwrap().len(), 1);
+
+    let recorder = Earlier { left: Rc::new(RefCell::new(vec![ids[2], ids[0]])), ..Earlier::default() };
+    let log = recorder.log.clone();
+    let again = RecordedRing::new(ring(), recorder.clone());
+    let (mut queue, armed) = Queue::restore(again, NotificationCounter::new(), &saved).unwrap();
+    assert_eq!(armed, Armed::MoreAvailable, "chains of before, and one after them");
+    let [a, c, d] = [(); 3].map(|()| queue.next_chain().unwrap().unwrap().into_token());
+    assert_eq!([a.id(), c.id(), d.id()], [ids[0], ids[2], ids[3]]);
+    // Those of before are recorded already.
+    assert_eq!(log.take(), [Event::Fetched(ids[3], 0)]);
+    assert_eq!(queue.enable_notifications().unwrap(), Armed::Waiting);
+    // All are put back, and are fetched in the same order.
+    queue.unfetch(d).unwrap();
+    queue.unfetch(c).unwrap();
+    queue.unfetch(a).unwrap();
+    assert_eq!((log.take(), queue.in_flight()), (vec![Event::Unfetched(ids[3])], 0));
+    assert_eq!(queue.enable_notifications_of_more().unwrap(), Armed::Waiting);
+    let late = fixture.driver.add(&DriverChain::new().writable(1)).unwrap();
+    assert!(fixture.driver.needs_kick(), "the driver notifies of the next one");
+    assert_eq!(queue.enable_notifications().unwrap(), Armed::MoreAvailable);
+    let mut fetched = Vec::new();
+    let mut burst = queue.burst();
+    while let Some(chain) = burst.next_chain().unwrap() {
+        fetched.push(chain.into_token());
+    }
+    assert_eq!(fetched.iter().map(|token| token.id()).collect::<Vec<_>>(), [ids[0], ids[2], ids[3], late]);
+    for token in fetched {
+        burst.complete(token, 0).unwrap();
+    }
+    burst.finish().unwrap();
+    assert_eq!((fixture.driver.reap_all().unwrap().len(), queue.in_flight()), (4, 0));
+}
+
+/// RECORD-3, BACK-1
+#[test]
+fn chains_of_an_earlier_process_are_fetched_first() {
+    check_fetched_again(0);
+    check_fetched_again(EVENT_IDX);
+}
+
+/// RECORD-3: what a recorder makes up is left out.
+#[test]
+fn chain_that_cannot_be_in_flight_is_not_fetched_again() {
+    let mut fixture = start::<Split>(8, 0);
+    let config = fixture.driver.queue_config(QueueLimits::default());
+    let ring = virtio_queue_core::split::SplitRing::from_config(&config, Rc::clone(&fixture.mem)).unwrap();
+    let recorder = Earlier { left: Rc::new(RefCell::new(vec![8, 3, 7])), ..Earlier::default() };
+    let id = fixture.driver.add(&DriverChain::new().writable(1)).unwrap();
+    let mut queue = Queue::from_ring(RecordedRing::new(ring, recorder), NotificationCounter::new()).unwrap();
+    assert_eq!(fetch(&mut queue).id(), id);
+}

@@ -1,5 +1,7 @@
 //! Tables of descriptors, wherever they lie.
 
+use core::cell::RefCell;
+
 use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, HeapMem, TranslateError};
 use virtio_ring::split::{
     Descriptor, DescriptorArea, DescriptorFlags, DescriptorIndex, DescriptorTable, Layout, QueueSize, TableError,
@@ -119,6 +121,40 @@ fn table_get_where_memory_ends_refused() {
     let unmapped = TranslateError::Unmapped { addr: DriverAddr(BASE + 0x1000) };
     assert_eq!(table.get(DescriptorIndex(1)), Err(TableError::Translate(unmapped)));
     assert!(DescriptorTable::indirect(&mem, range.after(24)).is_err());
+}
+
+/// Memory that takes note of what is read, and was not translated before.
+struct Proved {
+    mem: Pieces,
+    translated: RefCell<Vec<DriverRange>>,
+    claims: RefCell<Vec<DriverRange>>,
+}
+
+impl DriverMem for Proved {
+    fn translate(&self, range: DriverRange, access: Access) -> Result<DeviceRange<'_>, TranslateError> {
+        let piece = self.mem.translate(range, access)?;
+        self.translated.borrow_mut().push(range.prefix(piece.len() as u64));
+        Ok(piece)
+    }
+
+    fn before_read(&self, range: DriverRange) {
+        let last = range.after(range.len() - 1).start();
+        let all_in =
+            |proved: &DriverRange| proved.offset_of(range.start()).is_some() && proved.offset_of(last).is_some();
+        if !self.translated.borrow().iter().any(all_in) {
+            self.claims.borrow_mut().push(range);
+        }
+    }
+}
+
+/// HOST-11: of an entry in pieces, nothing is said to be read before it was translated.
+#[test]
+fn table_get_in_pieces_reports_what_was_translated() {
+    let mem = Proved { mem: Pieces::new(24), translated: RefCell::default(), claims: RefCell::default() };
+    let (range, entries) = mem.mem.put_table(3);
+    let table = DescriptorTable::indirect(&mem, range).unwrap();
+    assert_eq!([0, 1, 2, 3].map(|index| table.get(DescriptorIndex(index))), entries.map(Ok));
+    assert_eq!(mem.claims.take(), []);
 }
 
 /// LAY-4: the table of a queue that is mapped in pieces.

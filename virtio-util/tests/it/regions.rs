@@ -14,7 +14,7 @@ use virtio_util::{NotificationCounter, RegionError, RegionTable};
 use crate::driver::{BUFFER, BUFFERS, Driver, config, rings};
 use crate::watchdog::Watchdog;
 
-assert_impl_all!(RegionTable<HeapMem>: Send, Sync);
+assert_impl_all!(RegionTable<Arc<HeapMem>>: Send, Sync);
 
 fn range(start: u64, len: u64) -> DriverRange {
     DriverRange::new(DriverAddr(start), len).unwrap()
@@ -49,6 +49,12 @@ fn check_translate(table: &RegionTable<Arc<HeapMem>>, asked: DriverRange) {
     let place = |piece: DeviceRange<'_>| (piece.as_ptr(), piece.len(), piece.access());
     let expected = model(table.regions(), asked).map(place);
     assert_eq!(table.translate(asked, Access::ReadWrite).map(place), expected, "{asked}");
+    let Some(len) = u32::try_from(asked.len()).ok().filter(|len| *len > 0) else { return };
+    for access in [Access::Read, Access::Write] {
+        let expected = table.translate_all(asked, access).map(place).ok();
+        let at_once = table.translate_at_once(asked.start(), len, access).map(place);
+        assert!(at_once.is_none() || at_once == expected, "{asked}");
+    }
 }
 
 #[test]
@@ -118,6 +124,22 @@ fn new_with_regions_that_make_no_table_is_an_error() {
 }
 
 #[test]
+fn region_of_many_is_found_at_once() {
+    let len_of = |index| if index == 7 { 0x2000 } else { 0x1000 };
+    let regions = (0..512).map(|index| region(0x1000 + 0x2000 * index, len_of(index)));
+    let table = RegionTable::new(regions.collect::<Vec<_>>()).unwrap();
+    for (range, mem) in table.regions() {
+        let len = u32::try_from(range.len()).unwrap();
+        for access in [Access::Read, Access::Write] {
+            let piece = table.translate_at_once(range.start(), len, access).unwrap();
+            let expected = mem.translate_all(*range, access).unwrap();
+            assert_eq!((piece.as_ptr(), piece.len(), piece.access()), (expected.as_ptr(), expected.len(), access));
+            assert!(table.translate_at_once(range.start(), len + 1, access).is_none());
+        }
+    }
+}
+
+#[test]
 fn with_and_without_make_other_tables() {
     let [one, two, three] = [0x1000, 0x2000, 0x3000].map(|start| region(start, 0x1000));
     let first = RegionTable::new([two.clone()]).unwrap();
@@ -157,7 +179,7 @@ impl DriverMem for Reports {
 fn reports_reach_the_regions_that_they_touch() {
     let table = RegionTable::new([0x1000, 0x2000, 0x4000].map(|start| {
         let heap = HeapMem::new(DriverAddr(start), 0x1000).unwrap();
-        (heap.range(), Reports { heap, read: Mutex::default(), written: Mutex::default() })
+        (heap.range(), Arc::new(Reports { heap, read: Mutex::default(), written: Mutex::default() }))
     }));
     let table = table.unwrap();
     assert!(table.reports(Access::Read) && table.reports(Access::Write));
@@ -198,7 +220,8 @@ fn reports_are_wanted_if_one_region_wants_them() {
     {
         let heap = |start| HeapMem::new(DriverAddr(start), 0x100).unwrap();
         let regions = [(0x1000, None), (0x2000, wanted), (0x3000, None)];
-        let table = RegionTable::new(regions.map(|(start, wanted)| (range(start, 0x100), Wanted(heap(start), wanted))));
+        let region = |(start, wanted)| (range(start, 0x100), Arc::new(Wanted(heap(start), wanted)));
+        let table = RegionTable::new(regions.map(region));
         let table = table.unwrap();
         assert_eq!([Access::Read, Access::Write].map(|access| table.reports(access)), expected);
         assert_eq!(table.reports(Access::ReadWrite), wanted.is_some());
@@ -216,7 +239,7 @@ fn report_up_to_2_64_reaches_the_regions() {
     ] {
         let heap = HeapMem::new(DriverAddr(start), len).unwrap();
         let mem = Reports { heap, read: Mutex::default(), written: Mutex::default() };
-        let table = RegionTable::new([(mem.heap.range(), mem)]).unwrap();
+        let table = RegionTable::new([(mem.heap.range(), Arc::new(mem))]).unwrap();
         table.written(reported);
         assert_eq!(*table.regions()[0].1.written.lock().unwrap(), [expected], "{reported}");
     }

@@ -4,8 +4,7 @@ use crate::support::device::Contender;
 use crate::support::device::memcpy::MEMCPY;
 use crate::support::device::ours::{
     ANY_PACKED, ANY_SPLIT, COPY, PACKED, PACKED_CHAINS, PACKED_FLAT, PACKED_IN_ORDER, PACKED_SHARED, PACKED_STREAM,
-    PACKED_TABLE, PACKED_TOKENS, REQUEST, SPLIT, SPLIT_CHAINS, SPLIT_FLAT, SPLIT_IN_ORDER, SPLIT_SHARED, SPLIT_STREAM,
-    SPLIT_TABLE, SPLIT_TOKENS,
+    PACKED_TOKENS, REQUEST, SPLIT, SPLIT_CHAINS, SPLIT_FLAT, SPLIT_IN_ORDER, SPLIT_SHARED, SPLIT_STREAM, SPLIT_TOKENS,
 };
 use crate::support::device::peer::{self, VIRTIO_QUEUE};
 use crate::support::device::raw::{RAW_PACKED, RAW_SPLIT};
@@ -31,7 +30,6 @@ const ALL: [Contender; 5] = [SPLIT, PACKED, RAW_SPLIT, RAW_PACKED, VIRTIO_QUEUE]
 /// Returns all figures.
 pub(crate) fn figures() -> Vec<Figure> {
     let flat = [SPLIT_FLAT, PACKED_FLAT];
-    let tables = [SPLIT_TABLE, PACKED_TABLE];
     let order = [SPLIT_TOKENS, PACKED_TOKENS, SPLIT_IN_ORDER, PACKED_IN_ORDER];
     let copy = [COPY, &[peer::COPY, MEMCPY]].concat();
     let request = [REQUEST, &[peer::REQUEST, MEMCPY]].concat();
@@ -43,7 +41,7 @@ pub(crate) fn figures() -> Vec<Figure> {
         Figure { name: "event-idx", contenders: ALL.into(), points: event_idx() },
         Figure { name: "order", contenders: order.into(), points: orders() },
         Figure { name: "queue-size", contenders: ALL.into(), points: queue_sizes() },
-        Figure { name: "regions", contenders: [&ALL[..], &tables].concat(), points: regions() },
+        Figure { name: "regions", contenders: ALL.into(), points: regions() },
         Figure { name: "payload-read", contenders: copy.clone(), points: payloads(Direction::Read) },
         Figure { name: "payload-write", contenders: copy, points: payloads(Direction::Write) },
         Figure { name: "request-read", contenders: request.clone(), points: payloads(Direction::Read) },

@@ -26,9 +26,10 @@ use anyhow::Result;
 use self::support::device::Contender;
 use self::support::device::memcpy::MEMCPY;
 use self::support::device::ours::{
-    ANY_PACKED, ANY_SPLIT, COPY, PACKED, PACKED_BULK, PACKED_CHAINS, PACKED_IN_ORDER, PACKED_SHARED, PACKED_STREAM,
-    PACKED_TABLE, PACKED_TOKENS, SPLIT, SPLIT_BULK, SPLIT_CHAINS, SPLIT_IN_ORDER, SPLIT_SHARED, SPLIT_STREAM,
-    SPLIT_TABLE, SPLIT_TOKENS,
+    ANY_PACKED, ANY_SPLIT, COPY, OWNED, PACKED, PACKED_BULK, PACKED_CACHE, PACKED_CHAINS, PACKED_GUEST,
+    PACKED_GUEST_TABLE, PACKED_IN_ORDER, PACKED_PACKETS, PACKED_SHARED, PACKED_STREAM, PACKED_TOKENS, REQUEST, SPLIT,
+    SPLIT_BULK, SPLIT_CACHE, SPLIT_CHAINS, SPLIT_GUEST, SPLIT_GUEST_TABLE, SPLIT_IN_ORDER, SPLIT_PACKETS, SPLIT_SHARED,
+    SPLIT_STREAM, SPLIT_TOKENS,
 };
 use self::support::device::peer::{self, VIRTIO_QUEUE};
 use self::support::device::raw::{RAW_PACKED, RAW_SPLIT};
@@ -73,18 +74,23 @@ fn all() -> Vec<Counted> {
     let queues =
         [SPLIT, PACKED, SPLIT_CHAINS, PACKED_CHAINS, ANY_SPLIT, ANY_PACKED, RAW_SPLIT, RAW_PACKED, VIRTIO_QUEUE];
     let orders = [SPLIT_TOKENS, PACKED_TOKENS, SPLIT_IN_ORDER, PACKED_IN_ORDER];
+    let memories = [SPLIT_CACHE, PACKED_CACHE, SPLIT_GUEST, PACKED_GUEST, SPLIT_GUEST_TABLE, PACKED_GUEST_TABLE];
     let one = ("direct-1-burst-32".to_owned(), Shape::BASE);
     let eight = ("direct-8-burst-32".to_owned(), Shape { descriptors: 8, ..Shape::BASE });
     let shared = ("shared-1".to_owned(), Shape { queue_size: 1024, ..Shape::BASE });
     let stream = ("stream-1".to_owned(), Shape { burst: 1, ..Shape::BASE });
     let counted = [
         each(&queues, chain_shapes()),
-        each(&[SPLIT_BULK, PACKED_BULK], vec![one]),
-        each(&[SPLIT_TABLE, PACKED_TABLE], vec![eight]),
+        each(&[SPLIT_BULK, PACKED_BULK], vec![one.clone()]),
+        each(&memories, vec![one, eight]),
+        each(&[SPLIT, PACKED], region_shapes()),
         each(&orders, order_shapes()),
         each(&[SPLIT_SHARED, PACKED_SHARED], vec![shared]),
         each(&[SPLIT_STREAM, PACKED_STREAM], vec![stream]),
         each(&[COPY, &[peer::COPY, MEMCPY]].concat(), payload_shapes()),
+        each(&[REQUEST, &[peer::REQUEST]].concat(), small_payload_shapes("request", 32)),
+        each(OWNED, small_payload_shapes("one-by-one", 1)),
+        each(&[SPLIT_PACKETS, PACKED_PACKETS], vec![("packets-64".to_owned(), Shape::BASE)]),
     ];
     counted.into_iter().flatten().collect()
 }
@@ -120,6 +126,19 @@ fn payload_shapes() -> Vec<(String, Shape)> {
     let directions = [("read", Direction::Read), ("write", Direction::Write)];
     let shape = |name, direction, bytes| (format!("payload-{name}-{bytes}"), Shape::of_payload(bytes, direction));
     directions.into_iter().flat_map(|(name, direction)| [64, 4096].map(|bytes| shape(name, direction, bytes))).collect()
+}
+
+/// Payloads of 64 bytes in chains that are fetched and returned as well.
+fn small_payload_shapes(name: &str, burst: u16) -> Vec<(String, Shape)> {
+    let directions = [("read", Direction::Read), ("write", Direction::Write)];
+    let shape = |direction| Shape { burst, ..Shape::of_payload(64, direction) };
+    directions.map(|(direction, of)| (format!("{name}-{direction}-64"), shape(of))).into()
+}
+
+/// In a queue as large as for the figure.
+fn region_shapes() -> Vec<(String, Shape)> {
+    let shape = |regions| Shape { regions, descriptors: 8, queue_size: 4096, ..Shape::BASE };
+    [1, 512].map(|regions| (format!("regions-{regions}"), shape(regions))).into()
 }
 
 fn main() -> ExitCode {

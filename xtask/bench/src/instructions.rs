@@ -34,15 +34,15 @@ struct Shape {
 }
 
 impl<'p> Counter<'p> {
-    /// Returns what counts the shapes that `filter` wants, unless it wants none.
+    /// Returns what counts the shapes that `filter` wants for a figure, unless it wants none.
     ///
     /// # Errors
     ///
     /// If there is no valgrind, among others.
-    pub(crate) fn new(program: &'p Program, filter: &Filter) -> Result<Option<Self>> {
+    pub(crate) fn new(program: &'p Program, figure: &str, filter: &Filter) -> Result<Option<Self>> {
         let list = program.command(&program.path).arg("list").output().context("cannot list the shapes")?;
         ensure!(list.status.success(), "cannot list the shapes: {}", String::from_utf8_lossy(&list.stderr));
-        let mut shapes = parse_list(&String::from_utf8(list.stdout)?)?;
+        let mut shapes = parse_list(figure, &String::from_utf8(list.stdout)?)?;
         shapes.retain(|shape| filter.matches(&shape.id));
         if shapes.is_empty() {
             return Ok(None);
@@ -84,12 +84,12 @@ impl<'p> Counter<'p> {
 }
 
 /// Reads lines of the form contender/shape/chains.
-fn parse_list(list: &str) -> Result<Vec<Shape>> {
+fn parse_list(figure: &str, list: &str) -> Result<Vec<Shape>> {
     let parse = |line: &str| {
         let (contender, rest) = line.split_once('/')?;
         let (shape, chains) = rest.rsplit_once('/')?;
         let chains = f64::from(chains.parse::<u32>().ok().filter(|chains| *chains > 0)?);
-        Some(Shape { id: CaseId::new("instructions", contender, shape), chains })
+        Some(Shape { id: CaseId::new(figure, contender, shape), chains })
     };
     list.lines().map(|line| parse(line).ok_or_else(|| anyhow!("`{line}` is no shape"))).collect()
 }
@@ -106,14 +106,15 @@ mod tests {
 
     #[test]
     fn list_of_shapes_is_read() {
-        let shapes = parse_list("split/indirect-8-burst-32/32\nraw-packed/direct-1-burst-1/64\n").unwrap();
+        let shapes =
+            parse_list("instructions", "split/indirect-8-burst-32/32\nraw-packed/direct-1-burst-1/64\n").unwrap();
         let shape = |contender, value, chains| Shape { id: CaseId::new("instructions", contender, value), chains };
         assert_eq!(
             shapes,
             [shape("split", "indirect-8-burst-32", 32.0), shape("raw-packed", "direct-1-burst-1", 64.0)]
         );
         for line in ["split", "split/1", "split/1/x", "split/1/0"] {
-            assert!(parse_list(line).is_err(), "{line}");
+            assert!(parse_list("instructions", line).is_err(), "{line}");
         }
     }
 

@@ -21,8 +21,9 @@ pub(crate) struct Programs {
     pub(crate) virtqueue: Program,
     /// Driver and device on a core each.
     pub(crate) two_cores: Program,
-    /// What is run by callgrind.
+    /// What is run by callgrind, built as cargo does it and with fat LTO.
     pub(crate) instructions: Program,
+    pub(crate) instructions_lto: Program,
 }
 
 /// One of them.
@@ -35,17 +36,25 @@ impl Programs {
     /// Builds them, for the few cases of a quick look or for all of them.
     pub(crate) fn build(quick: bool) -> Result<Self> {
         step("build", |spinner| {
-            let benches = ["virtqueue", "two_cores", "instructions"];
-            let line = format!("{BUILD} {}", benches.map(|bench| format!("--bench {bench}")).join(" "));
-            Cargo::new(&line).run(spinner)?;
-            let mut paths = executables(&line)?;
-            let [virtqueue, two_cores, instructions] = benches.map(|bench| {
-                let path = paths.remove(bench).ok_or_else(|| anyhow!("cargo built no program for the bench {bench}"));
-                path.map(|path| Program { path, quick })
-            });
-            Ok(Self { virtqueue: virtqueue?, two_cores: two_cores?, instructions: instructions? })
+            let [virtqueue, two_cores, instructions] =
+                build(["virtqueue", "two_cores", "instructions"], "bench", quick, spinner)?;
+            let [instructions_lto] = build(["instructions"], "bench-lto", quick, spinner)?;
+            Ok(Self { virtqueue, two_cores, instructions, instructions_lto })
         })
     }
+}
+
+/// Builds `benches` with a profile.
+fn build<const N: usize>(benches: [&str; N], profile: &str, quick: bool, spinner: &Spinner) -> Result<[Program; N]> {
+    let line = format!("{BUILD} --profile {profile} {}", benches.map(|bench| format!("--bench {bench}")).join(" "));
+    Cargo::new(&line).run(spinner)?;
+    let mut paths = executables(&line)?;
+    let mut programs = Vec::new();
+    for bench in benches {
+        let path = paths.remove(bench).ok_or_else(|| anyhow!("cargo built no program for the bench {bench}"))?;
+        programs.push(Program { path, quick });
+    }
+    programs.try_into().map_err(|_| anyhow!("there is one program for each bench"))
 }
 
 impl Program {

@@ -27,7 +27,10 @@ pub(crate) struct Measurement {
 /// Measures the cases that `filter` wants.
 pub(crate) fn measure(programs: &Programs, filter: &Filter) -> Result<Vec<Case>> {
     // A tool that is missing is to be known now, and not after minutes.
-    let counter = instructions::Counter::new(&programs.instructions, filter)?;
+    let counters = [
+        instructions::Counter::new(&programs.instructions, "instructions", filter)?,
+        instructions::Counter::new(&programs.instructions_lto, "instructions-lto", filter)?,
+    ];
     let mut rounds = Vec::new();
     for number in 1..=ROUNDS {
         let title = |what| format!("round {number} of {ROUNDS}, {what}");
@@ -39,7 +42,7 @@ pub(crate) fn measure(programs: &Programs, filter: &Filter) -> Result<Vec<Case>>
         rounds.push(round);
     }
     let mut cases = join(rounds)?;
-    if let Some(counter) = counter {
+    for counter in counters.into_iter().flatten() {
         let counts = step("instruction counts", |spinner| counter.count(spinner))?;
         cases.extend(join(vec![counts])?);
     }

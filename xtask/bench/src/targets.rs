@@ -11,6 +11,8 @@ const READ: &str = "4 KiB payload read";
 const WRITE: &str = "4 KiB payload written";
 const SIZE: &str = "queue size 32768 against 256";
 const REGIONS: &str = "512 memory regions against 1";
+const LTO: &str = "instructions with fat LTO, bursts of 32";
+const COUNTED_REGIONS: &str = "512 memory regions against 1, instructions";
 const TWO_CORES: &str = "two cores, chains/s";
 
 pub(crate) const TARGETS: &[Target] = &[
@@ -38,8 +40,29 @@ pub(crate) const TARGETS: &[Target] = &[
     target(SIZE, "packed", "queue-size/packed/32768", "queue-size/packed/256", AtMost(1.5)),
     target(REGIONS, "split", "regions/split/512", "regions/split/1", AtMost(1.5)),
     target(REGIONS, "packed", "regions/packed/512", "regions/packed/1", AtMost(1.5)),
-    target(REGIONS, "split, table alone", "regions/split-table/512", "regions/split-table/1", AtMost(1.5)),
-    target(REGIONS, "packed, table alone", "regions/packed-table/512", "regions/packed-table/1", AtMost(1.5)),
+    target(COUNTED_REGIONS, "split", "instructions/split/regions-512", "instructions/split/regions-1", AtMost(1.5)),
+    target(COUNTED_REGIONS, "packed", "instructions/packed/regions-512", "instructions/packed/regions-1", AtMost(1.5)),
+    target(
+        LTO,
+        "virtio-queue to split, 1 descriptor",
+        "instructions-lto/virtio-queue/direct-1-burst-32",
+        "instructions-lto/split/direct-1-burst-32",
+        AtLeast(8.0),
+    ),
+    target(
+        LTO,
+        "virtio-queue to split, 8 descriptors",
+        "instructions-lto/virtio-queue/direct-8-burst-32",
+        "instructions-lto/split/direct-8-burst-32",
+        AtLeast(6.5),
+    ),
+    target(
+        LTO,
+        "virtio-queue to split, 8 indirect",
+        "instructions-lto/virtio-queue/indirect-8-burst-32",
+        "instructions-lto/split/indirect-8-burst-32",
+        AtLeast(4.8),
+    ),
     target(
         TWO_CORES,
         "split to raw loop",

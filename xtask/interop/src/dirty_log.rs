@@ -19,7 +19,8 @@ use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange,
 use crate::front_end::{Areas, FrontEnd};
 use crate::matrix::VERSION_1;
 
-const PAGE: u64 = 4096;
+const PAGE_LEN: usize = 4096;
+const PAGE: u64 = PAGE_LEN as u64;
 const SECTOR: usize = 512;
 
 /// Where the driver has its memory. The first part has the ring and all that is small.
@@ -100,7 +101,7 @@ impl Driver {
     /// Waits until all is read, and sees whether it is what is on the disk.
     fn finish(&mut self, mut expected: HashMap<u16, &[u8]>) -> Result<()> {
         loop {
-            self.whole()?.write_bytes(0, &self.read_shared()?)?;
+            self.whole(Access::Write)?.write_bytes(0, &self.read_shared()?)?;
             let used = self.driver.reap_all().map_err(|error| anyhow!("the device breaks a rule: {error}"))?;
             for used in used {
                 let data = expected.remove(&used.id).context("the device has used a buffer twice")?;
@@ -121,12 +122,12 @@ impl Driver {
 
     fn read_own(&self) -> Result<Vec<u8>> {
         let mut bytes = vec![0; self.mem.range().len().try_into()?];
-        self.whole()?.read_bytes(0, &mut bytes)?;
+        self.whole(Access::Read)?.read_bytes(0, &mut bytes)?;
         Ok(bytes)
     }
 
-    fn whole(&self) -> Result<DeviceRange<'_>> {
-        Ok(self.mem.translate_all(self.mem.range(), Access::Write)?)
+    fn whole(&self, access: Access) -> Result<DeviceRange<'_>> {
+        Ok(self.mem.translate_all(self.mem.range(), access)?)
     }
 }
 
@@ -149,7 +150,7 @@ fn check_answer(used: &UsedBuffer, data: &[u8]) -> Result<()> {
 
 /// Returns which pages differ, by the addresses of the driver.
 fn changed_pages(before: &[u8], after: &[u8]) -> BTreeSet<u64> {
-    let pages = before.chunks(PAGE as usize).zip(after.chunks(PAGE as usize)).zip(BASE / PAGE..);
+    let pages = before.chunks(PAGE_LEN).zip(after.chunks(PAGE_LEN)).zip(BASE / PAGE..);
     pages.filter(|((before, after), _)| before != after).map(|(_, page)| page).collect()
 }
 
@@ -177,4 +178,47 @@ fn compare(changed: &BTreeSet<u64>, logged: &BTreeSet<u64>) -> Result<()> {
     let excess: Vec<_> = logged.difference(changed).filter(|page| !small.contains(page)).collect();
     ensure!(excess.is_empty(), "{} pages are in the log that the device has not written to since", excess.len());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns as many pages as make the log worth a look, behind the small part.
+    fn pages() -> BTreeSet<u64> {
+        (0..READS).map(|page| (BASE + PART) / PAGE + page).collect()
+    }
+
+    fn check_refused(changed: &BTreeSet<u64>, logged: &BTreeSet<u64>, expected: &str) {
+        let error = compare(changed, logged).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+
+    #[test]
+    fn log_of_what_was_written_is_accepted() {
+        compare(&pages(), &pages()).unwrap();
+    }
+
+    #[test]
+    fn page_that_is_missing_from_the_log_is_named() {
+        let mut logged = pages();
+        logged.pop_first();
+        check_refused(&pages(), &logged, "1 of 64 pages that the device has written to are not in the log: 0x40100000");
+    }
+
+    #[test]
+    fn page_that_was_not_written_is_refused_but_for_small_things() {
+        let mut logged = pages();
+        logged.insert(BASE / PAGE);
+        compare(&pages(), &logged).unwrap();
+        logged.insert((BASE + 2 * PART) / PAGE);
+        check_refused(&pages(), &logged, "1 pages are in the log");
+    }
+
+    #[test]
+    fn changed_pages_have_the_addresses_of_the_driver() {
+        let (before, mut after) = ([0; 3 * PAGE_LEN], [0; 3 * PAGE_LEN]);
+        after[2 * PAGE_LEN - 1] = 1;
+        assert_eq!(changed_pages(&before, &after), BTreeSet::from([BASE / PAGE + 1]));
+    }
 }

@@ -33,7 +33,7 @@ pub enum Shows {
 use Shows::{Cost, RoundTrips, Rows, TimesMemcpy};
 
 /// All that are known, in the order in which they are shown.
-const FIGURES: [Figure<'static>; 25] = [
+const FIGURES: [Figure<'static>; 26] = [
     figure(
         "chain-direct",
         Cost,
@@ -141,6 +141,13 @@ const FIGURES: [Figure<'static>; 25] = [
         "Instruction counts",
         "shape",
         "Counted by callgrind, which no other load on the machine disturbs.",
+    ),
+    figure(
+        "instructions-lto",
+        Rows,
+        "Instruction counts with fat LTO",
+        "shape",
+        "The same program, built as programs often are that are shipped.",
     ),
     figure("net-to-device", Rows, "Packets to the device", "rings", "64 bytes each, looked at and dropped there."),
     figure("net-to-driver", Rows, "Packets to the driver", "rings", "64 bytes each, made by the device."),

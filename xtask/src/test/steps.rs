@@ -17,7 +17,7 @@ pub(super) struct Step {
     pub(super) run: fn(&Spinner) -> Result<()>,
 }
 
-pub(super) const STEPS: [Step; 14] = [
+pub(super) const STEPS: [Step; 15] = [
     Step { name: "format", about: "rustfmt", run: format },
     Step { name: "clippy", about: "all targets with all features, warnings denied", run: clippy },
     Step { name: "features", about: "each library without features, with each, and with all", run: features },
@@ -28,6 +28,7 @@ pub(super) const STEPS: [Step; 14] = [
     Step { name: "guide", about: "the first device, made as its guide says", run: guide::follow },
     Step { name: "no_std", about: "the layers in a program without the standard library", run: no_std },
     Step { name: "outside", about: "a program elsewhere that keeps chains, with each lock", run: outside },
+    Step { name: "corpus", about: "what the fuzzer has found, without the fuzzer", run: corpus },
     Step { name: "edges", about: "who depends on whom", run: edges },
     Step { name: "rules", about: "unsafe code and house rules", run: rules },
     Step { name: "clauses", about: "every clause has a test or a reason", run: clauses },
@@ -37,15 +38,17 @@ pub(super) const STEPS: [Step; 14] = [
 /// The package of the step `no_std`, which is not in the workspace.
 const NO_STD: &str = "--manifest-path xtask/no-std-proof/Cargo.toml";
 
-/// The models of `cargo xtask loom`.
+/// The packages of other verbs, which are not in the workspace.
 const LOOM: &str = "--manifest-path xtask/loom/Cargo.toml";
+const FUZZ: &str = "--manifest-path fuzz/Cargo.toml";
+const STRESS: &str = "--manifest-path xtask/stress/Cargo.toml";
 
 /// The package of the step `outside`, which is not in the workspace either.
 const OUTSIDE: &str = "--manifest-path xtask/outside-proof/Cargo.toml";
 
 fn format(spinner: &Spinner) -> Result<()> {
     Cargo::new("fmt --all --check").run(spinner)?;
-    for package in [NO_STD, OUTSIDE, LOOM] {
+    for package in [NO_STD, OUTSIDE, LOOM, FUZZ, STRESS] {
         Cargo::new(format!("fmt --check {package}")).run(spinner)?;
     }
     Ok(())
@@ -110,6 +113,12 @@ fn outside(spinner: &Spinner) -> Result<()> {
         let line = format!("run --locked {OUTSIDE} --features={locks}");
         Cargo::new(line).env("CARGO_TARGET_DIR", &target).run(spinner)?;
     }
+    Ok(())
+}
+
+fn corpus(spinner: &Spinner) -> Result<()> {
+    let target = metadata()?.target_directory.join("corpus");
+    Cargo::new(format!("test --locked {FUZZ}")).env("CARGO_TARGET_DIR", &target).run(spinner)?;
     Ok(())
 }
 

@@ -68,6 +68,11 @@ pub(crate) fn answer<B: VringBitmap>(chain: Chain<B>) {
     answer.return_prefix().unwrap();
 }
 
+/// Returns what comes next.
+pub(crate) fn next<T>(from: &Receiver<T>) -> T {
+    from.recv_timeout(Duration::from_secs(20)).unwrap()
+}
+
 /// Returns whether nothing comes for as long as a thread could be late.
 pub(crate) fn nothing_comes<T>(from: &Receiver<T>) -> bool {
     from.recv_timeout(Duration::from_millis(50)).is_err()

@@ -5,7 +5,7 @@ use virtio_queue_core::{ConfigError, FatalError, RestoreError};
 use virtio_ring::QueueSizeError;
 use virtio_vhost_user_backend::VringError;
 
-use super::device::{UpperCase, answer, nothing_comes};
+use super::device::{UpperCase, answer, next, nothing_comes};
 use super::framework::vhost::VhostBackend;
 use super::front_end::{FrontEnd, wait};
 
@@ -22,7 +22,7 @@ fn broken_ring_is_reported_once_and_starts_anew() {
     signals[0].kick.write(1).unwrap();
     wait(&signals[0].error);
     let expected = FatalError::Oversubscribed { available: 99, in_flight: 0, size: 8 };
-    assert_eq!(errors.recv().unwrap(), VringError::Ring(expected));
+    assert_eq!(next(&errors), VringError::Ring(expected));
     signals[0].kick.write(1).unwrap();
     assert_eq!(signals[1].ask(&mut drivers[1], "other"), "OTHER");
 
@@ -45,7 +45,7 @@ fn ring_that_cannot_run_is_reported_once() {
         let mut front_end = FrontEnd::new(device, 0);
         let mut driver = front_end.driver(0, 8, 0);
         let signals = front_end.start_as(0, &driver, size, base);
-        assert_eq!(errors.recv().unwrap(), expected);
+        assert_eq!(next(&errors), expected);
         wait(&signals.error);
         signals.kick.write(1).unwrap();
         assert!(nothing_comes(&errors));

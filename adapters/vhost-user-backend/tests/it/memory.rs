@@ -8,7 +8,7 @@ use virtio_fake_driver::DriverChain;
 use virtio_fake_driver::features::{EVENT_IDX, RING_PACKED};
 use virtio_mem_traits::DriverAddr;
 
-use super::device::{Device, UpperCase, answer, nothing_comes};
+use super::device::{Device, UpperCase, answer, next, nothing_comes};
 use super::framework::vhost::vhost_user::VhostUserFrontend;
 use super::framework::vhost::{VhostBackend, VhostUserDirtyLogRegion};
 use super::framework::vhost_user_backend::bitmap::BitmapMmapRegion;
@@ -34,12 +34,12 @@ fn chains_that_are_out_keep_their_memory() {
         let mut driver = front_end.driver(0, 16, ring);
         let signals = front_end.start(0, &driver, 0);
         signals.send(&mut driver, &question("early"));
-        let early = chains.recv().unwrap();
+        let early = next(&chains);
 
         let plugged = front_end.region(PLUGGED);
         front_end.connection.add_mem_region(&plugged).unwrap();
         signals.send(&mut driver, &question_for_plugged("later", 0));
-        let later = chains.recv().unwrap();
+        let later = next(&chains);
 
         front_end.connection.remove_mem_region(&plugged).unwrap();
         answer(later);
@@ -49,7 +49,7 @@ fn chains_that_are_out_keep_their_memory() {
 
         // A chain that names the region now is malformed.
         signals.send(&mut driver, &question_for_plugged("never", 0));
-        drop(chains.recv().unwrap());
+        drop(next(&chains));
         assert_eq!(signals.receive(&mut driver, 1)[0].written(), b"");
     }
 }
@@ -81,7 +81,7 @@ fn ring_whose_region_is_away_pauses() {
         let mut driver = front_end.driver(0, 16, ring);
         let signals = front_end.start(0, &driver, 0);
         signals.send(&mut driver, &question("early"));
-        let early = chains.recv().unwrap();
+        let early = next(&chains);
 
         front_end.share(&REGIONS[1..]);
         signals.send(&mut driver, &question("later"));
@@ -91,7 +91,7 @@ fn ring_whose_region_is_away_pauses() {
         assert!(nothing_comes(&chains));
 
         front_end.share(&REGIONS);
-        answer(chains.recv().unwrap());
+        answer(next(&chains));
         assert_eq!(signals.receive(&mut driver, 1)[0].written(), b"LATER");
         assert_eq!(front_end.connection.get_vring_base(0).unwrap(), u32::from(driver.available_position()));
     }

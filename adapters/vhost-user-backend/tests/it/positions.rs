@@ -6,7 +6,7 @@ use std::thread;
 
 use virtio_fake_driver::features::{EVENT_IDX, RING_PACKED};
 
-use super::device::{UpperCase, answer, nothing_comes};
+use super::device::{UpperCase, answer, next, nothing_comes};
 use super::framework::vhost::VhostBackend;
 use super::front_end::{FrontEnd, question};
 
@@ -50,7 +50,7 @@ fn ring_stops_when_nothing_is_in_flight() {
         let mut driver = front_end.driver(0, 8, ring);
         let signals = front_end.start(0, &driver, 0);
         signals.send(&mut driver, &question("late"));
-        let kept = chains.recv().unwrap();
+        let kept = next(&chains);
 
         let (sender, stopped) = channel();
         let connection = front_end.connection.clone();
@@ -77,7 +77,7 @@ fn ring_that_is_stopped_fetches_nothing() {
         assert_eq!(front_end.connection.get_vring_base(0).unwrap(), base);
         assert!(nothing_comes(&chains));
         let signals = front_end.start(0, &driver, u16::try_from(base).unwrap());
-        answer(chains.recv().unwrap());
+        answer(next(&chains));
         assert_eq!(signals.receive(&mut driver, 1)[0].written(), b"WHILE IT IS STOPPED");
     }
 }
@@ -90,13 +90,13 @@ fn base_that_is_set_while_the_ring_runs_ends_its_queue() {
     let mut driver = front_end.driver(0, 8, 0);
     let signals = front_end.start(0, &driver, 0);
     signals.send(&mut driver, &question("lost"));
-    let lost = chains.recv().unwrap();
+    let lost = next(&chains);
     front_end.connection.set_vring_base(0, 0).unwrap();
     assert!(lost.return_written(0).is_err());
     assert!(driver.reap_all().unwrap().is_empty());
 
     // The next queue begins at the base, and fetches the chain once more.
     signals.kick.write(1).unwrap();
-    answer(chains.recv().unwrap());
+    answer(next(&chains));
     assert_eq!(signals.receive(&mut driver, 1)[0].written(), b"LOST");
 }

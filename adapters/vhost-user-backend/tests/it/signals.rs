@@ -6,7 +6,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use virtio_fake_driver::features::{EVENT_IDX, RING_PACKED};
 use virtio_util::EventFd;
 
-use super::device::{UpperCase, answer, nothing_comes};
+use super::device::{UpperCase, answer, next, nothing_comes};
 use super::framework::adapter::{GuestMem, Vring};
 use super::framework::vhost::VhostBackend;
 use super::framework::vhost::vhost_user::VhostUserFrontend;
@@ -23,7 +23,7 @@ fn call_is_swapped_while_chains_are_out() {
         let mut driver = front_end.driver(0, 8, ring);
         let old = front_end.start(0, &driver, 0);
         old.send(&mut driver, &question("text"));
-        let kept = chains.recv().unwrap();
+        let kept = next(&chains);
         // The queue has signalled when it was made.
         assert_eq!(old.call.read().unwrap(), 1);
 
@@ -100,7 +100,7 @@ fn ring_that_is_disabled_fetches_nothing() {
         let mut driver = front_end.driver(0, 8, ring);
         let signals = front_end.start(0, &driver, 0);
         signals.send(&mut driver, &question("early"));
-        let early = chains.recv().unwrap();
+        let early = next(&chains);
 
         front_end.connection.set_vring_enable(0, false).unwrap();
         signals.send(&mut driver, &question("later"));
@@ -110,7 +110,7 @@ fn ring_that_is_disabled_fetches_nothing() {
         assert!(nothing_comes(&chains));
 
         front_end.connection.set_vring_enable(0, true).unwrap();
-        answer(chains.recv().unwrap());
+        answer(next(&chains));
         assert_eq!(signals.receive(&mut driver, 1)[0].written(), b"LATER");
     }
 }

@@ -4,7 +4,7 @@ use virtio_chain::WritableChain;
 use virtio_fake_driver::DriverChain;
 use virtio_fake_driver::features::{EVENT_IDX, INDIRECT_DESC, RING_PACKED};
 
-use super::device::{UpperCase, answer, nothing_comes};
+use super::device::{UpperCase, answer, next, nothing_comes};
 use super::framework::adapter::Queues;
 use super::front_end::{FrontEnd, question};
 
@@ -97,10 +97,10 @@ fn chains_beyond_the_budget_are_served_when_others_return() {
         for text in ["one", "two", "three"] {
             signals.send(&mut driver, &question(text));
         }
-        let (one, two) = (chains.recv().unwrap(), chains.recv().unwrap());
+        let (one, two) = (next(&chains), next(&chains));
         assert!(nothing_comes(&chains));
         answer(one);
-        let three = chains.recv().unwrap();
+        let three = next(&chains);
         answer(two);
         answer(three);
         assert_eq!(signals.receive(&mut driver, 3).len(), 3);
@@ -118,7 +118,7 @@ fn chains_are_as_long_as_the_device_allows() {
         driver.stage_unchecked(&DriverChain::new().writable_cut(12, &[1; 11]).indirect()).unwrap();
         driver.publish();
         signals.kick.write(1).unwrap();
-        let mut chain = WritableChain::new(chains.recv().unwrap());
+        let mut chain = WritableChain::new(next(&chains));
         assert_eq!(chain.write_all(&[7; 12]).is_ok(), allowed);
         drop(chain);
         assert_eq!(signals.receive(&mut driver, 1).len(), 1);

@@ -5,9 +5,10 @@ use std::os::fd::AsRawFd;
 use vhost::vhost_user::VhostUserFrontend;
 use vhost::{VhostBackend, VhostUserMemoryRegionInfo};
 use virtio_fake_driver::DriverChain;
+use virtio_mem_traits::DriverAddr;
 
 use crate::devices::{all, answer, handing_over};
-use crate::front_end::{FrontEnd, LEN, REGIONS, Running, question, shared_file};
+use crate::front_end::{FrontEnd, REGIONS, Running, question, shared_file};
 use crate::shapes::FORMATS;
 
 /// What a front end does with the region of a ring, and undoes.
@@ -95,29 +96,22 @@ fn memory_changes_with_chains_in_flight_and_none_is_waited_for() {
 }
 
 #[test]
-fn region_that_grows_is_served_in_its_new_part() {
+fn buffers_in_a_region_that_came_later_are_served() {
     for (name, device) in all() {
         let back_end = Running::new(device);
-        let mut front_end = FrontEnd::new(&back_end, 0);
-        let mut driver = front_end.driver(0, 8);
-        let signals = front_end.start(0, &driver);
-        // The third region is the second half of a file whose first half comes and goes.
-        let file = shared_file(2 * LEN as u64);
-        let region = |len: u64, offset: u64| VhostUserMemoryRegionInfo {
-            guest_phys_addr: 0x100_0000,
-            memory_size: len,
-            userspace_addr: 0x7fff_0000_0000,
-            mmap_offset: offset,
-            mmap_handle: file.as_raw_fd(),
-        };
-        let (part, whole) = (region(LEN as u64, LEN as u64), region(2 * LEN as u64, 0));
-        for _ in 0..3 {
-            front_end.connection.add_mem_region(&part).unwrap();
-            assert_eq!(signals.ask(&mut driver, name), name.to_uppercase());
-            front_end.connection.remove_mem_region(&part).unwrap();
-            front_end.connection.add_mem_region(&whole).unwrap();
-            assert_eq!(signals.ask(&mut driver, name), name.to_uppercase());
-            front_end.connection.remove_mem_region(&whole).unwrap();
+        for ring in FORMATS {
+            let mut front_end = FrontEnd::new(&back_end, ring);
+            let mut driver = front_end.driver(0, 8);
+            front_end.remove(REGIONS[2]);
+            let signals = front_end.start(0, &driver);
+            for _ in 0..3 {
+                assert_eq!(signals.ask(&mut driver, name), name.to_uppercase());
+                front_end.add(REGIONS[2]);
+                let chain = DriverChain::new().readable("there").at(DriverAddr(REGIONS[2] + 0x100)).writable(5);
+                signals.send(&mut driver, &chain);
+                assert_eq!(signals.receive(&mut driver, 1)[0].written(), b"THERE", "{name}, {ring:#x}");
+                front_end.remove(REGIONS[2]);
+            }
         }
     }
 }

@@ -110,7 +110,7 @@ fn device_that_panics_harms_its_queue_alone() {
         let mut driver = front_end.driver(0, 8);
         let signals = front_end.start(0, &driver);
         signals.send(&mut driver, &question("panic"));
-        signals.receive(&mut driver, 1);
+        wait(&signals.error);
         front_end.connection.get_vring_base(0).unwrap();
         drop(front_end);
         back_end.check_serves();

@@ -1,12 +1,15 @@
 //! Stopping rings whose chains are out.
 
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use vhost::VhostBackend;
 use vhost::vhost_user::VhostUserFrontend;
+use virtio_vhost_user::Worker;
 
-use crate::devices::{answer, handing_over, keeping};
+use crate::devices::{TestDevice, answer, handing_over, keeping};
 use crate::front_end::{FrontEnd, Running, question};
 use crate::shapes::FORMATS;
 
@@ -68,6 +71,30 @@ fn device_that_never_returns_a_chain_loses_its_front_end_and_serves_the_next_one
     answer(chains.recv().unwrap());
     assert_eq!(signals.receive(&mut driver, 1)[0].written(), b"NEXT");
     assert!(kept.return_written(0).is_err(), "there is nowhere to return it to");
+}
+
+#[test]
+fn device_that_never_ends_a_request_loses_its_front_end_and_serves_the_next_one() {
+    let (begun, (let_go, end)) = (channel(), channel::<()>());
+    let (sender, end) = (begun.0, Arc::new(Mutex::new(end)));
+    let device = TestDevice::new(move || {
+        let (sender, end) = (sender.clone(), Arc::clone(&end));
+        Worker::at_once(move |_| {
+            sender.send(()).unwrap();
+            // Until the end of the test.
+            let _ = end.lock().map(|end| end.recv());
+        })
+    });
+    let back_end = Running::new(device);
+    let mut front_end = FrontEnd::new(&back_end, 0);
+    let mut driver = front_end.driver(0, 8);
+    let signals = front_end.start(0, &driver);
+    signals.send(&mut driver, &question("never"));
+    begun.1.recv().unwrap();
+    assert!(front_end.connection.get_vring_base(0).is_err());
+    drop(front_end);
+    back_end.check_serves();
+    drop(let_go);
 }
 
 #[test]

@@ -69,7 +69,11 @@ impl BackEnd {
     /// Starts the one of another device, and waits until it serves.
     #[track_caller]
     pub(crate) fn start_program(program: &str, args: &[&str]) -> Self {
-        let socket = socket_path();
+        Self::start_program_at(program, socket_path(), args)
+    }
+
+    #[track_caller]
+    pub(crate) fn start_program_at(program: &str, socket: PathBuf, args: &[&str]) -> Self {
         Self::spawn(command_of(program, &socket, args), socket)
     }
 

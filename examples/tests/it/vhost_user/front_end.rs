@@ -2,19 +2,24 @@
 
 use core::mem::MaybeUninit;
 use std::fs::{self, File};
-use std::io::{ErrorKind, IoSlice, Read};
+use std::io::{ErrorKind, IoSlice, IoSliceMut, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use rustix::fs::{MemfdFlags, memfd_create};
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, getpeername, sendmsg};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+    SocketAddrUnix, getpeername, recvmsg, sendmsg,
+};
 
 use super::back_end::PATIENCE;
 
 pub(crate) const GET_FEATURES: u32 = 1;
 pub(crate) const SET_FEATURES: u32 = 2;
 pub(crate) const SET_MEM_TABLE: u32 = 5;
+pub(crate) const SET_LOG_BASE: u32 = 6;
+pub(crate) const SET_LOG_FD: u32 = 7;
 pub(crate) const SET_VRING_NUM: u32 = 8;
 pub(crate) const SET_VRING_ADDR: u32 = 9;
 pub(crate) const SET_VRING_BASE: u32 = 10;
@@ -28,12 +33,14 @@ pub(crate) const GET_QUEUE_NUM: u32 = 17;
 pub(crate) const SET_VRING_ENABLE: u32 = 18;
 pub(crate) const GET_CONFIG: u32 = 24;
 pub(crate) const SET_CONFIG: u32 = 25;
+pub(crate) const GET_INFLIGHT_FD: u32 = 31;
+pub(crate) const SET_INFLIGHT_FD: u32 = 32;
 pub(crate) const RESET_DEVICE: u32 = 34;
 pub(crate) const ADD_MEM_REG: u32 = 37;
 pub(crate) const REM_MEM_REG: u32 = 38;
 
-/// MQ, REPLY_ACK, CONFIG, RESET_DEVICE, CONFIGURE_MEM_SLOTS.
-pub(crate) const PROTOCOL: u64 = 1 | 1 << 3 | 1 << 9 | 1 << 13 | 1 << 15;
+/// MQ, LOG_SHMFD, REPLY_ACK, CONFIG, INFLIGHT_SHMFD, RESET_DEVICE, CONFIGURE_MEM_SLOTS.
+pub(crate) const PROTOCOL: u64 = 1 | 1 << 1 | 1 << 3 | 1 << 9 | 1 << 12 | 1 << 13 | 1 << 15;
 
 /// VERSION_1 and PROTOCOL_FEATURES.
 pub(crate) const FEATURES: u64 = 1 << 32 | 1 << 30;
@@ -130,6 +137,35 @@ impl FrontEnd {
         Some(body)
     }
 
+    /// Asks for something, with a file.
+    pub(crate) fn ask_with(&mut self, request: u32, body: &[u8], file: impl AsFd) -> Option<Vec<u8>> {
+        self.send(request, 1, body, &[file.as_fd()]);
+        let (answered, body) = self.receive()?;
+        assert_eq!(answered, request);
+        Some(body)
+    }
+
+    /// Asks for something that comes with a file.
+    pub(crate) fn ask_for_file(&mut self, request: u32, body: &[u8]) -> Option<(Vec<u8>, File)> {
+        self.send(request, 1, body, &[]);
+        let (mut header, mut space) = ([0; 12], [MaybeUninit::uninit(); 64]);
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let received =
+            recvmsg(&self.stream, &mut [IoSliceMut::new(&mut header)], &mut control, RecvFlags::WAITALL).unwrap();
+        if received.bytes == 0 {
+            return None;
+        }
+        let files = control.drain().filter_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(files) => Some(files),
+            _ => None,
+        });
+        let file = File::from(files.flatten().next().unwrap());
+        assert_eq!(header[..4], request.to_le_bytes());
+        let mut body = vec![0; u32::from_le_bytes(header[8..].try_into().unwrap()) as usize];
+        self.stream.read_exact(&mut body).unwrap();
+        Some((body, file))
+    }
+
     /// Asks for a number.
     pub(crate) fn get(&mut self, request: u32) -> u64 {
         u64::from_le_bytes(self.ask(request, &[]).unwrap().try_into().unwrap())
@@ -141,6 +177,11 @@ impl FrontEnd {
         let Some((answered, body)) = self.receive() else { return Answer::Closed };
         assert_eq!(answered, request);
         if body == [0; 8] { Answer::Yes } else { Answer::No }
+    }
+
+    /// Sets something with a file.
+    pub(crate) fn set_file(&mut self, request: u32, body: &[u8], file: impl AsFd) -> Answer {
+        self.set_with(request, body, &[file.as_fd()])
     }
 
     /// Sets something.

@@ -78,7 +78,6 @@ fn features_that_were_not_offered_are_refused() {
         ("IN_ORDER", No, &set(FEATURES | 1 << 35)),
         ("ACCESS_PLATFORM", No, &set(FEATURES | 1 << 33)),
         ("NOTIFY_ON_EMPTY", No, &set(FEATURES | 1 << 24)),
-        ("LOG_ALL", No, &set(FEATURES | 1 << 26)),
         ("all", No, &set(u64::MAX)),
         ("protocol: all", Closed, &|front_end| front_end.set(SET_PROTOCOL_FEATURES, &[0xff; 8])),
         ("protocol: PAGEFAULT", Closed, &|front_end| front_end.set(SET_PROTOCOL_FEATURES, &(1_u64 << 8).to_le_bytes())),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, HeapMem, RegionCache};
 use virtio_util::RegionTable;
+use virtio_vm_memory::{Memory as VmMem, VmMemory};
 use vm_memory::mmap::MmapRegionBuilder;
 use vm_memory::{GuestAddress, GuestMemoryMmap, GuestRegionMmap};
 
@@ -13,6 +14,24 @@ use vm_memory::{GuestAddress, GuestMemoryMmap, GuestRegionMmap};
 /// for the region of each address, also where there is only one, and reach it through an `Arc`, since memory is shared
 /// by the queues of a machine, and regions by the tables of which one replaces the other.
 pub(crate) type Table = Arc<RegionTable<Arc<HeapMem>>>;
+
+/// The same memory in vm-memory, as our queues hold it.
+pub(crate) type Guest = VmMemory<Arc<GuestMem>>;
+
+/// The memory of the peer, and what it is the memory of.
+pub(crate) struct GuestMem {
+    guest: GuestMemoryMmap,
+    _memory: Arc<Memory>,
+}
+
+impl VmMem for GuestMem {
+    type Region = GuestRegionMmap;
+
+    #[inline(always)]
+    fn find(&self, addr: DriverAddr) -> Option<&GuestRegionMmap> {
+        self.guest.find(addr)
+    }
+}
 
 /// Memory as a device looks buffers up in it while it serves a queue.
 pub(crate) trait LookUp: DriverMem {
@@ -25,8 +44,17 @@ pub(crate) trait LookUp: DriverMem {
     fn look_up(&self) -> Self::Through<'_>;
 }
 
-/// Where most buffers are in one region, that is remembered.
+/// What is recommended.
 impl LookUp for Table {
+    type Through<'m> = &'m RegionTable<Arc<HeapMem>>;
+
+    fn look_up(&self) -> &RegionTable<Arc<HeapMem>> {
+        self
+    }
+}
+
+/// What a memory that searches is put into. A table gains nothing by it.
+impl LookUp for Arc<Table> {
     type Through<'m> = RegionCache<'m, RegionTable<Arc<HeapMem>>>;
 
     fn look_up(&self) -> Self::Through<'_> {
@@ -34,11 +62,20 @@ impl LookUp for Table {
     }
 }
 
-/// Where no region has more buffers than others, remembering one is in vain.
-impl LookUp for Arc<Table> {
-    type Through<'m> = &'m RegionTable<Arc<HeapMem>>;
+/// It searches.
+impl LookUp for Guest {
+    type Through<'m> = RegionCache<'m, Self>;
 
-    fn look_up(&self) -> &RegionTable<Arc<HeapMem>> {
+    fn look_up(&self) -> RegionCache<'_, Self> {
+        RegionCache::new(self)
+    }
+}
+
+/// By itself.
+impl LookUp for Arc<Guest> {
+    type Through<'m> = &'m Guest;
+
+    fn look_up(&self) -> &Guest {
         self
     }
 }
@@ -121,6 +158,13 @@ impl Memory {
     /// this side as in the first region, whatever region it is in. The raw loops know no regions.
     pub(crate) fn direct(&self, addr: DriverAddr) -> DriverAddr {
         DriverAddr(self.host(addr).wrapping_sub(self.offset()))
+    }
+
+    /// Returns the same memory in vm-memory, for our queues.
+    pub(crate) fn guest(self: &Arc<Self>) -> Guest {
+        // SAFETY: (1) both are kept together.
+        let guest = unsafe { self.for_peer() };
+        VmMemory::new(Arc::new(GuestMem { guest, _memory: Arc::clone(self) }))
     }
 
     /// Returns the same memory for the peer.

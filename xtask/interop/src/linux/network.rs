@@ -10,6 +10,8 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use xtask_support::command::run;
 
+const HARDWARE_ADDRESS: &str = "02:00:00:00:00:01";
+
 /// A network namespace.
 pub(super) struct Network {
     name: String,
@@ -35,8 +37,10 @@ impl Network {
         thread::scope(|scope| scope.spawn(inside).join()).map_err(|_| anyhow!("a panic in a network"))?
     }
 
-    /// Gives an interface an address, and lets it run.
+    /// Gives an interface an address, and lets it run. All interfaces have the same hardware address: a guest that goes
+    /// from one to another learns nothing of that.
     pub(super) fn bring_up(&self, interface: &str, address: &str) -> Result<()> {
+        run(Command::new("ip").args(["-n", &self.name, "link", "set", interface, "address", HARDWARE_ADDRESS]))?;
         run(Command::new("ip").args(["-n", &self.name, "address", "add", address, "dev", interface]))?;
         run(Command::new("ip").args(["-n", &self.name, "link", "set", interface, "up"]))
     }

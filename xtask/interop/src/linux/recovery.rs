@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 
@@ -40,8 +40,10 @@ fn survive(rig: &Rig<'_>, kills: u32, moments: &mut Xoshiro256PlusPlus) -> Resul
     let mut worker = Worker::start(rig, &RECONNECTING)?;
     worker.load()?;
     worker.begin()?;
+    worker.advance()?;
     for kill in 1..=kills {
         thread::sleep(moments.random_range(Duration::ZERO..WORK));
+        ensure!(back_end.is_running()?, "the back end has ended before kill {kill}");
         back_end.kill();
         thread::sleep(moments.random_range(Duration::ZERO..PAUSE));
         back_end = rig.start_disk(0)?;

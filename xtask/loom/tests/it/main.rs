@@ -36,7 +36,7 @@ fn serve_all(queue: &mut Device) {
         check_request(asked.unwrap().unwrap());
         4
     };
-    queue.serve_pieces(8, &mem, None, work, serve).unwrap();
+    queue.serve(8, &mem, None, work, serve).unwrap();
 }
 
 fn check_request(asked: [u8; 4]) {

@@ -2,6 +2,7 @@
 
 mod bursts;
 mod gathered;
+mod packets;
 mod payloads;
 mod served;
 mod shared;
@@ -21,13 +22,14 @@ use virtio_queue_core::{
 
 use self::bursts::Bursts;
 use self::gathered::Bulk;
-use self::payloads::{Payloads, Requests, StdIo, Transfers, Whole};
+use self::packets::Packets;
+use self::payloads::{Owned, Payloads, Requests, StdIo, Transfers, Whole};
 use self::served::Served;
 use self::shared::Shared;
 use self::stream::Streamed;
 use self::tokens::Tokens;
 use super::{Contender, Device, Reports, counted};
-use crate::support::memory::Table;
+use crate::support::memory::{Guest, Table};
 use crate::support::ring::Ring;
 use crate::support::shape::Format;
 use crate::support::shape::Format::{Packed, Split};
@@ -50,8 +52,15 @@ pub(crate) const SPLIT_CHAINS: Contender = Contender::new("split-chains", Split,
 pub(crate) const PACKED_CHAINS: Contender = Contender::new("packed-chains", Packed, bursts::<InPacked>);
 pub(crate) const SPLIT_FLAT: Contender = Contender::new("split-flat", Split, flat::<SplitRing<Arc<HeapMem>>>);
 pub(crate) const PACKED_FLAT: Contender = Contender::new("packed-flat", Packed, flat::<PackedRing<Arc<HeapMem>>>);
-pub(crate) const SPLIT_TABLE: Contender = Contender::new("split-table", Split, table::<SplitRing<Arc<Table>>>);
-pub(crate) const PACKED_TABLE: Contender = Contender::new("packed-table", Packed, table::<PackedRing<Arc<Table>>>);
+pub(crate) const SPLIT_CACHE: Contender = Contender::new("split-cache", Split, cache::<SplitRing<Arc<Table>>>);
+pub(crate) const PACKED_CACHE: Contender = Contender::new("packed-cache", Packed, cache::<PackedRing<Arc<Table>>>);
+
+pub(crate) const SPLIT_GUEST: Contender = Contender::new("split-guest", Split, guest::<SplitRing<Guest>>);
+pub(crate) const PACKED_GUEST: Contender = Contender::new("packed-guest", Packed, guest::<PackedRing<Guest>>);
+pub(crate) const SPLIT_GUEST_TABLE: Contender =
+    Contender::new("split-guest-table", Split, guest_table::<SplitRing<Arc<Guest>>>);
+pub(crate) const PACKED_GUEST_TABLE: Contender =
+    Contender::new("packed-guest-table", Packed, guest_table::<PackedRing<Arc<Guest>>>);
 
 pub(crate) const SPLIT_TOKENS: Contender = Contender::new("split", Split, tokens::<InSplit>);
 pub(crate) const PACKED_TOKENS: Contender = Contender::new("packed", Packed, tokens::<InPacked>);
@@ -75,6 +84,16 @@ pub(crate) const COPY: &[Contender] = &[
     Contender::new("std-io", Split, |ring| Box::new(Payloads::<InSplit, StdIo>::new(ring))),
     Contender::new("transfer", Split, |ring| Box::new(Payloads::<InSplit, Transfers>::new(ring))),
 ];
+pub(crate) const OWNED: &[Contender] = &[
+    Contender::new("chain", Split, |ring| Box::new(Requests::<InSplit, Whole>::new(ring))),
+    Contender::new("chain-packed", Packed, |ring| Box::new(Requests::<InPacked, Whole>::new(ring))),
+    Contender::new("owned", Split, |ring| Box::new(Owned::<InSplit>::new(ring))),
+    Contender::new("owned-packed", Packed, |ring| Box::new(Owned::<InPacked>::new(ring))),
+];
+pub(crate) const SPLIT_PACKETS: Contender =
+    Contender::new("split", Split, |ring| Box::new(Packets::<InSplit>::new(ring)));
+pub(crate) const PACKED_PACKETS: Contender =
+    Contender::new("packed", Packed, |ring| Box::new(Packets::<InPacked>::new(ring)));
 pub(crate) const REQUEST: &[Contender] = &[
     Contender::new("chain", Split, |ring| Box::new(Requests::<InSplit, Whole>::new(ring))),
     Contender::new("chain-packed", Packed, |ring| Box::new(Requests::<InPacked, Whole>::new(ring))),
@@ -95,9 +114,19 @@ fn flat<R: FromConfig<Mem = Arc<HeapMem>> + 'static>(ring: &Ring) -> Box<dyn Dev
     Box::new(Served::<R>::new(ring, ring.memory.flat()))
 }
 
-/// Returns a device that searches the table for each address.
-fn table<R: FromConfig<Mem = Arc<Table>> + 'static>(ring: &Ring) -> Box<dyn Device> {
+/// Returns a device that remembers a region.
+fn cache<R: FromConfig<Mem = Arc<Table>> + 'static>(ring: &Ring) -> Box<dyn Device> {
     Box::new(Served::<R>::new(ring, Arc::new(ring.memory.table())))
+}
+
+/// Returns a device on memory of vm-memory.
+fn guest<R: FromConfig<Mem = Guest> + 'static>(ring: &Ring) -> Box<dyn Device> {
+    Box::new(Served::<R>::new(ring, ring.memory.guest()))
+}
+
+/// Returns a device that searches memory of vm-memory for each address.
+fn guest_table<R: FromConfig<Mem = Arc<Guest>> + 'static>(ring: &Ring) -> Box<dyn Device> {
+    Box::new(Served::<R>::new(ring, Arc::new(ring.memory.guest())))
 }
 
 fn tokens<R: FromConfig<Mem = Table> + 'static>(ring: &Ring) -> Box<dyn Device> {

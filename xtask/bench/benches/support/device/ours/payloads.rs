@@ -8,6 +8,7 @@ use std::mem;
 use anyhow::{Result, bail, ensure};
 use virtio_chain::{IoVec, ReadableChain, Reader, WritableChain, Writer};
 use virtio_queue_core::{Chain, ChainElements, ChainError, Element, FromConfig, Head, Queue, Refused, ReturnError};
+use virtio_util::{SharedQueue, SharedRing};
 
 use super::{Signals, config};
 use crate::support::device::{Device, MISSING};
@@ -143,6 +144,43 @@ impl<R: FromConfig<Mem = Table>, W: Way> Device for Requests<R, W> {
                 });
             }
             burst.finish()?;
+        }
+        Ok(sum)
+    }
+
+    fn signals(&self) -> u64 {
+        self.signals.count()
+    }
+}
+
+/// A device that does the same with owned chains, each of which is published when it is returned.
+pub(super) struct Owned<R: FromConfig + SharedRing> {
+    queue: SharedQueue<R, Signals>,
+    signals: Signals,
+    chains: usize,
+    direction: Direction,
+    buf: Vec<u8>,
+}
+
+impl<R: FromConfig<Mem = Table> + SharedRing> Owned<R> {
+    pub(super) fn new(ring: &Ring) -> Self {
+        let signals = Signals::default();
+        let queue = Queue::new(&config(ring), ring.memory.table(), signals.clone()).expect("the ring is valid");
+        let Payload { bytes, direction } = ring.shape.payload.expect("the shape has one");
+        let (queue, chains) = (SharedQueue::new(queue), ring.chains.len());
+        Self { queue, signals, chains, direction, buf: payload(0, bytes) }
+    }
+}
+
+impl<R: FromConfig<Mem = Table> + SharedRing> Device for Owned<R> {
+    fn serve(&mut self) -> Result<u64> {
+        let mut sum = 0_u64;
+        for _ in 0..self.chains {
+            let Some(chain) = self.queue.next_chain()? else { bail!(MISSING) };
+            sum = sum.wrapping_add(match self.direction {
+                Direction::Read => read::<Whole>(chain, &mut self.buf)?,
+                Direction::Write => write::<Whole>(chain, &self.buf)?,
+            });
         }
         Ok(sum)
     }
