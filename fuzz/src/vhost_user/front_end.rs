@@ -92,7 +92,9 @@ impl FrontEnd {
         self.say(&Message::words(message::SET_VRING_BASE, &[ring | base << 32]), &[]);
         let addr = [ring, descriptors, used, available, 0];
         self.say(&Message::words(message::SET_VRING_ADDR, &addr), &[]);
-        for (at, request) in [message::SET_VRING_ERR, message::SET_VRING_CALL, message::SET_VRING_KICK].iter().enumerate() {
+        for (at, request) in
+            [message::SET_VRING_ERR, message::SET_VRING_CALL, message::SET_VRING_KICK].iter().enumerate()
+        {
             self.say(&Message::words(*request, &[ring]), &[What::Event(3 * place + at)]);
         }
         self.say(&Message::words(message::SET_VRING_ENABLE, &[ring | 1 << 32]), &[]);
