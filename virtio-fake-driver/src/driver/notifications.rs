@@ -101,15 +101,13 @@ impl<F: Format, M: DriverMem + Clone> Driver<F, M> {
         self.ask_for_interrupt(0)
     }
 
-    /// Asks the device to interrupt only after `more` further positions, and returns whether it has used all of them.
-    ///
-    /// The driver skips `more` positions and asks for an interrupt when the device uses the position after them. The
-    /// result is whether that position is used already.
+    /// Asks for one interrupt, at the position `more` after the next one, and returns whether that position is used
+    /// already.
     ///
     /// Positions are buffers on a split ring, and slots on a packed ring. Without EVENT_IDX, the driver asks for an
     /// interrupt for every buffer.
     ///
-    /// This request is for one interrupt. Reaping does not ask for others, before or after that interrupt.
+    /// Reaping does not ask for further interrupts, before or after this one.
     ///
     /// # Panics
     ///
