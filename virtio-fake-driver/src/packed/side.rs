@@ -199,7 +199,7 @@ impl<M: DriverMem> Side<M> for PackedSide<M> {
         match events.flags & 3 {
             EventSuppression::DISABLE => false,
             EventSuppression::DESC if self.event_idx => new.any(|position| self.to_wire(position) == events.off_wrap),
-            // The device must not ask for anything else. An unnecessary kick does no harm.
+            // The device asks for all kicks, or has a value that it must not have. An unnecessary kick does no harm.
             _ => true,
         }
     }
