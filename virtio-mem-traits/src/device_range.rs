@@ -209,7 +209,7 @@ impl DeviceRange<'_> {
     ///
     /// # Errors
     ///
-    /// If it does not fit into the range, or writing was not proved. Then nothing is written.
+    /// If `buf` does not fit into the range, or writing was not proved. Then nothing is written.
     #[inline]
     pub fn write_bytes(&self, offset: usize, buf: &[u8]) -> Result<(), AccessError> {
         let shared = self.at(offset, buf.len(), Access::Write)?;
@@ -259,7 +259,7 @@ impl DeviceRange<'_> {
     ///
     /// # Errors
     ///
-    /// If it does not fit into the range, or writing was not proved. Then nothing is written.
+    /// If `object` does not fit into the range, or writing was not proved. Then nothing is written.
     #[inline]
     pub fn write<T: IntoBytes + Immutable>(&self, offset: usize, object: &T) -> Result<(), AccessError> {
         self.write_bytes(offset, object.as_bytes())

@@ -23,9 +23,9 @@ use crate::{Access, DeviceRange, DriverAddr, DriverRange};
 /// implementation.
 ///
 /// One method is required. A memory without an IOMMU can override [`translations_last`](Self::translations_last): only
-/// then do callers remember its translations. A memory that ignores reports can override
-/// [`reports`](Self::reports). A memory that searches can override [`translate_at_once`](Self::translate_at_once), to
-/// answer the usual case without a search. These overrides only make accesses faster.
+/// then do callers remember its translations. A memory that ignores reports can override [`reports`](Self::reports). A
+/// memory that searches can override [`translate_at_once`](Self::translate_at_once), to answer the usual case without a
+/// search. These methods only make accesses faster.
 ///
 /// ```
 /// use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, HeapMem, TranslateError};
@@ -101,14 +101,14 @@ pub trait DriverMem {
     /// beyond 2^64; or a search can be necessary. After `None`, call [`translate`](Self::translate). `Some` has the
     /// result of [`translate_all`](Self::translate_all), so the bytes lie in one region.
     ///
-    /// The default calls [`translate_all`](Self::translate_all) and drops the error. A memory whose translation costs
-    /// more than a function call must return `None` instead, because callers then translate a second time.
+    /// The default calls [`translate_all`](Self::translate_all) and drops the error. After `None`, callers translate a
+    /// second time. If that costs more than a function call, override this method to return `None` directly.
     #[inline(always)]
     fn translate_at_once(&self, addr: DriverAddr, len: u32, access: Access) -> Option<DeviceRange<'_>> {
         self.translate_all(DriverRange::new(addr, len.into())?, access).ok()
     }
 
-    /// Returns whether the memory uses reports of such accesses.
+    /// Returns whether the memory uses reports of accesses of the kind `access`.
     ///
     /// Reports of reads are calls of [`before_read`](Self::before_read). Reports of writes are calls of
     /// [`written`](Self::written). The returned value must not change.
