@@ -6,8 +6,8 @@ use virtio_chain::{ReadableChain, WritableChain};
 use virtio_queue_core::packed::PackedRing;
 use virtio_queue_core::split::SplitRing;
 use virtio_queue_core::{
-    AnyRing, Chain, FatalError, FromConfig, InOrderRing, OrderSlot, OrderedRing, Queue, QueueConfig, Restorable,
-    ReturnError, Ring as QueueRing, SavedQueue, Token, Walk,
+    AnyRing, Chain, ChainError, FatalError, FromConfig, InOrderRing, OrderSlot, OrderedRing, Piece, Queue, QueueConfig,
+    Restorable, ReturnError, Ring as QueueRing, SavedQueue, Token,
 };
 
 use crate::input::Input;
@@ -205,21 +205,15 @@ impl<R: FromConfig + Restorable + QueueRing<Mem = Mem>> Run<'_, R> {
     }
 
     fn serve(&mut self) {
-        let (limit, iterate) = (usize::from(self.input.u8() % 64), self.input.flag());
+        let (limit, fails) = (usize::from(self.input.u8() % 64), self.input.flag());
         let mem = Arc::clone(&self.mem);
         let mut calls = 0;
-        let served = self.queue.serve(limit, |walk| {
+        let add = |sum: u32, piece: Piece<'_>| {
+            if fails && sum > 100 { Err(Failed) } else { Ok(sum.wrapping_add(piece.memory.len() as u32)) }
+        };
+        let served = self.queue.serve(limit, &mem, 0, add, |sum| {
             calls += 1;
-            if iterate {
-                return walk
-                    .filter_map(Result::ok)
-                    .map(|element| element.range.len() as u32)
-                    .fold(0, u32::wrapping_add);
-            }
-            let add = |sum: u32, piece: virtio_queue_core::Piece<'_>| {
-                Ok::<_, virtio_queue_core::ChainError>(sum.wrapping_add(piece.memory.len() as u32))
-            };
-            walk.try_fold_pieces(&mem, 0, add).unwrap_or_default()
+            sum.unwrap_or_default()
         });
         assert!(
             calls <= limit.min(self.config.size.into()),
@@ -392,4 +386,13 @@ fn answer_in_parts(chain: impl Chain) {
         let _ = answer.write(&[1]);
     }
     let _ = answer.return_complete();
+}
+
+/// A chain that a device does not go on with.
+struct Failed;
+
+impl From<ChainError> for Failed {
+    fn from(_: ChainError) -> Self {
+        Self
+    }
 }
