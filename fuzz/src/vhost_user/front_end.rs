@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
-use rustix::event::{EventfdFlags, eventfd};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::ioctl_fionbio;
 use virtio_fake_driver::{AnyDriver, DriverChain, DriverOptions};
@@ -164,13 +164,14 @@ impl FrontEnd {
     fn send_chain(&mut self, input: &mut Input<'_>) -> bool {
         let ring = input.below(2);
         let text = input.u8();
-        let mut chain = DriverChain::new().readable(vec![b'a'; usize::from(text % 32)]).writable(u32::from(text) + 1);
+        let mut chain =
+            DriverChain::new().readable(vec![b'a'; usize::from(text % 32 + 1)]).writable(u32::from(text) + 1);
         if input.u8() & 3 == 0 {
-            let other = REGIONS[2] + REGION_LEN - u64::from(input.u8());
+            let other = REGIONS[2] + REGION_LEN - 64 - u64::from(input.u8());
             chain = chain.writable(64).at(DriverAddr(other));
         }
         let _ = self.drivers[ring].add(&chain);
-        let _ = rustix::io::write(&self.events[3 * ring + 2], &1_u64.to_ne_bytes());
+        signal(&self.events[3 * ring + 2]);
         true
     }
 
@@ -242,6 +243,14 @@ impl What {
             33 | 42 => vec![Self::any(input)],
             _ => Vec::new(),
         }
+    }
+}
+
+/// Adds one to an eventfd, unless that would wait.
+fn signal(event: &OwnedFd) {
+    let mut events = [PollFd::new(event, PollFlags::OUT)];
+    if poll(&mut events, Some(&Timespec::default())) == Ok(1) {
+        let _ = rustix::io::write(event, &1_u64.to_ne_bytes());
     }
 }
 
