@@ -214,6 +214,7 @@
 #![deny(unsafe_code)]
 #![expect(clippy::std_instead_of_alloc, reason = "a back end has the standard library")]
 
+mod addresses;
 mod back_end;
 mod chains;
 mod deferred;
