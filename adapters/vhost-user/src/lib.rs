@@ -223,7 +223,8 @@
 //!
 //! A front end that migrates a guest shares a log of dirty pages (`LOG_SHMFD`, LOG_ALL, the log addresses of rings). All
 //! that the device writes is marked in it before the driver is told. The log is switched on and off while nothing is in
-//! flight, as when a ring stops. A log that is too small for the memory is refused.
+//! flight, as when a ring stops. A log that is too small for the memory is refused, and so is
+//! memory beyond the end of the log while pages are marked.
 //!
 //! # What is not offered
 //!
@@ -247,10 +248,19 @@
 //! * Eventfds can be full, block, or count for ever. A worker can wait in one; whoever waits for the worker makes room.
 //! * What is wrong is said on the standard error, in no more lines than a person can read, and also if nobody reads it.
 //! * If the system has no memory, files or threads left, a message is refused, or the next front end waits.
+//! * What is shared is mapped in half of the process's addresses, and in a bounded number of mappings. More is refused.
+//!
+//! Two things it can do all the same:
+//!
+//! * It can share a file of a file system that it serves itself (FUSE), and answer nobody who looks at the file. The back
+//!   end then waits for as long, and SIGKILL alone ends it. Let no front end mount such a file system that you do not
+//!   trust.
+//! * It can leave pages of its memory to the device to write first. The system counts these as memory of the back end.
 
 #![deny(unsafe_code)]
 #![expect(clippy::std_instead_of_alloc, reason = "a back end has the standard library")]
 
+mod addresses;
 mod back_end;
 mod chains;
 mod deferred;
