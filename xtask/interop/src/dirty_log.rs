@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use rand::RngExt;
@@ -18,6 +19,7 @@ use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange,
 
 use crate::front_end::{Areas, FrontEnd};
 use crate::matrix::VERSION_1;
+use crate::output::PATIENCE;
 
 const PAGE_LEN: usize = 4096;
 const PAGE: u64 = PAGE_LEN as u64;
@@ -101,7 +103,7 @@ impl Driver {
     /// Waits until all is read, and sees whether it is what is on the disk.
     fn finish(&mut self, mut expected: HashMap<u16, &[u8]>) -> Result<()> {
         loop {
-            self.whole(Access::Write)?.write_bytes(0, &self.read_shared()?)?;
+            self.whole(Access::Write)?.write_bytes(0, &self.read_settled()?)?;
             let used = self.driver.reap_all().map_err(|error| anyhow!("the device breaks a rule: {error}"))?;
             for used in used {
                 let data = expected.remove(&used.id).context("the device has used a buffer twice")?;
@@ -111,6 +113,20 @@ impl Driver {
                 return Ok(());
             }
             self.front_end.wait_for_call()?;
+        }
+    }
+
+    /// Reads what the device sees between two of its writes: what was read twice was there at the same time.
+    fn read_settled(&self) -> Result<Vec<u8>> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut before = self.read_shared()?;
+        loop {
+            let now = self.read_shared()?;
+            if now == before {
+                return Ok(now);
+            }
+            ensure!(Instant::now() < deadline, "the device goes on writing for {PATIENCE:?}");
+            before = now;
         }
     }
 
