@@ -10,7 +10,8 @@ use xtask_support::Spinner;
 use xtask_support::cargo::{Cargo, host, metadata, workspace_root};
 
 /// The targets, in the order in which they run.
-const TARGETS: [&str; 9] = ["queue", "chain", "shared", "saved", "blk", "net", "rng", "vm-memory", "differential"];
+const TARGETS: [&str; 10] =
+    ["queue", "chain", "shared", "saved", "blk", "net", "rng", "vm-memory", "vhost-user", "differential"];
 
 /// What libFuzzer needs of the compiler: counters on each edge, a table of the edges, and what is compared with what.
 const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
@@ -22,6 +23,9 @@ const SANITIZER: &str = "-Zsanitizer=address --cfg virtio_portable";
 
 /// The longest input, in bytes.
 const MAX_LEN: &str = "-max_len=4096";
+
+/// How many inputs of a target are committed: the shortest ones.
+const COMMITTED: usize = 100;
 
 /// Let a fuzzer choose what drivers do to queues, chains and devices
 #[derive(clap::Args)]
@@ -137,13 +141,15 @@ impl Target {
         let output = merge.args(["-set_cover_merge=1", MAX_LEN]).args([&merged, &corpus, &self.found()]).output()?;
         ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let mut kept: Vec<_> = fs::read_dir(&merged)?.collect::<Result<_, _>>()?;
-        kept.sort_by_key(fs::DirEntry::file_name);
+        kept.sort_by_cached_key(|input| {
+            (input.metadata().map_or(u64::MAX, |metadata| metadata.len()), input.file_name())
+        });
         if kept.is_empty() {
             bail!("nothing is left of the corpus of {}", self.name);
         }
         fs::remove_dir_all(&corpus)?;
         fs::create_dir_all(&corpus)?;
-        for (index, input) in kept.iter().enumerate() {
+        for (index, input) in kept.iter().take(COMMITTED).enumerate() {
             fs::copy(input.path(), corpus.join(format!("{index:04}")))?;
         }
         Ok(())

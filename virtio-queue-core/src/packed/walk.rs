@@ -211,9 +211,10 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
         init: B,
         mut work: impl FnMut(B, Piece<'m>) -> Result<B, E>,
     ) -> Result<B, E> {
-        let (mut done, mut rules, mut state) = (0, self.place.rules, init);
+        let (mut list, mut rules, mut state) = (self.list, self.place.rules, init);
         loop {
-            let read = || Descriptor::load(self.list, done).map(words);
+            let done = self.list.len() - list.len();
+            let read = || Descriptor::load(list, 0).map(words);
             let Some(words) = seen.take().or_else(read) else {
                 if self.is_all() {
                     return Ok(state);
@@ -235,7 +236,7 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
                 .into();
             };
             state = work(state, piece)?;
-            done += 1;
+            list = list.after(1);
         }
     }
 

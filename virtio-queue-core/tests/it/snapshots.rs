@@ -128,7 +128,7 @@ fn second_walk_is_checked_by_itself() {
 /// read, what is not is an error.
 #[test]
 fn table_revoked_during_walk_is_error_or_unnoticed() {
-    // A table at an odd address is translated for each entry.
+    // A table at an odd address is translated for each entry, and the third is the one that is read just then.
     let cases = [(SPACE, false), (SPACE + 1, true)];
     for (way, (addr, noticed)) in WAYS.into_iter().flat_map(|way| cases.map(|case| (way, case))) {
         let mut fixture = fixture(4, INDIRECT);
@@ -138,8 +138,8 @@ fn table_revoked_during_walk_is_error_or_unnoticed() {
         fixture.mem.on_read(FIRST_DESCRIPTOR + 3, move |mem| mem.unmap(range(SPACE, 0x100)));
         let (elements, error) = walk_once(&fixture.queue.next_chain().unwrap().unwrap(), way);
         if noticed {
-            let kind = ChainErrorKind::Memory(TranslateError::Unmapped { addr: DriverAddr(addr + 32) });
-            assert_eq!((elements.as_slice(), error), (&OLD[..2], Some(ChainError { id: 0, kind })));
+            let kind = ChainErrorKind::Memory(TranslateError::Unmapped { addr: DriverAddr(addr + 48) });
+            assert_eq!((elements.as_slice(), error), (&OLD[..3], Some(ChainError { id: 0, kind })));
         } else {
             assert_eq!((elements.as_slice(), error), (&OLD[..], None));
         }

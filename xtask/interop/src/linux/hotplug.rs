@@ -1,9 +1,9 @@
 //! Memory that comes and goes, and all else that makes a driver or QEMU set devices up anew, while the guest works.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
 use super::rig::{Rig, Servers};
@@ -16,12 +16,15 @@ use crate::matrix::Row;
 const DIMM_SIZE: u64 = 128;
 const DIMMS: usize = 2;
 
-/// How often the guest is stopped, and for how long.
-const STOPS: u32 = 2;
+/// How often the guest is stopped, and for how long, and how long it works in between.
+const STOPS: u32 = 3;
 const STOP: Duration = Duration::from_millis(300);
 
-/// How often the guest may refuse to give a module back, or be asked whether it has a new one. It works in between.
-const ATTEMPTS: u32 = 10;
+/// How often the guest may refuse to give a module back. It works in between.
+const REFUSALS: u32 = 10;
+
+/// How long the guest may take to find a new module.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 const WITH_SLOTS: Setup<'static> = Setup { place: 0, memory: "256,slots=4,maxmem=1G", socket: "", options: &[] };
 
@@ -56,6 +59,7 @@ fn change(rig: &Rig<'_>) -> Result<u64> {
     let mut worker = Worker::start(rig, &WITH_SLOTS)?;
     worker.load()?;
     worker.begin()?;
+    worker.advance()?;
     for (name, event) in EVENTS {
         event(&mut worker).with_context(|| format!("'{name}'"))?;
         worker.advance().with_context(|| format!("after '{name}'"))?;
@@ -79,23 +83,24 @@ fn plug_in(worker: &mut Worker<'_>) -> Result<()> {
 
 /// Waits until there is another module. The kernel keeps a little of it for itself.
 fn wait_for_memory(worker: &mut Worker<'_>, before: u64) -> Result<()> {
-    for _ in 0..ATTEMPTS {
-        worker.advance()?;
-        if worker.number("memory")? >= before + DIMM_SIZE * 3 / 4 {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let now = worker.number("memory")?;
+        if now >= before + DIMM_SIZE * 3 / 4 {
             return Ok(());
         }
+        ensure!(Instant::now() < deadline, "the guest has {now} MiB after {before} MiB and another {DIMM_SIZE} MiB");
+        thread::sleep(Duration::from_millis(200));
     }
-    let now = worker.number("memory")?;
-    bail!("the guest has {now} MiB after {before} MiB and another {DIMM_SIZE} MiB")
 }
 
 fn pull_out(worker: &mut Worker<'_>) -> Result<()> {
     for dimm in 0..DIMMS {
         let id = format!("dimm{dimm}");
-        let mut attempts = 0;
+        let mut refusals = 0;
         while !is_given_back(worker, &id)? {
-            attempts += 1;
-            ensure!(attempts < ATTEMPTS, "the guest refuses {ATTEMPTS} times to give '{id}' back");
+            refusals += 1;
+            ensure!(refusals < REFUSALS, "the guest refuses {REFUSALS} times to give '{id}' back");
             worker.advance()?;
         }
         worker.monitor.execute("object-del", &json!({ "id": format!("memory{dimm}") }))?;
@@ -115,7 +120,7 @@ fn stop(worker: &mut Worker<'_>) -> Result<()> {
         worker.monitor.execute("stop", &json!({}))?;
         thread::sleep(STOP);
         worker.monitor.execute("cont", &json!({}))?;
-        worker.advance()?;
+        thread::sleep(STOP);
     }
     Ok(())
 }

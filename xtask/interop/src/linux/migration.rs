@@ -67,6 +67,7 @@ fn migrate(rig: &Rig<'_>, migrations: u32, moments: &mut Xoshiro256PlusPlus) -> 
     let mut home = Home::new(rig, 0, &[])?;
     home.worker.load()?;
     home.worker.begin()?;
+    home.worker.advance()?;
     for migration in 1..=migrations {
         thread::sleep(moments.random_range(Duration::ZERO..WORK));
         home = home.leave(rig, migration as usize % 2).with_context(|| format!("migration {migration}"))?;

@@ -74,13 +74,13 @@ impl<'r> Worker<'r> {
         Ok(())
     }
 
-    /// Lets it begin to work, and waits until all of it is under way.
+    /// Lets it begin to work.
     pub(super) fn begin(&mut self) -> Result<()> {
         self.guest.ask("use_disk")?;
-        if let Some(network) = &self.rig.network {
-            self.guest.ask(&format!("use_net {}", network.offered()))?;
+        match &self.rig.network {
+            Some(network) => self.guest.ask(&format!("use_net {}", network.offered())),
+            None => Ok(()),
         }
-        self.advance()
     }
 
     /// Waits until all that it is working on has gone on.
