@@ -147,6 +147,16 @@ impl<M: StableMem> Ring for AnyRing<M> {
     }
 
     #[inline(always)]
+    fn serve_one(
+        &self,
+        positions: &mut AnyPositions,
+        in_flight: u16,
+        work: impl ServeChain,
+    ) -> Result<Option<bool>, FatalError> {
+        either!(self, positions, (ring, own) => ring.serve_one(own, in_flight, work))
+    }
+
+    #[inline(always)]
     fn gather<'m, P: DriverMem + ?Sized>(
         &self,
         positions: &mut AnyPositions,

@@ -103,6 +103,28 @@ pub trait Ring {
         Ok(limit)
     }
 
+    /// Serves the next available chain as [`serve`](Self::serve) does and publishes it as [`publish`](Self::publish)
+    /// does. Returns whether the driver wants to be notified of it, or `None` if there is no chain.
+    ///
+    /// A ring that can find out at once where both sides are afterwards overrides this. A ring of several formats does
+    /// so for the reason it has with [`serve`](Self::serve).
+    ///
+    /// # Errors
+    ///
+    /// As for [`serve`](Self::serve) and [`publish`](Self::publish).
+    #[inline(always)]
+    fn serve_one(
+        &self,
+        positions: &mut Self::Positions,
+        in_flight: u16,
+        mut work: impl ServeChain,
+    ) -> Result<Option<bool>, FatalError> {
+        let Some(head) = self.fetch(positions, in_flight)? else { return Ok(None) };
+        let written = work.serve(self.walk(head));
+        self.complete(positions, head, written)?;
+        self.publish(positions).map(Some)
+    }
+
     /// Fetches available chains, at most `limit` of them, up to the first one that is more than a single element for
     /// `access` in one piece, and hands out where each is in `mem`. Returns how many slots they take.
     ///

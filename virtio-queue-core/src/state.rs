@@ -168,7 +168,7 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
     /// # Errors
     ///
     /// As for [`fetch`](Self::fetch).
-    // PERF: it publishes where the positions are at hand (`direct-1-burst-1`).
+    // PERF: one chain is published where its positions are at hand (`direct-1-burst-1`).
     #[inline(always)]
     pub fn serve<'m, M: DriverMem + ?Sized, B: Clone, E: From<ChainError>>(
         &mut self,
@@ -180,6 +180,13 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
         finish: impl FnMut(Result<B, E>) -> u32,
     ) -> Result<usize, FatalError> {
         let work = Pieces { mem, init, work: &mut work, finish };
+        if limit == 1 {
+            let wanted = self.run(|positions, in_flight| ring.serve_one(positions, in_flight, work))?;
+            if wanted == Some(true) {
+                self.notify.notify();
+            }
+            return Ok(wanted.is_some().into());
+        }
         let served = self.run(|positions, in_flight| ring.serve(positions, in_flight, limit, work))?;
         if served != 0 {
             match ring.publish(&mut self.positions) {

@@ -40,7 +40,7 @@ impl<M: StableMem> PackedRing<M> {
         &self.limits
     }
 
-    fn event_idx(&self) -> bool {
+    pub(super) fn event_idx(&self) -> bool {
         self.features.contains(RingFeatures::EVENT_IDX)
     }
 
@@ -297,6 +297,16 @@ impl<M: StableMem> Ring for PackedRing<M> {
         work: impl ServeChain,
     ) -> Result<usize, FatalError> {
         self.serve_chains(positions, in_flight, limit, work)
+    }
+
+    #[inline(always)]
+    fn serve_one(
+        &self,
+        positions: &mut PackedPositions,
+        in_flight: u16,
+        work: impl ServeChain,
+    ) -> Result<Option<bool>, FatalError> {
+        self.serve_one_list(positions, in_flight, work)
     }
 
     #[inline(always)]

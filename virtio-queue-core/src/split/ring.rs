@@ -260,6 +260,16 @@ impl<M: StableMem> Ring for SplitRing<M> {
     }
 
     #[inline(always)]
+    fn serve_one(
+        &self,
+        positions: &mut SplitPositions,
+        _in_flight: u16,
+        work: impl ServeChain,
+    ) -> Result<Option<bool>, FatalError> {
+        self.serve_one_chain(positions, work)
+    }
+
+    #[inline(always)]
     fn gather<'m, P: DriverMem + ?Sized>(
         &self,
         positions: &mut SplitPositions,

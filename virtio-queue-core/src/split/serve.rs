@@ -7,7 +7,7 @@ use virtio_ring::split::{Descriptor, DescriptorIndex, UsedElement};
 use super::positions::SplitPositions;
 use super::ring::SplitRing;
 use super::walk::{SplitWalk, words};
-use crate::{FatalError, Head, ServeChain};
+use crate::{FatalError, Head, Ring, ServeChain};
 
 /// Chains that are used as soon as they were looked at.
 impl<M: StableMem> SplitRing<M> {
@@ -19,9 +19,6 @@ impl<M: StableMem> SplitRing<M> {
         limit: usize,
         mut work: impl ServeChain,
     ) -> Result<usize, FatalError> {
-        if limit == 1 {
-            return self.serve_next(positions, work).map(usize::from);
-        }
         let mut served = 0;
         while served < limit {
             let available = self.available(positions)?;
@@ -67,9 +64,22 @@ impl<M: StableMem> SplitRing<M> {
         Ok(done)
     }
 
-    /// Serves the next chain, and returns whether there is one.
+    /// Does what [`Ring::serve_one`](crate::Ring::serve_one) does.
     ///
     /// PERF: this is all there is to do for one chain (`direct-1-burst-1`).
+    #[inline(always)]
+    pub(super) fn serve_one_chain(
+        &self,
+        positions: &mut SplitPositions,
+        work: impl ServeChain,
+    ) -> Result<Option<bool>, FatalError> {
+        if !self.serve_next(positions, work)? {
+            return Ok(None);
+        }
+        self.publish(positions).map(Some)
+    }
+
+    /// Serves the next chain, and returns whether there is one.
     #[inline(always)]
     fn serve_next(&self, positions: &mut SplitPositions, mut work: impl ServeChain) -> Result<bool, FatalError> {
         if self.available(positions)? == 0 {
