@@ -71,8 +71,8 @@ impl fmt::Display for FatalError {
             Self::Oversubscribed { available, in_flight, size } => {
                 write!(
                     f,
-                    "the driver made {available} buffers available, and {in_flight} are in flight: together they must be \
-                     at most the queue size {size}"
+                    "the driver made {available} buffers available beside {in_flight} in flight: together they must be at most \
+                     the queue size {size}"
                 )
             }
             Self::HeadOutOfRange { head, size } => {
@@ -215,7 +215,8 @@ impl fmt::Display for ChainErrorKind {
             ),
             Self::TableLen { len } => write!(
                 f,
-                "an indirect table has {len} bytes: it must be a multiple of 16, from 16 to 16 times the limit on elements"
+                "an indirect table has {len} bytes: it must be a multiple of 16, \
+                 from 16 to 16 times the limit on elements"
             ),
             Self::Memory(error) => error.fmt(f),
         }

@@ -41,7 +41,9 @@ fn a_malformed_chain_is_returned_unanswered() {
     type Spoil = fn(&mut Descriptor);
     let spoilers: [(&str, Spoil); 5] = [
         ("the index 5000 of the next descriptor is outside its descriptor table", |descriptor| descriptor.next = 5000),
-        ("it has too many elements: there must be at most 1024", |descriptor| (descriptor.len, descriptor.next) = (0, 1)),
+        ("it has too many elements: there must be at most 1024", |descriptor| {
+            (descriptor.len, descriptor.next) = (0, 1)
+        }),
         ("the device-readable element at ", |descriptor| descriptor.flags &= !Descriptor::WRITE),
         ("256 bytes at 0xffffffffffffff80 end beyond 2^64", |descriptor| descriptor.addr = DriverAddr(!0x7f)),
         ("an indirect descriptor must be the last of its chain", |descriptor| descriptor.flags |= Descriptor::INDIRECT),
