@@ -119,10 +119,10 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
     /// If the number is less than `limit`, no more chains are available. If notifications are enabled, the driver will
     /// then notify of the next chain.
     ///
-    /// Each chain is folded piece by piece: `work` is called as by
-    /// [`Walk::try_fold_pieces`](crate::Walk::try_fold_pieces), at first with a copy of `init`. `finish` gets the
-    /// result of the chain, and must return the number of bytes that were written into it: this is the length that the
-    /// driver sees. All chains are published together at the end, with at most one notification.
+    /// Each chain is folded piece by piece. `work` is called as by
+    /// [`Walk::try_fold_pieces`](crate::Walk::try_fold_pieces), for the first piece with a copy of `init`. `finish`
+    /// gets the result of the chain, and must return the number of bytes that were written into it: this is the length
+    /// that the driver sees. All chains are published together at the end, with at most one notification.
     ///
     /// This is the fastest way to serve a queue. It is for a device that answers each chain at once. The length is not
     /// checked, as for [`Chain::return_unchecked`](crate::Chain::return_unchecked). If `work` or `finish` panics, no
