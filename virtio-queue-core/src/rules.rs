@@ -1,16 +1,16 @@
 //! The rules for a well-formed chain, in either format.
 //!
-//! One test of the second word accepts the usual descriptor. The second word contains
+//! One test of the second word accepts the usual descriptor. From the lowest bit on, the second word contains:
 //!
 //! ```text
 //! split    length in 32 bits, flags in 16, next
 //! packed   length in 32 bits, Buffer ID, flags in 16
 //! ```
 //!
-//! so the flags begin at bit `FLAGS`. The test subtracts 1 from the word, and WRITE as well among the writable
-//! elements. The descriptor is plain if the difference has none of the [odd](Plain::odd) bits. The odd bits are those
-//! of lengths that are not harmless, and the lower flags except NEXT. A length of 0 becomes a length that is not
-//! harmless. The upper flags, AVAIL and USED among them, are ignored.
+//! The flags begin at bit `FLAGS`. The test subtracts 1 from the word, and WRITE as well among the writable elements.
+//! The descriptor is plain if the difference has none of the [odd](Plain::odd) bits. The odd bits are those of lengths
+//! that are not harmless, and the lower flags except NEXT. A length of 0 becomes a length that is not harmless. The
+//! upper flags, AVAIL and USED among them, are ignored.
 
 use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange};
 

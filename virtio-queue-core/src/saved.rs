@@ -229,12 +229,12 @@ impl fmt::Display for RestoreError {
             Self::Version(version) => {
                 write!(f, "the version of the saved queue is {version}: it must be {}", SavedQueue::VERSION)
             }
-            Self::Format(SavedQueue { positions: Saved::Split { .. }, .. }) => f.write_str(
-                "a split queue was saved: it must be packed, because RING_PACKED (feature bit 34) was negotiated",
-            ),
-            Self::Format(_) => f.write_str(
-                "a packed queue was saved: it must be split, because RING_PACKED (feature bit 34) was not negotiated",
-            ),
+            Self::Format(SavedQueue { positions: Saved::Split { .. }, .. }) => {
+                f.write_str("a split queue was saved, but RING_PACKED (feature bit 34) was negotiated")
+            }
+            Self::Format(_) => {
+                f.write_str("a packed queue was saved, but RING_PACKED (feature bit 34) was not negotiated")
+            }
             Self::Base { base } => {
                 write!(f, "the base {base:#x} is not an index of a split ring: it must be at most 0xffff")
             }

@@ -1,4 +1,4 @@
-//! Many lists of a packed ring at a time.
+//! Serving and gathering many lists of a packed ring.
 
 use virtio_mem_traits::{Access, DeviceArray, DeviceRange, DriverAddr, DriverMem, StableMem};
 use virtio_ring::packed::{BufferId, DescriptorFlags, RingPosition, Slots, UsedDescriptor};
@@ -8,7 +8,7 @@ use super::ring::PackedRing;
 use super::walk::PackedWalk;
 use crate::{FatalError, Head, ServeChain};
 
-/// Lists that are used as soon as they were looked at.
+/// Serving: each list is completed as soon as the device has seen it.
 impl<M: StableMem> PackedRing<M> {
     /// Does what [`Ring::serve`](crate::Ring::serve) does.
     #[inline(always)]
@@ -35,10 +35,11 @@ impl<M: StableMem> PackedRing<M> {
         Ok(served)
     }
 
-    /// Serves at most `limit` available lists in at most `room` slots, as far as neither side comes to the end of the
-    /// ring and nothing has to be said of them.
+    /// Serves at most `limit` available lists in at most `room` slots.
     ///
-    /// PERF: what does not change in a run is looked up once (`direct-1-burst-32`).
+    /// It stops at the end of the ring, and at a list that is not [quick](next_quick_list).
+    ///
+    /// PERF: values that do not change during a run are looked up once (`direct-1-burst-32`).
     #[inline(always)]
     fn serve_run(
         &self,
@@ -55,7 +56,7 @@ impl<M: StableMem> PackedRing<M> {
         let places = self.descriptor_area.slots(used.slot(), count);
         let (lists, places) = (lists.prefix(places.len()), places.prefix(lists.len()));
         let walk = PackedWalk::new(self, BufferId(0), available.slot(), 0);
-        // What publishes a batch is held back.
+        // The first used descriptor is held back, because it publishes the batch.
         let held_back = if positions.unpublished.is_none() { 0 } else { usize::MAX };
         let (mut served, mut slots) = (0, 0);
         while served < limit {
@@ -77,9 +78,9 @@ impl<M: StableMem> PackedRing<M> {
         (served, slots)
     }
 
-    /// Serves the next list, and returns how many slots it has, if there is one.
+    /// Serves the next list, and returns the number of its slots, if there is one.
     ///
-    /// PERF: this is all there is to do for one list (`direct-1-burst-1`).
+    /// PERF: this function does only what one list needs (`direct-1-burst-1`).
     #[inline(always)]
     fn serve_next(
         &self,
@@ -94,7 +95,7 @@ impl<M: StableMem> PackedRing<M> {
         Ok(Some(slots))
     }
 
-    /// Serves the next list, wherever it is and whatever there is to be said of it.
+    /// Serves the next list, of any kind and at any position.
     #[cold]
     #[inline(never)]
     fn serve_slowly(
@@ -107,7 +108,7 @@ impl<M: StableMem> PackedRing<M> {
     }
 }
 
-/// Lists of one element.
+/// Gathering: lists of one element.
 impl<M: StableMem> PackedRing<M> {
     /// Does what [`Ring::gather`](crate::Ring::gather) does.
     #[inline(always)]
@@ -145,7 +146,7 @@ impl<M: StableMem> PackedRing<M> {
         positions: &mut PackedPositions,
         mut heads: impl Iterator<Item = (Head, u32)>,
     ) -> Result<(), FatalError> {
-        // What publishes a batch is held back.
+        // The first used descriptor is held back, because it publishes the batch.
         if positions.unpublished.is_none() {
             let Some((head, written)) = heads.next() else { return Ok(()) };
             self.complete_list(positions, BufferId(head.id()), head.slots(), written)?;
@@ -168,7 +169,7 @@ impl<M: StableMem> PackedRing<M> {
         Ok(())
     }
 
-    /// Goes on behind the slots of lists of which it was written that they were used.
+    /// Moves the used position behind the slots of lists whose used descriptors were written.
     #[inline(always)]
     fn count_used(&self, positions: &mut PackedPositions, slots: usize) {
         positions.next_used = positions.next_used.advanced(narrow(slots), self.size);
@@ -176,8 +177,9 @@ impl<M: StableMem> PackedRing<M> {
     }
 }
 
-/// Returns the Buffer ID of the list that begins in a slot, and its descriptors, if it is available, all there, and no
-/// longer than `most`.
+/// Returns the Buffer ID and the descriptors of the list that begins in a slot, if the list is quick.
+///
+/// A list is quick if it is available, ends before the end of `slots`, and has at most `most` descriptors.
 #[inline(always)]
 fn next_quick_list(
     slots: Slots<'_>,
@@ -202,7 +204,7 @@ fn next_quick_list(
     }
 }
 
-/// Returns a number of slots as a ring counts them.
+/// Converts a number of slots into the type that a ring counts with.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "a ring has at most 2^15 slots")]
 const fn narrow(slots: usize) -> u16 {
