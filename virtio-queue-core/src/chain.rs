@@ -224,7 +224,7 @@ impl<'q, R: Ring, T: ReturnTo<R>> DescChain<'q, R, T> {
         self.try_return_written(written).map_err(|refused| refused.error)
     }
 
-    /// Returns the chain to the driver as [`return_written`](Self::return_written) does, or hands it back.
+    /// Returns the chain to the driver as [`return_written`](Self::return_written) does, or hands it back in the error.
     ///
     /// # Errors
     ///
@@ -256,7 +256,7 @@ impl<'q, R: Ring, T: ReturnTo<R>> DescChain<'q, R, T> {
         self.try_unfetch().map_err(|refused| refused.error)
     }
 
-    /// Puts the chain back as [`unfetch`](Self::unfetch) does, or hands it back.
+    /// Puts the chain back as [`unfetch`](Self::unfetch) does, or hands it back in the error.
     ///
     /// # Errors
     ///

@@ -116,7 +116,7 @@ pub enum ChainErrorKind {
     ///
     /// See HOST-2.
     NextOutOfRange {
-        /// The index of the missing descriptor.
+        /// The index of the descriptor that the table does not have.
         next: DescriptorIndex,
     },
     /// The chain has more elements than the limit allows.

@@ -153,7 +153,7 @@ impl<R: Ring, N: DriverNotify> Draining<R, N> {
         }
     }
 
-    /// Returns why the queue is broken, if it is.
+    /// Returns the error that broke the queue, or `None` if the queue is not broken.
     #[must_use]
     pub const fn fault(&self) -> Option<FatalError> {
         self.state.fault()

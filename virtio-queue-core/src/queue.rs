@@ -73,7 +73,7 @@ impl<R: FromConfig, N: DriverNotify> Queue<R, N> {
     ///
     /// # Examples
     ///
-    /// See the [crate's own](crate).
+    /// See the [example of the crate](crate).
     pub fn new(config: &QueueConfig, mem: R::Mem, notify: N) -> Result<Self, ConfigError> {
         Self::from_ring(R::from_config(config, mem)?, notify).map_err(ConfigError::Activation)
     }

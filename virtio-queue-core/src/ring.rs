@@ -87,7 +87,7 @@ pub trait Ring {
     /// fetched. `in_flight` does not count these chains.
     ///
     /// A ring whose positions are a few words overrides this to keep them in registers. A ring of several formats
-    /// overrides it so that no walk has to say again and again which of them it is for.
+    /// overrides it to choose the format once, and not at each step of a walk.
     ///
     /// # Errors
     ///

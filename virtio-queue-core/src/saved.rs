@@ -12,7 +12,7 @@ use crate::{ChainError, ConfigError, Element, FatalError, Head, Ring};
 /// A saved state is untrusted, like driver input.
 ///
 /// The state of a queue consists of two positions: that of the driver's next available buffer, and that of the device's
-/// next used buffer. All other values are in the configuration or in the driver's memory, or start anew. Chains in
+/// next used buffer. All other values are in the configuration or in the driver's memory, or start from zero. Chains in
 /// flight are not included: save a queue that was [drained](crate::Queue::drain), or [record](crate::RecordedRing) its
 /// chains.
 ///

@@ -67,7 +67,7 @@ impl Token {
         Head::new(self.0 as u16, (self.0 >> 16) as u16, (self.0 >> 32) as u16)
     }
 
-    /// Returns what the driver knows the chain by: the index of its head, or its Buffer ID.
+    /// Returns the id of the chain: the index of its head in a split ring, its Buffer ID in a packed ring.
     #[inline]
     #[must_use]
     pub const fn id(&self) -> u16 {

@@ -28,7 +28,7 @@ pub struct Element {
     pub access: Access,
 }
 
-/// A piece of an element, accepted and translated. Most elements are one piece.
+/// A translated piece of an element. Most elements have one piece.
 ///
 /// ```
 /// # use virtio_fake_driver::{DriverChain, SplitFixture};

@@ -57,8 +57,8 @@ impl<M: StableMem> PackedRing<M> {
     /// Asks for a notification of the descriptor at `position`, then looks for that descriptor again.
     ///
     /// The request is stored before the flags are loaded, and the driver stores the flags before it loads the request.
-    /// With a full fence between the two on either side, one of them sees what the other stored (BAR-6). Release and
-    /// acquire are not enough: they let a load pass an earlier store.
+    /// Each side has a full fence between the two accesses. So at least one side sees the value that the other stored
+    /// (BAR-6). Release and acquire are not enough: they let a load pass an earlier store.
     fn arm(&self, positions: &mut PackedPositions, position: RingPosition) -> Result<Option<First>, FatalError> {
         let wanted = self.everything_from(position);
         self.ask_for(wanted)?;
@@ -327,8 +327,8 @@ impl<M: StableMem> Ring for PackedRing<M> {
         let Some((position, used)) = positions.unpublished.take() else { return Ok(false) };
         self.descriptor_area.set_used(position, used)?;
         // The flags are stored before the driver's request is loaded, and the driver stores its request before it reads
-        // the ring again. With a full fence between the two on either side, one of them sees what the other stored
-        // (BAR-7).
+        // the ring again. Each side has a full fence between the two accesses. So at least one side sees the value that
+        // the other stored (BAR-7).
         fence(Ordering::SeqCst);
         Ok(match self.driver_area.event_suppression()?.mode(self.event_idx()) {
             NotificationMode::Enable => true,

@@ -85,7 +85,7 @@ impl PackedPlace {
         Self { next: self.next.wrapping_add(count as u16), left: self.left.wrapping_sub(count as u32), ..self }
     }
 
-    /// Takes one step, as the [walk from here](PackedWalk::from_place) does.
+    /// Takes one step, as a walk [from this place](PackedWalk::from_place) does.
     // PERF: a plain descriptor of the queue's own table updates the place without a copy (`bench instructions`,
     // payload-read-64).
     #[inline(always)]

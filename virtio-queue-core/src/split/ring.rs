@@ -61,11 +61,11 @@ impl<M: StableMem> SplitRing<M> {
         Ok(available != 0)
     }
 
-    /// Asks for a notification of the entry at `index`, then looks once more for it.
+    /// Asks for a notification of the entry at `index`, then looks for that entry again.
     ///
     /// The request is stored before the available index is loaded, and the driver stores that index before it loads the
-    /// request. With a full fence between the two on either side, one of them sees what the other stored (BAR-2).
-    /// Release and acquire are not enough: they let a load pass an earlier store.
+    /// request. Each side has a full fence between the two accesses. So at least one side sees the value that the other
+    /// stored (BAR-2). Release and acquire are not enough: they let a load pass an earlier store.
     fn arm(&self, positions: &mut SplitPositions, index: RingIndex) -> Result<Armed, FatalError> {
         let wanted = self.everything_from(index);
         self.ask_for(wanted)?;
@@ -290,8 +290,8 @@ impl<M: StableMem> Ring for SplitRing<M> {
         positions.published = positions.next_used;
         self.device_area.publish(positions.next_used)?;
         // The index is stored before the driver's request is loaded, and the driver stores its request before it loads
-        // the index again. With a full fence between the two on either side, one of them sees what the other stored
-        // (BAR-3).
+        // the index again. Each side has a full fence between the two accesses. So at least one side sees the value
+        // that the other stored (BAR-3).
         fence(Ordering::SeqCst);
         if self.event_idx() {
             Ok(split_crossed(self.driver_area.used_event()?, positions.next_used, count.into()))

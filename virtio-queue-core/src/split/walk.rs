@@ -67,7 +67,7 @@ impl SplitPlace {
         Some(element)
     }
 
-    /// Takes one step, as the [walk from here](SplitWalk::from_place) does.
+    /// Takes one step, as a walk [from this place](SplitWalk::from_place) does.
     // PERF: a plain descriptor of the queue's own table updates the place without a copy (`bench instructions`,
     // payload-read-64).
     #[inline(always)]
