@@ -71,8 +71,8 @@ impl fmt::Display for FatalError {
             Self::Oversubscribed { available, in_flight, size } => {
                 write!(
                     f,
-                    "the driver made {available} buffers available beside {in_flight} in flight: together they must be at most \
-                     the queue size {size}"
+                    "the driver made {available} buffers available beside {in_flight} in flight: \
+                     together they must be at most the queue size {size}"
                 )
             }
             Self::HeadOutOfRange { head, size } => {
