@@ -325,7 +325,7 @@ impl<R: Ring, T: ReturnTo<R>> Chain for DescChain<'_, R, T> {
         // Without a home, the drop of the chain does not return it a second time.
         let Some(mut home) = self.home.take() else { return Ok(()) };
         home.complete(self.ring, self.token.again(), written).map_err(|error| {
-            // The call has used up the token. The chain in the error must not be returned again.
+            // The call has used up the token, so the chain in the error cannot be returned any more.
             self.token = self.token.used_up();
             self.home = Some(home);
             Refused { chain: self, error }
