@@ -206,10 +206,13 @@ impl<R: FromConfig + Restorable + QueueRing<Mem = Mem>> Run<'_, R> {
     }
 
     fn serve(&mut self) {
-        let (limit, size) = (usize::from(self.input.u8() % 64), usize::from(self.config.size));
+        let (limit, fails) = (usize::from(self.input.u8() % 64), self.input.flag());
+        let size = usize::from(self.config.size);
         let mem = Arc::clone(&self.mem);
         let mut calls = 0;
-        let add = |sum: u32, piece: Piece<'_>| Ok::<_, ChainError>(sum.wrapping_add(piece.memory.len() as u32));
+        let add = |sum: u32, piece: Piece<'_>| {
+            if fails && sum > 100 { Err(Failed) } else { Ok(sum.wrapping_add(piece.memory.len() as u32)) }
+        };
         let served = self.queue.serve(limit, &mem, 0, add, |sum| {
             calls += 1;
             sum.unwrap_or_default()
@@ -399,4 +402,13 @@ fn answer_in_parts(chain: impl Chain) {
         let _ = answer.write(&[1]);
     }
     let _ = answer.return_complete();
+}
+
+/// A chain that a device does not go on with.
+struct Failed;
+
+impl From<ChainError> for Failed {
+    fn from(_: ChainError) -> Self {
+        Self
+    }
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
-use rustix::event::{EventfdFlags, eventfd};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::ioctl_fionbio;
 use virtio_fake_driver::{AnyDriver, DriverChain, DriverOptions};
@@ -92,7 +92,9 @@ impl FrontEnd {
         self.say(&Message::words(message::SET_VRING_BASE, &[ring | base << 32]), &[]);
         let addr = [ring, descriptors, used, available, 0];
         self.say(&Message::words(message::SET_VRING_ADDR, &addr), &[]);
-        for (at, request) in [message::SET_VRING_ERR, message::SET_VRING_CALL, message::SET_VRING_KICK].iter().enumerate() {
+        for (at, request) in
+            [message::SET_VRING_ERR, message::SET_VRING_CALL, message::SET_VRING_KICK].iter().enumerate()
+        {
             self.say(&Message::words(*request, &[ring]), &[What::Event(3 * place + at)]);
         }
         self.say(&Message::words(message::SET_VRING_ENABLE, &[ring | 1 << 32]), &[]);
@@ -162,13 +164,14 @@ impl FrontEnd {
     fn send_chain(&mut self, input: &mut Input<'_>) -> bool {
         let ring = input.below(2);
         let text = input.u8();
-        let mut chain = DriverChain::new().readable(vec![b'a'; usize::from(text % 32)]).writable(u32::from(text) + 1);
+        let mut chain =
+            DriverChain::new().readable(vec![b'a'; usize::from(text % 32 + 1)]).writable(u32::from(text) + 1);
         if input.u8() & 3 == 0 {
-            let other = REGIONS[2] + REGION_LEN - u64::from(input.u8());
+            let other = REGIONS[2] + REGION_LEN - 64 - u64::from(input.u8());
             chain = chain.writable(64).at(DriverAddr(other));
         }
         let _ = self.drivers[ring].add(&chain);
-        let _ = rustix::io::write(&self.events[3 * ring + 2], &1_u64.to_ne_bytes());
+        signal(&self.events[3 * ring + 2]);
         true
     }
 
@@ -240,6 +243,14 @@ impl What {
             33 | 42 => vec![Self::any(input)],
             _ => Vec::new(),
         }
+    }
+}
+
+/// Adds one to an eventfd, unless that would wait.
+fn signal(event: &OwnedFd) {
+    let mut events = [PollFd::new(event, PollFlags::OUT)];
+    if poll(&mut events, Some(&Timespec::default())) == Ok(1) {
+        let _ = rustix::io::write(event, &1_u64.to_ne_bytes());
     }
 }
 

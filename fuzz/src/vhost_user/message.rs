@@ -108,7 +108,8 @@ impl Message {
 
     fn config(request: u32, input: &mut Input<'_>) -> Self {
         let len = input.below(300);
-        let mut body: Vec<_> = [input.u32() % 5000, len as u32, u32::from(input.u8() % 3)].map(u32::to_le_bytes).concat();
+        let mut body: Vec<_> =
+            [input.u32() % 5000, len as u32, u32::from(input.u8() % 3)].map(u32::to_le_bytes).concat();
         body.resize(12 + len, 1);
         Self { request, body }
     }
