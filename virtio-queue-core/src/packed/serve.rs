@@ -1,4 +1,4 @@
-//! Many lists of a packed ring at a time.
+//! Serving and gathering many lists of a packed ring.
 
 use core::sync::atomic::Ordering;
 
@@ -10,7 +10,7 @@ use super::ring::PackedRing;
 use super::walk::PackedWalk;
 use crate::{FatalError, Head, Ring, ServeChain};
 
-/// Lists that are used as soon as they were looked at.
+/// Serving: each list is completed as soon as the device has seen it.
 impl<M: StableMem> PackedRing<M> {
     /// Does what [`Ring::serve`](crate::Ring::serve) does.
     #[inline(always)]
@@ -34,10 +34,11 @@ impl<M: StableMem> PackedRing<M> {
         Ok(served)
     }
 
-    /// Serves at most `limit` available lists in at most `room` slots, as far as neither side comes to the end of the
-    /// ring and nothing has to be said of them.
+    /// Serves at most `limit` available lists in at most `room` slots.
     ///
-    /// PERF: what does not change in a run is looked up once (`direct-1-burst-32`).
+    /// It stops at the end of the ring, and at a list that is not [quick](next_quick_list).
+    ///
+    /// PERF: values that do not change during a run are looked up once (`direct-1-burst-32`).
     #[inline(always)]
     fn serve_run(
         &self,
@@ -54,7 +55,7 @@ impl<M: StableMem> PackedRing<M> {
         let places = self.descriptor_area.slots(used.slot(), count);
         let (lists, places) = (lists.prefix(places.len()), places.prefix(lists.len()));
         let walk = PackedWalk::new(self, BufferId(0), available.slot(), 0);
-        // What publishes a batch is held back.
+        // The first used descriptor is held back, because it publishes the batch.
         let held_back = if positions.unpublished.is_none() { 0 } else { usize::MAX };
         let (mut served, mut slots) = (0, 0);
         while served < limit {
@@ -137,7 +138,7 @@ impl<M: StableMem> PackedRing<M> {
         self.publish(positions).map(Some)
     }
 
-    /// Serves the next list, and returns how many slots it has, if there is one.
+    /// Serves the next list, and returns the number of its slots, if there is one.
     #[inline(always)]
     fn serve_next(
         &self,
@@ -152,7 +153,7 @@ impl<M: StableMem> PackedRing<M> {
         Ok(Some(slots))
     }
 
-    /// Serves the next list, wherever it is and whatever there is to be said of it.
+    /// Serves the next list, of any kind and at any position.
     #[cold]
     #[inline(never)]
     fn serve_slowly(
@@ -165,7 +166,7 @@ impl<M: StableMem> PackedRing<M> {
     }
 }
 
-/// Lists of one element.
+/// Gathering: lists of one element.
 impl<M: StableMem> PackedRing<M> {
     /// Does what [`Ring::gather`](crate::Ring::gather) does.
     #[inline(always)]
@@ -203,7 +204,7 @@ impl<M: StableMem> PackedRing<M> {
         positions: &mut PackedPositions,
         mut heads: impl Iterator<Item = (Head, u32)>,
     ) -> Result<(), FatalError> {
-        // What publishes a batch is held back.
+        // The first used descriptor is held back, because it publishes the batch.
         if positions.unpublished.is_none() {
             let Some((head, written)) = heads.next() else { return Ok(()) };
             self.complete_list(positions, BufferId(head.id()), head.slots(), written)?;
@@ -226,7 +227,7 @@ impl<M: StableMem> PackedRing<M> {
         Ok(())
     }
 
-    /// Goes on behind the slots of lists of which it was written that they were used.
+    /// Moves the used position behind the slots of lists whose used descriptors were written.
     #[inline(always)]
     fn count_used(&self, positions: &mut PackedPositions, slots: usize) {
         positions.next_used = positions.next_used.advanced(narrow(slots), self.size);
@@ -234,8 +235,9 @@ impl<M: StableMem> PackedRing<M> {
     }
 }
 
-/// Returns the Buffer ID of the list that begins in a slot, and its descriptors, if it is available, all there, and no
-/// longer than `most`.
+/// Returns the Buffer ID and the descriptors of the list that begins in a slot, if the list is quick.
+///
+/// A list is quick if it is available, ends before the end of `slots`, and has at most `most` descriptors.
 #[inline(always)]
 fn next_quick_list(
     slots: Slots<'_>,
@@ -260,7 +262,7 @@ fn next_quick_list(
     }
 }
 
-/// Returns a number of slots as a ring counts them.
+/// Converts a number of slots into the type that a ring counts with.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "a ring has at most 2^15 slots")]
 const fn narrow(slots: usize) -> u16 {

@@ -1,4 +1,4 @@
-//! Many chains of a split ring at a time.
+//! Serving and gathering many chains of a split ring.
 
 use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, StableMem};
 use virtio_ring::TableEntry;
@@ -9,7 +9,7 @@ use super::ring::SplitRing;
 use super::walk::{SplitWalk, words};
 use crate::{FatalError, Head, Ring, ServeChain};
 
-/// Chains that are used as soon as they were looked at.
+/// Serving: each chain is completed as soon as the device has seen it.
 impl<M: StableMem> SplitRing<M> {
     /// Does what [`Ring::serve`](crate::Ring::serve) does.
     #[inline(always)]
@@ -35,10 +35,11 @@ impl<M: StableMem> SplitRing<M> {
         Ok(served)
     }
 
-    /// Serves at most `count` available chains, as far as neither ring comes to its end and all can be accessed at once,
-    /// and returns how many.
+    /// Serves at most `count` available chains, and returns the number of chains that it served.
     ///
-    /// PERF: what does not change in a run is looked up once (`direct-1-burst-32`).
+    /// It stops at the end of either ring, and where an access needs a search.
+    ///
+    /// PERF: values that do not change during a run are looked up once (`direct-1-burst-32`).
     #[inline(always)]
     fn serve_run(
         &self,
@@ -66,7 +67,7 @@ impl<M: StableMem> SplitRing<M> {
 
     /// Does what [`Ring::serve_one`](crate::Ring::serve_one) does.
     ///
-    /// PERF: this is all there is to do for one chain (`direct-1-burst-1`).
+    /// PERF: this function does only what one chain needs (`direct-1-burst-1`).
     #[inline(always)]
     pub(super) fn serve_one_chain(
         &self,
@@ -93,7 +94,7 @@ impl<M: StableMem> SplitRing<M> {
         Ok(true)
     }
 
-    /// Serves the next chain where not all can be accessed at once.
+    /// Serves the next chain if an access needs a search.
     #[cold]
     #[inline(never)]
     fn serve_slowly(&self, positions: &mut SplitPositions, work: &mut impl ServeChain) -> Result<bool, FatalError> {
@@ -101,7 +102,7 @@ impl<M: StableMem> SplitRing<M> {
     }
 }
 
-/// Chains of one element.
+/// Gathering: chains of one element.
 impl<M: StableMem> SplitRing<M> {
     /// Does what [`Ring::gather`](crate::Ring::gather) does.
     #[inline(always)]
@@ -153,7 +154,7 @@ impl<M: StableMem> SplitRing<M> {
     }
 }
 
-/// Returns a number of entries as a ring counts them.
+/// Converts a number of entries into the type that a ring counts with.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "a ring has at most 2^15 entries")]
 const fn narrow(entries: usize) -> u16 {
