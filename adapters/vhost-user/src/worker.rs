@@ -164,15 +164,13 @@ impl Worker {
     /// one that was fetched last first. The driver does not notice it. A front end that waits too long loses the device,
     /// and the device still has chains that nobody waits for.
     ///
-    /// `put_back` is called again and again until no chain is out, on the thread of the messages. So another chain can be
-    /// on its way to `take` at the same time. It was fetched later, and until it is back the others cannot be put back:
-    /// [`OwnedChain::unfetch`] would return them to the driver with nothing written. [`OwnedChain::try_unfetch`] hands
-    /// them back:
+    /// `put_back` is called again and again until no chain is out, on the thread of the messages. The thread of the queue
+    /// waits meanwhile, so every chain that was fetched is with the device by then. [`OwnedChain::unfetch`] puts a chain
+    /// back:
     ///
     /// ```
     /// use std::sync::{Arc, Mutex, PoisonError};
     ///
-    /// use virtio_queue_core::{Refused, ReturnError};
     /// use virtio_vhost_user::{KeptChain, Worker};
     ///
     /// // Buffers for input, in the order in which they were fetched. Whoever has input takes the first one.
@@ -181,15 +179,16 @@ impl Worker {
     /// let take = move |chain| taken.lock().unwrap_or_else(PoisonError::into_inner).push(chain);
     /// Worker::deferred(take).on_stop(move |_| {
     ///     let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+    ///     // After a reset there is no place to put it back to. Then this drops it.
     ///     while let Some(chain) = kept.pop() {
-    ///         // Another one is on its way. It is here when this is called again.
-    ///         if let Err(Refused { chain, error: ReturnError::NotLast { .. } }) = chain.try_unfetch() {
-    ///             return kept.push(chain);
-    ///         }
-    ///         // After a reset, there is no place to put it back to: it is dropped.
+    ///         let _ = chain.unfetch();
     ///     }
     /// });
     /// ```
+    ///
+    /// If another thread of the device has a chain in its hands that was fetched later, the others cannot be put back
+    /// before it: `unfetch` would return them with nothing written. [`OwnedChain::try_unfetch`] hands such a chain back,
+    /// to be kept until the next call.
     ///
     /// A worker of another shape than [`deferred`](Self::deferred) and [`asynchronous`](Self::asynchronous) keeps no
     /// chain, and `put_back` is not called. [`Serve::release`] is for devices that are [`Serve`].
