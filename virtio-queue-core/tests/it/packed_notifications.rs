@@ -132,6 +132,27 @@ fn served_list_is_published_after_those_held_back() {
     hand.check_used(2, 1, 0);
 }
 
+/// PACK-EVT-2, EVA-5, EVA-9: while an older list is in flight, the used descriptor of one that is served goes over the
+/// end of the ring although the list itself does not.
+#[test]
+fn event_beyond_end_of_served_list_notifies() {
+    for event in 0..8 {
+        let mut fixture = options(4, EVENT_IDX).build_plain().unwrap();
+        let mut hand = Hand::new(fixture.driver.raw().clone());
+        (0..4).for_each(|id| _ = hand.offer(id, &[readable(1, 1)]));
+        assert_eq!(serve_chains(&mut fixture.queue, 3, |_| 0), Ok(3));
+        let in_flight = fetch(&mut fixture.queue);
+        hand.offer(7, &[readable(1, 1), readable(1, 1)]);
+        hand.wait_for(EventSuppression::DESC, off_wrap(4, event));
+        fixture.notifications.take();
+        assert_eq!(serve_chains(&mut fixture.queue, 1, |_| 5), Ok(1));
+        hand.check_used(3, 7, 5);
+        assert_eq!(fixture.notifications.take(), usize::from(event == 3 || event == 4), "event {event}");
+        fixture.queue.complete(in_flight, 0).unwrap();
+        hand.check_used(5, 3, 0);
+    }
+}
+
 /// EVA-6, EVA-11, EVA-12, PACK-EVT-2: a long run in rings of odd sizes, with events ahead, behind and changing, and
 /// with the other modes in between: what was used while nobody asked for a slot does not count afterwards.
 #[test]
