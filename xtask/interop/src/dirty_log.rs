@@ -92,12 +92,23 @@ impl Driver {
             let addr = DriverAddr(buffers + read * STRIDE + rng.random_range(0..PAGE));
             expected.insert(self.driver.stage(&request(sector, data.len(), addr)?)?, data);
         }
-        self.driver.publish();
-        let before = self.read_own()?;
-        self.shared.write_all_at(&before, 0)?;
+        let before = self.publish()?;
         self.front_end.kick()?;
         self.finish(expected)?;
         Ok(before)
+    }
+
+    /// Copies all that was staged to the memory that the device sees, and then what lets the device see it: a device may
+    /// look at its ring without a kick. Returns what is there then.
+    fn publish(&mut self) -> Result<Vec<u8>> {
+        let staged = self.read_own()?;
+        self.shared.write_all_at(&staged, 0)?;
+        self.driver.publish();
+        let published = self.read_own()?;
+        let (first, last) = difference(&staged, &published).context("nothing was published")?;
+        let bytes = published.get(first..=last).context("it is in the memory")?;
+        self.shared.write_all_at(bytes, first.try_into()?)?;
+        Ok(published)
     }
 
     /// Waits until all is read, and sees whether it is what is on the disk.
@@ -162,6 +173,12 @@ fn check_answer(used: &UsedBuffer, data: &[u8]) -> Result<()> {
     let answer = used.written().split_last().context("the device has written nothing")?;
     ensure!(answer == (&0, data), "the device has read something else than what is on the disk");
     Ok(())
+}
+
+/// Returns where the first and the last difference is.
+fn difference(before: &[u8], after: &[u8]) -> Option<(usize, usize)> {
+    let differs = |index: &usize| before.get(*index) != after.get(*index);
+    Some(((0..before.len()).find(differs)?, (0..before.len()).rfind(differs)?))
 }
 
 /// Returns which pages differ, by the addresses of the driver.
