@@ -1,4 +1,4 @@
-//! How many packets there were.
+//! Counts packets.
 
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -27,16 +27,16 @@ pub struct Counter {
 /// What is added, or was counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count {
-    /// Packets that went all the way.
+    /// The number of packets that arrived.
     pub packets: u64,
     /// The bytes of their frames.
     pub bytes: u64,
-    /// What went wrong.
+    /// The number of errors.
     pub errors: u64,
 }
 
 impl Counter {
-    /// Returns what was counted.
+    /// Returns the counts.
     #[must_use]
     pub fn get(&self) -> Count {
         // Relaxed, here and below: they are numbers and nothing else.

@@ -20,7 +20,8 @@ impl Source {
     /// The shortest frame.
     pub const MIN_LEN: u16 = NumberedFrame::LEN;
 
-    /// Makes one of so many packets, with frames of `len` bytes, or `None` if there are no frames of that length.
+    /// Creates a source of a number of packets, with frames of `len` bytes. Returns `None` if `len` is not a valid
+    /// frame length.
     #[must_use]
     pub fn new(len: u16, flow: u8, packets: u64) -> Option<Self> {
         if len < Self::MIN_LEN || usize::from(len) > MAX_FRAME {
