@@ -38,7 +38,7 @@
 //! | device | shape |
 //! | --- | --- |
 //! | [`rng`] | At once: [`process`](Device::process) fills a chain and returns it. |
-//! | [`blk`] | At once. The device holds up to 64 requests as tokens, waits for their reads together, and answers in order. |
+//! | [`blk`] | At once. Up to 64 requests are held as tokens, wait for their reads together, and are answered in order. |
 //! | [`net`], transmit | At once: the device copies a packet out of its chain, and returns the chain. |
 //! | [`net`], receive | At once if a packet fits into one buffer. Otherwise deferred: the device keeps buffers as tokens. |
 //!

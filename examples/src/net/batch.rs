@@ -1,4 +1,4 @@
-//! Chains that are fetched together.
+//! Fetches chains together.
 
 use core::iter;
 
@@ -15,10 +15,10 @@ use crate::{Turn, WaitsFor};
 /// cache.
 const BATCH: usize = 32;
 
-/// A chain that was fetched.
+/// A fetched chain.
 pub(super) struct Fetched<'m> {
     token: Token,
-    /// Where it is, if it is a single element in one piece.
+    /// Its memory, if it is a single element in one piece.
     pub(super) piece: Option<Piece<'m>>,
 }
 
@@ -108,14 +108,14 @@ pub(super) fn complete<D, R: Ring, N: DriverNotify>(
                 }
             }
         });
-        // A queue that is broken says so when this is published.
+        // A broken queue reports its fault at the publication.
         let _ = state.complete_all(ring, pieces);
         let Some(token) = other else { return };
         otherwise(device, token, state);
     }
 }
 
-/// That a chain is malformed, or has more than one piece.
+/// The chain is malformed, or has more than one piece.
 struct Otherwise;
 
 impl From<ChainError> for Otherwise {
@@ -124,7 +124,7 @@ impl From<ChainError> for Otherwise {
     }
 }
 
-/// Returns where the only element of a chain is, if there is only one, and if it is in one piece and for this access.
+/// Returns the memory of a chain with one element, if it is in one piece and for this access.
 #[inline]
 fn only_piece<'m>(chain: impl Walk, mem: &'m impl DriverMem, access: Access) -> Option<Piece<'m>> {
     let only = |found: Option<_>, piece| if found.is_none() { Ok(Some(piece)) } else { Err(Otherwise) };

@@ -1,4 +1,4 @@
-//! Packets of the driver.
+//! Takes packets from the driver.
 
 use virtio_chain::ReadableChain;
 use virtio_mem_traits::{Access, DeviceRange, DriverMem};
@@ -81,7 +81,7 @@ fn read_chain(chain: impl Chain, room: &mut [u8]) -> Result<usize, Lost> {
     check(HEADER_LEN + len)
 }
 
-/// Returns `len` if a packet can be so long.
+/// Returns `len` if it is a valid packet length.
 #[inline]
 fn check(len: usize) -> Result<usize, Lost> {
     if len < HEADER_LEN + MIN_FRAME { Err(Lost) } else { Ok(len) }
