@@ -93,7 +93,7 @@ impl Storage for FileStorage {
         straight::read(&self.file, pieces, offset, 0)
     }
 
-    /// Reads what is in the page cache.
+    /// Reads bytes that are in the page cache.
     ///
     /// If the bytes are not there, the kernel starts to read them. So many reads wait together. A read that does not
     /// wait costs one system call.
@@ -102,7 +102,7 @@ impl Storage for FileStorage {
             return Ok(());
         }
         let len = pieces.iter().map(|piece| piece.len() as u64).sum();
-        // It is a hint. Whatever is wrong is found by whoever waits.
+        // This is a hint. A later read that waits reports any error.
         let _ = fadvise(&self.file, offset, NonZeroU64::new(len), Advice::WillNeed);
         Err(io::ErrorKind::WouldBlock.into())
     }
@@ -119,8 +119,8 @@ impl Storage for FileStorage {
         self.file.sync_data()
     }
 
-    /// Lets the file system do it, where it can: it writes nothing then, or waits for its medium to do it. A block device
-    /// cannot do it with parts of its blocks.
+    /// Lets the file system write the zeroes, if it can. Then it writes no data, or waits for its medium. A block
+    /// device can zero only whole blocks.
     fn write_zeroes(&self, offset: u64, len: u64) -> io::Result<()> {
         match fallocate(&self.file, FallocateFlags::ZERO_RANGE | FallocateFlags::KEEP_SIZE, offset, len) {
             Err(Errno::OPNOTSUPP | Errno::INVAL) => write_zeroes(self, offset, len),
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn file_system_whose_reads_wait_is_not_asked_for_others() {
-        // What is there is made when it is read.
+        // The kernel creates the contents of this file when it is read.
         assert!(!FileStorage::open_read_only("/sys/kernel/notes").unwrap().reads_now);
     }
 }

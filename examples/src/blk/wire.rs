@@ -26,7 +26,7 @@ pub mod feature {
     pub const BLK_SIZE: u64 = 1 << 6;
     /// There are requests to flush.
     pub const FLUSH: u64 = 1 << 9;
-    /// `num_queues` is the number of queues: for whoever gives each of several queues its device.
+    /// `num_queues` is the number of queues. It is for programs with several queues, each with its own device.
     pub const MQ: u64 = 1 << 12;
     /// There are requests to discard.
     pub const DISCARD: u64 = 1 << 13;
@@ -115,7 +115,7 @@ pub struct Segment {
 const_assert_eq!(size_of::<Segment>(), 16);
 
 impl Segment {
-    /// The flag that lets the device deallocate what it sets to zero.
+    /// The flag that lets the device deallocate the sectors that it sets to zero.
     pub const UNMAP: u32 = 1;
 }
 
@@ -147,13 +147,13 @@ pub struct BlockConfig {
     pub max_discard_sectors: U32,
     /// [`MAX_SEGMENTS`].
     pub max_discard_seg: U32,
-    /// How to align what is discarded, in sectors.
+    /// The alignment of discards, in sectors.
     pub discard_sector_alignment: U32,
     /// [`MAX_SEGMENT_SECTORS`].
     pub max_write_zeroes_sectors: U32,
     /// [`MAX_SEGMENTS`].
     pub max_write_zeroes_seg: U32,
-    /// Zero: what is set to zero stays allocated.
+    /// Zero: sectors that are set to zero stay allocated.
     pub write_zeroes_may_unmap: u8,
     /// Zero.
     pub unused1: [u8; 3],

@@ -11,8 +11,7 @@ use virtio_queue_core::{
 use crate::unpublished::Unpublished;
 use crate::{Turn, WaitsFor};
 
-/// How many chains are fetched before the first of them is used. Until then, what they hold is on its way into the
-/// cache.
+/// The number of chains that are fetched before the first of them is used. Meanwhile, their bytes move into the cache.
 const BATCH: usize = 32;
 
 /// A fetched chain.
@@ -84,8 +83,8 @@ impl<'m> From<Gathered<'m>> for Fetched<'m> {
     }
 }
 
-/// Completes the chains of a batch, in their order: a single piece as `work` does, which returns how much was written,
-/// and what is not, or is nothing for `work`, as `otherwise` does.
+/// Completes the chains of a batch, in their order. `work` completes a single piece, and returns the number of written
+/// bytes. `otherwise` completes all other chains, and those that `work` refuses.
 #[inline]
 pub(super) fn complete<D, R: Ring, N: DriverNotify>(
     batch: Batch<'_>,

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// What one pair of queues has moved, for whoever wants to know, from any thread.
+/// The packets that one pair of queues has moved. Any thread can read the counters.
 #[derive(Debug, Default)]
 pub struct Counters {
     /// From the driver to the device. An error is a packet that was malformed or could not be passed on.
@@ -24,7 +24,7 @@ pub struct Counter {
     errors: AtomicU64,
 }
 
-/// What is added, or was counted.
+/// Counts to add, or counts so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count {
     /// The number of packets that arrived.

@@ -115,7 +115,7 @@ impl Gathered {
     /// Puts all buffers back, the last one first, as if they had not been fetched. A broken queue takes none.
     pub(super) fn put_back<R: Ring, N: DriverNotify>(&mut self, ring: &R, state: &mut QueueState<R, N>) {
         while let Some(token) = self.tokens.pop() {
-            // What is not to be found in the ring any more has been changed by the driver.
+            // If a buffer is no longer found in the ring, the driver has changed the ring.
             if let Err(Refused { chain, .. }) = state.unfetch(ring, token) {
                 self.tokens.push(chain);
                 break;
@@ -160,7 +160,7 @@ impl Gathered {
             let mut chain = WritableChain::new(DescChain::new(ring, token, Unpublished(state)));
             // There is less room than there was if the driver has changed it meanwhile, or if it is not in memory.
             match chain.write(rest) {
-                // The drop returns it with what was written.
+                // The drop returns the buffer with the number of written bytes.
                 Ok(len) => rest = rest.get(len..).unwrap_or_default(),
                 Err(_) => drop(chain.into_chain()),
             }
@@ -177,7 +177,7 @@ fn header(packet: &mut [u8], num_buffers: u16) {
     let _ = NetHeader::received(num_buffers).write_to_prefix(packet);
 }
 
-/// Returns how many bytes are writable in a chain. What is readable in it is passed over.
+/// Returns the number of writable bytes in a chain. Skips the readable bytes.
 fn room(elements: impl Walk) -> Result<u64, ChainError> {
     let mut room = 0;
     for element in elements {

@@ -59,7 +59,7 @@ impl Tap {
         let header = NetHeader::received(1);
         let room = |len| header.as_bytes().iter().copied().chain(iter::repeat_n(0, len)).collect();
         let (file, attached) = (Some(Arc::new(file)), None);
-        // One byte more than the longest frame: the kernel cuts what is longer than the room.
+        // The room is one byte longer than the longest frame, because the kernel cuts longer frames to the room.
         Self { file, queues, attached, transmitted: room(MAX_FRAME), received: room(MAX_FRAME + 1), len: 0 }
     }
 
@@ -71,7 +71,7 @@ impl Tap {
             Ok(len) => Some(len).filter(|len| *len <= MAX_FRAME),
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => None,
             Err(error) => {
-                // It could be read for ever, with this error. `eprintln` panics if nobody reads that.
+                // Every further read would return this error. `eprintln` panics if standard error is closed.
                 let _ = writeln!(io::stderr(), "the TAP device is gone: {error}");
                 self.file = None;
                 None

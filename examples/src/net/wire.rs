@@ -17,9 +17,9 @@ pub mod feature {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub struct NetHeader {
-    /// What is to be done about checksums: nothing here.
+    /// The checksum flags: always 0 here.
     pub flags: u8,
-    /// How the packet is to be cut: not at all here.
+    /// The segmentation type: always none here.
     pub gso_type: u8,
     /// A hint, without a meaning here, as are the next three.
     pub hdr_len: U16,
