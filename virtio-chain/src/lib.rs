@@ -16,7 +16,7 @@
 //!     // This is an error if the request has more bytes than the two numbers.
 //!     let mut answer = request.into_writable()?;
 //!     answer.write_obj(&(a + b))?;
-//!     // The driver is told that 4 bytes were written. Dropping the answer would do the same.
+//!     // The driver learns that 4 bytes were written. A drop of the answer does the same.
 //!     Ok(answer.return_prefix()?)
 //! }
 //! # use virtio_fake_driver::{DriverChain, SplitFixture};
