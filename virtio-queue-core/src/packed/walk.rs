@@ -94,40 +94,41 @@ impl PackedPlace {
             return None;
         }
         if self.indirect.is_some() {
-            return self.step_in_table(ring);
+            let (place, item) = self.step_in_table(ring);
+            *self = place;
+            return item;
         }
         let descriptor = ring.table().get_contiguous(DescriptorIndex(self.next));
         match descriptor.and_then(|descriptor| self.accept_plain(&ring.limits().plain, descriptor)) {
             Some(element) => Some(Ok(element)),
-            None => self.step_on(ring, descriptor),
+            None => {
+                let (place, item) = self.step_on(ring, descriptor);
+                *self = place;
+                item
+            }
         }
     }
 
     /// Takes one step in an indirect table.
     #[inline(never)]
-    fn step_in_table<M: StableMem>(&mut self, ring: &PackedRing<M>) -> Option<Result<Element, ChainError>> {
-        let mut walk = PackedWalk::from_place(ring, *self);
+    fn step_in_table<M: StableMem>(self, ring: &PackedRing<M>) -> (Self, Option<Result<Element, ChainError>>) {
+        let mut walk = PackedWalk::from_place(ring, self);
         let item = walk.next();
-        *self = walk.place;
-        item
+        (walk.place, item)
     }
 
     /// Takes one step from a descriptor that is not plain, or that cannot be read at once.
     #[cold]
-    fn step_on<M: StableMem>(
-        &mut self,
-        ring: &PackedRing<M>,
-        descriptor: Option<Descriptor>,
-    ) -> Option<Result<Element, ChainError>> {
-        let walk = PackedWalk::from_place(ring, *self);
+    #[inline(never)]
+    fn step_on<M: StableMem>(self, ring: &PackedRing<M>, descriptor: Option<Descriptor>) -> Step<Self> {
+        let walk = PackedWalk::from_place(ring, self);
         let (mut walk, item) = match descriptor {
             Some(descriptor) => walk.step(descriptor),
             None => walk.step_anywhere(),
         };
         // The first step can end without an item.
         let item = item.or_else(|| walk.next());
-        *self = walk.place;
-        item
+        (walk.place, item)
     }
 }
 

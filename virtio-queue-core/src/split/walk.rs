@@ -73,40 +73,41 @@ impl SplitPlace {
     #[inline(always)]
     pub(super) fn step<M: StableMem>(&mut self, ring: &SplitRing<M>) -> Option<Result<Element, ChainError>> {
         if self.indirect.is_some() {
-            return self.step_in_table(ring);
+            let (place, item) = self.step_in_table(ring);
+            *self = place;
+            return item;
         }
         let descriptor = ring.table().get_contiguous(self.next?);
         match descriptor.and_then(|descriptor| self.accept_plain(&ring.limits().plain, descriptor)) {
             Some(element) => Some(Ok(element)),
-            None => self.step_on(ring, descriptor),
+            None => {
+                let (place, item) = self.step_on(ring, descriptor);
+                *self = place;
+                item
+            }
         }
     }
 
     /// Takes one step in an indirect table.
     #[inline(never)]
-    fn step_in_table<M: StableMem>(&mut self, ring: &SplitRing<M>) -> Option<Result<Element, ChainError>> {
-        let mut walk = SplitWalk::from_place(ring, *self);
+    fn step_in_table<M: StableMem>(self, ring: &SplitRing<M>) -> (Self, Option<Result<Element, ChainError>>) {
+        let mut walk = SplitWalk::from_place(ring, self);
         let item = walk.next();
-        *self = walk.place;
-        item
+        (walk.place, item)
     }
 
     /// Takes one step from a descriptor that is not plain, or that cannot be read at once.
     #[cold]
-    fn step_on<M: StableMem>(
-        &mut self,
-        ring: &SplitRing<M>,
-        descriptor: Option<Descriptor>,
-    ) -> Option<Result<Element, ChainError>> {
-        let walk = SplitWalk::from_place(ring, *self);
+    #[inline(never)]
+    fn step_on<M: StableMem>(self, ring: &SplitRing<M>, descriptor: Option<Descriptor>) -> Step<Self> {
+        let walk = SplitWalk::from_place(ring, self);
         let (mut walk, item) = match descriptor {
             Some(descriptor) => walk.step(descriptor),
             None => walk.step_anywhere(),
         };
         // The first step can end without an item.
         let item = item.or_else(|| walk.next());
-        *self = walk.place;
-        item
+        (walk.place, item)
     }
 }
 
