@@ -18,6 +18,7 @@ mod ring;
 mod rng;
 mod saved;
 mod shared;
+mod vhost_user;
 mod vm_memory;
 
 pub use differential::run as differential;
@@ -26,7 +27,7 @@ pub use differential::run as differential;
 pub type Target = fn(&[u8]);
 
 /// All targets, by name.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 10] = [
     ("queue", queue::run),
     ("chain", chain::run),
     ("shared", shared::run),
@@ -35,6 +36,7 @@ pub const TARGETS: [(&str, Target); 9] = [
     ("net", net::run),
     ("rng", rng::run),
     ("vm-memory", vm_memory::run),
+    ("vhost-user", vhost_user::run),
     ("differential", |input| _ = differential::run(input)),
 ];
 

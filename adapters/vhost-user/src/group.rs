@@ -46,6 +46,11 @@ impl Group {
         self.thread.iter().flat_map(|(_, places)| places.iter().copied()).chain(deferred).collect()
     }
 
+    /// Returns whether the log has what is used in one of them.
+    pub(crate) fn is_logged(&self) -> bool {
+        self.vrings.iter().any(|vring| vring.log.is_some())
+    }
+
     /// Lets nothing be fetched, and takes note of where the rings are that are served at once.
     ///
     /// # Errors

@@ -152,6 +152,43 @@
 //! [`Worker::serve`] is for devices that are faster with many chains at a time, and for those that have to see two
 //! queues.
 //!
+//! The examples need these crates, and the last one tokio:
+//!
+//! ```toml
+//! [dependencies]
+//! clap = { version = "4", features = ["derive"] }
+//! virtio-chain = "0.1"
+//! virtio-queue-core = "0.1" # `Chain`, for what follows
+//! virtio-vhost-user = "0.1"
+//! ```
+//!
+//! # One function for all shapes
+//!
+//! A [`BorrowedChain`] and a [`KeptChain`] are different types. Both are a [`Chain`](virtio_queue_core::Chain), and so
+//! are those of the crate `virtio-fake-driver`. A device that answers in a function of any `Chain` can change its shape,
+//! and is tested without a front end:
+//!
+//! ```
+//! use virtio_chain::WritableChain;
+//! use virtio_fake_driver::{AnyFixtureOptions, DriverChain};
+//! use virtio_queue_core::Chain;
+//! use virtio_vhost_user::Worker;
+//!
+//! fn answer(chain: impl Chain) {
+//!     let _ = WritableChain::new(chain).write_all(b"hello");
+//! }
+//!
+//! let at_once = || Worker::at_once(|chain| answer(chain));
+//! let deferred = || Worker::deferred(|chain| answer(chain));
+//!
+//! let mut fixture = AnyFixtureOptions::default().build()?;
+//! fixture.driver.add(&DriverChain::new().writable(8))?;
+//! answer(fixture.queue.next_chain()?.ok_or("nothing is available")?);
+//! assert_eq!(fixture.driver.reap()?.ok_or("nothing was used")?.written(), b"hello");
+//! # let _ = (at_once(), deferred());
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # When things happen
 //!
 //! Messages are handled on the thread of [`run`] or [`BackEnd::serve`]. Each worker has a thread of its own while one of
@@ -165,7 +202,7 @@
 //! | disables a ring | the ring rests until it is enabled | nothing is fetched until it is enabled |
 //! | names another eventfd for calls or errors | goes on | go on |
 //! | stops a ring (`GET_VRING_BASE`) | is answered between two chains | is answered when none is in flight: see [`Worker::on_stop`] |
-//! | resets the device, or goes | stops between two chains | cannot be returned any more; all are waited for |
+//! | resets the device, or goes | stops between two chains | cannot be returned any more; all are waited for until they are dropped: see [`Worker::on_stop`] |
 //!
 //! A device has ten seconds for a request that the front end waits for. After that the front end loses it, and the back
 //! end goes on with the next one.
@@ -186,7 +223,8 @@
 //!
 //! A front end that migrates a guest shares a log of dirty pages (`LOG_SHMFD`, LOG_ALL, the log addresses of rings). All
 //! that the device writes is marked in it before the driver is told. The log is switched on and off while nothing is in
-//! flight, as when a ring stops. A log that is too small for the memory is refused.
+//! flight, as when a ring stops. A log that is too small for the memory is refused, and so is
+//! memory beyond the end of the log while pages are marked.
 //!
 //! # What is not offered
 //!
@@ -210,10 +248,19 @@
 //! * Eventfds can be full, block, or count for ever. A worker can wait in one; whoever waits for the worker makes room.
 //! * What is wrong is said on the standard error, in no more lines than a person can read, and also if nobody reads it.
 //! * If the system has no memory, files or threads left, a message is refused, or the next front end waits.
+//! * What is shared is mapped in half of the process's addresses, and in a bounded number of mappings. More is refused.
+//!
+//! Two things it can do all the same:
+//!
+//! * It can share a file of a file system that it serves itself (FUSE), and answer nobody who looks at the file. The back
+//!   end then waits for as long, and SIGKILL alone ends it. Let no front end mount such a file system that you do not
+//!   trust.
+//! * It can leave pages of its memory to the device to write first. The system counts these as memory of the back end.
 
 #![deny(unsafe_code)]
 #![expect(clippy::std_instead_of_alloc, reason = "a back end has the standard library")]
 
+mod addresses;
 mod back_end;
 mod chains;
 mod deferred;

@@ -33,11 +33,17 @@ impl Log {
     ///
     /// If they are not in the file or cannot be mapped, or if there is not a bit for each page of the guest.
     pub(crate) fn map(file: &File, offset: u64, len: u64, end: u64, call: Call) -> io::Result<Self> {
-        let needed = end.div_ceil(1 << (PAGE_SHIFT + 3));
-        if len < needed {
-            return Err(io::Error::other(format!("a log of {len} bytes is too small: it must have {needed} or more")));
-        }
+        check_len(len, end)?;
         Ok(Self { memory: Shm::map(file, offset, len)?, call: NotifyThread::new(call)? })
+    }
+
+    /// Checks that there is a bit for each page of a guest whose memory ends at `end`.
+    ///
+    /// # Errors
+    ///
+    /// If there is not.
+    pub(crate) fn check(&self, end: u64) -> io::Result<()> {
+        check_len(self.memory.range().len() as u64, end)
     }
 
     /// Marks the pages of `range`, those beyond the end of the log excepted.
@@ -53,6 +59,14 @@ impl Log {
             self.call.notify();
         }
     }
+}
+
+fn check_len(len: u64, end: u64) -> io::Result<()> {
+    let needed = end.div_ceil(1 << (PAGE_SHIFT + 3));
+    if len >= needed {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("a log of {len} bytes is too small: it must have {needed} or more")))
 }
 
 /// Sets a bit, if there is such a byte, and returns whether it was not set before.

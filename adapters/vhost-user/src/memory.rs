@@ -12,6 +12,7 @@ use vhost::vhost_user::message::VhostUserMemoryRegion;
 use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, TranslateError};
 use virtio_util::RegionTable;
 
+use crate::addresses::Addresses;
 use crate::log::{Logged, RingLog};
 use crate::sigbus::Guarded;
 
@@ -122,6 +123,8 @@ pub struct Mapping {
     offset: u64,
     guest: DriverRange,
     user: DriverRange,
+    /// They are given up after the pages.
+    _addresses: Addresses,
 }
 
 impl Mapping {
@@ -138,11 +141,14 @@ impl Mapping {
         let skipped = offset.checked_rem(page).unwrap_or_default();
         // Huge pages can be mapped as a whole only.
         let len = (skipped + guest.len()).checked_next_multiple_of(page).unwrap_or(u64::MAX);
+        let addresses = Addresses::take(len)?;
         let pages = MmapOptions::new().offset(offset - skipped).len(to_usize(len)?).no_reserve_swap().map_raw(file)?;
         // Without that, a core dump would have more in it, and all else would work.
         let _ = pages.advise(Advice::DontDump);
         let guarded = Guarded::new(pages.as_mut_ptr().addr(), pages.len(), to_usize(page)?)?;
-        Ok((guest, Arc::new(Self { _guarded: guarded, pages, skipped: to_usize(skipped)?, offset, guest, user })))
+        let skipped = to_usize(skipped)?;
+        let mapping = Self { _guarded: guarded, pages, skipped, offset, guest, user, _addresses: addresses };
+        Ok((guest, Arc::new(mapping)))
     }
 }
 

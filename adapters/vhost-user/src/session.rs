@@ -185,7 +185,11 @@ impl<'d, D: VhostUserDevice> Session<'d, D> {
 
     /// Gives all rings another memory. Those that are not in it rest until they are.
     fn replace_memory(&mut self, memory: io::Result<Memory>) -> Result<()> {
-        self.memory = memory.map_err(Error::ReqHandlerError)?;
+        let memory = memory.map_err(Error::ReqHandlerError)?;
+        if self.is_logging() {
+            self.check_log(&memory)?;
+        }
+        self.memory = memory;
         let (setup, patience) = (self.setup(&self.memory), Patience::new(self.socket));
         let mut result = Ok(());
         // All of them, whatever becomes of one: none may go on in the memory of before.
@@ -316,8 +320,11 @@ impl<D: VhostUserDevice> VhostUserBackendReqHandlerMut for Session<'_, D> {
             }
             self.groups.iter_mut().for_each(Group::forget_worker);
         }
-        self.accepted = accepted;
         let log_all = features & LOG_ALL != 0;
+        if log_all && !self.log_all {
+            self.check_log(&self.memory)?;
+        }
+        self.accepted = accepted;
         if self.log_all != log_all {
             self.change_log(|session| session.log_all = log_all)?;
         }
@@ -378,6 +385,9 @@ impl<D: VhostUserDevice> VhostUserBackendReqHandlerMut for Session<'_, D> {
         if vring.areas != Some(areas) {
             self.set_up(index, |vring| (vring.areas, vring.log) = (Some(areas), log))
         } else if vring.log != log {
+            if log.is_some() {
+                self.check_log(&self.memory)?;
+            }
             self.change_log(|session| session.set_ring_log(index, log))
         } else {
             Ok(())

@@ -7,6 +7,7 @@ use std::io;
 use memmap2::{Advice, MmapOptions, MmapRaw};
 use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, TranslateError};
 
+use crate::addresses::Addresses;
 use crate::memory::page_len;
 use crate::sigbus::Guarded;
 
@@ -20,6 +21,8 @@ pub(crate) struct Shm {
     /// Where in it the part begins. INVARIANT: `offset + len` is not beyond the end of `file`.
     offset: usize,
     len: usize,
+    /// They are given up after the file is.
+    _addresses: Addresses,
 }
 
 impl Shm {
@@ -36,11 +39,13 @@ impl Shm {
         })?;
         // Huge pages can be mapped as a whole only.
         let mapped = end.checked_next_multiple_of(page).unwrap_or(end);
+        let addresses = Addresses::take(mapped)?;
         let file = MmapOptions::new().len(to_usize(mapped)?).no_reserve_swap().map_raw(file)?;
         // Without that, a core dump would have more in it, and all else would work.
         let _ = file.advise(Advice::DontDump);
         let guarded = Guarded::new(file.as_mut_ptr().addr(), file.len(), to_usize(page)?)?;
-        Ok(Self { _guarded: guarded, file, offset: to_usize(offset)?, len: to_usize(len)? })
+        let (offset, len) = (to_usize(offset)?, to_usize(len)?);
+        Ok(Self { _guarded: guarded, file, offset, len, _addresses: addresses })
     }
 
     /// Returns all of it.

@@ -99,8 +99,8 @@ impl Socket {
         let Some(listener) = &self.listener else { return Ok(None) };
         let mut told = false;
         while !self.is_stopped() {
-            match listener.accept() {
-                Ok((connection, _)) => return self.has_its_turn(connection),
+            match listener.accept().and_then(|(connection, _)| self.has_its_turn(connection)) {
+                Ok(connection) => return Ok(connection),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.wait(Some(listener), None),
                 Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::Interrupted) => {}
                 Err(error) if is_shortage(&error) => {
@@ -123,7 +123,7 @@ impl Socket {
             return Ok(None);
         }
         // Without a second handle, the connection could not be ended from elsewhere: the front end has to try again.
-        state.connection = connection.try_clone().ok();
+        state.connection = Some(connection.try_clone()?);
         Ok(Some(connection))
     }
 

@@ -36,6 +36,8 @@ pub(crate) struct PackedRecorder<M> {
     next: Vec<u16>,
     /// The last entry of the chain that begins with each.
     last: Vec<u16>,
+    /// How many entries that chain has. A driver that gives two chains the same Buffer ID has one returned as the other.
+    lens: Vec<u16>,
     /// How many entries can be taken.
     free: u16,
     /// With which entry the chain of each Buffer ID begins, plus one. Zero, if there is none.
@@ -281,6 +283,7 @@ impl<M: StableMem> PackedRecorder<M> {
             counter: 0,
             next: (1..=size).collect(),
             last: vec![0; size.into()],
+            lens: vec![0; size.into()],
             free: size,
             entries: vec![0; 1 << 16],
             old_free_head: 0,
@@ -299,6 +302,10 @@ impl<M: StableMem> PackedRecorder<M> {
 
     fn last(&self, index: u16) -> u16 {
         self.last.get(usize::from(index)).copied().unwrap_or(index)
+    }
+
+    fn len(&self, index: u16) -> u16 {
+        self.lens.get(usize::from(index)).copied().unwrap_or_default()
     }
 
     fn set_next(&mut self, index: u16, next: u16) {
@@ -368,6 +375,9 @@ impl<M: StableMem> Recorder for PackedRecorder<M> {
         if let Some(own) = self.last.get_mut(usize::from(first)) {
             *own = last;
         }
+        if let Some(own) = self.lens.get_mut(usize::from(first)) {
+            *own = slots;
+        }
         if let Some(entry) = self.kept(head) {
             *entry = first + 1;
         }
@@ -380,7 +390,7 @@ impl<M: StableMem> Recorder for PackedRecorder<M> {
         self.set_next(self.last(first), self.old_free_head);
         self.set_free(first);
         self.record.set_in_flight(first, false);
-        self.free += head.slots();
+        self.free += self.len(first);
     }
 
     fn completed(&mut self, head: Head) {
@@ -391,7 +401,7 @@ impl<M: StableMem> Recorder for PackedRecorder<M> {
         self.free_head = first;
         self.record.set_lists(self.free_head, self.old_free_head);
         self.batch.push(first);
-        self.returned += head.slots();
+        self.returned += self.len(first);
     }
 
     fn publishing(&mut self, next_used: u16) {
@@ -418,6 +428,7 @@ impl<M> Clone for PackedRecorder<M> {
             counter: self.counter,
             next: self.next.clone(),
             last: self.last.clone(),
+            lens: self.lens.clone(),
             free: self.free,
             returned: self.returned,
             entries: self.entries.clone(),

@@ -12,8 +12,10 @@ use super::{REPLY_ACK, Session, refuse, refused};
 use crate::VhostUserDevice;
 use crate::early::SetLogFd;
 use crate::event::event_fd;
+use crate::group::Group;
 use crate::inflight::Inflight;
 use crate::log::Log;
+use crate::memory::Memory;
 use crate::patience::Patience;
 
 impl<D: VhostUserDevice> Session<'_, D> {
@@ -40,6 +42,19 @@ impl<D: VhostUserDevice> Session<'_, D> {
         let log = Log::map(file, log.mmap_offset, log.mmap_size, self.memory.end(), self.log_call.clone());
         let log = Arc::new(log.map_err(Error::ReqHandlerError)?);
         self.change_log(|session| session.log = Some(log))
+    }
+
+    /// Returns whether pages are marked.
+    pub(super) fn is_logging(&self) -> bool {
+        self.log_all || self.groups.iter().any(Group::is_logged)
+    }
+
+    /// Checks that a log has a bit for each page of a memory that rings write to. While none runs, the front end may
+    /// still be about to name another log.
+    pub(super) fn check_log(&self, memory: &Memory) -> Result<()> {
+        let runs = self.groups.iter().any(|group| !group.running().is_empty());
+        let log = self.log.as_ref().filter(|_| runs);
+        log.map_or(Ok(()), |log| log.check(memory.end())).map_err(Error::ReqHandlerError)
     }
 
     /// Changes how what is written is marked, while nothing is in flight: what is in flight would be marked as before.

@@ -96,12 +96,23 @@ impl FrontEnd {
         let offered = self.connection.get_protocol_features().unwrap();
         let accepted = VhostUserProtocolFeatures::REPLY_ACK
             | VhostUserProtocolFeatures::CONFIGURE_MEM_SLOTS
+            | VhostUserProtocolFeatures::LOG_SHMFD
             | VhostUserProtocolFeatures::MQ
             | VhostUserProtocolFeatures::RESET_DEVICE;
         assert!(offered.contains(accepted));
         self.connection.set_protocol_features(accepted).unwrap();
         self.connection.set_hdr_flags(VhostUserHeaderFlag::NEED_REPLY);
         self.connection.set_features(self.features).unwrap();
+    }
+
+    /// Returns the features that were negotiated.
+    pub(crate) fn features(&self) -> u64 {
+        self.features
+    }
+
+    /// Accepts these features of the protocol, beside those that were negotiated.
+    pub(crate) fn set_features(&self, more: u64) {
+        self.connection.set_features(self.features | more).unwrap();
     }
 
     /// Shares the region at an address.

@@ -1,9 +1,10 @@
 //! Memory that comes and goes under rings that run.
 
+use std::fs::File;
 use std::os::fd::AsRawFd;
 
 use vhost::vhost_user::VhostUserFrontend;
-use vhost::{VhostBackend, VhostUserMemoryRegionInfo};
+use vhost::{VhostBackend, VhostUserDirtyLogRegion, VhostUserMemoryRegionInfo};
 use virtio_fake_driver::DriverChain;
 use virtio_mem_traits::DriverAddr;
 
@@ -113,6 +114,58 @@ fn buffers_in_a_region_that_came_later_are_served() {
                 front_end.remove(REGIONS[2]);
             }
         }
+    }
+}
+
+/// Returns the region of a file that is there from `at` on, for the guest and the front end.
+fn region(file: &File, at: u64, len: u64) -> VhostUserMemoryRegionInfo {
+    VhostUserMemoryRegionInfo {
+        guest_phys_addr: at,
+        memory_size: len,
+        userspace_addr: at,
+        mmap_offset: 0,
+        mmap_handle: file.as_raw_fd(),
+    }
+}
+
+/// A process without addresses ends.
+#[test]
+fn regions_that_would_take_more_than_half_of_all_addresses_are_refused() {
+    // Not all of what can be taken: other tests take some at the same time.
+    const PART: u64 = 3 << 42;
+    let back_end = Running::new(all().remove(0).1);
+    let mut front_end = FrontEnd::new(&back_end, 0);
+    let file = shared_file(PART);
+    let added = (1..16).take_while(|at| front_end.connection.add_mem_region(&region(&file, at << 44, PART)).is_ok());
+    let added = added.count() as u64;
+    let stack = (&raw const added).addr() as u64;
+    assert!(0 < added && added * PART <= stack.next_power_of_two() / 2, "{added} regions of {PART:#x}");
+    let mut driver = front_end.driver(0, 8);
+    let signals = front_end.start(0, &driver);
+    assert_eq!(signals.ask(&mut driver, "served"), "SERVED");
+}
+
+/// What is written there would be marked nowhere.
+#[test]
+fn memory_beyond_the_end_of_the_log_is_refused_while_pages_are_marked() {
+    const LOG_ALL: u64 = 1 << 26;
+    let (beyond, file, marks) = (0x4000_0000, shared_file(0x1_0000), shared_file(0x1000));
+    let back_end = Running::new(all().remove(0).1);
+    for ring in FORMATS {
+        let mut front_end = FrontEnd::new(&back_end, ring);
+        let mut driver = front_end.driver(0, 8);
+        let signals = front_end.start(0, &driver);
+        let log = |len| VhostUserDirtyLogRegion { mmap_size: len, mmap_offset: 0, mmap_handle: marks.as_raw_fd() };
+        front_end.connection.set_log_base(0, Some(log(0x1000))).unwrap();
+        front_end.set_features(LOG_ALL);
+        let region = region(&file, beyond, 0x1_0000);
+        assert!(front_end.connection.add_mem_region(&region).is_err(), "{ring:#x}");
+        assert_eq!(signals.ask(&mut driver, "served"), "SERVED");
+        // Nothing is marked any more, so that it does no harm. It does when pages are to be marked again.
+        front_end.set_features(0);
+        front_end.connection.add_mem_region(&region).unwrap();
+        assert!(front_end.connection.set_features(front_end.features() | LOG_ALL).is_err(), "{ring:#x}");
+        assert_eq!(signals.ask(&mut driver, "served"), "SERVED");
     }
 }
 

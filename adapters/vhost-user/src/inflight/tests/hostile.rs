@@ -1,6 +1,10 @@
 //! Records that make no sense.
 
+use core::iter::repeat_n;
+
 use virtio_fake_driver::DriverChain;
+use virtio_queue_core::{Head, Recorder};
+use virtio_ring::packed::{BufferId, Descriptor, DescriptorFlags};
 
 use super::*;
 
@@ -122,4 +126,28 @@ fn record_that_is_too_small_for_the_ring_is_refused() {
     let ring = RingOf::<Split>::from_config(&config, Rc::clone(&mem)).unwrap();
     let small = ring.resume(&config, record::<Split>(&mem, 3), start::<Split>(&config, None)).map(drop);
     assert_eq!(small, Err(InflightError::RingSize { size: 4, room: 3 }));
+}
+
+/// HOST-19: one Buffer ID for two chains, of which one is recorded for good. Nothing is stored outside of the record.
+#[test]
+fn buffer_id_of_two_chains_takes_no_entry_that_is_not_there() {
+    for lens in [[3, 1], [1, 3], [2, 2]] {
+        let mem = Memory::new();
+        let driver = driver::<Packed>(&mem, 4, None);
+        let (config, behind) = (config(&driver), RingOf::<Packed>::LAYOUT.len(4));
+        mem.poke(behind, &[7; 32]);
+        let ring = RingOf::<Packed>::from_config(&config, Rc::clone(&mem)).unwrap();
+        let base = start::<Packed>(&config, None);
+        let (mut recorder, _) = ring.resume(&config, record::<Packed>(&mem, 4), base).unwrap();
+        let descriptor = Descriptor::new(DriverAddr(0), 1, BufferId(9), DescriptorFlags(0));
+        for _ in 0..4 {
+            for len in lens {
+                recorder.fetched(Head::new(9, 0, len), repeat_n(descriptor, len.into()));
+            }
+            lens.iter().for_each(|len| recorder.completed(Head::new(9, 0, *len)));
+            recorder.publishing(0x8000);
+            recorder.published(0x8000);
+        }
+        assert_eq!(mem.peek(behind, 32), [7; 32], "{lens:?}");
+    }
 }
