@@ -53,7 +53,7 @@ impl Archive {
 
     /// Builds the library from the package, with its default features.
     pub(crate) fn build(&self, all: &[&Package], metadata: &Metadata, spinner: &Spinner) -> Result<()> {
-        self.cargo("build --lib", all, metadata).run(spinner)?;
+        self.cargo("build --lib", "built", all, metadata).run(spinner)?;
         Ok(())
     }
 
@@ -62,7 +62,7 @@ impl Archive {
         for format in ["html", "json"] {
             let line = format!("rustdoc --lib --all-features -Z unstable-options --output-format {format}");
             // JSON and `doc_cfg` are not stable. docs.rs has a nightly Rust.
-            let cargo = self.cargo(&line, all, metadata).env("RUSTC_BOOTSTRAP", "1");
+            let cargo = self.cargo(&line, "documented", all, metadata).env("RUSTC_BOOTSTRAP", "1");
             cargo.env("RUSTDOCFLAGS", "--cfg docsrs -D warnings").run(spinner)?;
         }
         let json = format!("documented/doc/{}.json", self.name.replace('-', "_"));
@@ -70,9 +70,9 @@ impl Archive {
     }
 
     /// Returns a call of cargo for what was unpacked, which finds the others that are not published where they were
-    /// unpacked.
-    fn cargo(&self, line: &str, all: &[&Package], metadata: &Metadata) -> Cargo {
-        let mut cargo = Cargo::new(line).env("CARGO_TARGET_DIR", metadata.target_directory.join("documented"));
+    /// unpacked. A Rust that takes what is not stable builds many crates in another way, and so has a folder of its own.
+    fn cargo(&self, line: &str, folder: &str, all: &[&Package], metadata: &Metadata) -> Cargo {
+        let mut cargo = Cargo::new(line).env("CARGO_TARGET_DIR", metadata.target_directory.join(folder));
         for other in all {
             let folder = Self::new(other, metadata).folder;
             cargo = cargo.arg("--config").arg(format!("patch.crates-io.{}.path={folder:?}", other.name));
