@@ -1,8 +1,8 @@
 //! The virtio block device.
 //!
-//! VIRTIO 1.4 §5.2 "Block Device". A [`BlockDevice`] serves a [`Storage`]: a file, memory, or whatever implements it.
-//! It reads, writes, flushes, discards, writes zeroes, and says what it is called; it is one queue wide, but several
-//! devices may share a storage, one for each queue.
+//! VIRTIO 1.4 §5.2 "Block Device". A [`BlockDevice`] serves a [`Storage`]: a file, memory, or your own type. It reads,
+//! writes, flushes, discards, writes zeroes, and reports its name. A device serves one queue. For several queues,
+//! several devices can share a storage.
 
 mod batch;
 mod error;
@@ -39,30 +39,30 @@ use crate::{Device, Served};
 /// It allocates nothing.
 pub struct BlockDevice<S> {
     storage: S,
-    /// The size of the storage, which does not change.
+    /// The size of the storage. It does not change.
     size: u64,
     id: DeviceId,
-    /// Whether the driver is going to flush, so that what it writes need not be stable at once.
+    /// Whether the driver flushes. If so, a write does not need to be stable immediately.
     writeback: bool,
 }
 
 impl<S: Storage> BlockDevice<S> {
-    /// Makes a device of `storage`, which drivers know as `id`.
+    /// Creates a device on `storage`. Drivers see the name `id`.
     #[must_use]
     pub fn new(storage: S, id: DeviceId) -> Self {
         let size = storage.size();
         Self { storage, size, id, writeback: false }
     }
 
-    /// Takes note of the features that the driver accepted.
+    /// Sets the features that the driver accepted.
     ///
-    /// With [`feature::FLUSH`] among them, writes are stable after a flush only. Without it, as before this is called,
-    /// each is made stable before it completes: VIRTIO 1.4 §5.2.6.2 "Device Requirements: Device Operation".
+    /// With [`feature::FLUSH`], writes are stable only after a flush. Without it, and before this call, each write is
+    /// stable before it completes: VIRTIO 1.4 §5.2.6.2 "Device Requirements: Device Operation".
     pub const fn accept(&mut self, features: u64) {
         self.writeback = features & feature::FLUSH != 0;
     }
 
-    /// Returns the features that the device offers, the queue's not among them: VIRTIO 1.4 §5.2.3 "Feature bits".
+    /// Returns the features that the device offers, without those of the queue: VIRTIO 1.4 §5.2.3 "Feature bits".
     #[must_use]
     pub fn features(&self) -> u64 {
         let access = if self.storage.read_only() { feature::RO } else { feature::DISCARD | feature::WRITE_ZEROES };
@@ -76,7 +76,7 @@ impl<S: Storage> BlockDevice<S> {
         BlockConfig::new(self.capacity(), self.storage.block_size(), queue_size)
     }
 
-    /// Returns the number of sectors, of which the last may not be all there.
+    /// Returns the number of sectors. The last sector can be incomplete.
     fn capacity(&self) -> u64 {
         self.size.div_ceil(SECTOR_SIZE)
     }
@@ -88,19 +88,19 @@ impl<S: Storage> BlockDevice<S> {
     }
 }
 
-/// VIRTIO 1.4 §5.2.6 "Device Operation".
+/// Implements VIRTIO 1.4 §5.2.6 "Device Operation".
 ///
-/// A request is a header and perhaps a payload to be read, then perhaps a payload to be written and, last, a status.
-/// The parts are found by counting bytes, however the driver has cut them (FRAME-1).
+/// A request has a readable header and an optional readable payload. Then come an optional writable payload and, last,
+/// a writable status. The device finds the parts by counting bytes, however the driver has cut them (FRAME-1).
 ///
-/// The driver is told of what was written without a hole: the payload and the status of a request that could be
-/// answered with all of its payload, nothing if a payload is left out before the status.
+/// The used length counts the bytes that were written without a hole. If the whole payload was written, it counts the
+/// payload and the status. If the payload is missing, it does not count the status.
 impl<S: Storage> Device for BlockDevice<S> {
     type Error = RequestError;
 
     fn process(&mut self, chain: impl Chain) -> Result<u64, RequestError> {
         let (mut request, mut payload) = (Reader::new(&chain), Writer::new(&chain));
-        // An error here leaves the driver without a status: there is no place for it, or none that can be found.
+        // After an error here, the driver gets no status, because the device cannot find a place for it.
         let mut status = payload.split_last(1).map_err(|error| match error {
             TransferError::Short { .. } => RequestError::NoStatus,
             error => error.into(),
@@ -108,7 +108,7 @@ impl<S: Storage> Device for BlockDevice<S> {
 
         let result = self.execute(&mut request, &mut payload);
         let told = status.write_obj(&result.as_ref().map_or_else(RequestError::status, |_| Status::Ok));
-        // It was split off here. If it were not, it would not count.
+        // The part was split off here, so the join cannot fail.
         let _ = payload.join(status);
         let written = payload.prefix();
         chain.return_unchecked(written).map_err(|refused| RequestError::Return(refused.error))?;

@@ -1,4 +1,4 @@
-//! The guides in `docs/guides` and the README of the workspace. Their code is compiled and run with the tests.
+//! The guides in `docs/guides` and the README of the workspace. The tests compile and run their code.
 
 #[doc = include_str!("../../README.md")]
 struct Readme;

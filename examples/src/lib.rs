@@ -1,7 +1,7 @@
-//! Complete virtio devices, built on nothing but the crates of this workspace.
+//! Complete virtio devices on the crates of this workspace.
 //!
-//! A device here takes chains from a virtqueue and answers them. It knows no transport: whoever has one makes the
-//! [`Queue`](virtio_queue_core::Queue), exposes what the device says of itself (features, configuration space), and
+//! A device here takes chains from a virtqueue and answers them. It does not know its transport. The transport creates
+//! the [`Queue`](virtio_queue_core::Queue), and exposes the features and the configuration space of the device. It
 //! calls [`Device::serve`] when the driver kicks:
 //!
 //! ```
@@ -9,7 +9,7 @@
 //! use virtio_examples::Device;
 //! use virtio_queue_core::{Armed, DriverNotify, FatalError, Queue, Ring};
 //!
-//! /// Answers everything that is available, and returns when the driver is going to kick again.
+//! /// Answers every available chain, and returns when the driver will kick again.
 //! fn kicked<R: Ring, N: DriverNotify>(
 //!     disk: &mut BlockDevice<MemStorage>,
 //!     queue: &mut Queue<R, N>,
@@ -17,7 +17,7 @@
 //!     queue.suppress_notifications();
 //!     loop {
 //!         let served = disk.serve(queue, 64)?;
-//!         // With more queues, this is where the others have their turn.
+//!         // With more queues, serve the others here.
 //!         if !served.pending && queue.enable_notifications()? == Armed::Waiting {
 //!             return Ok(());
 //!         }
@@ -25,25 +25,25 @@
 //! }
 //! ```
 //!
-//! Drivers are needed to try the devices with. So there is a program for each of them, which serves it to front ends of
-//! vhost-user: the crate [`virtio_vhost_user`] has all but the device.
+//! You need a driver to try a device. So each device has a program that serves it to front ends of vhost-user. The
+//! crate [`virtio_vhost_user`] contains everything except the device.
 //!
-//! The devices are meant to be read, and to be driven by real drivers in tests.
+//! The devices are examples to read, and tests run them with real drivers.
 //!
 //! # Three shapes
 //!
-//! A device answers a chain at once, or it is deferred and answers later in any order, or it is `async` and has a task
-//! for each chain.
+//! There are three shapes. A device answers each chain at once, or it is deferred and answers later in any order, or it
+//! is `async` and has a task for each chain.
 //!
 //! | device | shape |
 //! | --- | --- |
-//! | [`rng`] | At once, in the simplest form: [`process`](Device::process) fills a chain and returns it. |
-//! | [`blk`] | At once. Up to 64 requests are held as tokens, so that their reads wait together, and answered in their order. |
-//! | [`net`], transmit | At once: a packet is copied out of its chain, which is returned. |
-//! | [`net`], receive | At once where a packet fits into one buffer. Else deferred: buffers are kept as tokens until they suffice. |
+//! | [`rng`] | At once: [`process`](Device::process) fills a chain and returns it. |
+//! | [`blk`] | At once. Up to 64 requests are held as tokens, wait for their reads together, and are answered in order. |
+//! | [`net`], transmit | At once: the device copies a packet out of its chain, and returns the chain. |
+//! | [`net`], receive | At once if a packet fits into one buffer. Otherwise deferred: the device keeps buffers as tokens. |
 //!
-//! None of them has I/O that completes later, or tasks. The crate `virtio-util` shows a pool of threads and an `async`
-//! device, on owned chains.
+//! No device here has tasks, or I/O that completes later. The crate `virtio-util` shows a pool of threads and an
+//! `async` device, on owned chains.
 
 #![deny(unsafe_code)]
 #![expect(clippy::std_instead_of_alloc, reason = "the examples have the standard library")]

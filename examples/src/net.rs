@@ -4,8 +4,8 @@
 //! takes everything, one that has packets of its own, one that gives everything back, or the network of the host. There
 //! is no control queue; front ends of vhost-user answer that themselves.
 //!
-//! A packet is copied once, header and frame together, between the memory of the driver and a buffer of the device's
-//! own, and looked at there: the driver may change its own memory at any time.
+//! The device copies each packet once, header and frame together, between driver memory and its own buffer. It inspects
+//! only its own copy, because the driver can change its memory at any time.
 
 mod any_port;
 mod batch;
@@ -46,9 +46,9 @@ pub const RECEIVE: usize = 0;
 /// The place of the queue with packets of the driver, in a pair.
 pub const TRANSMIT: usize = 1;
 
-/// One pair of queues of a network device, and the port that it leads to.
+/// One pair of queues of a network device, with its port.
 ///
-/// It allocates when it is made, and nothing for a packet.
+/// It allocates when it is created, and nothing for a packet.
 #[derive(Debug)]
 pub struct NetDevice<P> {
     port: P,
@@ -57,7 +57,7 @@ pub struct NetDevice<P> {
 }
 
 impl<P: Port> NetDevice<P> {
-    /// Makes a device for a driver that accepted `features`.
+    /// Creates a device for a driver that accepted `features`.
     #[must_use]
     pub fn new(port: P, features: u64, counters: Arc<Counters>) -> Self {
         Self { port, gathered: Gathered::new(features), counters }
@@ -70,7 +70,7 @@ impl<P: Port> NetDevice<P> {
     }
 }
 
-/// VIRTIO 1.4 §5.1.6 "Device Operation".
+/// Implements VIRTIO 1.4 §5.1.6 "Device Operation".
 impl<P: Port> Serve for NetDevice<P> {
     fn serve_queue<R: Ring, N: DriverNotify>(
         &mut self,
@@ -92,7 +92,7 @@ impl<P: Port> Serve for NetDevice<P> {
             }
             _ => return Ok(Turn { chains: 0, waits_for: WaitsFor::Device }),
         };
-        // Before the driver can know.
+        // This happens before the driver can know.
         counter.add(count);
         state.publish(ring)?;
         Ok(turn)

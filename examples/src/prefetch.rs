@@ -1,11 +1,11 @@
-//! Bytes that will be needed soon.
+//! Prefetches bytes that a device will need soon.
 
 use virtio_mem_traits::DeviceRange;
 
-/// The bytes that a processor moves at a time.
+/// The number of bytes in a cache line.
 const LINE: usize = 64;
 
-/// How many of them are worth it: for the rest of a long packet, the processor sees by itself where that leads.
+/// The number of lines to prefetch. For the rest of a long packet, the processor prefetches itself.
 const LINES: usize = 2;
 
 /// Begins to bring the first bytes of `range` into the cache, to be read.
@@ -14,7 +14,7 @@ pub(crate) fn prefetch_to_read(range: DeviceRange<'_>) {
     #[cfg(target_arch = "x86_64")]
     for line in lines(range) {
         use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: it is a hint, and does nothing where there is no memory.
+        // SAFETY: a prefetch is a hint, and does nothing if there is no memory.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) };
     }
     #[cfg(not(target_arch = "x86_64"))]
@@ -27,14 +27,14 @@ pub(crate) fn prefetch_to_write(range: DeviceRange<'_>) {
     #[cfg(target_arch = "x86_64")]
     for line in lines(range) {
         use core::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
-        // SAFETY: it is a hint, and does nothing where there is no memory.
+        // SAFETY: a prefetch is a hint, and does nothing if there is no memory.
         unsafe { _mm_prefetch::<_MM_HINT_ET0>(line.cast()) };
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = range;
 }
 
-/// Returns a byte in each of the first lines of `range`, which may be the same one.
+/// Returns the address of a byte in each of the first lines of `range`. Several addresses can be in the same line.
 #[cfg(target_arch = "x86_64")]
 #[inline]
 fn lines(range: DeviceRange<'_>) -> [*const u8; LINES] {

@@ -1,7 +1,7 @@
 //! The virtio entropy device.
 //!
-//! VIRTIO 1.4 §5.4 "Entropy Device". It has no features and no configuration space. What it hands out comes from an
-//! [`Entropy`]: the operating system's, or a generator with a seed.
+//! VIRTIO 1.4 §5.4 "Entropy Device". It has no features and no configuration space. Its bytes come from an [`Entropy`]:
+//! the operating system, or a generator with a seed.
 
 mod entropy;
 mod error;
@@ -16,19 +16,19 @@ pub use error::RngError;
 
 use crate::Device;
 
-/// The most bytes that one chain gets, however large it is.
+/// The largest number of random bytes for one chain.
 pub const MAX_BYTES: usize = 4096;
 
 /// An entropy device.
 ///
-/// It allocates one buffer when it is made, and nothing for a request.
+/// It allocates one buffer when it is created, and nothing for a request.
 pub struct RngDevice<E> {
     entropy: E,
     buffer: Box<[u8; MAX_BYTES]>,
 }
 
 impl<E: Entropy> RngDevice<E> {
-    /// Makes a device that hands out `entropy`.
+    /// Creates a device that sends bytes from `entropy`.
     #[must_use]
     pub fn new(entropy: E) -> Self {
         Self { entropy, buffer: Box::new([0; MAX_BYTES]) }
@@ -37,8 +37,8 @@ impl<E: Entropy> RngDevice<E> {
 
 /// VIRTIO 1.4 §5.4.6 "Device Operation".
 ///
-/// A chain gets as many random bytes as it has room for, but no more than [`MAX_BYTES`]; the used length says how many.
-/// Readable bytes, which a driver must not send, are passed over.
+/// A chain gets as many random bytes as it has room for, but at most [`MAX_BYTES`]. The used length is their number. A
+/// driver must not send readable bytes. The device skips them.
 impl<E: Entropy> Device for RngDevice<E> {
     type Error = RngError;
 
@@ -56,7 +56,7 @@ impl<E: Entropy> Device for RngDevice<E> {
     }
 }
 
-/// Without the bytes in the buffer, which are a driver's secret.
+/// Omits the bytes in the buffer, because they are a secret of a driver.
 impl<E: fmt::Debug> fmt::Debug for RngDevice<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RngDevice").field("entropy", &self.entropy).finish_non_exhaustive()

@@ -1,4 +1,4 @@
-//! Chains that are published later.
+//! Returns chains that are published later.
 
 use virtio_queue_core::{DriverNotify, QueueState, Refused, ReturnError, ReturnTo, Ring, Token};
 

@@ -6,8 +6,8 @@ use virtio_chain::{ReadableChain, WritableChain};
 use virtio_queue_core::packed::PackedRing;
 use virtio_queue_core::split::SplitRing;
 use virtio_queue_core::{
-    AnyRing, Chain, ChainError, FatalError, FromConfig, InOrderRing, OrderSlot, OrderedRing, Piece, Queue, QueueConfig,
-    Restorable, ReturnError, Ring as QueueRing, SavedQueue, Token,
+    Access, AnyRing, Chain, ChainError, FatalError, FromConfig, InOrderRing, OrderSlot, OrderedRing, Piece, Queue,
+    QueueConfig, Restorable, ReturnError, Ring as QueueRing, SavedQueue, Token,
 };
 
 use crate::input::Input;
@@ -131,7 +131,8 @@ impl<R: FromConfig + Restorable + QueueRing<Mem = Mem>> Run<'_, R> {
         match action {
             11..16 => self.next_chain(),
             16 | 17 => self.burst(),
-            18..21 => self.serve(),
+            18 | 19 => self.serve(),
+            20 => self.gather(),
             21..24 => self.complete(),
             24 => self.unfetch(),
             25 => self.queue.suppress_notifications(),
@@ -206,6 +207,7 @@ impl<R: FromConfig + Restorable + QueueRing<Mem = Mem>> Run<'_, R> {
 
     fn serve(&mut self) {
         let (limit, fails) = (usize::from(self.input.u8() % 64), self.input.flag());
+        let size = usize::from(self.config.size);
         let mem = Arc::clone(&self.mem);
         let mut calls = 0;
         let add = |sum: u32, piece: Piece<'_>| {
@@ -215,14 +217,28 @@ impl<R: FromConfig + Restorable + QueueRing<Mem = Mem>> Run<'_, R> {
             calls += 1;
             sum.unwrap_or_default()
         });
-        assert!(
-            calls <= limit.min(self.config.size.into()),
-            "{calls} chains in a turn of a queue of {}",
-            self.config.size
-        );
+        assert!(calls <= limit.min(size), "{calls} chains in a turn of a queue of {size}");
         if let Some(served) = self.report(served) {
             assert_eq!(served, calls);
         }
+    }
+
+    /// Gathers packets, and keeps some of them.
+    fn gather(&mut self) {
+        let (limit, access) = (usize::from(self.input.u8() % 16), self.input.one_of(&[Access::Read, Access::Write]));
+        let mem = Arc::clone(&self.mem);
+        let mut gathered = Vec::new();
+        let count = self.queue.gather(limit, &*mem, access, |chain| {
+            assert_eq!(chain.piece().memory.access(), access);
+            gathered.push(chain.into_token());
+        });
+        if let Some(count) = self.report(count) {
+            assert_eq!(count, gathered.len());
+        }
+        let kept = gathered.split_off(self.input.below(gathered.len() + 1));
+        let done = self.queue.complete_all(gathered.into_iter().map(|token| (token, 0)));
+        assert!(done.is_ok() || self.queue.is_broken(), "{done:?}");
+        self.tokens.extend(kept);
     }
 
     fn any_token(&mut self) -> Option<Token> {

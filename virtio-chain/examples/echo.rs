@@ -1,9 +1,9 @@
-//! A device that answers with what it was sent.
+//! A device that sends back each message.
 //!
 //! `cargo run -p virtio-chain --example echo`
 //!
-//! The driver here is that of virtio-fake-driver. It cuts the request and the room for the answer in different places,
-//! and the device does not notice.
+//! The driver is from virtio-fake-driver. It cuts the request and the room for the answer in different places. The
+//! device does not notice the cuts.
 
 use core::error::Error;
 use std::io::{self, Read};
@@ -12,7 +12,7 @@ use virtio_chain::ReadableChain;
 use virtio_fake_driver::{AnyFixtureOptions, DriverChain};
 use virtio_queue_core::{AnyQueue, Chain, DriverNotify, FatalError, StableMem};
 
-/// The longest message that is answered. A driver can send one of 4 GiB.
+/// The length of the longest message that the device accepts. A driver can send one of 4 GiB.
 const LIMIT: u64 = 4096;
 
 /// Serves every chain that is available. Call it on each kick.
@@ -26,7 +26,7 @@ fn serve<M: StableMem>(queue: &mut AnyQueue<M, impl DriverNotify>) -> Result<(),
     burst.finish()
 }
 
-/// Answers one chain. It returns to the driver on any error, too.
+/// Answers one chain. The chain returns to the driver even on an error.
 fn echo(chain: impl Chain) -> io::Result<()> {
     let mut request = ReadableChain::new(chain);
     let mut message = Vec::new();

@@ -5,18 +5,18 @@ use virtio_queue_core::{ChainElements, ChainError};
 
 use crate::cursor::Cursor;
 
-/// What has come of a copy in several pieces.
+/// The result of a copy in several pieces.
 pub(crate) struct Copied<C: ChainElements> {
-    /// The chain, and the position in it, which are handed back.
+    /// The chain and the position, which the copy gives back.
     pub(crate) chain: C,
     pub(crate) cursor: Cursor<C::Place>,
-    /// How many bytes were copied, fewer than there were to be only at the end, or why there are not more.
+    /// The number of copied bytes, or the error. The number is less than the requested one only at the end.
     pub(crate) result: Result<usize, ChainError>,
 }
 
-/// The usual case: all is in one piece, and the memory has it at once.
+/// The usual case: all bytes are in one piece, and the memory translates them at once.
 impl<P: Clone> Cursor<P> {
-    /// Copies the next bytes into `buf`. `None` says nothing but that nothing was copied.
+    /// Copies the next bytes into `buf`. Returns `None` if nothing was copied, for any reason.
     #[inline(always)]
     pub(crate) fn read_whole(&mut self, chain: &impl ChainElements<Place = P>, buf: &mut [u8]) -> Option<()> {
         let (range, piece) = self.peek_whole(chain, buf.len())?;
@@ -28,7 +28,7 @@ impl<P: Clone> Cursor<P> {
         Some(())
     }
 
-    /// Copies `buf` to the next bytes. `None` says nothing but that nothing was copied.
+    /// Copies `buf` to the next bytes. Returns `None` if nothing was copied, for any reason.
     #[inline(always)]
     pub(crate) fn write_whole(&mut self, chain: &impl ChainElements<Place = P>, buf: &[u8]) -> Option<()> {
         let (range, piece) = self.peek_whole(chain, buf.len())?;
@@ -43,10 +43,10 @@ impl<P: Clone> Cursor<P> {
 
 /// All other cases.
 ///
-/// PERF: chain and position come and go by value. So those of a reader that nobody else has hold of have no address,
-/// and stay in registers (`payload-read-64`).
+/// PERF: the chain and the position are passed and returned by value. So those of a local reader need no address, and
+/// stay in registers (`payload-read-64`).
 impl<P: Clone> Cursor<P> {
-    /// Copies the next bytes into `buf`, however many pieces they are in.
+    /// Copies the next bytes into `buf`, from any number of pieces.
     #[inline(never)]
     pub(crate) fn read_pieces<C: ChainElements<Place = P>>(mut self, chain: C, buf: &mut [u8]) -> Copied<C> {
         let mut done = 0;
@@ -61,7 +61,7 @@ impl<P: Clone> Cursor<P> {
         Copied { chain, cursor: self, result }
     }
 
-    /// Copies `buf` to the next bytes, however many pieces they are in.
+    /// Copies `buf` to the next bytes, into any number of pieces.
     #[inline(never)]
     pub(crate) fn write_pieces<C: ChainElements<Place = P>>(mut self, chain: C, buf: &[u8]) -> Copied<C> {
         let mut done = 0;
@@ -76,7 +76,8 @@ impl<P: Clone> Cursor<P> {
         Copied { chain, cursor: self, result }
     }
 
-    /// Copies as much into `buf` as the next piece has, and returns how much. After an error nothing was copied.
+    /// Copies the next piece into `buf`, as far as it fits, and returns the number of bytes. On an error, nothing was
+    /// copied.
     fn read_piece(&mut self, chain: &impl ChainElements<Place = P>, buf: &mut [u8]) -> Result<usize, ChainError> {
         let Some((range, piece)) = self.peek(chain, buf.len())? else { return Ok(0) };
         chain.mem().before_read(range);
@@ -86,7 +87,8 @@ impl<P: Clone> Cursor<P> {
         Ok(piece.len())
     }
 
-    /// Copies as much of `buf` as fits into the next piece, and returns how much. After an error nothing was copied.
+    /// Copies `buf` into the next piece, as far as it fits, and returns the number of bytes. On an error, nothing was
+    /// copied.
     fn write_piece(&mut self, chain: &impl ChainElements<Place = P>, buf: &[u8]) -> Result<usize, ChainError> {
         let Some((range, piece)) = self.peek(chain, buf.len())? else { return Ok(0) };
         let (part, _) = buf.split_at(piece.len());

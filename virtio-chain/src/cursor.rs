@@ -5,40 +5,41 @@ use virtio_queue_core::{ChainElements, ChainError, ChainErrorKind, Element};
 
 use crate::{Remaining, TransferError};
 
-/// A piece of memory: where the driver has it, and where it is here.
+/// A piece of memory, in driver terms and in device terms.
 pub(crate) type Piece<'c> = (DriverRange, DeviceRange<'c>);
 
-/// A position in the readable or in the writable half of a chain, as plain data: each step is handed the chain.
+/// A position in the readable or in the writable half of a chain. It is plain data: each step takes the chain as an
+/// argument.
 ///
-/// An element is translated piece by piece as the position reaches it, since it may cross from one region of memory
-/// into another. How the driver has cut its message is not visible from outside (FRAME-1).
+/// The cursor translates an element piece by piece when the position reaches it, because an element can cross from one
+/// memory region into another. The cursor hides how the driver has cut its message (FRAME-1).
 #[derive(Clone, Debug)]
 pub(crate) struct Cursor<P> {
     place: P,
-    /// Which half: the access of its elements.
+    /// The access of the elements, which selects the half.
     access: Access,
-    /// What is left of the current element.
+    /// The rest of the current element.
     rest: DriverRange,
-    /// How many bytes of this half lie before the position, and before the place where it must stop.
+    /// The number of bytes of this half before the position, and before the end of this part.
     position: u64,
     end: u64,
     course: Course,
 }
 
-/// Whether a cursor goes on.
+/// Whether a cursor continues.
 #[derive(Clone, Copy, Debug)]
 enum Course {
     Going,
-    /// The half ends here. A walk along the readable one has come upon this element of the writable one, if any.
+    /// The half ends here. For a readable half, this is the first element of the writable half, if any.
     Ended(DriverRange),
-    /// The chain is malformed here, and that was reported.
+    /// The chain is malformed here, and the error was reported.
     Failed(ChainError),
-    /// The chain is malformed here, and the next step reports it.
+    /// The chain is malformed here, and the next step reports the error.
     Failing(ChainError),
 }
 
 impl<P: Clone> Cursor<P> {
-    /// Returns the beginning of the half of `chain` that is for `access`: for reading, or for writing.
+    /// Returns the beginning of the half of `chain` that `access` selects.
     #[inline]
     pub(crate) fn new(chain: &impl ChainElements<Place = P>, access: Access) -> Self {
         Self {
@@ -51,11 +52,11 @@ impl<P: Clone> Cursor<P> {
         }
     }
 
-    /// Returns the beginning of the writable half of the same chain, wherever in the readable one this is.
+    /// Returns the beginning of the writable half of the same chain. The cursor can be anywhere in the readable half.
     #[inline]
     pub(crate) fn into_writable(self, chain: &impl ChainElements<Place = P>) -> Self {
-        // The readable half may lie in memory that is not there: the chain goes on. A walk that found it malformed does
-        // not.
+        // If the memory of a readable element does not exist, the chain continues. If a walk found the chain malformed,
+        // it does not.
         let fault = self.fault().filter(|_| chain.next_element(&mut self.place.clone()).is_none());
         Self {
             access: Access::Write,
@@ -77,19 +78,18 @@ impl<P: Clone> Cursor<P> {
         self.position
     }
 
-    /// Returns how many bytes lie before the place where it was made to stop, if it was.
+    /// Returns the position at which this part ends, if it was split.
     pub(crate) fn end(&self) -> Option<u64> {
         (self.end != u64::MAX).then_some(self.end)
     }
 
-    /// Returns how many bytes there are until the place where it must stop, as far as that is known without a look
-    /// ahead.
+    /// Returns the number of bytes up to the end of this part, as far as it is known without a look ahead.
     #[inline]
     pub(crate) fn left(&self) -> u64 {
         self.end - self.position
     }
 
-    /// Returns the error that the position stopped at, if it did.
+    /// Returns the error that stopped the cursor, if any.
     #[inline]
     pub(crate) fn fault(&self) -> Option<ChainError> {
         match self.course {
@@ -98,8 +98,8 @@ impl<P: Clone> Cursor<P> {
         }
     }
 
-    /// Returns the next piece, of at most `max` bytes, or `None` at the end. It stays the next one until it is
-    /// [passed](Self::pass).
+    /// Returns the next piece, of at most `max` bytes, or `None` at the end. The cursor does not move until a
+    /// [`pass`](Self::pass).
     #[inline(always)]
     pub(crate) fn peek<'c>(
         &mut self,
@@ -107,7 +107,7 @@ impl<P: Clone> Cursor<P> {
         max: usize,
     ) -> Result<Option<Piece<'c>>, ChainError> {
         let limit = self.left().min(max as u64);
-        // Nothing is looked at beyond the end: it may be malformed there.
+        // The cursor reads no element beyond the end, because the chain can be malformed there.
         if limit == 0 {
             return Ok(None);
         }
@@ -125,12 +125,12 @@ impl<P: Clone> Cursor<P> {
         }
     }
 
-    /// Returns the next `len` bytes, if the memory has them at once in one piece. They stay the next ones until they are
-    /// [passed](Self::pass). `None` says nothing: it is for [`peek`](Self::peek) to find out.
+    /// Returns the next `len` bytes, if the memory translates them at once in one piece. The cursor does not move until
+    /// a [`pass`](Self::pass). After `None`, call [`peek`](Self::peek) for the reason.
     #[inline(always)]
     pub(crate) fn peek_whole<'c>(&mut self, chain: &'c impl ChainElements<Place = P>, len: usize) -> Option<Piece<'c>> {
         let bytes = u32::try_from(len).ok()?;
-        // Nothing is looked at for no bytes, or beyond the end.
+        // The cursor reads no element if no bytes are needed, or beyond the end.
         if bytes == 0 || u64::from(bytes) > self.left() {
             return None;
         }
@@ -156,15 +156,15 @@ impl<P: Clone> Cursor<P> {
         Ok(piece)
     }
 
-    /// Passes over the next `len` bytes, which lie in the current element.
+    /// Skips the next `len` bytes, which must be in the current element.
     #[inline]
     pub(crate) fn pass(&mut self, len: u64) {
         self.rest = self.rest.after(len);
         self.position += len;
     }
 
-    /// Goes on to the next element, since the current one is used up, and returns whether there is one. If not, the
-    /// half has [ended](Self::ended).
+    /// Moves to the next non-empty element, and returns whether there is one. The current element must be used up. If
+    /// there is no next element, the half has [ended](Self::ended).
     #[inline(never)]
     fn seek(&mut self, chain: &impl ChainElements<Place = P>) -> bool {
         while matches!(self.course, Course::Going) {
@@ -175,13 +175,13 @@ impl<P: Clone> Cursor<P> {
         false
     }
 
-    /// Takes one step, since the current element is used up, and returns whether that leads to the next one.
+    /// Takes one step, and returns whether it reached the next non-empty element. The current element must be used up.
     #[inline(always)]
     fn step(&mut self, chain: &impl ChainElements<Place = P>) -> bool {
         if !matches!(self.course, Course::Going) {
             return false;
         }
-        // The place that is handed to the chain has an address.
+        // The chain gets a copy of the place, because its argument needs an address.
         let mut place = self.place.clone();
         let next = chain.next_element(&mut place);
         self.place = place;
@@ -197,11 +197,11 @@ impl<P: Clone> Cursor<P> {
         }
     }
 
-    /// Takes note of what is no element of this half.
+    /// Records the end of the half, or the error, instead of a next element.
     #[inline(never)]
     fn step_over(mut self, next: Option<Result<Element, ChainError>>) -> Self {
         match next {
-            // The readable half was not read to its end.
+            // A readable element is left. The writable half begins after it.
             Some(Ok(element)) if element.access == Access::Read => {}
             Some(Ok(element)) => self.course = Course::Ended(element.range),
             Some(Err(error)) => self.course = Course::Failing(error),
@@ -210,7 +210,7 @@ impl<P: Clone> Cursor<P> {
         self
     }
 
-    /// Returns the error that is to be reported at the end of the half, once.
+    /// Returns the error to report at the end of the half, once.
     #[cold]
     fn ended(&mut self) -> Result<(), ChainError> {
         match self.course {
@@ -219,7 +219,7 @@ impl<P: Clone> Cursor<P> {
         }
     }
 
-    /// Ends here for good: the memory answered with nothing that can be accessed.
+    /// Ends the cursor with an error: the memory returned nothing that can be accessed.
     #[cold]
     fn inaccessible(
         &mut self,
@@ -231,20 +231,20 @@ impl<P: Clone> Cursor<P> {
         let error = match answer {
             Err(error) => error,
             Ok(piece) if piece.is_empty() => TranslateError::Unmapped { addr },
-            // Pieces go to where it is not checked any more.
+            // Later users of a piece do not check the access again.
             Ok(_) => TranslateError::Denied { addr, access },
         };
         self.fail(ChainError { id, kind: ChainErrorKind::Memory(error) })
     }
 
-    /// Ends here for good: the memory has translated `range` of chain `id` for an access that it then refuses.
+    /// Ends the cursor with an error: the memory translated `range` of chain `id`, and then refused the access.
     #[cold]
     pub(crate) fn refused(&mut self, id: u16, range: DriverRange) -> ChainError {
         let denied = TranslateError::Denied { addr: range.start(), access: self.access };
         self.fail(ChainError { id, kind: ChainErrorKind::Memory(denied) })
     }
 
-    /// Ends here for good.
+    /// Ends the cursor with an error.
     #[cold]
     fn fail(&mut self, error: ChainError) -> ChainError {
         self.rest = DriverRange::EMPTY;
@@ -252,7 +252,7 @@ impl<P: Clone> Cursor<P> {
         error
     }
 
-    /// Lets the next step report the error that this one came upon, since it has bytes to report.
+    /// Defers an error to the next step, because this step has bytes to report.
     #[cold]
     pub(crate) fn put_off_fault(&mut self) {
         if let Course::Failed(error) = self.course {
@@ -260,8 +260,8 @@ impl<P: Clone> Cursor<P> {
         }
     }
 
-    /// Returns how many bytes were moved from `start` on before `error`, which the next step reports, unless there are
-    /// none.
+    /// Returns the number of bytes moved from `start` before `error`, and defers the error to the next step. If no
+    /// bytes were moved, returns the error.
     #[cfg(feature = "std")]
     #[cold]
     pub(crate) fn moved_before(&mut self, start: u64, error: ChainError) -> Result<usize, ChainError> {
@@ -274,7 +274,7 @@ impl<P: Clone> Cursor<P> {
         }
     }
 
-    /// Passes over at most `max` bytes, and returns how many they were. Nothing is translated: they need not be there.
+    /// Skips at most `max` bytes, and returns their number. Translates nothing: the memory does not need to exist.
     pub(crate) fn skip(&mut self, chain: &impl ChainElements<Place = P>, max: u64) -> Result<u64, ChainError> {
         let start = self.position;
         let end = start.saturating_add(max).min(self.end);
@@ -288,8 +288,8 @@ impl<P: Clone> Cursor<P> {
         Ok(self.position - start)
     }
 
-    /// Passes over `len` bytes that were moved already, of at most [`left`](Self::left). If the driver has changed the
-    /// chain since so that it has no such bytes any more, the next step finds its end or reports what is wrong.
+    /// Skips `len` bytes that were already moved, at most [`left`](Self::left). If the driver has changed the chain so
+    /// that it no longer has these bytes, the next step finds the end or reports the error.
     pub(crate) fn pass_moved(&mut self, chain: &impl ChainElements<Place = P>, len: u64) {
         let end = self.position + len;
         if self.skip(chain, len).is_err() {
@@ -298,12 +298,12 @@ impl<P: Clone> Cursor<P> {
         self.position = end;
     }
 
-    /// Looks ahead: how much there is until the place where it must stop.
+    /// Looks ahead, and returns the amount of data up to the end of this part.
     pub(crate) fn remaining(&self, chain: &impl ChainElements<Place = P>) -> Result<Remaining, ChainError> {
         self.remaining_within(chain, self.left())
     }
 
-    /// Looks ahead: how much there is until the end of the half, wherever it must stop.
+    /// Looks ahead, and returns the amount of data up to the end of the half. Ignores the end of this part.
     pub(crate) fn remaining_in_half(&self, chain: &impl ChainElements<Place = P>) -> Result<Remaining, ChainError> {
         self.remaining_within(chain, u64::MAX)
     }
@@ -328,7 +328,7 @@ impl<P: Clone> Cursor<P> {
         Ok(remaining)
     }
 
-    /// Ends `len` bytes further on, and returns the rest. If there is none, nothing has changed.
+    /// Ends this part after the next `len` bytes, and returns the rest. On an error, nothing has changed.
     pub(crate) fn split_at(&mut self, chain: &impl ChainElements<Place = P>, len: u64) -> Result<Self, TransferError> {
         let mut tail = self.clone();
         let available = tail.skip(chain, len)?;
@@ -339,7 +339,7 @@ impl<P: Clone> Cursor<P> {
         Ok(tail)
     }
 
-    /// Ends `len` bytes before the end, and returns the rest. If there are not as many, nothing has changed.
+    /// Ends this part `len` bytes before its end, and returns the rest. On an error, nothing has changed.
     pub(crate) fn split_last(
         &mut self,
         chain: &impl ChainElements<Place = P>,

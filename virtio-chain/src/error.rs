@@ -1,10 +1,10 @@
-//! What can go wrong on the way between bytes and a chain.
+//! The errors of this crate.
 
 use core::{error, fmt};
 
 use virtio_queue_core::{ChainError, ReturnError};
 
-/// How much there is from some position on.
+/// The amount of data after a position.
 ///
 /// ```
 /// # use virtio_fake_driver::{DriverChain, SplitFixture};
@@ -21,9 +21,9 @@ use virtio_queue_core::{ChainError, ReturnError};
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Remaining {
-    /// In bytes.
+    /// The number of bytes.
     pub bytes: u64,
-    /// In elements, the one that the position is in included; those without bytes are none.
+    /// The number of non-empty elements. It includes an element that is partly consumed.
     pub descriptors: u32,
 }
 
@@ -35,7 +35,7 @@ impl fmt::Display for Remaining {
     }
 }
 
-/// A transfer that had to be whole and was not.
+/// The error of a transfer that could not be completed.
 ///
 /// ```
 /// # use virtio_fake_driver::{DriverChain, SplitFixture};
@@ -54,11 +54,11 @@ impl fmt::Display for Remaining {
 pub enum TransferError {
     /// The chain is malformed.
     Chain(ChainError),
-    /// The chain is well-formed, but too short.
+    /// The chain is well-formed but too short.
     Short {
-        /// How many bytes were wanted.
+        /// The number of bytes that the transfer needed.
         wanted: u64,
-        /// How many there were.
+        /// The number of bytes that were left.
         available: u64,
     },
 }
@@ -92,7 +92,7 @@ impl fmt::Display for TransferError {
 
 impl error::Error for TransferError {}
 
-/// A chain that is not complete, or not as complete as was claimed.
+/// The error of a chain that is not complete, or less complete than the device claimed.
 ///
 /// ```
 /// # use virtio_fake_driver::{DriverChain, SplitFixture};
@@ -104,26 +104,27 @@ impl error::Error for TransferError {}
 /// let mut answer = WritableChain::new(queue.next_chain()?.ok_or("nothing is available")?);
 /// answer.write_all(b"a")?;
 /// let error = answer.return_complete().unwrap_err();
-/// assert_eq!(error.to_string(), "not written: 3 bytes in 1 element; write all of the chain first");
+/// assert_eq!(error.to_string(), "not written: 3 bytes in 1 element; write all writable bytes first");
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum IncompleteError {
-    /// There are readable bytes that were not read.
+    /// Some readable bytes were not read.
     Unread(Remaining),
-    /// There are writable bytes that were not written.
+    /// Some writable bytes were not written.
     Unwritten(Remaining),
-    /// More bytes are said to be written than were. The driver would read what nobody wrote (SPLIT-USED-4).
+    /// The device claimed more bytes than it wrote. The driver would read bytes that the device did not write
+    /// (SPLIT-USED-4).
     NotWritten {
-        /// How many bytes the driver was to be told of.
+        /// The number of bytes that the device claimed.
         claimed: u32,
-        /// How many were written.
+        /// The number of bytes that the device wrote.
         written: u64,
     },
     /// The chain is malformed.
     Chain(ChainError),
-    /// The chain is complete, but could not be returned.
+    /// The chain is complete but could not be returned.
     Return(ReturnError),
 }
 
@@ -142,10 +143,10 @@ impl From<ReturnError> for IncompleteError {
 impl fmt::Display for IncompleteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unread(left) => write!(f, "not read: {left}; read or skip all that is readable first"),
-            Self::Unwritten(left) => write!(f, "not written: {left}; write all of the chain first"),
+            Self::Unread(left) => write!(f, "not read: {left}; read or skip all readable bytes first"),
+            Self::Unwritten(left) => write!(f, "not written: {left}; write all writable bytes first"),
             Self::NotWritten { claimed, written } => {
-                write!(f, "{claimed} bytes were claimed, and {written} were written: claim no more than that")
+                write!(f, "{claimed} bytes were claimed, but {written} were written: claim at most {written}")
             }
             Self::Chain(error) => error.fmt(f),
             Self::Return(error) => error.fmt(f),
@@ -155,7 +156,7 @@ impl fmt::Display for IncompleteError {
 
 impl error::Error for IncompleteError {}
 
-/// A part that does not follow the part that it was to be joined to.
+/// The error of a join between parts that do not follow each other.
 ///
 /// ```
 /// # use virtio_fake_driver::{DriverChain, SplitFixture};
@@ -179,16 +180,17 @@ impl error::Error for IncompleteError {}
 pub enum JoinError {
     /// The tail is a part of another chain.
     OtherChain {
-        /// The chain that it is a part of.
+        /// The id of the chain that the tail belongs to.
         tail: u16,
-        /// The chain that it was to be joined to.
+        /// The id of the chain that this part belongs to.
         id: u16,
     },
     /// The tail does not begin where this part ends.
     Apart {
         /// The position at which the tail begins, in bytes.
         start: u64,
-        /// The position at which this part ends, in bytes. `None` if it was not split: it ends where the chain does.
+        /// The position at which this part ends, in bytes. `None` if this part was not split: it ends where the chain
+        /// ends.
         end: Option<u64>,
     },
 }
@@ -200,12 +202,13 @@ impl fmt::Display for JoinError {
                 write!(f, "a part of chain {tail} cannot be joined to a part of chain {id}")
             }
             Self::Apart { start, end: None } => {
-                write!(f, "a part from byte {start} on cannot follow one that goes on to the end of the chain")
+                write!(f, "the part from byte {start} cannot follow a part that ends where the chain ends")
             }
             Self::Apart { start, end: Some(end) } => {
                 write!(
                     f,
-                    "a part from byte {start} on cannot follow one that ends at byte {end}: join what begins there"
+                    "the part from byte {start} cannot follow a part that ends at byte {end}: join the part from \
+                     byte {end}"
                 )
             }
         }

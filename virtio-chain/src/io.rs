@@ -1,4 +1,4 @@
-//! The traits of `std::io`.
+//! Implements the traits of `std::io`.
 
 use std::io::{self, ErrorKind, Read, Write};
 
@@ -8,8 +8,8 @@ use crate::{
     IncompleteError, ReadableChain, Reader, TransferCause, TransferError, TransferFailed, WritableChain, Writer,
 };
 
-/// A call fills `buf`, from as many pieces as it takes, and ends with `Ok(0)`. Where the chain is malformed, it returns
-/// what lies before that; the next call fails, with the kind `InvalidData`.
+/// Each call fills `buf` from as many pieces as needed. At the end, a call returns `Ok(0)`. If the chain is malformed,
+/// a call returns the bytes before the fault. The next call fails with the kind `InvalidData`.
 impl<C: ChainElements> Read for Reader<C> {
     #[inline]
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
@@ -17,7 +17,7 @@ impl<C: ChainElements> Read for Reader<C> {
     }
 }
 
-/// As for its [`Reader`].
+/// Reads as its [`Reader`] does.
 impl<C: Chain> Read for ReadableChain<C> {
     #[inline]
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
@@ -25,8 +25,9 @@ impl<C: Chain> Read for ReadableChain<C> {
     }
 }
 
-/// A call takes all of `buf`, into as many pieces as it takes, and ends with `Ok(0)`. Where the chain is malformed, it
-/// takes what fits before that; the next call fails, with the kind `InvalidData`. There is nothing to flush.
+/// Each call writes all of `buf` into as many pieces as needed. At the end, a call returns `Ok(0)`. If the chain is
+/// malformed, a call writes the bytes that fit before the fault. The next call fails with the kind `InvalidData`. A
+/// flush does nothing.
 impl<C: ChainElements> Write for Writer<C> {
     #[inline]
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
@@ -38,7 +39,7 @@ impl<C: ChainElements> Write for Writer<C> {
     }
 }
 
-/// As for its [`Writer`].
+/// Writes as its [`Writer`] does.
 impl<C: Chain> Write for WritableChain<C> {
     #[inline]
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
@@ -50,7 +51,7 @@ impl<C: Chain> Write for WritableChain<C> {
     }
 }
 
-/// Of the kind `UnexpectedEof` if the chain is too short.
+/// Has the kind `UnexpectedEof` if the chain is too short.
 impl From<TransferError> for io::Error {
     fn from(error: TransferError) -> Self {
         match error {
@@ -60,7 +61,8 @@ impl From<TransferError> for io::Error {
     }
 }
 
-/// Of the kind `InvalidInput` if more was claimed than was written, `InvalidData` if something is left over.
+/// Has the kind `InvalidInput` if the device claimed more bytes than it wrote, and `InvalidData` if bytes are left
+/// over.
 impl From<IncompleteError> for io::Error {
     fn from(error: IncompleteError) -> Self {
         match error {
@@ -72,7 +74,7 @@ impl From<IncompleteError> for io::Error {
     }
 }
 
-/// The cause alone: an error of the work stays what it was.
+/// Keeps only the cause. An error of the operation is unchanged.
 impl From<TransferFailed<Self>> for io::Error {
     fn from(failed: TransferFailed<Self>) -> Self {
         match failed.cause {

@@ -1,4 +1,4 @@
-//! Pieces that are lent to work that ends later.
+//! Pieces that are lent to an operation that ends later.
 
 use core::{error, fmt};
 
@@ -8,26 +8,26 @@ use virtio_queue_core::{ChainElements, ChainError};
 use crate::cursor::Cursor;
 use crate::pieces::Pieces;
 
-/// The next pieces of a chain, lent to work that ends later: an io_uring request, or another thread.
+/// The next pieces of a chain, lent to an operation that ends later, such as an io_uring request or another thread.
 ///
-/// It is made by [`Reader::lend`](crate::Reader::lend) or [`Writer::lend`](crate::Writer::lend), and goes back to the
-/// same reader or writer, which moves on and accounts for it: [`Reader::settle`](crate::Reader::settle),
-/// [`Writer::settle`](crate::Writer::settle). Until then nothing has moved. If it never goes back, nothing ever does.
+/// [`Reader::lend`](crate::Reader::lend) or [`Writer::lend`](crate::Writer::lend) creates it. Give it back to the same
+/// reader or writer with [`Reader::settle`](crate::Reader::settle) or [`Writer::settle`](crate::Writer::settle). The
+/// reader or writer moves on and counts the bytes only then.
 ///
-/// A reader or writer knows what it has lent by its half, its position and the id of its chain. Another queue can have
-/// a chain of the same id: keep what was lent beside its own.
+/// A reader or writer recognises its `Lent` by the half, the position and the id of the chain. A chain of another queue
+/// can have the same id. So keep a `Lent` together with its own chain.
 ///
-/// It is plain data: it borrows nothing, and can be sent to another thread. So it can be kept beside the chain that
-/// owns the bytes. It keeps nothing alive either: the chain must not be returned before the work has ended.
+/// A `Lent` is plain data: it borrows nothing, and can be sent to another thread. So you can store it next to its
+/// chain. It keeps nothing alive: you must not return the chain before the operation has ended.
 ///
-/// The array of pieces is a part of it, of about 1 KiB. To move the `Lent` moves the array. If something looks at the
-/// array later, as the kernel does at that of an io_uring request, put the `Lent` into a box before its
-/// [pieces](Self::io_vecs) are handed out, and leave it there until the work has ended.
+/// A `Lent` contains the array of pieces, about 1 KiB. A move of the `Lent` moves the array. The kernel reads the array
+/// of an io_uring request later. In such a case, put the `Lent` into a box before you pass on its
+/// [pieces](Self::io_vecs), and leave it there until the operation has ended.
 ///
 /// # A block device that answers later
 ///
-/// The payload of a request is lent to the disk. The status has its place behind the payload, and is written there
-/// whatever becomes of the payload.
+/// The device lends the payload of a request to the disk. The status follows the payload. The device writes the status
+/// even if the payload fails.
 ///
 /// ```
 /// use virtio_chain::{Lent, ReadableChain, Tail, WritableChain};
@@ -41,11 +41,11 @@ use crate::pieces::Pieces;
 ///     sector: u64,
 ///     payload: WritableChain<C>,
 ///     status: Tail<C>,
-///     /// In a box: the request moves from here to there, and the array of pieces must not.
+///     /// In a box: the request can move, but the array of pieces must not.
 ///     lent: Box<Lent>,
 /// }
 ///
-/// /// Begins with a request.
+/// /// Begins a request.
 /// fn begin<C: Chain>(chain: C) -> Result<Option<InFlight<C>>, Error> {
 ///     let mut request = ReadableChain::new(chain);
 ///     let sector: U64 = request.read_obj()?;
@@ -54,7 +54,7 @@ use crate::pieces::Pieces;
 ///     read_next(sector.get(), payload, status)
 /// }
 ///
-/// /// Lends the pieces that the disk is to fill next, if there are any: `request.lent.io_vecs()` is for the read.
+/// /// Lends the next pieces to the disk, if any are left. Pass `request.lent.io_vecs()` to the read.
 /// fn read_next<C: Chain>(
 ///     sector: u64,
 ///     mut payload: WritableChain<C>,
@@ -62,28 +62,28 @@ use crate::pieces::Pieces;
 /// ) -> Result<Option<InFlight<C>>, Error> {
 ///     match payload.lend(u64::MAX) {
 ///         Ok(lent) if !lent.is_empty() => Ok(Some(InFlight { sector, payload, status, lent: Box::new(lent) })),
-///         // All of the payload was read.
+///         // The disk has read all of the payload.
 ///         Ok(_) => answer(payload, status, 0),
-///         // The driver has named memory that is not there.
+///         // The driver named memory that does not exist.
 ///         Err(_) => answer(payload, status, 1),
 ///     }
 /// }
 ///
-/// /// Goes on when the disk has read `count` bytes, or has failed.
+/// /// Continues after the disk has read `count` bytes, or has failed.
 /// fn complete<C: Chain>(request: InFlight<C>, count: Result<usize, Error>) -> Result<Option<InFlight<C>>, Error> {
 ///     let InFlight { sector, mut payload, status, lent } = request;
 ///     match count {
 ///         Ok(count) if count > 0 => {
 ///             payload.settle(*lent, count)?;
-///             // There is more to read if the count was short, or if there were too many pieces for one `Lent`.
+///             // More is left if the count was short, or if one `Lent` had no room for all pieces.
 ///             read_next(sector, payload, status)
 ///         }
-///         // The disk has failed, or has no more bytes.
+///         // The disk failed, or has no more bytes.
 ///         _ => answer(payload, status, 1),
 ///     }
 /// }
 ///
-/// /// Writes the status into the last byte, and tells the driver of what was written before the first hole.
+/// /// Writes the status into the last byte. Reports the bytes before the first hole to the driver.
 /// fn answer<C: Chain>(
 ///     mut payload: WritableChain<C>,
 ///     status: Tail<C>,
@@ -119,39 +119,39 @@ use crate::pieces::Pieces;
 /// # }
 /// # Ok::<_, Error>(())
 /// ```
-#[must_use = "what was lent does not count before it is settled"]
+#[must_use = "lent bytes do not count before they are settled"]
 pub struct Lent {
     id: u16,
     access: Access,
-    /// Where in its half they begin.
+    /// The position in its half at which the pieces begin.
     position: u64,
     pieces: Pieces<{ Self::MAX_PIECES }>,
 }
 
 impl Lent {
-    /// The most pieces that are lent at a time.
+    /// The largest number of pieces in one `Lent`.
     pub const MAX_PIECES: usize = 32;
 
-    /// Returns nothing, lent by nobody.
+    /// Returns an empty `Lent`, which belongs to no chain.
     pub(crate) fn nothing() -> Self {
         Self { id: 0, access: Access::Write, position: 0, pieces: Pieces::new() }
     }
 
-    /// Returns the pieces, in the order in which they lie in the chain.
+    /// Returns the pieces, in the order of the chain.
     #[inline]
     #[must_use]
     pub fn io_vecs(&self) -> &[IoVec] {
         self.pieces.io_vecs()
     }
 
-    /// Returns how many bytes the pieces have together.
+    /// Returns the total number of bytes in the pieces.
     #[inline]
     #[must_use]
     pub const fn len(&self) -> usize {
         self.pieces.len
     }
 
-    /// Returns whether there are no pieces: the reader or writer was at its end, or the limit was 0.
+    /// Returns whether there are no pieces. This happens if the reader or writer was at its end, or if the limit was 0.
     #[inline]
     #[must_use]
     pub const fn is_empty(&self) -> bool {
@@ -160,7 +160,7 @@ impl Lent {
 }
 
 impl<P: Clone> Cursor<P> {
-    /// Looks ahead at the next pieces, of `limit` bytes together at most, and lends them.
+    /// Looks ahead at the next pieces, of at most `limit` bytes in total, and lends them.
     pub(crate) fn lend(&mut self, chain: &impl ChainElements<Place = P>, limit: u64) -> Result<Lent, ChainError> {
         let mut lent = Lent { id: chain.id(), access: self.access(), position: self.position(), ..Lent::nothing() };
         let _ahead = self.gather(chain, limit, &mut lent.pieces)?;
@@ -168,7 +168,7 @@ impl<P: Clone> Cursor<P> {
         Ok(lent)
     }
 
-    /// Moves on by the first `count` bytes of what was lent here, and reports to the memory those that were written.
+    /// Moves on by the first `count` bytes of `lent`, and reports written bytes to the memory.
     pub(crate) fn settle(
         &mut self,
         chain: &impl ChainElements<Place = P>,
@@ -204,7 +204,7 @@ impl fmt::Debug for Lent {
     }
 }
 
-/// Pieces that were not lent here, or not like that. Nothing has changed.
+/// The error of a `Lent` that does not match its reader or writer. Nothing has changed.
 ///
 /// ```
 /// # use virtio_fake_driver::{DriverChain, SplitFixture};
@@ -222,27 +222,27 @@ impl fmt::Debug for Lent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SettleError {
-    /// They were lent by another chain, or at another position.
+    /// Another chain or another position lent the pieces.
     Elsewhere {
-        /// The chain that they were lent by.
+        /// The id of the chain that lent the pieces.
         lent_id: u16,
-        /// The position that they were lent at, in bytes.
+        /// The position that lent the pieces, in bytes.
         lent_position: u64,
-        /// The chain that they were to be settled with.
+        /// The id of this chain.
         id: u16,
-        /// Its position, in bytes.
+        /// The position in this chain, in bytes.
         position: u64,
     },
-    /// They were lent by the other half of a chain: by a reader for a writer, or the other way round.
+    /// The other half of the chain lent the pieces: a reader for a writer, or the other way round.
     OtherHalf {
-        /// The chain that they were lent by.
+        /// The id of the chain that lent the pieces.
         id: u16,
     },
-    /// The work says that it moved more than was lent, or more than the part was cut to meanwhile.
+    /// The device claimed more bytes than were lent, or more bytes than the part has after a later split.
     TooMuch {
-        /// How many bytes it says it moved.
+        /// The number of bytes that the device claimed.
         claimed: usize,
-        /// How many bytes it had.
+        /// The number of bytes that were lent and are still in the part.
         lent: usize,
     },
 }
@@ -252,14 +252,14 @@ impl fmt::Display for SettleError {
         match self {
             Self::Elsewhere { lent_id, lent_position, id, position } => write!(
                 f,
-                "what byte {lent_position} of chain {lent_id} has lent cannot be settled at byte {position} of \
+                "pieces lent at byte {lent_position} of chain {lent_id} cannot be settled at byte {position} of \
                  chain {id}"
             ),
             Self::OtherHalf { id } => {
-                write!(f, "what one half of chain {id} has lent cannot be settled with the other half")
+                write!(f, "pieces lent by one half of chain {id} cannot be settled with the other half")
             }
             Self::TooMuch { claimed, lent } => {
-                write!(f, "{claimed} bytes were claimed, and {lent} were lent: claim no more than that")
+                write!(f, "{claimed} bytes were claimed, but {lent} were lent: claim at most {lent}")
             }
         }
     }

@@ -1,9 +1,8 @@
-//! A descriptor chain as bytes.
+//! Reads and writes a descriptor chain as bytes.
 //!
-//! A device wants to read a request and write an answer, and does not care how the driver has cut either into
-//! descriptors; it is not even allowed to (VIRTIO 1.4 §2.7.4.1 "Device Requirements: Message Framing", FRAME-1).
-//! [`ReadableChain`] is a chain at the beginning of what the driver says, [`WritableChain`] is one at the beginning of
-//! what the device answers. Either returns its chain to the driver.
+//! A device reads a request and writes an answer. The driver can cut both into any descriptors, and the device must not
+//! depend on the cuts (VIRTIO 1.4 §2.7.4.1 "Device Requirements: Message Framing", FRAME-1). [`ReadableChain`] reads
+//! the request of the driver. [`WritableChain`] writes the answer of the device. Both return the chain to the driver.
 //!
 //! ```
 //! use virtio_chain::zerocopy::little_endian::U32;
@@ -14,10 +13,10 @@
 //! fn add(chain: impl Chain) -> Result<(), Box<dyn core::error::Error>> {
 //!     let mut request = ReadableChain::new(chain);
 //!     let (a, b): (U32, U32) = (request.read_obj()?, request.read_obj()?);
-//!     // An error if there is more in the request than two numbers.
+//!     // This is an error if the request has more bytes than the two numbers.
 //!     let mut answer = request.into_writable()?;
 //!     answer.write_obj(&(a + b))?;
-//!     // The driver is told that 4 bytes were written. Dropping the answer would do the same.
+//!     // The driver learns that 4 bytes were written. A drop of the answer does the same.
 //!     Ok(answer.return_prefix()?)
 //! }
 //! # use virtio_fake_driver::{DriverChain, SplitFixture};
@@ -28,13 +27,14 @@
 //! # Ok::<_, Box<dyn core::error::Error>>(())
 //! ```
 //!
-//! On any error the chain goes back to the driver all the same. The `try_` variant of a call hands it back instead.
+//! On any error, the chain still returns to the driver. The `try_` variant of a call gives the chain back to you
+//! instead.
 //!
 //! # Header, payload, status
 //!
-//! An answer in several parts is [split](WritableChain::split_last), and [joined](WritableChain::join) again where the
-//! next part begins. So the status has its place whatever becomes of the payload: the driver may have named memory for
-//! the payload that is not there.
+//! [Split](WritableChain::split_last) an answer that has several parts, and [join](WritableChain::join) the parts
+//! again. Then you can write the status even if the payload fails. A payload fails, for example, if its descriptors
+//! name memory that does not exist.
 //!
 //! ```
 //! use virtio_chain::zerocopy::little_endian::U64;
@@ -46,7 +46,7 @@
 //!     let mut request = ReadableChain::new(chain);
 //!     let sector: U64 = request.read_obj()?;
 //!     let mut answer = request.into_writable()?;
-//!     // From its end: the driver may have put both into one descriptor, or the payload into several.
+//!     // Split from the end: the driver can put both parts into one descriptor, or the payload into several.
 //!     let status = answer.split_last(1)?;
 //!
 //!     let found = usize::try_from(sector.get()).ok().and_then(|sector| disk.chunks(512).nth(sector));
@@ -69,23 +69,23 @@
 //! # Ok::<_, Box<dyn core::error::Error>>(())
 //! ```
 //!
-//! What need not be copied is [handed](Writer::transfer) to `readv` and the like as it lies in memory, or
-//! [lent](Lent) to io_uring or another thread, which answers later.
+//! To avoid a copy, [pass](Writer::transfer) the pieces in driver memory to `readv` and similar calls. Or [lend](Lent)
+//! them to io_uring or to another thread, which completes later.
 //!
-//! # Which way
+//! # Which type to use
 //!
-//! * Begin with [`ReadableChain`] and [`WritableChain`]: they own the chain, return it, and count for themselves. Use a
-//!   borrowed [`Reader`] and [`Writer`] if both halves are needed at a time, or if the parts of an answer are written
-//!   in another order than they lie. Return the chain with [`Writer::prefix`] then.
-//! * End an answer with [`return_prefix`](WritableChain::return_prefix). To drop it does the same, without an error if
+//! * Start with [`ReadableChain`] and [`WritableChain`]: they own the chain, count the written bytes, and return the
+//!   chain. Use a borrowed [`Reader`] and [`Writer`] if you need both halves at the same time, or if you write the
+//!   parts of an answer out of order. Then return the chain with the length from [`Writer::prefix`].
+//! * End an answer with [`return_prefix`](WritableChain::return_prefix). A drop does the same, but reports no error if
 //!   the queue is broken. [`return_complete`](WritableChain::return_complete) is for devices whose answer must fill the
 //!   chain. [`return_written`](WritableChain::return_written) is for devices that report another length.
-//! * A `try_` variant is for a device that needs the chain after an error.
+//! * Use a `try_` variant if your device needs the chain after an error.
 //!
 //! # When not to use it
 //!
-//! The crate works on any [`Chain`](virtio_queue_core::Chain), in any format and any memory. Devices that move whole
-//! descriptors and never look inside need only `virtio-queue-core`.
+//! If your device moves whole descriptors and never reads their contents: `virtio-queue-core` is enough. This crate
+//! works on any [`Chain`](virtio_queue_core::Chain), in any format and any memory.
 //!
 //! # Features
 //!
@@ -95,15 +95,16 @@
 //! virtio-queue-core = "0.1"
 //! ```
 //!
-//! The examples need no feature. The queues and drivers in them that are not shown are those of the crate
-//! `virtio-fake-driver`, for `[dev-dependencies]`.
+//! The examples need no feature. Their hidden lines take queues and drivers from the crate `virtio-fake-driver`, which
+//! belongs in `[dev-dependencies]`.
 //!
-//! * `std`: readers are a `std::io::Read`, writers are a `std::io::Write`, and errors turn into a `std::io::Error`.
+//! * `std`: readers implement `std::io::Read`, writers implement `std::io::Write`, and errors convert into
+//!   `std::io::Error`.
 //!
 //! # Clauses
 //!
-//! Ids such as SPLIT-USED-4 name rules. The file `docs/conformance.md` of the repository lists each of them, with its
-//! section in VIRTIO 1.4.
+//! Ids such as SPLIT-USED-4 name rules of the specification. The file `docs/conformance.md` of the repository lists
+//! each of them, with its section in VIRTIO 1.4.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]
@@ -132,11 +133,11 @@ pub use readable::ReadableChain;
 pub use reader::Reader;
 pub use tail::Tail;
 pub use transfer::{TransferCause, TransferFailed};
-/// What [`Reader::transfer`] and [`Writer::transfer`] hand out.
+/// A piece of memory that [`Reader::transfer`] and [`Writer::transfer`] pass to a system call.
 pub use virtio_mem_traits::IoVec;
 pub use writable::WritableChain;
 pub use writer::Writer;
-/// Its traits say what can be [read](Reader::read_obj) and [written](Writer::write_obj) as an object. A struct for
-/// either derives `FromBytes`, `Immutable` and `IntoBytes`, and has the attributes `#[repr(C)]` and
+/// The traits of zerocopy mark the types that can be [read](Reader::read_obj) and [written](Writer::write_obj) as
+/// objects. Derive `FromBytes`, `Immutable` and `IntoBytes` for such a struct. Add the attributes `#[repr(C)]` and
 /// `#[zerocopy(crate = "virtio_chain::zerocopy")]`.
 pub use zerocopy;

@@ -1,16 +1,16 @@
-//! Pieces of a chain that are handed out together.
+//! Pieces of a chain that are passed on together.
 
 use virtio_mem_traits::{Access, DriverMem, DriverRange, IoVec};
 use virtio_queue_core::{ChainElements, ChainError};
 
 use crate::cursor::Cursor;
 
-/// The most bytes that are handed out at a time: more than that, no system call moves.
+/// The largest number of bytes that are passed on together. No system call moves more.
 const MAX_BYTES: usize = isize::MAX.unsigned_abs();
 
-/// Up to `N` pieces, as system calls take them, and where the driver has them.
+/// Up to `N` pieces, in the form for system calls and in driver addresses.
 pub(crate) struct Pieces<const N: usize> {
-    /// How many bytes there are, and in how many pieces.
+    /// The number of bytes, and the number of pieces.
     pub(crate) len: usize,
     count: usize,
     io_vecs: [IoVec; N],
@@ -28,7 +28,7 @@ impl<const N: usize> Pieces<N> {
         self.io_vecs.get(..self.count).unwrap_or_default()
     }
 
-    /// Returns whether there is no place for one more.
+    /// Returns whether there is no room for one more piece.
     #[inline]
     pub(crate) const fn is_full(&self) -> bool {
         self.count == N
@@ -38,7 +38,7 @@ impl<const N: usize> Pieces<N> {
         self.ranges.get(..self.count).unwrap_or_default()
     }
 
-    /// Reports to `mem` that the pieces are about to be read, if they are for that.
+    /// Reports to `mem` that the pieces will be read, if `access` is a read.
     #[inline]
     pub(crate) fn before_transfer(&self, mem: &(impl DriverMem + ?Sized), access: Access) {
         if access == Access::Read {
@@ -46,7 +46,7 @@ impl<const N: usize> Pieces<N> {
         }
     }
 
-    /// Reports to `mem` that the first `count` bytes were written, if the pieces are for that.
+    /// Reports to `mem` that the first `count` bytes were written, if `access` is a write.
     #[inline]
     pub(crate) fn after_transfer(&self, mem: &(impl DriverMem + ?Sized), access: Access, count: usize) {
         let mut left = if access == Access::Write { count as u64 } else { 0 };
@@ -62,8 +62,8 @@ impl<const N: usize> Pieces<N> {
 }
 
 impl<P: Clone> Cursor<P> {
-    /// Looks ahead at the next pieces, of `limit` bytes together at most, and returns the place behind those that
-    /// `pieces` has room for.
+    /// Looks ahead at the next pieces, of at most `limit` bytes in total. Returns the place after the pieces that fit
+    /// into `pieces`.
     #[inline]
     pub(crate) fn gather<const N: usize>(
         &mut self,
@@ -85,7 +85,7 @@ impl<P: Clone> Cursor<P> {
                     *self = ahead;
                     return Err(error);
                 }
-                // What lies before it comes first.
+                // The pieces before the fault come first.
                 Err(_) => {
                     ahead.put_off_fault();
                     break;

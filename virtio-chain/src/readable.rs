@@ -1,4 +1,4 @@
-//! A chain that is being read.
+//! A chain that the device reads.
 
 use core::fmt;
 use core::ops::{Deref, DerefMut};
@@ -8,14 +8,14 @@ use virtio_queue_core::{Chain, Refused};
 use crate::cursor::Cursor;
 use crate::{IncompleteError, Reader, WritableChain};
 
-/// A chain, beginning with its readable bytes.
+/// A chain whose request the device reads.
 ///
-/// It is a [`Reader`] that owns the chain. It turns into a [`WritableChain`], in the order that chains have: first what
-/// the driver says, then what the device answers. Dropping it returns the chain with nothing written.
+/// It is a [`Reader`] that owns the chain. After the request, turn it into a [`WritableChain`] for the answer. A drop
+/// returns the chain with nothing written.
 ///
-/// It is `Send` whenever the chain is, in generic code as well, so a task can hold it while it waits.
+/// It is `Send` if the chain is `Send`, in generic code as well. So a task can hold it while it waits.
 ///
-/// Where one half is read while the other is written, keep the chain and borrow it: [`Reader::new`] and
+/// To read one half while you write the other, keep the chain and borrow it: [`Reader::new`] and
 /// [`Writer::new`](crate::Writer::new).
 ///
 /// ```
@@ -38,45 +38,45 @@ pub struct ReadableChain<C: Chain> {
 }
 
 impl<C: Chain> ReadableChain<C> {
-    /// Returns the beginning of `chain`.
+    /// Starts to read `chain` at its beginning.
     #[inline]
     #[must_use]
     pub fn new(chain: C) -> Self {
         Self { reader: Reader::of(chain) }
     }
 
-    /// Returns what the driver knows the chain by: the index of its head, or its Buffer ID.
+    /// Returns the driver's id of the chain: the index of its head in a split ring, or its Buffer ID in a packed ring.
     #[inline]
     #[must_use]
     pub fn id(&self) -> u16 {
         self.reader.chain().map_or(0, C::id)
     }
 
-    /// Returns the chain as it was when this was made of it.
+    /// Returns the chain, unchanged. Reading it again starts from its beginning.
     #[inline]
     #[must_use]
     pub fn into_chain(self) -> C {
         self.reader.into_parts().0
     }
 
-    /// Goes on with the writable half, if all of the readable one was read or skipped.
+    /// Turns to the writable half, if all readable bytes were read or skipped.
     ///
-    /// To go on whatever was not read, use [`WritableChain::from_incomplete_readable`].
+    /// To continue with unread bytes, use [`WritableChain::from_incomplete_readable`].
     ///
     /// # Errors
     ///
-    /// If there are readable bytes left, or the chain is malformed. It was returned with nothing written then;
+    /// If readable bytes are left, or the chain is malformed. On an error, the chain was returned with nothing written.
     /// [`try_into_writable`](Self::try_into_writable) keeps it.
     #[inline]
     pub fn into_writable(self) -> Result<WritableChain<C>, IncompleteError> {
         self.try_into_writable().map_err(|refused| refused.error)
     }
 
-    /// Goes on with the writable half as [`into_writable`](Self::into_writable) does, or hands the chain back.
+    /// Turns to the writable half, as [`into_writable`](Self::into_writable) does. On an error, gives `self` back.
     ///
     /// # Errors
     ///
-    /// If there are readable bytes left, or the chain is malformed. It is in the error then, as it was.
+    /// If readable bytes are left, or the chain is malformed. The error contains `self`, unchanged.
     ///
     /// # Examples
     ///
@@ -103,24 +103,25 @@ impl<C: Chain> ReadableChain<C> {
         }
     }
 
-    /// Returns the chain to the driver, if all of it was read or skipped and there is nothing to write.
+    /// Returns the chain to the driver, if all readable bytes were read or skipped and it has no writable bytes.
     ///
     /// # Errors
     ///
-    /// If there are readable or writable bytes left, or the chain is malformed. It was returned with nothing written
-    /// all the same; [`try_return_complete`](Self::try_return_complete) keeps it. If the queue is broken, there is
-    /// nowhere to return it to.
+    /// If readable or writable bytes are left, or the chain is malformed. The chain was still returned, with nothing
+    /// written. [`try_return_complete`](Self::try_return_complete) keeps it. If the queue is broken, the chain cannot
+    /// be returned.
     #[inline]
     pub fn return_complete(self) -> Result<(), IncompleteError> {
         self.try_return_complete().map_err(|refused| refused.error)
     }
 
-    /// Returns the chain to the driver as [`return_complete`](Self::return_complete) does, or hands it back.
+    /// Returns the chain to the driver, as [`return_complete`](Self::return_complete) does. On an error, gives `self`
+    /// back.
     ///
     /// # Errors
     ///
-    /// If there are readable or writable bytes left, the chain is malformed, or the queue is broken. The chain is in
-    /// the error then, as it was.
+    /// If readable or writable bytes are left, the chain is malformed, or the queue is broken. The error contains
+    /// `self`, unchanged.
     pub fn try_return_complete(self) -> Result<(), Refused<Self, IncompleteError>> {
         if let Err(error) = self.check_read().and_then(|()| self.check_nothing_to_write()) {
             return Err(Refused { chain: self, error });

@@ -1,4 +1,4 @@
-//! Reading.
+//! Reads the readable half of a chain.
 
 use core::fmt;
 
@@ -9,12 +9,13 @@ use zerocopy::{FromBytes, IntoBytes};
 use crate::cursor::Cursor;
 use crate::{Lent, Remaining, SettleError, TransferError, TransferFailed};
 
-/// The readable bytes of a chain, or a part of them, from a position on.
+/// A position in the readable bytes of a chain, or in a part of them.
 ///
-/// Most devices use it through [`ReadableChain`](crate::ReadableChain), which owns its chain and is a `Reader<C>`.
-/// [`Reader::new`] makes one of a borrowed chain, `Reader<&C>`.
+/// Most devices use a reader through [`ReadableChain`](crate::ReadableChain), which owns its chain and is a
+/// `Reader<C>`. [`Reader::new`] borrows a chain, and returns a `Reader<&C>`.
 ///
-/// It is plain data beside its chain, so it can be held wherever the chain can be. After an error it is at its end.
+/// A reader is the chain with plain data, so it can be held wherever the chain can be. After an error, the reader is at
+/// its end.
 ///
 /// ```
 /// # use virtio_fake_driver::{DriverChain, SplitFixture};
@@ -35,25 +36,26 @@ use crate::{Lent, Remaining, SettleError, TransferError, TransferFailed};
 /// ```
 #[derive(Clone)]
 pub struct Reader<C: ChainElements> {
-    /// `None` while a read goes on in several pieces, or if that panicked.
+    /// `None` during a read in several pieces, or after such a read panicked.
     chain: Option<C>,
     cursor: Cursor<C::Place>,
 }
 
-/// Readers of a borrowed chain, and their parts.
+/// Readers of a borrowed chain, and splits.
 impl<'c, C: ChainElements + ?Sized> Reader<&'c C> {
-    /// Returns the readable half of `chain`, from its beginning.
+    /// Starts to read `chain` at its beginning.
     #[inline]
     #[must_use]
     pub fn new(chain: &'c C) -> Self {
         Self::of(chain)
     }
 
-    /// Cuts off what lies more than `len` bytes further on, and returns it.
+    /// Splits after the next `len` bytes. `self` keeps these bytes, and the result has the rest.
     ///
     /// # Errors
     ///
-    /// If there are not as many bytes, or the chain is malformed before that. Nothing has changed then.
+    /// If fewer than `len` bytes are left, or the chain is malformed before that point. On an error, nothing has
+    /// changed.
     ///
     /// # Examples
     ///
@@ -76,11 +78,11 @@ impl<'c, C: ChainElements + ?Sized> Reader<&'c C> {
         Ok(Self::at(chain, self.cursor.split_at(&chain, len)?))
     }
 
-    /// Cuts off the last `len` bytes, and returns them.
+    /// Splits before the last `len` bytes, and returns these bytes.
     ///
     /// # Errors
     ///
-    /// If there are not as many bytes, or the chain is malformed before its end. Nothing has changed then.
+    /// If fewer than `len` bytes are left, or the chain is malformed before its end. On an error, nothing has changed.
     pub fn split_last(&mut self, len: u64) -> Result<Self, TransferError> {
         let available = TransferError::Short { wanted: len, available: 0 };
         let chain = self.chain.ok_or(available)?;
@@ -105,16 +107,16 @@ impl<C: ChainElements> Reader<C> {
     pub(crate) fn into_parts(self) -> (C, Cursor<C::Place>) {
         match self.chain {
             Some(chain) => (chain, self.cursor),
-            None => unreachable!("a read that has ended has put the chain back"),
+            None => unreachable!("a read puts the chain back when it ends"),
         }
     }
 
-    /// Copies the next bytes into `buf`, and returns how many: fewer than it holds only at the end.
+    /// Copies the next bytes into `buf`, and returns their number. It is less than `buf.len()` only at the end.
     ///
     /// # Errors
     ///
-    /// If the chain is malformed before that. What was copied by then is in `buf`, and the [position](Self::position)
-    /// is behind it.
+    /// If the chain is malformed before that point. The bytes before it are in `buf`, and the
+    /// [position](Self::position) is after them.
     #[inline(always)]
     pub fn read(&mut self, buf: &mut [u8]) -> Result<usize, ChainError> {
         let Some(chain) = &self.chain else { return Ok(0) };
@@ -127,7 +129,8 @@ impl<C: ChainElements> Reader<C> {
         after.result
     }
 
-    /// Copies the next bytes into `buf` up to a fault, which the next call reports unless there are none before it.
+    /// Copies the next bytes into `buf`, up to a fault. The next call reports the fault. If no bytes lie before the
+    /// fault, this call reports it.
     #[cfg(feature = "std")]
     #[inline]
     pub(crate) fn read_up_to_fault(&mut self, buf: &mut [u8]) -> Result<usize, ChainError> {
@@ -138,40 +141,39 @@ impl<C: ChainElements> Reader<C> {
         }
     }
 
-    /// Copies the next bytes into `buf` as if zeroes without end followed the last, and returns how many came from the
+    /// Copies the next bytes into `buf`, and fills the rest of `buf` with zeros. Returns the number of bytes from the
     /// chain.
     ///
-    /// For commands that grow from one version of the specification to the next: VIRTIO 1.4 §2.13.1 "Device
+    /// Use it for commands that grow from one version of the specification to the next: VIRTIO 1.4 §2.13.1 "Device
     /// Requirements: Group administration commands" (USER-2).
     ///
     /// # Errors
     ///
-    /// If the chain is malformed before that.
+    /// If the chain is malformed before that point.
     pub fn read_padded(&mut self, buf: &mut [u8]) -> Result<usize, ChainError> {
         buf.fill(0);
         self.read(buf)
     }
 
-    /// Copies the next bytes into `buf`, all of it.
+    /// Fills all of `buf` with the next bytes.
     ///
     /// # Errors
     ///
-    /// If there are not as many, or the chain is malformed before that. The reader is then behind what was copied.
+    /// If fewer bytes are left, or the chain is malformed before that point. The reader is then after the copied bytes.
     #[inline(always)]
     pub fn read_exact(&mut self, buf: &mut [u8]) -> Result<(), TransferError> {
         let available = self.read(buf)?;
         TransferError::unless_whole(buf.len(), available)
     }
 
-    /// Returns a copy of the object that comes next, however the driver has cut it.
+    /// Reads the next object. The driver can have cut its bytes in any way.
     ///
     /// The fields of an object must be little-endian types, not integers of the machine: VIRTIO 1.4 §1.4 "Structure
     /// Specifications".
     ///
     /// # Errors
     ///
-    /// If there are not as many bytes, or the chain is malformed before that. The reader is then behind what was
-    /// copied.
+    /// If fewer bytes are left, or the chain is malformed before that point. The reader is then after the copied bytes.
     ///
     /// # Examples
     ///
@@ -185,7 +187,7 @@ impl<C: ChainElements> Reader<C> {
     /// use virtio_chain::zerocopy::little_endian::{U32, U64};
     /// use virtio_chain::zerocopy::{FromBytes, Immutable, IntoBytes};
     ///
-    /// // All three: what can be read can be written as well, by another device or in a test.
+    /// // Derive all three traits, so that another device or a test can write the struct.
     /// #[derive(FromBytes, Immutable, IntoBytes)]
     /// #[zerocopy(crate = "virtio_chain::zerocopy")]
     /// #[repr(C)]
@@ -206,13 +208,13 @@ impl<C: ChainElements> Reader<C> {
     }
 }
 
-/// Pieces, without a copy.
+/// Access to pieces, without a copy.
 impl<C: ChainElements> Reader<C> {
-    /// Takes the next bytes, of `limit` at most, that lie in one piece, or `None` at the end.
+    /// Takes the next contiguous piece, of at most `limit` bytes. Returns `None` at the end.
     ///
     /// # Errors
     ///
-    /// If the chain is malformed there.
+    /// If the chain is malformed at the next byte.
     ///
     /// # Examples
     ///
@@ -241,17 +243,17 @@ impl<C: ChainElements> Reader<C> {
         Ok(Some(piece))
     }
 
-    /// Hands the next bytes, `limit` at most, to `work` as pieces for `writev` and the like, and returns how many it
-    /// moved.
+    /// Passes the next bytes, at most `limit`, to `work` as pieces for `writev` or a similar call. Returns the number
+    /// of moved bytes.
     ///
-    /// `work` returns how many bytes it moved, from the first one on. It is called again with the next pieces for as
-    /// long as it moves all that it is handed, [32](Lent::MAX_PIECES) pieces at a time. Where it moves fewer, the
-    /// transfer ends, and the reader is behind what was moved.
+    /// `work` must return how many bytes it moved, counted from the first byte. One call gets at most
+    /// [32](Lent::MAX_PIECES) pieces. `work` is called again while it moves all bytes that it gets. When it moves fewer
+    /// bytes, the transfer ends. The reader is then after the moved bytes.
     ///
     /// # Errors
     ///
-    /// If `work` fails, if it says that it moved more than it was handed, or if the chain is malformed. What was moved
-    /// by earlier calls is in the error, and the reader is behind it.
+    /// If `work` fails, if `work` claims more bytes than it got, or if the chain is malformed. The error contains the
+    /// number of bytes that earlier calls moved, and the reader is after these bytes.
     ///
     /// # Examples
     ///
@@ -281,22 +283,23 @@ impl<C: ChainElements> Reader<C> {
         self.cursor.transfer(chain, limit, work)
     }
 
-    /// Lends the next bytes, `limit` at most, as pieces to work that ends later: at most [32](Lent::MAX_PIECES) pieces.
-    /// The reader moves on when they are [settled](Self::settle).
+    /// Lends the next bytes, at most `limit`, to an operation that ends later. Lends at most [32](Lent::MAX_PIECES)
+    /// pieces. The reader moves on when you [settle](Self::settle) them.
     ///
     /// # Errors
     ///
-    /// If the chain is malformed at the next byte. If it is so further on, the pieces end there.
+    /// If the chain is malformed at the next byte. If it is malformed later, the pieces end there.
     pub fn lend(&mut self, limit: u64) -> Result<Lent, ChainError> {
         let Some(chain) = &self.chain else { return Ok(Lent::nothing()) };
         self.cursor.lend(chain, limit)
     }
 
-    /// Moves on by the first `count` bytes of what was lent here.
+    /// Moves on by the first `count` bytes of `lent`.
     ///
     /// # Errors
     ///
-    /// If `lent` is of another reader or another position, or has fewer than `count` bytes. Nothing has changed then.
+    /// If `lent` belongs to another reader or position, or has fewer than `count` bytes. On an error, nothing has
+    /// changed.
     ///
     /// # Examples
     ///
@@ -309,44 +312,45 @@ impl<C: ChainElements> Reader<C> {
     /// # use virtio_chain::Reader;
     /// let mut reader = Reader::new(&chain);
     /// let lent = reader.lend(u64::MAX)?;
-    /// // Of the 8 bytes, 6 were sent.
+    /// // The operation sent 6 of the 8 bytes.
     /// reader.settle(lent, 6)?;
     /// assert_eq!(reader.read_obj(), Ok(*b"gh"));
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
-    #[expect(clippy::needless_pass_by_value, reason = "what was lent is settled once")]
+    #[expect(clippy::needless_pass_by_value, reason = "a `Lent` is settled once")]
     pub fn settle(&mut self, lent: Lent, count: usize) -> Result<(), SettleError> {
         let Some(chain) = &self.chain else { return Ok(()) };
         self.cursor.settle(chain, &lent, count)
     }
 }
 
-/// Places.
+/// Positions.
 impl<C: ChainElements> Reader<C> {
-    /// Passes over the next `len` bytes, and returns how many: fewer only at the end. The memory need not be there.
+    /// Skips the next `len` bytes, and returns the number of skipped bytes. It is less than `len` only at the end. The
+    /// memory of the skipped bytes does not need to exist.
     ///
     /// # Errors
     ///
-    /// If the chain is malformed before that.
+    /// If the chain is malformed before that point.
     #[inline]
     pub fn skip(&mut self, len: u64) -> Result<u64, ChainError> {
         let Some(chain) = &self.chain else { return Ok(0) };
         self.cursor.skip(chain, len)
     }
 
-    /// Returns how many bytes of the readable half lie before here: those that were read or skipped, and those before
-    /// the part that this is.
+    /// Returns the position in the readable half, in bytes from its beginning. It counts bytes that were read or
+    /// skipped, and bytes before this part.
     #[inline]
     #[must_use]
     pub fn position(&self) -> u64 {
         self.cursor.position()
     }
 
-    /// Looks ahead: how much there is from here on.
+    /// Looks ahead, and returns the amount of data that is left.
     ///
     /// # Errors
     ///
-    /// If the chain is malformed before the end of it.
+    /// If the chain is malformed before the end.
     pub fn remaining(&self) -> Result<Remaining, ChainError> {
         let Some(chain) = &self.chain else { return Ok(Remaining::default()) };
         self.cursor.remaining(chain)

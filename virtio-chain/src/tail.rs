@@ -1,4 +1,4 @@
-//! What an answer goes on with after the part before it, whatever becomes of that part.
+//! The last part of an answer, which can be written even if the part before it fails.
 
 use core::fmt;
 
@@ -7,24 +7,24 @@ use virtio_queue_core::{Chain, ChainElements};
 use crate::cursor::Cursor;
 use crate::{JoinError, TransferError, WritableChain};
 
-/// The last bytes of an answer, which are written later: a status behind a payload.
+/// The last bytes of an answer, such as a status after a payload. The device writes them later.
 ///
-/// It is made by [`WritableChain::split_last`] or [`WritableChain::split_at`], and goes back to the same chain, which
-/// goes on there: [`WritableChain::join`].
+/// [`WritableChain::split_last`] or [`WritableChain::split_at`] creates it. [`WritableChain::join`] gives it back to
+/// the same chain, which then continues at the tail.
 ///
-/// It is plain data: it borrows nothing, and can be sent to another thread. So it can be kept beside its chain for as
-/// long as a request takes. A chain knows its tail by the id of the chain and by the position. Another queue can have a
-/// chain of the same id: keep a tail beside its own chain.
+/// A tail is plain data: it borrows nothing, and can be sent to another thread. So you can store it next to its chain.
+/// A chain recognises its tail by the id of the chain and by the position. A chain of another queue can have the same
+/// id. So keep a tail together with its own chain.
 ///
 /// [`Lent`](crate::Lent) has an example that keeps both.
-#[must_use = "the bytes of a tail are written after it was joined"]
+#[must_use = "join the tail before you write its bytes"]
 pub struct Tail<C: ChainElements> {
     id: u16,
     cursor: Cursor<C::Place>,
 }
 
 impl<C: ChainElements> Tail<C> {
-    /// Returns at which byte of the writable half the tail begins.
+    /// Returns the position in the writable half at which the tail begins, in bytes.
     #[inline]
     #[must_use]
     pub fn position(&self) -> u64 {
@@ -32,25 +32,26 @@ impl<C: ChainElements> Tail<C> {
     }
 }
 
-/// Its parts.
+/// Splits and joins.
 impl<C: Chain> WritableChain<C> {
-    /// Cuts off what lies more than `len` bytes further on, and returns it.
+    /// Splits after the next `len` bytes. `self` keeps these bytes, and the result is the rest.
     ///
     /// # Errors
     ///
-    /// If there are not as many bytes, or the chain is malformed before that. Nothing has changed then.
+    /// If fewer than `len` bytes are left, or the chain is malformed before that point. On an error, nothing has
+    /// changed.
     pub fn split_at(&mut self, len: u64) -> Result<Tail<C>, TransferError> {
         let (id, missing) = (self.id(), TransferError::Short { wanted: len, available: 0 });
         let (chain, cursor) = self.parts_mut().ok_or(missing)?;
         Ok(Tail { id, cursor: cursor.split_at(chain, len)? })
     }
 
-    /// Cuts off the last `len` bytes, such as a status, and returns them. They can be written whatever becomes of the
-    /// bytes before them.
+    /// Splits before the last `len` bytes, such as a status, and returns these bytes. You can write them even if the
+    /// bytes before them fail.
     ///
     /// # Errors
     ///
-    /// If there are not as many bytes, or the chain is malformed before its end. Nothing has changed then.
+    /// If fewer than `len` bytes are left, or the chain is malformed before its end. On an error, nothing has changed.
     ///
     /// # Examples
     ///
@@ -62,7 +63,7 @@ impl<C: Chain> WritableChain<C> {
     /// # use virtio_chain::WritableChain;
     /// let mut answer = WritableChain::new(queue.next_chain()?.ok_or("nothing is available")?);
     /// let status = answer.split_last(1)?;
-    /// // The answer ends before the status now.
+    /// // Now the answer ends before the status.
     /// assert_eq!(answer.fill(u64::MAX, 7)?, 512);
     /// answer.join(status)?;
     /// answer.write_all(&[0])?;
@@ -76,14 +77,15 @@ impl<C: Chain> WritableChain<C> {
         Ok(Tail { id, cursor: cursor.split_last(chain, len)? })
     }
 
-    /// Goes on at the beginning of `tail`, which was split off here: after an error as well.
+    /// Continues at the beginning of `tail`, which was split off from here. This also works after an error.
     ///
-    /// If not all before `tail` was written, there is a hole. The driver is told of what lies before the hole
+    /// If some bytes before `tail` were not written, there is a hole. The used length counts the bytes before the hole
     /// (SPLIT-USED-4).
     ///
     /// # Errors
     ///
-    /// If `tail` does not begin where this part ends, or if it is of another chain. Nothing has changed then.
+    /// If `tail` does not begin where this part ends, or if it belongs to another chain. On an error, nothing has
+    /// changed.
     ///
     /// # Examples
     ///
@@ -97,7 +99,7 @@ impl<C: Chain> WritableChain<C> {
     /// # use virtio_chain::WritableChain;
     /// # let mut answer = WritableChain::new(queue.next_chain()?.ok_or("nothing is available")?);
     /// let status = answer.split_last(1)?;
-    /// // The driver has named memory that is not there.
+    /// // The driver named memory that does not exist.
     /// let failed = answer.write_all(&[7; 512]).is_err();
     /// answer.join(status)?;
     /// answer.write_all(&[u8::from(failed)])?;

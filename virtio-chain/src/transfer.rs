@@ -1,4 +1,4 @@
-//! Moving bytes without a copy in between.
+//! Moves bytes without a copy in between.
 
 use core::{error, fmt};
 
@@ -9,22 +9,22 @@ use crate::cursor::Cursor;
 use crate::lent::Lent;
 use crate::pieces::Pieces;
 
-/// How many pieces most transfers have.
+/// The number of pieces that is enough for most transfers.
 const FEW: usize = 4;
 
-/// How a step of a transfer has ended.
+/// The result of a step of a transfer.
 enum Step {
-    /// All that was handed out was moved: there may be more.
+    /// All bytes that `work` got were moved. More bytes can follow.
     All,
-    /// There is no more, or not all was moved.
+    /// No bytes are left, or not all bytes were moved.
     Last,
-    /// There are more pieces than there was room for. None was handed out.
+    /// There are more pieces than there was room for. `work` got none.
     TooMany,
 }
 
 impl<P: Clone> Cursor<P> {
-    /// Hands pieces to `work`, of `limit` bytes together at most, until it moves fewer than it was handed.
-    // PERF: room for many pieces is made where there are many (`payload-read-64`, transfer).
+    /// Passes pieces to `work`, of at most `limit` bytes in total, until `work` moves fewer bytes than it got.
+    // PERF: only a transfer of many pieces makes room for many (`payload-read-64`, transfer).
     pub(crate) fn transfer<E>(
         &mut self,
         chain: &impl ChainElements<Place = P>,
@@ -46,7 +46,7 @@ impl<P: Clone> Cursor<P> {
         }
     }
 
-    /// Hands up to `N` pieces to `work`, once.
+    /// Passes up to `N` pieces to `work`, once.
     fn transfer_pieces<const N: usize, E>(
         &mut self,
         chain: &impl ChainElements<Place = P>,
@@ -76,9 +76,9 @@ impl<P: Clone> Cursor<P> {
     }
 }
 
-/// A transfer that failed, and what it had moved by then.
+/// The error of a transfer, with the number of bytes that it moved before.
 ///
-/// The reader or writer is behind what was moved. So a transfer that was interrupted can go on.
+/// The reader or writer is after the moved bytes. So an interrupted transfer can continue.
 ///
 /// ```
 /// use std::io;
@@ -89,13 +89,13 @@ impl<P: Clone> Cursor<P> {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TransferFailed<E> {
-    /// How many bytes were moved and accounted for.
+    /// The number of bytes that were moved and counted.
     pub moved: u64,
-    /// Why there are no more.
+    /// The reason of the failure.
     pub cause: TransferCause<E>,
 }
 
-/// Why a transfer failed.
+/// The reason why a transfer failed.
 ///
 /// ```
 /// # use virtio_fake_driver::{DriverChain, SplitFixture};
@@ -112,15 +112,15 @@ pub struct TransferFailed<E> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TransferCause<E> {
-    /// The chain is malformed behind what was moved.
+    /// The chain is malformed after the moved bytes.
     Chain(ChainError),
-    /// The work failed.
+    /// The operation failed.
     Work(E),
-    /// The work says that it moved more than it was handed. None of that counts.
+    /// The operation claimed more bytes than it got. None of these bytes count.
     TooMuch {
-        /// How many bytes it says it moved.
+        /// The number of bytes that the operation claimed.
         claimed: usize,
-        /// How many bytes it was handed.
+        /// The number of bytes that the operation got.
         lent: usize,
     },
 }
@@ -143,7 +143,7 @@ impl<E: fmt::Display> fmt::Display for TransferCause<E> {
             Self::Chain(error) => error.fmt(f),
             Self::Work(error) => error.fmt(f),
             Self::TooMuch { claimed, lent } => {
-                write!(f, "{claimed} bytes were claimed, and {lent} were handed out: claim no more than that")
+                write!(f, "{claimed} bytes were claimed, but {lent} were passed on: claim at most {lent}")
             }
         }
     }

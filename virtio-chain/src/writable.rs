@@ -1,4 +1,4 @@
-//! A chain that is being written.
+//! A chain that the device writes.
 
 use core::fmt;
 use core::ops::{Deref, DerefMut};
@@ -9,16 +9,16 @@ use crate::cursor::Cursor;
 use crate::writer::used_len;
 use crate::{IncompleteError, ReadableChain, Writer};
 
-/// A chain, at its writable bytes.
+/// A chain whose answer the device writes.
 ///
-/// It is a [`Writer`] that owns the chain. When it returns the chain, it tells the driver how many bytes were written
-/// from the beginning on without a hole (SPLIT-USED-4): [`return_prefix`](Self::return_prefix) does that, and so does
-/// its drop. [`return_written`](Self::return_written) tells the driver another number.
+/// It is a [`Writer`] that owns the chain. [`return_prefix`](Self::return_prefix) returns the chain to the driver, and
+/// so does a drop. The driver learns the number of bytes that were written from the beginning without a hole
+/// (SPLIT-USED-4). [`return_written`](Self::return_written) tells the driver another number.
 ///
-/// It is `Send` whenever the chain is, in generic code as well, so a task can hold it while it waits.
+/// It is `Send` if the chain is `Send`, in generic code as well. So a task can hold it while it waits.
 ///
-/// An answer in parts, such as a payload and a status, is [split](Self::split_last) into them and
-/// [joined](Self::join) again, so that the last part can be written whatever becomes of the first.
+/// [Split](Self::split_last) an answer with several parts, such as a payload and a status, and [join](Self::join) the
+/// parts again. Then you can write the last part even if the first part fails.
 ///
 /// ```
 /// # use virtio_fake_driver::{DriverChain, SplitFixture};
@@ -37,18 +37,18 @@ pub struct WritableChain<C: Chain> {
     writer: Writer<C>,
 }
 
-/// How it begins.
+/// Constructors.
 impl<C: Chain> WritableChain<C> {
-    /// Returns the writable half of `chain`, whatever its readable one holds.
+    /// Starts to write `chain` at its first writable byte. Ignores its readable bytes.
     #[inline]
     #[must_use]
     pub fn new(chain: C) -> Self {
         Self { writer: Writer::of(chain) }
     }
 
-    /// Goes on with the writable half, if all of the readable one was read.
+    /// Turns to the writable half, if all readable bytes were read or skipped.
     ///
-    /// It is [`ReadableChain::into_writable`], under the name that Fuchsia's `virtio_device` has for it.
+    /// This is [`ReadableChain::into_writable`] under the name from Fuchsia's `virtio_device`.
     ///
     /// # Errors
     ///
@@ -58,7 +58,7 @@ impl<C: Chain> WritableChain<C> {
         readable.into_writable()
     }
 
-    /// Goes on with the writable half, whether or not all of the readable one was read.
+    /// Turns to the writable half, even if readable bytes are left.
     #[inline]
     #[must_use]
     pub fn from_incomplete_readable(readable: ReadableChain<C>) -> Self {
@@ -67,20 +67,21 @@ impl<C: Chain> WritableChain<C> {
         Self { writer: Writer::at(chain, cursor) }
     }
 
-    /// Returns what the driver knows the chain by: the index of its head, or its Buffer ID.
+    /// Returns the driver's id of the chain: the index of its head in a split ring, or its Buffer ID in a packed ring.
     #[inline]
     #[must_use]
     pub fn id(&self) -> u16 {
-        // Nobody has one whose chain was returned.
+        // The chain is present: each method that returns it consumes `self`, and `try_` variants put a refused one
+        // back.
         self.writer.chain().map_or(0, C::id)
     }
 }
 
-/// How it ends.
+/// Returns of the chain.
 impl<C: Chain> WritableChain<C> {
-    /// Returns the chain as it was when this was made of it.
+    /// Returns the chain, unchanged.
     ///
-    /// The chain does not know what was written. Its own drop tells the driver of 0 bytes.
+    /// The chain does not know how many bytes were written. A drop of the chain reports 0 bytes to the driver.
     ///
     /// ```
     /// # use virtio_fake_driver::{DriverChain, SplitFixture};
@@ -100,28 +101,29 @@ impl<C: Chain> WritableChain<C> {
     pub fn into_chain(mut self) -> C {
         match self.writer.chain_mut().take() {
             Some(chain) => chain,
-            None => unreachable!("what takes the chain uses up the writable chain that had it"),
+            None => unreachable!("a method that takes the chain consumes the `WritableChain`"),
         }
     }
 
-    /// Returns the chain to the driver, if all of it was written.
+    /// Returns the chain to the driver, if all writable bytes were written.
     ///
     /// # Errors
     ///
-    /// If there are bytes that were not written, or the chain is malformed. It was returned as its drop does then;
-    /// [`try_return_complete`](Self::try_return_complete) keeps it. If the queue is broken, there is nowhere to return
-    /// it to.
+    /// If some bytes were not written, or the chain is malformed. On such an error, the chain was returned as a drop
+    /// does. [`try_return_complete`](Self::try_return_complete) keeps it. If the queue is broken, the chain cannot be
+    /// returned.
     #[inline]
     pub fn return_complete(self) -> Result<(), IncompleteError> {
         self.try_return_complete().map_err(|refused| refused.error)
     }
 
-    /// Returns the chain to the driver as [`return_complete`](Self::return_complete) does, or hands it back.
+    /// Returns the chain to the driver, as [`return_complete`](Self::return_complete) does. On an error, gives `self`
+    /// back.
     ///
     /// # Errors
     ///
-    /// If there are bytes that were not written, the chain is malformed, or the queue is broken. The chain is in the
-    /// error then, as it was.
+    /// If some bytes were not written, the chain is malformed, or the queue is broken. The error contains `self`,
+    /// unchanged.
     pub fn try_return_complete(self) -> Result<(), Refused<Self, IncompleteError>> {
         if let Err(error) = self.check_written() {
             return Err(Refused { chain: self, error });
@@ -130,12 +132,13 @@ impl<C: Chain> WritableChain<C> {
         self.give_back(written)
     }
 
-    /// Returns the chain to the driver with what was written from the beginning on without a hole, as its drop does.
+    /// Returns the chain to the driver, as a drop does. Reports the bytes that were written from the beginning without
+    /// a hole.
     ///
     /// # Errors
     ///
-    /// If the queue is broken: there is nowhere to return it to.
-    // PERF: the usual case hands nothing back, so that the position need not be moved (`request-write-64`).
+    /// If the queue is broken: the chain cannot be returned.
+    // PERF: this variant gives nothing back, so that the position is not moved (`request-write-64`).
     #[inline(always)]
     pub fn return_prefix(mut self) -> Result<(), ReturnError> {
         let written = self.prefix();
@@ -143,36 +146,37 @@ impl<C: Chain> WritableChain<C> {
         chain.return_unchecked(written).map_err(|refused| refused.error)
     }
 
-    /// Returns the chain to the driver as [`return_prefix`](Self::return_prefix) does, or hands it back.
+    /// Returns the chain to the driver, as [`return_prefix`](Self::return_prefix) does. On an error, gives `self` back.
     ///
     /// # Errors
     ///
-    /// If the queue is broken. The chain is in the error then, as it was.
+    /// If the queue is broken. The error contains `self`, unchanged.
     #[inline]
     pub fn try_return_prefix(self) -> Result<(), Refused<Self, ReturnError>> {
         let written = self.prefix();
         self.give_back(written)
     }
 
-    /// Returns the chain to the driver, which is told that `len` bytes were written.
+    /// Returns the chain to the driver, and reports `len` written bytes.
     ///
-    /// Some devices report all that was written, although there are holes in it; others less than was written.
+    /// Some devices report all written bytes, although there are holes between them. Others report fewer bytes than
+    /// they wrote.
     ///
     /// # Errors
     ///
-    /// If fewer bytes than that were written. The chain was returned as its drop does then;
-    /// [`try_return_written`](Self::try_return_written) keeps it. If the queue is broken, there is nowhere to return it
-    /// to.
+    /// If fewer than `len` bytes were written. On this error, the chain was returned as a drop does.
+    /// [`try_return_written`](Self::try_return_written) keeps it. If the queue is broken, the chain cannot be returned.
     #[inline]
     pub fn return_written(self, len: u32) -> Result<(), IncompleteError> {
         self.try_return_written(len).map_err(|refused| refused.error)
     }
 
-    /// Returns the chain to the driver as [`return_written`](Self::return_written) does, or hands it back.
+    /// Returns the chain to the driver, as [`return_written`](Self::return_written) does. On an error, gives `self`
+    /// back.
     ///
     /// # Errors
     ///
-    /// If fewer bytes than `len` were written, or the queue is broken. The chain is in the error then, as it was.
+    /// If fewer than `len` bytes were written, or the queue is broken. The error contains `self`, unchanged.
     pub fn try_return_written(self, len: u32) -> Result<(), Refused<Self, IncompleteError>> {
         let written = self.writer.written();
         if u64::from(len) > written {
@@ -193,7 +197,7 @@ impl<C: Chain> WritableChain<C> {
             return Err(error.into());
         }
         let Some(chain) = self.writer.chain() else { return Ok(()) };
-        // A tail that was not joined was not written either.
+        // A tail that was not joined counts as not written.
         let mut left = cursor.remaining_in_half(chain)?;
         left.bytes += cursor.position() - self.writer.written();
         if left.bytes > 0 { Err(IncompleteError::Unwritten(left)) } else { Ok(()) }
@@ -211,7 +215,7 @@ impl<C: Chain> WritableChain<C> {
     }
 }
 
-/// Returns the chain with what was written from the beginning on without a hole.
+/// Returns the chain, and reports the bytes that were written from the beginning without a hole.
 impl<C: Chain> Drop for WritableChain<C> {
     #[inline(always)]
     fn drop(&mut self) {
@@ -222,10 +226,10 @@ impl<C: Chain> Drop for WritableChain<C> {
     }
 }
 
-/// Returns a chain that was dropped.
+/// Returns a chain on a drop.
 #[inline(never)]
 fn give_up(chain: impl Chain, written: u64) {
-    // A queue that is broken has nowhere to return it to, and has said so or will.
+    // A broken queue refuses the chain. It has reported its fault, or will report it.
     let _ = chain.return_unchecked(used_len(written));
 }
 

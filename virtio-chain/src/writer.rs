@@ -1,4 +1,4 @@
-//! Writing.
+//! Writes the writable half of a chain.
 
 mod parts;
 
@@ -12,16 +12,17 @@ use zerocopy::{Immutable, IntoBytes};
 use crate::cursor::Cursor;
 use crate::{Lent, Remaining, SettleError, TransferCause, TransferError, TransferFailed};
 
-/// The writable bytes of a chain, or a part of them, from a position on.
+/// A position in the writable bytes of a chain, or in a part of them.
 ///
-/// It keeps count of what was written, and how far from the beginning that goes without a hole: a driver takes the used
-/// length for the number of bytes that it can read from the start of the buffer (SPLIT-USED-4).
+/// A writer counts the written bytes. It also counts the bytes that were written from the beginning without a hole. A
+/// driver can read as many bytes from the start of the buffer as the used length says (SPLIT-USED-4).
 ///
-/// Most devices use it through [`WritableChain`](crate::WritableChain), which owns its chain and is a `Writer<C>`.
-/// [`Writer::new`] makes one of a borrowed chain, `Writer<&C>`.
+/// Most devices use a writer through [`WritableChain`](crate::WritableChain), which owns its chain and is a
+/// `Writer<C>`. [`Writer::new`] borrows a chain, and returns a `Writer<&C>`.
 ///
-/// It is plain data beside its chain, so it can be held wherever the chain can be. After an error it is at its end.
-/// What must be written whatever happens, such as a status, is [split off](crate::WritableChain::split_last) before.
+/// A writer is the chain with plain data, so it can be held wherever the chain can be. After an error, the writer is at
+/// its end. [Split off](crate::WritableChain::split_last) a part that you must write after an error, such as a status,
+/// before you write the rest.
 ///
 /// ```
 /// # use virtio_fake_driver::{DriverChain, SplitFixture};
@@ -35,7 +36,7 @@ use crate::{Lent, Remaining, SettleError, TransferCause, TransferError, Transfer
 /// let mut writer = Writer::new(&chain);
 /// writer.write_obj(&U32::new(5))?;
 /// writer.write_all(b"hello")?;
-/// // The writer borrows the chain, which is returned with what was written.
+/// // The writer borrows the chain. Return the chain with the written length.
 /// let len = writer.prefix();
 /// chain.return_written(len)?;
 /// # assert_eq!(driver.reap()?.ok_or("not returned")?.written(), b"\x05\0\0\0hello");
@@ -43,16 +44,16 @@ use crate::{Lent, Remaining, SettleError, TransferCause, TransferError, Transfer
 /// ```
 #[derive(Clone)]
 pub struct Writer<C: ChainElements> {
-    /// `None` once it was returned, which uses up whoever has the writer. A [`WritableChain`](crate::WritableChain) drops
-    /// it, and nobody else has one that must be dropped.
+    /// `None` after the chain was returned. The return consumes the owner of the writer. A
+    /// [`WritableChain`](crate::WritableChain) returns the chain on its drop. Other owners only borrow a chain.
     ///
-    /// PERF: there is nothing to be dropped after its drop. So the compiler puts the drop wherever it is needed, and
-    /// nobody has the address of the position (`request-write-64`).
+    /// PERF: after that drop, no field needs a drop. So the compiler can inline the drop everywhere, and the position
+    /// needs no address (`request-write-64`).
     chain: ManuallyDrop<Option<C>>,
     cursor: Cursor<C::Place>,
-    /// How many bytes were written.
+    /// The number of written bytes.
     written: u64,
-    /// The position that it began at, and the one up to which everything was written from there.
+    /// The start position, and the position up to which all bytes after the start were written.
     start: u64,
     whole_until: u64,
 }
@@ -71,7 +72,7 @@ impl<C: ChainElements> Writer<C> {
         Self { chain: ManuallyDrop::new(Some(chain)), cursor, written: 0, start, whole_until: start }
     }
 
-    /// Takes note that the `len` bytes before the position were written.
+    /// Records that the `len` bytes before the position were written.
     #[inline]
     fn wrote(&mut self, len: u64) {
         let before = self.cursor.position() - len;
@@ -81,11 +82,12 @@ impl<C: ChainElements> Writer<C> {
         self.written += len;
     }
 
-    /// Copies `buf` to the next bytes, and returns how many were copied: fewer than it holds only at the end.
+    /// Copies `buf` to the next bytes, and returns the number of copied bytes. It is less than `buf.len()` only at the
+    /// end.
     ///
     /// # Errors
     ///
-    /// If the chain is malformed before that. What was copied by then has been counted.
+    /// If the chain is malformed before that point. The bytes that were copied before it count as written.
     #[inline(always)]
     pub fn write(&mut self, buf: &[u8]) -> Result<usize, ChainError> {
         let Some(chain) = &*self.chain else { return Ok(0) };
@@ -101,7 +103,8 @@ impl<C: ChainElements> Writer<C> {
         after.result
     }
 
-    /// Copies `buf` to the next bytes up to a fault, which the next call reports unless there are none before it.
+    /// Copies `buf` to the next bytes, up to a fault. The next call reports the fault. If no bytes lie before the
+    /// fault, this call reports it.
     #[cfg(feature = "std")]
     #[inline]
     pub(crate) fn write_up_to_fault(&mut self, buf: &[u8]) -> Result<usize, ChainError> {
@@ -116,21 +119,23 @@ impl<C: ChainElements> Writer<C> {
     ///
     /// # Errors
     ///
-    /// If it does not fit, or the chain is malformed before that. What was copied by then has been counted.
+    /// If the chain has too little room, or is malformed before that point. The bytes that were copied before it count
+    /// as written.
     #[inline(always)]
     pub fn write_all(&mut self, buf: &[u8]) -> Result<(), TransferError> {
         let available = self.write(buf)?;
         TransferError::unless_whole(buf.len(), available)
     }
 
-    /// Copies `object` to the next bytes, however the driver has cut them.
+    /// Writes `object` to the next bytes. The driver can have cut them in any way.
     ///
     /// The fields of an object must be little-endian types, not integers of the machine: VIRTIO 1.4 §1.4 "Structure
     /// Specifications".
     ///
     /// # Errors
     ///
-    /// If it does not fit, or the chain is malformed before that. What was copied by then has been counted.
+    /// If the chain has too little room, or is malformed before that point. The bytes that were copied before it count
+    /// as written.
     ///
     /// # Examples
     ///
@@ -144,7 +149,7 @@ impl<C: ChainElements> Writer<C> {
     /// use virtio_chain::zerocopy::little_endian::U32;
     /// use virtio_chain::zerocopy::{FromBytes, Immutable, IntoBytes};
     ///
-    /// // All three: what can be written can be read as well, by another device or in a test.
+    /// // Derive all three traits, so that another device or a test can read the struct.
     /// #[derive(FromBytes, Immutable, IntoBytes)]
     /// #[zerocopy(crate = "virtio_chain::zerocopy")]
     /// #[repr(C)]
@@ -163,11 +168,12 @@ impl<C: ChainElements> Writer<C> {
         self.write_all(object.as_bytes())
     }
 
-    /// Sets the next `len` bytes to `value`, and returns how many there were: fewer only at the end.
+    /// Sets the next `len` bytes to `value`, and returns the number of set bytes. It is less than `len` only at the
+    /// end.
     ///
     /// # Errors
     ///
-    /// If the chain is malformed before that. What was set by then has been counted.
+    /// If the chain is malformed before that point. The bytes that were set before it count as written.
     pub fn fill(&mut self, len: u64, value: u8) -> Result<u64, ChainError> {
         let block = [value; 256];
         let mut done = 0;
@@ -182,17 +188,18 @@ impl<C: ChainElements> Writer<C> {
     }
 }
 
-/// Pieces, without a copy.
+/// Access to pieces, without a copy.
 impl<C: ChainElements> Writer<C> {
-    /// Hands the next bytes, of `limit` at most, that lie in one piece to `work`, and returns how many of them it
-    /// wrote: 0 at the end.
+    /// Passes the next contiguous piece, of at most `limit` bytes, to `work`. Returns the number of bytes that `work`
+    /// wrote, or 0 at the end.
     ///
-    /// `work` returns how many bytes it wrote, from the first one on. These count, and the writer moves on by them.
+    /// `work` must return how many bytes it wrote, counted from the first byte. The writer moves on by these bytes, and
+    /// counts them as written.
     ///
     /// # Errors
     ///
-    /// If the chain is malformed there, if `work` fails, or if it says that it wrote more than there are. The writer
-    /// has not moved then.
+    /// If the chain is malformed at the next byte, if `work` fails, or if `work` claims more bytes than it got. On an
+    /// error, the writer has not moved.
     ///
     /// # Examples
     ///
@@ -234,18 +241,18 @@ impl<C: ChainElements> Writer<C> {
         Ok(count)
     }
 
-    /// Hands the next bytes, `limit` at most, to `work` as pieces for `readv` and the like, and returns how many it
-    /// wrote.
+    /// Passes the next bytes, at most `limit`, to `work` as pieces for `readv` or a similar call. Returns the number of
+    /// written bytes.
     ///
-    /// `work` returns how many bytes it wrote, from the first one on. It is called again with the next pieces for as
-    /// long as it writes all that it is handed, [32](Lent::MAX_PIECES) pieces at a time. Where it writes fewer, the
-    /// transfer ends, and the writer is behind what was written. Only these bytes count, and only these are reported to
-    /// the memory as written.
+    /// `work` must return how many bytes it wrote, counted from the first byte. One call gets at most
+    /// [32](Lent::MAX_PIECES) pieces. `work` is called again while it writes all bytes that it gets. When it writes
+    /// fewer bytes, the transfer ends. The writer is then after the written bytes. Only these bytes count as written,
+    /// and only these are reported to the memory.
     ///
     /// # Errors
     ///
-    /// If `work` fails, if it says that it wrote more than it was handed, or if the chain is malformed. What was
-    /// written by earlier calls is in the error and has been counted, and the writer is behind it.
+    /// If `work` fails, if `work` claims more bytes than it got, or if the chain is malformed. The error contains the
+    /// number of bytes that earlier calls wrote. These bytes count as written, and the writer is after them.
     ///
     /// # Examples
     ///
@@ -263,7 +270,7 @@ impl<C: ChainElements> Writer<C> {
     /// let moved = writer.transfer(1024, |pieces| {
     ///     readv(pieces) // libc::readv(fd, pieces.as_ptr().cast(), pieces.len() as _)
     /// })?;
-    /// // The file has no more than that.
+    /// // The file has only 700 bytes.
     /// assert_eq!((moved, writer.prefix()), (700, 700));
     /// writer.fill(1024 - moved, 0)?;
     /// # Ok::<_, Box<dyn std::error::Error>>(())
@@ -280,29 +287,30 @@ impl<C: ChainElements> Writer<C> {
         result
     }
 
-    /// Lends the next bytes, `limit` at most, as pieces to work that ends later: at most [32](Lent::MAX_PIECES) pieces.
-    /// The writer moves on when they are [settled](Self::settle).
+    /// Lends the next bytes, at most `limit`, to an operation that ends later. Lends at most [32](Lent::MAX_PIECES)
+    /// pieces. The writer moves on when you [settle](Self::settle) them.
     ///
     /// # Errors
     ///
-    /// If the chain is malformed at the next byte. If it is so further on, the pieces end there.
+    /// If the chain is malformed at the next byte. If it is malformed later, the pieces end there.
     pub fn lend(&mut self, limit: u64) -> Result<Lent, ChainError> {
         let Some(chain) = &*self.chain else { return Ok(Lent::nothing()) };
         self.cursor.lend(chain, limit)
     }
 
-    /// Moves on by the first `count` bytes of what was lent here, which were written.
+    /// Moves on by the first `count` bytes of `lent`, and counts them as written.
     ///
-    /// Only these bytes count. They are reported to the memory as written, even if the driver has changed the chain
+    /// Only these bytes count as written. They are reported to the memory, even if the driver has changed the chain
     /// since.
     ///
     /// # Errors
     ///
-    /// If `lent` is of another writer or another position, or has fewer than `count` bytes. Nothing has changed then.
+    /// If `lent` belongs to another writer or position, or has fewer than `count` bytes. On an error, nothing has
+    /// changed.
     ///
     /// # Examples
     ///
-    /// [`Lent`] has one for a chain that is kept until the work ends. This one is short:
+    /// This example is short. [`Lent`] has an example that keeps the chain until the operation ends.
     ///
     /// ```
     /// # use virtio_fake_driver::{DriverChain, SplitFixture};
@@ -318,7 +326,7 @@ impl<C: ChainElements> Writer<C> {
     /// assert_eq!((writer.position(), writer.prefix()), (100, 100));
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
-    #[expect(clippy::needless_pass_by_value, reason = "what was lent is settled once")]
+    #[expect(clippy::needless_pass_by_value, reason = "a `Lent` is settled once")]
     pub fn settle(&mut self, lent: Lent, count: usize) -> Result<(), SettleError> {
         let Some(chain) = &*self.chain else { return Ok(()) };
         self.cursor.settle(chain, &lent, count)?;
@@ -327,57 +335,58 @@ impl<C: ChainElements> Writer<C> {
     }
 }
 
-/// Places, and what was written.
+/// Positions and counts.
 impl<C: ChainElements> Writer<C> {
-    /// Passes over the next `len` bytes without writing them, and returns how many: fewer only at the end.
+    /// Skips the next `len` bytes without writing them, and returns the number of skipped bytes. It is less than `len`
+    /// only at the end.
     ///
     /// # Errors
     ///
-    /// If the chain is malformed before that.
+    /// If the chain is malformed before that point.
     #[inline]
     pub fn skip(&mut self, len: u64) -> Result<u64, ChainError> {
         let Some(chain) = &*self.chain else { return Ok(0) };
         self.cursor.skip(chain, len)
     }
 
-    /// Returns the length that the driver can be told of: how many bytes were written from the beginning of the
-    /// writable half on, without a hole.
+    /// Returns the used length for the driver: the number of bytes written from the beginning of the writable half
+    /// without a hole.
     ///
-    /// It is what a chain is returned with. Of all 2^32 bytes of the largest chain, 2^32 - 1 can be said
-    /// (SPLIT-USED-9). A part that was [split off](Self::split_at) knows nothing of the bytes before it: its prefix is
-    /// 0 until it is [joined](Self::join).
+    /// Return the chain with this length. The largest chain has 2^32 bytes, but the largest used length is 2^32 - 1
+    /// (SPLIT-USED-9). A part that was [split off](Self::split_at) does not know about the bytes before it. Its prefix
+    /// is 0 until it is [joined](Self::join).
     #[inline]
     #[must_use]
     pub fn prefix(&self) -> u32 {
         if self.start == 0 { used_len(self.whole_until) } else { 0 }
     }
 
-    /// Returns the position up to which everything was written from the one that it began at.
+    /// Returns the position up to which all bytes after the start position were written.
     #[inline(always)]
     pub(crate) const fn whole_until(&self) -> u64 {
         self.whole_until
     }
 
-    /// Returns how many bytes were written, with or without holes between them.
+    /// Returns the number of written bytes, including bytes after holes.
     #[inline]
     #[must_use]
     pub const fn written(&self) -> u64 {
         self.written
     }
 
-    /// Returns how many bytes of the writable half lie before here: those that were written or skipped, and those
-    /// before the part that this is.
+    /// Returns the position in the writable half, in bytes from its beginning. It counts bytes that were written or
+    /// skipped, and bytes before this part.
     #[inline]
     #[must_use]
     pub fn position(&self) -> u64 {
         self.cursor.position()
     }
 
-    /// Looks ahead: how much room there is from here on.
+    /// Looks ahead, and returns the amount of room that is left.
     ///
     /// # Errors
     ///
-    /// If the chain is malformed before the end of it.
+    /// If the chain is malformed before the end.
     pub fn remaining(&self) -> Result<Remaining, ChainError> {
         let Some(chain) = &*self.chain else { return Ok(Remaining::default()) };
         self.cursor.remaining(chain)
@@ -398,13 +407,13 @@ impl<C: ChainElements> Writer<C> {
         &self.cursor
     }
 
-    /// Returns the chain and the position in it, unless the chain was returned.
+    /// Returns the chain and the position. Returns `None` if the chain was returned.
     pub(crate) fn parts_mut(&mut self) -> Option<(&C, &mut Cursor<C::Place>)> {
         Some((self.chain.as_ref()?, &mut self.cursor))
     }
 }
 
-/// Returns what the driver is told of so many bytes (SPLIT-USED-9).
+/// Returns the used length for a number of bytes. It is limited to 2^32 - 1 (SPLIT-USED-9).
 #[inline]
 pub(crate) fn used_len(written: u64) -> u32 {
     u32::try_from(written).unwrap_or(u32::MAX)

@@ -1,4 +1,4 @@
-//! A driver of either format, chosen when it is made.
+//! A driver of one of the two formats, which is chosen when the driver is made.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -13,7 +13,7 @@ use crate::placed::Placed;
 use crate::split::{RawSplit, SplitSide};
 use crate::{AddressPool, DeviceViolation, Driver, DriverOptions, DriverView};
 
-/// The format that the features say: packed with RING_PACKED, split without.
+/// The format that the features select: packed with RING_PACKED, split without it.
 ///
 /// ```
 /// use virtio_fake_driver::{Any, FixtureOptions, features};
@@ -25,7 +25,7 @@ use crate::{AddressPool, DeviceViolation, Driver, DriverOptions, DriverView};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Any;
 
-/// A driver of a virtqueue of the format that the features say.
+/// A driver of a virtqueue, in the format that the features select.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -34,7 +34,7 @@ pub struct Any;
 ///
 /// let mem = Arc::new(HeapMem::new(DriverAddr(0x1000), 0x1000)?);
 /// let options = DriverOptions { features: features::RING_PACKED, ..Default::default() };
-/// let driver = AnyDriver::new(mem, 3, options); // A split ring has a power of two.
+/// let driver = AnyDriver::new(mem, 3, options); // The size of a split ring must be a power of two.
 /// assert_eq!(driver.size(), 3);
 /// # Ok::<_, virtio_mem_traits::HeapMemError>(())
 /// ```
@@ -44,7 +44,9 @@ impl Format for Any {
     type Side<M: DriverMem + Clone> = AnySide<M>;
 }
 
-/// A virtqueue of either format as bytes. There are no other formats, so that a test can name both.
+/// The fields of a virtqueue of one of the two formats.
+///
+/// There are no other formats, so a test can match both.
 ///
 /// ```
 /// use virtio_fake_driver::{AnyFixture, AnyRaw, DriverChain};
@@ -57,13 +59,13 @@ impl Format for Any {
 /// ```
 #[derive(Debug)]
 pub enum AnyRaw<'d, M = Arc<HeapMem>> {
-    /// Without RING_PACKED.
+    /// The virtqueue is split: RING_PACKED was not negotiated.
     Split(&'d RawSplit<M>),
-    /// With RING_PACKED.
+    /// The virtqueue is packed: RING_PACKED was negotiated.
     Packed(&'d RawPacked<M>),
 }
 
-// A derive would want the memory to be `Copy`.
+// A derive would require that the memory is `Copy`.
 impl<M> Clone for AnyRaw<'_, M> {
     fn clone(&self) -> Self {
         *self
@@ -73,7 +75,7 @@ impl<M> Clone for AnyRaw<'_, M> {
 impl<M> Copy for AnyRaw<'_, M> {}
 
 impl<M: DriverMem + Clone> AnyDriver<M> {
-    /// Returns the queue as bytes, to spoil it or to look at it.
+    /// Returns the fields of the queue, to read them or to spoil them.
     #[must_use]
     pub const fn raw(&self) -> AnyRaw<'_, M> {
         match &self.side {
@@ -89,7 +91,7 @@ pub enum AnySide<M> {
     Packed(PackedSide<M>),
 }
 
-/// Does the same with the side of either format.
+/// Evaluates the same expression for the side of each format.
 macro_rules! either {
     ($self:ident, $side:ident => $result:expr) => {
         match $self {

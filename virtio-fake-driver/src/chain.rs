@@ -1,19 +1,19 @@
-//! What a driver makes available, before it has a place in memory.
+//! Descriptor chains that a driver makes available, before they have a place in memory.
 
 use alloc::vec::Vec;
 
 use virtio_mem_traits::DriverAddr;
 
-/// A plan of one descriptor chain: what it holds, how that is cut into elements, and where the descriptors go.
+/// A plan of one descriptor chain: its bytes, its elements, and the places of its descriptors.
 ///
-/// Nothing of it is in memory until a driver takes it. It stays as it is then, and can be made available again. Its
-/// elements are in the order of the calls. An honest driver puts readable ones first and refuses any other order
-/// (VIRTIO 1.4 §2.7.4.2 "Driver Requirements: Message Framing", DRV-FRM-1).
+/// A plan is not in memory. A driver that makes the chain available does not change the plan, so the plan can be used
+/// again. The elements are in the order of the calls. An honest driver refuses a plan with a readable element after a
+/// writable one (VIRTIO 1.4 §2.7.4.2 "Driver Requirements: Message Framing", DRV-FRM-1).
 ///
 /// ```
 /// use virtio_fake_driver::DriverChain;
 ///
-/// // A block request of four elements: one in the queue's own table, the rest in an indirect one at an odd address.
+/// // A block request: one element in the queue's own table, and three in an indirect table at an odd address.
 /// let chain = DriverChain::new()
 ///     .readable_cut(b"a header and then data", &[8])
 ///     .writable(512)
@@ -27,7 +27,7 @@ use virtio_mem_traits::DriverAddr;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DriverChain {
     parts: Vec<Part>,
-    /// How many elements come before the indirect table, if there is to be one.
+    /// The number of elements before the indirect table, or `None` without one.
     indirect_after: Option<usize>,
     table: TablePlace,
     flags_in_table: u16,
@@ -37,7 +37,7 @@ pub struct DriverChain {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Part {
     pub(crate) content: Content,
-    /// Where it has to be, if anywhere.
+    /// The address that the test chose, if it chose one.
     pub(crate) at: Option<DriverAddr>,
 }
 
@@ -47,10 +47,10 @@ pub(crate) enum Content {
     Writable(u32),
 }
 
-/// Where an indirect table has to be.
+/// The place of an indirect table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TablePlace {
-    /// So many bytes after a multiple of 16.
+    /// This number of bytes after a multiple of 16.
     Misaligned(u64),
     At(DriverAddr),
 }
@@ -61,68 +61,68 @@ impl Default for TablePlace {
     }
 }
 
-/// What it holds.
+/// Elements.
 impl DriverChain {
-    /// Begins a chain without elements.
+    /// Returns a chain without elements.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds one device-readable element that holds `bytes`, which may be none.
+    /// Adds one device-readable element with `bytes`, which can be empty.
     #[must_use]
     pub fn readable(self, bytes: impl AsRef<[u8]>) -> Self {
         self.part(Content::Readable(bytes.as_ref().to_vec()))
     }
 
-    /// Adds one device-writable element of `len` bytes, which may be none.
+    /// Adds one device-writable element of `len` bytes, which can be 0.
     #[must_use]
     pub fn writable(self, len: u32) -> Self {
         self.part(Content::Writable(len))
     }
 
-    /// Adds device-readable elements that together hold `bytes`: one for each length in `cut`, and one for what is
-    /// left.
+    /// Adds device-readable elements with `bytes`: one for each length in `cut`, and one for the rest.
     ///
     /// # Panics
     ///
-    /// If there are not as many bytes as the cut wants.
+    /// If the lengths in `cut` are more than the bytes.
     #[must_use]
     pub fn readable_cut(self, bytes: impl AsRef<[u8]>, cut: &[usize]) -> Self {
         let (mut chain, mut rest) = (self, bytes.as_ref());
         for len in cut {
-            let (part, after) = rest.split_at_checked(*len).expect("a cut is no longer than what it cuts");
+            let (part, after) = rest.split_at_checked(*len).expect("the lengths of a cut must not exceed the bytes");
             (chain, rest) = (chain.readable(part), after);
         }
         if rest.is_empty() { chain } else { chain.readable(rest) }
     }
 
-    /// Adds device-writable elements of `len` bytes altogether: one for each length in `cut`, and one for what is left.
+    /// Adds device-writable elements of `len` bytes in total: one for each length in `cut`, and one for the rest.
     ///
     /// # Panics
     ///
-    /// If there are not as many bytes as the cut wants.
+    /// If the lengths in `cut` are more than the bytes.
     #[must_use]
     pub fn writable_cut(self, len: u32, cut: &[u32]) -> Self {
         let (mut chain, mut rest) = (self, len);
         for len in cut {
-            rest = rest.checked_sub(*len).expect("a cut is no longer than what it cuts");
+            rest = rest.checked_sub(*len).expect("the lengths of a cut must not exceed the bytes");
             chain = chain.writable(*len);
         }
         if rest == 0 { chain } else { chain.writable(rest) }
     }
 
-    /// Puts the last element at `addr`, in memory that the test looks after: next to the end of the memory, across a
-    /// split, or on top of something else.
+    /// Places the last element at `addr`. The test must reserve that memory.
     ///
-    /// The driver fills it like any other, so that it has to be in the driver's memory unless it is empty.
+    /// The address can be near the end of the memory, before a split, or inside another element.
+    ///
+    /// The driver fills this element like any other. So a non-empty element must be in the driver's memory.
     ///
     /// # Panics
     ///
-    /// If there is no element.
+    /// If the chain has no element.
     #[must_use]
     pub fn at(mut self, addr: DriverAddr) -> Self {
-        self.parts.last_mut().expect("an element is added before it is placed").at = Some(addr);
+        self.parts.last_mut().expect("an element must be added before it is placed").at = Some(addr);
         self
     }
 
@@ -132,7 +132,7 @@ impl DriverChain {
     }
 }
 
-/// Where the descriptors go.
+/// Places of the descriptors.
 impl DriverChain {
     /// Puts all descriptors into an indirect table.
     #[must_use]
@@ -140,32 +140,36 @@ impl DriverChain {
         self.indirect_after(0)
     }
 
-    /// Puts the first `direct` descriptors into the queue's own table, and the others into an indirect one
-    /// (SPLIT-IND-2). On a packed ring, it is all of them or none (PACK-SG-5).
+    /// Puts the first `direct` descriptors into the queue's own table, and the others into an indirect table.
     ///
-    /// If there are no others, there is no indirect table.
+    /// A packed ring allows only all descriptors in an indirect table, or none (PACK-SG-5, SPLIT-IND-2).
+    ///
+    /// If there are no other descriptors, there is no indirect table.
     #[must_use]
     pub fn indirect_after(mut self, direct: usize) -> Self {
         self.indirect_after = Some(direct);
         self
     }
 
-    /// Puts the indirect table `bytes` bytes after a multiple of 16; it may lie anywhere (LAY-11).
+    /// Puts the indirect table `bytes` bytes after a multiple of 16.
+    ///
+    /// An indirect table can be at any address (LAY-11).
     #[must_use]
     pub fn table_misaligned_by(mut self, bytes: u8) -> Self {
         self.table = TablePlace::Misaligned(bytes.into());
         self
     }
 
-    /// Puts the indirect table at `addr`, in memory that the test looks after.
+    /// Puts the indirect table at `addr`. The test must reserve that memory.
     #[must_use]
     pub fn table_at(mut self, addr: DriverAddr) -> Self {
         self.table = TablePlace::At(addr);
         self
     }
 
-    /// Sets `flags` in all entries of the indirect table, beside those that belong there. On a packed ring a device
-    /// ignores them (PACK-IND-2). An honest driver refuses the chain.
+    /// Sets `flags` in all entries of the indirect table, in addition to the correct flags.
+    ///
+    /// On a packed ring, a device ignores them (PACK-IND-2). An honest driver refuses the chain.
     #[must_use]
     pub fn table_flags(mut self, flags: u16) -> Self {
         self.flags_in_table = flags;
@@ -173,15 +177,15 @@ impl DriverChain {
     }
 }
 
-/// What it comes to.
+/// Sizes.
 impl DriverChain {
-    /// Returns how many elements there are, those without bytes included.
+    /// Returns the number of elements. It includes elements without bytes.
     #[must_use]
     pub fn elements(&self) -> usize {
         self.parts.len()
     }
 
-    /// Returns what the device will read, without regard to the cut.
+    /// Returns the readable bytes of all elements together.
     #[must_use]
     pub fn readable_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -193,13 +197,13 @@ impl DriverChain {
         bytes
     }
 
-    /// Returns how many bytes the device can write.
+    /// Returns the number of bytes that the device can write.
     #[must_use]
     pub fn writable_len(&self) -> u64 {
         self.parts.iter().filter(|part| part.is_writable()).map(Part::len).sum()
     }
 
-    /// Returns how many descriptors the chain takes of the queue's own.
+    /// Returns the number of the queue's own descriptors that the chain takes.
     #[must_use]
     pub fn descriptors(&self) -> usize {
         self.direct_elements() + usize::from(self.has_table())

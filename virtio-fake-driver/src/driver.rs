@@ -15,23 +15,23 @@ use crate::format::{Format, InFlight, Side, Used};
 use crate::placed::Placed;
 use crate::{AddError, AddressPool, DriverChain, DriverView, Traffic, TrafficLimits};
 
-/// A driver of a virtqueue that keeps to the rules, unless it is told otherwise.
+/// A driver of a virtqueue that keeps to the rules, unless a test makes it break them.
 ///
 /// ```text
-/// stage:    find room for the elements; write descriptors, where the device does not look yet
-/// publish:  one store that lets the device see everything that was staged
-/// kick:     full fence; is the device asking for it?
-/// reap:     load what the device stores last; read the rest of its report; take the chain apart
+/// stage:    find room for the elements; write descriptors that the device does not read yet
+/// publish:  one store that makes all staged chains visible to the device
+/// kick:     full fence; load whether the device asks for a kick
+/// reap:     load the part of the report that the device stores last; read the rest; free the chain
 /// ```
 ///
-/// It is meant to be unlike the drivers that a device is usually run with: areas are aligned no better than they have
-/// to be, buffers begin at odd addresses, fields without a meaning hold something absurd, and with
-/// [`DriverOptions::scramble`] descriptors or Buffer IDs come in any order.
+/// It differs from real drivers on purpose. Areas have only the alignment that they need. Buffers can begin at odd
+/// addresses. Fields without a meaning have absurd values. With [`DriverOptions::scramble`], descriptors or Buffer IDs
+/// come in any order.
 ///
-/// [`SplitDriver`](crate::SplitDriver), [`PackedDriver`](crate::PackedDriver) and [`AnyDriver`](crate::AnyDriver) are
-/// the types for the two formats, and for the one that [`DriverOptions::features`] say. `M` is a handle on the memory:
-/// [`new`](Self::new) takes one on the heap, and [`within`](Self::within) takes any. With a handle that can go to
-/// another thread, the driver can run in another thread than the device.
+/// [`SplitDriver`](crate::SplitDriver) and [`PackedDriver`](crate::PackedDriver) have one format.
+/// [`AnyDriver`](crate::AnyDriver) has the format that [`DriverOptions::features`] select. `M` is a handle on the
+/// memory: [`new`](Self::new) takes memory on the heap, and [`within`](Self::within) takes any memory. If the handle
+/// can go to another thread, the driver can run in another thread than the device.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -43,7 +43,7 @@ use crate::{AddError, AddressPool, DriverChain, DriverView, Traffic, TrafficLimi
 /// driver.add(&DriverChain::new().readable(b"ping").writable(4))?;
 /// assert!(driver.needs_kick());
 ///
-/// // The device has its turn now. Then:
+/// // The device runs now. After that:
 /// while let Some(used) = driver.reap()? {
 ///     assert_eq!(used.written(), b"pong");
 /// }
@@ -54,33 +54,35 @@ pub struct Driver<F: Format, M: DriverMem + Clone = Arc<HeapMem>> {
     pub(crate) side: F::Side<M>,
     options: DriverOptions,
     pool: AddressPool,
-    /// How many descriptors of the ring no chain occupies.
+    /// The number of descriptors of the ring that no chain occupies.
     free: usize,
     /// The chains that were staged and not published.
     staged: Vec<InFlight>,
-    /// The chains that were published and not taken back, in that order.
+    /// The chains that were published and not taken back, in the order of publication.
     in_flight: VecDeque<InFlight>,
-    /// A report that stands for chains before its own, which are taken back first.
+    /// A report that also covers the chains before its own. Those chains are taken back first.
     batch: Option<Used>,
-    /// Where the next chain is staged, how far the device can see, and for how much of that it was kicked or could have
-    /// been.
+    /// The position where the next chain is staged; the position up to which the device can see chains; and the
+    /// position up to which a kick was decided.
     next_available: u64,
     published: u64,
     announced: u64,
-    /// Where the next report is.
+    /// The position of the next report.
     next_used: u64,
     kicks: KickCounts,
     interrupts: Interrupts,
 }
 
-/// How a driver is set up. By default: VERSION_1 alone, from where a new queue begins, in an orderly fashion.
+/// The options of a driver.
+///
+/// By default, a driver has only the feature VERSION_1, begins as a new queue does, and takes descriptors in order.
 ///
 /// ```
 /// use std::sync::Arc;
 /// use virtio_fake_driver::{DriverOptions, SplitDriver, features};
 /// use virtio_mem_traits::{DriverAddr, HeapMem};
 ///
-/// // A queue that was restored just before its indices wrap.
+/// // A queue that is restored just before its indices wrap.
 /// let options = DriverOptions { features: features::EVENT_IDX, start: Some(0xfffe), ..Default::default() };
 /// let mem = Arc::new(HeapMem::new(DriverAddr(0x1000), 0x1000)?);
 /// let driver = SplitDriver::new(mem, 8, options);
@@ -89,25 +91,27 @@ pub struct Driver<F: Format, M: DriverMem + Clone = Arc<HeapMem>> {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DriverOptions {
-    /// The features that were negotiated, as in [`features`](crate::features). VERSION_1 is always one of them.
-    /// RING_PACKED follows from the format if that is known.
+    /// The features that were negotiated, as in [`features`](crate::features). VERSION_1 is always one of them. If the
+    /// type of the driver has one format, the driver sets or clears RING_PACKED.
     ///
-    /// With IN_ORDER, one report may stand for several buffers (FD-6).
+    /// With IN_ORDER, one report of the device can cover several buffers (FD-6).
     pub features: u64,
-    /// Where both sides begin, for a device that was restored: an index for a split ring; a slot, with the wrap counter
-    /// in bit 15, for a packed one.
+    /// The position where both sides begin, for a device that was restored.
+    ///
+    /// It is an index for a split ring. For a packed ring, it is a slot with the wrap counter in bit 15.
     pub start: Option<u16>,
-    /// The seed by which descriptors or Buffer IDs are handed out in disorder, if they are to be. A split ring with
-    /// IN_ORDER has its descriptors in order nonetheless (FD-3).
+    /// The seed of a random order of descriptors or Buffer IDs, or `None` for no random order.
+    ///
+    /// A split ring with IN_ORDER always has its descriptors in order (FD-3).
     pub scramble: Option<u64>,
 }
 
 impl<F: Format> Driver<F> {
-    /// Sets up a queue of `size` descriptors somewhere in `mem`; the rest of the memory is for buffers and tables.
+    /// Sets up a queue of `size` descriptors in `mem`. The rest of the memory is for buffers and tables.
     ///
     /// # Panics
     ///
-    /// If the format has no such size (DRV-CFG-3), or if the memory is too small.
+    /// If the format does not allow the size (DRV-CFG-3), or if the memory is too small.
     #[must_use]
     pub fn new(mem: Arc<HeapMem>, size: u16, options: DriverOptions) -> Self {
         let range = mem.range();
@@ -115,21 +119,21 @@ impl<F: Format> Driver<F> {
     }
 }
 
-/// Over any memory.
+/// Constructors over any memory.
 impl<F: Format, M: DriverMem + Clone> Driver<F, M> {
-    /// Sets up a queue of `size` descriptors somewhere in `range`, in any memory; the rest of the range is for buffers
-    /// and tables. The driver takes nothing outside the range.
+    /// Sets up a queue of `size` descriptors in `range` of any memory. The rest of the range is for buffers and tables.
+    /// The driver allocates nothing outside the range.
     ///
-    /// The memory must have no holes in the range, and must let all of it be read and written. The range can go over
-    /// the borders of regions: buffers, tables and the areas of the queue then come to lie across them. The borders
-    /// must be at multiples of 16, so that none cuts a field of a ring. A buffer that is put
-    /// [somewhere](DriverChain::at) by the test can lie outside of the range, in the same memory.
+    /// The memory must have no holes in the range. The driver must be able to read and write all of the range. The
+    /// range can contain borders of regions. Then buffers, tables and the areas of the queue can lie across a border. A
+    /// border must be at a multiple of 16, so that it does not cut a field of a ring. A buffer that the test places
+    /// [itself](DriverChain::at) can be outside the range, in the same memory.
     ///
-    /// The driver has one memory for good. To test a device whose memory grows, give the driver all memory that there
-    /// will be: [`FixtureOptions::build_within`](crate::FixtureOptions::build_within) has an example.
+    /// The memory of a driver never changes. To test a device whose memory grows, give the driver the complete memory
+    /// from the start. [`FixtureOptions::build_within`](crate::FixtureOptions::build_within) has an example.
     ///
-    /// `mem` is a handle, as for a queue: an `Arc`, an `Rc` or a reference. The driver can go to another thread if the
-    /// handle can.
+    /// `mem` is a handle on the memory, as for a queue: an `Arc`, an `Rc` or a reference. The driver can go to another
+    /// thread if the handle can.
     ///
     /// ```
     /// use std::rc::Rc;
@@ -148,8 +152,8 @@ impl<F: Format, M: DriverMem + Clone> Driver<F, M> {
     ///
     /// # Panics
     ///
-    /// If the format has no such size (DRV-CFG-3), if the range is too small, or if the memory does not let the driver
-    /// access the areas of the queue.
+    /// If the format does not allow the size (DRV-CFG-3), if the range is too small, or if the driver cannot access the
+    /// areas of the queue in the memory.
     #[must_use]
     pub fn within(mem: M, range: DriverRange, size: u16, mut options: DriverOptions) -> Self {
         let mut pool = AddressPool::new(range);
@@ -157,11 +161,12 @@ impl<F: Format, M: DriverMem + Clone> Driver<F, M> {
         Self::from_side(F::Side::<M>::new(DriverView::new(mem), size, &mut pool, &options), pool, options)
     }
 
-    /// Begins anew in the same memory with a queue of another size, as after a reset of the queue (FD-11): positions
-    /// are where a new queue begins, and what was in flight is forgotten. The new queue may use the whole range of the
-    /// [pool](Self::pool), also what a test had taken out of it.
+    /// Starts a new queue of `size` descriptors in the same memory, as after a reset of the queue.
     ///
-    /// To suspend and resume a queue, do nothing: all positions stay as they are.
+    /// The positions are those of a new queue. The driver forgets the chains in flight (FD-11). The new queue can use
+    /// the whole range of the [pool](Self::pool), even addresses that a test took out of the pool.
+    ///
+    /// To suspend and resume a queue, do not call this method: all positions stay the same.
     ///
     /// # Panics
     ///
@@ -195,13 +200,15 @@ impl<F: Format, M: DriverMem + Clone> Driver<F, M> {
     }
 }
 
-/// Making buffers available.
+/// Makes buffers available.
 impl<F: Format, M: DriverMem + Clone> Driver<F, M> {
-    /// Makes one chain available, and returns its id: what the device will know it by. See [`stage`](Self::stage).
+    /// Makes one chain available, and returns its id.
+    ///
+    /// The device knows the chain by this id. See [`stage`](Self::stage).
     ///
     /// # Errors
     ///
-    /// If there is no room for it.
+    /// If there is no room for the chain.
     ///
     /// # Panics
     ///
@@ -212,12 +219,14 @@ impl<F: Format, M: DriverMem + Clone> Driver<F, M> {
         Ok(id)
     }
 
-    /// Prepares a chain that the device will see with the next [`publish`](Self::publish), and returns its id. The
-    /// chains of a batch are staged one by one and published together (DRV-MAY-1).
+    /// Prepares a chain for the next [`publish`](Self::publish), and returns its id.
+    ///
+    /// The device does not see the chain before that. Stage the chains of a batch one by one, and publish them together
+    /// (DRV-MAY-1).
     ///
     /// # Errors
     ///
-    /// If there is no room for it: not enough free descriptors or not enough memory. Nothing was written then.
+    /// If there are not enough free descriptors or not enough memory. Then nothing is written.
     ///
     /// # Panics
     ///
@@ -228,22 +237,22 @@ impl<F: Format, M: DriverMem + Clone> Driver<F, M> {
     /// * more than 2^32 bytes (DRV-DESC-1);
     /// * an indirect table without the feature (DRV-IND-1, DRV-PIND-1);
     /// * more elements than the queue has descriptors (DRV-IND-3, DRV-PSG-1);
-    /// * flags in an indirect table that do not belong there (DRV-IND-2, DRV-PIND-2);
+    /// * flags in an indirect table that are not allowed there (DRV-IND-2, DRV-PIND-2);
     /// * on a packed ring, an indirect table after direct elements (DRV-PIND-4).
     pub fn stage(&mut self, chain: &DriverChain) -> Result<u16, AddError> {
         self.assert_rules(chain);
         self.stage_unchecked(chain)
     }
 
-    /// Prepares a chain as [`stage`](Self::stage) does, whatever rules it breaks.
+    /// Prepares a chain as [`stage`](Self::stage) does, without checking the rules.
     ///
     /// # Errors
     ///
-    /// If there is no room for it. Nothing was written then.
+    /// If there is no room for the chain. Then nothing is written.
     ///
     /// # Panics
     ///
-    /// If the chain has no elements, or 2^16 of them in an indirect table.
+    /// If the chain has no elements, or if it has 2^16 elements or more in an indirect table.
     pub fn stage_unchecked(&mut self, chain: &DriverChain) -> Result<u16, AddError> {
         assert!(chain.elements() != 0, "a chain has at least one element");
         let (needed, free) = (chain.descriptors(), self.free);
@@ -259,7 +268,7 @@ impl<F: Format, M: DriverMem + Clone> Driver<F, M> {
         Ok(id)
     }
 
-    /// Lets the device see everything that was staged, by one store.
+    /// Makes all staged chains visible to the device, with one store.
     ///
     /// VIRTIO 1.4 §2.7.13.3.1 "Driver Requirements: Updating idx" (DRV-BAR-1), §2.8.21.1.1 "Driver Requirements:
     /// Updating flags" (DRV-PBAR-1).
@@ -275,27 +284,27 @@ impl<F: Format, M: DriverMem + Clone> Driver<F, M> {
         let mixed = chain.has_table() && chain.direct_elements() != 0;
         assert!(
             parts.is_sorted_by_key(|part| part.is_writable()),
-            "a readable element after a writable one: readable elements come first (DRV-FRM-1, DRV-PSG-2)"
+            "a readable element is after a writable one: readable elements must come first (DRV-FRM-1, DRV-PSG-2)"
         );
-        assert!(total <= 1 << 32, "{total} bytes in a chain, which holds 2^32 at most (DRV-DESC-1)");
+        assert!(total <= 1 << 32, "the chain has {total} bytes: it must have at most 2^32 (DRV-DESC-1)");
         assert!(
             !chain.has_table() || self.has(INDIRECT_DESC),
-            "an indirect table, and INDIRECT_DESC was not negotiated (DRV-IND-1, DRV-PIND-1)"
+            "the chain has an indirect table: INDIRECT_DESC must be negotiated for it (DRV-IND-1, DRV-PIND-1)"
         );
         assert!(
             parts.len() <= usize::from(size),
-            "{} elements in a chain, which has {size} at most in this queue (DRV-IND-3, DRV-PSG-1)",
+            "the chain has {} elements: it must have at most {size} in this queue (DRV-IND-3, DRV-PSG-1)",
             parts.len()
         );
-        assert!(flags == 0, "flags {flags:#x} in an indirect table, where they must be 0 (DRV-IND-2, DRV-PIND-2)");
+        assert!(flags == 0, "the indirect table has flags {flags:#x}: they must be 0 (DRV-IND-2, DRV-PIND-2)");
         assert!(
             !mixed || self.side.takes_mixed_chains(),
-            "an indirect table after direct elements: a packed ring takes all of them in a table, or none (DRV-PIND-4)"
+            "the chain has direct elements and an indirect table: it must have one kind on a packed ring (DRV-PIND-4)"
         );
     }
 }
 
-/// What it is and how it is.
+/// Accessors.
 impl<F: Format, M: DriverMem + Clone> Driver<F, M> {
     /// Returns the driver's view of the memory.
     #[must_use]
@@ -303,7 +312,7 @@ impl<F: Format, M: DriverMem + Clone> Driver<F, M> {
         self.side.view()
     }
 
-    /// Returns the pool that buffers and tables come from, so that a test can take something for itself.
+    /// Returns the pool of addresses for buffers and tables. A test can take addresses out of it.
     pub const fn pool(&mut self) -> &mut AddressPool {
         &mut self.pool
     }
@@ -314,7 +323,7 @@ impl<F: Format, M: DriverMem + Clone> Driver<F, M> {
         self.side.size()
     }
 
-    /// Returns where the Descriptor Area, the Driver Area and the Device Area are.
+    /// Returns the addresses of the Descriptor Area, the Driver Area and the Device Area.
     #[must_use]
     pub fn area_addresses(&self) -> [DriverAddr; 3] {
         self.side.areas()
@@ -326,34 +335,37 @@ impl<F: Format, M: DriverMem + Clone> Driver<F, M> {
         self.options.features
     }
 
-    /// Returns how many descriptors are free.
+    /// Returns the number of free descriptors.
     #[must_use]
     pub const fn free_descriptors(&self) -> usize {
         self.free
     }
 
-    /// Returns how many chains are available to the device and not reaped, in either format.
+    /// Returns the number of chains that are available to the device and not reaped.
     ///
-    /// A queue of the crate virtio-queue-core counts slots instead: in a split ring a chain takes one, in a packed ring
-    /// as many as it has descriptors. A chain that the device has not fetched yet, or has used already, is in flight
-    /// here and not there.
+    /// A queue of the crate virtio-queue-core counts slots instead. In a split ring, a chain takes one slot. In a
+    /// packed ring, it takes one slot for each of its descriptors. This method also counts chains that the device has
+    /// not fetched yet, and chains that it has used already. The queue does not count these.
     #[must_use]
     pub fn in_flight(&self) -> u16 {
         self.in_flight.len().try_into().unwrap_or(u16::MAX)
     }
 
-    /// Returns the position at which the next chain will be made available: an index on a split ring; a slot, with the
-    /// wrap counter in bit 15, on a packed one.
+    /// Returns the position where the next chain will be made available.
+    ///
+    /// It is an index on a split ring. On a packed ring, it is a slot with the wrap counter in bit 15.
     #[must_use]
     pub fn available_position(&self) -> u16 {
         self.side.to_wire(self.published)
     }
 
-    /// Returns the position at which the device will report the next used buffer, in the form of
-    /// [`available_position`](Self::available_position). What the device has used counts, whether it was reaped or not.
+    /// Returns the position where the device will report the next used buffer.
     ///
-    /// A device that has died with chains in flight can be made anew there, if it has used all chains in order until
-    /// then: it fetches those in flight once more, and the driver goes on as if nothing had happened.
+    /// It has the form of [`available_position`](Self::available_position). It is after all used buffers, even if they
+    /// are not reaped yet.
+    ///
+    /// If a device dies with chains in flight, a new device can begin at this position, if the old one used all chains
+    /// in order. The new device fetches the chains in flight again. The driver does not notice the change.
     ///
     /// ```
     /// use virtio_fake_driver::{DriverChain, SplitFixture};
@@ -371,8 +383,9 @@ impl<F: Format, M: DriverMem + Clone> Driver<F, M> {
         self.side.to_wire(self.used_until())
     }
 
-    /// Returns an endless supply of random chains that this driver takes, with up to as many elements as the queue has
-    /// descriptors and up to `bytes` bytes.
+    /// Returns an endless supply of random chains for this driver.
+    ///
+    /// Each chain has at most as many elements as the queue has descriptors, and at most `bytes` bytes.
     #[must_use]
     pub fn traffic(&self, seed: u64, bytes: u32) -> Traffic {
         let limits = TrafficLimits { elements: self.size(), bytes, indirect: self.has(INDIRECT_DESC) };

@@ -1,8 +1,8 @@
-//! What a driver cannot do, and what it finds that a device did wrong.
+//! Errors of a driver, and violations of the rules by a device.
 
 use core::{error, fmt};
 
-/// A chain that a driver has no room for. Nothing of it was written.
+/// The reason why a driver has no room for a chain. No part of the chain was written.
 ///
 /// ```
 /// use virtio_fake_driver::{AddError, DriverChain, SplitFixture};
@@ -18,14 +18,14 @@ use core::{error, fmt};
 pub enum AddError {
     /// There are not enough free descriptors.
     NoDescriptors {
-        /// How many the chain takes.
+        /// The number of descriptors that the chain takes.
         needed: usize,
-        /// How many are free.
+        /// The number of free descriptors.
         free: usize,
     },
-    /// There is not enough memory, in one place, for an element or an indirect table.
+    /// The pool has no free block that is large enough for an element or an indirect table.
     NoMemory {
-        /// How many bytes it takes.
+        /// The number of bytes that it takes.
         len: u64,
     },
 }
@@ -34,13 +34,10 @@ impl fmt::Display for AddError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoDescriptors { needed, free } => {
-                write!(f, "the chain takes {needed} descriptors, and {free} are free: reap used buffers first")
+                write!(f, "the chain takes {needed} descriptors, but only {free} are free: reap used buffers first")
             }
             Self::NoMemory { len } => {
-                write!(
-                    f,
-                    "the chain takes {len} bytes in one place, which the pool does not have: make the memory larger"
-                )
+                write!(f, "the pool has no free block of {len} bytes for the chain: make the memory larger")
             }
         }
     }
@@ -48,7 +45,7 @@ impl fmt::Display for AddError {
 
 impl error::Error for AddError {}
 
-/// A rule that the device has broken, as the driver sees it: a failure of the test.
+/// A rule of the specification that the device has broken, as the driver sees it.
 ///
 /// ```
 /// use virtio_fake_driver::{DeviceViolation, DriverChain, SplitFixture};
@@ -56,7 +53,7 @@ impl error::Error for AddError {}
 /// let mut fixture = SplitFixture::new(8);
 /// fixture.driver.add(&DriverChain::new().writable(4))?;
 ///
-/// // A device that counts wrong.
+/// // The device counts wrong.
 /// let used_index = fixture.driver.areas().used_index();
 /// fixture.driver.view().poke(used_index.start(), &[2, 0]);
 /// assert_eq!(fixture.driver.reap(), Err(DeviceViolation::TooManyUsed { used: 2, available: 1 }));
@@ -65,33 +62,41 @@ impl error::Error for AddError {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DeviceViolation {
-    /// More buffers are used than were available (SPLIT-USED-7). None of them is looked at.
+    /// The device reports more used buffers than were available.
+    ///
+    /// The driver takes none of them back (SPLIT-USED-7).
     TooManyUsed {
-        /// How many are used, as the device says.
+        /// The number of used buffers, as the device reports it.
         used: u16,
-        /// How many were available to it.
+        /// The number of available buffers.
         available: u16,
     },
-    /// A buffer is used that was not available, or is used twice (SPLIT-USED-5). The driver of a split ring goes on
-    /// after it. That of a packed one does not know where to go on.
+    /// The device reports a used buffer that was not available, or reports a buffer twice.
+    ///
+    /// The driver of a split ring continues after this report (SPLIT-USED-5). The driver of a packed ring cannot
+    /// continue, because it does not know the next position.
     UnknownId {
-        /// What the device knows it by.
+        /// The id in the device's report.
         id: u32,
     },
-    /// With IN_ORDER, a buffer is used before others that were available before it (SPLIT-ORD-1). It is not taken back.
+    /// With IN_ORDER, the device used a buffer before others that were available earlier.
+    ///
+    /// The driver does not take the buffer back (SPLIT-ORD-1).
     OutOfOrder {
-        /// What the device knows it by.
+        /// The id in the device's report.
         id: u32,
-        /// How many buffers that are not used were available before it.
+        /// The number of unused buffers that were available earlier.
         skipped: usize,
     },
-    /// More bytes are said to be written than there was room for (SPLIT-USED-10). The buffer is taken back.
+    /// The device reports more written bytes than the buffer has writable bytes.
+    ///
+    /// The driver takes the buffer back (SPLIT-USED-10).
     TooLong {
-        /// What the buffer is known by.
+        /// The id of the buffer.
         id: u16,
-        /// How many bytes the device says it wrote.
+        /// The number of written bytes, as the device reports it.
         len: u32,
-        /// How many were writable.
+        /// The number of writable bytes.
         writable: u64,
     },
 }
@@ -102,7 +107,7 @@ impl fmt::Display for DeviceViolation {
             Self::TooManyUsed { used, available } => {
                 write!(
                     f,
-                    "the device used {used} buffers, and {available} were available: it can use no more than those"
+                    "the device used {used} buffers, but only {available} were available: it must use at most those"
                 )
             }
             Self::UnknownId { id } => {
@@ -115,10 +120,7 @@ impl fmt::Display for DeviceViolation {
                 )
             }
             Self::TooLong { id, len, writable } => {
-                write!(
-                    f,
-                    "used length {len} of buffer {id} is more than the {writable} bytes that the device can write"
-                )
+                write!(f, "the device reports {len} written bytes in buffer {id}: it must report at most {writable}")
             }
         }
     }

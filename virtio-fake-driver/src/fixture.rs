@@ -1,4 +1,4 @@
-//! A device's queue with everything around it.
+//! A device's queue, with its driver and its memory.
 
 use alloc::rc::Rc;
 use alloc::sync::Arc;
@@ -13,16 +13,16 @@ use virtio_util::NotificationCounter;
 
 use crate::{Any, Driver, DriverOptions, Format, Packed, Split, TestMem};
 
-/// Where the driver of a fixture has its memory.
+/// The first address of the memory of a fixture's driver.
 const BASE: DriverAddr = DriverAddr(0x1000_0000);
 
 /// A running queue, its driver, the memory between them, and a count of the interrupts.
 ///
-/// The parts are separate fields that do not borrow one another: the driver can add and reap while a chain of the queue
-/// is held. [`SplitFixture`] and [`PackedFixture`] have a ring of that format. [`AnyFixture`] has one of the format
-/// that the features say, and the queue that decides by itself. See the [crate's own](crate) example.
+/// The parts are separate fields that do not borrow each other. So the driver can add and reap while the test holds a
+/// chain of the queue. [`SplitFixture`] and [`PackedFixture`] have a ring of one format. [`AnyFixture`] has a ring of
+/// the format that the features select. The [crate](crate) documentation has an example.
 ///
-/// A test for every format is generic over it:
+/// A test that runs with every format is generic over the format:
 ///
 /// ```
 /// use virtio_fake_driver::{Any, DriverChain, Fixture, Packed, QueueFormat, Split};
@@ -39,15 +39,15 @@ const BASE: DriverAddr = DriverAddr(0x1000_0000);
 /// device_returns_what_it_drops::<Any>();
 /// ```
 ///
-/// `M` is what the device has for memory, and `D` is what the driver has: the same memory, or what is inside it.
+/// `M` is the memory of the device. `D` is the memory of the driver: the same memory, or the memory inside it.
 pub struct Fixture<F: QueueFormat, M: StableMem = Rc<TestMem>, D: DriverMem + Clone = Arc<HeapMem>> {
     /// The device's side.
     pub queue: Queue<F::Ring<M>, Arc<NotificationCounter>>,
     /// The driver's side.
     pub driver: Driver<F, D>,
-    /// What the device has for memory.
+    /// The memory of the device.
     pub mem: M,
-    /// How often the device has signalled the driver.
+    /// Counts the notifications of the device to the driver.
     pub notifications: Arc<NotificationCounter>,
 }
 
@@ -73,7 +73,7 @@ pub type SplitFixture<M = Rc<TestMem>, D = Arc<HeapMem>> = Fixture<Split, M, D>;
 /// ```
 pub type PackedFixture<M = Rc<TestMem>, D = Arc<HeapMem>> = Fixture<Packed, M, D>;
 
-/// A fixture with a ring of the format that the features say.
+/// A fixture with a ring of the format that the features select.
 ///
 /// ```
 /// use virtio_fake_driver::AnyFixture;
@@ -84,7 +84,7 @@ pub type PackedFixture<M = Rc<TestMem>, D = Arc<HeapMem>> = Fixture<Packed, M, D
 /// ```
 pub type AnyFixture<M = Rc<TestMem>, D = Arc<HeapMem>> = Fixture<Any, M, D>;
 
-/// A format, with what a queue of it runs on.
+/// A format, with the device's ring type of this format.
 ///
 /// ```
 /// use virtio_fake_driver::{Any, FixtureOptions, Packed, QueueFormat, Split, features::EVENT_IDX};
@@ -116,14 +116,14 @@ impl QueueFormat for Any {
 }
 
 impl<F: QueueFormat> Fixture<F> {
-    /// Makes a fixture with a queue of `size` descriptors and a [`TestMem`], and otherwise as by default.
+    /// Makes a fixture with a queue of `size` descriptors, a [`TestMem`] and default options.
     ///
     /// # Panics
     ///
-    /// If the format has no such size.
+    /// If the format does not allow the size.
     #[must_use]
     pub fn new(size: u16) -> Self {
-        FixtureOptions { size, ..Default::default() }.build().expect("the default options suit every size")
+        FixtureOptions { size, ..Default::default() }.build().expect("the default options are valid for every size")
     }
 }
 
@@ -136,7 +136,7 @@ where
     }
 }
 
-/// What a fixture is made like.
+/// The options of a fixture.
 ///
 /// ```
 /// use virtio_fake_driver::{SplitFixtureOptions, features};
@@ -148,22 +148,22 @@ where
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FixtureOptions<F> {
-    /// The format of the ring: it follows from the type.
+    /// The format of the ring. It follows from the type.
     pub format: F,
     /// The queue size.
     pub size: u16,
     /// The features that were negotiated, as for [`DriverOptions::features`].
     pub features: u64,
-    /// What the device allows.
+    /// The limits of the device.
     pub limits: QueueLimits,
-    /// The seed by which the driver hands out descriptors or Buffer IDs in disorder, if it is to.
+    /// The seed of a random order of descriptors or Buffer IDs, as for [`DriverOptions::scramble`].
     pub scramble: Option<u64>,
-    /// How many bytes of memory there are, for the rings as well as for buffers and tables.
-    /// [`build_within`](Self::build_within) ignores it.
+    /// The size of the memory in bytes, for the ring, buffers and tables. [`build_within`](Self::build_within) ignores
+    /// it.
     pub memory_len: usize,
 }
 
-/// What a fixture with a split ring is made like.
+/// The options of a fixture with a split ring.
 ///
 /// ```
 /// use virtio_fake_driver::{SplitFixtureOptions, features};
@@ -174,7 +174,7 @@ pub struct FixtureOptions<F> {
 /// ```
 pub type SplitFixtureOptions = FixtureOptions<Split>;
 
-/// What a fixture with a packed ring is made like.
+/// The options of a fixture with a packed ring.
 ///
 /// ```
 /// use virtio_fake_driver::{PackedFixtureOptions, features};
@@ -185,7 +185,7 @@ pub type SplitFixtureOptions = FixtureOptions<Split>;
 /// ```
 pub type PackedFixtureOptions = FixtureOptions<Packed>;
 
-/// What a fixture with a ring of the format that the features say is made like.
+/// The options of a fixture with a ring of the format that the features select.
 ///
 /// ```
 /// use virtio_fake_driver::{AnyFixtureOptions, features};
@@ -196,7 +196,7 @@ pub type PackedFixtureOptions = FixtureOptions<Packed>;
 /// ```
 pub type AnyFixtureOptions = FixtureOptions<Any>;
 
-/// 256 descriptors, no features but VERSION_1, no limits, in order, 1 MiB.
+/// The defaults: 256 descriptors, only the feature VERSION_1, default limits, no random order, 1 MiB of memory.
 impl<F: Default> Default for FixtureOptions<F> {
     fn default() -> Self {
         let limits = QueueLimits::default();
@@ -209,7 +209,7 @@ impl<F: QueueFormat> FixtureOptions<F> {
     ///
     /// # Errors
     ///
-    /// If there is no queue like that.
+    /// If a queue cannot have this configuration.
     ///
     /// # Panics
     ///
@@ -218,11 +218,13 @@ impl<F: QueueFormat> FixtureOptions<F> {
         self.build_on(|mem, _| Rc::new(TestMem::new(mem)))
     }
 
-    /// Makes a fixture with plain memory, which can be taken apart and put into two threads.
+    /// Makes a fixture with plain memory.
+    ///
+    /// Its parts can be moved into two threads.
     ///
     /// # Errors
     ///
-    /// If there is no queue like that.
+    /// If a queue cannot have this configuration.
     ///
     /// # Panics
     ///
@@ -231,27 +233,30 @@ impl<F: QueueFormat> FixtureOptions<F> {
         self.build_on(|mem, _| mem)
     }
 
-    /// Makes a fixture with the memory that `wrap` makes of the driver's: another implementation of [`DriverMem`], or a
-    /// [`TestMem`] that is prepared before the queue gets it.
+    /// Makes a fixture whose device has the memory that `wrap` returns.
+    ///
+    /// `wrap` gets the driver's memory. It can return another implementation of [`DriverMem`], or a [`TestMem`] that it
+    /// has prepared.
     ///
     /// # Errors
     ///
-    /// If there is no queue like that.
+    /// If a queue cannot have this configuration.
     ///
     /// # Panics
     ///
-    /// If the format has no such size, if the memory is too small, or if there are features that no device offers.
+    /// If the format does not allow the size, if the memory is too small, or if the negotiated features are not valid.
     pub fn build_on<M: StableMem>(
         &self,
         wrap: impl FnOnce(Arc<HeapMem>, &mut Driver<F>) -> M,
     ) -> Result<Fixture<F, M>, ConfigError> {
-        let heap = Arc::new(HeapMem::new(BASE, self.memory_len).expect("there is as much memory"));
+        let heap = Arc::new(HeapMem::new(BASE, self.memory_len).expect("the host has enough memory"));
         let range = heap.range();
         self.build_within(heap, range, wrap)
     }
 
-    /// Makes a fixture over a memory of the test's own, in which the rings, buffers and tables lie in `range`: see
-    /// [`Driver::within`]. The device has the memory that `wrap` makes of it, which may be the memory itself.
+    /// Makes a fixture over a memory of the test, with the ring, buffers and tables in `range`.
+    ///
+    /// [`Driver::within`] has the details. The device has the memory that `wrap` returns, which can be the same memory.
     ///
     /// ```
     /// use std::rc::Rc;
@@ -264,15 +269,15 @@ impl<F: QueueFormat> FixtureOptions<F> {
     /// let range = DriverRange::new(DriverAddr(0x1000), 0x2000).ok_or("beyond 2^64")?;
     /// let options = PackedFixtureOptions { size: 8, ..Default::default() };
     ///
-    /// // Both sides on the same memory, and a device with a log of what it does.
+    /// // First, both sides have the same memory. Then, the device has a memory with a log.
     /// let fixture = options.build_within(mem.clone(), range, |mem, _| mem)?;
     /// let logged = options.build_within(mem, range, |mem, _| Rc::new(TestMem::new(mem)))?;
     /// logged.mem.start_log();
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     ///
-    /// The device can have less memory than the driver, until more is plugged in. Give the driver all memory that there
-    /// will be, and put a buffer into the part that the device lacks:
+    /// The device can have less memory than the driver, until more memory is plugged in. Give the driver the complete
+    /// memory, and place a buffer in the part that the device does not have yet:
     ///
     /// ```
     /// use std::rc::Rc;
@@ -306,11 +311,11 @@ impl<F: QueueFormat> FixtureOptions<F> {
     ///
     /// # Errors
     ///
-    /// If there is no queue like that.
+    /// If a queue cannot have this configuration.
     ///
     /// # Panics
     ///
-    /// As for [`Driver::within`], or if there are features that no device offers.
+    /// As for [`Driver::within`], or if the negotiated features are not valid.
     pub fn build_within<D: DriverMem + Clone, M: StableMem>(
         &self,
         mem: D,
@@ -328,15 +333,15 @@ impl<F: QueueFormat> FixtureOptions<F> {
 }
 
 impl<F: Format, M: DriverMem + Clone> Driver<F, M> {
-    /// Returns the configuration of a queue that serves this driver, as a transport would have learnt it.
+    /// Returns the configuration of a queue for this driver, as a transport gives it to the device.
     ///
     /// # Panics
     ///
-    /// If there are features that no device offers.
+    /// If the negotiated features are not valid.
     #[must_use]
     pub fn queue_config(&self, limits: QueueLimits) -> QueueConfig {
         let [descriptor_area, driver_area, device_area] = self.area_addresses();
-        let features = RingFeatures::from_negotiated(self.features()).expect("a device has offered the features");
+        let features = RingFeatures::from_negotiated(self.features()).expect("the negotiated features must be valid");
         let mut config = QueueConfig::new(self.size(), features, descriptor_area, driver_area, device_area);
         config.limits = limits;
         config

@@ -1,4 +1,4 @@
-//! What a driver of one format has that one of the other has not.
+//! The differences between drivers of the two formats.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -9,14 +9,14 @@ use virtio_mem_traits::{DriverAddr, DriverMem};
 use crate::placed::Placed;
 use crate::{AddressPool, DeviceViolation, DriverOptions, DriverView};
 
-/// A format of virtqueues: [`Split`](crate::Split), [`Packed`](crate::Packed), or [`Any`](crate::Any) of the two.
+/// A format of virtqueues: [`Split`](crate::Split), [`Packed`](crate::Packed), or [`Any`](crate::Any).
 ///
-/// A test that is generic over it runs with all of them. There are no others.
+/// A test that is generic over the format runs with all three. There are no others.
 ///
 /// ```
 /// use virtio_fake_driver::{Any, Driver, Format, Packed, Split};
 ///
-/// /// What is said in the log of a test.
+/// /// Returns a line for the log of a test.
 /// fn describe<F: Format>(driver: &Driver<F>) -> String {
 ///     format!("{:?} queue of {}", F::default(), driver.size())
 /// }
@@ -30,85 +30,85 @@ pub trait Format: Copy + Default + fmt::Debug {
 
 /// The driver's side of a ring in one format.
 ///
-/// Positions count without end, in what the format counts: entries of the available ring or used elements if it is
-/// split, slots if it is packed. How a position looks to the device, and what is in memory there, is known here; what
-/// the positions are is known to the [`Driver`](crate::Driver).
+/// Positions are numbers that never wrap. In a split ring, they count entries of the available ring and elements of the
+/// used ring. In a packed ring, they count slots. A `Side` knows the form in which the device sees a position, and the
+/// memory at a position. The [`Driver`](crate::Driver) keeps the positions.
 pub trait Side<M>: Sized {
-    /// Sets up the ring, at a place that it takes out of `pool`.
+    /// Sets up the ring, in areas that it takes out of `pool`.
     ///
     /// # Panics
     ///
-    /// If the format has no such size, or the pool is too small.
+    /// If the format does not allow the size, or the pool is too small.
     fn new(view: DriverView<M>, size: u16, pool: &mut AddressPool, options: &DriverOptions) -> Self;
 
-    /// Returns which of `features` a driver of this format ends up with.
+    /// Returns the features of a driver of this format that was made with `features`.
     fn features(features: u64) -> u64;
 
     /// Returns the queue size.
     fn size(&self) -> u16;
 
-    /// Returns where the Descriptor Area, the Driver Area and the Device Area are.
+    /// Returns the addresses of the Descriptor Area, the Driver Area and the Device Area.
     fn areas(&self) -> [DriverAddr; 3];
 
     /// Returns the memory.
     fn view(&self) -> &DriverView<M>;
 
-    /// Returns whether the first elements of a chain may be direct and the rest in an indirect table.
+    /// Returns whether a chain can have direct elements first and the others in an indirect table.
     fn takes_mixed_chains(&self) -> bool;
 
-    /// Returns a position as the device is told of it, in events and in notifications.
+    /// Returns a position in the form of events and notifications.
     fn to_wire(&self, position: u64) -> u16;
 
-    /// Returns the first position that looks like that.
+    /// Returns the first position that has the form `wire`.
     fn position(&self, wire: u16) -> u64;
 
-    /// Writes a chain so that the device does not see it yet, at a position of the available side.
+    /// Writes a chain at a position of the available side. The device does not see the chain yet.
     fn write(&mut self, position: u64, placed: Placed) -> InFlight;
 
-    /// Lets the device see all that was written. The next chain will be at `position`.
+    /// Makes all written chains visible to the device. The next chain will be at `position`.
     fn publish(&mut self, position: u64);
 
-    /// Returns how far the positions of either side move with a chain.
+    /// Returns the number of positions that a chain takes, on both sides.
     fn advance(&self, chain: &InFlight) -> u64;
 
-    /// Reads what the device has reported at a position of the used side, which is `available` positions behind the
-    /// available side.
+    /// Reads the device's report at a position of the used side, which is `available` positions behind the available
+    /// side.
     fn used(&self, position: u64, available: u16) -> Result<Option<Used>, DeviceViolation>;
 
     /// Returns the position up to which the device has used the chains in flight, from a position of the used side on.
     fn used_until(&self, position: u64, in_flight: Vec<&InFlight>) -> u64;
 
-    /// Returns how far the used side moves with a report that nobody understands.
+    /// Returns the number of positions that a report with an unknown id takes.
     fn advance_of_unknown(&self) -> u64;
 
-    /// Takes back what the chain occupied in the ring.
+    /// Frees the descriptors or the Buffer ID of the chain.
     fn free(&mut self, chain: &InFlight);
 
-    /// Returns whether the device is to be kicked for the positions that have become available.
+    /// Returns whether the device wants a kick for the positions that became available.
     fn wants_kick(&self, new: Range<u64>) -> bool;
 
     /// Asks the device not to interrupt. The used side is at `position`.
     fn disable_interrupts(&self, position: u64);
 
-    /// Asks the device to interrupt when it uses `position`, or whenever it uses anything if it cannot be told.
+    /// Asks the device to interrupt when it uses `position`, or for every buffer if a position cannot be named.
     fn enable_interrupts(&self, position: u64);
 }
 
 /// A chain in the ring.
 #[derive(Debug)]
 pub struct InFlight {
-    /// What the device knows it by.
+    /// The number by which the device knows the chain.
     pub(crate) id: u16,
     /// The descriptors of the ring that it occupies.
     pub(crate) descriptors: Vec<u16>,
     pub(crate) placed: Placed,
 }
 
-/// What a device reports of a buffer.
+/// A device's report of a used buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Used {
     pub(crate) id: u32,
     pub(crate) len: u32,
-    /// How many buffers are used at most, this one and those that it stands for included.
+    /// The largest number of buffers that this report can cover, its own included.
     pub(crate) at_most: usize,
 }

@@ -1,4 +1,4 @@
-//! What is free to be handed out.
+//! Lists of free descriptors and free Buffer IDs.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -14,19 +14,19 @@ pub(crate) struct FreeList {
     reuse: Reuse,
 }
 
-/// What comes back is taken again ...
+/// When a number that comes back is taken again.
 #[derive(Clone, Debug)]
 enum Reuse {
-    /// ... before anything else.
+    /// Before all other numbers.
     First,
-    /// ... after everything else.
+    /// After all other numbers.
     Last,
-    /// ... at some time.
+    /// At a random time.
     Random(Xoshiro256PlusPlus),
 }
 
 impl FreeList {
-    /// Makes a list of all numbers below `size`: from 0 upwards, or scrambled by a seed.
+    /// Makes a list of all numbers below `size`, from 0 upwards or in the random order of a seed.
     pub(crate) fn new(size: u16, scramble: Option<u64>) -> Self {
         let reuse = scramble.map_or(Reuse::First, |seed| Reuse::Random(SeedableRng::seed_from_u64(seed)));
         let mut list = Self { free: (0..size).collect(), reuse };
@@ -36,17 +36,17 @@ impl FreeList {
         list
     }
 
-    /// Makes a list that hands out all numbers below `size` in a circle, as long as they come back in that order.
+    /// Makes a list that returns the numbers below `size` in a circle, if they come back in the same order.
     pub(crate) fn circle(size: u16) -> Self {
         Self { free: (0..size).collect(), reuse: Reuse::Last }
     }
 
-    /// Takes `count` numbers. There have to be as many.
+    /// Takes `count` numbers. The list must have so many.
     pub(crate) fn take(&mut self, count: usize) -> Vec<u16> {
         self.free.drain(..count).collect()
     }
 
-    /// Takes numbers back.
+    /// Puts numbers back into the list.
     pub(crate) fn give_back(&mut self, numbers: &[u16]) {
         if let Reuse::Last = self.reuse {
             self.free.extend(numbers);

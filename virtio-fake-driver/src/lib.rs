@@ -1,27 +1,27 @@
 //! The driver's side of a virtqueue, to test devices with.
 //!
-//! A test of a virtio device needs a driver. This crate is one:
+//! A test of a virtio device needs a driver. This crate has one:
 //!
-//! * [`Fixture`] has everything in one place: a running queue, its driver, memory, and a count of the interrupts.
-//! * [`Driver`] makes [`DriverChain`]s available and takes [`UsedBuffer`]s back, as the specification demands of a
-//!   driver. [`RawSplit`](split::RawSplit) and [`RawPacked`](packed::RawPacked) do what the specification forbids.
-//! * [`TestMem`] is memory that logs what the device does, refuses it, or changes between two reads.
+//! * [`Fixture`] has a running queue, its driver, memory, and a count of the interrupts.
+//! * [`Driver`] makes [`DriverChain`]s available and takes [`UsedBuffer`]s back, and keeps to the rules of the
+//!   specification. [`RawSplit`](split::RawSplit) and [`RawPacked`](packed::RawPacked) can break every rule.
+//! * [`TestMem`] is memory that can log or refuse each access of the device, and can change between two reads.
 //! * [`Traffic`] supplies random chains.
 //!
-//! All of it has memory on the heap at first. An adapter, or a device with a memory of its own, is tested on that:
-//! [`FixtureOptions::build_within`] and [`Driver::within`] take any [`DriverMem`](virtio_mem_traits::DriverMem).
+//! By default, the memory is on the heap. To test an adapter, or a device with a memory of its own, use
+//! [`FixtureOptions::build_within`] or [`Driver::within`]. Both take any [`DriverMem`](virtio_mem_traits::DriverMem).
 //!
-//! The drivers share no code with the queues that they test. What a device does wrong is a [`DeviceViolation`]; what a
-//! test does wrong is a panic.
+//! The drivers share no code with the queues that they test. A mistake of the device is a [`DeviceViolation`]. A
+//! mistake of the test is a panic.
 //!
-//! It is for tests alone, where clear code matters more than speed. Do not build a real driver on it.
+//! Use this crate only in tests: its code is clear and not fast. Do not build a real driver on it.
 //!
 //! ```
 //! use virtio_fake_driver::{DriverChain, SplitFixture};
 //! use virtio_mem_traits::{Access, DriverMem, StableMem};
 //! use virtio_queue_core::{DriverNotify, FatalError, SplitQueue};
 //!
-//! /// The device under test: writes zeros wherever it may.
+//! /// The device under test. It writes zeros to every writable element.
 //! fn serve<M: StableMem>(queue: &mut SplitQueue<M, impl DriverNotify>) -> Result<(), FatalError> {
 //!     while let Some(chain) = queue.next_chain()? {
 //!         let (mem, mut written) = (chain.mem(), 0);
@@ -34,7 +34,7 @@
 //!             mem.written(element.range);
 //!             written += piece.len() as u32;
 //!         }
-//!         chain.return_written(written).expect("no more was written than could be");
+//!         chain.return_written(written).expect("the device writes only into writable elements");
 //!     }
 //!     Ok(())
 //! }
@@ -54,8 +54,8 @@
 //!
 //! # Features
 //!
-//! It has none, and allocates. The features that it needs of other crates come with it, but a device must not count on
-//! that: without the tests, they are gone.
+//! The crate has no features, and allocates. It enables features of other crates that it needs. A device must not rely
+//! on those features, because they are enabled only in tests.
 //!
 //! ```toml
 //! [dependencies]
@@ -68,8 +68,8 @@
 //!
 //! # Clauses
 //!
-//! Ids such as SPLIT-USED-4 name rules. The file `docs/conformance.md` of the repository lists each of them, with its
-//! section in VIRTIO 1.4.
+//! An id such as SPLIT-USED-4 names a rule of the specification. The file `docs/conformance.md` of the repository lists
+//! each rule with its section in VIRTIO 1.4.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]

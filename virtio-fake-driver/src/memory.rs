@@ -1,4 +1,4 @@
-//! Memory that tells what the device did with it, and can be made to misbehave.
+//! Memory that logs the accesses of the device, and that a test can make misbehave.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -12,21 +12,20 @@ use crate::DriverView;
 
 /// Driver memory for tests of a device.
 ///
-/// At first it is the memory that it is made around, and nothing more: a [`HeapMem`] or any other [`DriverMem`]. On
-/// request it
-/// * [logs](Self::start_log) what the device does: "read once", widths and order become visible;
-/// * [restricts](Self::restrict) what the device may do with a range, or [takes it away](Self::unmap) (FEAT-11);
-/// * [falls into pieces](Self::split_at), so that what is contiguous for the driver is not so for the device (LAY-4);
-/// * [calls back](Self::on_event) before a read, to change memory between two of them (HOST-20, FD-15).
+/// A new `TestMem` behaves like the memory inside it: a [`HeapMem`] or any other [`DriverMem`]. On request, it
+/// * [logs](Self::start_log) the accesses of the device, so that a test sees their number, sizes and order;
+/// * [restricts](Self::restrict) the access of the device to a range, or [unmaps](Self::unmap) it (FEAT-11);
+/// * [splits](Self::split_at) memory that is contiguous for the driver into pieces for the device (LAY-4);
+/// * [calls a hook](Self::on_event) before a read, which can change the memory between two reads (HOST-20, FD-15).
 ///
-/// All of that concerns the device alone, that is, [`DriverMem`]; the driver's side is [`view`](Self::view). What the
-/// device does with a translation that it got earlier cannot be prevented any more: a queue translates its areas when
-/// it is made, and only what lies beyond the first piece of an area is translated again. To take an area away from a
-/// running queue, split it first.
+/// All of this concerns only the device, which uses [`DriverMem`]. The driver uses the [`view`](Self::view). A
+/// restriction does not change translations that the device already has. A queue translates its areas when it is made.
+/// Later, it translates only memory beyond the first piece of an area. To unmap an area of a running queue, split the
+/// area before the queue is made.
 ///
-/// What the device reads and writes is reported to the memory inside, too.
+/// The memory inside receives the reports of reads and writes too.
 ///
-/// For one thread. Where the device runs in another, use the memory inside by itself.
+/// A `TestMem` works in one thread. If the device runs in another thread, use the memory inside without a `TestMem`.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -43,17 +42,17 @@ use crate::DriverView;
 /// ```
 pub struct TestMem<M = Arc<HeapMem>> {
     view: DriverView<M>,
-    /// What the device may do, where it is not everything. Later ones outweigh earlier ones.
+    /// Restrictions of the device. A later rule overrides earlier rules.
     rules: RefCell<Vec<Rule>>,
     splits: RefCell<Vec<DriverAddr>>,
     log: RefCell<Option<Vec<MemEvent>>>,
     hook: RefCell<Option<Hook<M>>>,
 }
 
-/// Something that a device does with driver memory.
+/// An action of a device on driver memory.
 ///
-/// There is one for each thing that [`DriverMem`] hears of, and no other: a test can match them all, so that no access
-/// escapes it.
+/// There is one variant for each kind of call of [`DriverMem`]. There will be no others, so a test can match all of
+/// them and miss no access.
 ///
 /// ```
 /// use virtio_fake_driver::{DriverChain, MemEvent, SplitFixture};
@@ -68,22 +67,22 @@ pub struct TestMem<M = Arc<HeapMem>> {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemEvent {
-    /// It asks for a translation. Whether it gets one is decided after the event.
+    /// The device asks for a translation. The memory decides after the event whether the device gets one.
     Translate {
-        /// What it asks for.
+        /// The range to translate.
         range: DriverRange,
-        /// What it wants to do with it.
+        /// The access that the device wants.
         access: Access,
     },
-    /// It is about to read.
+    /// The device is about to read the range.
     Read(DriverRange),
-    /// It has written.
+    /// The device has written the range.
     Written(DriverRange),
 }
 
 struct Rule {
     range: DriverRange,
-    /// `None` if nothing is there.
+    /// `None` if the range is a hole.
     allowed: Option<Access>,
 }
 
@@ -109,19 +108,21 @@ impl<M> TestMem<M> {
     }
 }
 
-/// What the device sees of the memory.
+/// Restrictions of the device.
 impl<M> TestMem<M> {
-    /// Allows the device no more than `access` to `range`, from now on and whatever was said of it before.
+    /// Allows the device only `access` to `range`, from now on.
+    ///
+    /// This call overrides earlier ones for the same addresses.
     pub fn restrict(&self, range: DriverRange, access: Access) {
         self.rules.borrow_mut().push(Rule { range, allowed: Some(access) });
     }
 
-    /// Makes a hole of `range`, from now on.
+    /// Makes a hole of `range` for the device, from now on.
     pub fn unmap(&self, range: DriverRange) {
         self.rules.borrow_mut().push(Rule { range, allowed: None });
     }
 
-    /// Ends every translation that begins before `addr` there, as if something else lay beyond.
+    /// Ends every translation at `addr` that begins before it, as if another piece of memory began there.
     pub fn split_at(&self, addr: DriverAddr) {
         self.splits.borrow_mut().push(addr);
     }
@@ -136,8 +137,8 @@ impl<M> TestMem<M> {
         self.allowed(addr).is_some_and(|allowed| allowed.allows(access))
     }
 
-    /// Returns how much of `range`, whose first byte is allowed, is one piece: up to a split, or to where a rule begins
-    /// or ends and `access` is not allowed any more.
+    /// Returns the length of the piece at the start of `range`, whose first byte is allowed. The piece ends at a split,
+    /// or at the edge of a rule where `access` is not allowed any more.
     fn piece_len(&self, range: DriverRange, access: Access) -> u64 {
         let (splits, rules) = (self.splits.borrow(), self.rules.borrow());
         let edges = rules.iter().flat_map(|rule| [rule.range.start(), rule.range.after(rule.range.len()).start()]);
@@ -147,32 +148,33 @@ impl<M> TestMem<M> {
     }
 }
 
-/// What the test sees of the device.
+/// Observation of the device.
 impl<M> TestMem<M> {
-    /// Begins to log what the device does, or begins anew.
+    /// Starts the log of the device's accesses, or starts it again with an empty log.
     pub fn start_log(&self) {
         *self.log.borrow_mut() = Some(Vec::new());
     }
 
-    /// Returns what was logged since the log was started or last taken. The log goes on.
+    /// Returns the events since the log was started or last taken. The log continues.
     ///
     /// # Panics
     ///
-    /// If it was never started.
+    /// If the log was never started.
     pub fn take_log(&self) -> Vec<MemEvent> {
-        core::mem::take(self.log.borrow_mut().as_mut().expect("a log is started before it is taken"))
+        core::mem::take(self.log.borrow_mut().as_mut().expect("a log must be started before it is taken"))
     }
 
-    /// Calls `hook` on everything that the device does from now on, in place of an earlier hook.
+    /// Calls `hook` for every event from now on. It replaces an earlier hook.
     ///
-    /// It may do with the memory what it likes, and is not called for it. It is called before a translation is
-    /// answered, before a read and after a write, each time after the log has taken note.
+    /// The hook can use the memory in any way. It is not called for its own accesses. It is called before a
+    /// translation, before a read and after a write. The event is logged before the call.
     pub fn on_event(&self, hook: impl FnMut(&Self, MemEvent) + 'static) {
         *self.hook.borrow_mut() = Some(Box::new(hook));
     }
 
-    /// Calls `hook` once, before the device's read number `nth` from now on, in place of an earlier hook. The next read
-    /// is number 0.
+    /// Calls `hook` once, before the device's read number `nth` from now on.
+    ///
+    /// The next read is number 0. The hook replaces an earlier hook.
     pub fn on_read(&self, nth: usize, hook: impl FnOnce(&Self) + 'static) {
         let (mut before, mut hook) = (nth, Some(hook));
         self.on_event(move |mem, event| match event {
@@ -190,8 +192,7 @@ impl<M> TestMem<M> {
         if let Some(log) = self.log.borrow_mut().as_mut() {
             log.push(event);
         }
-        // While it runs, the hook is not in its place: so it is not called for what it does itself, and may set
-        // another.
+        // The hook is taken out while it runs. So it is not called for its own accesses, and it can set another hook.
         let hook = self.hook.take();
         if let Some(mut hook) = hook {
             hook(self, event);

@@ -1,6 +1,6 @@
-//! What a kick says.
+//! The data of a kick.
 
-/// The data of an available buffer notification, with NOTIFICATION_DATA.
+/// The data of an available buffer notification, if NOTIFICATION_DATA was negotiated.
 ///
 /// VIRTIO 1.4 §2.9 "Driver Notifications" (NOTIF-2).
 ///
@@ -13,21 +13,25 @@
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotificationData {
-    /// The index of the queue or, with NOTIF_CONFIG_DATA, the value that the device has chosen for it.
+    /// The index of the queue. With NOTIF_CONFIG_DATA, it is the value that the device chose for the queue.
     pub queue: u16,
-    /// Where the next chain will be made available: an index on a split ring (NOTIF-3); a slot, with the wrap counter
-    /// in bit 15, on a packed one (NOTIF-4).
+    /// The position where the next chain will be made available.
+    ///
+    /// It is an index on a split ring (NOTIF-3). On a packed ring, it is a slot with the wrap counter in bit 15
+    /// (NOTIF-4).
     pub position: u16,
 }
 
 impl NotificationData {
-    /// Returns the data as PCI and MMIO transport them.
+    /// Returns the data in the byte order of PCI and MMIO.
     #[must_use]
     pub fn to_le_bytes(self) -> [u8; 4] {
         self.number().to_le_bytes()
     }
 
-    /// Returns the data as channel I/O transports them (NOTIF-7).
+    /// Returns the data in the byte order of channel I/O.
+    ///
+    /// VIRTIO 1.4 §2.9 "Driver Notifications" (NOTIF-7).
     #[must_use]
     pub fn to_be_bytes(self) -> [u8; 4] {
         self.number().to_be_bytes()

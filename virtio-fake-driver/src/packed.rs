@@ -1,6 +1,7 @@
 //! Drivers of packed virtqueues.
 //!
-//! VIRTIO 1.4 §2.8 "Packed Virtqueues". Nothing here knows the device's code, as for [`split`](crate::split) ones.
+//! VIRTIO 1.4 §2.8 "Packed Virtqueues". The code shares nothing with the device's code, like that for
+//! [`split`](crate::split) virtqueues.
 
 mod areas;
 mod descriptor;

@@ -1,4 +1,4 @@
-//! Chains that have got their place in memory.
+//! Chains with a place in memory.
 
 use alloc::vec::Vec;
 
@@ -8,17 +8,17 @@ use crate::chain::{Content, TablePlace};
 use crate::used::poison;
 use crate::{AddError, AddressPool, DriverChain, DriverView};
 
-/// The bytes of a descriptor, whatever the format.
+/// The size of a descriptor in bytes. Both formats have the same.
 const DESCRIPTOR: u64 = 16;
 
-/// A chain in memory, but for its descriptors, whatever the format of the ring.
+/// A chain in memory without its descriptors, which depend on the format of the ring.
 #[derive(Debug)]
 pub struct Placed {
     /// The elements that have their descriptors in the ring.
     pub(crate) direct: Vec<Element>,
-    /// The others.
+    /// The other elements.
     pub(crate) table: Option<Table>,
-    /// What has to be given back to the pool.
+    /// The ranges that must go back to the pool.
     owned: Vec<DriverRange>,
 }
 
@@ -30,18 +30,18 @@ pub(crate) struct Element {
     pub(crate) writable: bool,
 }
 
-/// The place of an indirect table, and what is to be in it.
+/// The place of an indirect table, and its entries.
 #[derive(Debug)]
 pub(crate) struct Table {
     pub(crate) addr: DriverAddr,
     pub(crate) entries: Vec<Element>,
-    /// What is to be set in all entries.
+    /// Additional flags of all entries.
     pub(crate) flags: u16,
 }
 
 impl Placed {
-    /// Finds a place for everything in `chain`, then fills the elements: the readable ones with what they hold, the
-    /// writable ones with poison (FD-7).
+    /// Finds places for all elements of `chain`, and fills them. Readable elements get their bytes. Writable elements
+    /// get poison (FD-7).
     pub(crate) fn new(
         chain: &DriverChain,
         view: &DriverView<impl DriverMem>,
@@ -98,12 +98,12 @@ impl Placed {
         }
     }
 
-    /// Returns all elements, wherever their descriptors are.
+    /// Returns all elements, direct ones first.
     fn elements(&self) -> impl Iterator<Item = &Element> {
         self.direct.iter().chain(self.table.iter().flat_map(|table| &table.entries))
     }
 
-    /// Returns what all writable elements hold.
+    /// Returns the bytes of all writable elements.
     pub(crate) fn writable_bytes(&self, view: &DriverView<impl DriverMem>) -> Vec<u8> {
         let writable = self.elements().filter(|element| element.writable);
         writable.flat_map(|element| view.peek(element.addr, element.byte_count())).collect()
@@ -118,7 +118,7 @@ impl Placed {
 
 impl Element {
     fn byte_count(self) -> usize {
-        usize::try_from(self.len).expect("what is in memory has a length of that kind")
+        usize::try_from(self.len).expect("the length of an element in memory fits into a `usize`")
     }
 }
 

@@ -1,12 +1,12 @@
-//! Addresses to give away.
+//! Addresses for buffers, tables and areas.
 
 use alloc::collections::BTreeMap;
 
 use virtio_mem_traits::{DriverAddr, DriverRange};
 
-/// An allocator of driver addresses: first fit, out of one range.
+/// An allocator of driver addresses in one range. It takes the first block that fits.
 ///
-/// It hands out numbers and touches no memory.
+/// It returns numbers, and does not access memory.
 ///
 /// ```
 /// use virtio_fake_driver::AddressPool;
@@ -20,12 +20,12 @@ use virtio_mem_traits::{DriverAddr, DriverRange};
 #[derive(Clone, Debug)]
 pub struct AddressPool {
     range: DriverRange,
-    /// The lengths of the free blocks by their start. INVARIANT: no two are adjacent, and none is empty.
+    /// The lengths of the free blocks by their start. INVARIANT: no two blocks are adjacent, and no block is empty.
     free: BTreeMap<u64, u64>,
 }
 
 impl AddressPool {
-    /// Makes a pool of all addresses in `range`.
+    /// Returns a pool of all addresses in `range`.
     #[must_use]
     pub fn new(range: DriverRange) -> Self {
         let mut pool = Self { range, free: BTreeMap::new() };
@@ -33,16 +33,17 @@ impl AddressPool {
         pool
     }
 
-    /// Returns all addresses of the pool, whether they are free or not.
+    /// Returns all addresses of the pool, free or not.
     #[must_use]
     pub const fn range(&self) -> DriverRange {
         self.range
     }
 
-    /// Takes `len` bytes at a multiple of `align`, a power of two, or returns `None` if there are not as many in one
-    /// place.
+    /// Takes `len` bytes at a multiple of `align`, or returns `None` if no free block has them.
     ///
-    /// No bytes are always there: at the beginning of the pool, whatever the alignment.
+    /// `align` must be a power of two.
+    ///
+    /// For a `len` of 0, returns an empty range at the start of the pool, which can be misaligned.
     #[must_use]
     pub fn alloc(&mut self, len: u64, align: u64) -> Option<DriverRange> {
         if len == 0 {
@@ -60,25 +61,25 @@ impl AddressPool {
         Some(found)
     }
 
-    /// Gives `range` back.
+    /// Puts `range` back into the pool.
     ///
     /// # Panics
     ///
-    /// If some of it is free already.
+    /// If a part of `range` is free already.
     pub fn free(&mut self, range: DriverRange) {
         if range.is_empty() {
             return;
         }
         let (mut start, mut len) = (range.start().0, range.len());
         if let Some((before, before_len)) = self.free.range(..=start).next_back().map(|(start, len)| (*start, *len)) {
-            assert!(start - before >= before_len, "{range} is free already");
+            assert!(start - before >= before_len, "{range} must not be freed: a part of it is free already");
             if start - before == before_len {
                 self.free.remove(&before);
                 (start, len) = (before, before_len + len);
             }
         }
         if let Some((after, after_len)) = self.free.range(start..).next().map(|(start, len)| (*start, *len)) {
-            assert!(after - start >= len, "{range} is free already");
+            assert!(after - start >= len, "{range} must not be freed: a part of it is free already");
             if after - start == len {
                 self.free.remove(&after);
                 len += after_len;

@@ -1,8 +1,8 @@
 //! Drivers of split virtqueues.
 //!
-//! VIRTIO 1.4 §2.7 "Split Virtqueues". Nothing here knows the device's code: the layout, the encoding and the decision
-//! to notify are written down a second time, from the specification, so that a misunderstanding does not cancel out
-//! (FD-12).
+//! VIRTIO 1.4 §2.7 "Split Virtqueues". The code shares nothing with the device's code. The layout, the encoding and the
+//! decision to notify are written a second time, from the specification. So a misunderstanding on one side is not
+//! hidden by the same misunderstanding on the other side (FD-12).
 
 mod areas;
 mod descriptor;

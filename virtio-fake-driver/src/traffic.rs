@@ -7,11 +7,11 @@ use rand::{RngExt, SeedableRng};
 
 use crate::DriverChain;
 
-/// An endless supply of random chains that a driver may make available, the same for the same seed on every host.
+/// An endless supply of random chains. The same seed gives the same chains on every host.
 ///
-/// A chain has up to so many elements and bytes: no readable ones, no writable ones, only empty ones, and every cut in
-/// between. Where that is allowed, some are indirect, entirely or in part, with tables at any address.
-/// [`Driver::traffic`](crate::Driver::traffic) makes traffic that suits a driver.
+/// The limits set the largest numbers of elements and bytes of a chain. A chain can have no readable elements, no
+/// writable elements, or only empty ones. If indirect tables are allowed, some chains are indirect as a whole or in
+/// part, with tables at any address. [`Driver::traffic`](crate::Driver::traffic) makes traffic for a driver.
 ///
 /// ```
 /// use virtio_fake_driver::{Traffic, TrafficLimits};
@@ -26,11 +26,11 @@ use crate::DriverChain;
 pub struct Traffic {
     rng: Xoshiro256PlusPlus,
     limits: TrafficLimits,
-    /// Whether a chain may be direct at first and indirect then.
+    /// Whether a chain can have direct elements and an indirect table.
     mixed: bool,
 }
 
-/// What random chains are like.
+/// The limits of random chains.
 ///
 /// ```
 /// use virtio_fake_driver::{Traffic, TrafficLimits};
@@ -41,16 +41,16 @@ pub struct Traffic {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TrafficLimits {
-    /// The largest number of elements in a chain, at least 1. An honest driver takes no more than the queue size.
+    /// The largest number of elements in a chain, at least 1. An honest driver takes at most as many as the queue size.
     pub elements: u16,
-    /// The largest number of bytes in a chain, readable and writable ones together.
+    /// The largest number of bytes in a chain, readable and writable bytes together.
     pub bytes: u32,
-    /// Whether chains may have indirect tables.
+    /// Whether chains can have indirect tables.
     pub indirect: bool,
 }
 
 impl Traffic {
-    /// Begins the traffic of `seed`.
+    /// Returns the traffic of `seed`.
     ///
     /// # Panics
     ///
@@ -61,7 +61,9 @@ impl Traffic {
         Self { rng: SeedableRng::seed_from_u64(seed), limits, mixed: true }
     }
 
-    /// Makes chains either direct or indirect, and none that are both: a packed ring takes no others (PACK-SG-5).
+    /// Returns the same traffic, without chains that have both direct elements and an indirect table.
+    ///
+    /// A packed ring does not allow such chains (PACK-SG-5).
     #[must_use]
     pub fn without_mixed_chains(self) -> Self {
         Self { mixed: false, ..self }
@@ -70,7 +72,7 @@ impl Traffic {
     /// Returns the next chain.
     pub fn next_chain(&mut self) -> DriverChain {
         let TrafficLimits { elements, bytes, indirect } = self.limits;
-        // Half of all chains are short: long ones alone would make for a queue that is always full.
+        // About half of the chains are short. With long chains only, the queue would always be full.
         let longest = if self.rng.random() { elements } else { elements.min(3) };
         let elements = self.rng.random_range(1..=longest);
         let readable = self.rng.random_range(0..=elements);
@@ -91,7 +93,7 @@ impl Traffic {
         if indirect { self.with_table(chain, elements) } else { chain }
     }
 
-    /// Cuts `total` bytes into `count` lengths, some of them 0.
+    /// Cuts `total` bytes into `count` lengths. Lengths can be 0.
     fn cut(&mut self, total: u32, count: u16) -> Vec<u32> {
         let Some(inner) = count.checked_sub(1) else { return Vec::new() };
         let mut ends: Vec<u32> = (0..inner).map(|_| self.rng.random_range(0..=total)).collect();
@@ -101,13 +103,13 @@ impl Traffic {
         ends.into_iter().map(|end| end - core::mem::replace(&mut start, end)).collect()
     }
 
-    /// Leaves the chain direct, or makes it indirect from some element on.
+    /// Leaves the chain direct, or makes it indirect from a random element on.
     fn with_table(&mut self, chain: DriverChain, elements: u16) -> DriverChain {
         let chain = match self.rng.random_range(0..3) {
             0 => chain,
             1 => chain.indirect(),
             _ if !self.mixed => chain.indirect(),
-            // The last choice leaves nothing for the table.
+            // If all elements are direct, there is no table.
             _ => chain.indirect_after(self.rng.random_range(0..=elements).into()),
         };
         chain.table_misaligned_by(self.rng.random_range(0..16))

@@ -1,11 +1,12 @@
-//! What comes back from a device.
+//! Used buffers, which come back from a device.
 
 use alloc::vec::Vec;
 
 /// A buffer that the device has used, as the driver found it.
 ///
-/// Before the device got it, every writable byte was poisoned with a value that depends on its place. So a test sees
-/// what the device has touched, unless it happened to write the poison.
+/// Before the chain became available, the driver wrote a poison value to every writable byte. The poison depends on the
+/// place of the byte. So a test sees which bytes the device changed. A device that writes the poison value itself is
+/// not noticed.
 ///
 /// ```
 /// use virtio_fake_driver::{DriverChain, SplitFixture};
@@ -20,11 +21,11 @@ use alloc::vec::Vec;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsedBuffer {
-    /// What adding the chain returned.
+    /// The id that [`Driver::add`](crate::Driver::add) returned for the chain.
     pub id: u16,
-    /// How many bytes the device says it wrote. At most as many as there was room for.
+    /// The number of written bytes, as the device reports it. It is at most the number of writable bytes.
     pub len: u32,
-    /// Everything that was writable. INVARIANT: at least `len` bytes as it was made.
+    /// All writable bytes. INVARIANT: at least `len` bytes when the value is made.
     writable: Vec<u8>,
 }
 
@@ -33,7 +34,9 @@ impl UsedBuffer {
         Self { id, len, writable }
     }
 
-    /// Returns what the device says it wrote, without regard to the cut: all that a driver may look at.
+    /// Returns the bytes that the device reports as written, from all elements together.
+    ///
+    /// A driver must not use any other bytes.
     ///
     /// VIRTIO 1.4 §2.7.8.3 "Driver Requirements: The Virtqueue Used Ring" (DRV-USED-1).
     #[must_use]
@@ -41,8 +44,10 @@ impl UsedBuffer {
         self.writable.split_at(self.claimed()).0
     }
 
-    /// Returns all that was writable, beyond what the device says it wrote too: what is behind a hole, as a status byte
-    /// may be (SPLIT-USED-4), cannot be said otherwise. What was not written is poison.
+    /// Returns all writable bytes, even those that the device does not report as written.
+    ///
+    /// A device can write bytes behind a hole, such as a status byte, and cannot report them (SPLIT-USED-4). Bytes that
+    /// the device did not write are poison.
     #[must_use]
     pub fn writable(&self) -> &[u8] {
         &self.writable
@@ -50,7 +55,7 @@ impl UsedBuffer {
 
     /// Returns whether none of the writable bytes after [`written`](Self::written) has changed.
     ///
-    /// A device may touch them (SPLIT-USED-3), but most have no reason to.
+    /// A device can change them (SPLIT-USED-3), but most devices have no reason to do so.
     #[must_use]
     pub fn rest_is_untouched(&self) -> bool {
         self.writable.iter().enumerate().skip(self.claimed()).all(|(index, byte)| *byte == poison(index))
@@ -58,8 +63,8 @@ impl UsedBuffer {
 
     /// Returns how many bytes of [`written`](Self::written) have not changed.
     ///
-    /// A device has to write all that it says it wrote (SPLIT-USED-2). One byte in 250 or so, of what it does write, is
-    /// the poison by chance.
+    /// A device must write all bytes that it reports as written (SPLIT-USED-2). About one in 250 random written bytes
+    /// is equal to the poison by chance.
     #[must_use]
     pub fn untouched(&self) -> usize {
         self.written().iter().enumerate().filter(|(index, byte)| **byte == poison(*index)).count()
@@ -70,9 +75,9 @@ impl UsedBuffer {
     }
 }
 
-/// Returns what the writable byte at `index` of a chain is before the device has written it.
+/// Returns the poison of the writable byte at `index` of a chain, which it has before the device writes it.
 ///
-/// No two neighbours are the same, so that zeros, or any other fill, stand out.
+/// Neighbouring bytes have different poison, so that zeros or any other constant differ from it.
 pub(crate) fn poison(index: usize) -> u8 {
     u8::try_from(index % 251).expect("it is below 251") ^ 0xa5
 }

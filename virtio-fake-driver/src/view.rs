@@ -1,4 +1,4 @@
-//! Driver memory from the driver's side.
+//! Driver memory, as the driver accesses it.
 
 use alloc::sync::Arc;
 use alloc::vec;
@@ -7,14 +7,14 @@ use core::ops::Range;
 
 use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, HeapMem, Word};
 
-/// A handle on driver memory with which a test does what a driver does: it reads and writes wherever it likes.
+/// A handle on driver memory, with which a test reads and writes at any address, as a driver does.
 ///
-/// The memory is any [`DriverMem`], and `M` is a handle on it: an `Arc`, an `Rc` or a reference. The view can be cloned
-/// if the handle can, and it can go to another thread if the handle can.
+/// The memory is any [`DriverMem`]. `M` is a handle on it: an `Arc`, an `Rc` or a reference. If the handle can be
+/// cloned, the view can be cloned. If the handle can go to another thread, the view can too.
 ///
-/// No [`TestMem`](crate::TestMem) around the same memory takes note of what happens through a view, and none of its
-/// restrictions hold here. Nothing is reported to the memory either: [`DriverMem::before_read`] and
-/// [`DriverMem::written`] are for what the device does.
+/// A [`TestMem`](crate::TestMem) around the same memory does not log accesses through a view, and does not restrict
+/// them. A view does not call [`DriverMem::before_read`] and [`DriverMem::written`], because these reports are for
+/// accesses of the device.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -45,13 +45,13 @@ impl<M> DriverView<M> {
     }
 }
 
-/// Bytes, wherever they are. They are accessed in pieces if the memory has them in pieces.
+/// Accesses to bytes at any address. Bytes in several pieces of memory are accessed piece by piece.
 impl<M: DriverMem> DriverView<M> {
     /// Returns the `len` bytes at `addr`.
     ///
     /// # Panics
     ///
-    /// If the memory does not have all of them, or does not let them be read.
+    /// If the memory does not have all of them, or refuses to let them be read.
     #[must_use]
     pub fn peek(&self, addr: DriverAddr, len: usize) -> Vec<u8> {
         let mut bytes = vec![0; len];
@@ -66,7 +66,7 @@ impl<M: DriverMem> DriverView<M> {
     ///
     /// # Panics
     ///
-    /// If the memory does not have room for all of them, or does not let them be written.
+    /// If the memory does not have all of them, or refuses to let them be written.
     pub fn poke(&self, addr: DriverAddr, bytes: &[u8]) {
         self.for_each_piece(addr, bytes.len(), Access::Write, |piece, at| {
             let part = bytes.get(at).expect("a piece is part of the whole");
@@ -79,7 +79,7 @@ impl<M: DriverMem> DriverView<M> {
         self.poke(range.start(), &vec![0; len]);
     }
 
-    /// Calls `with` for each piece of the `len` bytes at `addr`, with its place among them.
+    /// Calls `with` for each piece of the `len` bytes at `addr`, with the offsets of the piece among those bytes.
     fn for_each_piece(
         &self,
         addr: DriverAddr,
@@ -95,20 +95,20 @@ impl<M: DriverMem> DriverView<M> {
         }
     }
 
-    /// Finds what is in one piece of the `len` bytes at `addr`, after the first `done` of them.
+    /// Returns the piece of the `len` bytes at `addr` that begins after the first `done` bytes.
     fn place(&self, addr: DriverAddr, done: usize, len: usize, access: Access) -> DeviceRange<'_> {
         let rest = DriverRange::new(addr, len as u64).map(|range| range.after(done as u64));
         let rest = rest.unwrap_or_else(|| panic!("{len} bytes at {addr} end beyond 2^64"));
         match self.mem.translate(rest, access) {
             Ok(piece) if !piece.is_empty() => piece.prefix(len - done),
-            Ok(_) => panic!("the memory answers {rest} with no bytes; it must answer with 1 at least"),
+            Ok(_) => panic!("the memory translates {rest} to 0 bytes: it must return at least 1"),
             Err(error) => panic!("the driver needs {len} bytes at {addr}: {error}"),
         }
     }
 }
 
-/// Single accesses to fields of a ring, in memory order. They panic if the field is not there, is not in one piece, or
-/// is not aligned.
+/// Single accesses to fields of a ring, in the byte order of the memory. They panic if the field is not mapped, not in
+/// one piece, or not aligned.
 impl<M: DriverMem> DriverView<M> {
     pub(crate) fn load<W: Word>(&self, addr: DriverAddr) -> W {
         self.field::<W>(addr, Access::Read).load_relaxed(0).expect("a field of a ring is whole and aligned")

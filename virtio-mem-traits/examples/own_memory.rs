@@ -1,4 +1,4 @@
-//! A memory of your own as driver memory, checked by the suite for such memories.
+//! Implements driver memory for a memory of its own, and checks the implementation with the suite.
 //!
 //! `cargo run -p virtio-mem-traits --example own_memory --features conformance`
 
@@ -8,7 +8,7 @@ use core::sync::atomic::AtomicU64;
 use virtio_mem_traits::conformance::{Probe, check};
 use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, TranslateError};
 
-/// 64 KiB that the driver knows by the addresses from 1 GiB on. A mapping of guest memory looks the same from here.
+/// 64 KiB that the driver knows at the addresses from 1 GiB on. A mapping of guest memory is used in the same way.
 struct Ram {
     words: Box<[AtomicU64]>,
 }
@@ -20,16 +20,15 @@ impl Ram {
         Self { words: (0..0x2000).map(|_| AtomicU64::new(0)).collect() }
     }
 
-    /// Returns what the driver can name.
+    /// Returns the range that the driver can name.
     fn range(&self) -> Option<DriverRange> {
         DriverRange::new(BASE, size_of_val(&*self.words) as u64)
     }
 
-    /// Vouches for all of it.
+    /// Vouches for all of the memory.
     fn all(&self, access: Access) -> DeviceRange<'_> {
         // SAFETY: (1) the words are borrowed as long as the range lives, can be written, and are bound to no thread;
-        // (2) there are no references to them but to atomics, and nothing else accesses them; (3) they are one
-        // allocation.
+        // (2) all references to them are to atomics, and nothing else accesses them; (3) they are one allocation.
         unsafe { DeviceRange::new(NonNull::from(&*self.words).cast(), size_of_val(&*self.words), access) }
     }
 }
@@ -40,7 +39,7 @@ impl DriverMem for Ram {
         let offset = self.range().and_then(|all| all.offset_of(addr)).ok_or(TranslateError::Unmapped { addr })?;
         let rest = usize::try_from(offset).map(|offset| self.all(access).after(offset));
         let rest = rest.map_err(|_| TranslateError::Unmapped { addr })?;
-        // The driver can claim more than there is. The answer is what there is.
+        // The driver can claim more bytes than exist. The result has only those that exist.
         Ok(rest.prefix(usize::try_from(range.len()).unwrap_or(usize::MAX)))
     }
 

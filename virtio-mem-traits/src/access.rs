@@ -1,11 +1,11 @@
-//! What a device may do with driver memory, as a value and as a type.
+//! The rights of a device to driver memory, as a value and as a type.
 
 use core::fmt;
 
-/// What a device wants to do with a range of driver memory, or is allowed to do with it.
+/// The access that a device wants to a range of driver memory, or that it is allowed.
 ///
-/// It is about the device, and the driver grants it: a buffer is for reading or for writing. It says nothing of how the
-/// host has mapped the memory. What a [`DeviceRange`](crate::DeviceRange) is made of is always mapped for both.
+/// The driver grants access to the device: it makes a buffer for reading or for writing. The value says nothing about
+/// the host mapping. The host always maps the memory of a [`DeviceRange`](crate::DeviceRange) for reading and writing.
 ///
 /// ```
 /// use virtio_mem_traits::Access;
@@ -16,9 +16,9 @@ use core::fmt;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Access {
-    /// The device reads: device-readable buffers, the Descriptor Area and the Driver Area.
+    /// The device only reads: device-readable buffers, the Descriptor Area and the Driver Area.
     Read,
-    /// The device writes and never reads: device-writable buffers, the Device Area.
+    /// The device only writes: device-writable buffers and the Device Area.
     Write,
     /// The device reads and writes: the Descriptor Area of a packed virtqueue.
     ReadWrite,
@@ -39,7 +39,7 @@ impl Access {
         matches!(self, Self::Write | Self::ReadWrite)
     }
 
-    /// Returns whether everything that `wanted` includes is included in `self`.
+    /// Returns whether `self` includes everything that `wanted` includes.
     ///
     /// ```
     /// use virtio_mem_traits::Access;
@@ -79,10 +79,14 @@ pub trait Rights: sealed::Sealed {
     const ACCESS: Access;
 }
 
-/// Rights that include reading: an [`Area`](crate::Area) with such rights has the methods that load.
+/// Rights that include reading.
+///
+/// An [`Area`](crate::Area) with such rights has the methods that load.
 pub trait Readable: Rights {}
 
-/// Rights that include writing: an [`Area`](crate::Area) with such rights has the methods that store.
+/// Rights that include writing.
+///
+/// An [`Area`](crate::Area) with such rights has the methods that store.
 pub trait Writable: Rights {}
 
 /// The device only reads.

@@ -1,4 +1,4 @@
-//! A proved part of driver memory that is kept, and accessed again and again.
+//! A proved part of driver memory that is kept and accessed often.
 
 use core::marker::PhantomData;
 use core::ptr::NonNull;
@@ -10,18 +10,19 @@ use crate::{
     Access, AccessError, DeviceArray, DeviceRange, DriverAddr, DriverRange, StableMem, TranslateError, Word, Words,
 };
 
-/// A part of driver memory that was proved once, for size, alignment and access, and is accessed word by word from then
-/// on: one of the three areas of a virtqueue.
+/// A part of driver memory that is proved once and accessed word by word.
 ///
-/// It holds a handle `M` on the memory, so it may be moved and kept; `A` says what the device may do with it; the
-/// driver gave its address as a multiple of `ALIGN`, and single accesses may be to words of that alignment at most.
-/// Accesses go to byte offsets and are bounds-checked. Each is reported to the memory.
+/// An area of a virtqueue is such a part. Size, alignment and access are proved when it is made.
 ///
-/// The rights are about the device. On the host the memory is mapped for reading and writing in any case, as
-/// [`DeviceRange::new`] demands of whoever vouches for it.
+/// It holds a handle `M` on the memory, so it can be moved and kept. `A` is what the device can do with it. The
+/// driver's address of the area is a multiple of `ALIGN` bytes. Words of a single access have at most `ALIGN` bytes.
+/// Each access has a byte offset, is checked against the bounds, and is reported to the memory.
 ///
-/// An area that is contiguous here costs one comparison for an access. One that is not, because its host mapping is
-/// fragmented (LAY-4), works as well: what lies beyond its first piece is translated anew for each access.
+/// The rights `A` limit the device. The host always maps the memory for reading and writing, as [`DeviceRange::new`]
+/// demands.
+///
+/// If the area is contiguous on the host, an access costs one comparison. An area in several pieces works too (LAY-4).
+/// An access beyond its first piece translates again.
 ///
 /// ```
 /// use virtio_mem_traits::{Area, DriverAddr, DriverRange, HeapMem, ReadWrite};
@@ -35,8 +36,8 @@ use crate::{
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 pub struct Area<M, A, const ALIGN: usize> {
-    /// INVARIANT: all that [`DeviceRange::new`] demands holds for `contiguous` bytes until `mem` is dropped; a multiple
-    /// of `ALIGN`.
+    /// INVARIANT: the demands of [`DeviceRange::new`] hold for `contiguous` bytes until `mem` is dropped; a multiple of
+    /// `ALIGN`.
     ptr: NonNull<u8>,
     contiguous: usize,
     range: DriverRange,
@@ -44,17 +45,17 @@ pub struct Area<M, A, const ALIGN: usize> {
     _rights: PhantomData<A>,
 }
 
-// SAFETY: what `ptr` points at may be accessed from any thread, by (1) of `DeviceRange::new`; `M` is `Send`.
+// SAFETY: the memory at `ptr` can be accessed from any thread, by (1) of `DeviceRange::new`; `M` is `Send`.
 unsafe impl<M: Send, A, const ALIGN: usize> Send for Area<M, A, ALIGN> {}
 // SAFETY: as for `Send`; every access is atomic, and `M` is `Sync`.
 unsafe impl<M: Sync, A, const ALIGN: usize> Sync for Area<M, A, ALIGN> {}
 
 impl<M: StableMem, A: Rights, const ALIGN: usize> Area<M, A, ALIGN> {
-    /// Proves that all of `range` is there, aligned and accessible. It does not access it.
+    /// Proves that all of `range` is mapped, aligned and accessible, without accessing it.
     ///
     /// # Errors
     ///
-    /// If any of that is not so.
+    /// If a part of `range` is not mapped, not aligned or not accessible.
     pub fn new(mem: M, range: DriverRange) -> Result<Self, AreaError> {
         const { assert!(ALIGN.is_power_of_two()) };
         if !range.start().is_aligned_to(ALIGN as u64) {
@@ -66,7 +67,7 @@ impl<M: StableMem, A: Rights, const ALIGN: usize> Area<M, A, ALIGN> {
         while !rest.is_empty() {
             rest = rest.after(Self::piece(&mem, rest)?.len() as u64);
         }
-        // The pointer outlives the borrow that it came from: `M: StableMem` keeps what it points at valid.
+        // The pointer outlives the borrow that it came from. `M: StableMem` keeps the memory at the pointer valid.
         Ok(Self { ptr, contiguous, range, mem, _rights: PhantomData })
     }
 
@@ -77,16 +78,16 @@ impl<M: StableMem, A: Rights, const ALIGN: usize> Area<M, A, ALIGN> {
         &self.mem
     }
 
-    /// Returns where the driver has it.
+    /// Returns the driver's addresses of the area.
     #[inline]
     #[must_use]
     pub const fn range(&self) -> DriverRange {
         self.range
     }
 
-    /// Returns whether a `T` at `offset` is aligned and all in the first piece of the area, which usually is all of it.
+    /// Returns whether a `T` at `offset` is aligned and lies in the first piece of the area. Most areas are one piece.
     ///
-    /// With an offset that is a multiple of the word's size at compile time, that is one comparison.
+    /// If the offset is known at compile time to be a multiple of the word's size, this is one comparison.
     #[inline]
     fn has<T: Words>(&self, offset: usize) -> bool {
         const { assert!(ALIGN % size_of::<T::Word>() == 0, "the area is not aligned for such words") };
@@ -94,19 +95,21 @@ impl<M: StableMem, A: Rights, const ALIGN: usize> Area<M, A, ALIGN> {
         inside && offset % size_of::<T::Word>() == 0
     }
 
-    /// Returns where a `T` at `offset` is.
+    /// Returns the place of the `T` at `offset`.
     ///
     /// # Safety
     ///
-    /// 1. [`has`](Self::has) says that it is there.
+    /// 1. [`has`](Self::has) returned `true` for this `T` and this `offset`.
     #[inline]
     unsafe fn place<T: Words>(&self, offset: usize) -> NonNull<T::Word> {
         // SAFETY: `offset` lies in the first piece by (1).
         unsafe { self.ptr.add(offset) }.cast()
     }
 
-    /// Returns what is in the first piece of the area from byte `offset` on, as an array of at most `len` elements:
-    /// fewer if not as many are there, none if `offset` is not aligned. Whoever accesses them reports that.
+    /// Returns at most `len` elements from byte `offset` on as an array, within the first piece of the area.
+    ///
+    /// The array has fewer elements if the piece has fewer. It has none if `offset` is not aligned. The caller reports
+    /// accesses to the array.
     #[inline(always)]
     #[must_use]
     pub fn array<T: Words>(&self, offset: usize, len: usize) -> DeviceArray<'_, T, A> {
@@ -118,12 +121,12 @@ impl<M: StableMem, A: Rights, const ALIGN: usize> Area<M, A, ALIGN> {
         let len = len.min((self.contiguous - offset) / size_of::<T>());
         // SAFETY: `offset <= self.contiguous`.
         let ptr = unsafe { self.ptr.add(offset) };
-        // SAFETY: (1) and (2) by the invariant of `ptr`, of which `offset` is a multiple; `mem` outlives the borrow of
-        // `self`.
+        // SAFETY: (1) by the invariant of `ptr`, and because `offset` is a multiple of the word's size; (2) by the
+        // invariant of `ptr`; `mem` outlives the borrow of `self`.
         unsafe { DeviceArray::new_unchecked(ptr.cast(), len) }
     }
 
-    /// Returns the part of the driver's range that an access touches, for the report to the memory.
+    /// Returns the part of the driver's range that an access reports to the memory.
     #[inline]
     fn part(&self, offset: usize, size: usize) -> DriverRange {
         self.range.after(offset as u64).prefix(size as u64)
@@ -145,7 +148,8 @@ impl<M: StableMem, A: Rights, const ALIGN: usize> Area<M, A, ALIGN> {
         }
     }
 
-    /// Translates the beginning of `range`, and proves it accessible and as aligned here as it is for the driver.
+    /// Translates the first piece of `range`, and proves that it is accessible and that the host and the driver's
+    /// address agree modulo `ALIGN`.
     fn piece(mem: &M, range: DriverRange) -> Result<DeviceRange<'_>, AreaError> {
         let addr = range.start();
         let piece = mem.translate(range, A::ACCESS)?;
@@ -162,8 +166,7 @@ impl<M: StableMem, A: Rights, const ALIGN: usize> Area<M, A, ALIGN> {
         Ok(piece.prefix(usize::try_from(range.len()).unwrap_or(usize::MAX)))
     }
 
-    /// Translates the word `index` of a `T` at `offset` that does not lie in the first piece, or not all of it, or is
-    /// not aligned.
+    /// Translates the word `index` of a `T` at `offset`, if the `T` is not aligned or not wholly in the first piece.
     #[cold]
     #[inline(never)]
     fn translate_word<T: Words>(&self, offset: usize, index: usize) -> Result<DeviceRange<'_>, AreaError> {
@@ -183,14 +186,14 @@ impl<M: StableMem, A: Readable, const ALIGN: usize> Area<M, A, ALIGN> {
     ///
     /// # Errors
     ///
-    /// If it is not inside the area or not aligned, or if the memory is gone.
+    /// If the bytes are not inside the area or not aligned, or if the memory is gone.
     #[inline]
     pub fn load_relaxed<T: Words>(&self, offset: usize) -> Result<T, AreaError> {
         self.before_read(offset, size_of::<T>());
         if !self.has::<T>(offset) {
             return self.load_in_pieces(offset);
         }
-        // SAFETY: (1) was looked at.
+        // SAFETY: (1) was checked above.
         let words = unsafe { self.place::<T>(offset) };
         // SAFETY: (1) and (2) by `has`, (3) by the invariant of `ptr`.
         Ok(unsafe { load_words(words) })
@@ -200,16 +203,16 @@ impl<M: StableMem, A: Readable, const ALIGN: usize> Area<M, A, ALIGN> {
     ///
     /// # Errors
     ///
-    /// If it is not inside the area or not aligned, or if the memory is gone.
+    /// If the bytes are not inside the area or not aligned, or if the memory is gone.
     #[inline]
     #[cfg_attr(virtio_loom, track_caller)]
     pub fn load_acquire<W: Word>(&self, offset: usize) -> Result<W, AreaError> {
         self.before_read(offset, size_of::<W>());
         if !self.has::<W>(offset) {
-            // Not in a function of its own, as for stores: packed rings are faster like this.
+            // Stores have a function of their own for this case. Loads do not: packed rings are faster this way.
             return Ok(self.translate_word::<W>(offset, 0)?.load_acquire(0)?);
         }
-        // SAFETY: (1) was looked at.
+        // SAFETY: (1) was checked above.
         let word = unsafe { self.place::<W>(offset) };
         // SAFETY: (1) and (2) by `has`, (3) by the invariant of `ptr`.
         Ok(unsafe { W::load_acquire(word) })
@@ -227,12 +230,12 @@ impl<M: StableMem, A: Writable, const ALIGN: usize> Area<M, A, ALIGN> {
     ///
     /// # Errors
     ///
-    /// If it does not fit into the area or is not aligned, or if the memory is gone. Words beyond the first piece of
-    /// the area may have been stored by then, if the memory of a later one went in the meantime; they were reported.
+    /// If the value does not fit into the area or is not aligned, or if the memory is gone. If memory beyond the first
+    /// piece goes away during the call, some words can already be stored. Those words are reported.
     #[inline]
     pub fn store_relaxed<T: Words>(&self, offset: usize, value: T) -> Result<(), AreaError> {
         if self.has::<T>(offset) {
-            // SAFETY: (1) was looked at.
+            // SAFETY: (1) was checked above.
             let words = unsafe { self.place::<T>(offset) };
             // SAFETY: (1) and (2) by `has`, (3) by the invariant of `ptr`.
             unsafe { store_words(words, value) };
@@ -247,12 +250,12 @@ impl<M: StableMem, A: Writable, const ALIGN: usize> Area<M, A, ALIGN> {
     ///
     /// # Errors
     ///
-    /// If it does not fit into the area or is not aligned, or if the memory is gone.
+    /// If the word does not fit into the area or is not aligned, or if the memory is gone.
     #[inline]
     #[cfg_attr(virtio_loom, track_caller)]
     pub fn store_release<W: Word>(&self, offset: usize, value: W) -> Result<(), AreaError> {
         if self.has::<W>(offset) {
-            // SAFETY: (1) was looked at.
+            // SAFETY: (1) was checked above.
             let word = unsafe { self.place::<W>(offset) };
             // SAFETY: (1) and (2) by `has`, (3) by the invariant of `ptr`.
             unsafe { W::store_release(word, value) };
@@ -272,13 +275,14 @@ impl<M: StableMem, A: Writable, const ALIGN: usize> Area<M, A, ALIGN> {
     #[cold]
     #[inline(never)]
     fn store_in_pieces<T: Words>(&self, offset: usize, value: T) -> Result<(), AreaError> {
-        // Nothing is stored unless there is a place for every word, as it looks.
+        // All words are translated first: if one of them is missing now, nothing is stored.
         for index in 0..value.as_words().len() {
             self.translate_word::<T>(offset, index)?;
         }
         for (index, word) in value.as_words().iter().enumerate() {
             if let Err(error) = self.store_word::<T>(offset, index, *word) {
-                // The place is gone after all. The words before it were stored, and the caller reports none of them.
+                // The memory went away after the check. The words before this one are stored, and the caller does not
+                // report them.
                 if index != 0 {
                     self.written(offset, index * size_of::<T::Word>());
                 }
@@ -288,7 +292,7 @@ impl<M: StableMem, A: Writable, const ALIGN: usize> Area<M, A, ALIGN> {
         Ok(())
     }
 
-    /// Stores the word `index` of a `T` at `offset`, wherever it is.
+    /// Stores the word `index` of a `T` at `offset`, in any piece of the area.
     fn store_word<T: Words>(&self, offset: usize, index: usize, word: T::Word) -> Result<(), AreaError> {
         Ok(self.translate_word::<T>(offset, index)?.store_relaxed(0, word)?)
     }
@@ -300,7 +304,7 @@ impl<M, A, const ALIGN: usize> fmt::Debug for Area<M, A, ALIGN> {
     }
 }
 
-/// An [`Area`] that cannot be made, or an access to one that failed.
+/// The reason why an [`Area`] cannot be made, or why an access to it failed.
 ///
 /// ```
 /// use virtio_mem_traits::{Area, DriverAddr, DriverRange, HeapMem, ReadOnly};
@@ -314,23 +318,23 @@ impl<M, A, const ALIGN: usize> fmt::Debug for Area<M, A, ALIGN> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AreaError {
-    /// The driver gave an address that is not aligned.
+    /// The driver's address of the area is not aligned.
     Misaligned {
         /// The address.
         addr: DriverAddr,
-        /// The alignment that it needs, in bytes.
+        /// The alignment that the address needs, in bytes.
         align: usize,
     },
-    /// The driver's address is aligned, but the place where it is mapped is not.
+    /// The driver's address is aligned, but its host address is not.
     HostMisaligned {
         /// The driver's address.
         addr: DriverAddr,
-        /// The alignment that it needs, in bytes.
+        /// The alignment that the address needs, in bytes.
         align: usize,
     },
-    /// The memory is not there, or not for this access.
+    /// The memory is not mapped, or not for this access.
     Translate(TranslateError),
-    /// An access that is not all inside the area.
+    /// The access is not wholly inside the area.
     OutOfRange {
         /// Where the access begins, in bytes from the start of the area.
         offset: usize,
@@ -339,7 +343,7 @@ pub enum AreaError {
         /// The length of the area in bytes.
         len: u64,
     },
-    /// An access that the translated memory refuses, for its alignment or its rights.
+    /// The translated memory refuses the access, because of its alignment or its rights.
     Access(AccessError),
 }
 
@@ -363,7 +367,7 @@ impl fmt::Display for AreaError {
             }
             Self::HostMisaligned { addr, align } => {
                 write!(f, "driver memory at {addr} is mapped to a host address that differs from it modulo {align}: ")?;
-                f.write_str("the two must agree, as those of pages do")
+                f.write_str("the two addresses must be equal modulo that number, as those of a page are")
             }
             Self::Translate(error) => error.fmt(f),
             Self::OutOfRange { offset, size, len } => {

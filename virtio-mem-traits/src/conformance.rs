@@ -1,4 +1,4 @@
-//! The suite that an implementor of [`DriverMem`] runs in its own tests.
+//! The suite of checks that an implementor of [`DriverMem`] runs in its own tests.
 //!
 //! ```
 //! use virtio_mem_traits::conformance::{Probe, check};
@@ -10,25 +10,25 @@
 
 use crate::{Access, DriverAddr, DriverMem, DriverRange};
 
-/// Where the suite finds what in a memory.
+/// Tells the suite which addresses of a memory are mapped and which are not.
 ///
 /// ```
 /// use virtio_mem_traits::conformance::Probe;
 /// use virtio_mem_traits::{Access, DriverAddr, DriverRange};
 ///
-/// // A page that may be read, and nothing below it.
+/// // A page that can be read, and no memory below it.
 /// let mapped = DriverRange::new(DriverAddr(0x1000), 0x1000).unwrap();
 /// let probe = Probe { mapped, access: Access::Read, absent: DriverAddr(0xfff) };
 /// assert!(!probe.access.writes());
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Probe {
-    /// Memory that is there, at least 64 bytes of it, contiguous or in pieces. What it holds is overwritten if `access`
-    /// includes writing.
+    /// At least 64 bytes of mapped memory, contiguous or in pieces. The suite can overwrite them if `access` includes
+    /// writing.
     pub mapped: DriverRange,
-    /// The most that may be done with it.
+    /// All access that the device is allowed to `mapped`.
     pub access: Access,
-    /// An address where nothing is.
+    /// An address where no memory is.
     pub absent: DriverAddr,
 }
 
@@ -36,7 +36,7 @@ pub struct Probe {
 ///
 /// # Panics
 ///
-/// If it does not. The message says what was expected.
+/// If `mem` breaks the contract. The message says what was expected.
 pub fn check(mem: &impl DriverMem, probe: &Probe) {
     assert!(probe.mapped.len() >= 64, "the probe needs at least 64 mapped bytes");
     translates_every_start_to_a_prefix(mem, probe);
@@ -52,7 +52,7 @@ pub fn check(mem: &impl DriverMem, probe: &Probe) {
     }
 }
 
-/// Some ranges in `whole`: every start near its ends, with lengths from one byte to all that is left.
+/// Returns some ranges in `whole`. They begin near its ends, and have from one byte to all bytes up to its end.
 fn ranges(whole: DriverRange) -> impl Iterator<Item = DriverRange> {
     let starts = (0..16).chain(whole.len() - 16..whole.len());
     starts.flat_map(move |start| {
@@ -97,8 +97,8 @@ fn pieces_do_not_depend_on_where_they_begin(mem: &impl DriverMem, probe: &Probe)
     }
 }
 
-/// At every start and end of a piece, from one byte before it to one behind it, and beyond 2^64: an answer at once is
-/// as good as one after a search, and stays inside of its region.
+/// Checks that translations at once equal translations after a search, and stay in their region. The addresses lie
+/// around the start and the end of each piece. Some ranges end beyond 2^64.
 fn answers_at_once_what_is_in_one_piece(mem: &impl DriverMem, probe: &Probe) {
     let mut rest = probe.mapped;
     while !rest.is_empty() {
@@ -121,7 +121,7 @@ fn answers_at_once_what_is_in_one_piece(mem: &impl DriverMem, probe: &Probe) {
 
 fn answers_at_once_as_after_a_search(mem: &impl DriverMem, probe: &Probe, addr: DriverAddr, len: u32) {
     for access in [Access::Read, Access::Write, Access::ReadWrite] {
-        // Whoever remembers a region is to have one to be wrong about.
+        // A memory that remembers regions remembers one now, and shows an error if the region is wrong.
         let _ = mem.translate(probe.mapped, access);
         let Some(piece) = mem.translate_at_once(addr, len, access) else { continue };
         let range = DriverRange::new(addr, len.into());
@@ -129,11 +129,11 @@ fn answers_at_once_as_after_a_search(mem: &impl DriverMem, probe: &Probe, addr: 
             range.unwrap_or_else(|| panic!("{len} bytes at {addr} end beyond 2^64 and do not translate at once"));
         let searched = mem.translate_all(range, access);
         let searched =
-            searched.unwrap_or_else(|error| panic!("{range}: translated at once, and not by itself: {error}"));
+            searched.unwrap_or_else(|error| panic!("{range}: it is translated at once, and not by itself: {error}"));
         if mem.translations_last() {
-            assert_eq!(piece.as_ptr(), searched.as_ptr(), "{range}: translated at once, it is the same memory");
+            assert_eq!(piece.as_ptr(), searched.as_ptr(), "{range}: a translation at once is the same memory");
         }
-        assert_eq!(piece.len() as u64, range.len(), "{range}: translated at once, it is all that was asked for");
+        assert_eq!(piece.len() as u64, range.len(), "{range}: a translation at once is all that was asked for");
         assert_eq!(piece.access(), access, "a translation at once allows what was asked for, and nothing else");
     }
 }
@@ -179,7 +179,7 @@ fn accepts_empty_and_huge_ranges(mem: &impl DriverMem, probe: &Probe) {
         assert!(piece.is_empty(), "an empty range has no bytes");
     }
     let everything = DriverRange::new(DriverAddr(0), u64::MAX).expect("it ends below 2^64");
-    // Whatever the answer, there is one.
+    // Every result is allowed. The call must return.
     let _ = mem.translate(everything, probe.access);
     let to_the_top = everything.after(probe.mapped.start().0);
     let piece = mem.translate(to_the_top, probe.access).expect("a range that begins in mapped memory translates");

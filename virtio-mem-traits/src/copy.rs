@@ -1,26 +1,26 @@
 //! Bulk copies between shared memory and private memory.
 //!
-//! The other side may write the very bytes that are being copied. Under Rust's memory model a plain `memcpy` would then
-//! be a data race, which is undefined; a sequence of relaxed atomic accesses is not, whatever it returns. So that is
-//! what every copy here is, by definition: **each shared byte is accessed by relaxed atomic accesses, in no particular
-//! order, possibly more than once.** The private copy may mix old and new bytes, and all decisions are made on it.
+//! The other side can write the same bytes during a copy. In Rust's memory model, a plain `memcpy` is then a data race,
+//! which is undefined behaviour. Relaxed atomic accesses are not undefined. So every copy in this file has this
+//! definition: **each shared byte is accessed by relaxed atomic accesses, in no particular order, possibly more than
+//! once.** The private copy can mix old and new bytes. All decisions are made on the private copy.
 //!
-//! Rust's model has nothing to say of atomic accesses of different sizes to the same bytes that race with each other; a
-//! device cannot keep a driver from such a race. What the hardware does then is what is relied on here: each byte that
-//! is read is one that was written, by one side or the other.
+//! Rust does not define races between atomic accesses of different sizes to the same bytes. A device cannot keep a
+//! driver from such a race. The hardware's memory model applies here: each byte that is read is a byte that one of the
+//! two sides wrote.
 //!
-//! Atomic accesses through the standard library are one word each and are never merged, which costs several times as
-//! much as a `memcpy`. On x86-64 the accesses are therefore written in assembly: what an `asm!` block does has to be
-//! explicable as something that Rust code could do, and vector moves and `rep movsb` are explicable as one relaxed
-//! atomic access for each byte. So are those of AVX, which only a program with an operating system may use: in a kernel,
-//! the registers belong to the programs. Elsewhere, and under Miri and sanitizers, the loops below say the same thing in
-//! Rust.
+//! An atomic access of the standard library is one word. The compiler never merges such accesses, so a loop of them
+//! costs several times as much as a `memcpy`. For this reason, the copies for x86-64 are written in assembly. The
+//! effect of an `asm!` block must be one that Rust code could have. Vector moves and `rep movsb` meet this demand: each
+//! is equivalent to one relaxed atomic access for each byte. AVX moves meet it too. A kernel must not use AVX, because
+//! the vector registers belong to its programs. On other machines, and under Miri and sanitizers, the loops below do
+//! the same in Rust.
 //!
 //! # Safety
 //!
-//! Of both functions:
-//! 1. `shared` is valid for reads and for writes of as many bytes as the private slice has. The assembly alone would be
-//!    content with memory that is mapped read-only, in `copy_in`; the loops are not, since they make atomics of what
+//! The caller of both functions guarantees:
+//! 1. `shared` is valid for reads and for writes of as many bytes as the private slice has. The assembly of `copy_in`
+//!    also works with memory that is mapped read-only. The loops do not, because they make atomics from the bytes that
 //!    they read;
 //! 2. no Rust reference to any of those bytes is alive during the call, so the private slice does not overlap them.
 
@@ -30,7 +30,8 @@ pub(crate) use crate::model::{copy_in, copy_out};
 #[cfg(not(virtio_loom))]
 pub(crate) use memory::{copy_in, copy_out};
 
-/// The copies for this machine. Sanitizers see no assembly: for them, `--cfg virtio_portable` chooses the loops.
+/// The copies for this machine. Sanitizers cannot check assembly, so `--cfg virtio_portable` selects the loops for
+/// them.
 pub(crate) mod memory {
     #[cfg(all(
         target_arch = "x86_64",
@@ -59,9 +60,9 @@ mod x86_64 {
     use core::arch::asm;
     use core::ptr::NonNull;
 
-    /// From this many bytes on `rep movsb` is the faster one; below, its start-up is what one pays for.
+    /// From this many bytes on, `rep movsb` is faster. For fewer bytes, its start-up time is too long.
     const STRING_MOVE_FROM: usize = 768;
-    /// From this many bytes on AVX is the fastest one, where there is AVX.
+    /// From this many bytes on, AVX is the fastest, if the processor has AVX.
     #[cfg(feature = "avx")]
     const AVX_FROM: usize = 256;
 
@@ -81,7 +82,7 @@ mod x86_64 {
     ///
     /// 1. `from` is valid for reads and `to` for writes of `len` bytes;
     /// 2. the two do not overlap.
-    // PERF: with a length that is known when it is compiled, moves are all that is left of it (`payload-read-64`).
+    // PERF: if the length is known at compile time, only the moves remain (`payload-read-64`).
     #[inline(always)]
     unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
         // SAFETY, of each arm: the arm's own condition on `len`, and (1) and (2), are what the callee demands.
@@ -124,7 +125,7 @@ mod x86_64 {
     /// As for [`copy`].
     #[inline]
     unsafe fn copy_bytes(from: *const u8, to: *mut u8, len: usize) {
-        // SAFETY: touches `len` bytes at `from` and `to`, and the registers that it names.
+        // SAFETY: accesses `len` bytes at `from` and `to`, and the registers that are named.
         unsafe {
             asm!(
                 "2: movzx {byte:e}, byte ptr [{from} + {len} - 1]",
@@ -239,7 +240,7 @@ mod x86_64 {
     /// As for [`copy`], with `64 <= len`.
     #[inline]
     unsafe fn copy_from_64(from: *const u8, to: *mut u8, len: usize) {
-        // SAFETY: whole blocks of 64 up to `len`, then the last 64, which may overlap the last block.
+        // SAFETY: whole blocks of 64 bytes up to `len`, then the last 64 bytes, which can overlap the last block.
         unsafe {
             asm!(
                 "lea {last}, [{len} - 64]",
@@ -283,8 +284,8 @@ mod x86_64 {
     #[cfg(feature = "avx")]
     #[inline(never)]
     unsafe fn copy_avx(from: *const u8, to: *mut u8, len: usize) {
-        // SAFETY: whole blocks of 128 up to `len`, then the last 128, which may overlap the last block. `vzeroupper`
-        // changes all sixteen registers.
+        // SAFETY: whole blocks of 128 bytes up to `len`, then the last 128 bytes, which can overlap the last block.
+        // `vzeroupper` changes all sixteen registers.
         unsafe {
             asm!(
                 "lea {last}, [{len} - 128]",
@@ -328,7 +329,7 @@ mod x86_64 {
     /// As for [`copy`].
     #[inline]
     unsafe fn copy_string(from: *const u8, to: *mut u8, len: usize) {
-        // SAFETY: touches `len` bytes at `from` and `to`; the direction flag is clear on entry to every `asm!`.
+        // SAFETY: accesses `len` bytes at `from` and `to`; the direction flag is clear on entry to every `asm!`.
         unsafe {
             asm!(
                 "rep movsb",
@@ -361,7 +362,7 @@ mod portable {
     pub(crate) unsafe fn copy_in(shared: NonNull<u8>, private: &mut [u8]) {
         let (head, rest) = private.split_at_mut(shared.align_offset(WORD).min(private.len()));
         let mut at = shared;
-        // SAFETY, of each step: `at` is as far into `shared` as the slot is into `private`, so (1) covers both.
+        // SAFETY, of each step: `at` has the same offset in `shared` as the slot has in `private`, so (1) covers both.
         for byte in head {
             // SAFETY: as above.
             *byte = unsafe { load_byte(at) };
@@ -370,7 +371,7 @@ mod portable {
         }
         let mut words = rest.chunks_exact_mut(WORD);
         for word in &mut words {
-            // SAFETY: as above; `at` is aligned since the head.
+            // SAFETY: as above; `at` is aligned after the head.
             let value = unsafe { u64::load_relaxed(at.cast()) };
             word.copy_from_slice(&value.to_ne_bytes());
             // SAFETY: as above.
@@ -387,7 +388,7 @@ mod portable {
     pub(crate) unsafe fn copy_out(private: &[u8], shared: NonNull<u8>) {
         let (head, rest) = private.split_at(shared.align_offset(WORD).min(private.len()));
         let mut at = shared;
-        // SAFETY, of each step: `at` is as far into `shared` as the value is into `private`, so (1) covers both.
+        // SAFETY, of each step: `at` has the same offset in `shared` as the value has in `private`, so (1) covers both.
         for byte in head {
             // SAFETY: as above.
             unsafe { store_byte(at, *byte) };
@@ -398,7 +399,7 @@ mod portable {
         for word in &mut words {
             let mut value = [0; WORD];
             value.copy_from_slice(word);
-            // SAFETY: as above; `at` is aligned since the head.
+            // SAFETY: as above; `at` is aligned after the head.
             unsafe { u64::store_relaxed(at.cast(), u64::from_ne_bytes(value)) };
             // SAFETY: as above.
             at = unsafe { at.add(WORD) };
@@ -415,7 +416,7 @@ mod portable {
     ///
     /// The byte is valid for reads and for writes, and no Rust reference to it is alive.
     unsafe fn load_byte(shared: NonNull<u8>) -> u8 {
-        // SAFETY: as the caller vouches; a byte is always aligned.
+        // SAFETY: the caller guarantees it; a byte is always aligned.
         let atomic = unsafe { AtomicU8::from_ptr(shared.as_ptr()) };
         atomic.load(Ordering::Relaxed)
     }
@@ -424,7 +425,7 @@ mod portable {
     ///
     /// The byte is valid for reads and for writes, and no Rust reference to it is alive.
     unsafe fn store_byte(shared: NonNull<u8>, value: u8) {
-        // SAFETY: as the caller vouches; a byte is always aligned.
+        // SAFETY: the caller guarantees it; a byte is always aligned.
         let atomic = unsafe { AtomicU8::from_ptr(shared.as_ptr()) };
         atomic.store(value, Ordering::Relaxed);
     }
@@ -437,9 +438,9 @@ mod tests {
 
     use super::portable;
 
-    /// The longest copy: `rep movsb` and AVX take over well below.
+    /// The longest copy. `rep movsb` and AVX are used from much shorter copies on.
     const LONGEST: usize = if cfg!(miri) { 40 } else { 2100 };
-    /// The size of the buffers: a copy at any alignment, with room to go wrong on both sides.
+    /// The size of the buffers. It has room for a copy at any alignment, and for bytes around it that must not change.
     const SIZE: usize = LONGEST + 64;
     const CANARY: u8 = 0xee;
 
@@ -452,14 +453,14 @@ mod tests {
             Self(UnsafeCell::new(bytes))
         }
 
-        /// A pointer to the whole buffer, `start` bytes into it.
+        /// Returns a pointer to byte `start` of the buffer, for the whole buffer.
         fn ptr(&self, start: usize) -> NonNull<u8> {
             // SAFETY: `start` is a place inside the buffer.
             unsafe { NonNull::from(&self.0).cast::<u8>().add(start) }
         }
     }
 
-    /// Bytes that differ from their neighbours, from those 256 bytes on, and from the canary.
+    /// Returns bytes that differ from their neighbours, from the bytes 256 places on, and from the canary.
     fn pattern() -> [u8; SIZE] {
         core::array::from_fn(|index| u8::try_from((index * 7 + index / 256) % 237).expect("it is below 237"))
     }
@@ -473,18 +474,18 @@ mod tests {
         }
     }
 
-    /// What a private buffer holds after a `copy_in` of `len` shared bytes from `start` on.
+    /// Returns a private buffer after a `copy_in` of `len` shared bytes from `start` on.
     fn copied_in(copy_in: unsafe fn(NonNull<u8>, &mut [u8]), shared: &Shared, start: usize, len: usize) -> [u8; SIZE] {
         let mut private = [CANARY; SIZE];
-        // SAFETY: (1) `start + len < SIZE`; (2) the buffer is borrowed as a cell alone.
+        // SAFETY: (1) `start + len < SIZE`; (2) the buffer is borrowed only as a cell.
         unsafe { copy_in(shared.ptr(start), &mut private[9..9 + len]) };
         private
     }
 
-    /// What shared memory holds after a `copy_out` of `len` private bytes to `start`.
+    /// Returns shared memory after a `copy_out` of `len` private bytes to `start`.
     fn copied_out(copy_out: unsafe fn(&[u8], NonNull<u8>), private: &[u8], start: usize, len: usize) -> [u8; SIZE] {
         let shared = Shared::new([CANARY; SIZE]);
-        // SAFETY: (1) `start + len < SIZE`; (2) the buffer is borrowed as a cell alone.
+        // SAFETY: (1) `start + len < SIZE`; (2) the buffer is borrowed only as a cell.
         unsafe { copy_out(&private[9..9 + len], shared.ptr(start)) };
         shared.0.into_inner()
     }

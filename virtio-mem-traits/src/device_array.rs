@@ -1,4 +1,4 @@
-//! Driver memory that was proved to be an array.
+//! Driver memory that is proved to be an array.
 
 use core::marker::PhantomData;
 use core::ptr::NonNull;
@@ -7,11 +7,13 @@ use crate::device_range::is_aligned;
 use crate::word::{load_words, store_words};
 use crate::{DeviceRange, ReadOnly, Readable, Rights, Word, Words, Writable};
 
-/// As many `T` as fit into a [`DeviceRange`], one after the other: size, alignment and the rights `A` were proved once,
-/// so that an access costs nothing but the comparison of its index.
+/// A [`DeviceRange`] viewed as an array of `T`.
 ///
-/// It is for tables that are accessed again and again. As with a range, whoever accesses it owes the memory its
-/// reports.
+/// It has as many elements as fit into the range. Size, alignment and the rights `A` are checked once. Each access
+/// checks only its index.
+///
+/// Use a `DeviceArray` for a table that is accessed often. Its methods do not report accesses: as with a range, the
+/// caller reports them to the memory.
 ///
 /// ```
 /// use virtio_mem_traits::{Access, DeviceArray, DriverAddr, DriverMem, HeapMem};
@@ -29,20 +31,20 @@ use crate::{DeviceRange, ReadOnly, Readable, Rights, Word, Words, Writable};
 /// ```
 #[derive(Debug)]
 pub struct DeviceArray<'a, T: Words, A = ReadOnly> {
-    /// INVARIANT: aligned to the size of a word; all that [`DeviceRange::new`] demands holds for `len` times `T` during
+    /// INVARIANT: aligned to the size of a word; the demands of [`DeviceRange::new`] hold for `len` times `T` during
     /// `'a`.
     ptr: NonNull<T::Word>,
     len: usize,
     _memory: PhantomData<(DeviceRange<'a>, A)>,
 }
 
-// SAFETY: it allows no more than the range that it was made of, which is `Send`.
+// SAFETY: it allows no more than the range that it was made from, and the range is `Send`.
 unsafe impl<T: Words, A> Send for DeviceArray<'_, T, A> {}
 // SAFETY: as for `Send`; the range is `Sync`.
 unsafe impl<T: Words, A> Sync for DeviceArray<'_, T, A> {}
 
 impl<'a, T: Words, A: Rights> DeviceArray<'a, T, A> {
-    /// Returns `range` as an array, or `None` if it is not aligned, or does not have the rights `A`.
+    /// Returns `range` as an array, or `None` if the range is not aligned or does not have the rights `A`.
     #[inline]
     #[must_use]
     pub fn new(range: DeviceRange<'a>) -> Option<Self> {
@@ -57,7 +59,7 @@ impl<'a, T: Words, A: Rights> DeviceArray<'a, T, A> {
     /// # Safety
     ///
     /// 1. `ptr` is aligned to the size of a word.
-    /// 2. All that [`DeviceRange::new`] demands holds for the elements during `'a`, and the device has the rights `A`.
+    /// 2. The demands of [`DeviceRange::new`] hold for the elements during `'a`, and the device has the rights `A`.
     #[inline]
     pub(crate) const unsafe fn new_unchecked(ptr: NonNull<T::Word>, len: usize) -> Self {
         Self { ptr, len, _memory: PhantomData }
@@ -84,43 +86,43 @@ impl<'a, T: Words, A: Rights> DeviceArray<'a, T, A> {
         self.len == 0
     }
 
-    /// Returns the first `len` elements, or all of them if there are not as many.
+    /// Returns the first `len` elements, or all elements if there are fewer.
     #[inline(always)]
     #[must_use]
     pub fn prefix(self, len: usize) -> Self {
         Self { len: len.min(self.len), ..self }
     }
 
-    /// Returns what follows the first `len` elements, which is nothing if there are no more than that.
+    /// Returns the array without its first `len` elements, or an empty array if there are not more than `len`.
     #[inline(always)]
     #[must_use]
     pub fn after(self, len: usize) -> Self {
         let skipped = len.min(self.len);
-        // SAFETY: `skipped <= self.len`, so it lies inside of what `ptr` is valid for, or at its end.
+        // SAFETY: `skipped <= self.len`, so the result is inside the memory that `ptr` is valid for, or at its end.
         let ptr = unsafe { self.ptr.cast::<T>().add(skipped) };
         Self { ptr: ptr.cast(), len: self.len - skipped, ..self }
     }
 
-    /// Returns the elements from `first` to `last`, or `None` if they are not all there.
+    /// Returns the elements from `first` to `last`, both included, or `None` if one of them does not exist.
     #[inline(always)]
     #[must_use]
     pub fn slice(self, first: usize, last: usize) -> Option<Self> {
         if last >= self.len || first > last {
             return None;
         }
-        // SAFETY: `first < self.len`, so it lies inside of what `ptr` is valid for.
+        // SAFETY: `first < self.len`, so the result is inside the memory that `ptr` is valid for.
         let ptr = unsafe { self.ptr.cast::<T>().add(first) };
         Some(Self { ptr: ptr.cast(), len: last - first + 1, ..self })
     }
 
-    /// Returns where the element at `index` is, if there is one.
+    /// Returns the place of the element at `index`, or `None` if there is no such element.
     #[inline(always)]
     fn element(&self, index: usize) -> Option<NonNull<T>> {
-        // SAFETY: `index < self.len`, so the element lies inside of what `ptr` is valid for.
+        // SAFETY: `index < self.len`, so the element is inside the memory that `ptr` is valid for.
         (index < self.len).then(|| unsafe { self.ptr.cast::<T>().add(index) })
     }
 
-    /// Returns where the word is that begins at byte `OFFSET` of the element at `index`, if there is such an element.
+    /// Returns the place of the word at byte `OFFSET` of the element at `index`, or `None` if there is no such element.
     #[inline(always)]
     fn field<W: Word, const OFFSET: usize>(&self, index: usize) -> Option<NonNull<W>> {
         const {
@@ -128,13 +130,13 @@ impl<'a, T: Words, A: Rights> DeviceArray<'a, T, A> {
             assert!(OFFSET % size_of::<W>() == 0, "the word is aligned in the element");
             assert!(size_of::<W>() <= size_of::<T::Word>(), "the element is aligned for such words");
         }
-        // SAFETY: `OFFSET` lies inside of the element, as was asserted.
+        // SAFETY: `OFFSET` lies inside the element, as was asserted.
         self.element(index).map(|element| unsafe { element.byte_add(OFFSET) }.cast())
     }
 }
 
 impl<'a, T: Words, A: Readable> DeviceArray<'a, T, A> {
-    /// Returns the array for reading alone.
+    /// Returns the array for reading only.
     #[inline(always)]
     #[must_use]
     pub const fn reader(self) -> DeviceArray<'a, T> {
@@ -142,8 +144,10 @@ impl<'a, T: Words, A: Readable> DeviceArray<'a, T, A> {
     }
 }
 
-/// Each returns `None` if there is no element at `index`. Fields are for elements with words of several sizes: a word
-/// that is not all inside of the element, or not aligned there, does not compile.
+/// Loads. Each returns `None` if there is no element at `index`.
+///
+/// The methods for fields are for elements that have words of several sizes. A word that is not inside the element, or
+/// not aligned in it, does not compile.
 impl<T: Words, A: Readable> DeviceArray<'_, T, A> {
     /// Loads the element at `index`, each of its words once and relaxed.
     #[inline(always)]
@@ -154,18 +158,18 @@ impl<T: Words, A: Readable> DeviceArray<'_, T, A> {
         Some(unsafe { load_words(element.cast()) })
     }
 
-    /// Loads the word that begins at byte `OFFSET` of the element at `index`, once and relaxed.
+    /// Loads the word at byte `OFFSET` of the element at `index`, once and relaxed.
     #[inline(always)]
     #[must_use]
     pub fn load_field<W: Word, const OFFSET: usize>(&self, index: usize) -> Option<W> {
         let word = self.field::<W, OFFSET>(index)?;
-        // SAFETY: (1) `ptr`, the size of an element and `OFFSET` are multiples of the word's size: of `OFFSET` it was
-        // asserted, and that no `W` is larger than a `T::Word`, whose size is then a multiple of it; (2) by the
-        // invariant; (3) by (2) of `DeviceRange::new`.
+        // SAFETY: (1) `ptr`, the size of an element and `OFFSET` are multiples of the size of `W`: `OFFSET` was
+        // asserted to be one, and `W` was asserted to be no larger than `T::Word`, so the size of `T::Word` is one; (2)
+        // by the invariant; (3) by (2) of `DeviceRange::new`.
         Some(unsafe { W::load_relaxed(word) })
     }
 
-    /// Loads the word that begins at byte `OFFSET` of the element at `index`, with acquire ordering.
+    /// Loads the word at byte `OFFSET` of the element at `index`, with acquire ordering.
     #[inline(always)]
     #[must_use]
     #[cfg_attr(virtio_loom, track_caller)]
@@ -176,7 +180,7 @@ impl<T: Words, A: Readable> DeviceArray<'_, T, A> {
     }
 }
 
-/// Each returns `None`, and stores nothing, if there is no element at `index`.
+/// Stores. Each returns `None` and stores nothing if there is no element at `index`.
 impl<T: Words, A: Writable> DeviceArray<'_, T, A> {
     /// Stores the element at `index`, each of its words once and relaxed.
     #[inline(always)]
@@ -187,7 +191,7 @@ impl<T: Words, A: Writable> DeviceArray<'_, T, A> {
         Some(())
     }
 
-    /// Stores the word that begins at byte `OFFSET` of the element at `index`, with release ordering.
+    /// Stores the word at byte `OFFSET` of the element at `index`, with release ordering.
     #[inline(always)]
     #[cfg_attr(virtio_loom, track_caller)]
     pub fn store_field_release<W: Word, const OFFSET: usize>(&self, index: usize, value: W) -> Option<()> {

@@ -1,4 +1,4 @@
-//! Driver memory that was proved accessible.
+//! Driver memory that is proved accessible.
 
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
@@ -10,18 +10,18 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 use crate::word::{load_words, store_words};
 use crate::{Access, Word, Words, copy};
 
-/// A contiguous piece of driver memory that the device may access, for as long as `'a`.
+/// A contiguous piece of driver memory that the device can access during `'a`.
 ///
-/// Only an implementor of [`DriverMem`](crate::DriverMem) makes one. It is a pointer with provenance, a length and the
-/// access that was proved, and it never turns into a reference or a slice: the driver may write the same bytes at any
-/// moment. All access is a copy or a single atomic load or store, so a value that was read once stays what it was.
+/// Only an implementor of [`DriverMem`](crate::DriverMem) makes a `DeviceRange`. It has a pointer with provenance, a
+/// length, and the access that was proved. It never becomes a reference or a slice, because the driver can write the
+/// same bytes at any time. Each access is a copy, or a single atomic load or store. So a value that was read does not
+/// change afterwards.
 ///
-/// The [access](Self::access) is what the device may do, and not how the host has mapped the bytes: that is always for
-/// both reading and writing.
+/// The [access](Self::access) is what the device can do. The host always maps the bytes for reading and writing.
 ///
-/// Whoever accesses a range through these methods, rather than through [`Area`](crate::Area) or the crates above, owes
-/// the memory its two reports, [`before_read`](crate::DriverMem::before_read) and
-/// [`written`](crate::DriverMem::written): the range does not know which memory it came from.
+/// These methods do not report accesses, because a range does not know its memory. If you use them, call
+/// [`before_read`](crate::DriverMem::before_read) before a read and [`written`](crate::DriverMem::written) after a
+/// write. [`Area`](crate::Area) and the crates above report by themselves.
 ///
 /// ```
 /// use virtio_mem_traits::{Access, DriverAddr, DriverMem, HeapMem};
@@ -47,7 +47,7 @@ pub struct DeviceRange<'a> {
     _memory: PhantomData<&'a ()>,
 }
 
-// SAFETY: every access is atomic, or explicable as atomic accesses, and `new` demands that any thread may access it.
+// SAFETY: every access is atomic, or equivalent to atomic accesses; `new` demands that any thread can access it.
 unsafe impl Send for DeviceRange<'_> {}
 // SAFETY: as for `Send`; no method takes `&mut self`.
 unsafe impl Sync for DeviceRange<'_> {}
@@ -57,28 +57,28 @@ impl DeviceRange<'_> {
     ///
     /// # Safety
     ///
-    /// During the whole of `'a`, for the `len` bytes at `ptr`:
-    /// 1. they are valid for reads and for writes from any thread, whatever `access` is: the host has them mapped
+    /// The caller guarantees, during the whole of `'a`, for the `len` bytes at `ptr`:
+    /// 1. they are valid for reads and for writes from any thread, for every value of `access`: the host maps them
     ///    writable;
-    /// 2. no Rust reference to any of them exists, other than to an atomic or an `UnsafeCell`, and nothing in this
-    ///    program accesses them otherwise than atomically, through such a range, or by volatile accesses and raw copies
-    ///    that expect other agents to write at the same time, as those of vm-memory do;
+    /// 2. no Rust reference to any of them exists, except references to an atomic or an `UnsafeCell`. This program
+    ///    accesses them only atomically, through such a range, or by volatile accesses and raw copies that expect other
+    ///    agents to write at the same time (as those of vm-memory do);
     /// 3. they lie in one mapping or allocation, and `len` is at most `isize::MAX`.
     ///
-    /// Another process, a guest or a device may read and write them in any way at any time.
+    /// Another process, a guest or a device can read and write the bytes in any way at any time.
     ///
     /// # Memory that is mapped read-only
     ///
-    /// It cannot be vouched for, not with [`Access::Read`] either. A single access is an atomic one, and the standard
-    /// library makes an atomic only of memory that is valid for writes, too: relaxed loads from read-only pages it
-    /// promises up to 8 bytes on some 64-bit machines, and loads that acquire on none. Bulk reads
-    /// ([`read_bytes`](Self::read_bytes), [`read`](Self::read)) are plain moves on x86-64 and would work there; on all
-    /// other machines and under Miri they are atomic loads as well. A range does not know which of the two will be
-    /// asked of it.
+    /// Memory that is mapped read-only cannot become a `DeviceRange`, not even with [`Access::Read`]. Single accesses
+    /// are atomic, and the standard library makes an atomic only from memory that is valid for writes. From read-only
+    /// pages, it promises relaxed loads of at most 8 bytes, on some 64-bit machines only. It promises acquire loads on
+    /// no machine. Bulk reads ([`read_bytes`](Self::read_bytes), [`read`](Self::read)) are plain moves on x86-64, and
+    /// would work there. On all other machines and under Miri, bulk reads are atomic loads too. A range does not know
+    /// which kind of access will follow.
     ///
-    /// What may only be read, such as a file that is open for reading or a ROM, can be mapped privately and writable
-    /// instead (`MAP_PRIVATE` with `PROT_READ | PROT_WRITE`), and vouched for with [`Access::Read`]: nobody writes to
-    /// it then.
+    /// Some memory must not be written, such as a ROM or a file that is open for reading. Map it privately and writable
+    /// (`MAP_PRIVATE` with `PROT_READ | PROT_WRITE`), and vouch for it with [`Access::Read`]. Then no method writes to
+    /// it.
     #[inline]
     #[must_use]
     pub const unsafe fn new(ptr: NonNull<u8>, len: usize, access: Access) -> Self {
@@ -116,8 +116,8 @@ impl DeviceRange<'_> {
 
     /// Returns the address of the first byte, for system calls and devices that take pointers.
     ///
-    /// What lies there is valid for `'a`, and the device may do [`access`](Self::access) with it. Forming a reference
-    /// to it is undefined behaviour: the driver may write it at any time.
+    /// The bytes are valid for `'a`. The device can use them as [`access`](Self::access) says. Never form a reference
+    /// to them: that is undefined behaviour, because the driver can write them at any time.
     #[inline]
     #[must_use]
     pub const fn as_ptr(&self) -> NonNull<u8> {
@@ -131,7 +131,7 @@ impl DeviceRange<'_> {
         Self { len: len.min(self.len), ..self }
     }
 
-    /// Returns what follows the first `len` bytes, which is empty if the range is no longer than that.
+    /// Returns the range without its first `len` bytes, or an empty range if it is not longer than `len`.
     #[inline]
     #[must_use]
     pub fn after(self, len: usize) -> Self {
@@ -141,7 +141,7 @@ impl DeviceRange<'_> {
         Self { ptr, len: self.len - skipped, ..self }
     }
 
-    /// Returns the `len` bytes that begin `offset` bytes into the range, or `None` if they are not all inside it.
+    /// Returns the `len` bytes at byte `offset` of the range, or `None` if they are not all inside the range.
     #[inline]
     #[must_use]
     pub fn slice(self, offset: usize, len: usize) -> Option<Self> {
@@ -173,7 +173,7 @@ impl DeviceRange<'_> {
         }
     }
 
-    /// Proves an access of one `T` at `offset` that has to be aligned.
+    /// Proves an aligned access of one `T` at `offset`.
     #[inline]
     fn words_at<T: Words>(&self, offset: usize, wanted: Access) -> Result<NonNull<T::Word>, AccessError> {
         let ptr = self.at(offset, size_of::<T>(), wanted)?.cast::<T::Word>();
@@ -181,25 +181,26 @@ impl DeviceRange<'_> {
     }
 }
 
-/// Returns whether a word can be accessed atomically: it has to be aligned to its size, which may be more than what the
-/// integer itself needs.
+/// Returns whether a word can be accessed atomically.
+///
+/// It must be aligned to its size, which can be more than the alignment of the integer type.
 #[inline]
 pub(crate) fn is_aligned<W: Word>(ptr: NonNull<W>) -> bool {
     ptr.addr().get() % size_of::<W>() == 0
 }
 
-/// Copies and typed objects, at any alignment.
+/// Copies of bytes and typed objects, at any alignment.
 impl DeviceRange<'_> {
-    /// Copies the bytes at `offset` into `buf`, all of it.
+    /// Fills all of `buf` with the bytes at `offset`.
     ///
     /// # Errors
     ///
-    /// If they are not all inside the range, or reading was not proved. Nothing is copied then.
+    /// If the bytes are not all inside the range, or reading was not proved. Then nothing is copied.
     #[inline]
     pub fn read_bytes(&self, offset: usize, buf: &mut [u8]) -> Result<(), AccessError> {
         let shared = self.at(offset, buf.len(), Access::Read)?;
-        // SAFETY: (1) `at` proved that many bytes inside of the range, which are valid by (1) of `new`; (2) by (2) of
-        // `new`.
+        // SAFETY: (1) `at` proved that so many bytes are inside the range, and they are valid by (1) of `new`; (2) by
+        // (2) of `new`.
         unsafe { copy::copy_in(shared, buf) };
         Ok(())
     }
@@ -208,12 +209,12 @@ impl DeviceRange<'_> {
     ///
     /// # Errors
     ///
-    /// If it does not fit into the range, or writing was not proved. Nothing is written then.
+    /// If `buf` does not fit into the range, or writing was not proved. Then nothing is written.
     #[inline]
     pub fn write_bytes(&self, offset: usize, buf: &[u8]) -> Result<(), AccessError> {
         let shared = self.at(offset, buf.len(), Access::Write)?;
-        // SAFETY: (1) `at` proved that many bytes inside of the range, which are valid by (1) of `new`; (2) by (2) of
-        // `new`.
+        // SAFETY: (1) `at` proved that so many bytes are inside the range, and they are valid by (1) of `new`; (2) by
+        // (2) of `new`.
         unsafe { copy::copy_out(buf, shared) };
         Ok(())
     }
@@ -222,7 +223,7 @@ impl DeviceRange<'_> {
     ///
     /// # Errors
     ///
-    /// If they are not all inside the range, or writing was not proved. Nothing is written then.
+    /// If the bytes are not all inside the range, or writing was not proved. Then nothing is written.
     pub fn fill(&self, offset: usize, len: usize, value: u8) -> Result<(), AccessError> {
         self.at(offset, len, Access::Write)?;
         let block = [value; 256];
@@ -237,17 +238,18 @@ impl DeviceRange<'_> {
     ///
     /// # Errors
     ///
-    /// If it is not inside the range, or reading was not proved.
+    /// If the `T` is not inside the range, or reading was not proved.
     #[inline]
     pub fn read<T: FromBytes>(&self, offset: usize) -> Result<T, AccessError> {
         let shared = self.at(offset, size_of::<T>(), Access::Read)?;
         let mut object = MaybeUninit::<T>::uninit();
-        // SAFETY: `object` has room for one `T`. This initializes padding too, as `MaybeUninit::zeroed` need not.
+        // SAFETY: `object` has room for one `T`. This initializes padding too. `MaybeUninit::zeroed` does not promise
+        // that.
         unsafe { object.as_mut_ptr().write_bytes(0, 1) };
-        // SAFETY: all bytes of `object` are initialized, and it is borrowed for this call alone.
+        // SAFETY: all bytes of `object` are initialized, and it is borrowed only for this call.
         let bytes = unsafe { slice::from_raw_parts_mut(object.as_mut_ptr().cast::<u8>(), size_of::<T>()) };
-        // SAFETY: (1) `at` proved that many bytes inside of the range, which are valid by (1) of `new`; (2) by (2) of
-        // `new`.
+        // SAFETY: (1) `at` proved that so many bytes are inside the range, and they are valid by (1) of `new`; (2) by
+        // (2) of `new`.
         unsafe { copy::copy_in(shared, bytes) };
         // SAFETY: `T: FromBytes` is valid for any initialized bytes.
         Ok(unsafe { object.assume_init() })
@@ -257,7 +259,7 @@ impl DeviceRange<'_> {
     ///
     /// # Errors
     ///
-    /// If it does not fit into the range, or writing was not proved. Nothing is written then.
+    /// If `object` does not fit into the range, or writing was not proved. Then nothing is written.
     #[inline]
     pub fn write<T: IntoBytes + Immutable>(&self, offset: usize, object: &T) -> Result<(), AccessError> {
         self.write_bytes(offset, object.as_bytes())
@@ -327,7 +329,7 @@ impl fmt::Debug for DeviceRange<'_> {
     }
 }
 
-/// An access that a [`DeviceRange`] refuses.
+/// The reason why a [`DeviceRange`] refuses an access.
 ///
 /// ```
 /// use virtio_mem_traits::{Access, AccessError, DriverAddr, DriverMem, HeapMem};
@@ -351,11 +353,11 @@ pub enum AccessError {
         /// The length of the range in bytes.
         len: usize,
     },
-    /// A single access to memory that is not aligned for it.
+    /// The memory is not aligned for a single access.
     Misaligned {
         /// Where the access begins, in bytes from the start of the range.
         offset: usize,
-        /// The alignment that it needs, in bytes.
+        /// The alignment that the access needs, in bytes.
         align: usize,
     },
     /// The range was proved for another kind of access.
@@ -377,7 +379,7 @@ impl fmt::Display for AccessError {
                 write!(f, "offset {offset} is not aligned for one access: its address must be a multiple of {align}")
             }
             Self::Denied { wanted, allowed } => {
-                write!(f, "no right to {wanted} in a range that was translated to {allowed}: translate it to {wanted}")
+                write!(f, "the range was translated to {allowed}, not to {wanted}: translate it to {wanted}")
             }
         }
     }

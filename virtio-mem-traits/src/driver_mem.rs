@@ -1,35 +1,36 @@
-//! Translation: from what the driver claims to what the device may access.
+//! Translates what the driver claims into memory that the device can access.
 
 use core::{error, fmt};
 
 use crate::{Access, DeviceRange, DriverAddr, DriverRange};
 
-/// The memory that a driver shares with a device: what other projects call guest memory.
+/// The memory that a driver shares with a device. Other projects call it guest memory.
 ///
 /// # For callers
 ///
-/// [`translate`](Self::translate) may answer with less than it was asked for: memory that is contiguous for the driver
-/// need not be so here. Ask again for the rest, or demand everything with [`translate_all`](Self::translate_all).
+/// [`translate`](Self::translate) can return less than the range that you ask for: memory that is contiguous for the
+/// driver can be in several pieces on the host. Ask again for the rest, or ask for all of it in one piece with
+/// [`translate_all`](Self::translate_all).
 ///
-/// Whoever accesses the answer reports it: [`before_read`](Self::before_read) ahead of each read,
-/// [`written`](Self::written) after each write. The crates of this workspace do.
+/// Report each access to the memory: call [`before_read`](Self::before_read) before a read and
+/// [`written`](Self::written) after a write. The crates of this workspace do that.
 ///
 /// # For implementors
 ///
-/// Translate each range for the rights that are asked for and no others. Where there is an IOMMU, that is the moment to
-/// check its permissions: VIRTIO 1.4 §6 "Reserved Feature Bits" (FEAT-11) wants every address translated, those of the
-/// rings, of indirect tables and of buffers. The suite in the module `conformance` (feature `conformance`) checks an
+/// Translate each range for the rights that the caller asks for, and for no others. Behind an IOMMU, check its
+/// permissions in this call. Every address must be translated: of rings, of indirect tables and of buffers (VIRTIO 1.4
+/// §6 "Reserved Feature Bits", FEAT-11). The suite in the module `conformance` (feature `conformance`) checks an
 /// implementation.
 ///
-/// One method must be written. A memory without an IOMMU says in a second one that its
-/// [translations last](Self::translations_last): only then is anything remembered of it. A memory that takes no note of
-/// accesses can [say so](Self::reports), and one that has to search can answer the usual case
-/// [at once](Self::translate_at_once). Both are for speed alone.
+/// One method is required. A memory without an IOMMU can override [`translations_last`](Self::translations_last): only
+/// then do callers remember its translations. A memory that ignores reports can override [`reports`](Self::reports). A
+/// memory that searches can override [`translate_at_once`](Self::translate_at_once), to answer the usual case without a
+/// search. These methods only make accesses faster.
 ///
 /// ```
 /// use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, HeapMem, TranslateError};
 ///
-/// /// Memory in which the driver may only be read.
+/// /// Memory that the device can only read.
 /// struct ReadOnlyMem(HeapMem);
 ///
 /// impl DriverMem for ReadOnlyMem {
@@ -49,24 +50,25 @@ use crate::{Access, DeviceRange, DriverAddr, DriverRange};
 #[doc(alias = "guest memory")]
 #[doc(alias = "GuestMemory")]
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no driver memory: implement `DriverMem` for it",
+    message = "`{Self}` is not a driver memory: implement `DriverMem` for it",
     label = "this type does not implement `DriverMem`",
-    note = "a handle on a memory `M` is one, too: `&M`, and with the feature `alloc` `Box<M>`, `Rc<M>` and `Arc<M>`"
+    note = "`&M` of a driver memory `M` is one too, and with the feature `alloc`, `Box<M>`, `Rc<M>` and `Arc<M>` are"
 )]
 pub trait DriverMem {
-    /// Proves that the device may access the beginning of `range`, and returns the longest contiguous piece of it that
-    /// begins there: at least one byte, at most all of it. An empty range is an error or an empty answer.
+    /// Returns the longest contiguous piece of `range` that begins at its start, proved for `access`.
+    ///
+    /// The piece has at least one byte, and no byte beyond `range`. For an empty range, returns an error or an empty
+    /// `DeviceRange`.
     ///
     /// # Errors
     ///
-    /// If the first byte of the range is not there, or may not be accessed like that.
+    /// If the first byte of the range does not exist, or the device must not access it in this way.
     fn translate(&self, range: DriverRange, access: Access) -> Result<DeviceRange<'_>, TranslateError>;
 
-    /// Proves as much as is contiguous around the beginning of `range`, before it and beyond its end, and returns where
-    /// the driver has that and where it is here.
+    /// Returns the largest contiguous region that contains the start of `range`, in driver and device terms.
     ///
-    /// It is for those who will ask again, such as a [`RegionCache`](crate::RegionCache). By default it is what
-    /// [`translate`](Self::translate) answers.
+    /// The region can begin before `range` and end after it. Callers that remember regions use this method, such as a
+    /// [`RegionCache`](crate::RegionCache). The default returns the piece that [`translate`](Self::translate) returns.
     ///
     /// # Errors
     ///
@@ -76,55 +78,63 @@ pub trait DriverMem {
         self.translate(range, access).map(|piece| (range.prefix(piece.len() as u64), piece))
     }
 
-    /// Returns whether a translation stays right for as long as the memory is borrowed: whether the same range always
-    /// has the same answer. The answer to this question must not change.
+    /// Returns whether the same range always has the same translation while the memory is borrowed.
     ///
-    /// It is what a [`RegionCache`](crate::RegionCache) goes by: it remembers nothing of a memory that says `false`.
-    /// Say `true` for memory whose regions do not change. Say `false` behind an IOMMU, where the driver can take a
-    /// mapping away at any time and put another one in its place. By default it is `false`, which is slower and always
-    /// right.
+    /// The returned value must not change.
     ///
-    /// It has nothing to do with what is valid here: that [`DeviceRange::new`] vouches for, for either kind of memory.
+    /// Return `true` for a memory whose regions do not change. Return `false` behind an IOMMU, where the driver can
+    /// replace a mapping at any time. A [`RegionCache`](crate::RegionCache) remembers nothing of a memory that returns
+    /// `false`. The default is `false`, which is always correct and slower.
+    ///
+    /// This method says nothing about the validity of host memory: for both kinds of memory, [`DeviceRange::new`]
+    /// vouches for that.
     #[inline]
     fn translations_last(&self) -> bool {
         false
     }
 
-    /// Translates all of the `len` bytes at `addr` in one piece, if there is nothing else to be said of them. This is
-    /// the usual case of [`translate`](Self::translate), and is inlined into the loops of queues.
+    /// Translates all `len` bytes at `addr` in one piece, or returns `None` if that takes longer or is not possible.
     ///
-    /// `None` says nothing: they can be missing, in several pieces, not for such an access, end beyond 2^64, or take a
-    /// search. Then ask [`translate`](Self::translate). What is answered is what
-    /// [`translate_all`](Self::translate_all) would answer, so it lies inside of one region.
+    /// This method is the usual case of [`translate`](Self::translate). It is inlined into the loops of queues.
     ///
-    /// By default it is [`translate_all`](Self::translate_all), without the reason of an error. A memory for which a
-    /// second attempt costs more than a function call answers `None` instead.
+    /// `None` gives no reason. The bytes can be missing, in several pieces, or denied for this access; they can end
+    /// beyond 2^64; or a search can be necessary. After `None`, call [`translate`](Self::translate). `Some` has the
+    /// result of [`translate_all`](Self::translate_all), so the bytes lie in one region.
+    ///
+    /// The default calls [`translate_all`](Self::translate_all) and drops the error. After `None`, callers translate a
+    /// second time. If that costs more than a function call, override this method to return `None` directly.
     #[inline(always)]
     fn translate_at_once(&self, addr: DriverAddr, len: u32, access: Access) -> Option<DeviceRange<'_>> {
         self.translate_all(DriverRange::new(addr, len.into())?, access).ok()
     }
 
-    /// Returns whether reports of such accesses do anything: [`before_read`](Self::before_read) for those that read,
-    /// [`written`](Self::written) for those that write. The answer to this question must not change.
+    /// Returns whether the memory uses reports of accesses of the kind `access`.
     ///
-    /// Where it is `false`, callers need not report. By default it is `true`, which is always right.
+    /// Reports of reads are calls of [`before_read`](Self::before_read). Reports of writes are calls of
+    /// [`written`](Self::written). The returned value must not change.
+    ///
+    /// If it is `false`, callers do not need to report. The default is `true`, which is always correct.
     #[inline(always)]
     fn reports(&self, access: Access) -> bool {
         let _ = access;
         true
     }
 
-    /// Takes note that the device is about to read `range`: memory that is not coherent is made so here.
+    /// Receives the report that the device is about to read `range`.
     ///
-    /// It does nothing by default, and costs nothing.
+    /// Memory that is not coherent makes `range` coherent here.
+    ///
+    /// The default does nothing and costs nothing.
     #[inline]
     fn before_read(&self, range: DriverRange) {
         let _ = range;
     }
 
-    /// Takes note that the device has written `range`: pages are marked dirty, caches are flushed here.
+    /// Receives the report that the device has written `range`.
     ///
-    /// It does nothing by default, and costs nothing.
+    /// A memory marks pages as dirty here, or flushes caches.
+    ///
+    /// The default does nothing and costs nothing.
     #[inline]
     fn written(&self, range: DriverRange) {
         let _ = range;
@@ -134,7 +144,7 @@ pub trait DriverMem {
     ///
     /// # Errors
     ///
-    /// If [`translate`](Self::translate) fails, or answers with less than the range.
+    /// If [`translate`](Self::translate) fails, or returns less than the range.
     #[inline]
     fn translate_all(&self, range: DriverRange, access: Access) -> Result<DeviceRange<'_>, TranslateError> {
         whole(range, self.translate(range, access)?)
@@ -150,17 +160,17 @@ pub(crate) fn whole(range: DriverRange, piece: DeviceRange<'_>) -> Result<Device
     }
 }
 
-/// A handle on driver memory that keeps its translations valid for as long as it lives, wherever it is moved.
+/// A handle on driver memory that keeps translations valid while it lives, even if it is moved.
 ///
-/// It lets a queue hold its memory together with what it translated, and move as one. A shared reference is such a
-/// handle; so are `Rc` and `Arc` (feature `alloc`), for a device that owns its memory. `Box` is not: moving it asserts
-/// that nobody else points inside.
+/// With such a handle, a queue can hold its memory and its translations together, and the queue can be moved. A shared
+/// reference is such a handle. With the feature `alloc`, `Rc` and `Arc` are such handles, for a device that owns its
+/// memory. `Box` is not one: moving a `Box` asserts that no other pointer into it exists.
 ///
 /// ```
 /// use std::sync::Arc;
 /// use virtio_mem_traits::{DriverAddr, HeapMem, StableMem};
 ///
-/// /// What has to hold on to its memory asks for a handle.
+/// /// A device that keeps its memory has a handle on the memory.
 /// struct Device<M: StableMem> {
 ///     mem: M,
 /// }
@@ -175,24 +185,24 @@ pub(crate) fn whole(range: DriverRange, piece: DeviceRange<'_>) -> Result<Device
 ///
 /// # Safety
 ///
-/// Of an implementation, for every range that [`DriverMem::translate`] returned from a borrow of the handle:
-/// 1. all that [`DeviceRange::new`] demands goes on to hold until the handle is dropped, whether or not that borrow has
-///    ended, the handle has been moved, or other handles on the same memory have come and gone.
+/// An implementor guarantees, for every range that [`DriverMem::translate`] returned from a borrow of the handle:
+/// 1. the demands of [`DeviceRange::new`] hold until the handle is dropped. They hold after that borrow has ended,
+///    after the handle has been moved, and after other handles on the same memory have been made and dropped.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no handle that keeps translations valid: use `Arc<M>`, `Rc<M>` or `&M` of a memory `M`",
+    message = "`{Self}` does not keep translations valid: use `Arc<M>`, `Rc<M>` or `&M` of a memory `M`",
     label = "this is not a handle on driver memory",
-    note = "a `Box<M>` is no such handle; `Arc<M>` and `Rc<M>` need the feature `alloc`"
+    note = "a `Box<M>` does not keep them valid; `Arc<M>` and `Rc<M>` need the feature `alloc`"
 )]
 pub unsafe trait StableMem: DriverMem + Clone {}
 
 // SAFETY: (1) the memory is borrowed for as long as the reference and all its copies live.
 unsafe impl<M: DriverMem + ?Sized> StableMem for &M {}
 
-// SAFETY: (1) the memory stays where it is, and is borrowed by nobody mutably, while a handle on it lives.
+// SAFETY: (1) the memory is not moved and not borrowed mutably while a handle on it lives.
 #[cfg(feature = "alloc")]
 unsafe impl<M: DriverMem + ?Sized> StableMem for alloc::rc::Rc<M> {}
 
-// SAFETY: (1) the memory stays where it is, and is borrowed by nobody mutably, while a handle on it lives.
+// SAFETY: (1) the memory is not moved and not borrowed mutably while a handle on it lives.
 #[cfg(feature = "alloc")]
 unsafe impl<M: DriverMem + ?Sized> StableMem for alloc::sync::Arc<M> {}
 
@@ -252,7 +262,7 @@ forward!(
     alloc::sync::Arc<M>
 );
 
-/// A range of driver memory that cannot be accessed.
+/// The reason why a range of driver memory cannot be accessed.
 ///
 /// ```
 /// use virtio_mem_traits::{Access, DriverAddr, DriverMem, DriverRange, HeapMem};
@@ -266,21 +276,21 @@ forward!(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TranslateError {
-    /// Nothing is there.
+    /// No memory is mapped at the address.
     Unmapped {
         /// The first address that is missing.
         addr: DriverAddr,
     },
-    /// Something is there, but it may not be accessed like that.
+    /// Memory is mapped at the address, but the device must not access it in this way.
     Denied {
         /// The first address that was refused.
         addr: DriverAddr,
         /// The access that was asked for.
         access: Access,
     },
-    /// Everything is there, but not in one piece.
+    /// The whole range is mapped, but not in one piece.
     Fragmented {
-        /// The first address of what was asked for.
+        /// The first address of the range that was asked for.
         addr: DriverAddr,
     },
 }
@@ -292,10 +302,10 @@ impl fmt::Display for TranslateError {
                 write!(f, "no driver memory at {addr}: the address must lie in memory that driver and device share")
             }
             Self::Denied { addr, access } => {
-                write!(f, "no right to {access} driver memory at {addr}: the driver must map it for that")
+                write!(f, "the device must not {access} driver memory at {addr}: the driver must map it for that")
             }
             Self::Fragmented { addr } => {
-                write!(f, "driver memory at {addr} is in several pieces: all that is asked for must be in one")
+                write!(f, "driver memory at {addr} is in several pieces: all bytes of the range must be in one piece")
             }
         }
     }

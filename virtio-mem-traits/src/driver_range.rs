@@ -1,10 +1,10 @@
-//! Driver memory as the driver names it: claims, which prove nothing.
+//! Addresses and ranges as the driver claims them. They prove nothing.
 
 use core::fmt;
 
-/// An address as the driver says it: guest-physical, or an I/O virtual address behind an IOMMU.
+/// An address that the driver gives: guest-physical, or an I/O virtual address behind an IOMMU.
 ///
-/// It is a plain number. Only a [`DriverMem`](crate::DriverMem) knows whether anything is there.
+/// It is a plain number. Only a [`DriverMem`](crate::DriverMem) knows whether memory exists at this address.
 ///
 /// ```
 /// use virtio_mem_traits::DriverAddr;
@@ -22,7 +22,7 @@ use core::fmt;
 pub struct DriverAddr(pub u64);
 
 impl DriverAddr {
-    /// Returns the address `offset` bytes further on, or `None` if that is beyond 2^64 - 1.
+    /// Returns the address `offset` bytes higher, or `None` if it is beyond 2^64 - 1.
     #[inline]
     #[must_use]
     pub const fn checked_add(self, offset: u64) -> Option<Self> {
@@ -59,13 +59,13 @@ impl fmt::Display for DriverAddr {
     }
 }
 
-/// A range of driver memory that somebody claims exists.
+/// A range of driver memory that the driver claims exists.
 ///
-/// Holding one proves a single thing: its end does not lie beyond 2^64, so that no arithmetic on it can overflow. It
-/// does not prove that memory is there, that the device may touch it, or that it is the same memory a moment later.
-/// [`DriverMem::translate`](crate::DriverMem::translate) turns a claim into something that can be accessed.
+/// A `DriverRange` proves one thing: its end does not lie beyond 2^64, so arithmetic on it cannot overflow. It does not
+/// prove that the memory exists, that the device can access it, or that the same memory is there a moment later.
+/// [`DriverMem::translate`](crate::DriverMem::translate) turns a claim into memory that can be accessed.
 ///
-/// A range may end exactly at 2^64, and may be empty.
+/// A range can end exactly at 2^64. A range can be empty.
 ///
 /// ```
 /// use virtio_mem_traits::{DriverAddr, DriverRange};
@@ -89,7 +89,7 @@ impl DriverRange {
     #[inline]
     #[must_use]
     pub const fn new(start: DriverAddr, len: u64) -> Option<Self> {
-        // The last byte, not the end, has to be a 64-bit number.
+        // The address of the last byte must fit into 64 bits. The end can be 2^64.
         if start.0.checked_add(len.saturating_sub(1)).is_some() { Some(Self { start, len }) } else { None }
     }
 
@@ -121,16 +121,16 @@ impl DriverRange {
         Self { start: self.start, len: if len < self.len { len } else { self.len } }
     }
 
-    /// Returns what follows the first `len` bytes, which is empty if the range is no longer than that.
+    /// Returns the range without its first `len` bytes, or an empty range if it is not longer than `len`.
     #[inline]
     #[must_use]
     pub const fn after(self, len: u64) -> Self {
         let skipped = if len < self.len { len } else { self.len };
-        // An empty rest of a range that ends at 2^64 starts, harmlessly, at 0.
+        // The empty rest of a range that ends at 2^64 starts at 0. That does no harm.
         Self { start: DriverAddr(self.start.0.wrapping_add(skipped)), len: self.len - skipped }
     }
 
-    /// Returns the `len` bytes that begin `offset` bytes into the range, or `None` if they are not all inside it.
+    /// Returns the `len` bytes at byte `offset` of the range, or `None` if they are not all inside the range.
     #[inline]
     #[must_use]
     pub const fn slice(self, offset: u64, len: u64) -> Option<Self> {
@@ -138,7 +138,7 @@ impl DriverRange {
         if offset <= self.len && len <= rest.len { Some(rest.prefix(len)) } else { None }
     }
 
-    /// Returns how many bytes of the range lie before `addr`, or `None` if `addr` is outside it.
+    /// Returns how many bytes of the range lie before `addr`, or `None` if `addr` is outside the range.
     #[inline]
     #[must_use]
     pub const fn offset_of(self, addr: DriverAddr) -> Option<u64> {

@@ -1,4 +1,4 @@
-//! Driver memory over bytes that the program has, for tools that look at rings.
+//! Driver memory over bytes of this program, for tools that read rings.
 
 use core::marker::PhantomData;
 use core::ptr::NonNull;
@@ -8,18 +8,20 @@ use core::{error, fmt};
 use crate::HeapMem;
 use crate::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, TranslateError};
 
-/// Driver memory that was dumped: bytes that belong to this program alone, and which a driver once knew by the
-/// addresses from some base on.
+/// A memory dump as driver memory.
 ///
-/// With it, the rings in a memory dump can be read as a device would read them, without `unsafe`. The modules of both
-/// formats in `virtio-ring` have a complete example.
+/// The bytes belong only to this program. The driver knew them at the addresses from `base` on.
 ///
-/// There are two ways to make one. [`new`](Self::new) copies the dump, and takes any bytes: a `Vec`, an array, a part
-/// of a file in memory. [`in_place`](Self::in_place) borrows the bytes exclusively and copies nothing; what is written
-/// goes to them.
+/// With a `DumpMem`, a tool reads the rings in a dump as a device reads rings, without `unsafe`. The modules `split`
+/// and `packed` of `virtio-ring` have a complete example each.
 ///
-/// Rings are made of words that are accessed in one piece. So an address must be the same modulo [`ALIGN`](Self::ALIGN)
-/// for the driver and here. A copy is put where that is so; bytes in place must lie so, or they are refused.
+/// There are two constructors. [`new`](Self::new) copies the dump. It accepts any bytes: a `Vec`, an array, a part of a
+/// mapped file. [`in_place`](Self::in_place) borrows the bytes exclusively and copies nothing. Writes change the
+/// borrowed bytes.
+///
+/// A ring consists of words that are accessed in one piece. So the driver's address and the host address must be equal
+/// modulo [`ALIGN`](Self::ALIGN). [`new`](Self::new) puts the copy at such an address. [`in_place`](Self::in_place)
+/// refuses bytes at any other address.
 ///
 /// ```
 /// use virtio_mem_traits::{Access, DriverAddr, DriverMem, DriverRange, DumpMem};
@@ -33,25 +35,27 @@ use crate::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, TranslateEr
 ///
 /// # When not to use it
 ///
-/// For memory that anybody else can write at the same time: that takes a [`DriverMem`] of its own, which vouches for
-/// it. For several parts of memory: make one of each, and of all of them a `RegionTable` of virtio-util.
+/// Do not use it for memory that somebody else can write at the same time. Implement [`DriverMem`] for such memory.
+///
+/// For several parts of memory, make a `DumpMem` of each part, and a `RegionTable` of the crate virtio-util from all of
+/// them.
 pub struct DumpMem<'a> {
     bytes: Bytes<'a>,
     range: DriverRange,
 }
 
 enum Bytes<'a> {
-    /// As many as the range has.
+    /// As many bytes as the range has.
     Borrowed(Exclusive<'a>),
-    /// The bytes of the range, and before them as many as there are to the next lower multiple of `ALIGN`.
+    /// The bytes of the range, behind a gap that begins at the next lower multiple of `ALIGN`.
     #[cfg(feature = "alloc")]
     Owned(HeapMem),
 }
 
 /// Bytes that were borrowed exclusively.
 struct Exclusive<'a> {
-    /// INVARIANT: the first of `len` bytes that are borrowed mutably for `'a`; they are accessed by nobody but through
-    /// this value.
+    /// INVARIANT: the first of `len` bytes that are borrowed mutably for `'a`. They are accessed only through this
+    /// value.
     ptr: NonNull<u8>,
     len: usize,
     _bytes: PhantomData<&'a mut [u8]>,
@@ -59,7 +63,7 @@ struct Exclusive<'a> {
 
 // SAFETY: it is a `&mut [u8]`, which is `Send`.
 unsafe impl Send for Exclusive<'_> {}
-// SAFETY: the bytes are accessed through `DeviceRange` alone, which may be used from any thread.
+// SAFETY: the bytes are accessed only through `DeviceRange`, which can be used from any thread.
 unsafe impl Sync for Exclusive<'_> {}
 
 impl<'a> Exclusive<'a> {
@@ -68,25 +72,27 @@ impl<'a> Exclusive<'a> {
     }
 
     const fn all(&self, access: Access) -> DeviceRange<'_> {
-        // SAFETY: (1) the bytes are borrowed mutably by the invariant, for at least as long as `self` is borrowed, so
-        // they can be read and written, and they are bound to no thread; (2) for that time the program has no other way
-        // to them by the invariant, and here they become nothing but `DeviceRange`s; (3) they were a slice.
+        // SAFETY: (1) by the invariant, the bytes are borrowed mutably for at least as long as `self` is borrowed, so
+        // they can be read and written; they are bound to no thread; (2) by the invariant, the program cannot reach
+        // them in any other way during that time, and here they become only `DeviceRange`s; (3) they were a slice.
         unsafe { DeviceRange::new(self.ptr, self.len, access) }
     }
 }
 
 impl<'a> DumpMem<'a> {
-    /// What an address for the driver and the one here must have in common: they are the same modulo this number of
-    /// bytes, the largest alignment of an area of a virtqueue.
+    /// The modulus in bytes for which the driver's address and the host address must be equal.
+    ///
+    /// It is the largest alignment of an area of a virtqueue.
     pub const ALIGN: usize = 16;
 
-    /// Takes `bytes` as they lie, as what the driver knows by the addresses from `base` on. Whatever is written to the
-    /// memory is in them when the borrow ends.
+    /// Borrows `bytes`, which the driver knew at the addresses from `base` on.
+    ///
+    /// When the borrow ends, `bytes` has everything that was written to the memory.
     ///
     /// # Errors
     ///
-    /// If there are no bytes, if the range would end beyond 2^64, or if the first byte lies at an address that is not
-    /// `base` modulo [`ALIGN`](Self::ALIGN). The start of a mapping is right for any `base` that is a multiple of it.
+    /// If `bytes` is empty, if the range ends beyond 2^64, or if the address of the first byte is not equal to `base`
+    /// modulo [`ALIGN`](Self::ALIGN). The start of a mapping fits any `base` that is a multiple of `ALIGN`.
     ///
     /// ```
     /// use virtio_mem_traits::{Access, DriverAddr, DriverMem, DumpMem, DumpMemError};
@@ -111,13 +117,13 @@ impl<'a> DumpMem<'a> {
         Ok(Self { bytes: Bytes::Borrowed(Exclusive::new(bytes)), range })
     }
 
-    /// Returns the addresses by which the driver knew it.
+    /// Returns the driver's addresses of the memory.
     #[must_use]
     pub const fn range(&self) -> DriverRange {
         self.range
     }
 
-    /// Returns all of it, for `access`.
+    /// Returns all of the memory, for `access`.
     #[inline]
     fn all(&self, access: Access) -> DeviceRange<'_> {
         match &self.bytes {
@@ -130,14 +136,14 @@ impl<'a> DumpMem<'a> {
 
 #[cfg(feature = "alloc")]
 impl DumpMem<'static> {
-    /// Copies `bytes`, as what the driver knows by the addresses from `base` on.
+    /// Copies `bytes`, which the driver knew at the addresses from `base` on.
     ///
     /// # Errors
     ///
-    /// If there are no bytes, if the range would end beyond 2^64, or if there is no memory for the copy.
+    /// If `bytes` is empty, if the range ends beyond 2^64, or if there is no memory for the copy.
     pub fn new(base: DriverAddr, bytes: &[u8]) -> Result<Self, DumpMemError> {
         let range = range_of(base, bytes)?;
-        // Heap memory begins at an aligned address here, so it is to begin at one for the driver.
+        // Heap memory begins at an aligned host address, so it must begin at an aligned address for the driver.
         let skew = skew(base);
         let heap = HeapMem::holding(DriverAddr(base.0 - skew as u64), skew, bytes);
         let heap = heap.map_err(|_| DumpMemError::OutOfMemory { len: bytes.len() })?;
@@ -152,7 +158,7 @@ impl DriverMem for DumpMem<'_> {
             return Err(TranslateError::Unmapped { addr: range.start() });
         };
         let len = range.len().min(self.range.len() - offset);
-        #[expect(clippy::cast_possible_truncation, reason = "both are at most the number of bytes that there are")]
+        #[expect(clippy::cast_possible_truncation, reason = "both are at most the number of bytes of the memory")]
         let (offset, len) = (offset as usize, len as usize);
         Ok(self.all(access).after(offset).prefix(len))
     }
@@ -177,7 +183,7 @@ impl fmt::Debug for DumpMem<'_> {
     }
 }
 
-/// Returns the range of driver memory that `bytes` at `base` are.
+/// Returns the range of driver memory of `bytes` at `base`.
 fn range_of(base: DriverAddr, bytes: &[u8]) -> Result<DriverRange, DumpMemError> {
     let range = DriverRange::new(base, bytes.len() as u64).filter(|range| !range.is_empty());
     range.ok_or(DumpMemError::BadRange { base, len: bytes.len() })
@@ -186,37 +192,37 @@ fn range_of(base: DriverAddr, bytes: &[u8]) -> Result<DriverRange, DumpMemError>
 /// Returns how many bytes `base` lies above a multiple of `ALIGN`.
 #[inline]
 const fn skew(base: DriverAddr) -> usize {
-    #[expect(clippy::cast_possible_truncation, reason = "the low bits are all that counts")]
+    #[expect(clippy::cast_possible_truncation, reason = "only the low bits matter")]
     let low = base.0 as usize;
     low % DumpMem::ALIGN
 }
 
-/// Bytes that make no [`DumpMem`].
+/// The reason why bytes cannot become a [`DumpMem`].
 ///
 /// ```
 /// use virtio_mem_traits::{DriverAddr, DumpMem};
 ///
 /// let error = DumpMem::in_place(DriverAddr(0x1000), &mut []).unwrap_err();
-/// assert!(error.to_string().starts_with("0 bytes at 0x1000 are no range of driver memory"));
+/// assert!(error.to_string().starts_with("0 bytes at 0x1000 are not a range of driver memory"));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DumpMemError {
-    /// The range is empty, or would end beyond 2^64.
+    /// The range is empty, or ends beyond 2^64.
     BadRange {
         /// The first address.
         base: DriverAddr,
         /// The length in bytes.
         len: usize,
     },
-    /// The bytes do not lie where words could be accessed in one piece.
+    /// The bytes are at a host address where words cannot be accessed in one piece.
     Misaligned {
         /// The driver's address of the first byte.
         base: DriverAddr,
-        /// The address of the first byte here.
+        /// The host address of the first byte.
         host: usize,
     },
-    /// There is not as much memory.
+    /// There is not enough memory.
     OutOfMemory {
         /// The length in bytes.
         len: usize,
@@ -227,18 +233,18 @@ impl fmt::Display for DumpMemError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BadRange { base, len } => {
-                write!(f, "{len} bytes at {base} are no range of driver memory: ")?;
+                write!(f, "{len} bytes at {base} are not a range of driver memory: ")?;
                 f.write_str("it must have at least 1 byte and end at 2^64 at most")
             }
             Self::Misaligned { base, host } => {
                 write!(
                     f,
-                    "the bytes of {base} lie at {host:#x} here: the two must be the same modulo {}, ",
+                    "the bytes of {base} are at host address {host:#x}: the two must be equal modulo {}, ",
                     DumpMem::ALIGN
                 )?;
                 f.write_str("or the bytes must be copied by `DumpMem::new`")
             }
-            Self::OutOfMemory { len } => write!(f, "{len} bytes could not be allocated: there is not as much memory"),
+            Self::OutOfMemory { len } => write!(f, "{len} bytes could not be allocated: there is not enough memory"),
         }
     }
 }

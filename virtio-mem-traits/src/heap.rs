@@ -1,4 +1,4 @@
-//! Driver memory on the heap, for tests, examples and drivers that live in the same program.
+//! Driver memory on the heap, for tests, examples and drivers in the same program.
 
 use alloc::alloc::{alloc_zeroed, dealloc};
 use core::alloc::Layout;
@@ -9,7 +9,7 @@ use crate::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, TranslateEr
 
 /// One zeroed, page-aligned region of driver memory, allocated on the heap.
 ///
-/// Both sides of a virtqueue may use it, from different threads: all access is atomic, or as good as that.
+/// Both sides of a virtqueue can use it from different threads: every access is atomic, or equivalent to atomic.
 ///
 /// ```
 /// use virtio_mem_traits::{Access, DriverAddr, DriverMem, DriverRange, HeapMem};
@@ -21,27 +21,29 @@ use crate::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, TranslateEr
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 pub struct HeapMem {
-    /// INVARIANT: `layout` bytes of the heap, ours until the drop.
+    /// INVARIANT: `layout` bytes of the heap, which belong to this value until its drop.
     ptr: NonNull<u8>,
     layout: Layout,
     /// INVARIANT: as long as the allocation.
     range: DriverRange,
 }
 
-// SAFETY: the allocation belongs to this value and is accessed through `DeviceRange` alone.
+// SAFETY: the allocation belongs to this value, and is accessed only through `DeviceRange`.
 unsafe impl Send for HeapMem {}
-// SAFETY: as for `Send`; `DeviceRange` may be used from any thread.
+// SAFETY: as for `Send`; `DeviceRange` can be used from any thread.
 unsafe impl Sync for HeapMem {}
 
 impl HeapMem {
-    /// The alignment of the first byte, here and for the driver if `base` is so aligned.
+    /// The alignment of the first byte on the host, in bytes.
+    ///
+    /// For the driver, the first byte is as aligned as `base`.
     pub const ALIGN: usize = 4096;
 
-    /// Allocates `len` zeroed bytes that the driver knows by the addresses from `base` on.
+    /// Allocates `len` zeroed bytes, which the driver knows at the addresses from `base` on.
     ///
     /// # Errors
     ///
-    /// If `len` is zero, if the range would end beyond 2^64, or if there is not as much memory.
+    /// If `len` is zero, if the range ends beyond 2^64, or if there is not enough memory.
     pub fn new(base: DriverAddr, len: usize) -> Result<Self, HeapMemError> {
         let range = DriverRange::new(base, len as u64).filter(|range| !range.is_empty());
         let range = range.ok_or(HeapMemError::BadRange { base, len })?;
@@ -53,28 +55,28 @@ impl HeapMem {
         Ok(Self { ptr, layout, range })
     }
 
-    /// Allocates memory that holds `bytes` behind `skipped` zeros.
+    /// Allocates memory that has `skipped` zeros and then `bytes`.
     pub(crate) fn holding(base: DriverAddr, skipped: usize, bytes: &[u8]) -> Result<Self, HeapMemError> {
         let len = skipped.saturating_add(bytes.len());
         let mem = Self::new(base, len)?;
         // SAFETY: `skipped` is at most `len`, which was allocated.
         let place = unsafe { mem.ptr.add(skipped) };
-        // SAFETY: (1) there are `bytes.len()` more, or `skipped + bytes.len()` had been too much to allocate; (2) they
-        // are new.
+        // SAFETY: (1) `bytes.len()` bytes follow, because `skipped + bytes.len()` bytes were allocated (a sum that
+        // saturates is too large to allocate); (2) the bytes are new.
         unsafe { copy::copy_out(bytes, place) };
         Ok(mem)
     }
 
-    /// Returns all of it, for `access`.
+    /// Returns all of the memory, for `access`.
     #[inline]
     pub(crate) const fn all(&self, access: Access) -> DeviceRange<'_> {
-        // SAFETY: (1) the allocation is zeroed, so it can be read, and written like all of the heap; it lives as long
-        // as `self` and is bound to no thread; (2) it never leaves this module but as a `DeviceRange`; (3) it is one
-        // allocation, so it is at most `isize::MAX` long.
+        // SAFETY: (1) the allocation is zeroed, so it can be read, and like all heap memory, it can be written; it
+        // lives as long as `self` and is bound to no thread; (2) it leaves this module only as a `DeviceRange`; (3) it
+        // is one allocation, so it is at most `isize::MAX` long.
         unsafe { DeviceRange::new(self.ptr, self.layout.size(), access) }
     }
 
-    /// Returns the addresses by which the driver knows it.
+    /// Returns the driver's addresses of the memory.
     #[must_use]
     pub const fn range(&self) -> DriverRange {
         self.range
@@ -120,7 +122,7 @@ impl DriverMem for HeapMem {
 
 impl Drop for HeapMem {
     fn drop(&mut self) {
-        // SAFETY: allocated in `new` with this layout, and not accessible any more.
+        // SAFETY: `new` allocated it with this layout, and nothing can access it any more.
         unsafe { dealloc(self.ptr.as_ptr(), self.layout) };
     }
 }
@@ -131,25 +133,25 @@ impl fmt::Debug for HeapMem {
     }
 }
 
-/// Heap memory that cannot be made.
+/// The reason why heap memory cannot be made.
 ///
 /// ```
 /// use virtio_mem_traits::{DriverAddr, HeapMem};
 ///
 /// let error = HeapMem::new(DriverAddr(0x1000), 0).unwrap_err();
-/// assert!(error.to_string().starts_with("0 bytes at 0x1000 are no range of driver memory"));
+/// assert!(error.to_string().starts_with("0 bytes at 0x1000 are not a range of driver memory"));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HeapMemError {
-    /// The range is empty, or would end beyond 2^64.
+    /// The range is empty, or ends beyond 2^64.
     BadRange {
         /// The first address.
         base: DriverAddr,
         /// The length in bytes.
         len: usize,
     },
-    /// There is not as much memory.
+    /// There is not enough memory.
     OutOfMemory {
         /// The length in bytes.
         len: usize,
@@ -160,10 +162,10 @@ impl fmt::Display for HeapMemError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BadRange { base, len } => {
-                write!(f, "{len} bytes at {base} are no range of driver memory: ")?;
+                write!(f, "{len} bytes at {base} are not a range of driver memory: ")?;
                 f.write_str("it must have at least 1 byte and end at 2^64 at most")
             }
-            Self::OutOfMemory { len } => write!(f, "{len} bytes could not be allocated: there is not as much memory"),
+            Self::OutOfMemory { len } => write!(f, "{len} bytes could not be allocated: there is not enough memory"),
         }
     }
 }

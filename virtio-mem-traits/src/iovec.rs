@@ -10,10 +10,10 @@ use crate::DeviceRange;
 
 /// A piece of driver memory in the form that `readv`, `writev` and io_uring take: POSIX's `struct iovec`.
 ///
-/// An array of them can be passed to such a call as it is: in memory it is an array of `libc::iovec`.
+/// An array of `IoVec` has the layout of an array of `libc::iovec`, so it can be passed to such a call directly.
 ///
-/// It is an address and a length, and keeps nothing alive. Whoever makes the system call, which is unsafe, sees to it
-/// that the memory is there until the call has ended, and that the call does with it what the driver allows.
+/// It is an address and a length, and keeps nothing alive. The system call is unsafe. Its caller must keep the memory
+/// valid until the call has ended, and must use the memory only as the driver allows.
 ///
 /// ```
 /// use virtio_mem_traits::{Access, DriverAddr, DriverMem, HeapMem, IoVec};
@@ -36,21 +36,21 @@ pub struct IoVec {
     len: usize,
 }
 
-// What POSIX and every libc have: the pointer, then the length, and nothing else.
+// The layout of POSIX and of every libc: the pointer, then the length, and nothing else.
 const_assert_eq!(offset_of!(IoVec, base), 0);
 const_assert_eq!(offset_of!(IoVec, len), size_of::<*mut c_void>());
 const_assert_eq!(size_of::<IoVec>(), size_of::<*mut c_void>() + size_of::<usize>());
 const_assert_eq!(align_of::<IoVec>(), align_of::<*mut c_void>());
 const_assert!(size_of::<usize>() == size_of::<*mut c_void>());
 
-// SAFETY: it is two numbers, whose thread does not matter. No safe method accesses what they stand for; who does so by
-// a system call vouches for that access, from whichever thread it is.
+// SAFETY: it is two numbers, which any thread can use. No safe method accesses the memory that they name. The caller of
+// a system call vouches for its access, from any thread.
 unsafe impl Send for IoVec {}
 // SAFETY: as for `Send`; no method changes it.
 unsafe impl Sync for IoVec {}
 
 impl IoVec {
-    /// A piece of no bytes, to begin an array with.
+    /// A piece of no bytes, to initialize an array.
     pub const EMPTY: Self = Self { base: ptr::null_mut(), len: 0 };
 
     /// Returns the address of the first byte.

@@ -1,24 +1,24 @@
-//! Driver memory, as a virtio device sees it.
+//! The memory of a virtio driver, as the device sees it.
 //!
-//! A driver tells a device where things are, and shares the memory in which they are. This crate is the one door
-//! between such a claim and an access:
+//! A driver shares memory with a device, and gives the device addresses in it. An address is only a claim. This crate
+//! is the only way from a claim to an access:
 //!
-//! * [`DriverAddr`] and [`DriverRange`] are what the driver says. They prove nothing.
-//! * [`DriverMem`] is implemented by whoever knows the memory: a VMM, a vhost-user back end, a hypervisor.
-//! * [`DeviceRange`] is what a `DriverMem` has proved: memory that the device may access, now and in this way.
-//! * [`DeviceArray`] is such memory as a table, for those who read it often.
-//! * [`Region`] is a region that is translated once, for memories that are made of many.
-//! * [`RegionCache`] saves a search for each address where a memory searches.
-//! * [`Area`] is a proved part of memory that is kept for long: a part of a virtqueue.
-//! * [`IoVec`] is such memory as system calls take it.
+//! * [`DriverAddr`] and [`DriverRange`] are claims of the driver. They prove nothing.
+//! * [`DriverMem`] translates a claim. A VMM, a vhost-user back end or a hypervisor implements it.
+//! * [`DeviceRange`] is memory that a `DriverMem` has proved: the device can access it, for reading, writing or both.
+//! * [`DeviceArray`] is a `DeviceRange` viewed as an array, for tables that are accessed often.
+//! * [`Region`] is a region that is translated once. A memory of many regions can be made of them.
+//! * [`RegionCache`] remembers one region, so that a memory that searches does not search for each address.
+//! * [`Area`] is a proved part of memory that is kept: one of the three areas of a virtqueue.
+//! * [`IoVec`] is a piece of memory in the form that system calls take.
 //!
-//! No reference and no slice of shared memory is ever formed. Everything is copied out before it is looked at, by
-//! accesses that are atomic in the sense of Rust's memory model, because the driver may write at any time whatever it
-//! likes. All `unsafe` code of the workspace's libraries is here.
+//! The driver can write any byte at any time. So this crate forms no reference and no slice of shared memory. It copies
+//! every value out of shared memory before the value is used. All accesses are atomic in Rust's memory model. All
+//! `unsafe` code of the layers is here.
 //!
-//! Those who write a device need the crates above (`virtio-queue-core`, `virtio-chain`) and from here an implementation
-//! of `DriverMem`; [`HeapMem`] is one for tests, [`DumpMem`] one for tools that look at rings. Those who write a
-//! driver, or a transport, need something else.
+//! To write a device, use the crates above (`virtio-queue-core`, `virtio-chain`) with an implementation of `DriverMem`.
+//! [`HeapMem`] is an implementation for tests. [`DumpMem`] is one for tools that read rings. This crate is not for
+//! drivers or transports.
 //!
 //! ```
 //! use virtio_mem_traits::{Access, DriverAddr, DriverMem, DriverRange, HeapMem};
@@ -26,7 +26,7 @@
 //! let mem = HeapMem::new(DriverAddr(0x4000), 0x1000)?;
 //! let claim = DriverRange::new(DriverAddr(0x4ff0), 0x20).ok_or("beyond 2^64")?;
 //!
-//! // Only the first half of what the driver claims is there.
+//! // The driver claims 0x20 bytes. Only the first 0x10 exist.
 //! let proved = mem.translate(claim, Access::Read)?;
 //! assert_eq!(proved.len(), 0x10);
 //! assert_eq!(proved.read::<[u8; 4]>(8)?, [0; 4]);
@@ -36,18 +36,18 @@
 //!
 //! # Features
 //!
-//! * `alloc`: `Box`, `Rc` and `Arc` of a memory are memories, there is [`HeapMem`], and a [`DumpMem`] can own its
+//! * `alloc`: adds [`HeapMem`]. `Box`, `Rc` and `Arc` of a memory implement `DriverMem`. A [`DumpMem`] can own its
 //!   bytes.
-//! * `avx`: copies of 256 bytes and more use AVX, if the processor that the program runs on has it. It is for programs
-//!   with the standard library. It is not for a kernel, whose vector registers belong to its programs.
-//! * `conformance`: the suite that an implementor of `DriverMem` runs in its own tests.
+//! * `avx`: makes copies of 256 bytes and more use AVX, if the processor has AVX. This feature needs the standard
+//!   library. A kernel must not enable it, because the vector registers belong to its programs.
+//! * `conformance`: adds the suite that an implementor of `DriverMem` runs in its own tests.
 //!
-//! The crate needs a target with 64-bit atomics: a used descriptor of a packed ring is stored in one piece.
+//! The crate needs a target with 64-bit atomics, because a used descriptor of a packed ring is one store of 64 bits.
 //!
 //! # `zerocopy`
 //!
-//! What is read or written as a whole implements the traits of [`zerocopy`], which is exported here: who uses that
-//! needs no dependency of the same version. Its derives have to be told where it is.
+//! A type that is read or written as a whole implements traits of [`zerocopy`]. This crate exports `zerocopy`, so that
+//! you need no dependency of the same version. The derives of `zerocopy` must be told the path of the crate.
 //!
 //! ```
 //! use virtio_mem_traits::zerocopy::{self, FromBytes, Immutable, IntoBytes};
@@ -70,8 +70,8 @@
 //!
 //! # Clauses
 //!
-//! Ids such as SPLIT-USED-4 name rules. The file `docs/conformance.md` of the repository lists each of them, with its
-//! section in VIRTIO 1.4.
+//! An id such as SPLIT-USED-4 names a rule of the specification. The file `docs/conformance.md` of the repository lists
+//! each rule with its section in VIRTIO 1.4.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]
@@ -109,7 +109,7 @@ mod region;
 mod region_cache;
 mod word;
 
-/// The fence of these crates, which a model checker can see.
+/// The fence that these crates use. A model checker can replace it.
 #[cfg(not(virtio_loom))]
 #[doc(hidden)]
 pub use core::sync::atomic::fence;

@@ -1,6 +1,6 @@
-//! The door for a model checker, in a build with `--cfg virtio_loom`: it takes the place of memory and of fences.
+//! The interface for a model checker, in a build with `--cfg virtio_loom`. A model replaces memory and fences.
 //!
-//! The crates do not know which checker that is, and depend on none. What a [`Model`] does not want goes to memory.
+//! The crates depend on no particular checker. An access that a [`Model`] does not take goes to memory.
 
 use core::panic::Location;
 use core::ptr::NonNull;
@@ -9,12 +9,12 @@ use std::sync::OnceLock;
 
 use crate::copy::memory;
 
-/// Where an access or a fence stands in the source.
+/// The place of an access or a fence in the source.
 pub type Site = &'static Location<'static>;
 
-/// What a model checker does instead of the accesses and the fences of these crates.
+/// Replaces the accesses and the fences of these crates by those of a model checker.
 ///
-/// Addresses are those of the host. Values are in memory order.
+/// Addresses are host addresses. Values are in memory order.
 pub trait Model: Sync {
     /// Loads the `size` bytes of a word, if the model has them.
     fn load(&self, addr: usize, size: usize, order: Ordering, site: Site) -> Option<u64>;
@@ -22,19 +22,19 @@ pub trait Model: Sync {
     /// Stores the `size` bytes of a word, and returns whether the model has them.
     fn store(&self, addr: usize, size: usize, value: u64, order: Ordering, site: Site) -> bool;
 
-    /// Copies bytes out of the model, and returns whether it has them.
+    /// Copies bytes out of the model, and returns whether the model has them.
     fn read(&self, addr: usize, bytes: &mut [u8]) -> bool;
 
-    /// Copies bytes into the model, and returns whether it has them.
+    /// Copies bytes into the model, and returns whether the model has them.
     fn write(&self, addr: usize, bytes: &[u8]) -> bool;
 
-    /// Does what a fence does.
+    /// Executes a fence of the model.
     fn fence(&self, order: Ordering, site: Site);
 }
 
 static MODEL: OnceLock<&'static dyn Model> = OnceLock::new();
 
-/// Puts a model in place of memory and of fences, unless there is one.
+/// Installs `model`, unless a model is installed already.
 pub fn install(model: &'static dyn Model) {
     MODEL.get_or_init(|| model);
 }
@@ -48,13 +48,13 @@ pub fn fence(order: Ordering) {
     }
 }
 
-/// Loads the word at `ptr`, if there is a model that has it.
+/// Loads the word at `ptr` from the model, if there is one and it has the word.
 #[track_caller]
 pub(crate) fn load<W>(ptr: NonNull<W>, order: Ordering) -> Option<u64> {
     MODEL.get()?.load(ptr.addr().get(), size_of::<W>(), order, Location::caller())
 }
 
-/// Stores the word at `ptr`, and returns whether there is a model that has it.
+/// Stores the word at `ptr` in the model, and returns whether there is one and it has the word.
 #[track_caller]
 pub(crate) fn store<W>(ptr: NonNull<W>, value: u64, order: Ordering) -> bool {
     let site = Location::caller();
@@ -66,7 +66,7 @@ pub(crate) fn store<W>(ptr: NonNull<W>, value: u64, order: Ordering) -> bool {
 /// As for the copies of [`memory`].
 pub(crate) unsafe fn copy_in(shared: NonNull<u8>, private: &mut [u8]) {
     if !MODEL.get().is_some_and(|model| model.read(shared.addr().get(), private)) {
-        // SAFETY: the caller's.
+        // SAFETY: the caller guarantees it.
         unsafe { memory::copy_in(shared, private) }
     }
 }
@@ -76,7 +76,7 @@ pub(crate) unsafe fn copy_in(shared: NonNull<u8>, private: &mut [u8]) {
 /// As for the copies of [`memory`].
 pub(crate) unsafe fn copy_out(private: &[u8], shared: NonNull<u8>) {
     if !MODEL.get().is_some_and(|model| model.write(shared.addr().get(), private)) {
-        // SAFETY: the caller's.
+        // SAFETY: the caller guarantees it.
         unsafe { memory::copy_out(private, shared) }
     }
 }

@@ -1,4 +1,4 @@
-//! A region that is known.
+//! A region whose translation is known.
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -6,21 +6,21 @@ use core::ptr::NonNull;
 
 use crate::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, StableMem};
 
-/// Where a region is, for one way of access or for both. An address in it is found by two comparisons.
+/// The place of a region, for reading, writing or both. An address in it is found with two comparisons.
 ///
-/// PERF: one place and two lengths, so that only the length depends on the way of access (`direct-8-burst-32`).
+/// PERF: one place and two lengths, so that only the length depends on the kind of access (`direct-8-burst-32`).
 #[derive(Clone, Copy)]
 pub(crate) struct Known<'m> {
     start: DriverAddr,
-    /// INVARIANT: all that [`DeviceRange::new`] demands holds during `'m` for as many bytes as each of `lens` says, and
-    /// the device may read the first ones and write the second ones.
+    /// INVARIANT: the demands of [`DeviceRange::new`] hold during `'m` for as many bytes as the larger of `lens`. The
+    /// device can read as many bytes as the first of `lens`, and write as many as the second.
     ptr: NonNull<u8>,
-    /// How long the region is to be read, and to be written.
+    /// The lengths of the region for reading and for writing, in bytes.
     lens: [usize; 2],
     _memory: PhantomData<DeviceRange<'m>>,
 }
 
-// SAFETY: it is a `DeviceRange` to be read and one to be written, which are `Send`.
+// SAFETY: it is a `DeviceRange` for reading and one for writing, which are `Send`.
 unsafe impl Send for Known<'_> {}
 // SAFETY: as for `Send`; a `DeviceRange` is `Sync`.
 unsafe impl Sync for Known<'_> {}
@@ -31,14 +31,14 @@ impl<'m> Known<'m> {
         Self { start: DriverAddr(0), ptr: NonNull::dangling(), lens: [0; 2], _memory: PhantomData }
     }
 
-    /// Returns what `mem` has around the beginning of `range`, to be accessed like that: to be read, or to be written.
-    /// The memory is asked for no other right (FEAT-12).
+    /// Returns the region of `mem` that contains the start of `range`, for reading or for writing. The memory is asked
+    /// for no other right (FEAT-12).
     pub(crate) fn ask(mem: &'m (impl DriverMem + ?Sized), range: DriverRange, access: Access) -> Option<Self> {
         let (around, memory) = mem.region(range, access).ok().filter(|(_, memory)| memory.access().allows(access))?;
         Some(Self::of(around, memory, access))
     }
 
-    /// Returns what `mem` has in `range`, in the piece that it begins in.
+    /// Returns the part of `range` that lies in the region of its start.
     fn ask_within(mem: &'m (impl DriverMem + ?Sized), range: DriverRange, access: Access) -> Option<Self> {
         let (around, memory) = mem.region(range, access).ok().filter(|(_, memory)| memory.access().allows(access))?;
         let skipped = around.offset_of(range.start())?;
@@ -46,21 +46,21 @@ impl<'m> Known<'m> {
         Some(Self::of(part, memory.after(usize::try_from(skipped).ok()?), access))
     }
 
-    /// Returns a region that is `memory` here. It never goes beyond `range`, even if the host mapping does.
+    /// Returns a region that `memory` backs. It never goes beyond `range`, even if the host mapping does.
     fn of(range: DriverRange, memory: DeviceRange<'m>, access: Access) -> Self {
         let len = usize::try_from(range.len()).unwrap_or(usize::MAX).min(memory.len());
         let lens = [access.reads(), access.writes()].map(|allowed| if allowed { len } else { 0 });
         Self { start: range.start(), ptr: memory.as_ptr(), lens, _memory: PhantomData }
     }
 
-    /// Returns the region for all that it or `other` is for, if the two begin at the same place.
+    /// Returns the region for every access that `self` or `other` allows, if the two begin at the same place.
     pub(crate) fn and(self, other: Self) -> Option<Self> {
         let ([reading, writing], [other_reading, other_writing]) = (self.lens, other.lens);
         let lens = [reading.max(other_reading), writing.max(other_writing)];
         (self.start == other.start && self.ptr == other.ptr).then_some(Self { lens, ..self })
     }
 
-    /// Returns the `len` bytes at `addr`, to be read or to be written, if they are all in the region.
+    /// Returns the `len` bytes at `addr`, for reading or for writing, if they are all in the region.
     #[inline(always)]
     pub(crate) fn find(&self, addr: DriverAddr, len: usize, access: Access) -> Option<DeviceRange<'m>> {
         if access == Access::ReadWrite {
@@ -71,9 +71,9 @@ impl<'m> Known<'m> {
         if offset.checked_add(len)? > known {
             return None;
         }
-        // SAFETY: `offset <= known`, so it stays inside of the region by the invariant.
+        // SAFETY: `offset <= known`, so the result is inside the region by the invariant.
         let ptr = unsafe { self.ptr.add(offset) };
-        // SAFETY: (1), (2) and (3) by the invariant, for what `access` is of the two.
+        // SAFETY: (1), (2) and (3) by the invariant, for reading or for writing as `access` says.
         Some(unsafe { DeviceRange::new(ptr, len, access) })
     }
 }
@@ -81,18 +81,19 @@ impl<'m> Known<'m> {
 impl fmt::Debug for Known<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [reading, writing] = self.lens;
-        write!(f, "{} at {:p}, {reading:#x} bytes to be read and {writing:#x} to be written", self.start, self.ptr)
+        write!(f, "{} at {:p}, {reading:#x} bytes for reading and {writing:#x} for writing", self.start, self.ptr)
     }
 }
 
-/// A region of driver memory that is translated once, for a memory of many regions that is to find an address in a few
-/// instructions.
+/// A region of driver memory that is translated once.
 ///
-/// It is translated when it is made, to be read and to be written, if translations of the memory
-/// [last](DriverMem::translations_last), and never otherwise. It keeps a handle on the memory, so it may be moved and
-/// kept.
+/// A memory of many regions can be made of such regions, and finds an address in a few instructions.
 ///
-/// A device has no need of it: the region table of the crate virtio-util is made of such regions.
+/// [`new`](Self::new) translates the region for reading and for writing, if translations of the memory
+/// [last](DriverMem::translations_last). If they do not last, the region has no bytes. The region keeps a handle on the
+/// memory, so it can be moved and kept.
+///
+/// A device does not need this type. The region table of the crate virtio-util is made of such regions.
 ///
 /// ```
 /// use virtio_mem_traits::{Access, DriverAddr, DriverRange, HeapMem, Region};
@@ -104,7 +105,7 @@ impl fmt::Debug for Known<'_> {
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 pub struct Region<M> {
-    /// INVARIANT: valid until `_mem` is dropped, whatever the lifetime says.
+    /// INVARIANT: valid until `_mem` is dropped, not for `'static`.
     known: Known<'static>,
     _mem: Option<M>,
 }
@@ -116,12 +117,12 @@ impl<M: StableMem> Region<M> {
         Self { known: Known::nothing(), _mem: None }
     }
 
-    /// Translates what `mem` has in `range`, in the piece that the range begins in.
+    /// Translates the part of `range` that lies in one piece with its start.
     #[must_use]
     pub fn new(mem: M, range: DriverRange) -> Self {
         let known = if mem.translations_last() { Self::known(&mem, range) } else { Known::nothing() };
         let Known { start, ptr, lens, .. } = known;
-        // The pointer outlives the borrow that it came from: `M: StableMem` keeps what it points at valid.
+        // The pointer outlives the borrow that it came from: `M: StableMem` keeps the memory at the pointer valid.
         Self { known: Known { start, ptr, lens, _memory: PhantomData }, _mem: Some(mem) }
     }
 
@@ -132,8 +133,9 @@ impl<M: StableMem> Region<M> {
         }
     }
 
-    /// Returns the `len` bytes at `addr`, for reading or for writing, if they are all in the region and were translated
-    /// with it. `None` says nothing: ask the memory.
+    /// Returns the `len` bytes at `addr`, for reading or for writing, if they are all in the region.
+    ///
+    /// `None` gives no reason. After `None`, ask the memory.
     #[inline(always)]
     #[must_use]
     pub fn find(&self, addr: DriverAddr, len: u32, access: Access) -> Option<DeviceRange<'_>> {

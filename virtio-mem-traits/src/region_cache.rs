@@ -1,4 +1,4 @@
-//! A region that is accessed often.
+//! Remembers a region that is accessed often.
 
 use core::cell::Cell;
 use core::fmt;
@@ -7,23 +7,24 @@ use crate::driver_mem::whole;
 use crate::region::Known;
 use crate::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, TranslateError};
 
-/// Driver memory that remembers one of its regions, so that an address in it is found by two comparisons, however long
-/// the memory itself has to search.
+/// A driver memory that remembers one region of another memory.
 ///
-/// The first address that it is asked for decides which, and later every sixteenth of those that are not found: a
-/// region that is asked for now and then seldom takes the place of one that is asked for often. It is remembered to be
-/// read once it was read, and to be written once it was written: the memory is asked for no more rights than the caller
-/// asks for (FEAT-12). What is asked for both at once is not looked up.
+/// An address in the remembered region is found with two comparisons, even if the memory itself needs a long search.
 ///
-/// Nothing is remembered of a memory whose translations do not [last](DriverMem::translations_last), as behind an
-/// IOMMU: each address goes through to it.
+/// The cache remembers the region of the first address. Then it replaces the region on every sixteenth miss, so that a
+/// rare region rarely evicts a busy one. It remembers reading after a translation for reading, and writing after a
+/// translation for writing. So it never asks the memory for more rights than the caller asks for (FEAT-12).
+/// Translations for reading and writing at once always go to the memory.
 ///
-/// It is a borrow of the memory, and for one thread: make one beside a queue, or for a burst.
+/// If translations of the memory do not [last](DriverMem::translations_last), as behind an IOMMU, the cache remembers
+/// nothing: each address goes to the memory.
+///
+/// The cache borrows the memory, and works in one thread. Make one beside a queue, or one for each burst.
 ///
 /// # When not to use it
 ///
-/// For a memory that is a single region, and for the region table of the crate virtio-util: these are as fast by
-/// themselves. It is for memories that search, such as a binary tree of somebody else's.
+/// Do not use it for a memory of one region, or for the region table of the crate virtio-util: both are as fast without
+/// it. Use it for a memory that searches, such as a binary tree of another crate.
 ///
 /// ```
 /// use virtio_mem_traits::{Access, DriverAddr, DriverMem, DriverRange, HeapMem, RegionCache};
@@ -37,32 +38,32 @@ use crate::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, TranslateEr
 pub struct RegionCache<'m, M: ?Sized> {
     mem: &'m M,
     known: Cell<Known<'m>>,
-    /// How many addresses were not found, to be read and to be written.
+    /// How many addresses were not found, for reading and for writing.
     misses: [Cell<u32>; 2],
 }
 
-/// One in so many addresses that were not found decides which region is remembered.
+/// One in so many misses replaces the remembered region.
 const MISSES: u32 = 16;
 
 impl<'m, M: DriverMem + ?Sized> RegionCache<'m, M> {
-    /// Returns `mem` with nothing remembered.
+    /// Returns a cache of `mem` that remembers nothing yet.
     #[inline]
     #[must_use]
     pub const fn new(mem: &'m M) -> Self {
         Self { mem, known: Cell::new(Known::nothing()), misses: [const { Cell::new(0) }; 2] }
     }
 
-    /// Returns the `len` bytes at `addr`, if they are all remembered.
-    // PERF: the cell is not copied out of (`cache/direct-8-burst-32`).
+    /// Returns the `len` bytes at `addr`, if they all lie in the remembered region.
+    // PERF: the value is not copied out of the cell (`cache/direct-8-burst-32`).
     #[inline(always)]
     fn find(&self, addr: DriverAddr, len: u64, access: Access) -> Option<DeviceRange<'m>> {
-        // SAFETY: only `ask` writes to the cell, which does not run while this reference is alive: not here, and not in
-        // another thread, since a cell is not `Sync`.
+        // SAFETY: only `ask` writes to the cell. `ask` does not run while this reference is alive: not in this thread,
+        // and not in another thread, because a cell is not `Sync`.
         let known = unsafe { &*self.known.as_ptr() };
         known.find(addr, usize::try_from(len).ok()?, access)
     }
 
-    /// Asks the memory for what is not remembered.
+    /// Translates in the memory what the cache does not remember.
     #[cold]
     #[inline(never)]
     fn ask(&self, range: DriverRange, access: Access) -> Result<DeviceRange<'m>, TranslateError> {
@@ -74,7 +75,7 @@ impl<'m, M: DriverMem + ?Sized> RegionCache<'m, M> {
         self.mem.translate(range, access)
     }
 
-    /// Counts an address that was not found, and returns whether its region is to be remembered.
+    /// Counts a miss, and returns whether the cache must remember its region.
     fn missed(&self, access: Access) -> bool {
         let [reading, writing] = &self.misses;
         let count = if access.writes() { writing } else { reading };
@@ -111,7 +112,7 @@ impl<M: DriverMem + ?Sized> DriverMem for RegionCache<'_, M> {
         self.mem.translations_last()
     }
 
-    /// What is not remembered is not asked for: whoever asks for it then decides what is.
+    /// Returns `None` on a miss, without asking the memory. The caller then calls `translate`, which counts the miss.
     #[inline(always)]
     fn translate_at_once(&self, addr: DriverAddr, len: u32, access: Access) -> Option<DeviceRange<'_>> {
         self.find(addr, len.into(), access)

@@ -1,16 +1,17 @@
-//! Single aligned accesses: the fields of a ring that the other side reads or writes at the same time.
+//! Single aligned accesses, for fields of a ring that the other side reads or writes at the same time.
 //!
-//! The standard library's only stable atomic access through a pointer is a momentary reference to an atomic. Those
-//! references are formed here and nowhere else, and end with the access. An atomic is an `UnsafeCell`, so such a
-//! reference promises nothing about the value behind it or about who else changes it.
+//! In the standard library, the only stable atomic access through a pointer needs a reference to an atomic. Such
+//! references are formed only in this file. Each ends with its access. An atomic is an `UnsafeCell`. So a reference to
+//! it does not promise that the value stays the same, or that nobody else changes it.
 
 use core::convert::Infallible;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 
-/// An integer that shared memory is accessed by in one piece: `u16`, `u32` or `u64`.
+/// An integer that is loaded or stored in one access: `u16`, `u32` or `u64`.
 ///
-/// Values are in memory order, as they lie there; the byte order of the wire is the caller's business.
+/// Values are in the byte order of the memory. The caller converts them to and from the byte order of the
+/// specification.
 ///
 /// ```
 /// use virtio_mem_traits::{AccessError, DeviceRange, Word};
@@ -25,9 +26,10 @@ use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 /// ```
 pub trait Word: Words<Word = Self> + Default + sealed::Atomic {}
 
-/// One word, or an array of adjacent ones, loaded or stored as a unit of so many single accesses.
+/// One word, or an array of adjacent words, loaded or stored with one access for each word.
 ///
-/// Each word is accessed exactly once, the one at the lowest address first, without any order between them.
+/// Each word is accessed exactly once, from the lowest address to the highest. The accesses are relaxed: the other side
+/// can see them in another order.
 ///
 /// ```
 /// use virtio_mem_traits::{Access, DriverAddr, DriverMem, HeapMem};
@@ -39,10 +41,10 @@ pub trait Word: Words<Word = Self> + Default + sealed::Atomic {}
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 pub trait Words: Copy + sealed::Sealed {
-    /// The integer that it is made of.
+    /// The type of each word.
     type Word: Word;
 
-    /// Builds a value from its words, asked for by index from the first to the last.
+    /// Builds a value from its words. `word` is called for each index, from the first to the last.
     ///
     /// # Errors
     ///
@@ -77,13 +79,13 @@ impl<W: Word, const N: usize> sealed::Sealed for [W; N] {}
 ///
 /// # Safety
 ///
-/// As for the [operations](Atomic) on each of them, which begin at `ptr`.
+/// As for the [operations](Atomic), on each of the words from `ptr` on.
 #[inline]
 pub(crate) unsafe fn load_words<T: Words>(ptr: NonNull<T::Word>) -> T {
     let Ok(words) = T::try_from_fn(|index| {
         // SAFETY: `T` has a word `index`, and all of them are valid by (2).
         let word = unsafe { ptr.add(index) };
-        // SAFETY: the caller's.
+        // SAFETY: the caller guarantees it.
         Ok::<_, Infallible>(unsafe { T::Word::load_relaxed(word) })
     });
     words
@@ -93,13 +95,13 @@ pub(crate) unsafe fn load_words<T: Words>(ptr: NonNull<T::Word>) -> T {
 ///
 /// # Safety
 ///
-/// As for the [operations](Atomic) on each of them, which begin at `ptr`.
+/// As for the [operations](Atomic), on each of the words from `ptr` on.
 #[inline]
 pub(crate) unsafe fn store_words<T: Words>(ptr: NonNull<T::Word>, value: T) {
     for (index, word) in value.as_words().iter().enumerate() {
         // SAFETY: `T` has a word `index`, and all of them are valid by (2).
         let ptr = unsafe { ptr.add(index) };
-        // SAFETY: the caller's.
+        // SAFETY: the caller guarantees it.
         unsafe { T::Word::store_relaxed(ptr, *word) };
     }
 }
@@ -113,13 +115,13 @@ mod sealed {
     ///
     /// # Safety
     ///
-    /// Of every function, for a `ptr` to a word:
+    /// The caller of each function guarantees, for a `ptr` to a word:
     /// 1. `ptr` is aligned to the size of the word;
-    /// 2. the word is valid for reads and for writes during the call: `from_ptr` of an atomic demands both, for a load
-    ///    as well;
-    /// 3. no Rust reference to any of its bytes is alive during the call, other than to an atomic.
+    /// 2. the word is valid for reads and for writes during the call. `from_ptr` of an atomic demands both, even for a
+    ///    load;
+    /// 3. no Rust reference to any of its bytes is alive during the call, except references to an atomic.
     ///
-    /// In a build for a model checker, `model` is asked first: see `model.rs`.
+    /// In a build for a model checker, each function asks the model first (see `model.rs`).
     pub trait Atomic: Sized {
         #[cfg_attr(virtio_loom, track_caller)]
         unsafe fn load_relaxed(ptr: NonNull<Self>) -> Self;
@@ -160,7 +162,7 @@ macro_rules! word {
                 if let Some(value) = crate::model::load(ptr, Ordering::Relaxed) {
                     return value as $int;
                 }
-                // SAFETY: aligned by (1), valid by (2), shared with atomics only by (3).
+                // SAFETY: aligned by (1), valid by (2), shared only with atomics by (3).
                 let atomic = unsafe { <$atomic>::from_ptr(ptr.as_ptr()) };
                 atomic.load(Ordering::Relaxed)
             }
@@ -171,7 +173,7 @@ macro_rules! word {
                 if let Some(value) = crate::model::load(ptr, Ordering::Acquire) {
                     return value as $int;
                 }
-                // SAFETY: aligned by (1), valid by (2), shared with atomics only by (3).
+                // SAFETY: aligned by (1), valid by (2), shared only with atomics by (3).
                 let atomic = unsafe { <$atomic>::from_ptr(ptr.as_ptr()) };
                 atomic.load(Ordering::Acquire)
             }
@@ -182,7 +184,7 @@ macro_rules! word {
                 if crate::model::store(ptr, value.into(), Ordering::Relaxed) {
                     return;
                 }
-                // SAFETY: aligned by (1), valid by (2), shared with atomics only by (3).
+                // SAFETY: aligned by (1), valid by (2), shared only with atomics by (3).
                 let atomic = unsafe { <$atomic>::from_ptr(ptr.as_ptr()) };
                 atomic.store(value, Ordering::Relaxed);
             }
@@ -193,7 +195,7 @@ macro_rules! word {
                 if crate::model::store(ptr, value.into(), Ordering::Release) {
                     return;
                 }
-                // SAFETY: aligned by (1), valid by (2), shared with atomics only by (3).
+                // SAFETY: aligned by (1), valid by (2), shared only with atomics by (3).
                 let atomic = unsafe { <$atomic>::from_ptr(ptr.as_ptr()) };
                 atomic.store(value, Ordering::Release);
             }

@@ -1,15 +1,15 @@
-//! Counts the packets that a driver sends, and their bytes, on the queue alone.
+//! Counts the packets that a driver sends, and their bytes. It uses no crate above the queue.
 //!
 //! `cargo run -p virtio-queue-core --example count_packets`
 //!
-//! A device that does not look into the bytes needs no other crate. The driver here is that of virtio-fake-driver.
+//! A device that does not read the bytes needs no other crate. The driver of this example is virtio-fake-driver.
 
 use core::error::Error;
 
 use virtio_fake_driver::{AnyFixtureOptions, DriverChain};
 use virtio_queue_core::{AnyQueue, ChainError, DriverNotify, FatalError, Piece, StableMem, Walk};
 
-/// What was sent.
+/// The numbers of packets, bytes and malformed chains.
 #[derive(Default)]
 struct Counters {
     packets: u64,

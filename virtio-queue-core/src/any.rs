@@ -1,4 +1,4 @@
-//! A ring of either format, chosen when it is made.
+//! Rings of either format, chosen when the ring is made.
 
 use core::iter::FusedIterator;
 
@@ -27,22 +27,22 @@ use crate::{
 /// ```
 #[derive(Debug)]
 pub enum AnyRing<M> {
-    /// Without RING_PACKED.
+    /// A split ring: RING_PACKED was not negotiated.
     Split(SplitRing<M>),
-    /// With RING_PACKED.
+    /// A packed ring: RING_PACKED was negotiated.
     Packed(PackedRing<M>),
 }
 
 /// The positions of a ring of either format.
 #[derive(Clone, Copy, Debug)]
 pub enum AnyPositions {
-    /// Those of a split ring.
+    /// The positions of a split ring.
     Split(SplitPositions),
-    /// Those of a packed ring.
+    /// The positions of a packed ring.
     Packed(PackedPositions),
 }
 
-/// Does the same with the ring and the positions of either format.
+/// Evaluates one expression with the ring and the positions of the format that both have.
 macro_rules! either {
     ($self:ident, $positions:ident, ($ring:ident, $own:ident) => $result:expr) => {
         match ($self, $positions) {
@@ -125,7 +125,7 @@ impl<M: StableMem> Ring for AnyRing<M> {
         match (self, place) {
             (Self::Split(ring), AnyPlace::Split(place)) => ring.next_element(place),
             (Self::Packed(ring), AnyPlace::Packed(place)) => ring.next_element(place),
-            // A place in a ring of the other format is at the end of everything here.
+            // A place in a ring of the other format counts as the end of the chain.
             _ => None,
         }
     }
@@ -144,6 +144,16 @@ impl<M: StableMem> Ring for AnyRing<M> {
         work: impl ServeChain,
     ) -> Result<usize, FatalError> {
         either!(self, positions, (ring, own) => ring.serve(own, in_flight, limit, work))
+    }
+
+    #[inline(always)]
+    fn serve_one(
+        &self,
+        positions: &mut AnyPositions,
+        in_flight: u16,
+        work: impl ServeChain,
+    ) -> Result<Option<bool>, FatalError> {
+        either!(self, positions, (ring, own) => ring.serve_one(own, in_flight, work))
     }
 
     #[inline(always)]
@@ -204,7 +214,7 @@ impl<M: StableMem> Restorable for AnyRing<M> {
         match (self, positions) {
             (Self::Split(ring), AnyPositions::Split(own)) => ring.save(own),
             (Self::Packed(ring), AnyPositions::Packed(own)) => ring.save(own),
-            // A queue has the positions that its own ring made.
+            // This cannot happen: a queue always has the positions that its own ring made.
             (Self::Split(_), _) => SavedQueue::split(0, None),
             (Self::Packed(_), _) => SavedQueue::packed(0, 0),
         }
@@ -267,18 +277,18 @@ impl<M: StableMem> Record for AnyRing<M> {
 /// A place in a chain of a ring of either format.
 #[derive(Clone, Copy, Debug)]
 pub enum AnyPlace {
-    /// In a split ring.
+    /// A place in a chain of a split ring.
     Split(SplitPlace),
-    /// In a packed ring.
+    /// A place in a list of a packed ring.
     Packed(PackedPlace),
 }
 
 /// A walk along a chain in a ring of either format.
 #[derive(Debug)]
 pub enum AnyWalk<'r, M> {
-    /// In a split ring.
+    /// A walk along a chain of a split ring.
     Split(SplitWalk<'r, M>),
-    /// In a packed ring.
+    /// A walk along a list of a packed ring.
     Packed(PackedWalk<'r, M>),
 }
 

@@ -1,13 +1,15 @@
-//! Many chains, published together.
+//! Bursts: many chains that are published together.
 
 use core::fmt;
 
 use crate::{DescChain, DriverNotify, FatalError, QueueState, Refused, ReturnError, ReturnTo, Ring, Token};
 
-/// A stretch of work on a queue, in which chains that are returned are held back. At its end they are published
-/// together, and the driver is notified once if it wants to be.
+/// A run of chains that are published together at its end.
 ///
-/// The end is [`finish`](Self::finish), or the drop.
+/// The burst holds back each chain that is returned. At its end it publishes all of them, and notifies the driver at
+/// most once.
+///
+/// A burst ends with [`finish`](Self::finish), or when it is dropped.
 ///
 /// ```
 /// # use virtio_fake_driver::{DriverChain, SplitFixture};
@@ -29,13 +31,13 @@ pub struct Burst<'q, R: Ring, N: DriverNotify> {
     state: &'q mut QueueState<R, N>,
 }
 
-/// A chain that is held back until the end of its burst.
+/// A chain whose return is held back until the end of its burst.
 pub type BurstChain<'b, R, N> = DescChain<'b, R, ReturnToBurst<'b, R, N>>;
 
-/// The queue of a [`Burst`], as the place where its chains return to.
+/// The place where the chains of a [`Burst`] return to.
 pub struct ReturnToBurst<'b, R: Ring, N>(&'b mut QueueState<R, N>);
 
-/// Published at the end of the burst.
+/// Publishes the chain at the end of the burst.
 impl<R: Ring, N: DriverNotify> ReturnTo<R> for ReturnToBurst<'_, R, N> {
     #[inline(always)]
     fn complete(&mut self, ring: &R, token: Token, written: u32) -> Result<(), ReturnError> {
@@ -48,7 +50,7 @@ impl<R: Ring, N: DriverNotify> ReturnTo<R> for ReturnToBurst<'_, R, N> {
 }
 
 impl<'q, R: Ring, N: DriverNotify> Burst<'q, R, N> {
-    /// Begins a burst on a queue that is in two parts.
+    /// Begins a burst on the two parts of a queue.
     #[inline]
     pub fn new(ring: &'q R, state: &'q mut QueueState<R, N>) -> Self {
         Self { ring, state }
@@ -58,14 +60,14 @@ impl<'q, R: Ring, N: DriverNotify> Burst<'q, R, N> {
     ///
     /// # Errors
     ///
-    /// As for [`Queue::next_chain`](crate::Queue::next_chain). What was held back until then is not published any more.
+    /// As for [`Queue::next_chain`](crate::Queue::next_chain). Chains held back so far will not be published.
     #[inline]
     pub fn next_chain(&mut self) -> Result<Option<BurstChain<'_, R, N>>, FatalError> {
         let fetched = self.state.fetch(self.ring)?;
         Ok(fetched.map(|token| DescChain::new(self.ring, token, ReturnToBurst(self.state))))
     }
 
-    /// Returns the chain that a token stands for, as [`Queue::complete`](crate::Queue::complete) does.
+    /// Returns the chain of a token, as [`Queue::complete`](crate::Queue::complete) does.
     ///
     /// # Errors
     ///
@@ -75,7 +77,7 @@ impl<'q, R: Ring, N: DriverNotify> Burst<'q, R, N> {
         self.state.complete(self.ring, token, written)
     }
 
-    /// Puts the chain that a token stands for back, as if it had not been fetched.
+    /// Puts the chain of a token back, as if it had not been fetched.
     ///
     /// # Errors
     ///
@@ -85,7 +87,7 @@ impl<'q, R: Ring, N: DriverNotify> Burst<'q, R, N> {
         self.state.unfetch(self.ring, token)
     }
 
-    /// Publishes what was held back until now, notifies the driver if it wants that, and goes on.
+    /// Publishes the chains held back so far, and notifies the driver if the driver wants that. The burst continues.
     ///
     /// # Errors
     ///
@@ -95,7 +97,7 @@ impl<'q, R: Ring, N: DriverNotify> Burst<'q, R, N> {
         self.state.publish(self.ring)
     }
 
-    /// Ends the burst as its drop does, and says if that failed.
+    /// Ends the burst as its drop does, and returns the error if that fails.
     ///
     /// # Errors
     ///
@@ -109,7 +111,7 @@ impl<'q, R: Ring, N: DriverNotify> Burst<'q, R, N> {
 impl<R: Ring, N: DriverNotify> Drop for Burst<'_, R, N> {
     #[inline]
     fn drop(&mut self) {
-        // A queue that is broken has nowhere to publish to, and has said so or will.
+        // A broken queue cannot publish. It has reported the fault already, or will do so.
         let _ = self.flush();
     }
 }

@@ -1,4 +1,4 @@
-//! Descriptor chains, which return themselves.
+//! Descriptor chains that return themselves.
 
 use core::fmt;
 use core::iter::FusedIterator;
@@ -7,16 +7,15 @@ use virtio_mem_traits::DriverMem;
 
 use crate::{ChainError, DriverNotify, Element, QueueState, Refused, ReturnError, Ring, Token, Walk};
 
-/// The elements of a descriptor chain, step by step.
+/// A descriptor chain whose elements can be read one by one.
 ///
-/// A [place](Self::Place) in the chain is plain data, apart from the chain. So the place can be kept wherever the chain
-/// can be kept, in a future that moves between threads for example, and the chain does not have to be borrowed
-/// meanwhile.
+/// A [place](Self::Place) in the chain is plain data and does not borrow the chain. So the place can be kept beside the
+/// chain, for example in a future that moves between threads.
 ///
 /// ```
 /// use virtio_queue_core::{Access, ChainElements, ChainError};
 ///
-/// /// Returns how many bytes the driver has to say.
+/// /// Returns the number of readable bytes in a chain.
 /// fn readable_bytes(chain: &impl ChainElements) -> Result<u64, ChainError> {
 ///     let mut bytes = 0;
 ///     let mut place = chain.start();
@@ -29,36 +28,39 @@ use crate::{ChainError, DriverNotify, Element, QueueState, Refused, ReturnError,
 /// }
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no descriptor chain",
-    note = "chains come from `next_chain` of a queue, a burst or a shared queue; a token becomes one by `Queue::chain`"
+    message = "`{Self}` is not a descriptor chain",
+    note = "chains come from `next_chain` of a queue, a burst or a shared queue; `Queue::chain` makes one of a token"
 )]
 pub trait ChainElements {
-    /// The memory that the chain lies in.
+    /// The memory of the driver that holds the chain.
     type Mem: DriverMem + ?Sized;
 
     /// A place in the chain: in front of an element, or at the end.
     type Place: Clone + fmt::Debug + Send + Sync + Unpin + 'static;
 
-    /// Returns what the driver knows the chain by: the index of its head, or its Buffer ID.
+    /// Returns the id of the chain: the index of its head in a split ring, its Buffer ID in a packed ring.
     fn id(&self) -> u16;
 
-    /// Returns the memory that the chain lies in.
+    /// Returns the memory of the driver that holds the chain.
     fn mem(&self) -> &Self::Mem;
 
     /// Returns the place in front of the first element.
     fn start(&self) -> Self::Place;
 
-    /// Returns the element at `place`, and moves `place` behind it. Returns `None` at the end, and after an error.
+    /// Returns the element at `place`, and moves `place` behind that element.
     ///
-    /// The rules of [`Walk`] hold for the elements. A place of another chain yields an unspecified element or error.
+    /// Returns `None` at the end of the chain, and after an error.
+    ///
+    /// The elements keep the rules of [`Walk`]. With a place of another chain, the result is an unspecified element or
+    /// error.
     ///
     /// # Errors
     ///
-    /// If the chain is malformed there. The chain ends with the error.
+    /// If the chain is malformed at `place`. The error is the last item of the chain.
     fn next_element(&self, place: &mut Self::Place) -> Option<Result<Element, ChainError>>;
 }
 
-/// A borrowed chain has the same elements.
+/// Reads the elements of a borrowed chain.
 impl<C: ChainElements + ?Sized> ChainElements for &C {
     type Mem = C::Mem;
     type Place = C::Place;
@@ -84,43 +86,45 @@ impl<C: ChainElements + ?Sized> ChainElements for &C {
     }
 }
 
-/// A descriptor chain that can be walked and must be returned: what the crate virtio-chain turns into bytes.
+/// A descriptor chain that can be walked and must be returned.
 ///
-/// A function that takes `impl Chain` works with every chain: borrowed from a queue or a burst, or owned.
-/// Implement it to use virtio-chain with chains from elsewhere.
+/// The crate virtio-chain reads and writes such a chain as bytes. A function that takes `impl Chain` works with every
+/// chain: borrowed from a queue or a burst, or owned. Implement this trait to use virtio-chain with chains of your own.
 ///
 /// ```
 /// use virtio_queue_core::{Chain, ReturnError};
 ///
-/// /// Answers with nothing.
+/// /// Returns the chain with nothing written.
 /// fn refuse(chain: impl Chain) -> Result<(), ReturnError> {
 ///     chain.return_unchecked(0).map_err(|refused| refused.error)
 /// }
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no descriptor chain that can be returned",
-    note = "chains come from `next_chain` of a queue, a burst or a shared queue; a token becomes one by `Queue::chain`",
+    message = "`{Self}` is not a descriptor chain that can be returned",
+    note = "chains come from `next_chain` of a queue, a burst or a shared queue; `Queue::chain` makes one of a token",
     note = "a borrowed chain `&C` can be read and written, but not returned"
 )]
 pub trait Chain: ChainElements + Sized {
-    /// Returns the chain to the driver. The caller vouches that the first `written` writable bytes have been written.
+    /// Returns the chain to the driver with the length `written`.
+    ///
+    /// The caller must have written the first `written` writable bytes of the chain.
     ///
     /// # Errors
     ///
-    /// If there is nowhere to return it to.
+    /// If the queue does not take the chain: the queue is broken, or the chain is not in flight in it.
     fn return_unchecked(self, written: u32) -> Result<(), Refused<Self, ReturnError>>;
 }
 
-/// Where a chain goes when it is returned: its queue, a burst, or a queue under a lock.
+/// The place where a chain returns to: its queue, a burst, or a queue under a lock.
 pub trait ReturnTo<R: Ring> {
-    /// Completes the chain that `token` stands for, with `written` bytes written.
+    /// Completes the chain of `token`, with `written` bytes written.
     ///
     /// # Errors
     ///
     /// As for [`QueueState::complete`].
     fn complete(&mut self, ring: &R, token: Token, written: u32) -> Result<(), ReturnError>;
 
-    /// Puts the chain that `token` stands for back, as if it had not been fetched.
+    /// Puts the chain of `token` back, as if it had not been fetched.
     ///
     /// # Errors
     ///
@@ -128,7 +132,7 @@ pub trait ReturnTo<R: Ring> {
     fn unfetch(&mut self, ring: &R, token: Token) -> Result<(), Refused<Token, ReturnError>>;
 }
 
-/// Published at once.
+/// Publishes the chain at once.
 impl<R: Ring, N: DriverNotify> ReturnTo<R> for &mut QueueState<R, N> {
     #[inline(always)]
     fn complete(&mut self, ring: &R, token: Token, written: u32) -> Result<(), ReturnError> {
@@ -143,12 +147,12 @@ impl<R: Ring, N: DriverNotify> ReturnTo<R> for &mut QueueState<R, N> {
 
 /// A chain of descriptors that the driver made available.
 ///
-/// It borrows its queue, and goes back there: with nothing written when it is dropped, or with what
-/// [`return_written`](Self::return_written) says. To keep it for longer, turn it into a [`Token`], or fetch an owned
+/// The chain borrows its queue. [`return_written`](Self::return_written) returns it to the driver. If the chain is
+/// dropped, it returns with nothing written. To keep a chain for longer, turn it into a [`Token`], or fetch an owned
 /// chain from the shared queue of the crate virtio-util.
 ///
-/// This is the chain as a list of elements. To read and write it as bytes, give it to `ReadableChain` or
-/// `WritableChain` of the crate virtio-chain.
+/// A `DescChain` is a list of elements. To read and write it as bytes, give it to `ReadableChain` or `WritableChain` of
+/// the crate virtio-chain.
 ///
 /// ```
 /// # use virtio_fake_driver::{DriverChain, SplitFixture};
@@ -167,18 +171,18 @@ impl<R: Ring, N: DriverNotify> ReturnTo<R> for &mut QueueState<R, N> {
 pub struct DescChain<'q, R: Ring, T: ReturnTo<R>> {
     ring: &'q R,
     token: Token,
-    /// Where it returns to, until it has returned.
+    /// The place where the chain returns to, or `None` once it has returned.
     home: Option<T>,
 }
 
 impl<'q, R: Ring, T: ReturnTo<R>> DescChain<'q, R, T> {
-    /// Returns the chain that [`QueueState::fetch`] fetched from `ring` as `token`.
+    /// Makes a chain of a `token` that [`QueueState::fetch`] fetched from `ring`.
     #[inline]
     pub fn new(ring: &'q R, token: Token, home: T) -> Self {
         Self { ring, token, home: Some(home) }
     }
 
-    /// Returns what the driver knows the chain by: the index of its head, or its Buffer ID.
+    /// Returns the id of the chain: the index of its head in a split ring, its Buffer ID in a packed ring.
     #[inline]
     #[must_use]
     pub const fn id(&self) -> u16 {
@@ -192,37 +196,40 @@ impl<'q, R: Ring, T: ReturnTo<R>> DescChain<'q, R, T> {
         self.ring.mem()
     }
 
-    /// Returns a walk along the elements of the chain, from its beginning. The walk does not borrow the chain.
+    /// Returns a walk along the elements of the chain, from its beginning.
+    ///
+    /// The walk does not borrow the chain.
     #[inline]
     #[must_use]
     pub fn walk(&self) -> R::Walk<'q> {
         self.ring.walk(self.token.head())
     }
 
-    /// Returns the chain to the driver, of which the first `written` writable bytes have been written.
+    /// Returns the chain to the driver with the length `written`.
     ///
-    /// Fewer may be claimed than were written, never more; with a hole in what was written, count up to the hole
-    /// (VIRTIO 1.4 §2.7.8.2 "Device Requirements: The Virtqueue Used Ring", SPLIT-USED-4).
+    /// The first `written` writable bytes of the chain must have been written. The length can be less than the number
+    /// of bytes that were written, and must never be more. If bytes in the middle were left out, count only the bytes
+    /// before them (VIRTIO 1.4 §2.7.8.2 "Device Requirements: The Virtqueue Used Ring", SPLIT-USED-4).
     ///
-    /// To find out how much is writable, this walks along the chain unless `written` is 0. Who has counted already has
-    /// [`Chain::return_unchecked`].
+    /// Unless `written` is 0, this walks along the chain to count its writable bytes. If the length is known to be
+    /// right, [`Chain::return_unchecked`] does without that walk.
     ///
     /// # Errors
     ///
-    /// If there are not as many writable bytes: the chain was returned with nothing written.
-    /// [`try_return_written`](Self::try_return_written) keeps it. If the queue is broken: there is nowhere to return it
-    /// to.
+    /// If the chain has fewer than `written` writable bytes. The chain is then returned with nothing written;
+    /// [`try_return_written`](Self::try_return_written) hands it back instead. If the queue is broken: the chain cannot
+    /// be returned.
     #[inline]
     pub fn return_written(self, written: u32) -> Result<(), ReturnError> {
         self.try_return_written(written).map_err(|refused| refused.error)
     }
 
-    /// Returns the chain to the driver as [`return_written`](Self::return_written) does, or hands it back.
+    /// Returns the chain to the driver as [`return_written`](Self::return_written) does, or hands it back in the error.
     ///
     /// # Errors
     ///
-    /// If there are not as many writable bytes: the chain is in the error and has not been returned. If the queue is
-    /// broken: there is nowhere to return it to.
+    /// If the chain has fewer than `written` writable bytes: the error contains the chain, which was not returned. If
+    /// the queue is broken: the chain cannot be returned.
     #[inline]
     pub fn try_return_written(self, written: u32) -> Result<(), Refused<Self, ReturnError>> {
         if written != 0 {
@@ -234,24 +241,26 @@ impl<'q, R: Ring, T: ReturnTo<R>> DescChain<'q, R, T> {
         self.return_unchecked(written)
     }
 
-    /// Puts the chain back as if it had not been fetched: the next fetch finds it again.
+    /// Puts the chain back as if it had not been fetched.
     ///
-    /// It is for a device that has looked at the chain and cannot go on with it yet.
+    /// The next fetch returns the chain again. Use this if the device has looked at the chain and cannot serve it yet.
     ///
     /// # Errors
     ///
-    /// If a chain that was fetched later is still out as a [`Token`], which must be put back first, or has been
-    /// returned: then this one cannot be put back any more. This chain was returned with nothing written;
-    /// [`try_unfetch`](Self::try_unfetch) keeps it. If the queue is broken.
+    /// If a chain that was fetched later was not put back. If that chain is a [`Token`], put it back first. If it was
+    /// returned, this chain cannot be put back. On the error, this chain is returned with nothing written;
+    /// [`try_unfetch`](Self::try_unfetch) hands it back instead.
+    ///
+    /// If the queue is broken.
     pub fn unfetch(self) -> Result<(), ReturnError> {
         self.try_unfetch().map_err(|refused| refused.error)
     }
 
-    /// Puts the chain back as [`unfetch`](Self::unfetch) does, or hands it back.
+    /// Puts the chain back as [`unfetch`](Self::unfetch) does, or hands it back in the error.
     ///
     /// # Errors
     ///
-    /// As for [`unfetch`](Self::unfetch). The chain is in the error.
+    /// As for [`unfetch`](Self::unfetch). The error contains the chain.
     pub fn try_unfetch(mut self) -> Result<(), Refused<Self, ReturnError>> {
         let Some(mut home) = self.home.take() else { return Ok(()) };
         home.unfetch(self.ring, self.token.again()).map_err(|refused| {
@@ -260,10 +269,12 @@ impl<'q, R: Ring, T: ReturnTo<R>> DescChain<'q, R, T> {
         })
     }
 
-    /// Takes the chain out of the borrow of its queue. It stays in flight until the token is completed.
+    /// Turns the chain into a token, which does not borrow the queue.
+    ///
+    /// The chain stays in flight until the token is completed.
     #[inline]
     pub fn into_token(mut self) -> Token {
-        // Its drop returns nothing without a home.
+        // Without a home, the drop of the chain returns nothing.
         self.home = None;
         self.token.again()
     }
@@ -272,11 +283,11 @@ impl<'q, R: Ring, T: ReturnTo<R>> DescChain<'q, R, T> {
 /// Returns a chain with nothing written.
 #[inline(never)]
 fn give_up<R: Ring>(ring: &R, token: Token, mut home: impl ReturnTo<R>) {
-    // A queue that is broken has nowhere to return it to, and has said so or will.
+    // A broken queue takes no chain. It has reported the fault already, or will do so.
     let _ = home.complete(ring, token, 0);
 }
 
-/// Returns how many bytes are writable in a chain, up to its end or to where it is malformed.
+/// Returns the number of writable bytes in a chain, up to its end or to the first malformed element.
 #[inline]
 fn writable_bytes(elements: impl Walk) -> u64 {
     let writable = elements.map_while(Result::ok).filter(|element| element.access.writes());
@@ -311,10 +322,10 @@ impl<R: Ring, T: ReturnTo<R>> ChainElements for DescChain<'_, R, T> {
 impl<R: Ring, T: ReturnTo<R>> Chain for DescChain<'_, R, T> {
     #[inline(always)]
     fn return_unchecked(mut self, written: u32) -> Result<(), Refused<Self, ReturnError>> {
-        // Without its home, its drop does not return it once more.
+        // Without a home, the drop of the chain does not return it a second time.
         let Some(mut home) = self.home.take() else { return Ok(()) };
         home.complete(self.ring, self.token.again(), written).map_err(|error| {
-            // The token was used up, and with it the chain: there is nothing left to be returned, whoever tries.
+            // The call has used up the token, so the chain in the error cannot be returned any more.
             self.token = self.token.used_up();
             self.home = Some(home);
             Refused { chain: self, error }
@@ -338,7 +349,7 @@ impl<R: Ring, T: ReturnTo<R>> fmt::Debug for DescChain<'_, R, T> {
     }
 }
 
-/// A walk along any chain that is [step by step](ChainElements).
+/// A walk along any chain that implements [`ChainElements`].
 #[derive(Debug)]
 pub struct ChainWalk<'c, C: ChainElements + ?Sized> {
     chain: &'c C,

@@ -1,4 +1,4 @@
-//! What a queue is made from.
+//! The configuration of a queue, and the limits that a device sets.
 
 use core::{error, fmt};
 
@@ -7,12 +7,14 @@ use virtio_ring::{QueueSizeError, RingFeatures};
 
 use crate::FatalError;
 
-/// The ring features that [`AnyQueue`](crate::AnyQueue) can run with: what a device can offer on its account (FEAT-1).
+/// The ring features that [`AnyQueue`](crate::AnyQueue) supports.
 ///
-/// A [`SplitQueue`](crate::SplitQueue) takes all but RING_PACKED, a [`PackedQueue`](crate::PackedQueue) must have it.
-/// IN_ORDER is for an [`InOrderRing`](crate::InOrderRing) alone. NOTIFICATION_DATA and NOTIF_CONFIG_DATA concern the
-/// transport, which decodes notifications with `virtio_ring::DriverNotification`; RING_RESET and SUSPEND are
-/// [`Queue::reset`] and [`Queue::drain`]. The rest of what a device offers is its own business and its transport's.
+/// A device can offer these features for the queue (FEAT-1). It decides by itself which other features it offers.
+///
+/// A [`SplitQueue`](crate::SplitQueue) supports all of them except RING_PACKED. A [`PackedQueue`](crate::PackedQueue)
+/// requires RING_PACKED. IN_ORDER is not in the list: it needs an [`InOrderRing`](crate::InOrderRing).
+/// NOTIFICATION_DATA and NOTIF_CONFIG_DATA concern the transport, which decodes notifications with
+/// `virtio_ring::DriverNotification`. [`Queue::reset`] implements RING_RESET, and [`Queue::drain`] implements SUSPEND.
 ///
 /// [`Queue::reset`]: crate::Queue::reset
 /// [`Queue::drain`]: crate::Queue::drain
@@ -27,9 +29,9 @@ pub const SUPPORTED_RING_FEATURES: RingFeatures = RingFeatures::VERSION_1
     .union(RingFeatures::RING_RESET)
     .union(RingFeatures::SUSPEND);
 
-/// What the driver set up through the transport, as plain values, and what the device makes of it.
+/// The configuration of a queue: what the driver set up through the transport, and the limits of the device.
 ///
-/// Nothing in it has been checked; making a queue does that. A running queue's configuration cannot be changed.
+/// The values are unchecked until a queue is made of them. The configuration of a running queue cannot be changed.
 ///
 /// ```
 /// use virtio_queue_core::{DriverAddr, QueueConfig, RingFeatures};
@@ -52,13 +54,14 @@ pub struct QueueConfig {
     pub device_area: DriverAddr,
     /// The features that the driver accepted.
     pub features: RingFeatures,
-    /// What the device allows.
+    /// The limits that the device sets.
     pub limits: QueueLimits,
 }
 
 impl QueueConfig {
-    /// Returns the configuration of a queue of `size` descriptors whose Descriptor, Driver and Device Area are at these
-    /// addresses, without limits but those of the specification.
+    /// Returns the configuration of a queue of `size` descriptors with its three areas at these addresses.
+    ///
+    /// The limits are those of the specification.
     #[must_use]
     pub const fn new(
         size: u16,
@@ -71,7 +74,7 @@ impl QueueConfig {
         Self { size, descriptor_area, driver_area, device_area, features, limits }
     }
 
-    /// Checks what does not depend on the format.
+    /// Checks the parts that do not depend on the format.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         let (size, limit) = (self.size, self.limits.queue_size);
         if size > limit {
@@ -92,7 +95,7 @@ impl QueueConfig {
     }
 }
 
-/// What a device allows the driver to do with a queue.
+/// The limits that a device sets for a queue.
 ///
 /// ```
 /// use virtio_queue_core::QueueLimits;
@@ -102,17 +105,20 @@ impl QueueConfig {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueLimits {
-    /// The largest queue size that the driver was shown, 32768 by default (DRV-CFG-4).
-    pub queue_size: u16,
-    /// The largest number of elements in a chain, by default the queue size (DRV-IND-3).
+    /// The largest queue size that the device shows to the driver.
     ///
-    /// At least 1. A larger one than the queue size lets indirect chains be longer than the specification allows, as
-    /// some drivers make them.
+    /// It is 32768 by default (DRV-CFG-4).
+    pub queue_size: u16,
+    /// The largest number of elements in a chain, or `None` for the queue size.
+    ///
+    /// The limit must be at least 1. Some drivers make indirect chains that are longer than the queue size, which the
+    /// specification forbids (DRV-IND-3). A limit above the queue size accepts such chains.
     pub chain_len: Option<u32>,
 }
 
 impl QueueLimits {
-    /// The most elements that a chain has in any queue, 16,777,215, whatever [`chain_len`](Self::chain_len) says.
+    /// The largest number of elements in a chain of any queue: 16,777,215. A larger [`chain_len`](Self::chain_len) has
+    /// no effect.
     pub const MAX_CHAIN_LEN: u32 = (1 << 24) - 1;
 }
 
@@ -122,7 +128,9 @@ impl Default for QueueLimits {
     }
 }
 
-/// A configuration that no queue can run with. But for [`Activation`](Self::Activation), the memory was not touched.
+/// The reason why no queue can run with a configuration.
+///
+/// The memory was not touched, except for [`Activation`](Self::Activation).
 ///
 /// ```
 /// use virtio_queue_core::ConfigError;
@@ -133,34 +141,36 @@ impl Default for QueueLimits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// The format has no queue of this size.
+    /// The format does not allow this queue size.
     Size(QueueSizeError),
-    /// The device shows the driver a largest size that no queue of the format can have (GEN-14).
+    /// The format does not allow the largest queue size that the device shows to the driver.
+    ///
+    /// See GEN-14.
     Limit(QueueSizeError),
-    /// The queue is larger than the device allows.
+    /// The queue is larger than the limit of the device.
     SizeOverLimit {
         /// The size that the driver chose.
         size: u16,
-        /// The largest that it may choose.
+        /// The largest size that the device allows.
         limit: u16,
     },
-    /// The device allows no elements in a chain.
+    /// The device limits a chain to 0 elements.
     NoElements,
-    /// Features that the queue does not have.
+    /// The queue does not support these features.
     Features(RingFeatures),
-    /// A split queue, although RING_PACKED was negotiated, or a packed one without it.
+    /// The format of the queue is not the negotiated one.
     Format {
         /// Whether RING_PACKED was negotiated.
         packed: bool,
     },
-    /// One of the areas is misaligned or not in memory.
+    /// One of the areas is misaligned, or is not in memory.
     Area {
-        /// Which one.
+        /// The area.
         area: QueueArea,
-        /// What is wrong with it.
+        /// The reason why it cannot be used.
         error: AreaError,
     },
-    /// The areas were there, but could not be accessed when the queue was taken into service.
+    /// The areas are in memory, but an access failed when the queue was taken into service.
     Activation(FatalError),
 }
 
@@ -181,11 +191,11 @@ impl fmt::Display for ConfigError {
             Self::Size(error) => error.fmt(f),
             Self::Limit(error) => write!(f, "the largest queue size that the device shows: {error}"),
             Self::SizeOverLimit { size, limit } => write!(f, "queue size {size} must be at most {limit}"),
-            Self::NoElements => f.write_str("the limit of 0 elements in a chain must be at least 1"),
+            Self::NoElements => f.write_str("the limit on elements in a chain is 0: it must be at least 1"),
             Self::Features(features) if features.contains(RingFeatures::IN_ORDER) => {
-                write!(f, "this queue does not have {features:?}: IN_ORDER needs an `InOrderRing`")
+                write!(f, "this queue does not support {features:?}: IN_ORDER needs an `InOrderRing`")
             }
-            Self::Features(features) => write!(f, "this queue does not have {features:?}"),
+            Self::Features(features) => write!(f, "this queue does not support {features:?}"),
             Self::Format { packed: true } => f.write_str(
                 "RING_PACKED (feature bit 34) was negotiated: the queue must be a `PackedQueue` or an `AnyQueue`",
             ),

@@ -1,13 +1,15 @@
-//! What a driver can do wrong, and what a device can.
+//! Errors caused by the driver, and by misuse.
 
 use core::{error, fmt};
 
 use virtio_mem_traits::{AreaError, DriverAddr, TranslateError};
 use virtio_ring::split::{DescriptorIndex, TableError};
 
-/// A violation after which the positions in the rings are not known any more: the queue is broken until it is reset.
+/// An error that breaks the queue until it is reset.
 ///
-/// VIRTIO leaves the reaction to the device but for one hint: it should set DEVICE_NEEDS_RESET (GEN-2).
+/// After it, the positions in the rings are not known any more.
+///
+/// The device should set DEVICE_NEEDS_RESET. VIRTIO does not say more about the reaction (GEN-2).
 ///
 /// ```
 /// use virtio_queue_core::FatalError;
@@ -18,32 +20,41 @@ use virtio_ring::split::{DescriptorIndex, TableError};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FatalError {
-    /// The driver made more buffers available than the queue has room for beside those in flight (HOST-3, HOST-4).
+    /// The driver made more buffers available than the queue has room for.
+    ///
+    /// The buffers in flight take room as well (HOST-3, HOST-4).
     Oversubscribed {
-        /// How many are available, as the driver says.
+        /// The number of available buffers, as the driver claims.
         available: u16,
-        /// How many are in flight.
+        /// The number of buffers in flight.
         in_flight: u16,
         /// The queue size.
         size: u16,
     },
-    /// The driver made a chain available whose head is outside of the table (HOST-1).
+    /// The driver made a chain available whose head is outside the descriptor table.
+    ///
+    /// See HOST-1.
     HeadOutOfRange {
         /// The head.
         head: DescriptorIndex,
         /// The queue size.
         size: u16,
     },
-    /// A packed ring is one list of descriptors without an end (DRV-PSG-1).
+    /// A list in a packed ring has no last descriptor.
+    ///
+    /// Every descriptor of the ring says that the list continues (DRV-PSG-1).
     EndlessList {
         /// The queue size.
         size: u16,
     },
-    /// An area of the queue cannot be accessed any more (HOST-13).
+    /// An area of the queue cannot be accessed any more.
+    ///
+    /// See HOST-13.
     Area(AreaError),
-    /// The ring was used with the positions of a ring of the other format: a mistake on this side.
+    /// The ring was used with the positions of a ring of the other format. This is a mistake of the device.
     ForeignPositions,
-    /// The device panicked while it served chains, and nobody knows which of them were used: a mistake on this side.
+    /// The device panicked while it served chains. This is a mistake of the device: it is not known which chains were
+    /// used.
     Panicked,
 }
 
@@ -60,8 +71,8 @@ impl fmt::Display for FatalError {
             Self::Oversubscribed { available, in_flight, size } => {
                 write!(
                     f,
-                    "the driver made {available} buffers available beside {in_flight} in flight: together they must be at most \
-                     the queue size {size}"
+                    "the driver made {available} buffers available beside {in_flight} in flight: \
+                     together they must be at most the queue size {size}"
                 )
             }
             Self::HeadOutOfRange { head, size } => {
@@ -79,66 +90,87 @@ impl fmt::Display for FatalError {
 
 impl error::Error for FatalError {}
 
-/// A malformed chain. Only this chain is affected: it can be returned, and those after it are fetched as ever.
+/// An error in one chain.
+///
+/// Only this chain is affected. It can be returned, and the chains after it can be fetched.
 ///
 /// ```
 /// use virtio_queue_core::{ChainError, ChainErrorKind};
 ///
 /// let error = ChainError { id: 3, kind: ChainErrorKind::TooManyElements { limit: 8 } };
-/// assert_eq!(error.to_string(), "chain 3: more elements than the limit of 8");
+/// assert_eq!(error.to_string(), "chain 3: it has too many elements: there must be at most 8");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChainError {
-    /// The chain: its head's index in a split virtqueue, its Buffer ID in a packed one.
+    /// The id of the chain: the index of its head in a split ring, its Buffer ID in a packed ring.
     pub id: u16,
-    /// What is wrong with it.
+    /// The kind of the error.
     pub kind: ChainErrorKind,
 }
 
-/// What is wrong with a chain.
+/// The kind of an error in a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ChainErrorKind {
-    /// The chain goes on at a descriptor that the table does not have (HOST-2).
+    /// The index of the next descriptor is outside the descriptor table.
+    ///
+    /// See HOST-2.
     NextOutOfRange {
-        /// The index of the missing descriptor.
+        /// The index of the descriptor that the table does not have.
         next: DescriptorIndex,
     },
-    /// There are more elements than are allowed in a chain, or the chain is a loop (DRV-DESC-2, DRV-IND-3).
+    /// The chain has more elements than the limit allows.
+    ///
+    /// A chain that is a loop ends with this error as well (DRV-DESC-2, DRV-IND-3).
     TooManyElements {
-        /// How many are allowed.
+        /// The largest number of elements.
         limit: u32,
     },
-    /// The elements add up to more than 2^32 bytes (DRV-DESC-1).
+    /// The elements have more than 2^32 bytes together.
+    ///
+    /// See DRV-DESC-1.
     TooManyBytes {
-        /// How many they add up to, up to the one that is too many.
+        /// The number of bytes, up to and including the element that exceeds the limit.
         total: u64,
     },
-    /// A device-readable element follows a device-writable one (DRV-FRM-1).
+    /// A device-readable element follows a device-writable one.
+    ///
+    /// See DRV-FRM-1.
     ReadableAfterWritable {
         /// The address of the readable element.
         addr: DriverAddr,
     },
-    /// An element or an indirect table would end beyond 2^64 (HOST-9).
+    /// An element or an indirect table would end beyond 2^64.
+    ///
+    /// See HOST-9.
     RangeOverflow {
-        /// Its address.
+        /// The address of the element or table.
         addr: DriverAddr,
-        /// Its length in bytes.
+        /// The length of the element or table, in bytes.
         len: u32,
     },
-    /// An indirect descriptor, although the feature was not negotiated (DRV-IND-1).
+    /// The chain has an indirect descriptor, but INDIRECT_DESC was not negotiated.
+    ///
+    /// See DRV-IND-1.
     IndirectNotNegotiated,
-    /// An indirect descriptor in an indirect table (DRV-IND-2).
+    /// An indirect table contains an indirect descriptor.
+    ///
+    /// See DRV-IND-2.
     NestedIndirect,
-    /// An indirect descriptor that the chain is meant to go on after (DRV-IND-4).
+    /// An indirect descriptor is not the last descriptor of its chain.
+    ///
+    /// In a packed ring, it must be the only descriptor of its list (DRV-IND-4).
     IndirectWithNext,
-    /// The length of an indirect table is zero, no multiple of 16, or for more descriptors than are allowed in a chain
-    /// (HOST-7, HOST-8).
+    /// The length of an indirect table is wrong.
+    ///
+    /// The length must be a multiple of 16, at least 16, and at most 16 times the limit on elements (HOST-7, HOST-8).
     TableLen {
         /// The length in bytes.
         len: u32,
     },
-    /// An element or an indirect table cannot be accessed (HOST-11, HOST-12).
+    /// An element or an indirect table cannot be accessed.
+    ///
+    /// See HOST-11 and HOST-12.
     Memory(TranslateError),
 }
 
@@ -162,24 +194,29 @@ impl fmt::Display for ChainErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NextOutOfRange { next } => {
-                write!(f, "it goes on at descriptor {next}, which its table does not have")
+                write!(f, "the index {next} of the next descriptor is outside its descriptor table")
             }
-            Self::TooManyElements { limit } => write!(f, "more elements than the limit of {limit}"),
-            Self::TooManyBytes { total } => write!(f, "{total} bytes in its elements: there must be at most 2^32"),
+            Self::TooManyElements { limit } => write!(f, "it has too many elements: there must be at most {limit}"),
+            Self::TooManyBytes { total } => {
+                write!(f, "its elements have {total} bytes together: there must be at most 2^32")
+            }
             Self::ReadableAfterWritable { addr } => {
                 write!(f, "the device-readable element at {addr} must come before the device-writable ones")
             }
-            Self::RangeOverflow { addr, len } => write!(f, "{len} bytes at {addr} end beyond 2^64"),
-            Self::IndirectNotNegotiated => {
-                f.write_str("an indirect descriptor, but INDIRECT_DESC (feature bit 28) was not negotiated")
+            Self::RangeOverflow { addr, len } => {
+                write!(f, "{len} bytes at {addr} end beyond 2^64: they must end at 2^64 or before")
             }
-            Self::NestedIndirect => f.write_str("an indirect descriptor inside of an indirect table"),
+            Self::IndirectNotNegotiated => {
+                f.write_str("it has an indirect descriptor, but INDIRECT_DESC (feature bit 28) was not negotiated")
+            }
+            Self::NestedIndirect => f.write_str("an indirect table contains an indirect descriptor"),
             Self::IndirectWithNext => f.write_str(
                 "an indirect descriptor must be the last of its chain, and alone in a list of a packed ring",
             ),
             Self::TableLen { len } => write!(
                 f,
-                "an indirect table of {len} bytes: it must be a multiple of 16 from 16 to 16 times the limit on elements"
+                "an indirect table has {len} bytes: it must be a multiple of 16, \
+                 from 16 to 16 times the limit on elements"
             ),
             Self::Memory(error) => error.fmt(f),
         }
@@ -188,7 +225,7 @@ impl fmt::Display for ChainErrorKind {
 
 impl error::Error for ChainError {}
 
-/// A chain that could not be returned to the driver.
+/// The reason why a chain was not returned or put back.
 ///
 /// ```
 /// # use virtio_fake_driver::{DriverChain, SplitFixture};
@@ -205,25 +242,29 @@ impl error::Error for ChainError {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReturnError {
-    /// The token was made by another queue, or before a reset, or was used already. Nothing was touched (QRST-8).
+    /// The chain of the token is not in flight in this queue.
+    ///
+    /// The token is of another queue, or was made before a reset, or was used already. Nothing was touched (QRST-8).
     Stale {
-        /// The chain that it stood for.
+        /// The id of the chain.
         id: u16,
     },
-    /// The chain cannot be put back: another one was fetched later. Put that one back first; if it has been returned,
-    /// this one must be returned as well.
+    /// The chain cannot be put back, because another one was fetched later. Put the later chain back first. If the
+    /// later chain was returned, this one must be returned as well.
     NotLast {
-        /// The chain that was to be put back.
+        /// The id of the chain that was to be put back.
         id: u16,
     },
-    /// More bytes are said to be written than the chain has room for (SPLIT-USED-10).
+    /// The written length is more than the chain has writable bytes.
+    ///
+    /// See SPLIT-USED-10.
     TooLong {
-        /// How many bytes are said to be written.
+        /// The number of bytes that the caller said were written.
         written: u32,
-        /// How many bytes are writable.
+        /// The number of writable bytes in the chain.
         writable: u64,
     },
-    /// The queue is broken: there is nowhere to return a chain to.
+    /// The queue is broken and takes no chain.
     Broken(FatalError),
 }
 
@@ -236,13 +277,14 @@ impl From<FatalError> for ReturnError {
 impl fmt::Display for ReturnError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Stale { id } => write!(f, "chain {id} is not in flight in this queue"),
-            Self::NotLast { id } => write!(
-                f,
-                "chain {id} cannot be put back: a chain that was fetched after it must be put back first, or was returned"
-            ),
+            Self::Stale { id } => {
+                write!(f, "chain {id} is not in flight in this queue: a token must be used once, before a reset")
+            }
+            Self::NotLast { id } => {
+                write!(f, "chain {id} cannot be put back: all chains that were fetched after it must be put back first")
+            }
             Self::TooLong { written, writable } => {
-                write!(f, "{written} bytes are said to be written, and the chain has room for {writable}")
+                write!(f, "the written length is {written} bytes: it must be at most {writable}")
             }
             Self::Broken(error) => write!(f, "the queue is broken: {error}"),
         }
@@ -251,7 +293,7 @@ impl fmt::Display for ReturnError {
 
 impl error::Error for ReturnError {}
 
-/// A chain that an earlier life of the queue is said to have fetched, and that cannot be in flight.
+/// The reason why a chain of an earlier life of the queue cannot be adopted.
 ///
 /// ```
 /// # use virtio_fake_driver::SplitFixture;
@@ -265,13 +307,13 @@ impl error::Error for ReturnError {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AdoptError {
-    /// The ring can have no such chain beside those that are in flight.
+    /// The ring has no room for this chain beside the chains in flight.
     Head {
-        /// What the driver is said to know it by.
+        /// The recorded id of the chain.
         id: u16,
-        /// How many slots it is said to take.
+        /// The recorded number of slots of the chain.
         slots: u16,
-        /// How many slots are in flight.
+        /// The number of slots in flight.
         in_flight: u16,
         /// The queue size.
         size: u16,
@@ -285,8 +327,8 @@ impl fmt::Display for AdoptError {
         match self {
             Self::Head { id, slots, in_flight, size } => write!(
                 f,
-                "an earlier life of this queue of {size} cannot have chain {id} with {slots} slots in flight: the positions that it was \
-                 restored at leave no room for it beside {in_flight} slots in flight"
+                "chain {id} with {slots} slots cannot be in flight in this queue of {size}: the restored positions \
+                 have no room for it beside {in_flight} slots in flight"
             ),
             Self::Broken(error) => write!(f, "the queue is broken: {error}"),
         }
@@ -295,9 +337,10 @@ impl fmt::Display for AdoptError {
 
 impl error::Error for AdoptError {}
 
-/// An operation that was refused, with the chain that it would have used up.
+/// An error of an operation that takes a chain, with that chain.
 ///
-/// Dropping it drops the chain, which returns it to the driver with nothing written.
+/// If the error is dropped, the chain is dropped too. A dropped chain returns to the driver with nothing written. A
+/// dropped token does not.
 ///
 /// ```
 /// # use virtio_fake_driver::{DriverChain, SplitFixture};
@@ -317,9 +360,9 @@ impl error::Error for AdoptError {}
 /// ```
 #[derive(Debug)]
 pub struct Refused<C, E> {
-    /// The chain, as it was before.
+    /// The chain, unchanged.
     pub chain: C,
-    /// Why it was refused.
+    /// The reason why the operation failed.
     pub error: E,
 }
 

@@ -4,10 +4,10 @@ use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverRange};
 
 use crate::{Piece, Token};
 
-/// A chain that was gathered: it is a single element in one piece, and has to be completed.
+/// A gathered chain: a single element in one piece of memory.
 ///
-/// It comes from [`Queue::gather`](crate::Queue::gather), and its token goes back to
-/// [`Queue::complete_all`](crate::Queue::complete_all). As with any token, the chain stays in flight until then.
+/// [`Queue::gather`](crate::Queue::gather) returns it. Give its token to
+/// [`Queue::complete_all`](crate::Queue::complete_all) to return the chain. The chain stays in flight until then.
 #[derive(Debug)]
 #[must_use = "the chain stays in flight until its token is given back to the queue"]
 pub struct Gathered<'m> {
@@ -23,23 +23,23 @@ impl<'m> Gathered<'m> {
         Self { token, addr, memory, access }
     }
 
-    /// Returns where the element is.
+    /// Returns the element as a translated piece.
     #[inline]
     #[must_use]
     pub fn piece(&self) -> Piece<'m> {
-        // What was translated does not end beyond 2^64.
+        // A translated range does not end beyond 2^64.
         let range = DriverRange::new(self.addr, self.memory.len() as u64).unwrap_or(DriverRange::EMPTY);
         Piece { range, memory: self.memory, access: self.access }
     }
 
-    /// Returns the memory of the element, which is not empty.
+    /// Returns the memory of the element. It is never empty.
     #[inline]
     #[must_use]
     pub const fn memory(&self) -> DeviceRange<'m> {
         self.memory
     }
 
-    /// Turns it into the right to complete the chain.
+    /// Returns the token that completes the chain.
     #[inline]
     pub const fn into_token(self) -> Token {
         self.token

@@ -1,10 +1,10 @@
-//! What a ring knows of a chain.
+//! The head of a chain: what a ring has to remember of it.
 
 use core::fmt;
 
-/// Where a chain is in its ring: what the driver knows it by, where it was fetched, and how many slots it takes.
+/// The id of a chain, the position where it was fetched, and the number of its slots.
 ///
-/// It is one word, so that it travels in a register on its way from the ring through the queue and its chain and back.
+/// A head is one word, so that it can be passed in a register.
 ///
 /// ```
 /// use virtio_queue_core::Head;
@@ -14,22 +14,22 @@ use core::fmt;
 /// ```
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Head(
-    /// From the lowest bit, 16 bits each: the id, where the chain begins, the slots. INVARIANT: less than 2^48.
+    /// From the lowest bit on, 16 bits each: the id, the position, and the number of slots. INVARIANT: less than 2^48.
     u64,
 );
 
 impl Head {
-    /// Returns the head of a chain that takes `slots` slots of the ring.
+    /// Makes the head of a chain that takes `slots` slots of the ring.
     ///
-    /// `id` is what the driver knows it by: the index of its head descriptor, or its Buffer ID. `first` is the position
-    /// that it was fetched at: an index of the available ring, or a slot with a wrap counter.
+    /// `id` is the index of the head descriptor in a split ring, and the Buffer ID in a packed ring. `first` is the
+    /// position where the chain was fetched: an index of the available ring, or a slot with a wrap counter.
     #[inline]
     #[must_use]
     pub const fn new(id: u16, first: u16, slots: u16) -> Self {
         Self(id as u64 | (first as u64) << 16 | (slots as u64) << 32)
     }
 
-    /// Returns what the driver knows the chain by.
+    /// Returns the id of the chain: the index of its head in a split ring, its Buffer ID in a packed ring.
     #[inline]
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "takes what `new` put there")]
@@ -37,7 +37,7 @@ impl Head {
         self.0 as u16
     }
 
-    /// Returns the position that the chain was fetched at.
+    /// Returns the position where the chain was fetched.
     #[inline]
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "takes what `new` put there")]
@@ -45,7 +45,7 @@ impl Head {
         (self.0 >> 16) as u16
     }
 
-    /// Returns how many slots of the ring the chain takes.
+    /// Returns the number of slots of the ring that the chain takes.
     #[inline]
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "takes what `new` put there")]
@@ -53,13 +53,13 @@ impl Head {
         (self.0 >> 32) as u16
     }
 
-    /// Returns the number that is the head, less than 2^48.
+    /// Returns the head as a number less than 2^48.
     #[inline]
     pub(crate) const fn bits(self) -> u64 {
         self.0
     }
 
-    /// Returns the head that is a number, if it is less than 2^48.
+    /// Returns the head of a number, or `None` if the number is 2^48 or more.
     #[inline]
     pub(crate) const fn from_bits(bits: u64) -> Option<Self> {
         if bits >> 48 == 0 { Some(Self(bits)) } else { None }

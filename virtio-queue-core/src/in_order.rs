@@ -1,4 +1,4 @@
-//! Buffers used in the order in which they were made available.
+//! Rings that use buffers in the order in which the driver made them available.
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -12,12 +12,12 @@ use crate::{
     RestoreError, Ring, SavedQueue,
 };
 
-/// A ring that uses buffers in the order in which they were made available, if IN_ORDER was negotiated.
+/// A ring that uses buffers in the order in which the driver made them available, if IN_ORDER was negotiated.
 ///
-/// VIRTIO 1.4 §2.7.9 "In-order use of descriptors", §2.8.8 for packed rings. The device may return chains in any order;
-/// what is out of order is held back in a storage `S`. What can be published together is published as batches, each
-/// with one used element, which stands for all buffers up to its own. The driver takes those that it skips for used
-/// completely, so that a buffer that was not is the last of its batch (SPLIT-ORD-5, PACK-INO-3).
+/// VIRTIO 1.4 §2.7.9 "In-order use of descriptors", §2.8.8 for packed rings. The device can return chains in any order.
+/// The ring holds back chains that are out of order, in a storage `S`. It publishes batches: one used element stands
+/// for all buffers of its batch. The driver treats all buffers of a batch except the last as completely used. So a
+/// buffer that was not completely written ends its batch (SPLIT-ORD-5, PACK-INO-3).
 ///
 /// ```text
 /// fetched      A B C D E
@@ -25,37 +25,39 @@ use crate::{
 /// published    one element in A's slot, with C's id and length
 /// ```
 ///
-/// It costs nothing but a branch for each chain where IN_ORDER was not negotiated. A device that never offers it uses
-/// the ring `R` as it is.
+/// If IN_ORDER was not negotiated, this ring costs one branch for each chain. A device that never offers IN_ORDER
+/// should use the ring `R` directly.
 #[derive(Debug)]
 pub struct InOrderRing<R, S, const ALWAYS: bool = false> {
     ring: R,
-    /// Whether the order is kept, and whether the driver knows of it and of batches.
+    /// Whether the ring keeps the order.
     ordered: bool,
+    /// Whether the driver accepted IN_ORDER, so that the ring can publish batches.
     negotiated: bool,
     _storage: PhantomData<fn() -> S>,
 }
 
-/// A ring that always keeps the order, although it publishes batches only if IN_ORDER was negotiated.
+/// A ring that always keeps the order, even if IN_ORDER was not negotiated.
 ///
-/// The chains in flight in a packed ring can then be walked at any time, because used descriptors are written over none
-/// but their own: see [`KeepsDescriptors`].
+/// It publishes batches only if IN_ORDER was negotiated. The chains in flight in a packed ring can be walked at any
+/// time, because the used descriptors are written over the descriptors of returned chains only: see
+/// [`KeepsDescriptors`].
 pub type OrderedRing<R, S> = InOrderRing<R, S, true>;
 
 impl<R: Ring, S: OrderStorage> KeepsDescriptors for InOrderRing<R, S, true> {}
 
 impl<R: KeepsDescriptors, S: OrderStorage> KeepsDescriptors for InOrderRing<R, S, false> {}
 
-/// Where chains wait for their turn: an array, or a `Vec` with the feature `alloc`.
+/// The storage in which chains wait for their turn: an array, or a `Vec` with the feature `alloc`.
 pub trait OrderStorage: AsMut<[OrderSlot]> {
-    /// The largest queue that there is room for.
+    /// The size of the largest queue that the storage has room for.
     const CAPACITY: u16;
 
-    /// Returns room for at least `len` chains, which is at most [`CAPACITY`](Self::CAPACITY).
+    /// Makes a storage for at least `len` chains. `len` is at most [`CAPACITY`](Self::CAPACITY).
     fn with_len(len: u16) -> Self;
 }
 
-/// Room for queues of up to `N` descriptors.
+/// Stores the chains of a queue of up to `N` descriptors.
 impl<const N: usize> OrderStorage for [OrderSlot; N] {
     #[expect(clippy::cast_possible_truncation, reason = "only what fits is cast")]
     const CAPACITY: u16 = if N < u16::MAX as usize { N as u16 } else { u16::MAX };
@@ -65,7 +67,7 @@ impl<const N: usize> OrderStorage for [OrderSlot; N] {
     }
 }
 
-/// As much room as the queue needs, allocated when it is made.
+/// Stores the chains of a queue of any size. The `Vec` is allocated when the queue is made.
 #[cfg(feature = "alloc")]
 impl OrderStorage for alloc::vec::Vec<OrderSlot> {
     const CAPACITY: u16 = u16::MAX;
@@ -88,44 +90,44 @@ impl OrderStorage for alloc::vec::Vec<OrderSlot> {
 pub struct OrderSlot {
     head: Head,
     written: Option<u32>,
-    /// How many bytes can be written, if that was seen when the chain was fetched.
+    /// The number of writable bytes, if it was counted when the chain was fetched.
     writable: Option<u32>,
-    /// Where the chain is kept that begins in the slot of this number, if there is one.
+    /// The place of the chain that was fetched from the slot of the ring with the number of this place.
     begins_here: u16,
 }
 
-/// The positions of an [`InOrderRing`], with the chains in flight in the order in which they were fetched.
+/// The positions of an [`InOrderRing`], and its chains in flight in the order of their fetching.
 pub struct InOrderPositions<P, S> {
     positions: P,
     order: Order<S>,
 }
 
-/// Chains in the order in which they were fetched.
+/// The chains in flight, in the order of their fetching.
 struct Order<S> {
-    /// A ring of its own: `len` chains from `first` on. Empty where IN_ORDER was not negotiated.
+    /// A ring buffer of `len` chains from `first` on. It is empty if the order is not kept.
     storage: S,
     first: usize,
     len: usize,
-    /// How many slots were returned and are held back.
+    /// The number of slots that were returned and are held back.
     held: u16,
 }
 
 impl<S: OrderStorage> Order<S> {
-    /// Returns the places that are used: as many as the largest queue has.
+    /// Returns the places that are used: at most as many as the largest queue has descriptors.
     fn storage(&mut self) -> &mut [OrderSlot] {
         let all = self.storage.as_mut();
         let len = all.len().min(1 << 15);
         all.get_mut(..len).unwrap_or_default()
     }
 
-    /// Returns the place of the chain that was fetched `index`th of those in flight.
+    /// Returns the place of a chain. `index` 0 is the oldest chain in flight.
     fn place(&mut self, index: usize) -> Option<&mut OrderSlot> {
         let (first, storage) = (self.first, self.storage());
         let (len, place) = (storage.len(), first + index);
         storage.get_mut(if place < len { place } else { place - len })
     }
 
-    /// Returns for how many more chains there is room.
+    /// Returns the number of free places.
     fn room(&mut self) -> usize {
         let len = self.len;
         self.storage().len() - len
@@ -135,7 +137,7 @@ impl<S: OrderStorage> Order<S> {
         if index < self.len { self.place(index).copied() } else { None }
     }
 
-    /// Takes note of a chain that was fetched, and returns whether there is room for it.
+    /// Stores a chain that was fetched, and returns whether there was room for it.
     fn push(&mut self, head: Head, size: u16, writable: Option<u32>) -> bool {
         let (len, end) = (self.len, self.first + self.len);
         let storage = self.storage();
@@ -155,10 +157,10 @@ impl<S: OrderStorage> Order<S> {
         true
     }
 
-    /// Takes note of a chain that was returned, and returns whether it was in flight.
+    /// Marks a chain as returned, and tells whether it was in flight.
     ///
-    /// Where it was fetched says where it is kept: others can have the same head or Buffer ID (HOST-6, HOST-19), but no
-    /// two chains in flight were fetched from the same position of a ring that keeps the order.
+    /// The position where the chain was fetched identifies its place. Two chains can have the same head or Buffer ID
+    /// (HOST-6, HOST-19). But in a ring that keeps the order, two chains in flight cannot have the same position.
     fn hold(&mut self, head: Head, size: u16, written: u32) -> bool {
         let (room, first) = (self.storage().len(), self.first);
         let place = self.storage().get(slot_of(head, size)).map_or(0, |slot| usize::from(slot.begins_here));
@@ -172,7 +174,7 @@ impl<S: OrderStorage> Order<S> {
         true
     }
 
-    /// Lets go of the `count` oldest chains.
+    /// Removes the `count` oldest chains.
     fn pop(&mut self, count: usize, slots: u16) {
         let room = self.storage().len();
         self.first += count;
@@ -184,19 +186,21 @@ impl<S: OrderStorage> Order<S> {
     }
 }
 
-/// Returns which slot of a ring of `size` a chain was fetched from, in either format: the position in a split ring
-/// counts up, and the size is a power of two; that in a packed ring is a slot with a wrap counter above.
+/// Returns the slot of a ring of `size` that a chain was fetched from, in either format.
+///
+/// The position in a split ring counts up without end, and the size is a power of two. The position in a packed ring is
+/// a slot, with a wrap counter in the highest bit.
 fn slot_of(head: Head, size: u16) -> usize {
     let position = head.first() & 0x7fff;
     usize::from(if position < size { position } else { position & size.wrapping_sub(1) })
 }
 
 impl<R: Ring, S: OrderStorage, const ALWAYS: bool> InOrderRing<R, S, ALWAYS> {
-    /// Returns `ring`, for a driver that has negotiated IN_ORDER or one that has not.
+    /// Makes a ring around `ring`. `negotiated` tells whether IN_ORDER was negotiated.
     ///
     /// # Errors
     ///
-    /// If the ring is larger than there is room for in `S`.
+    /// If the ring is larger than the capacity of `S`.
     pub fn new(ring: R, negotiated: bool) -> Result<Self, ConfigError> {
         let (size, limit, ordered) = (ring.size(), S::CAPACITY, ALWAYS || negotiated);
         if ordered && size > limit {
@@ -210,14 +214,14 @@ impl<R: Ring, S: OrderStorage, const ALWAYS: bool> InOrderRing<R, S, ALWAYS> {
         InOrderPositions { positions, order: Order { storage, first: 0, len: 0, held: 0 } }
     }
 
-    /// Puts one batch, if the oldest chain was returned, and returns whether it did.
+    /// Completes one batch if the oldest chain was returned. Returns whether it did.
     fn put_batch(&self, positions: &mut InOrderPositions<R::Positions, S>) -> Result<bool, FatalError> {
         let (mut count, mut slots, mut last) = (0, 0, None);
         while let Some(OrderSlot { head, written: Some(written), writable, .. }) = positions.order.chain(count) {
             count += 1;
             slots += head.slots();
             last = Some((head, written));
-            // Another one could follow only if this one may be skipped.
+            // The batch can continue only if the driver can skip this chain.
             let next = positions.order.chain(count).is_some_and(|chain| chain.written.is_some());
             if !next || !self.negotiated || !self.is_whole(head, written, writable) {
                 break;
@@ -229,7 +233,7 @@ impl<R: Ring, S: OrderStorage, const ALWAYS: bool> InOrderRing<R, S, ALWAYS> {
         Ok(true)
     }
 
-    /// Returns whether all that is writable in a chain was written.
+    /// Returns whether all writable bytes of a chain were written.
     fn is_whole(&self, head: Head, written: u32, writable: Option<u32>) -> bool {
         if let Some(writable) = writable {
             return written == writable;
@@ -239,7 +243,7 @@ impl<R: Ring, S: OrderStorage, const ALWAYS: bool> InOrderRing<R, S, ALWAYS> {
             match element {
                 Ok(element) if element.access.writes() => writable += element.range.len(),
                 Ok(_) => {}
-                // What a malformed chain holds is nobody's guess: the driver is told of it by itself.
+                // The length of a malformed chain is not known, so the chain ends its batch.
                 Err(_) => return false,
             }
         }
@@ -280,7 +284,7 @@ impl<R: Ring, S: OrderStorage, const ALWAYS: bool> Ring for InOrderRing<R, S, AL
 
     #[inline]
     fn fetch(&self, positions: &mut Self::Positions, in_flight: u16) -> Result<Option<Head>, FatalError> {
-        // What is held back is in flight for the driver.
+        // For the driver, chains that are held back are in flight.
         let fetched = self.ring.fetch(&mut positions.positions, in_flight + positions.order.held)?;
         if let (true, Some(head)) = (self.ordered, fetched) {
             if !positions.order.push(head, self.ring.size(), None) {
@@ -322,7 +326,7 @@ impl<R: Ring, S: OrderStorage, const ALWAYS: bool> Ring for InOrderRing<R, S, AL
         Ok(positions.order.hold(head, self.ring.size(), written))
     }
 
-    /// No more are gathered than there is room for.
+    /// The limit is lowered to the number of free places.
     #[inline]
     fn gather<'m, P: DriverMem + ?Sized>(
         &self,

@@ -1,12 +1,11 @@
-//! The virtqueue, for devices: chains of descriptors come out of it, and go back.
+//! The virtqueue for devices: a device fetches descriptor chains from it, and returns them.
 //!
-//! A device's transport says where the driver has put the rings and which features were negotiated. From that, and from
-//! an implementation of [`DriverMem`] and one of [`DriverNotify`], this crate makes a
-//! running [`Queue`]. It never trusts the driver: whatever lies in shared memory, the outcome is a typed error and
-//! bounded work.
+//! A device's transport knows the addresses of the rings and the negotiated features. This crate makes a running
+//! [`Queue`] of them, with an implementation of [`DriverMem`] and one of [`DriverNotify`]. A queue never trusts the
+//! driver: each violation is a typed error, and all work is bounded.
 //!
-//! Devices that want bytes rather than descriptors go on with the crate `virtio-chain`. This crate alone is for those
-//! that count every nanosecond, or move descriptors and not what they stand for.
+//! To read and write chains as bytes, add the crate `virtio-chain`. Use this crate alone if you move descriptors
+//! without reading their contents, or if every nanosecond counts.
 //!
 //! ```
 //! use virtio_mem_traits::{DriverAddr, HeapMem};
@@ -43,8 +42,8 @@
 //!
 //! # Clauses
 //!
-//! Ids such as SPLIT-USED-4 name rules. The file `docs/conformance.md` of the repository lists each of them, with its
-//! section in VIRTIO 1.4.
+//! The documentation names rules of the specification by ids such as SPLIT-USED-4. The file `docs/conformance.md` of
+//! the repository lists each rule with its id and its section in VIRTIO 1.4.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]
@@ -94,7 +93,7 @@ pub use ring::{FromConfig, KeepsDescriptors, Ring, ServeChain};
 pub use saved::{Restorable, RestoreError, SavedQueue};
 pub use state::QueueState;
 pub use token::Token;
-/// What a queue's user needs of the crates below.
+/// The types of the crates below that a user of a queue needs.
 pub use virtio_mem_traits::{Access, AreaError, DriverAddr, DriverMem, DriverRange, StableMem, TranslateError};
 pub use virtio_ring::{FeaturesError, RingFeatures};
 pub use walk::{Element, Piece, Walk};

@@ -1,6 +1,6 @@
-//! The end of a queue, and its pauses.
+//! Reset, suspend, save and restore.
 //!
-//! A queue that stops is another type for as long as it stops: what may not be done then is not there to be called.
+//! A stopping queue has its own type. That type has only the operations that are allowed in this state.
 //!
 //! ```text
 //! Queue ── drain ──> Draining ── suspend ──> Suspended ── resume ──> Queue
@@ -15,18 +15,20 @@ use crate::{
 };
 
 impl<R: Ring, N: DriverNotify> Queue<R, N> {
-    /// Begins a reset of the queue, or of the device.
+    /// Begins to reset the queue.
     ///
-    /// From here on the driver sees nothing of the queue any more: no access, no notification. Chains that are in
-    /// flight can only be discarded; a transport shows the reset as ongoing until there are none (VIRTIO 1.4 §2.6.1.1
-    /// "Virtqueue Reset", QRST-1, QRST-5).
+    /// Call this if the driver resets the queue or the device. From now on, the queue accesses no memory and does not
+    /// notify. Chains in flight can only be discarded. While any chain is in flight, the transport must show to the
+    /// driver that the reset is not complete (VIRTIO 1.4 §2.6.1.1 "Virtqueue Reset", QRST-1, QRST-5).
     pub fn reset(self) -> Resetting<R, N> {
         let (ring, state) = self.into_parts();
         Resetting { ring, state }
     }
 
-    /// Begins to suspend the queue: nothing more is fetched, what is in flight is brought to its end (VIRTIO 1.4 §3.4.2
-    /// "Device Requirements: Device Suspend", SUSP-2).
+    /// Begins to suspend the queue.
+    ///
+    /// The queue fetches no more chains, and returns those in flight (VIRTIO 1.4 §3.4.2 "Device Requirements: Device
+    /// Suspend", SUSP-2).
     pub fn drain(self) -> Draining<R, N> {
         let (ring, state) = self.into_parts();
         Draining { ring, state }
@@ -49,15 +51,15 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// It keeps the memory alive, because I/O that was begun for a chain in flight may still access its buffers. To drop it
-/// is to give that up.
+/// A `Resetting` keeps the memory alive, because I/O for a chain in flight can still access the buffers. Dropping it
+/// drops the memory handle as well, so drop it only when no such I/O is left.
 pub struct Resetting<R: Ring, N> {
     ring: R,
     state: QueueState<R, N>,
 }
 
 impl<R: Ring, N: DriverNotify> Resetting<R, N> {
-    /// Takes a chain in flight back, of which the driver will not hear any more.
+    /// Removes a chain in flight without returning it to the driver.
     ///
     /// # Errors
     ///
@@ -66,25 +68,29 @@ impl<R: Ring, N: DriverNotify> Resetting<R, N> {
         self.state.discard(token)
     }
 
-    /// Returns how many slots are in flight.
+    /// Returns the number of slots in flight.
     #[must_use]
     pub const fn in_flight(&self) -> u16 {
         self.state.in_flight()
     }
 
-    /// Returns whether nothing is in flight any more, so that the driver may be told that the reset is complete, and
-    /// may then free the memory (QRST-6).
+    /// Returns whether no chain is in flight any more.
+    ///
+    /// Only then can the transport tell the driver that the reset is complete. After that, the driver can free the
+    /// memory (QRST-6).
     #[must_use]
     pub const fn is_complete(&self) -> bool {
         self.in_flight() == 0
     }
 
-    /// Ends the reset, and returns what is left: the ring with its handle on the memory, and the notifier. A queue that
-    /// is made after this begins from nothing (QRST-2, QRST-3).
+    /// Ends the reset, and returns the ring and the notifier.
+    ///
+    /// The ring contains the memory handle. A queue that is made after this starts from the beginning of its rings
+    /// (QRST-2, QRST-3).
     ///
     /// # Errors
     ///
-    /// If there are chains in flight: the queue goes on being reset.
+    /// If chains are in flight. The error contains the queue, which is still being reset.
     pub fn finish(self) -> Result<(R, N), Self> {
         if self.is_complete() { Ok((self.ring, self.state.into_notify())) } else { Err(self) }
     }
@@ -96,7 +102,7 @@ impl<R: Ring, N: DriverNotify> fmt::Debug for Resetting<R, N> {
     }
 }
 
-/// A queue that is about to be suspended. It fetches nothing, but returns what is in flight.
+/// A queue that is about to be suspended. It fetches no chains, and returns those in flight.
 ///
 /// ```
 /// # use virtio_fake_driver::{DriverChain, SplitFixture};
@@ -126,20 +132,20 @@ impl<R: Ring, N: DriverNotify> Draining<R, N> {
         Ok(self.state.publish(&self.ring)?)
     }
 
-    /// Returns how many slots are in flight.
+    /// Returns the number of slots in flight.
     #[must_use]
     pub const fn in_flight(&self) -> u16 {
         self.state.in_flight()
     }
 
-    /// Suspends the queue, if nothing is in flight any more.
+    /// Suspends the queue, if no chain is in flight any more.
     ///
     /// # Errors
     ///
-    /// If there are chains in flight, or if the queue is broken: then it cannot be suspended, and the device should set
-    /// DEVICE_NEEDS_RESET (SUSP-3).
+    /// If chains are in flight, or if the queue is broken. The error contains the queue. A broken queue cannot be
+    /// suspended, and the device should set DEVICE_NEEDS_RESET (SUSP-3).
     pub fn suspend(mut self) -> Result<Suspended<R, N>, Self> {
-        // Nothing may be left behind that was completed and not published.
+        // Chains that were completed and not published must be published before the suspend.
         if self.in_flight() == 0 && self.state.publish(&self.ring).is_ok() {
             Ok(Suspended { ring: self.ring, state: self.state })
         } else {
@@ -147,19 +153,20 @@ impl<R: Ring, N: DriverNotify> Draining<R, N> {
         }
     }
 
-    /// Returns why the queue is broken, if it is.
+    /// Returns the error that broke the queue, or `None` if the queue is not broken.
     #[must_use]
     pub const fn fault(&self) -> Option<FatalError> {
         self.state.fault()
     }
 
-    /// Gives up on suspending: the queue is what it was before. Look at it once without waiting for a notification, if
-    /// one may have been ignored meanwhile.
+    /// Cancels the suspend, and returns the queue.
+    ///
+    /// If the device ignored a notification meanwhile, serve the queue once without waiting for one.
     pub fn cancel(self) -> Queue<R, N> {
         Queue::from_parts(self.ring, self.state)
     }
 
-    /// Gives up on suspending, and begins a reset as [`Queue::reset`] does.
+    /// Cancels the suspend, and begins a reset as [`Queue::reset`] does.
     pub fn reset(self) -> Resetting<R, N> {
         self.cancel().reset()
     }
@@ -171,7 +178,9 @@ impl<R: Ring, N: DriverNotify> fmt::Debug for Draining<R, N> {
     }
 }
 
-/// A queue that is suspended. It accesses no memory, and does not notify (SUSP-1).
+/// A suspended queue.
+///
+/// It accesses no memory, and does not notify (SUSP-1).
 ///
 /// ```
 /// # use virtio_fake_driver::SplitFixture;
@@ -189,26 +198,27 @@ pub struct Suspended<R: Ring, N> {
 }
 
 impl<R: Ring, N: DriverNotify> Suspended<R, N> {
-    /// Goes on where the queue was. What the driver made available meanwhile was not notified of, so that the second
-    /// value has to be looked at; the driver is asked for notifications.
+    /// Resumes the queue where it stopped, and asks the driver for notifications.
+    ///
+    /// Check the returned [`Armed`]: the driver does not notify of chains that it added meanwhile.
     ///
     /// # Errors
     ///
-    /// If an area cannot be accessed, or the driver's part of the ring makes no sense (SUSP-4).
+    /// If an area cannot be accessed, or if the driver's part of the ring is invalid (SUSP-4).
     pub fn resume(self) -> Result<(Queue<R, N>, Armed), FatalError> {
         let mut queue = Queue::from_parts(self.ring, self.state);
         let armed = queue.enable_notifications()?;
         Ok((queue, armed))
     }
 
-    /// Begins a reset as [`Queue::reset`] does. Nothing is in flight.
+    /// Begins a reset as [`Queue::reset`] does. No chain is in flight.
     pub fn reset(self) -> Resetting<R, N> {
         Queue::from_parts(self.ring, self.state).reset()
     }
 }
 
 impl<R: Restorable, N: DriverNotify> Suspended<R, N> {
-    /// Returns all that has to be remembered of the queue, to make it again elsewhere.
+    /// Returns the positions of the queue, from which [`Queue::restore`] makes it again.
     #[must_use]
     pub fn save(&self) -> SavedQueue {
         self.ring.save(self.state.positions())
@@ -216,18 +226,20 @@ impl<R: Restorable, N: DriverNotify> Suspended<R, N> {
 }
 
 impl<R: Restorable, N: DriverNotify> Queue<R, N> {
-    /// Makes a queue that goes on where another was when it was saved. `ring` is made from the same configuration.
+    /// Makes a queue that continues at the positions of a saved one.
     ///
-    /// Buffers that the other queue had fetched and not returned are lost: they count neither as in flight nor against
-    /// a drain. Whoever knows them [adopts](Self::adopt) them.
+    /// `ring` must be made from the same configuration.
     ///
-    /// The driver is asked for notifications, and is notified once: what it was not told of before may have been lost
-    /// on the way. The second value has to be looked at, because what it made available meanwhile was not notified of.
+    /// Chains that the saved queue had fetched and not returned are lost: they do not count as in flight, and do not
+    /// hold up a drain. If their heads were recorded, [adopt](Self::adopt) them.
+    ///
+    /// This asks the driver for notifications. It also notifies the driver once, because a notification of the saved
+    /// queue can be lost. Check the returned [`Armed`]: the driver does not notify of chains that it added meanwhile.
     ///
     /// # Errors
     ///
-    /// If what was saved makes no sense in this ring: nothing was written then. If an area cannot be accessed, or the
-    /// driver's part of the ring makes no sense.
+    /// If the positions cannot be those of this ring: nothing was written. If an area cannot be accessed, or if the
+    /// driver's part of the ring is invalid.
     pub fn restore(ring: R, notify: N, saved: &SavedQueue) -> Result<(Self, Armed), RestoreError> {
         let positions = ring.restore(saved)?;
         let mut queue = Self::from_parts(ring, QueueState::begin(positions, notify));

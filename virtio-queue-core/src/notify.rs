@@ -1,4 +1,4 @@
-//! Notifications, in both directions.
+//! Notifications in both directions.
 
 /// Signals the driver that buffers were used: an interrupt, an eventfd, a hypercall.
 ///
@@ -14,8 +14,8 @@
 /// }
 /// ```
 ///
-/// A queue calls it after it has published, and only if the driver wants to know. To put several notifications into
-/// one, use a [burst](crate::Queue::burst), or `BufferedNotify` of the crate virtio-util.
+/// A queue calls `notify` after it has published buffers, and only if the driver wants a notification. To send one
+/// notification for several chains, use a [burst](crate::Queue::burst), or `BufferedNotify` of the crate virtio-util.
 pub trait DriverNotify {
     /// Signals the driver.
     fn notify(&self);
@@ -44,7 +44,7 @@ impl<N: DriverNotify + ?Sized> DriverNotify for alloc::sync::Arc<N> {
     }
 }
 
-/// What a device finds when it asks the driver for notifications.
+/// Tells whether a device that asked for notifications can wait for one.
 ///
 /// ```
 /// # use virtio_fake_driver::{DriverChain, SplitFixture};
@@ -60,10 +60,10 @@ impl<N: DriverNotify + ?Sized> DriverNotify for alloc::sync::Arc<N> {
 /// # Ok::<_, virtio_queue_core::FatalError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "if more is available already, the driver may not notify: fetch it before waiting"]
+#[must_use = "if chains are available already, the driver does not have to notify: fetch them before waiting"]
 pub enum Armed {
-    /// Nothing is available. The driver will notify when something is.
+    /// No chain is available. The driver will notify of the next one.
     Waiting,
-    /// Something is available already, and the driver may not notify of it.
+    /// Chains are available already, and the driver does not have to notify of them. Fetch them before waiting.
     MoreAvailable,
 }

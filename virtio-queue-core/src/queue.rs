@@ -12,11 +12,11 @@ use crate::{
     SavedQueue, Token,
 };
 
-/// A virtqueue of a device: chains of descriptors come out of it, and go back.
+/// A virtqueue of a device: it fetches descriptor chains, and returns them to the driver.
 ///
-/// It is the one owner of its ring and needs no lock. It can be moved to another thread, together with its memory if
-/// the memory handle is an `Arc`. [`SplitQueue`] and [`PackedQueue`] are the types for the two formats, [`AnyQueue`] is
-/// the one for either, chosen when the queue is made.
+/// A queue owns its ring and needs no lock. It can be moved to another thread if its memory handle can, for example an
+/// `Arc`. [`SplitQueue`] and [`PackedQueue`] are the types for the two formats. An [`AnyQueue`] chooses the format when
+/// it is made.
 ///
 /// ```
 /// use virtio_mem_traits::HeapMem;
@@ -38,10 +38,10 @@ use crate::{
 ///
 /// # Violations by the driver
 ///
-/// A malformed chain is a [`ChainError`](crate::ChainError) where it is walked, and concerns that chain alone. A ring
-/// that makes no sense is a [`FatalError`]: it is reported once, and the queue is broken from then on. It accesses
-/// nothing, has nothing available and takes nothing back until it is made anew; the device should set
-/// DEVICE_NEEDS_RESET.
+/// A malformed chain causes a [`ChainError`](crate::ChainError) when it is walked. Other chains are not affected. An
+/// invalid ring causes a [`FatalError`], which is reported once. The queue is broken from then on: it accesses no
+/// memory, returns no chains and takes none back. The device should set DEVICE_NEEDS_RESET. After the reset, make a new
+/// queue.
 pub struct Queue<R: Ring, N> {
     ring: R,
     state: QueueState<R, N>,
@@ -53,23 +53,27 @@ pub type SplitQueue<M, N> = Queue<SplitRing<M>, N>;
 /// A virtqueue on a packed ring.
 pub type PackedQueue<M, N> = Queue<PackedRing<M>, N>;
 
-/// A virtqueue on a ring of the format that was negotiated: packed with RING_PACKED, split without (FEAT-13).
+/// A virtqueue on a ring of the negotiated format.
+///
+/// The ring is packed if RING_PACKED was negotiated, and split otherwise (FEAT-13).
 pub type AnyQueue<M, N> = Queue<AnyRing<M>, N>;
 
-/// A chain that its queue publishes when it is returned.
+/// A chain that is published as soon as it is returned.
 pub type QueueChain<'q, R, N> = DescChain<'q, R, &'q mut QueueState<R, N>>;
 
 impl<R: FromConfig, N: DriverNotify> Queue<R, N> {
-    /// Makes a running queue: what the driver set up is checked, and the driver is asked for notifications. Look at the
-    /// queue once without waiting for one: what was made available before was not notified of (GEN-9).
+    /// Makes a running queue, after checking the configuration.
+    ///
+    /// This asks the driver for notifications. Serve the queue once after this call: the driver does not notify again
+    /// of chains that are already available (GEN-9).
     ///
     /// # Errors
     ///
-    /// If no queue can run like that. The memory was not touched then.
+    /// If no queue can run with this configuration: the memory was not touched. If an area cannot be accessed.
     ///
     /// # Examples
     ///
-    /// See the [crate's own](crate).
+    /// See the [example of the crate](crate).
     pub fn new(config: &QueueConfig, mem: R::Mem, notify: N) -> Result<Self, ConfigError> {
         Self::from_ring(R::from_config(config, mem)?, notify).map_err(ConfigError::Activation)
     }
@@ -89,40 +93,45 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
 
     /// Returns the next available chain, if there is one.
     ///
-    /// It is published as soon as it is returned. For more than one at a time, use a [`burst`](Self::burst).
+    /// The chain is published as soon as it is returned. To serve several chains, use a [`burst`](Self::burst).
     ///
-    /// If notifications are enabled and there is none, the driver will notify of the next one.
+    /// If no chain is available and notifications are enabled, the driver will notify of the next one.
     ///
     /// # Errors
     ///
-    /// If the queue broke. That is reported once; afterwards nothing is available.
+    /// If the queue broke. The error is reported once. After that, the result is `None`.
     #[inline]
     pub fn next_chain(&mut self) -> Result<Option<QueueChain<'_, R, N>>, FatalError> {
         let fetched = self.state.fetch(&self.ring)?;
         Ok(fetched.map(|token| DescChain::new(&self.ring, token, &mut self.state)))
     }
 
-    /// Begins a burst: chains that are returned during it are published together at its end, with one notification.
+    /// Begins a burst, whose chains are published together at its end.
+    ///
+    /// The driver gets at most one notification for a burst.
     #[inline]
     pub fn burst(&mut self) -> Burst<'_, R, N> {
         Burst::new(&self.ring, &mut self.state)
     }
 
-    /// Serves the chains that are available, at most `limit` of them, and returns how many there were. If fewer than
-    /// `limit`, there are no more, and the driver will notify of the next one if notifications are enabled.
+    /// Serves at most `limit` available chains, and returns the number of chains that it served.
     ///
-    /// Each chain is folded piece by piece: `work` is called as by [`Walk::try_fold_pieces`](crate::Walk::try_fold_pieces), at first with a copy of
-    /// `init`. `finish` is told what has come of the chain, and returns how many bytes were written into it. All chains
-    /// are published together at the end, with one notification.
+    /// If the number is less than `limit`, no more chains are available. If notifications are enabled, the driver will
+    /// then notify of the next chain.
     ///
-    /// This is the fastest way through a queue, for a device that is done with a chain as soon as it has seen it. The
-    /// caller vouches for what was written, as for [`Chain::return_unchecked`](crate::Chain::return_unchecked). If
-    /// `work` or `finish` panics, nothing is published, and the queue is broken.
+    /// Each chain is folded piece by piece. `work` is called as by
+    /// [`Walk::try_fold_pieces`](crate::Walk::try_fold_pieces), for the first piece with a copy of `init`. `finish`
+    /// gets the result of the chain, and must return the number of bytes that were written into it: this is the length
+    /// that the driver sees. All chains are published together at the end, with at most one notification.
+    ///
+    /// This is the fastest way to serve a queue. It is for a device that answers each chain at once. The length is not
+    /// checked, as for [`Chain::return_unchecked`](crate::Chain::return_unchecked). If `work` or `finish` panics, no
+    /// chain is published, and the queue is broken.
     ///
     /// # Errors
     ///
-    /// As for [`next_chain`](Self::next_chain). Nothing is published then, unless all was, and it could not be found
-    /// out whether the driver wants to be notified.
+    /// As for [`next_chain`](Self::next_chain). Either no chain was published, or all were and only the notification
+    /// check failed.
     ///
     /// # Examples
     ///
@@ -154,14 +163,15 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
         self.state.serve(&self.ring, limit, mem, init, work, finish)
     }
 
-    /// Gathers chains that are available, at most `limit` of them, up to the first one that is more than a single
-    /// element for `access` in one piece of `mem`. Returns how many there were.
+    /// Gathers at most `limit` available chains of one element each, and returns the number of chains.
     ///
-    /// It is for packets: all that were gathered can be on their way into the cache before the first of them is copied.
-    /// What ends it goes the usual way: [`next_chain`](Self::next_chain) returns that chain, if there is one. Where the
-    /// queue's memory wants [reports](DriverMem::reports) of accesses, all chains go the usual way.
+    /// It stops at the first chain that is not a single element for `access` in one piece of `mem`.
     ///
-    /// The chains are in flight until their tokens go back to [`complete_all`](Self::complete_all), or to
+    /// It is for devices that move packets: the device can prefetch the memory of all chains before it copies the first
+    /// one. [`next_chain`](Self::next_chain) returns the chain at which it stopped, if there is one. If the queue's
+    /// memory wants [reports](DriverMem::reports) of accesses, no chain is gathered.
+    ///
+    /// The chains stay in flight until their tokens are given to [`complete_all`](Self::complete_all) or to
     /// [`complete`](Self::complete). If `take` panics, the queue is broken.
     ///
     /// # Errors
@@ -208,12 +218,14 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
         self.state.gather(&self.ring, limit, mem, access, take)
     }
 
-    /// Returns the chains that tokens stand for, each with the number of bytes that were written, as
-    /// [`complete`](Self::complete) does. They are published together.
+    /// Returns the chains of many tokens, and publishes them together.
+    ///
+    /// Each token comes with the number of bytes that were written, as for [`complete`](Self::complete).
     ///
     /// # Errors
     ///
-    /// If a token is not for a chain in flight in this queue: the others were returned. If the queue is broken.
+    /// If a token is not for a chain in flight in this queue: the chains of the other tokens were returned. If the
+    /// queue is broken.
     ///
     /// # Examples
     ///
@@ -225,9 +237,10 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
         completed
     }
 
-    /// Returns the chain that a token stands for, of which the first `written` writable bytes have been written.
+    /// Returns the chain of a token to the driver with the length `written`.
     ///
-    /// A token does not know how much of its chain is writable, so that more was written than could be is not noticed.
+    /// The first `written` writable bytes must have been written. The token does not know the number of writable bytes,
+    /// so a length that is too large goes unnoticed.
     ///
     /// # Errors
     ///
@@ -238,15 +251,15 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
         Ok(self.state.publish(&self.ring)?)
     }
 
-    /// Puts the chain that a token stands for back, as if it had not been fetched: the next fetch finds it again.
+    /// Puts the chain of a token back, as if it had not been fetched.
     ///
-    /// Chains are put back in the reverse order of their fetching. A chain that was not turned into a token has
-    /// [`DescChain::unfetch`].
+    /// The next fetch returns the chain again. Put chains back in the reverse order of their fetching. For a chain that
+    /// is not a token, use [`DescChain::unfetch`].
     ///
     /// # Errors
     ///
-    /// If another chain that was fetched later is still out or has been returned: the token is in the error. If the
-    /// token is not for a chain in flight in this queue, or if the queue is broken.
+    /// If a chain that was fetched later was not put back. If the token is not for a chain in flight in this queue, or
+    /// if the queue is broken. The error contains the token.
     ///
     /// # Examples
     ///
@@ -274,7 +287,9 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
 }
 
 impl<R: KeepsDescriptors, N: DriverNotify> Queue<R, N> {
-    /// Turns a token back into its chain, which can be walked again and returns itself.
+    /// Turns a token back into its chain.
+    ///
+    /// The chain can be walked again, and returns itself when it is dropped.
     ///
     /// # Errors
     ///
@@ -286,15 +301,17 @@ impl<R: KeepsDescriptors, N: DriverNotify> Queue<R, N> {
     }
 }
 
-/// Notifications by the driver.
+/// Notifications from the driver.
 impl<R: Ring, N: DriverNotify> Queue<R, N> {
-    /// Asks the driver not to notify, for a device that polls or is busy. It is a hint: notifications may still come.
+    /// Asks the driver not to notify.
+    ///
+    /// This is for a device that polls or is busy. It is a hint: the driver can still notify.
     #[inline]
     pub fn suppress_notifications(&mut self) {
         self.state.suppress_notifications(&self.ring);
     }
 
-    /// Asks the driver to notify when it makes something available, and looks whether something is there already.
+    /// Asks the driver to notify of new chains, and returns whether a chain is available already.
     ///
     /// # Errors
     ///
@@ -304,12 +321,12 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
         self.state.enable_notifications(&self.ring)
     }
 
-    /// Asks the driver to notify when it makes something available beyond the chains that were [put
-    /// back](Self::unfetch), and looks whether something is there already.
+    /// Asks the driver to notify of chains beyond those that were [put back](Self::unfetch), and returns whether one is
+    /// available already.
     ///
-    /// It is for a device that has put chains back because it needs more of them. After
-    /// [`enable_notifications`](Self::enable_notifications) the driver would have notified of the first of those
-    /// already, and with EVENT_IDX it would not notify again.
+    /// This is for a device that has put chains back because it needs more of them.
+    /// [`enable_notifications`](Self::enable_notifications) asks for a notification of the first chain that was put
+    /// back. With EVENT_IDX, the driver has notified of that chain already, and does not notify again.
     ///
     /// # Errors
     ///
@@ -319,45 +336,48 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
     }
 }
 
-/// Positions, memory, and chains of an earlier life.
+/// Saved positions, replaced memory, and chains of an earlier life.
 impl<R: Restorable, N: DriverNotify> Queue<R, N> {
-    /// Returns the positions of the queue, as the driver sees them. Chains in flight are not part of it.
+    /// Returns the positions of the queue, as the driver sees them. Chains in flight are not included.
     #[must_use]
     pub fn save(&self) -> SavedQueue {
         self.ring.save(self.state.positions())
     }
 
-    /// Goes on in other memory, at the same addresses of the driver: after memory was added, removed or mapped
-    /// elsewhere.
+    /// Replaces the memory of the running queue.
     ///
-    /// Chains in flight stay in flight. An owned chain keeps the memory that it was fetched from. A token is completed
+    /// Call it after memory was added, removed or mapped elsewhere. The areas of the queue stay at the same driver
+    /// addresses.
+    ///
+    /// Chains in flight stay in flight. An owned chain keeps the memory from which it was fetched. A token is completed
     /// in the new memory.
     ///
     /// # Errors
     ///
-    /// If an area of the queue is not in the new memory: the queue goes on in the old one. A device that must not do
-    /// that stops serving the queue until the area is back.
+    /// If an area of the queue is not in the new memory. The queue then keeps the old memory. If the device must not
+    /// use the old memory, it must stop serving the queue until the area is back.
     pub fn replace_mem(&mut self, mem: R::Mem) -> Result<(), ConfigError> {
         self.ring = self.ring.in_memory(mem)?;
         Ok(())
     }
 
-    /// Counts a chain as in flight that an earlier life of the queue has fetched, as a [`Recorder`](crate::Recorder)
-    /// knows.
+    /// Adopts a chain that an earlier life of the queue fetched and did not return.
     ///
-    /// `head` says what the driver knows the chain by, and how many slots it takes: 1 in a split ring. Call this in the
-    /// order in which the chains were fetched. The elements are those of [`Restorable::walk_stored`].
+    /// A [`Recorder`](crate::Recorder) knows such chains. The chain counts as in flight from then on.
+    ///
+    /// `head` has the id of the chain and the number of its slots, which is 1 in a split ring. Call this for each chain
+    /// in the order of their fetching. [`Restorable::walk_stored`] returns the elements of the chain.
     ///
     /// # Errors
     ///
-    /// If there can be no such chain in flight: what was recorded is as little to be trusted as a driver. If the queue
+    /// If the restored positions have no room for the chain. The record is untrusted, like driver input. If the queue
     /// is broken.
     pub fn adopt(&mut self, head: Head) -> Result<Token, AdoptError> {
         self.state.adopt(&self.ring, head)
     }
 }
 
-/// What it is and how it is.
+/// Accessors, and the parts of a queue.
 impl<R: Ring, N: DriverNotify> Queue<R, N> {
     /// Returns the driver's memory.
     #[inline]
@@ -373,16 +393,17 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
         self.ring.size()
     }
 
-    /// Returns how many slots of the ring are in flight: fetched, and not returned.
+    /// Returns the number of slots in flight: fetched, and not returned.
     ///
-    /// A chain takes one slot of a split ring, and one slot of a packed ring for each of its descriptors in the ring.
+    /// In a split ring, a chain takes one slot. In a packed ring, it takes one slot for each of its descriptors in the
+    /// ring.
     #[inline]
     #[must_use]
     pub const fn in_flight(&self) -> u16 {
         self.state.in_flight()
     }
 
-    /// Returns why the queue is broken, if it is.
+    /// Returns the error that broke the queue, or `None` if the queue is not broken.
     #[inline]
     #[must_use]
     pub const fn fault(&self) -> Option<FatalError> {
@@ -396,26 +417,27 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
         self.fault().is_some()
     }
 
-    /// Notifies the driver, whether or not it wants that: it has to bear notifications that mean nothing
-    /// (SPLIT-UNOT-8).
+    /// Notifies the driver, even if it does not want a notification.
+    ///
+    /// The driver must accept notifications without a reason (SPLIT-UNOT-8).
     #[inline]
     pub fn notify(&self) {
         self.state.notifier().notify();
     }
 
-    /// Puts a queue together from its two parts.
+    /// Makes a queue from its two parts.
     #[inline]
     pub const fn from_parts(ring: R, state: QueueState<R, N>) -> Self {
         Self { ring, state }
     }
 
-    /// Lends the two parts, for a device that has several chains in its hands at a time.
+    /// Borrows the two parts, for a device that holds several chains at a time.
     #[inline]
     pub const fn parts_mut(&mut self) -> (&R, &mut QueueState<R, N>) {
         (&self.ring, &mut self.state)
     }
 
-    /// Takes the queue apart, for a wrapper that shares it.
+    /// Returns the two parts, for a wrapper that shares the queue.
     #[inline]
     pub fn into_parts(self) -> (R, QueueState<R, N>) {
         (self.ring, self.state)

@@ -1,4 +1,4 @@
-//! Chains in flight, recorded for the process that comes after this one.
+//! A record of the chains in flight, for a later process.
 
 use core::{fmt, mem};
 
@@ -9,58 +9,63 @@ use crate::{
     SavedQueue,
 };
 
-/// Records which chains are in flight, where a later process finds it: vhost-user's "Inflight I/O tracking".
+/// Records which chains are in flight, so that a later process can continue with them.
 ///
-/// A [`RecordedRing`] calls it in the order that the vhost-user protocol demands, for each chain of a burst as well:
+/// This is "Inflight I/O tracking" of vhost-user.
 ///
-/// | when | what |
+/// A [`RecordedRing`] calls these methods in the order that the vhost-user protocol requires, also for each chain of a
+/// burst:
+///
+/// | when | method |
 /// | --- | --- |
-/// | a chain was fetched, and nobody has seen it yet | [`fetched`](Self::fetched) |
-/// | it was put back | [`unfetched`](Self::unfetched) |
-/// | it was returned, before the driver can see that | [`completed`](Self::completed) |
-/// | the driver is about to see all that was returned | [`publishing`](Self::publishing) |
-/// | the driver can see it | [`published`](Self::published) |
-/// | what comes next is asked for, and may be a chain of an earlier process | [`fetch_again`](Self::fetch_again) |
-/// | such a chain was put back | [`unfetch_again`](Self::unfetch_again) |
+/// | a chain was fetched, and the device has not seen it yet | [`fetched`](Self::fetched) |
+/// | a chain was put back | [`unfetched`](Self::unfetched) |
+/// | a chain was returned, and the driver cannot see that yet | [`completed`](Self::completed) |
+/// | the returned chains will be published next | [`publishing`](Self::publishing) |
+/// | the returned chains were published | [`published`](Self::published) |
+/// | the device asks for the next chain, which can be one of an earlier process | [`fetch_again`](Self::fetch_again) |
+/// | a chain of an earlier process was put back | [`unfetch_again`](Self::unfetch_again) |
 ///
-/// Whoever reads the record later must distrust it like everything in shared memory.
+/// The record is untrusted, like everything in shared memory.
 pub trait Recorder {
-    /// Takes note of a chain that was fetched.
+    /// Records a chain that was fetched.
     ///
-    /// `descriptors` are those of a list in a packed ring, in which used descriptors will be written over them. There
-    /// are as many as [`Head::slots`] says. For a split ring there are none: its head is enough to find the chain
-    /// again.
+    /// In a packed ring, `descriptors` are those of the chain's list, because used descriptors will be written over
+    /// them. [`Head::slots`] is the number of them. In a split ring there are none: the head is enough to find the
+    /// chain again.
     fn fetched(&mut self, head: Head, descriptors: impl Iterator<Item = Descriptor>);
 
-    /// Takes note that the chain that was fetched last is not fetched any more.
+    /// Removes the chain that was fetched last: it was put back.
     fn unfetched(&mut self, head: Head);
 
-    /// Takes note of a chain that was returned. The driver does not know it yet.
+    /// Records that a chain was returned. The driver cannot see that yet.
     fn completed(&mut self, head: Head);
 
-    /// Takes note that the driver is about to see what was returned: the used position will be `next_used`.
+    /// Records that the returned chains will be published next. The used position will then be `next_used`.
     fn publishing(&mut self, next_used: u16);
 
-    /// Takes note that the driver can see what was returned.
+    /// Records that the returned chains were published. The used position is `next_used`.
     fn published(&mut self, next_used: u16);
 
-    /// Returns the next chain that is in flight since an earlier process, in the order of their fetching, and takes
-    /// note that it is fetched again. The record has it already.
+    /// Returns the next chain that an earlier process left in flight, and marks it as fetched again.
     ///
-    /// The ring fetches these chains before anything else. It must have been restored to the positions that it had with
-    /// them in flight. By default there are none.
+    /// The chains are returned in the order of their fetching. The record contains them already.
+    ///
+    /// The ring fetches these chains before any other. The ring must be restored to the positions that it had with
+    /// these chains in flight. By default there are no such chains.
     fn fetch_again(&mut self) -> Option<Head> {
         None
     }
 
-    /// Takes a chain back that [`fetch_again`](Self::fetch_again) returned, which is the next one again, and returns
-    /// whether it was such a chain.
+    /// Takes back a chain that [`fetch_again`](Self::fetch_again) returned. Returns whether `head` is such a chain.
+    ///
+    /// The next call of `fetch_again` returns the chain again.
     fn unfetch_again(&mut self, head: Head) -> bool {
         let _ = head;
         false
     }
 
-    /// Returns how many chains [`fetch_again`](Self::fetch_again) would return.
+    /// Returns the number of chains that [`fetch_again`](Self::fetch_again) will return.
     fn left_to_fetch_again(&self) -> u16 {
         0
     }
@@ -68,20 +73,22 @@ pub trait Recorder {
 
 /// A ring whose chains in flight can be recorded.
 pub trait Record: Restorable {
-    /// Returns copies of the descriptors that must be stored to find the chain again: see [`Recorder::fetched`].
+    /// Returns copies of the descriptors that must be stored to find the chain again.
+    ///
+    /// See [`Recorder::fetched`].
     ///
     /// # Errors
     ///
     /// If the area cannot be accessed.
     fn stored(&self, head: Head) -> impl Iterator<Item = Result<Descriptor, FatalError>>;
 
-    /// Returns the used position that the driver will see when everything that was completed is published.
+    /// Returns the used position that the driver will see when all completed chains are published.
     fn next_used(&self, positions: &Self::Positions) -> u16;
 }
 
-/// A ring that tells a [`Recorder`] of each chain.
+/// A ring that calls a [`Recorder`] for each chain.
 ///
-/// It is a ring around a ring. A queue that records nothing uses the ring `R` as it is, and pays nothing.
+/// It wraps a ring `R`. A queue that records nothing uses the ring `R` directly.
 ///
 /// ```
 /// use virtio_mem_traits::{DriverAddr, HeapMem};
@@ -90,7 +97,7 @@ pub trait Record: Restorable {
 /// };
 /// use virtio_ring::packed::Descriptor;
 ///
-/// /// Counts. A real one writes into a region that the front end keeps.
+/// /// Counts chains. A real recorder writes into a region that the front end keeps.
 /// #[derive(Clone, Default)]
 /// struct Count(u32);
 ///
@@ -124,31 +131,31 @@ pub trait Record: Restorable {
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// With IN_ORDER, one used element can stand for several chains, and the recorder is told of the last one alone.
-/// vhost-user's record does not provide for that: do not negotiate IN_ORDER together with it.
+/// Do not negotiate IN_ORDER together with a record. With IN_ORDER, one used element can stand for several chains, and
+/// `completed` is called for the last of them only. The record of vhost-user does not support that.
 #[derive(Debug)]
 pub struct RecordedRing<R, K> {
     ring: R,
     recorder: K,
 }
 
-/// The positions of a [`RecordedRing`], with its recorder.
+/// The positions of a [`RecordedRing`], and its recorder.
 #[derive(Clone, Copy)]
 pub struct RecordedPositions<P, K> {
     positions: P,
     recorder: K,
-    /// Whether something was completed and not published.
+    /// Whether a chain was completed and not published.
     unpublished: bool,
 }
 
 impl<R: Record, K: Recorder + Clone> RecordedRing<R, K> {
-    /// Returns `ring` with a recorder. Each life of the queue begins with a clone of it.
+    /// Makes a ring that records. Each life of the queue begins with a clone of `recorder`.
     #[must_use]
     pub const fn new(ring: R, recorder: K) -> Self {
         Self { ring, recorder }
     }
 
-    /// Returns the recorder that each life of the queue begins with.
+    /// Returns the recorder of which each life of the queue gets a clone.
     #[must_use]
     pub const fn recorder(&self) -> &K {
         &self.recorder
@@ -185,7 +192,7 @@ impl<R: Record, K: Recorder + Clone> Ring for RecordedRing<R, K> {
     #[inline]
     fn fetch(&self, positions: &mut Self::Positions, in_flight: u16) -> Result<Option<Head>, FatalError> {
         while let Some(head) = positions.recorder.fetch_again() {
-            // One that cannot be in flight is none: what was recorded is as little to be trusted as a driver.
+            // The record is untrusted: a chain that cannot be in flight is skipped.
             if let Some(head) = self.ring.adopt(&mut positions.positions, head, in_flight) {
                 return Ok(Some(head));
             }
@@ -262,7 +269,7 @@ impl<R: Record, K: Recorder + Clone> Ring for RecordedRing<R, K> {
         in_flight: u16,
         unfetched: u16,
     ) -> Result<Armed, FatalError> {
-        // The ring has never moved for those that are fetched again.
+        // The positions of the ring do not move for chains that are fetched again.
         let unfetched = unfetched.saturating_sub(positions.recorder.left_to_fetch_again());
         self.ring.enable_notifications_of_more(&mut positions.positions, in_flight, unfetched)
     }

@@ -6,18 +6,19 @@ use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem};
 
 use crate::{Armed, ChainError, ConfigError, Element, FatalError, Head, Piece, QueueConfig, Walk};
 
-/// A ring in one format: the half of a queue that never changes, and the operations on it.
+/// A ring in one format, and the operations on it.
 ///
-/// What changes are the [`Positions`](Self::Positions), which the queue keeps apart: the ring can then be shared
-/// between threads while the positions are under a lock. [`Queue`](crate::Queue) adds what no format cares about:
-/// chains in flight, tokens, generations, bursts, the latch. It calls no method after one has failed.
+/// The ring itself never changes. Only its [`Positions`](Self::Positions) change, and the queue keeps them separately.
+/// So threads can share the ring while a lock protects the positions. [`Queue`](crate::Queue) adds the parts that do
+/// not depend on the format: chains in flight, tokens, generations, bursts, and the latch. After a method has failed,
+/// the queue calls no other method.
 ///
-/// Users do not call this trait. It is implemented by the formats here, and by whoever brings a ring of another kind.
+/// Devices do not call this trait. Implement it to bring a ring of another kind.
 pub trait Ring {
     /// The driver's memory.
     type Mem: DriverMem;
 
-    /// Where both sides are, as this side remembers it.
+    /// The positions of driver and device in the ring, as the device remembers them.
     type Positions;
 
     /// A walk along a chain in this ring.
@@ -25,16 +26,16 @@ pub trait Ring {
     where
         Self: 'r;
 
-    /// A place in a chain, as plain data: a walk that is handed the ring at each step.
+    /// A place in a chain, as plain data. Each step of a walk takes the ring and the place.
     type Place: Clone + fmt::Debug + Send + Sync + Unpin + 'static;
 
     /// Returns the driver's memory.
     fn mem(&self) -> &Self::Mem;
 
-    /// Returns the number of slots: the most that can be in flight.
+    /// Returns the number of slots, which is the largest number that can be in flight.
     fn size(&self) -> u16;
 
-    /// Takes the ring into service: asks the driver for notifications, and returns the positions of a new ring.
+    /// Asks the driver for notifications, and returns the positions of a new ring.
     ///
     /// # Errors
     ///
@@ -43,46 +44,50 @@ pub trait Ring {
 
     /// Fetches the next available chain, if there is one.
     ///
-    /// `in_flight` slots have been fetched and not returned. If notifications are enabled and there is none, the driver
-    /// will notify of the next one.
+    /// `in_flight` is the number of slots that were fetched and not returned. If no chain is available and
+    /// notifications are enabled, the driver will notify of the next one.
     ///
     /// # Errors
     ///
-    /// If the driver's part of the ring makes no sense, or an area cannot be accessed.
+    /// If the driver's part of the ring is invalid, or if an area cannot be accessed.
     fn fetch(&self, positions: &mut Self::Positions, in_flight: u16) -> Result<Option<Head>, FatalError>;
 
-    /// Puts the chain of `head` back as if it had not been fetched, and returns whether it did. It does so only for the
-    /// chain that was fetched last, of those that were not put back.
+    /// Puts the chain of `head` back as if it had not been fetched, and returns whether it did.
+    ///
+    /// It does so only for the chain that was fetched last and not put back.
     ///
     /// # Errors
     ///
     /// If an area cannot be accessed.
     fn unfetch(&self, positions: &mut Self::Positions, head: Head) -> Result<bool, FatalError>;
 
-    /// Returns a walk along the chain of `head`, from its beginning. A head that the ring does not have yields an
-    /// error.
+    /// Returns a walk along the chain of `head`, from its beginning.
+    ///
+    /// It accepts any head. An invalid head yields an error.
     fn walk(&self, head: Head) -> Self::Walk<'_>;
 
-    /// Returns the place where the chain of `head` begins.
+    /// Returns the place in front of the first element of the chain of `head`.
     fn start(&self, head: Head) -> Self::Place;
 
-    /// Takes one step of a walk from `place`, as [`ChainElements::next_element`](crate::ChainElements::next_element)
-    /// does.
+    /// Returns the element at `place`, as [`ChainElements::next_element`](crate::ChainElements::next_element) does.
     fn next_element(&self, place: &mut Self::Place) -> Option<Result<Element, ChainError>>;
 
-    /// Writes that a chain was used, without publishing it, and returns whether there is such a chain in flight. A ring
-    /// that does not remember them takes the queue's word for it.
+    /// Marks a chain as used without publishing it, and returns whether the chain was in flight.
+    ///
+    /// A ring that does not remember its chains trusts the queue, and returns `true`.
     ///
     /// # Errors
     ///
     /// If an area cannot be accessed.
     fn complete(&self, positions: &mut Self::Positions, head: Head, written: u32) -> Result<bool, FatalError>;
 
-    /// Fetches available chains, at most `limit` of them, completes each with as many bytes written as `work` says
-    /// before the next one is fetched, and returns how many there were. `in_flight` does not count these.
+    /// Serves at most `limit` available chains, and returns the number of chains that it served.
+    ///
+    /// Each chain is fetched, given to `work`, and completed with the length that `work` returns. Then the next one is
+    /// fetched. `in_flight` does not count these chains.
     ///
     /// A ring whose positions are a few words overrides this to keep them in registers. A ring of several formats
-    /// overrides it so that no walk has to say again and again which of them it is for.
+    /// overrides it to choose the format once, and not at each step of a walk.
     ///
     /// # Errors
     ///
@@ -103,11 +108,35 @@ pub trait Ring {
         Ok(limit)
     }
 
-    /// Fetches available chains, at most `limit` of them, up to the first one that is more than a single element for
-    /// `access` in one piece, and hands out where each is in `mem`. Returns how many slots they take.
+    /// Serves the next available chain as [`serve`](Self::serve) does and publishes it as [`publish`](Self::publish)
+    /// does. Returns whether the driver wants to be notified of it, or `None` if there is no chain.
     ///
-    /// What ends it is an available chain or the end of them: [`fetch`](Self::fetch) says which. A ring need not find
-    /// all such chains; by default it finds none.
+    /// A ring that can find out at once where both sides are afterwards overrides this. A ring of several formats does
+    /// so for the reason it has with [`serve`](Self::serve).
+    ///
+    /// # Errors
+    ///
+    /// As for [`serve`](Self::serve) and [`publish`](Self::publish).
+    #[inline(always)]
+    fn serve_one(
+        &self,
+        positions: &mut Self::Positions,
+        in_flight: u16,
+        mut work: impl ServeChain,
+    ) -> Result<Option<bool>, FatalError> {
+        let Some(head) = self.fetch(positions, in_flight)? else { return Ok(None) };
+        let written = work.serve(self.walk(head));
+        self.complete(positions, head, written)?;
+        self.publish(positions).map(Some)
+    }
+
+    /// Fetches at most `limit` available chains of one element each, and returns the number of slots that they take.
+    ///
+    /// Each chain must be a single element for `access`, in one piece of `mem`. `take` gets the head, the address and
+    /// the memory of each.
+    ///
+    /// It stops at the first other chain, or if no more are available. Call [`fetch`](Self::fetch) to find out which. A
+    /// ring does not have to find all such chains. By default it finds none.
     ///
     /// # Errors
     ///
@@ -126,8 +155,10 @@ pub trait Ring {
         Ok(0)
     }
 
-    /// Completes chains, each with the number of bytes that were written, and calls `refuse` for each that is not in
-    /// flight. A ring that does not remember them takes the queue's word for it.
+    /// Completes chains, each with the number of bytes that were written.
+    ///
+    /// It calls `refuse` for each chain that is not in flight. A ring that does not remember its chains trusts the
+    /// queue, and does not call `refuse`.
     ///
     /// # Errors
     ///
@@ -147,7 +178,7 @@ pub trait Ring {
         Ok(())
     }
 
-    /// Publishes everything that was completed, and returns whether the driver wants to be notified of it.
+    /// Publishes all completed chains, and returns whether the driver wants a notification.
     ///
     /// # Errors
     ///
@@ -161,15 +192,15 @@ pub trait Ring {
     /// If an area cannot be accessed.
     fn suppress_notifications(&self, positions: &mut Self::Positions) -> Result<(), FatalError>;
 
-    /// Asks the driver to notify, and looks whether something is available already.
+    /// Asks the driver to notify of new chains, and returns whether a chain is available already.
     ///
     /// # Errors
     ///
     /// As for [`fetch`](Self::fetch).
     fn enable_notifications(&self, positions: &mut Self::Positions, in_flight: u16) -> Result<Armed, FatalError>;
 
-    /// Asks the driver to notify of what it makes available beyond the next `unfetched` slots, and looks whether that
-    /// is available already.
+    /// Asks the driver to notify of chains beyond the next `unfetched` slots, and returns whether one is available
+    /// already.
     ///
     /// # Errors
     ///
@@ -182,15 +213,15 @@ pub trait Ring {
     ) -> Result<Armed, FatalError>;
 }
 
-/// What a device does with each chain that it serves, by whatever walk leads along the chain.
+/// The work of a device on each chain that it serves, for any type of walk.
 ///
-/// [`Queue::serve`](crate::Queue::serve) makes it of closures.
+/// [`Queue::serve`](crate::Queue::serve) makes it from closures.
 pub trait ServeChain {
-    /// Serves a chain, and returns how many bytes were written.
+    /// Serves a chain, and returns the number of bytes that were written into it.
     fn serve(&mut self, walk: impl Walk) -> u32;
 }
 
-/// The same work, for a part of the chains.
+/// Does the same work by a reference, for a part of the chains.
 impl<S: ServeChain> ServeChain for &mut S {
     #[inline(always)]
     fn serve(&mut self, walk: impl Walk) -> u32 {
@@ -200,7 +231,8 @@ impl<S: ServeChain> ServeChain for &mut S {
 
 /// The work of [`QueueState::serve`](crate::QueueState::serve).
 ///
-/// PERF: its address is no matter to anybody, as that of `work` is, so that it stays in registers (`direct-1-burst-1`).
+/// PERF: only the address of `work` is used, not that of this structure. So the structure stays in registers
+/// (`direct-1-burst-1`).
 pub(crate) struct Pieces<'w, 'm, M: ?Sized, B, W, F> {
     pub(crate) mem: &'m M,
     pub(crate) init: B,
@@ -222,25 +254,26 @@ where
     }
 }
 
-/// A ring that keeps the descriptors of a chain for as long as the chain is in flight, whatever happens to others
-/// meanwhile.
+/// A ring that keeps the descriptors of a chain as long as the chain is in flight, even while other chains are
+/// returned.
 ///
-/// A split ring is one: nobody but the driver writes descriptors. A packed ring is not: used descriptors are written
-/// over those of the chain that was fetched first, which may still be in flight. There, walk along a chain before
-/// another one is returned, keep an owned chain of the crate virtio-util, or keep the order with an
-/// [`OrderedRing`](crate::OrderedRing).
+/// A split ring keeps them, because only the driver writes descriptors. A packed ring does not: a used descriptor is
+/// written over those of the chain that was fetched first, which can still be in flight. In a packed ring, walk along a
+/// chain before another one is returned, or use an owned chain of the crate virtio-util. An
+/// [`OrderedRing`](crate::OrderedRing) keeps the descriptors in either format.
 #[diagnostic::on_unimplemented(
-    message = "a token of `{Self}` cannot be turned back into its chain: other chains may be written over its descriptors",
-    note = "keep an `OwnedChain` from `virtio_util::SharedQueue` instead of a token, use a `SplitRing`, or use an `OrderedRing`"
+    message = "a token of `{Self}` cannot become its chain again: other used chains can overwrite its descriptors",
+    note = "keep an `OwnedChain` from `virtio_util::SharedQueue` instead of a token",
+    note = "a `SplitRing` and an `OrderedRing` keep the descriptors"
 )]
 pub trait KeepsDescriptors: Ring {}
 
-/// A ring that can be made from what a driver set up.
+/// A ring that can be made from a [`QueueConfig`].
 pub trait FromConfig: Ring + Sized {
-    /// Checks a configuration, and makes a ring of it. The memory is not touched.
+    /// Checks a configuration, and makes a ring from it. The memory is not touched.
     ///
     /// # Errors
     ///
-    /// If no such ring can run like that.
+    /// If the ring cannot run with this configuration.
     fn from_config(config: &QueueConfig, mem: Self::Mem) -> Result<Self, ConfigError>;
 }

@@ -1,15 +1,16 @@
-//! What makes a chain well-formed, in either format.
+//! The rules for a well-formed chain, in either format.
 //!
-//! The usual descriptor is accepted by one test of its second word. It is
+//! One test of the second word accepts the usual descriptor. From the lowest bit on, the second word contains:
 //!
 //! ```text
 //! split    length in 32 bits, flags in 16, next
 //! packed   length in 32 bits, Buffer ID, flags in 16
 //! ```
 //!
-//! so that the flags begin at bit `FLAGS`. One less than that word, less WRITE among the writable elements, has none of
-//! the bits that are [odd](Limits::odd) if the descriptor is plain: those of lengths that are not harmless, which no
-//! bytes become as well, and the lower flags but NEXT. The flags above, AVAIL and USED among them, are of no matter.
+//! The flags begin at bit `FLAGS`. The test subtracts 1 from the word, and WRITE as well among the writable elements.
+//! The descriptor is plain if the difference has none of the [odd](Plain::odd) bits. The odd bits are those of lengths
+//! that are not harmless, and the lower flags except NEXT. A length of 0 becomes a length that is not harmless. The
+//! upper flags, AVAIL and USED among them, are ignored.
 
 use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange};
 
@@ -21,45 +22,48 @@ const NEXT: u64 = 1;
 /// The flag of a writable element, in either format.
 const WRITE: u64 = 2;
 
-/// The flags that a plain element cannot have, after what is [taken away](Rules::phase): WRITE is then out of order,
-/// INDIRECT is a table, and the two bits beside that have no meaning catch what was borrowed.
+/// The flags that a plain element cannot have after the [subtraction](Rules::phase). WRITE means that the element is
+/// out of order, and INDIRECT means a table. The two bits above have no meaning, and catch the borrow of the
+/// subtraction.
 const ODD_FLAGS: u64 = 0b11110;
 
-/// The most bytes that a chain may have, which is more than 32 bits can say (SPLIT-DESC-7).
+/// The largest number of bytes in a chain. It does not fit into 32 bits (SPLIT-DESC-7).
 const MAX_BYTES: u64 = 1 << 32;
 
-/// One element in a [budget](Rules::budget), above all bytes: those before the last element, and those of that one.
+/// One element in a [budget](Rules::budget). It is above the bits of all bytes: those of a full chain, and those of one
+/// element more.
 const ONE_ELEMENT: u64 = 1 << 40;
 
-/// The bit of a [budget](Rules::budget) that is set when no element is plain any more, above all bytes as well.
+/// The bit of a [budget](Rules::budget) that is set when no element is plain any more. It is above the bits of all
+/// bytes as well.
 const SLOW: u64 = 1 << 39;
 
-/// The bytes of a descriptor in an indirect table.
+/// The size of a descriptor in an indirect table, in bytes.
 const ENTRY: u32 = 16;
 
-/// What a queue allows in a chain.
+/// The limits of a queue for a chain.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits<const FLAGS: u32> {
-    /// How many elements there may be. INVARIANT: less than 2^24, so that a budget has room for them.
+    /// The largest number of elements. INVARIANT: less than 2^24, so that a budget has room for them.
     elements: u32,
-    /// As many elements as there may be cannot add up to too many bytes, if none has more than this. It is a power of
-    /// two.
+    /// A length in bytes. A chain whose elements all have at most this length cannot exceed [`MAX_BYTES`]. It is a
+    /// power of two.
     harmless: u32,
-    /// Whether there may be indirect tables.
+    /// Whether indirect tables are allowed.
     pub(crate) indirect: bool,
     pub(crate) plain: Plain<FLAGS>,
 }
 
-/// What the usual descriptor is compared with.
+/// The values that the usual descriptor is compared with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plain<const FLAGS: u32> {
-    /// The bits that the second word of a plain descriptor does not have, after what is taken away.
+    /// The bits that the second word of a plain descriptor does not have after the subtraction.
     odd: u64,
     /// One element in a budget.
     ///
     /// PERF: a constant of 64 bits would be loaded into a register for each descriptor (`direct-8-burst-32`).
     one: u64,
-    /// A [budget](Rules::budget) from which nothing was taken.
+    /// The [budget](Rules::budget) of a chain of which no element was counted yet.
     budget: u64,
 }
 
@@ -76,13 +80,13 @@ impl<const FLAGS: u32> Limits<FLAGS> {
         Self { elements, harmless, indirect: config.features.contains(RingFeatures::INDIRECT_DESC), plain }
     }
 
-    /// Returns how many elements there may be.
+    /// Returns the largest number of elements.
     #[inline(always)]
     pub(crate) const fn elements(&self) -> usize {
         self.elements as usize
     }
 
-    /// Returns what the only element of a chain is compared with, which is all for reading or all for writing.
+    /// Returns the values that the only element of a chain is compared with, for reading or for writing.
     #[inline(always)]
     pub(crate) const fn only(&self, access: Access) -> Option<Only<FLAGS>> {
         let phase = match access {
@@ -93,13 +97,13 @@ impl<const FLAGS: u32> Limits<FLAGS> {
         Some(Only { phase, odd: self.plain.odd | NEXT << FLAGS, access })
     }
 
-    /// Returns whether a list of so many elements is too long.
+    /// Returns whether a list of this many elements is too long.
     #[inline(always)]
     pub(crate) const fn is_too_long(&self, elements: u16) -> bool {
         elements as u32 > self.elements
     }
 
-    /// Returns where an indirect table is, and how many descriptors it has.
+    /// Returns the range of an indirect table, and the number of its descriptors.
     pub(crate) fn table(&self, Claim { addr, len, .. }: Claim) -> Result<(DriverRange, u32), ChainErrorKind> {
         let entries = len / ENTRY;
         if len % ENTRY != 0 || entries.wrapping_sub(1) >= self.elements {
@@ -110,18 +114,18 @@ impl<const FLAGS: u32> Limits<FLAGS> {
     }
 }
 
-/// What the only element of a chain is compared with.
+/// The values that the only element of a chain is compared with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Only<const FLAGS: u32> {
-    /// What is added to the second word of its descriptor, as in the [rules](Rules).
+    /// The number that is added to the second word of its descriptor, as in the [rules](Rules).
     phase: u64,
-    /// The bits that are not there then, NEXT among them.
+    /// The bits that the sum does not have, NEXT among them.
     odd: u64,
     access: Access,
 }
 
 impl<const FLAGS: u32> Only<FLAGS> {
-    /// Translates what a descriptor claims, if it is plain, alone and for such an access, and if that can be done at
+    /// Translates the range of a descriptor, if the descriptor is plain, alone, for this access, and translates at
     /// once.
     ///
     /// PERF: the access is known before the descriptor is (`direct-1-burst-32` of the bulk queues).
@@ -135,31 +139,30 @@ impl<const FLAGS: u32> Only<FLAGS> {
     }
 }
 
-/// What a queue allows in a chain of a split ring, where the flags follow the length.
+/// The limits for a chain of a split ring, where the flags follow the length.
 pub(crate) type SplitLimits = Limits<32>;
 pub(crate) type SplitPlain = Plain<32>;
-/// What a queue allows in a list of a packed ring, where the Buffer ID is between the two.
+/// The limits for a list of a packed ring, where the Buffer ID is between the length and the flags.
 pub(crate) type PackedLimits = Limits<48>;
 pub(crate) type PackedPlain = Plain<48>;
 
-/// How much is left of what the limits allow.
+/// The state of the rules while a chain is walked.
 ///
 /// PERF: it is two words, which are passed on in registers (`indirect-8-burst-32`).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules<const FLAGS: u32> {
-    /// In the lower 39 bits, how many bytes there were. Then a bit that says whether somebody has to look at their sum
-    /// or at the number of elements: no element is plain as soon as there was one that is not harmless, nor in a list
-    /// that is too long. Above, how many elements there were, and so many more that the first one too many is one too
-    /// many for this number.
+    /// The lower 39 bits count the bytes. The next bit, [`SLOW`], tells that the sums must be checked: no element is
+    /// plain after one that is not harmless, or in a list that is too long. The upper bits count the elements. They
+    /// start so high that the first element above the limit makes the number overflow.
     budget: u64,
-    /// What is added to the second word of a descriptor: [`READABLE`](Self::READABLE) until there was a writable
-    /// element, if only one without bytes, then [`WRITABLE`](Self::WRITABLE).
+    /// The number that is added to the second word of a descriptor. It is [`READABLE`](Self::READABLE) until the first
+    /// writable element, even one without bytes. Then it is [`WRITABLE`](Self::WRITABLE).
     phase: u64,
 }
 
-/// How much is left in a chain of a split ring.
+/// The state of the rules in a chain of a split ring.
 pub(crate) type SplitRules = Rules<32>;
-/// How much is left in a list of a packed ring.
+/// The state of the rules in a list of a packed ring.
 pub(crate) type PackedRules = Rules<48>;
 
 /// The address and the second word of a descriptor.
@@ -176,18 +179,18 @@ pub(crate) struct Claim {
 }
 
 impl<const FLAGS: u32> Rules<FLAGS> {
-    /// Takes away one byte.
+    /// Subtracts one byte.
     const READABLE: u64 = 0_u64.wrapping_sub(1);
-    /// Takes away one byte and WRITE.
+    /// Subtracts one byte and WRITE.
     const WRITABLE: u64 = Self::READABLE.wrapping_sub(WRITE << FLAGS);
 
     #[inline(always)]
     pub(crate) const fn new(plain: &Plain<FLAGS>) -> Self {
-        // PERF: the compiler does not know that the bit is not set, and would have it tested (`direct-1-burst-32`).
+        // PERF: the compiler does not know that the bit is clear, and would test it (`direct-1-burst-32`).
         Self { budget: plain.budget & !SLOW, phase: Self::READABLE }
     }
 
-    /// Returns the rules for a list, of which no element is plain if it is too long.
+    /// Makes the rules for a list. If the list is too long, none of its elements is plain.
     #[inline(always)]
     pub(crate) const fn for_list(plain: &Plain<FLAGS>, too_long: bool) -> Self {
         let slow = if too_long { SLOW } else { 0 };
@@ -200,9 +203,9 @@ impl<const FLAGS: u32> Rules<FLAGS> {
         self.budget & SLOW != 0
     }
 
-    /// Accepts an ordinary element, by the second word of its descriptor. Returns `false` if it needs the slow path: the
-    /// caller takes its count [back](Self::uncounted), and asks [`accept`](Self::accept). Must not be called when
-    /// [slow](Self::is_slow).
+    /// Accepts an ordinary element by the second word of its descriptor. Returns `false` if the element needs the slow
+    /// path: the caller must then [undo the count](Self::uncounted), and call [`accept`](Self::accept). Must not be
+    /// called when [slow](Self::is_slow).
     #[inline(always)]
     pub(crate) fn accept_plain(&mut self, plain: &Plain<FLAGS>, word: u64) -> bool {
         let (budget, too_many) = (self.budget + length(word)).overflowing_add(plain.one);
@@ -216,8 +219,8 @@ impl<const FLAGS: u32> Rules<FLAGS> {
         Self { budget: self.budget.wrapping_sub(ONE_ELEMENT).wrapping_sub(length(word)), ..self }
     }
 
-    /// Accepts the next element of a list if it is plain. It is not counted, but for its bytes: if there are too many
-    /// elements, they are slow.
+    /// Accepts the next element of a list if it is plain. Counts only its bytes: the elements of a list that is too
+    /// long are slow.
     #[inline(always)]
     pub(crate) fn accept_plain_in_list(&mut self, plain: &Plain<FLAGS>, word: u64) -> bool {
         self.budget += length(word);
@@ -231,7 +234,7 @@ impl<const FLAGS: u32> Rules<FLAGS> {
         Self { budget: self.budget.wrapping_sub(length(word)), ..self }
     }
 
-    /// Tests the second word of a descriptor, and goes over to writable elements when the first one comes.
+    /// Tests the second word of a descriptor, and changes to the writable phase at the first writable element.
     #[inline(always)]
     const fn is_in_order(&mut self, plain: &Plain<FLAGS>, word: u64) -> bool {
         if word.wrapping_add(self.phase) & plain.odd == 0 {
@@ -245,8 +248,8 @@ impl<const FLAGS: u32> Rules<FLAGS> {
         is_writable
     }
 
-    /// Accepts the next element, which is left out if it has no bytes, unless it breaks a rule. Then the chain has
-    /// ended.
+    /// Accepts the next element, unless it breaks a rule. An error ends the chain. The result is `None` for an element
+    /// without bytes.
     pub(crate) fn accept(&mut self, limits: &Limits<FLAGS>, claim: Claim) -> Result<Option<Element>, ChainErrorKind> {
         let Claim { addr, len, access } = claim;
         if access.writes() {
@@ -270,7 +273,7 @@ impl<const FLAGS: u32> Rules<FLAGS> {
 }
 
 impl<const FLAGS: u32> Rules<FLAGS> {
-    /// Returns what a descriptor claims.
+    /// Returns the claim of a descriptor.
     #[inline(always)]
     pub(crate) const fn claim((addr, word): Words) -> Claim {
         let access = if word >> FLAGS & WRITE != 0 { Access::Write } else { Access::Read };
@@ -279,14 +282,14 @@ impl<const FLAGS: u32> Rules<FLAGS> {
         Claim { addr, len, access }
     }
 
-    /// Translates what a plain descriptor claims, if that can be done at once.
+    /// Translates the range of a plain descriptor, if it translates at once.
     #[inline(always)]
     pub(crate) fn find<M: DriverMem + ?Sized>(mem: &M, words: Words) -> Option<Piece<'_>> {
         let Claim { addr, len, access } = Self::claim(words);
         Some(piece(addr, len, access, mem.translate_at_once(addr, len, access)?))
     }
 
-    /// Translates what a plain descriptor claims, if it is in one piece.
+    /// Translates the range of a plain descriptor, if it is in one piece.
     #[inline(always)]
     pub(crate) fn search<M: DriverMem + ?Sized>(mem: &M, words: Words) -> Option<Piece<'_>> {
         let found = Self::find(mem, words);
@@ -299,17 +302,17 @@ impl<const FLAGS: u32> Rules<FLAGS> {
     }
 }
 
-/// Says that what comes next is seldom.
+/// Tells the compiler that the code after the call is cold.
 ///
-/// PERF: it keeps what is done at the first writable element out of the way (`direct-8-burst-32`).
+/// PERF: it moves the code for the first writable element out of the usual path (`direct-8-burst-32`).
 #[cold]
 #[inline]
 const fn cold() {}
 
-/// Returns the piece that is in `memory`.
+/// Returns the piece of `memory`.
 #[inline(always)]
 fn piece(addr: DriverAddr, len: u32, access: Access, memory: DeviceRange<'_>) -> Piece<'_> {
-    // What was translated does not end beyond 2^64.
+    // A translated range does not end beyond 2^64.
     let range = DriverRange::new(addr, len.into()).unwrap_or(DriverRange::EMPTY);
     Piece { range, memory, access }
 }

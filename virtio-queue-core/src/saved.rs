@@ -1,4 +1,4 @@
-//! What has to be remembered of a queue that is made again elsewhere.
+//! Saved queues, and rings that can be restored from them.
 
 use core::{error, fmt};
 
@@ -7,23 +7,25 @@ use virtio_ring::packed::Descriptor;
 
 use crate::{ChainError, ConfigError, Element, FatalError, Head, Ring};
 
-/// The positions of a queue, in a form that can be stored or sent: what was saved is as little to be trusted as a
-/// driver.
+/// The positions of a queue, in a form that can be stored or sent.
 ///
-/// A queue is nothing but positions: where the driver's next buffer will be, and the device's next used one. All else
-/// is in the configuration, or in the driver's memory, or begins anew. Chains in flight are not part of it: save a
-/// queue that was [drained](crate::Queue::drain), or [record](crate::RecordedRing) its chains.
+/// A saved state is untrusted, like driver input.
+///
+/// The state of a queue consists of two positions: that of the driver's next available buffer, and that of the device's
+/// next used buffer. All other values are in the configuration or in the driver's memory, or start from zero. Chains in
+/// flight are not included: save a queue that was [drained](crate::Queue::drain), or [record](crate::RecordedRing) its
+/// chains.
 ///
 /// # vhost-user
 ///
-/// [`vring_base`](Self::vring_base) is what GET_VRING_BASE answers, and [`from_vring_base`](Self::from_vring_base)
-/// takes what SET_VRING_BASE says, in either format:
+/// [`vring_base`](Self::vring_base) returns the answer to GET_VRING_BASE. [`from_vring_base`](Self::from_vring_base)
+/// takes the value of SET_VRING_BASE. Both support both formats:
 ///
-/// * The base of a split ring is the index of the next available entry, from 0 to 65535. The used index is not in it.
-///   It is in the ring's memory, and [`Queue::restore`](crate::Queue::restore) reads it there, once.
+/// * The base of a split ring is the index of the next available entry, from 0 to 65535. The base does not contain the
+///   used index. [`Queue::restore`](crate::Queue::restore) reads the used index once, from the ring's memory.
 /// * The base of a packed ring has the available position in bits 0 to 15 and the used position in bits 16 to 31. A
 ///   position is a slot in bits 0 to 14, and a wrap counter in bit 15.
-/// * A packed ring begins at 0x8000_8000. Some front ends say 0 of a new packed ring. So `restore` takes 0 as the
+/// * A packed ring begins at 0x8000_8000. Some front ends send 0 for a new packed ring. So `restore` treats 0 as the
 ///   beginning if no descriptor in the ring has the flag USED, which means that the ring was never used.
 ///
 /// ```
@@ -36,7 +38,8 @@ use crate::{ChainError, ConfigError, Element, FatalError, Head, Ring};
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// With the feature `serde` it can be serialized. Later versions read what this version wrote.
+/// With the feature `serde`, a `SavedQueue` can be serialized. Later versions of this crate can read the form of this
+/// version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct SavedQueue {
@@ -48,14 +51,14 @@ pub struct SavedQueue {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
 pub(crate) enum Saved {
-    /// Indexes that run freely. A used index that was not saved is in the ring's memory.
+    /// Indexes of 16 bits that wrap around. A used index of `None` is in the ring's memory.
     Split { next_available: u16, next_used: Option<u16> },
     /// A slot in bits 0 to 14 and a wrap counter in bit 15.
     Packed { next_available: u16, next_used: u16 },
 }
 
 impl SavedQueue {
-    /// The version of this form, which changes whenever its meaning does.
+    /// The version of the form. It changes whenever the meaning of the form changes.
     pub const VERSION: u16 = 1;
 
     pub(crate) const fn split(next_available: u16, next_used: Option<u16>) -> Self {
@@ -66,8 +69,9 @@ impl SavedQueue {
         Self { version: Self::VERSION, positions: Saved::Packed { next_available, next_used } }
     }
 
-    /// Returns a queue with these features at these positions: indexes of a split ring; slots with wrap counters of a
-    /// packed one.
+    /// Makes a saved queue with these features and positions.
+    ///
+    /// A position is an index in a split ring, and a slot with a wrap counter in a packed ring.
     #[must_use]
     pub const fn at(next_available: u16, next_used: u16, features: RingFeatures) -> Self {
         if features.contains(RingFeatures::RING_PACKED) {
@@ -77,7 +81,7 @@ impl SavedQueue {
         }
     }
 
-    /// Returns what vhost-user calls the base of the vring.
+    /// Returns the positions as vhost-user's base of a vring.
     #[must_use]
     pub const fn vring_base(&self) -> u32 {
         match self.positions {
@@ -86,7 +90,7 @@ impl SavedQueue {
         }
     }
 
-    /// Returns the queue that a vhost-user base stands for, if these features were negotiated.
+    /// Makes a saved queue from a vhost-user base and the negotiated features.
     ///
     /// # Errors
     ///
@@ -103,14 +107,14 @@ impl SavedQueue {
         }
     }
 
-    /// Returns the position of the buffer that is fetched next.
+    /// Returns the position of the buffer that will be fetched next.
     #[must_use]
     pub const fn next_available(&self) -> u16 {
         let (Saved::Split { next_available, .. } | Saved::Packed { next_available, .. }) = self.positions;
         next_available
     }
 
-    /// Returns the position of the used buffer that is written next, or `None` if it is in the ring's memory.
+    /// Returns the position of the used buffer that will be written next, or `None` if it is in the ring's memory.
     #[must_use]
     pub const fn next_used(&self) -> Option<u16> {
         match self.positions {
@@ -119,46 +123,52 @@ impl SavedQueue {
         }
     }
 
-    /// Returns the positions, if they are of a version that is known here.
+    /// Returns the positions, if this crate knows their version.
     pub(crate) const fn checked(&self) -> Result<Saved, RestoreError> {
         if self.version == Self::VERSION { Ok(self.positions) } else { Err(RestoreError::Version(self.version)) }
     }
 }
 
-/// A ring that can be saved, restored to the positions that it was saved at, and moved to other memory.
+/// A ring that can be saved, restored and moved to other memory.
 pub trait Restorable: Ring + Sized {
     /// Returns the same ring in other memory. The memory is not touched.
     ///
     /// # Errors
     ///
-    /// If an area is not there.
+    /// If an area is not in the new memory.
     fn in_memory(&self, mem: Self::Mem) -> Result<Self, ConfigError>;
 
-    /// Returns the positions, as the driver sees them: what was completed and not published is still in flight.
+    /// Returns the positions, as the driver sees them.
+    ///
+    /// Chains that were completed and not published still count as in flight.
     fn save(&self, positions: &Self::Positions) -> SavedQueue;
 
-    /// Returns the positions of a ring that goes on from `saved`.
+    /// Returns the positions of a ring that continues at `saved`.
     ///
-    /// Buffers between the two positions were fetched earlier and are lost, unless they are
+    /// Buffers between the two positions were fetched by an earlier life of the queue. They are lost, unless they are
     /// [adopted](crate::Queue::adopt).
     ///
     /// # Errors
     ///
-    /// If the ring cannot be there.
+    /// If the positions cannot be those of this ring.
     fn restore(&self, saved: &SavedQueue) -> Result<Self::Positions, RestoreError>;
 
-    /// Takes over a chain that is in flight since an earlier life of the queue, and returns its head as this ring knows
-    /// it, or `None` if the ring can have no such chain. `in_flight` slots are in flight without it.
+    /// Adopts a chain that an earlier life of the queue left in flight, and returns its head in this ring.
+    ///
+    /// Returns `None` if the restored positions have no room for the chain. `in_flight` is the number of slots in
+    /// flight without it.
     fn adopt(&self, positions: &mut Self::Positions, head: Head, in_flight: u16) -> Option<Head>;
 
-    /// Gives up a chain that was [adopted](Self::adopt), as if it had not been: it can be adopted again. It is the last
-    /// of those that were, and is in flight.
+    /// Undoes an [`adopt`](Self::adopt): the chain can be adopted again.
+    ///
+    /// The chain must be in flight, and must be the last one that was adopted.
     fn disown(&self, positions: &mut Self::Positions, head: Head);
 
-    /// Returns the elements of a chain that is in flight since an earlier life of the queue.
+    /// Returns the elements of a chain that an earlier life of the queue left in flight.
     ///
-    /// A split ring has its descriptors still. In a packed ring, used descriptors can have been written over them:
-    /// there, the elements are those of the descriptors that were `stored` when the chain was fetched.
+    /// In a split ring, the descriptors of the chain are still in the ring. In a packed ring, used descriptors can have
+    /// been written over them. So the elements are those of the descriptors that were `stored` when the chain was
+    /// fetched.
     fn walk_stored<'r>(
         &'r self,
         head: Head,
@@ -166,7 +176,7 @@ pub trait Restorable: Ring + Sized {
     ) -> impl Iterator<Item = Result<Element, ChainError>>;
 }
 
-/// A queue that cannot be made from what was saved.
+/// The reason why a queue cannot be restored.
 ///
 /// ```
 /// use virtio_queue_core::{RestoreError, RingFeatures, SavedQueue};
@@ -178,23 +188,23 @@ pub trait Restorable: Ring + Sized {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RestoreError {
-    /// It was saved in a form that is not known here.
+    /// The saved form has an unknown version.
     Version(u16),
-    /// It was saved in the other format.
+    /// The saved queue has the other ring format.
     Format(SavedQueue),
     /// The vhost-user base of a split ring does not fit into 16 bits.
     Base {
         /// The base.
         base: u32,
     },
-    /// A position in a packed ring is a slot that the ring does not have.
+    /// A position in a packed ring has a slot number that is not less than the queue size.
     Position {
-        /// What was saved.
+        /// The saved positions.
         saved: SavedQueue,
         /// The queue size.
         size: u16,
     },
-    /// The positions are further apart than a ring can be.
+    /// The distance of the two positions is more than the queue size.
     Lost {
         /// The available position.
         available: u16,
@@ -203,7 +213,7 @@ pub enum RestoreError {
         /// The queue size.
         size: u16,
     },
-    /// The ring cannot go on from there.
+    /// The ring cannot be taken into service at these positions.
     Ring(FatalError),
 }
 
@@ -217,7 +227,7 @@ impl fmt::Display for RestoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Version(version) => {
-                write!(f, "a saved queue of version {version} is not known: it must be {}", SavedQueue::VERSION)
+                write!(f, "the version of the saved queue is {version}: it must be {}", SavedQueue::VERSION)
             }
             Self::Format(SavedQueue { positions: Saved::Split { .. }, .. }) => {
                 f.write_str("a split queue was saved, but RING_PACKED (feature bit 34) was negotiated")
@@ -226,7 +236,7 @@ impl fmt::Display for RestoreError {
                 f.write_str("a packed queue was saved, but RING_PACKED (feature bit 34) was not negotiated")
             }
             Self::Base { base } => {
-                write!(f, "the base {base:#x} is no index of a split ring: it must be at most 0xffff")
+                write!(f, "the base {base:#x} is not an index of a split ring: it must be at most 0xffff")
             }
             Self::Position { saved, size } => {
                 let (available, used) = (saved.next_available(), saved.next_used().unwrap_or_default());
@@ -235,7 +245,7 @@ impl fmt::Display for RestoreError {
             Self::Lost { available, used, size } => {
                 write!(
                     f,
-                    "available position {available:#x} is further ahead of used position {used:#x} than {size} buffers"
+                    "available position {available:#x} must be at most {size} buffers ahead of used position {used:#x}"
                 )
             }
             Self::Ring(error) => error.fmt(f),

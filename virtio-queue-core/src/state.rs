@@ -1,4 +1,4 @@
-//! What changes while a queue runs.
+//! The part of a queue that changes while the queue runs.
 
 use core::cell::Cell;
 use core::fmt;
@@ -12,10 +12,10 @@ use crate::{
     Ring, Token,
 };
 
-/// Everything about a queue that changes: positions, chains in flight, the latch. The ring is the rest.
+/// The part of a queue that changes: positions, chains in flight, and the latch. The other part is the [ring](Ring).
 ///
-/// The two are apart so that a device can have several chains in its hands at a time. They are lent by
-/// [`Queue::parts_mut`](crate::Queue::parts_mut).
+/// With the two parts, a device can hold several chains at a time. [`Queue::parts_mut`](crate::Queue::parts_mut)
+/// borrows them.
 ///
 /// ```
 /// # use virtio_fake_driver::{DriverChain, SplitFixture};
@@ -45,12 +45,12 @@ pub struct QueueState<R: Ring, N> {
 }
 
 impl<R: Ring, N: DriverNotify> QueueState<R, N> {
-    /// Takes `ring` into service.
+    /// Takes `ring` into service, and returns the state of a new queue.
     pub(crate) fn activate(ring: &R, notify: N) -> Result<Self, FatalError> {
         Ok(Self::begin(ring.activate()?, notify))
     }
 
-    /// Begins with nothing in flight.
+    /// Makes a state without chains in flight.
     pub(crate) fn begin(positions: R::Positions, notify: N) -> Self {
         let generation = Generation::begin();
         Self { positions, notify, generation, in_flight: 0, unfetched: 0, fault: None, fault_reported: false }
@@ -60,7 +60,7 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
     ///
     /// # Errors
     ///
-    /// If the queue broke since it was last asked. After that it answers that there is nothing.
+    /// If the queue broke. The error is reported once. After that, the result is `None`.
     #[inline(always)]
     pub fn fetch(&mut self, ring: &R) -> Result<Option<Token>, FatalError> {
         if self.fault.is_some() {
@@ -77,13 +77,14 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
         }
     }
 
-    /// Puts a chain back as if it had not been fetched: the next fetch finds it again. The chain that was fetched last
-    /// is put back first.
+    /// Puts a chain back as if it had not been fetched.
+    ///
+    /// The next fetch returns the chain again. Put chains back in the reverse order of their fetching.
     ///
     /// # Errors
     ///
-    /// If another chain that was fetched later was not put back: the token is in the error. If the token is stale, or
-    /// the queue is broken.
+    /// If a chain that was fetched later was not put back. If the token is stale, or if the queue is broken. The error
+    /// contains the token.
     pub fn unfetch(&mut self, ring: &R, token: Token) -> Result<(), Refused<Token, ReturnError>> {
         let refused = |token, error| Err(Refused { chain: token, error });
         let (None, Some((head, left))) = (self.fault, self.find(&token)) else {
@@ -104,8 +105,9 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
         }
     }
 
-    /// Completes a chain without publishing it. It is not in flight any more after that, whatever comes of it, unless
-    /// it never was.
+    /// Completes a chain without publishing it.
+    ///
+    /// Afterwards the chain is no longer in flight, even on an error, unless the token was stale.
     ///
     /// # Errors
     ///
@@ -128,25 +130,25 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
         }
     }
 
-    /// Refuses a token that is stale, or one that is not while the queue is broken.
+    /// Returns the error for a token that is stale, or for any token of a broken queue.
     #[cold]
     fn refuse(&mut self, token: &Token) -> Result<(), ReturnError> {
         let stale = self.discard(token.again());
         self.fault.map_or(stale, |error| Err(error.into()))
     }
 
-    /// Takes a chain out of the books without telling the driver.
+    /// Removes a chain in flight without returning it to the driver.
     pub(crate) fn discard(&mut self, token: Token) -> Result<(), ReturnError> {
         let (_, left) = self.find(&token).ok_or(ReturnError::Stale { id: token.id() })?;
         self.in_flight = left;
         Ok(())
     }
 
-    /// Checks that a token can be for a chain in flight in this queue, and that the queue is not broken.
+    /// Checks that the queue is not broken, and that a token can be for a chain in flight in it.
     ///
     /// # Errors
     ///
-    /// If that is not so.
+    /// If the token is stale, or if the queue is broken.
     #[inline]
     pub fn check(&self, token: &Token) -> Result<(), ReturnError> {
         match (self.fault, self.find(token)) {
@@ -156,19 +158,18 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
         }
     }
 
-    /// Returns the head of a chain that can be in flight in this queue, and how many slots are without it.
+    /// Returns the head of a chain that can be in flight in this queue, and the number of slots in flight without it.
     #[inline]
     fn find(&self, token: &Token) -> Option<(Head, u16)> {
         find(token, self.generation, self.in_flight)
     }
 
-    /// Serves available chains as [`Queue::serve`](crate::Queue::serve) does, publishes them, and notifies the driver if
-    /// it wants that.
+    /// Serves and publishes available chains, as [`Queue::serve`](crate::Queue::serve) does.
     ///
     /// # Errors
     ///
     /// As for [`fetch`](Self::fetch).
-    // PERF: it publishes where the positions are at hand (`direct-1-burst-1`).
+    // PERF: one chain is published where its positions are at hand (`direct-1-burst-1`).
     #[inline(always)]
     pub fn serve<'m, M: DriverMem + ?Sized, B: Clone, E: From<ChainError>>(
         &mut self,
@@ -180,6 +181,13 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
         finish: impl FnMut(Result<B, E>) -> u32,
     ) -> Result<usize, FatalError> {
         let work = Pieces { mem, init, work: &mut work, finish };
+        if limit == 1 {
+            let wanted = self.run(|positions, in_flight| ring.serve_one(positions, in_flight, work))?;
+            if wanted == Some(true) {
+                self.notify.notify();
+            }
+            return Ok(wanted.is_some().into());
+        }
         let served = self.run(|positions, in_flight| ring.serve(positions, in_flight, limit, work))?;
         if served != 0 {
             match ring.publish(&mut self.positions) {
@@ -216,7 +224,7 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
     ///
     /// # Errors
     ///
-    /// If a token is stale: the others were completed. If the queue is broken.
+    /// If a token is stale: the chains of the other tokens were completed. If the queue is broken.
     #[inline(always)]
     pub fn complete_all(
         &mut self,
@@ -246,7 +254,7 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
         stale.get().map_or(Ok(()), |id| Err(ReturnError::Stale { id }))
     }
 
-    /// Takes chains out of the books of a queue that is broken.
+    /// Removes chains in flight from a broken queue.
     #[cold]
     fn refuse_all(
         &mut self,
@@ -259,7 +267,7 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
         Err(error.into())
     }
 
-    /// Lets the ring do something with many chains, and returns what the ring returns, or nothing if the queue is broken.
+    /// Calls `work`, which handles many chains, and returns its result. In a broken queue, the result is the default.
     #[inline(always)]
     fn run<T: Default>(
         &mut self,
@@ -268,7 +276,7 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
         if self.fault.is_some() {
             return self.report().map(Option::unwrap_or_default);
         }
-        // It stays broken if the work panics: then nobody knows which chains were used.
+        // If the work panics, the queue stays broken, because it is not known which chains were used.
         self.fault = Some(FatalError::Panicked);
         match work(&mut self.positions, self.in_flight) {
             Ok(done) => {
@@ -280,7 +288,7 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
         }
     }
 
-    /// Publishes what was completed, and notifies the driver if it wants that.
+    /// Publishes the completed chains, and notifies the driver if the driver wants that.
     ///
     /// # Errors
     ///
@@ -296,7 +304,9 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
         Ok(())
     }
 
-    /// Asks the driver not to notify. It is a hint, and a broken queue needs none.
+    /// Asks the driver not to notify.
+    ///
+    /// This is a hint. A broken queue does nothing.
     #[inline]
     pub fn suppress_notifications(&mut self, ring: &R) {
         if self.fault.is_none() {
@@ -306,11 +316,11 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
         }
     }
 
-    /// Asks the driver to notify, and looks whether something is available already.
+    /// Asks the driver to notify of new chains, and returns whether a chain is available already.
     ///
     /// # Errors
     ///
-    /// As for [`fetch`](Self::fetch). A queue that broke earlier waits for ever.
+    /// As for [`fetch`](Self::fetch). If the error was reported already, the result is [`Armed::Waiting`].
     #[inline]
     pub fn enable_notifications(&mut self, ring: &R) -> Result<Armed, FatalError> {
         if self.fault.is_none() {
@@ -322,7 +332,7 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
         self.report().map(|nothing| nothing.unwrap_or(Armed::Waiting))
     }
 
-    /// Asks the driver to notify of what it makes available beyond the chains that were [put back](Self::unfetch).
+    /// Asks the driver to notify of chains beyond those that were [put back](Self::unfetch).
     ///
     /// # Errors
     ///
@@ -337,25 +347,25 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
         self.report().map(|nothing| nothing.unwrap_or(Armed::Waiting))
     }
 
-    /// Returns how many slots were fetched and not returned.
+    /// Returns the number of slots in flight: fetched, and not returned.
     #[inline]
     #[must_use]
     pub const fn in_flight(&self) -> u16 {
         self.in_flight
     }
 
-    /// Returns why the queue is broken, if it is.
+    /// Returns the error that broke the queue, or `None` if the queue is not broken.
     #[inline]
     #[must_use]
     pub const fn fault(&self) -> Option<FatalError> {
         self.fault
     }
 
-    /// Counts a chain as in flight that an earlier life of the queue has fetched.
+    /// Adopts a chain that an earlier life of the queue fetched and did not return.
     ///
     /// # Errors
     ///
-    /// If the ring can have no such chain, or the queue is broken.
+    /// If the restored positions have no room for the chain, or if the queue is broken.
     pub(crate) fn adopt(&mut self, ring: &R, head: Head) -> Result<Token, AdoptError>
     where
         R: Restorable,
@@ -382,14 +392,14 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
         self.notify
     }
 
-    /// Breaks the queue, and reports it.
+    /// Breaks the queue, and reports the error.
     #[cold]
     fn break_down<T>(&mut self, error: FatalError) -> Result<Option<T>, FatalError> {
         self.latch(error);
         self.report()
     }
 
-    /// Breaks the queue, and returns what the caller reports.
+    /// Breaks the queue, and returns the error for the caller to report.
     #[cold]
     pub(crate) fn break_now(&mut self, error: FatalError) -> FatalError {
         self.fault_reported = true;
@@ -403,7 +413,7 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
         error
     }
 
-    /// Reports why the queue is broken, the first time. That it refused a chain meanwhile was no report.
+    /// Reports the error that broke the queue, once. A refused chain does not count as a report.
     #[cold]
     fn report<T>(&mut self) -> Result<Option<T>, FatalError> {
         match self.fault {
@@ -416,11 +426,11 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
     }
 }
 
-/// Returns the head of a chain that can be one of those in flight, and how many slots are without it.
+/// Returns the head of a chain that can be one of those in flight, and the number of slots in flight without it.
 #[inline]
 const fn find(token: &Token, generation: Generation, in_flight: u16) -> Option<(Head, u16)> {
     let Some(head) = token.head_in(generation) else { return None };
-    // A token that was made up may take no slots, which is one less than none.
+    // A token that was made up can have 0 slots. Then the subtraction wraps around, and the token is refused.
     if head.slots().wrapping_sub(1) < in_flight { Some((head, in_flight - head.slots())) } else { None }
 }
 

@@ -1,18 +1,19 @@
-//! Chains that outlive the borrow of their queue.
+//! Tokens: chains that do not borrow their queue.
 
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use crate::Head;
 
-/// The right to complete one chain, as a number: it names the chain, and the life of the queue that the chain was
-/// fetched in.
+/// The right to complete one chain, as a number.
 ///
-/// It fits through a `u64`, such as the user data of io_uring. It cannot be cloned, and belongs to one generation of
-/// one queue: another queue, or the same one after a reset, refuses it and touches nothing.
+/// The number contains the head of the chain, and the generation of the queue that fetched it.
 ///
-/// A token does not return its chain when it is dropped: the chain stays in flight until the queue is reset. Where a
-/// task can be cancelled or a thread can panic, keep an owned chain of the crate virtio-util instead. It returns
+/// A token converts to and from a `u64`, for example the user data of io_uring. It cannot be cloned. It belongs to one
+/// generation of one queue: another queue refuses it, and so does the same queue after a reset.
+///
+/// A dropped token does not return its chain: the chain stays in flight until the queue is reset. If a task can be
+/// cancelled or a thread can panic, keep an owned chain of the crate virtio-util instead. An owned chain returns
 /// itself.
 ///
 /// ```
@@ -31,7 +32,7 @@ use crate::Head;
 #[derive(PartialEq, Eq)]
 #[must_use = "the chain stays in flight until the token is given back to the queue"]
 pub struct Token(
-    /// The head in the lower 48 bits, the generation above.
+    /// The head in the lower 48 bits, and the generation in the upper 16.
     u64,
 );
 
@@ -41,19 +42,19 @@ impl Token {
         Self(generation.0 | head.bits())
     }
 
-    /// Returns the token once more. One of the two is good for nothing as soon as the other is used.
+    /// Returns a copy of the token. When one of the two is used, the other one becomes stale.
     #[inline]
     pub(crate) const fn again(&self) -> Self {
         Self(self.0)
     }
 
-    /// Returns the token of the same chain that is stale everywhere.
+    /// Returns a token of the same chain that every queue refuses.
     #[inline]
     pub(crate) const fn used_up(&self) -> Self {
         Self::new(self.head(), Generation::NONE)
     }
 
-    /// Returns the head, if the token is of that generation.
+    /// Returns the head if the token is of this generation.
     #[inline]
     pub(crate) const fn head_in(&self, generation: Generation) -> Option<Head> {
         Head::from_bits(self.0 ^ generation.0)
@@ -66,7 +67,7 @@ impl Token {
         Head::new(self.0 as u16, (self.0 >> 16) as u16, (self.0 >> 32) as u16)
     }
 
-    /// Returns what the driver knows the chain by: the index of its head, or its Buffer ID.
+    /// Returns the id of the chain: the index of its head in a split ring, its Buffer ID in a packed ring.
     #[inline]
     #[must_use]
     pub const fn id(&self) -> u16 {
@@ -80,10 +81,11 @@ impl Token {
         self.0
     }
 
-    /// Turns the number back into the token.
+    /// Turns a number back into a token.
     ///
-    /// Each number is good for one token. A number that was made up, or used twice, cannot harm this side: the queue
-    /// refuses what it cannot have given away. But it may return a chain that is still in use elsewhere.
+    /// Use each number once. A number that was made up or used twice causes no undefined behaviour and no panic: the
+    /// queue refuses a token that cannot be for a chain in flight. But such a number can match a chain that is still in
+    /// use, and then returns that chain too early.
     #[inline]
     pub const fn from_u64(number: u64) -> Self {
         Self(number)
@@ -98,8 +100,7 @@ impl fmt::Debug for Token {
 
 /// One life of one queue, from activation to reset, as a number of 16 bits.
 ///
-/// The number comes round after 65,535 others. That matters to a token that is still there by then, and only if it is
-/// then given to a queue that has the same number and is not its own.
+/// Numbers repeat after 65,535 generations. A token that is as old as that could be accepted by the wrong queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Generation(
     /// The number in the upper 16 bits.
@@ -107,14 +108,15 @@ pub(crate) struct Generation(
 );
 
 impl Generation {
-    /// The generation of no queue: what is of it is stale everywhere.
+    /// The generation of no queue. Every queue refuses a token of this generation.
     const NONE: Self = Self(0xffff << 48);
 
-    /// Begins a new one.
+    /// Begins a new generation.
     pub(crate) fn begin() -> Self {
-        // It never comes round itself: after 2^32 the same number would be next twice.
+        // A counter of 64 bits does not overflow in practice. After an overflow, two generations in a row would have
+        // the number 0.
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        // Relaxed: the number alone has to be unique, and orders nothing.
+        // Relaxed: only the number has to be unique. No other access is ordered by it.
         Self((NEXT.fetch_add(1, Ordering::Relaxed) % 0xffff) << 48)
     }
 }

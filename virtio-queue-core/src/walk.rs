@@ -1,4 +1,4 @@
-//! What a chain is made of.
+//! Elements, pieces, and walks along chains.
 
 use core::iter::FusedIterator;
 
@@ -6,10 +6,10 @@ use virtio_mem_traits::{Access, DeviceRange, DriverMem, DriverRange, TranslateEr
 
 use crate::{ChainError, ChainErrorKind};
 
-/// An element of a buffer: memory that the driver lets the device read, or write.
+/// An element of a buffer: memory that the device can read, or memory that it can write.
 ///
-/// It is a claim. [`DriverMem::translate`](virtio_mem_traits::DriverMem::translate) with the element's `access` makes
-/// it accessible, in one piece or in several.
+/// An element is a claim of the driver. Call [`DriverMem::translate`](virtio_mem_traits::DriverMem::translate) with its
+/// `access` to get the memory, in one piece or in several.
 ///
 /// ```
 /// use virtio_queue_core::{Access, DriverAddr, DriverRange, Element};
@@ -22,13 +22,13 @@ use crate::{ChainError, ChainErrorKind};
 #[doc(alias = "desc")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Element {
-    /// Where it is. Never empty: elements without bytes are left out (HOST-14).
+    /// The range of the element. It is never empty, because elements without bytes are left out (HOST-14).
     pub range: DriverRange,
     /// [`Access::Read`] for a device-readable element, [`Access::Write`] for a device-writable one.
     pub access: Access,
 }
 
-/// A piece of an element, accepted and translated. Most elements are one piece.
+/// A translated piece of an element. Most elements have one piece.
 ///
 /// ```
 /// # use virtio_fake_driver::{DriverChain, SplitFixture};
@@ -49,15 +49,19 @@ pub struct Element {
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Piece<'m> {
-    /// Where the driver has it. Whoever accesses the memory [reports](DriverMem) that.
+    /// The range of the piece in the driver's memory. Code that accesses the memory must [report](DriverMem) the
+    /// access.
     pub range: DriverRange,
-    /// Where it is here: as long as the range, and never empty.
+    /// The memory of the piece. It is as long as the range, and never empty.
     pub memory: DeviceRange<'m>,
     /// [`Access::Read`] for a piece of a device-readable element, [`Access::Write`] for one of a device-writable one.
     pub access: Access,
 }
 
-/// A walk along a chain: a fold over its elements, accepted and translated, or an iterator over what they claim to be.
+/// A walk along the elements of a chain.
+///
+/// The fold [`try_fold_pieces`](Self::try_fold_pieces) checks and translates each element. As an iterator, the walk
+/// yields the elements without translating them.
 ///
 /// ```
 /// # use virtio_fake_driver::{DriverChain, SplitFixture};
@@ -72,27 +76,27 @@ pub struct Piece<'m> {
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// First come the readable elements, then the writable ones. There are no more of them than the queue's limit allows,
-/// and no more than 2^32 bytes. If the chain is malformed, the last item is the error that says how.
+/// The readable elements come first, then the writable ones. The number of elements is at most the queue's limit, and
+/// they have at most 2^32 bytes together. If the chain is malformed, the last item is the error.
 ///
-/// It is a private position. A clone goes its own way and reads the descriptors again, which may have changed by then;
-/// every walk is checked by itself, so that changes nothing but what the driver gets.
+/// A walk has its own position. A clone reads the descriptors again, and the driver can change them meanwhile. Each
+/// walk checks all that it reads, so such a change harms only the driver.
 pub trait Walk: Clone + FusedIterator<Item = Result<Element, ChainError>> {
-    /// Returns what the driver knows the chain by: the index of its head, or its Buffer ID.
+    /// Returns the id of the chain: the index of its head in a split ring, its Buffer ID in a packed ring.
     fn id(&self) -> u16;
 
-    /// Folds what is left of the chain: calls `work` with what it has returned before, at first `init`, and with each
-    /// element as it is in `mem`, piece by piece, until that fails or the chain ends. Returns what `work` has returned
-    /// last.
+    /// Folds the rest of the chain, and returns the last value of `work`.
     ///
-    /// It does what translating each element of the iterator does, in one operation: this is the fastest way along a
-    /// chain. What travels by value through `init` and `work`, rather than in what `work` borrows, can stay in
-    /// registers.
+    /// Each element is translated in `mem`. `work` is called once for each piece, with the value that it returned
+    /// before. The first value is `init`. The fold ends with the chain or with the first error.
+    ///
+    /// This is the fastest way along a chain. A value that passes through `init` and `work` can stay in registers. A
+    /// variable that `work` borrows cannot.
     ///
     /// # Errors
     ///
-    /// If the chain is malformed, if an element cannot be translated, or if `work` fails. `work` has been called with
-    /// what comes before that.
+    /// If the chain is malformed, if an element cannot be translated, or if `work` fails. `work` was called for all
+    /// pieces before that.
     ///
     /// # Examples
     ///
@@ -112,13 +116,13 @@ pub trait Walk: Clone + FusedIterator<Item = Result<Element, ChainError>> {
     }
 }
 
-/// A walk after a step, and what was seen.
+/// A walk after a step, and the item that the step found.
 pub(crate) type Step<W> = (W, Option<Result<Element, ChainError>>);
 
-/// What has come of the part of a chain that is not folded where the fold was asked for.
+/// The result of folding the rest of a chain in a separate function.
 ///
-/// PERF: it is a result. Its own type keeps the compiler from building the result of the usual case in memory, where
-/// that of a function is that is not inlined (`direct-1-burst-32`).
+/// PERF: it means the same as a `Result`. A type of its own lets the compiler keep the result of the usual case in
+/// registers, because the result of a function that is not inlined is in memory (`direct-1-burst-32`).
 pub(crate) enum Rest<B, E> {
     Ended(B),
     Failed(E),
@@ -144,9 +148,9 @@ impl<B, E> From<Rest<B, E>> for Result<B, E> {
     }
 }
 
-/// Folds what was seen in a step and all that comes after it, whatever that is.
+/// Folds the item of a step, and the rest of the chain.
 ///
-/// PERF: it takes and returns everything by value, so that nothing of the fold before it has an address.
+/// PERF: it takes and returns everything by value, so that no variable of the fold before it needs an address.
 #[cold]
 #[inline(never)]
 pub(crate) fn fold_rest<'m, W: Walk, M: DriverMem + ?Sized, B, E: From<ChainError>>(

@@ -2,8 +2,8 @@
 //!
 //! `cargo run -p virtio-ring --example view_ring -- FILE BASE SIZE DESCRIPTOR-AREA DRIVER-AREA DEVICE-AREA`
 //!
-//! BASE is the driver's address of the first byte of the file. Addresses are hexadecimal. Without arguments it shows a
-//! small queue that comes with it.
+//! BASE is the driver's address of the first byte of the file. Addresses are hexadecimal. Without arguments, the
+//! program shows a small queue of its own.
 
 use core::error::Error;
 use std::{env, fs};
@@ -27,7 +27,7 @@ fn address(text: &str) -> Result<DriverAddr, Box<dyn Error>> {
     Ok(DriverAddr(u64::from_str_radix(text.trim_start_matches("0x"), 16)?))
 }
 
-/// Prints the queue of `size` whose three areas are at `areas`.
+/// Prints a queue of `size` descriptors, whose three areas are at `areas`.
 fn show(dump: &[u8], base: DriverAddr, size: u16, areas: [DriverAddr; 3]) -> Result<(), Box<dyn Error>> {
     let mem = DumpMem::new(base, dump)?;
     let layout = Layout::new(QueueSize::new(size)?);
@@ -53,7 +53,8 @@ fn show(dump: &[u8], base: DriverAddr, size: u16, areas: [DriverAddr; 3]) -> Res
     Ok(())
 }
 
-/// A queue of 2: the chain of both descriptors, 16 bytes readable and 512 writable, was made available and used.
+/// Returns a queue of 2 descriptors. Both form one chain, with 16 readable and 512 writable bytes. The chain was made
+/// available and used.
 fn sample() -> Vec<u8> {
     let descriptors =
         [0, 0x40, 0, 0, 0, 0, 0, 0, 16, 0, 0, 0, 1, 0, 1, 0, 0, 0x50, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 2, 0, 0, 0];

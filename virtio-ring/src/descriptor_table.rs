@@ -1,4 +1,4 @@
-//! A table of descriptors, that of the queue or an indirect one.
+//! Tables of descriptors: the table of a queue, and indirect tables.
 
 use core::marker::PhantomData;
 use core::{error, fmt};
@@ -6,7 +6,9 @@ use core::{error, fmt};
 use virtio_mem_traits::{Access, DeviceArray, DriverMem, DriverRange, TranslateError};
 use zerocopy::{FromBytes, IntoBytes};
 
-/// The index of a descriptor in a table: not a position in a ring, and not checked.
+/// The index of a descriptor in a table.
+///
+/// It is not checked, and it is not a position in a ring.
 ///
 /// ```
 /// use virtio_ring::DescriptorIndex;
@@ -22,7 +24,7 @@ impl fmt::Display for DescriptorIndex {
     }
 }
 
-/// The size of a descriptor in bytes, the same in both formats.
+/// The size of a descriptor in bytes. Both formats have the same.
 pub(crate) const DESCRIPTOR_SIZE: usize = 16;
 
 /// A descriptor of either format, as an entry of a [`DescriptorTable`].
@@ -36,8 +38,9 @@ pub(crate) const DESCRIPTOR_SIZE: usize = 16;
 /// assert_eq!(size_of_entry::<split::Descriptor>(), size_of_entry::<packed::Descriptor>());
 /// ```
 pub trait TableEntry: Sized + FromBytes + IntoBytes + sealed::Sealed {
-    /// Returns a copy of the entry at `index`, each part of it read once, or `None` if there is none. The caller
-    /// reports the read.
+    /// Returns a copy of the entry at `index`, or `None` if there is no such entry.
+    ///
+    /// Each part of the entry is read once. The caller reports the read.
     #[must_use]
     fn load(entries: DeviceArray<'_, [u64; 2]>, index: usize) -> Option<Self>;
 }
@@ -46,13 +49,13 @@ pub(crate) mod sealed {
     pub trait Sealed {}
 }
 
-/// A table of descriptors that can be read, and never is written.
+/// A table of descriptors, for reading only.
 ///
-/// The table of a queue is aligned and usually in one piece. An indirect one may lie anywhere (LAY-11) and may cross
-/// from one piece of memory into another; it is read more slowly then, but just as well.
+/// The table of a queue is aligned, and usually lies in one piece of memory. An indirect table can be at any address
+/// (LAY-11), and can lie in several pieces of memory. Reading is slower from such a table.
 ///
-/// `D` is the descriptor of either format. A table that was written for the other one is misread, and nothing worse
-/// (HOST-27).
+/// `D` is the descriptor type of one of the two formats. If the driver wrote the table in the other format, the values
+/// are wrong, and nothing worse happens (HOST-27).
 ///
 /// ```
 /// use virtio_mem_traits::{DriverAddr, DriverMem, DriverRange, HeapMem};
@@ -74,13 +77,13 @@ pub(crate) mod sealed {
 pub struct DescriptorTable<'m, M: ?Sized, D> {
     mem: &'m M,
     range: DriverRange,
-    /// The entries that are in the first piece of the table. None if it is not aligned.
+    /// The entries in the first piece of the table. It is empty if the table is not aligned.
     contiguous: DeviceArray<'m, [u64; 2]>,
     _descriptor: PhantomData<D>,
 }
 
 impl<'m, M: DriverMem + ?Sized, D: TableEntry> DescriptorTable<'m, M, D> {
-    /// Returns the indirect table in `range`, which has as many entries as fit.
+    /// Returns the indirect table in `range`. It has as many entries as fit into the range.
     ///
     /// # Errors
     ///
@@ -96,35 +99,37 @@ impl<'m, M: DriverMem + ?Sized, D: TableEntry> DescriptorTable<'m, M, D> {
         Ok(Self::from_parts(mem, range, DeviceArray::new(first_piece).unwrap_or(DeviceArray::empty())))
     }
 
-    /// Returns the memory that the table lies in.
+    /// Returns the memory of the table.
     #[inline]
     #[must_use]
     pub const fn mem(&self) -> &'m M {
         self.mem
     }
 
-    /// Returns the table in `range`, of which `contiguous` is what can be read at once: the parts of another table.
+    /// Returns the table in `range`, whose entries in `contiguous` can be read without a translation.
+    ///
+    /// Pass the [`range`](Self::range) and the [`contiguous`](Self::contiguous) entries of another table.
     #[inline]
     #[must_use]
     pub const fn from_parts(mem: &'m M, range: DriverRange, contiguous: DeviceArray<'m, [u64; 2]>) -> Self {
         Self { mem, range, contiguous, _descriptor: PhantomData }
     }
 
-    /// Returns where the table is.
+    /// Returns the driver's addresses of the table.
     #[inline]
     #[must_use]
     pub const fn range(&self) -> DriverRange {
         self.range
     }
 
-    /// Returns what can be read at once.
+    /// Returns the entries that can be read without a translation.
     #[inline]
     #[must_use]
     pub const fn contiguous(&self) -> DeviceArray<'m, [u64; 2]> {
         self.contiguous
     }
 
-    /// Returns the number of descriptors: as many as fit into its range, and as an index can name.
+    /// Returns the number of descriptors: as many as fit into the range, but not more than 65536.
     #[inline]
     #[must_use]
     pub const fn len(&self) -> usize {
@@ -138,8 +143,9 @@ impl<'m, M: DriverMem + ?Sized, D: TableEntry> DescriptorTable<'m, M, D> {
         self.len() == 0
     }
 
-    /// Reads all descriptors, each once, from the first to the last or to the first error. It is for tools: a queue
-    /// reads those of a chain.
+    /// Reads all descriptors, each once, from the first to the last or to the first error.
+    ///
+    /// This method is for tools. A queue reads only the descriptors of a chain.
     pub fn iter(&self) -> impl Iterator<Item = Result<D, TableError>> + use<'m, M, D> {
         let table = *self;
         let mut failed = false;
@@ -152,18 +158,20 @@ impl<'m, M: DriverMem + ?Sized, D: TableEntry> DescriptorTable<'m, M, D> {
 
     /// Returns a copy of the descriptor at `index`, read once.
     ///
-    /// The order of this read is the caller's: it comes after the acquiring load by which the chain was found (BAR-1).
+    /// The read is relaxed. The caller must order it after the acquire load that found the chain (BAR-1).
     ///
     /// # Errors
     ///
-    /// If the table has no such entry, or if the entry's memory cannot be read.
+    /// If the table has no such entry, or if the memory of the entry cannot be read.
     #[inline]
     pub fn get(&self, index: DescriptorIndex) -> Result<D, TableError> {
         self.get_contiguous(index).map_or_else(|| Self::get_anywhere(self.mem, self.range, index), Ok)
     }
 
-    /// Returns a copy of the descriptor at `index`, read once, if it is aligned and in the first piece of the table, as
-    /// it usually is. What else there is to say of it, [`get`](Self::get) says.
+    /// Returns a copy of the descriptor at `index`, if it is aligned and in the first piece of the table.
+    ///
+    /// Most descriptors are. The descriptor is read once. Otherwise returns `None`; [`get`](Self::get) then reads the
+    /// descriptor or gives the reason.
     #[inline]
     #[must_use]
     pub fn get_contiguous(&self, index: DescriptorIndex) -> Option<D> {
@@ -178,9 +186,10 @@ impl<'m, M: DriverMem + ?Sized, D: TableEntry> DescriptorTable<'m, M, D> {
         D::load(self.contiguous, index)
     }
 
-    /// Reads an entry that is not aligned or not in the first piece, if there is one.
+    /// Reads an entry that is not aligned or not in the first piece of the table.
     ///
-    /// It takes what it needs apart from the table: a table whose address nobody asks for can live in registers.
+    /// It takes the memory and the range by themselves, not the table. If nothing takes the address of the table, the
+    /// table can stay in registers.
     #[cold]
     #[inline(never)]
     fn get_anywhere(mem: &M, range: DriverRange, index: DescriptorIndex) -> Result<D, TableError> {
@@ -192,7 +201,7 @@ impl<'m, M: DriverMem + ?Sized, D: TableEntry> DescriptorTable<'m, M, D> {
         while !rest.is_empty() {
             let piece = mem.translate(entry, Access::Read)?;
             let (part, after) = rest.split_at_mut(piece.len().min(rest.len()));
-            // What was not translated is a claim, and no memory has to know it.
+            // Only translated bytes are reported. An untranslated range is a claim that the memory does not know.
             mem.before_read(entry.prefix(part.len() as u64));
             piece
                 .read_bytes(0, part)
@@ -207,7 +216,7 @@ impl<'m, M: DriverMem + ?Sized, D: TableEntry> DescriptorTable<'m, M, D> {
     }
 }
 
-/// Returns how many descriptors there are in `range`, of those that an index can name.
+/// Returns how many descriptors are in `range`, but not more than an index can name.
 #[expect(clippy::cast_possible_truncation, reason = "it is 2^16 at most")]
 const fn entries(range: DriverRange) -> u32 {
     let entries = range.len() / DESCRIPTOR_SIZE as u64;
@@ -222,7 +231,7 @@ impl<M: ?Sized, D> Clone for DescriptorTable<'_, M, D> {
 
 impl<M: ?Sized, D> Copy for DescriptorTable<'_, M, D> {}
 
-/// An entry that a table does not have, or that cannot be read.
+/// The reason why an entry of a table cannot be read.
 ///
 /// ```
 /// use virtio_ring::{DescriptorIndex, TableError};
@@ -232,14 +241,14 @@ impl<M: ?Sized, D> Copy for DescriptorTable<'_, M, D> {}
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TableError {
-    /// The table is not as long as that.
+    /// The index is past the end of the table.
     NoEntry {
         /// The index of the missing entry.
         index: DescriptorIndex,
-        /// How many entries there are.
+        /// The number of entries of the table.
         len: u32,
     },
-    /// The memory in which the entry lies cannot be read.
+    /// The memory of the entry cannot be read.
     Translate(TranslateError),
 }
 

@@ -2,10 +2,10 @@
 
 use core::{error, fmt};
 
-/// The negotiated feature bits that concern the rings, after the checks that they allow.
+/// The negotiated feature bits that concern the rings.
 ///
-/// VIRTIO 1.4 §6 "Reserved Feature Bits". All other bits are none of the ring's business and are left out: those of a
-/// device type, of a transport, and of legacy drivers. So what was negotiated can be passed whole.
+/// The constructors check the bits, and drop all bits that do not concern rings: bits of a device type, of a transport,
+/// and of legacy drivers. So you can pass all negotiated bits. VIRTIO 1.4 §6 "Reserved Feature Bits".
 ///
 /// ```
 /// use virtio_ring::RingFeatures;
@@ -19,19 +19,19 @@ use core::{error, fmt};
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RingFeatures {
-    /// INVARIANT: a subset of `RING`, with VERSION_1 except in the constants that name single bits.
+    /// INVARIANT: a subset of `RING`. It has VERSION_1, except in the constants for single bits.
     bits: u64,
 }
 
-/// The bits by name.
+/// Single bits.
 impl RingFeatures {
-    /// The driver may use indirect descriptors (bit 28).
+    /// The driver can use indirect descriptors (bit 28).
     pub const INDIRECT_DESC: Self = Self::bit(28);
-    /// Either side may name the event that it waits for (bit 29).
+    /// Each side can name the event that it waits for (bit 29).
     pub const EVENT_IDX: Self = Self::bit(29);
-    /// The device is not a legacy one (bit 32).
+    /// The device and the driver are not legacy ones (bit 32).
     pub const VERSION_1: Self = Self::bit(32);
-    /// Addresses are subject to the platform's translation and permissions (bit 33).
+    /// Addresses are subject to the translation and the permissions of the platform (bit 33).
     pub const ACCESS_PLATFORM: Self = Self::bit(33);
     /// The rings are packed (bit 34).
     pub const RING_PACKED: Self = Self::bit(34);
@@ -43,12 +43,13 @@ impl RingFeatures {
     pub const NOTIFICATION_DATA: Self = Self::bit(38);
     /// Notifications by the driver carry a value that the device chose (bit 39).
     pub const NOTIF_CONFIG_DATA: Self = Self::bit(39);
-    /// The driver may reset single queues (bit 40).
+    /// The driver can reset single queues (bit 40).
     pub const RING_RESET: Self = Self::bit(40);
-    /// The driver may suspend the device (bit 43).
+    /// The driver can suspend the device (bit 43).
     pub const SUSPEND: Self = Self::bit(43);
 
-    /// All of the above: an explicit list, because bits 41 and 42 between them belong to device types (FEAT-23).
+    /// All bits that concern rings. They are listed one by one, because bits 41 and 42 belong to device types
+    /// (FEAT-23).
     const RING: u64 = Self::INDIRECT_DESC.bits
         | Self::EVENT_IDX.bits
         | Self::VERSION_1.bits
@@ -67,14 +68,14 @@ impl RingFeatures {
 }
 
 impl RingFeatures {
-    /// Checks what was negotiated, all of it, and keeps the bits that concern the rings.
+    /// Checks all negotiated bits, and keeps those that concern the rings.
     ///
-    /// What else there is has no meaning here, and is ignored: bits of a device type, bit 30, which vhost-user takes
-    /// for itself, NOTIFY_ON_EMPTY (24) and ANY_LAYOUT (27), which are for legacy drivers (FEAT-24).
+    /// All other bits are ignored. These are the bits of a device type; bit 30, which vhost-user uses; and
+    /// NOTIFY_ON_EMPTY (24) and ANY_LAYOUT (27), which are for legacy drivers (FEAT-24).
     ///
     /// # Errors
     ///
-    /// If VERSION_1 is missing, since there is no support for legacy drivers here (FEAT-8).
+    /// If VERSION_1 is missing, because legacy drivers are not supported (FEAT-8).
     pub const fn from_negotiated(bits: u64) -> Result<Self, FeaturesError> {
         if bits & Self::VERSION_1.bits == 0 {
             return Err(FeaturesError::NotVersion1);
@@ -82,11 +83,13 @@ impl RingFeatures {
         Ok(Self { bits: bits & Self::RING })
     }
 
-    /// Checks what a driver accepted against what it was offered: all bits, those of the device type included.
+    /// Checks that the driver accepted only offered bits, and keeps those that concern the rings.
+    ///
+    /// Pass all bits in both arguments, with those of the device type.
     ///
     /// # Errors
     ///
-    /// If it accepted what it was not offered (DRV-FEAT-1), and as [`from_negotiated`](Self::from_negotiated).
+    /// If the driver accepted a bit that was not offered (DRV-FEAT-1), or if VERSION_1 is missing.
     pub const fn from_accepted(offered: u64, accepted: u64) -> Result<Self, FeaturesError> {
         if accepted & !offered != 0 {
             return Err(FeaturesError::NotOffered { bits: accepted & !offered });
@@ -101,28 +104,28 @@ impl RingFeatures {
         self.bits
     }
 
-    /// Returns whether all of `other` is included.
+    /// Returns whether `self` has all bits of `other`.
     #[inline]
     #[must_use]
     pub const fn contains(self, other: Self) -> bool {
         self.bits & other.bits == other.bits
     }
 
-    /// Returns what is in `self`, in `other` or in both.
+    /// Returns the bits that are in `self`, in `other` or in both.
     #[inline]
     #[must_use]
     pub const fn union(self, other: Self) -> Self {
         Self { bits: self.bits | other.bits }
     }
 
-    /// Returns what is in `self` and not in `other`.
+    /// Returns the bits that are in `self` and not in `other`.
     #[inline]
     #[must_use]
     pub const fn difference(self, other: Self) -> Self {
         Self { bits: self.bits & !other.bits }
     }
 
-    /// Returns whether there is no bit at all.
+    /// Returns whether no bit is set.
     #[inline]
     #[must_use]
     pub const fn is_empty(self) -> bool {
@@ -130,7 +133,7 @@ impl RingFeatures {
     }
 }
 
-/// The features by the specification's name, each with its bit.
+/// Shows each feature by its name in the specification, with its bit.
 impl fmt::Display for RingFeatures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt_bits(self.bits, f)
@@ -161,7 +164,7 @@ const fn name(bit: u32) -> Option<&'static str> {
     })
 }
 
-/// Writes all `bits`, by name where they are features of rings.
+/// Writes all `bits`. A bit that is a feature of rings is written with its name.
 fn fmt_bits(bits: u64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if bits == 0 {
         return f.write_str("none");
@@ -177,7 +180,7 @@ fn fmt_bits(bits: u64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     Ok(())
 }
 
-/// Feature bits that no queue can run with.
+/// The reason why a queue cannot run with some feature bits.
 ///
 /// ```
 /// use virtio_ring::{FeaturesError, RingFeatures};
@@ -194,7 +197,7 @@ fn fmt_bits(bits: u64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 pub enum FeaturesError {
     /// VERSION_1 is missing: the driver is a legacy one.
     NotVersion1,
-    /// Bits that the driver was not offered.
+    /// The driver accepted bits that the device did not offer.
     NotOffered {
         /// Those bits.
         bits: u64,
@@ -208,12 +211,12 @@ impl fmt::Display for FeaturesError {
                 f.write_str(
                     "VERSION_1 (32) was not negotiated: the device must offer it and the driver must accept it, ",
                 )?;
-                f.write_str("since legacy drivers are not supported")
+                f.write_str("because legacy drivers are not supported")
             }
             Self::NotOffered { bits } => {
                 f.write_str("the driver accepted ")?;
                 fmt_bits(*bits, f)?;
-                f.write_str(", which it was not offered: it must accept a part of the offer")
+                f.write_str(", which the device did not offer: the driver must accept only offered bits")
             }
         }
     }

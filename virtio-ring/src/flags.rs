@@ -1,8 +1,8 @@
-//! Flags by name.
+//! Shows flags by their names.
 
 use core::fmt;
 
-/// Writes each bit of `flags`, by its name in `names` if it has one: `NEXT | WRITE | bit 5`.
+/// Writes each bit of `flags`, with its name in `names` if it has one: `NEXT | WRITE | bit 5`.
 pub(crate) fn fmt_flags(flags: u16, names: &[(u16, &str)], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if flags == 0 {
         return f.write_str("none");

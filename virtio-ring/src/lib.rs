@@ -1,13 +1,16 @@
-//! The rings of a virtqueue: where everything is, and type-safe access to it.
+//! The rings of a virtqueue: the layout, and type-safe access to each field.
 //!
-//! This is the least that makes a ring in shared memory usable: sizes, offsets and alignments, the structures on the
-//! wire, and one method for each field that one side may read or write, with the memory order that it needs. It holds
-//! no positions and knows no protocol; `virtio-queue-core` builds a virtqueue from it, and that is what a device wants.
-//! Use this crate alone to write another kind of queue, or a tool that looks at rings: [`split`] and [`packed`] each
-//! show the rings of a memory dump.
+//! This crate has the sizes, offsets and alignments of the rings, and the structures in memory. It has one method for
+//! each field that a side can read or write. Each method uses the memory order that its field needs. The crate keeps no
+//! position in a ring and has no protocol.
 //!
-//! The two formats of VIRTIO 1.4 mirror each other: [`split`] and [`packed`]. [`RingFeatures`] are the feature bits
-//! that concern them, and [`event`] has the arithmetic by which either side decides to notify.
+//! To write a device, use `virtio-queue-core`, which builds a virtqueue from this crate. Use this crate alone to write
+//! another kind of queue, or a tool that reads rings. The modules [`split`] and [`packed`] each show how to read the
+//! rings of a memory dump.
+//!
+//! VIRTIO 1.4 has two formats of virtqueues. The modules [`split`] and [`packed`] have the same names for the same
+//! things. [`RingFeatures`] are the feature bits that concern rings. The module [`event`] has the arithmetic with which
+//! each side decides whether to notify.
 //!
 //! ```
 //! use virtio_mem_traits::{DriverAddr, HeapMem};
@@ -17,7 +20,7 @@
 //! let layout = Layout::new(QueueSize::new(8)?);
 //! let used = DeviceArea::new(&mem, layout, DriverAddr(0x1100))?;
 //!
-//! // Give the chain of descriptor 3 back, with 16 bytes written.
+//! // Return the chain that begins with descriptor 3, with 16 bytes written.
 //! used.set_used(RingIndex::new(0), UsedElement::new(DescriptorIndex(3), 16))?;
 //! used.publish(RingIndex::new(1))?;
 //! # Ok::<_, Box<dyn std::error::Error>>(())
@@ -25,7 +28,7 @@
 //!
 //! # Features
 //!
-//! It has none. The examples with a `HeapMem` need the feature `alloc` of `virtio-mem-traits`:
+//! The crate has no features. The examples with a `HeapMem` need the feature `alloc` of `virtio-mem-traits`:
 //!
 //! ```toml
 //! [dependencies]
@@ -35,8 +38,8 @@
 //!
 //! # Clauses
 //!
-//! Ids such as SPLIT-USED-4 name rules. The file `docs/conformance.md` of the repository lists each of them, with its
-//! section in VIRTIO 1.4.
+//! An id such as SPLIT-USED-4 names a rule of the specification. The file `docs/conformance.md` of the repository lists
+//! each rule with its section in VIRTIO 1.4.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]

@@ -1,16 +1,18 @@
-//! What a driver's notification says.
+//! The content of a driver's notification.
 
 use crate::packed::OffWrap;
 use crate::split::RingIndex;
 
-/// A notification by the driver, as it comes through a transport: which queue, and with NOTIFICATION_DATA how far the
-/// driver has come in it.
+/// A notification of the driver, as a transport receives it.
 ///
-/// VIRTIO 1.4 §2.9 "Driver Notifications". The transport knows which form was negotiated: 16 bits without
-/// NOTIFICATION_DATA, 32 bits with it, little-endian on PCI and MMIO, big-endian on channel I/O (NOTIF-1, NOTIF-2,
-/// NOTIF-7).
+/// It names a queue. With NOTIFICATION_DATA, it also names the place where the driver will make the next buffer
+/// available.
 ///
-/// Everything in it is a hint and may be wrong. Memory alone says what is available (NOTIF-6).
+/// The transport knows which form was negotiated: 16 bits without NOTIFICATION_DATA, or 32 bits with it. The form is
+/// little-endian on PCI and MMIO, and big-endian on channel I/O. VIRTIO 1.4 §2.9 "Driver Notifications" (NOTIF-1,
+/// NOTIF-2, NOTIF-7).
+///
+/// Every value in a notification is a hint and can be wrong. Only the ring in memory shows what is available (NOTIF-6).
 ///
 /// ```
 /// use virtio_ring::DriverNotification;
@@ -22,13 +24,15 @@ use crate::split::RingIndex;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DriverNotification {
-    /// The index of the queue; with NOTIF_CONFIG_DATA, the value that the device chose for it (FEAT-18).
+    /// The index of the queue. With NOTIF_CONFIG_DATA, it is the value that the device chose for the queue (FEAT-18).
     pub queue: u16,
-    /// Where the driver will make the next buffer available, if it said so.
+    /// The place where the driver will make the next buffer available, if the notification has it.
     pub next: Option<NextHint>,
 }
 
-/// Where a driver says that it will make the next buffer available, in the terms of either format.
+/// The place where a driver will make the next buffer available, as the driver claims it.
+///
+/// It can be read in the terms of either format.
 ///
 /// ```
 /// use virtio_ring::NextHint;
@@ -42,19 +46,21 @@ pub struct DriverNotification {
 pub struct NextHint(u16);
 
 impl DriverNotification {
-    /// Returns what 16 bits in memory order of the little-endian transports say.
+    /// Returns the notification of 16 bits, in the byte order of the little-endian transports.
     #[must_use]
     pub const fn from_le_bytes16(bytes: [u8; 2]) -> Self {
         Self { queue: u16::from_le_bytes(bytes), next: None }
     }
 
-    /// Returns what 32 bits in memory order of the little-endian transports say.
+    /// Returns the notification of 32 bits, in the byte order of the little-endian transports.
     #[must_use]
     pub const fn from_le_bytes32(bytes: [u8; 4]) -> Self {
         Self::from_bits(u32::from_le_bytes(bytes))
     }
 
-    /// Returns what 32 bits in memory order of channel I/O say: the same number, the other way round (END-4).
+    /// Returns the notification of 32 bits, in the byte order of channel I/O.
+    ///
+    /// It is the same number in big-endian order (END-4).
     #[must_use]
     pub const fn from_be_bytes32(bytes: [u8; 4]) -> Self {
         Self::from_bits(u32::from_be_bytes(bytes))
@@ -65,7 +71,8 @@ impl DriverNotification {
         Self { queue: bits as u16, next: Some(NextHint((bits >> 16) as u16)) }
     }
 
-    /// Returns the notification as a number, of 32 bits if it says where the next buffer will be, of 16 otherwise.
+    /// Returns the notification as a number. It has 32 bits if the notification has [`next`](Self::next), and 16 bits
+    /// otherwise.
     #[must_use]
     pub const fn bits(self) -> u32 {
         let next = match self.next {
@@ -77,26 +84,29 @@ impl DriverNotification {
 }
 
 impl NextHint {
-    /// Returns the hint that names an index of a split ring.
+    /// Returns the hint for an index of a split ring.
     #[must_use]
     pub const fn from_split(index: RingIndex) -> Self {
         Self(index.get())
     }
 
-    /// Returns the hint that names a place in a packed ring.
+    /// Returns the hint for a place in a packed ring.
     #[must_use]
     pub const fn from_packed(place: OffWrap) -> Self {
         Self(place.bits())
     }
 
-    /// Returns the available index, if the ring is a split one: offset and wrap counter together are its 16 bits
-    /// (NOTIF-3).
+    /// Returns the available index, for a split ring.
+    ///
+    /// Its 16 bits are the offset and the wrap counter together (NOTIF-3).
     #[must_use]
     pub const fn split(self) -> RingIndex {
         RingIndex::new(self.0)
     }
 
-    /// Returns the slot and the driver's wrap counter there, if the ring is a packed one (NOTIF-4).
+    /// Returns the slot and the driver's wrap counter at that slot, for a packed ring.
+    ///
+    /// VIRTIO 1.4 §2.9 "Driver Notifications" (NOTIF-4).
     #[must_use]
     pub const fn packed(self) -> OffWrap {
         OffWrap::from_bits(self.0)

@@ -1,26 +1,27 @@
 //! Packed virtqueues: one ring of descriptors that both sides write.
 //!
-//! VIRTIO 1.4 §2.8 "Packed Virtqueues". The specification's terms: the Descriptor Area is the descriptor ring, the
-//! Driver Area and the Device Area are one event suppression structure each.
+//! VIRTIO 1.4 §2.8 "Packed Virtqueues". The Descriptor Area is the descriptor ring. The Driver Area and the Device Area
+//! are one event suppression structure each.
 //!
 //! # A dump
 //!
-//! What a dumped queue looked like: its descriptors, made available or used, and what either side wants to be notified
-//! of.
+//! This example shows a queue in a memory dump: its available and used descriptors, and the notifications that each
+//! side wants.
 //!
-//! The ring does not say in which lap it is. To tell what is available from what was used, a tool must know where the
-//! device reports the next used buffer, and the device's wrap counter there. No area holds that. The device does: a
-//! saved queue has it, and a vhost-user back end tells it in the upper half of its vring base. In a new queue it is
-//! `OffWrap::new(0, true)`.
+//! The ring does not show its current lap. To tell available descriptors from used ones, a tool must know the slot
+//! where the device reports the next used buffer, and the device's wrap counter at that slot. No area has these two
+//! values. A saved queue has them. A vhost-user back end gives them in the upper half of its vring base. In a new queue
+//! they are `OffWrap::new(0, true)`.
 //!
-//! A device overwrites only the first descriptor of a list that it used. The others stay as the driver wrote them.
+//! A device overwrites only the first descriptor of a list that it used. The other descriptors of the list do not
+//! change.
 //!
 //! ```
 //! use virtio_mem_traits::{DriverAddr, DumpMem};
 //! use virtio_ring::packed::{DescriptorArea, DeviceArea, DriverArea, Layout, OffWrap, QueueSize, UsedDescriptor};
 //!
-//! /// Shows the queue of `size` whose three areas are at `areas`, and whose device reports the next used buffer at
-//! /// `next_used`.
+//! /// Shows a queue of `size` descriptors, whose three areas are at `areas`. Its device reports the next used buffer
+//! /// at `next_used`.
 //! fn show(
 //!     mem: &DumpMem<'_>,
 //!     size: u16,
@@ -58,12 +59,12 @@
 //! dump[..16].copy_from_slice(&[0, 0x40, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 7, 0, 0x82, 0x80]);
 //! dump[16..32].copy_from_slice(&[0, 0x48, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 7, 0, 0x82, 0]);
 //! dump[32..48].copy_from_slice(&[0, 0x50, 0, 0, 0, 0, 0, 0, 16, 0, 0, 0, 8, 0, 0x80, 0]);
-//! // The driver wants no notifications, the device one for slot 3.
+//! // The driver wants no notifications. The device wants one for slot 3.
 //! dump[0x40..0x44].copy_from_slice(&[0, 0, 1, 0]);
 //! dump[0x44..0x48].copy_from_slice(&[3, 0x80, 2, 0]);
 //!
 //! let mem = DumpMem::new(DriverAddr(0x1000), &dump)?;
-//! // Slot 3 was never used. Zeros are what a device would have left there in the lap before the first.
+//! // Slot 3 was never used. It is zero, which looks like a used descriptor of the lap before the first.
 //! let expected = "\
 //! 0: used: buffer 7, 512 bytes written
 //! 1: used: a later descriptor of a list, 1 bytes at 0x4800
@@ -75,8 +76,9 @@
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! "Available" is what the device has not overwritten yet. It may have fetched that already; and if it uses buffers in
-//! another order, it may even have reported it, in an earlier slot.
+//! In this text, "available" means that the device has not overwritten the slot yet. The device can have fetched the
+//! descriptor already. If the device uses buffers in another order, it can have reported the buffer already, in an
+//! earlier slot.
 
 mod descriptor;
 mod descriptor_area;

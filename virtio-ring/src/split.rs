@@ -1,17 +1,17 @@
 //! Split virtqueues: a table of descriptors, and a ring in each direction.
 //!
-//! VIRTIO 1.4 §2.7 "Split Virtqueues". The specification's terms: the Descriptor Area is the descriptor table, the
-//! Driver Area is the available ring, the Device Area is the used ring.
+//! VIRTIO 1.4 §2.7 "Split Virtqueues". The Descriptor Area is the descriptor table. The Driver Area is the available
+//! ring. The Device Area is the used ring.
 //!
 //! # A dump
 //!
-//! What a dumped queue looked like: its descriptors, its available ring and its used ring.
+//! This example shows a queue in a memory dump: its descriptors, its available ring and its used ring.
 //!
 //! ```
 //! use virtio_mem_traits::{DriverAddr, DumpMem};
 //! use virtio_ring::split::{DescriptorArea, DeviceArea, DriverArea, Layout, QueueSize, RingIndex};
 //!
-//! /// Shows the queue of `size` whose three areas are at `areas`.
+//! /// Shows a queue of `size` descriptors, whose three areas are at `areas`.
 //! fn show(mem: &DumpMem<'_>, size: u16, areas: [u64; 3]) -> Result<String, Box<dyn std::error::Error>> {
 //!     let layout = Layout::new(QueueSize::new(size)?);
 //!     let [descriptor, driver, device] = areas.map(DriverAddr);
@@ -37,7 +37,7 @@
 //! }
 //!
 //! let mut dump = [0; 0x80];
-//! // Descriptor 0 is readable and goes on in descriptor 1, which is writable.
+//! // Descriptor 0 is readable. The chain continues in descriptor 1, which is writable.
 //! dump[..16].copy_from_slice(&[0, 0x40, 0, 0, 0, 0, 0, 0, 16, 0, 0, 0, 1, 0, 1, 0]);
 //! dump[16..32].copy_from_slice(&[0, 0x50, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 2, 0, 0, 0]);
 //! // The chain was made available, and used with 512 bytes written.

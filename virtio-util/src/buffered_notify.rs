@@ -1,20 +1,20 @@
-//! Many notifications in one.
+//! Merges many notifications into one.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use virtio_queue_core::DriverNotify;
 
-/// A notifier that holds notifications back, and passes on at most one for all of them when it is flushed or dropped.
+/// A notifier that holds back notifications. A flush or a drop passes on at most one notification for all of them.
 ///
-/// It is for devices whose chains come back one by one, perhaps in several queues with one interrupt, while they know
-/// when a round of work is over. Lend it to the queues and [`flush`](Self::flush) at the end of each round. Any thread
-/// may notify and flush.
+/// Use it if your device returns chains one by one and knows when a round of work is over. The queues can share one
+/// interrupt. Lend the notifier to the queues, and call [`flush`](Self::flush) at the end of each round. Any thread can
+/// notify and flush.
 ///
 /// # When not to use it
 ///
-/// Where a [`Burst`](virtio_queue_core::Burst) does: that also publishes the chains together, and asks the driver once
-/// rather than for each of them whether it wants to know. And never without a flush in every path that goes to sleep: a
-/// driver that waits for a notification that is held back waits for ever.
+/// If a [`Burst`](virtio_queue_core::Burst) is enough: a burst also publishes the chains together, and checks once for
+/// all of them whether the driver wants a notification. You must flush before every sleep. Otherwise the driver can
+/// wait forever for a notification that was held back.
 ///
 /// # Examples
 ///
@@ -25,7 +25,7 @@ use virtio_queue_core::DriverNotify;
 /// let interrupt = NotificationCounter::new();
 /// let buffered = BufferedNotify::new(&interrupt);
 /// for _ in 0..3 {
-///     buffered.notify(); // as a queue does that was made with `&buffered`
+///     buffered.notify(); // a queue with the notifier `&buffered` does the same
 /// }
 /// assert_eq!(interrupt.count(), 0);
 /// buffered.flush();
@@ -39,34 +39,34 @@ pub struct BufferedNotify<N: DriverNotify> {
 }
 
 impl<N: DriverNotify> BufferedNotify<N> {
-    /// Begins to hold back what is meant for `notify`.
+    /// Creates a notifier that holds back the notifications for `notify`.
     #[inline]
     pub const fn new(notify: N) -> Self {
         Self { notify, pending: AtomicBool::new(false) }
     }
 
-    /// Passes on a notification, if there has been any since the last time.
+    /// Passes on one notification if there was any since the last flush.
     #[inline]
     pub fn flush(&self) {
-        // The flag is cleared first: a notification that comes meanwhile is passed on next time rather than forgotten.
-        // Acquire, for what the notifying threads have published; it pairs with the swap in `notify`.
+        // The flag is cleared first: the next flush passes on a notification that comes meanwhile. Acquire, so that
+        // this thread sees what the notifying threads published. It pairs with the swap in `notify`.
         if self.pending.swap(false, Ordering::Acquire) {
             self.notify.notify();
         }
     }
 }
 
-/// Held back until the next flush.
+/// Holds back each notification until the next flush.
 impl<N: DriverNotify> DriverNotify for BufferedNotify<N> {
     #[inline]
     fn notify(&self) {
-        // Release, so that what was published is visible before the driver is told; it pairs with the swap in `flush`.
-        // A store would cut off what other threads released by setting the same flag earlier, a swap goes on with it.
+        // Release, so that the chains are visible before the driver is notified. It pairs with the swap in `flush`. A
+        // store would end the release sequence of the threads that set the flag earlier. A swap continues it.
         self.pending.swap(true, Ordering::Release);
     }
 }
 
-/// Flushes.
+/// Flushes the notifier.
 impl<N: DriverNotify> Drop for BufferedNotify<N> {
     #[inline]
     fn drop(&mut self) {

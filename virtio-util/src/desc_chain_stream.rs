@@ -12,26 +12,26 @@ use virtio_queue_core::{DriverNotify, FatalError};
 
 use crate::{Lock, OwnedChain, SharedQueue, SharedRing};
 
-/// The chains of a [`SharedQueue`], as a stream: it waits when there is none, and ends with the
+/// The chains of a [`SharedQueue`], as a stream. The stream waits while no chain is available, and ends with the
 /// [queue](SharedQueue#the-end-of-a-queue).
 ///
-/// Whoever learns that the driver has kicked, a thread or another task, calls [`SharedQueue::wake`]. The chains are
-/// [owned](OwnedChain): each can go into a task of its own, and is returned when that task ends or is cancelled.
-/// When the [budget](SharedQueue#the-budget) is used up, the stream waits until chains have returned.
+/// Call [`SharedQueue::wake`] each time the driver kicks, from any thread or task. The chains are [owned](OwnedChain).
+/// Each chain can move into its own task, and returns when that task ends or is cancelled. When the
+/// [budget](SharedQueue#the-budget) is used up, the stream waits until chains have returned.
 ///
-/// The stream has a handle on the queue, borrows nothing, and can be spawned. A queue can have several streams. To
-/// drop one at any time loses nothing.
+/// The stream has a handle on the queue and borrows nothing, so a task can own it. A queue can have several streams.
+/// You can drop a stream at any time: no chain is lost.
 ///
-/// While it waits, the driver is asked to notify. A task that is busy may suppress notifications until it polls the
-/// stream again; nobody else does.
+/// While it waits, the stream asks the driver to notify. A busy task can suppress notifications until it polls the
+/// stream again. The stream itself does not suppress them.
 ///
 /// # When not to use it
 ///
-/// Where nothing else is asynchronous: threads that wait in [`SharedQueue::wait_chain`] are less machinery.
+/// If nothing else in the device is asynchronous: threads that wait in [`SharedQueue::wait_chain`] are simpler.
 ///
 /// # Examples
 ///
-/// A device under tokio, whose requests end in whatever order they like:
+/// A device under tokio, whose requests can end in any order:
 ///
 /// ```
 /// use std::time::Duration;
@@ -71,15 +71,16 @@ use crate::{Lock, OwnedChain, SharedQueue, SharedRing};
 #[cfg(feature = "std")]
 pub struct DescChainStream<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock = crate::DefaultLock> {
     queue: SharedQueue<R, N, L>,
-    /// For the next wake-up, unless it has come: one that was told of it cannot be polled again.
+    /// The listener for the next wake-up. `None` after the wake-up, because a listener that is ready cannot be polled
+    /// again.
     listener: Option<EventListener>,
-    /// Whether a poll had to wait since the last chain.
+    /// Whether a poll has had to wait since the last chain.
     waited: bool,
     ended: bool,
 }
 
-/// The chains of a [`SharedQueue`], as a stream. With the feature `std`, the kind of lock need not be named, and there
-/// is more to read here.
+/// The chains of a [`SharedQueue`], as a stream. With the feature `std`, the lock has a default, and this page has more
+/// text.
 #[cfg(not(feature = "std"))]
 pub struct DescChainStream<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> {
     queue: SharedQueue<R, N, L>,
@@ -100,7 +101,7 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> DescChainStream<R
         &self.queue
     }
 
-    /// Waits for the next chain, and returns it, or `None` at the end of the stream.
+    /// Waits for the next chain, and returns it. Returns `None` at the end of the stream.
     ///
     /// # Errors
     ///
@@ -109,11 +110,11 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> DescChainStream<R
         poll_fn(|context| self.poll_chain(context)).await
     }
 
-    /// A chain that becomes available after the first look must not be slept through, so the order matters: register,
-    /// then ask for the kick, then look once more. If the driver makes the chain available before that look, the look
-    /// finds it. If after, the driver sees that it was asked (BAR-2) and kicks, and `wake` finds the waker. Registered
-    /// only after the look, the waker would miss a kick between the two. It is the same with the return of a chain that
-    /// makes room.
+    /// The order matters, because the task must not sleep while a chain is available: register, then ask for the kick,
+    /// then look once more. If the driver makes a chain available before this look, the look finds it. If the driver
+    /// does so after the look, it sees the request for a kick (BAR-2) and kicks, and `wake` finds the waker. If the
+    /// waker were registered after the look, a kick between the two would be lost. The same holds for the return of a
+    /// chain that makes room.
     #[inline]
     fn poll_chain(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<OwnedChain<R::Mem>>, FatalError>> {
         let mut found = self.queue.look();
@@ -126,7 +127,7 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> DescChainStream<R
             }
         }
         if found.is_ready() && mem::take(&mut self.waited) {
-            // This task was woken, or could have been: there may be work for the next one.
+            // This task was woken, or could have been. There can be work for the next task.
             self.listener = None;
             self.queue.wake();
         }
@@ -134,10 +135,10 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> DescChainStream<R
         found
     }
 
-    /// Registers the task for the next wake-up. Ready if one has come since the task was registered last, and another
-    /// one right after that: then the task is not registered, and has to be polled again.
+    /// Registers the task for the next wake-up. Returns `Ready` if a wake-up came since the last registration and
+    /// another one came right after it. Then the task is not registered and must poll again.
     fn register(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        // The look that comes after this answers the first one.
+        // The look after this answers the first wake-up.
         if self.listener.is_some() && self.poll_listener(context).is_pending() {
             return Poll::Pending;
         }
@@ -155,7 +156,7 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> DescChainStream<R
     }
 }
 
-/// An error is the last item.
+/// Yields an error as the last item.
 impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> Stream for DescChainStream<R, N, L> {
     type Item = Result<OwnedChain<R::Mem>, FatalError>;
 
@@ -189,7 +190,7 @@ mod tests {
 
     use super::*;
 
-    /// INV-11: a wake-up between `listen` and the first poll, which no test from outside can time.
+    /// INV-11: a wake-up between `listen` and the first poll. No test from outside can time it.
     #[test]
     fn listener_woken_before_its_first_poll_is_not_polled_again() {
         let queue = AnyFixtureOptions::default().build_plain().unwrap().queue;

@@ -5,22 +5,22 @@ use alloc::vec::Vec;
 
 use virtio_queue_core::{ChainError, Element, Walk};
 
-/// How many elements need no allocation. Most chains of most devices are a header, data in one or two pieces, and a
+/// The largest number of elements that needs no allocation. Most chains have a header, one or two pieces of data, and a
 /// status.
 const FEW: usize = 4;
 
 /// The elements of a chain, read and checked once.
 #[derive(Debug)]
 pub(crate) enum Elements {
-    /// A whole chain, in its order from the first place on.
+    /// A whole chain, in order, from the first place on.
     Few([Option<Element>; FEW]),
     /// A whole chain.
     Many(Vec<Element>),
-    /// The part of a chain in front of where it is malformed.
+    /// The part of a chain before its malformed element, and the error.
     Malformed(Box<(Box<[Element]>, ChainError)>),
 }
 
-/// Why a chain is not read to its end.
+/// The reason why a chain is not read to its end.
 enum Stop {
     Malformed(ChainError),
     Full,
@@ -37,9 +37,9 @@ impl Elements {
     /// No elements.
     pub(crate) const NONE: Self = Self::Few([None; FEW]);
 
-    /// Reads a chain into this, which has no elements, and counts them. Returns `None` if there are more than `room`;
-    /// no more than that are looked at.
-    // PERF: it fills what its caller has, because a move of so many bytes costs more than to copy the usual chain
+    /// Reads a chain into `self`, which must be empty, and returns the number of elements. Returns `None` if the chain
+    /// has more than `room` elements. Reads at most `room` elements.
+    // PERF: this fills the caller's value, because to move so many bytes costs more than to copy the usual chain
     // (`shared`).
     #[inline(always)]
     pub(crate) fn read(&mut self, mut chain: impl Walk, room: usize) -> Option<usize> {
@@ -48,7 +48,7 @@ impl Elements {
         self.finish(len, read)
     }
 
-    /// Reads a chain as [`read`](Self::read) does, of which the elements come from elsewhere.
+    /// Reads a chain from stored elements, as [`read`](Self::read) does.
     pub(crate) fn read_stored(
         &mut self,
         mut chain: impl Iterator<Item = Result<Element, ChainError>>,
@@ -71,7 +71,7 @@ impl Elements {
         }
     }
 
-    /// Adds an element behind the `len` that are there, if there are not as many as there is room for.
+    /// Adds an element after the first `len` elements, unless `room` is used up.
     #[inline(always)]
     fn push(&mut self, len: &mut usize, room: usize, element: Element) -> Result<(), Stop> {
         if *len == room {
@@ -96,13 +96,13 @@ impl Elements {
         }
     }
 
-    /// Ends a chain that is malformed.
+    /// Ends a malformed chain with its error.
     #[cold]
     fn end(&mut self, error: ChainError) {
         *self = Self::Malformed(Box::new((self.take_many().into_boxed_slice(), error)));
     }
 
-    /// Takes the elements that are there, with room for more.
+    /// Takes the stored elements into a vector, with room for more.
     fn take_many(&mut self) -> Vec<Element> {
         match core::mem::replace(self, Self::NONE) {
             Self::Many(many) => many,
@@ -125,7 +125,7 @@ impl Elements {
         }
     }
 
-    /// Returns what is at a place of the chain.
+    /// Returns the element at a place of the chain, or the error there.
     #[inline]
     pub(crate) fn get(&self, place: usize) -> Option<Result<Element, ChainError>> {
         match self {

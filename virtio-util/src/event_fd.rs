@@ -10,32 +10,31 @@ use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::{Errno, ReadWriteFlags, preadv2, read, write};
 use virtio_queue_core::DriverNotify;
 
-/// A notifier that adds one to an eventfd: the way to signal through KVM's irqfd, vhost-user and VFIO.
+/// A notifier that adds one to an eventfd. KVM's irqfd, vhost-user and VFIO take signals this way.
 ///
-/// One that was made elsewhere, such as a vhost-user front end's, is converted from its [`OwnedFd`]. That makes no
-/// system call.
+/// Convert an eventfd from elsewhere, such as from a vhost-user front end, from its [`OwnedFd`]. The conversion makes
+/// no system call.
 ///
 /// # What can block
 ///
-/// Everybody who shares an eventfd can change its mode at any time, from another process as well. So nothing here
-/// depends on the mode, but for one case:
+/// Every process that shares an eventfd can change its mode at any time. So the mode matters here in one case only:
 ///
-/// * [`take`](Self::take) never blocks, whatever kind of descriptor the other side has sent. It asks the kernel for
-///   that with each read (`preadv2` with `RWF_NOWAIT`), since Linux 5.8. Before 5.8 the kernel does not know of that,
-///   and the mode decides.
-/// * [`notify`](DriverNotify::notify) is one `write`. The kernel has no write to an eventfd that never blocks whatever
-///   its mode is. The write blocks if the other side has put the eventfd into blocking mode **and** has filled its
-///   counter up to 2^64 - 2, which needs an intent. To look first whether there is room would not help: the other side
-///   can fill the counter right after the look.
+/// * [`take`](Self::take) never blocks, whatever kind of descriptor the other side sent. Since Linux 5.8, each read
+///   tells the kernel not to wait (`preadv2` with `RWF_NOWAIT`). An older kernel does not support this for eventfds:
+///   there, the mode decides.
+/// * [`notify`](DriverNotify::notify) is one `write`. The kernel has no eventfd write that never blocks in blocking
+///   mode. The write blocks if the other side has set blocking mode **and** has filled the counter up to 2^64 - 2. This
+///   does not happen by accident. To check for room first does not help: the other side can fill the counter right
+///   after the check.
 ///
-/// A device that must not be held up by a hostile front end puts the eventfd into a
-/// [`NotifyThread`](crate::NotifyThread): the write then holds up a thread that does nothing else. If the mode is
-/// non-blocking, a full counter loses nothing: a signal is pending.
+/// If a hostile front end must not block your device, put the eventfd into a [`NotifyThread`](crate::NotifyThread). The
+/// write can then block only a thread that does nothing else. In non-blocking mode, a full counter loses no signal,
+/// because a signal is already pending.
 ///
 /// # When not to use it
 ///
-/// Where the driver lives in the same program and a condition variable does, or where interrupts are injected by a call
-/// of the hypervisor's: implement [`DriverNotify`] for that.
+/// If the driver is in the same program and a condition variable is enough. If a call to the hypervisor injects
+/// interrupts. Implement [`DriverNotify`] for these cases.
 ///
 /// # Examples
 ///
@@ -83,18 +82,18 @@ impl EventFd {
     ///
     /// # Errors
     ///
-    /// If the system has none left to give.
+    /// If the system cannot create another eventfd.
     pub fn new() -> io::Result<Self> {
         Ok(Self { fd: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)? })
     }
 
-    /// Returns how many signals there have been since the last call, without waiting for one.
+    /// Returns the number of signals since the last call, without waiting.
     ///
-    /// This is the other side's business, and that of a device whose driver kicks through an eventfd.
+    /// The receiving side calls this: for example, a device whose driver kicks through an eventfd.
     ///
     /// # Errors
     ///
-    /// If it cannot be read, or not without waiting, as when it is not an eventfd.
+    /// If the descriptor cannot be read, or cannot be read without waiting. Both can happen if it is not an eventfd.
     pub fn take(&self) -> io::Result<u64> {
         let mut count = [0; 8];
         match self.read(&mut count) {
@@ -106,26 +105,25 @@ impl EventFd {
     }
 
     fn read(&self, count: &mut [u8; 8]) -> Result<usize, Errno> {
-        // An offset of -1 is none.
+        // The offset -1 stands for no offset.
         match preadv2(&self.fd, &mut [IoSliceMut::new(count)], u64::MAX, ReadWriteFlags::NOWAIT) {
-            // Nobody can read this one without waiting, or the kernel is older than 5.8: there, the mode decides.
+            // This descriptor cannot be read without waiting, or the kernel is older than 5.8: there, the mode decides.
             Err(Errno::OPNOTSUPP) if !nowait_is_known()? => read(&self.fd, count),
             result => result,
         }
     }
 
-    /// Duplicates the descriptor: for the other side, or for two that share it here. Both have one counter.
+    /// Duplicates the descriptor, for the other side or for another owner here. Both descriptors share one counter.
     ///
     /// # Errors
     ///
-    /// If the system has no descriptor left to give.
+    /// If the system cannot create another descriptor.
     pub fn try_clone(&self) -> io::Result<Self> {
         self.fd.try_clone().map(Self::from)
     }
 }
 
-/// Returns whether the kernel can read an eventfd without waiting whatever its mode is: it is asked once, with an
-/// eventfd that nobody else has.
+/// Returns whether the kernel can read a blocking eventfd without waiting. Tests this once, with a private eventfd.
 fn nowait_is_known() -> Result<bool, Errno> {
     static KNOWN: OnceLock<bool> = OnceLock::new();
     if let Some(known) = KNOWN.get() {
@@ -139,14 +137,14 @@ fn nowait_is_known() -> Result<bool, Errno> {
 impl DriverNotify for EventFd {
     #[inline]
     fn notify(&self) {
-        // It fails if the counter is full: then a signal is pending already. Or if this is no eventfd: then there is
-        // nobody to signal, and nobody to tell.
+        // The write fails if the counter is full: then a signal is already pending. It also fails if this is not an
+        // eventfd: then nobody can receive a signal or an error.
         let _ = write(&self.fd, &1_u64.to_ne_bytes());
     }
 }
 
-/// Signals. So a device with an event loop of its own learns from a [`DescChainStream`](crate::DescChainStream) when it
-/// has to poll the stream again.
+/// Signals the eventfd. A device with its own event loop uses it as the waker of a
+/// [`DescChainStream`](crate::DescChainStream). The signal tells the device to poll the stream again.
 impl Wake for EventFd {
     fn wake(self: Arc<Self>) {
         self.notify();
@@ -157,7 +155,7 @@ impl Wake for EventFd {
     }
 }
 
-/// Takes over an eventfd that somebody else created. Whether it is an eventfd at all is not checked.
+/// Takes over an eventfd that was created elsewhere. Does not check that the descriptor is an eventfd.
 impl From<OwnedFd> for EventFd {
     fn from(fd: OwnedFd) -> Self {
         Self { fd }
@@ -170,14 +168,14 @@ impl From<EventFd> for OwnedFd {
     }
 }
 
-/// For `epoll` and its kind, and for handing a duplicate to the other side.
+/// Lends the descriptor to `epoll` and similar interfaces, or for a duplicate to send to the other side.
 impl AsFd for EventFd {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
 }
 
-/// For tokio's `AsyncFd`, io_uring, and others that have not heard of [`AsFd`].
+/// Lends the descriptor to tokio's `AsyncFd`, io_uring, and other interfaces that do not support [`AsFd`].
 impl AsRawFd for EventFd {
     fn as_raw_fd(&self) -> RawFd {
         self.fd.as_raw_fd()

@@ -4,16 +4,16 @@ use core::fmt;
 
 use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, TranslateError};
 
-/// Finds the memory behind the addresses that a driver uses, if it accepted ACCESS_PLATFORM.
+/// Translates the addresses that a driver uses into memory addresses.
 ///
-/// VIRTIO 1.4 §6 "Reserved Feature Bits" (FEAT-11).
+/// A driver uses such addresses if it accepted ACCESS_PLATFORM: VIRTIO 1.4 §6 "Reserved Feature Bits" (FEAT-11).
 pub trait Iommu {
-    /// Returns where the beginning of `range` is in memory, as far as it is in one piece there: at least one byte,
-    /// usually up to the end of a page.
+    /// Returns the memory range for the beginning of `range`. The result is one contiguous piece of at least one byte.
+    /// Usually it extends to the end of a page.
     ///
     /// # Errors
     ///
-    /// If the first byte is not mapped, or not for this access.
+    /// If the first byte is not mapped, or its mapping does not allow `access`.
     fn lookup(&self, range: DriverRange, access: Access) -> Result<DriverRange, TranslateError>;
 }
 
@@ -23,17 +23,17 @@ impl<I: Iommu + ?Sized> Iommu for &I {
     }
 }
 
-/// A memory `M` whose addresses come out of an IOMMU `I` where ACCESS_PLATFORM was negotiated, and are taken as they
-/// are where it was not: then the IOMMU is never asked.
+/// A memory `M` behind an optional IOMMU `I`. If ACCESS_PLATFORM was negotiated, pass an IOMMU: it translates every
+/// address. If not, pass `None`: addresses pass through unchanged.
 ///
-/// Every address goes through it, those of the rings, of indirect tables and of buffers, and each with the smallest
-/// rights that do. What the device reads and writes is reported to `M` by the addresses there.
+/// The IOMMU translates the addresses of rings, indirect tables and buffers. Each lookup asks for the smallest access
+/// that is enough. `IommuMem` reports reads and writes to `M` with the translated addresses.
 ///
-/// Nothing is remembered: each address is looked up when it is translated, also through a
+/// `IommuMem` caches nothing. Each translation is a new lookup, also through a
 /// [`RegionCache`](virtio_mem_traits::RegionCache).
 ///
-/// Not for a driver that takes mappings of a running queue's areas away: a queue keeps what it has translated. Make the
-/// queue again when they change, as for any other change of its memory.
+/// Do not use it if the driver removes mappings of the ring areas of a running queue: a queue keeps its translations.
+/// When these mappings change, create the queue again, as for any other change of its memory.
 ///
 /// ```
 /// use virtio_mem_traits::{Access, DriverAddr, DriverMem, DriverRange, HeapMem, TranslateError};
@@ -62,13 +62,13 @@ pub struct IommuMem<M, I> {
 }
 
 impl<M: DriverMem, I: Iommu> IommuMem<M, I> {
-    /// Returns `mem` behind `iommu`, if there is one.
+    /// Puts `mem` behind `iommu`. Without an `iommu`, addresses pass through unchanged.
     #[must_use]
     pub const fn new(mem: M, iommu: Option<I>) -> Self {
         Self { mem, iommu }
     }
 
-    /// Calls `report` with each piece of memory that `range` stands for. A part that is not mapped any more is not reported.
+    /// Calls `report` for each piece of memory that `range` translates to. Skips a part that is no longer mapped.
     fn for_each_piece(&self, range: DriverRange, access: Access, report: impl Fn(&M, DriverRange)) {
         let Some(iommu) = &self.iommu else { return report(&self.mem, range) };
         let mut rest = range;
@@ -93,18 +93,18 @@ impl<M: DriverMem, I: Iommu> DriverMem for IommuMem<M, I> {
 
     fn region(&self, range: DriverRange, access: Access) -> Result<(DriverRange, DeviceRange<'_>), TranslateError> {
         match &self.iommu {
-            // An IOMMU says nothing of what is around.
+            // An IOMMU does not tell the range of the mapping around the address.
             Some(_) => self.translate(range, access).map(|piece| (range.prefix(piece.len() as u64), piece)),
             None => self.mem.region(range, access),
         }
     }
 
-    /// Behind an IOMMU they do not: the driver changes its mappings as it likes.
+    /// Returns `false` behind an IOMMU, because the driver can change its mappings at any time.
     fn translations_last(&self) -> bool {
         self.iommu.is_none() && self.mem.translations_last()
     }
 
-    /// An IOMMU is asked once for each piece: two attempts would be two lookups.
+    /// Returns `None` behind an IOMMU. A failed quick attempt would cost a second lookup.
     #[inline]
     fn translate_at_once(&self, addr: DriverAddr, len: u32, access: Access) -> Option<DeviceRange<'_>> {
         match &self.iommu {

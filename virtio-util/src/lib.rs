@@ -1,28 +1,30 @@
-//! Wrappers that most virtio devices want, and some do not.
+//! Optional wrappers around a virtqueue that many virtio devices need.
 //!
-//! `virtio-queue-core` has one owner for a queue, calls a notifier when the driver wants to know, and leaves memory to
-//! whoever implements [`DriverMem`](virtio_mem_traits::DriverMem). What people put around that again and again is here:
+//! In `virtio-queue-core`, a queue has one owner. The queue calls a notifier when the driver wants a notification.
+//! Memory is any type that implements [`DriverMem`](virtio_mem_traits::DriverMem). This crate has the common types
+//! around that:
 //!
 //! | item | for | feature |
 //! | --- | --- | --- |
-//! | [`SharedQueue`], [`SharedAnyQueue`], [`OwnedChain`] | chains that are kept, on several threads | `alloc`, and `std` or a [`Lock`] |
+//! | [`SharedQueue`], [`SharedAnyQueue`], [`OwnedChain`] | chains that a device keeps, on several threads | `alloc`, and `std` or a [`Lock`] |
 //! | [`DescChainStream`] | devices written with `async` | `alloc`, and `std` or a [`Lock`] |
 //! | [`BufferedNotify`] | many notifications in one | |
 //! | [`EventFd`] | signals through KVM, vhost-user and everything else that uses eventfds | `eventfd` |
-//! | [`NotifyThread`] | notifiers that can be held up by somebody who is not trusted | `std` |
+//! | [`NotifyThread`] | notifiers that an untrusted process can block | `std` |
 //! | [`RegionTable`] | driver memory in several regions | `alloc` |
 //! | [`IommuMem`] | driver memory behind an IOMMU, for ACCESS_PLATFORM | |
 //! | [`NotificationCounter`] | tests | |
 //!
-//! Those who write a device on one thread, with one region of memory and a signal of its own kind, need none of it:
-//! each item says when not to use it. The crates below use none of it, and anybody can write what suits them better.
+//! A device on one thread, with one region of memory and its own kind of signal, needs nothing from this crate. Each
+//! item says when not to use it. The crates below do not depend on this crate, so you can replace each item with your
+//! own type.
 //!
 //! # Three shapes of devices
 //!
-//! All three work on the recommended queue, [`AnyQueue`](virtio_queue_core::AnyQueue), in either format. The device
-//! here writes as many bytes as the driver has room for.
+//! All three shapes use the recommended queue, [`AnyQueue`](virtio_queue_core::AnyQueue), in either format. The device
+//! in these examples fills all writable bytes with zeros.
 //!
-//! **At once**, where a chain is done as soon as it is seen. This needs no more than the queue:
+//! **At once**: the device completes each chain before it fetches the next one. This shape needs only the queue:
 //!
 //! ```
 //! use virtio_queue_core::{AnyQueue, Chain, ChainElements, DriverNotify, FatalError, StableMem};
@@ -58,8 +60,8 @@
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! **Deferred**, where a pool of threads works, in any order. Each thread fetches for itself. A request that panics
-//! must not end its thread: a pool without threads stands still.
+//! **Deferred**: a pool of threads completes chains in any order. Each thread fetches its own chains. A request that
+//! panics must not end its thread: without threads, the pool stops.
 //!
 #![cfg_attr(feature = "std", doc = "```")]
 #![cfg_attr(not(feature = "std"), doc = "```ignore")]
@@ -102,7 +104,7 @@
 //! #     driver.reap_all()?;
 //! # }
 //!
-//! // At the end: no chain is left behind.
+//! // At the end, wait until every chain is back:
 //! queue.reset();
 //! queue.drain();
 //! for thread in pool {
@@ -111,7 +113,7 @@
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! **Asynchronous**, where each chain is a task:
+//! **Asynchronous**: each chain is a task:
 //!
 #![cfg_attr(feature = "std", doc = "```")]
 #![cfg_attr(not(feature = "std"), doc = "```ignore")]
@@ -164,15 +166,16 @@
 //!
 //! * `std`, by default: [`DefaultLock`], threads that wait, [`NotifyThread`]. It includes `alloc`.
 //! * `eventfd`, by default: [`EventFd`], on Linux. It includes `std`.
-//! * `alloc`: [`SharedQueue`], [`OwnedChain`], [`DescChainStream`], [`RegionTable`]; `Rc` and `Arc` of memories and
-//!   notifiers are memories and notifiers. Without `std`, a shared queue needs a [`Lock`] that you name.
-//! * `lock_api-0-4`, `lock_api-0-5`: the mutexes of lock_api 0.4 and 0.5, which are those of parking_lot 0.12 and 0.13,
-//!   are kinds of locks. Both can be on. lock_api 0.5 needs Rust 1.95.
+//! * `alloc`: [`SharedQueue`], [`OwnedChain`], [`DescChainStream`], [`RegionTable`]; an `Rc` or `Arc` of a memory is a
+//!   memory, and an `Rc` or `Arc` of a notifier is a notifier. Without `std`, you must name the [`Lock`] of a shared
+//!   queue.
+//! * `lock_api-0-4`, `lock_api-0-5`: implement [`Lock`] for the mutexes of lock_api 0.4 and 0.5. parking_lot 0.12 and
+//!   0.13 use these mutexes. You can enable both features. lock_api 0.5 needs Rust 1.95.
 //!
 //! # Clauses
 //!
-//! Ids such as SPLIT-USED-4 name rules. The file `docs/conformance.md` of the repository lists each of them, with its section
-//! in VIRTIO 1.4.
+//! Ids such as SPLIT-USED-4 name rules of the specification. The file `docs/conformance.md` of the repository lists
+//! each of them, with its section in VIRTIO 1.4.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]

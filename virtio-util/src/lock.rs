@@ -2,7 +2,7 @@
 
 /// A kind of lock, for a [`SharedQueue`](crate::SharedQueue).
 ///
-/// A kind is written as a mutex around nothing:
+/// The type parameter is a mutex around `()`:
 ///
 /// | kind | needs |
 /// | --- | --- |
@@ -11,12 +11,12 @@
 /// | `parking_lot::Mutex<()>` of parking_lot 0.13, and all others of lock_api 0.5 | feature `lock_api-0-5`, Rust 1.95 |
 /// | a type of your own | this trait |
 ///
-/// A queue is locked for as long as it takes to fetch a chain or to return one. Meanwhile the notifier is called, and
-/// the chain that returns drops its handle on the memory: neither must call the queue.
+/// A queue is locked while it fetches or returns a chain. Under the lock, the queue calls the notifier, and a returned
+/// chain drops its memory handle. Neither the notifier nor the memory handle must call the queue.
 ///
 /// # Examples
 ///
-/// A device without an operating system brings a lock of its own:
+/// A device without an operating system supplies its own lock:
 ///
 /// ```
 /// use virtio_util::Lock;
@@ -40,8 +40,8 @@
 /// }
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no kind of lock for a shared queue",
-    note = "with the feature `std`, leave the parameter out: the lock is `std::sync::Mutex`",
+    message = "`{Self}` is not a kind of lock for a shared queue",
+    note = "with the feature `std`, omit the parameter: the default lock is `std::sync::Mutex`",
     note = "with `lock_api-0-4`, parking_lot 0.12's `Mutex<()>` is a kind of lock; with `lock_api-0-5`, parking_lot 0.13's is",
     note = "without `std`, implement `virtio_util::Lock` for a type of your own"
 )]
@@ -50,10 +50,10 @@ pub trait Lock: 'static {
     /// The lock around a value.
     type Of<T: Send>: Send + Sync;
 
-    /// Puts `value` under a lock.
+    /// Creates a lock around `value`.
     fn new<T: Send>(value: T) -> Self::Of<T>;
 
-    /// Locks, does `work` with the value, and unlocks, also if `work` panics.
+    /// Locks, calls `work` with the value, and unlocks, even if `work` panics.
     fn with<T: Send, A>(lock: &Self::Of<T>, work: impl FnOnce(&mut T) -> A) -> A;
 }
 
@@ -61,7 +61,7 @@ pub trait Lock: 'static {
 #[cfg(feature = "std")]
 pub type DefaultLock = std::sync::Mutex<()>;
 
-/// A panic while it is locked does not stop the device: what is under the lock is sound at all times.
+/// Ignores poison. A panic under the lock does not stop the device, because the value is sound at all times.
 #[cfg(feature = "std")]
 impl Lock for std::sync::Mutex<()> {
     type Of<T: Send> = std::sync::Mutex<T>;
@@ -77,7 +77,7 @@ impl Lock for std::sync::Mutex<()> {
     }
 }
 
-/// Makes the mutexes of a version of lock_api kinds of locks.
+/// Implements [`Lock`] for the mutexes of one version of lock_api.
 macro_rules! lock_api {
     ($feature:literal, $version:ident) => {
         #[cfg(feature = $feature)]

@@ -1,18 +1,18 @@
-//! Notifications, counted.
+//! Counts notifications.
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use virtio_queue_core::DriverNotify;
 
-/// A notifier that counts, and signals nobody.
+/// A notifier that counts notifications and sends no signal.
 ///
-/// It is for tests: lend it to a queue, or share it in an `Arc` (feature `alloc`), and ask how often the driver would
-/// have been signalled.
+/// Use it in tests. Lend it to a queue, or share it in an `Arc` (feature `alloc`). Then read how many signals the
+/// driver would have received.
 ///
 /// # When not to use it
 ///
-/// In a device: the driver hears nothing. To count what a driver is sent, implement
-/// [`DriverNotify`] for a type of your own that counts and then signals.
+/// In a device: the driver would get no signal. To count the signals of a device, implement [`DriverNotify`] for your
+/// own type that counts and then signals.
 ///
 /// # Examples
 ///
@@ -21,7 +21,7 @@ use virtio_queue_core::DriverNotify;
 /// use virtio_util::NotificationCounter;
 ///
 /// let counter = NotificationCounter::new();
-/// (&counter).notify(); // as a queue does that was made with `&counter`
+/// (&counter).notify(); // a queue with the notifier `&counter` does the same
 /// assert_eq!(counter.count(), 1);
 /// assert_eq!(counter.take(), 1);
 /// assert_eq!(counter.count(), 0);
@@ -30,22 +30,23 @@ use virtio_queue_core::DriverNotify;
 pub struct NotificationCounter(AtomicUsize);
 
 impl NotificationCounter {
-    /// Begins at zero.
+    /// Creates a counter that begins at zero.
     #[inline]
     #[must_use]
     pub const fn new() -> Self {
         Self(AtomicUsize::new(0))
     }
 
-    /// Returns how many notifications there have been since the beginning or the last [`take`](Self::take).
+    /// Returns the number of notifications since the creation or the last [`take`](Self::take).
     #[inline]
     #[must_use]
     pub fn count(&self) -> usize {
-        // Acquire, as for any signal: who sees it also sees what it is about. It pairs with the addition in `notify`.
+        // Acquire, as for any signal: a reader that sees the count also sees the chains. It pairs with the addition in
+        // `notify`.
         self.0.load(Ordering::Acquire)
     }
 
-    /// Returns how many notifications there have been, and begins at zero again.
+    /// Returns the number of notifications, and resets the counter to zero.
     #[inline]
     pub fn take(&self) -> usize {
         // Acquire, as in `count`.
@@ -56,7 +57,7 @@ impl NotificationCounter {
 impl DriverNotify for NotificationCounter {
     #[inline]
     fn notify(&self) {
-        // Release: the chains that it is about were published before.
+        // Release: the chains were published before the notification.
         self.0.fetch_add(1, Ordering::Release);
     }
 }

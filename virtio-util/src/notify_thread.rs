@@ -1,4 +1,4 @@
-//! Notifications on a thread of their own.
+//! Notifies on a separate thread.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -10,25 +10,25 @@ use std::thread::{self, Thread};
 
 use virtio_queue_core::DriverNotify;
 
-/// A notifier that lets another one notify on a thread of its own, so that nobody waits for that.
+/// A notifier that calls another notifier on a separate thread, so that the device never waits for it.
 ///
-/// It is for notifiers that can be held up by somebody who is not trusted, such as an [`EventFd`](crate::EventFd) that
-/// a front end shares: see there. Notifying never blocks. While the thread is held up, notifications gather into one.
+/// Use it for a notifier that an untrusted process can block, such as an [`EventFd`](crate::EventFd) that a front end
+/// shares. A call to `notify` never blocks. While the thread is blocked, notifications merge into one.
 ///
-/// # One for each queue, for as long as the device exists
+/// # Make one for each queue, for the life of the device
 ///
-/// A thread that is held up cannot be stopped. If it outlives its owner, it stays until the other side lets it go. A
-/// device that makes a `NotifyThread` for each connection can so be made to leave a thread behind at each of them, by a
-/// front end that connects again and again.
+/// Nothing can stop a blocked thread. A blocked thread outlives its owner until the other side unblocks it. Do not make
+/// a `NotifyThread` for each connection: a hostile front end that connects again and again could then leave one blocked
+/// thread for each connection.
 ///
-/// So make one for each queue of the device, keep it in an [`Arc`], and [replace](Self::replace) the notifier in it
-/// when a front end connects. Then there is one thread for each queue, whatever the front ends do. A front end that has
-/// held the thread up is not notified after it has connected again either, until it lets the thread go.
+/// Make one for each queue of the device, and keep it in an [`Arc`]. When a front end connects,
+/// [replace](Self::replace) the notifier. Then there is one thread for each queue, whatever the front ends do. While a
+/// thread is blocked, no front end gets notifications through it, even after a new connection.
 ///
 /// # When not to use it
 ///
-/// Where the other notifier does not block, or where the one who can hold it up harms nobody else by that: each
-/// notification costs a change from one thread to another.
+/// If the other notifier does not block, or if a process that blocks it harms only itself. Each notification costs a
+/// switch to another thread.
 ///
 /// # Examples
 ///
@@ -39,12 +39,12 @@ use virtio_queue_core::DriverNotify;
 ///
 /// let interrupt = Arc::new(NotificationCounter::new());
 /// let notify = Arc::new(NotifyThread::new(Arc::clone(&interrupt))?);
-/// notify.notify(); // as a queue does that was made with `Arc::clone(&notify)`
+/// notify.notify(); // a queue with the notifier `Arc::clone(&notify)` does the same
 /// while interrupt.count() == 0 {
 ///     std::thread::yield_now();
 /// }
 ///
-/// // Another front end connects, and brings an interrupt of its own:
+/// // Another front end connects, with its own interrupt:
 /// let another = Arc::new(NotificationCounter::new());
 /// notify.replace(Arc::clone(&another));
 /// notify.notify();
@@ -58,29 +58,29 @@ pub struct NotifyThread {
     thread: Thread,
 }
 
-/// What the thread and its owner have in common.
+/// The state that the thread and its owner share.
 struct Shared {
-    /// What there is to do.
+    /// The next task of the thread: one of the constants below.
     told: AtomicU8,
-    /// The notifier that comes next. It is locked for as long as it takes to move it.
+    /// The next notifier. It is locked only while it is moved.
     next: Mutex<Option<Box<dyn DriverNotify + Send>>>,
 }
 
-/// There is nothing to do.
+/// The thread has no task.
 const NOTHING: u8 = 0;
-/// The driver is to be notified.
+/// The thread must notify the driver.
 const NOTIFY: u8 = 1;
-/// The thread is to end, once it has notified for the last time.
+/// The thread must notify once more, and then end.
 const END: u8 = 2;
-/// There is another notifier.
+/// The thread must take the next notifier.
 const REPLACE: u8 = 4;
 
 impl NotifyThread {
-    /// Starts the thread on which `notify` is called.
+    /// Starts a thread that calls `notify`.
     ///
     /// # Errors
     ///
-    /// If the system has no thread left to give.
+    /// If the system cannot create another thread.
     pub fn new(notify: impl DriverNotify + Send + 'static) -> io::Result<Self> {
         let shared = Arc::new(Shared { told: AtomicU8::new(NOTHING), next: Mutex::new(None) });
         let work = {
@@ -91,10 +91,10 @@ impl NotifyThread {
         Ok(Self { shared, thread: handle.thread().clone() })
     }
 
-    /// Puts `notify` in the place of the notifier, which is dropped as soon as it is not held up.
+    /// Replaces the notifier with `notify`. The old notifier is dropped when it is no longer blocked.
     ///
-    /// It does not wait for that. Whatever is told after this goes to `notify`; what was told before and is still to be
-    /// passed on can go there as well.
+    /// This call does not wait for the drop. All later notifications go to `notify`. Pending earlier notifications can
+    /// go to `notify` as well.
     pub fn replace(&self, notify: impl DriverNotify + Send + 'static) {
         let never_used = self.shared.next().replace(Box::new(notify));
         self.tell(REPLACE);
@@ -102,7 +102,7 @@ impl NotifyThread {
     }
 
     fn tell(&self, what: u8) {
-        // Release, so that what was published is visible before the driver is told; it pairs with the swap in `run`.
+        // Release, so that the chains are visible before the driver is notified. It pairs with the swap in `run`.
         if self.shared.told.fetch_or(what, Ordering::Release) & what == 0 {
             self.thread.unpark();
         }
@@ -110,19 +110,20 @@ impl NotifyThread {
 }
 
 impl Shared {
-    /// Locks the notifier that comes next. Nothing panics while it is locked.
+    /// Locks the next notifier. Nothing panics while it is locked.
     fn next(&self) -> MutexGuard<'_, Option<Box<dyn DriverNotify + Send>>> {
         self.next.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Notifies whenever it is told to, until the end.
+/// Notifies on each request, until the owner ends the thread.
 fn run(shared: &Shared, mut notify: Box<dyn DriverNotify + Send>) {
     loop {
-        // It is cleared first: what is told meanwhile is done next time. Acquire pairs with the release in `tell`.
+        // The task is cleared first: the next round handles a request that comes meanwhile. Acquire pairs with the
+        // release in `tell`.
         let told = shared.told.swap(NOTHING, Ordering::Acquire);
         if told & REPLACE != 0 {
-            // The one that was there is dropped when the lock is free again.
+            // The old notifier is dropped after the unlock.
             let next = shared.next().take();
             notify = next.unwrap_or(notify);
         }
@@ -145,7 +146,7 @@ impl DriverNotify for NotifyThread {
     }
 }
 
-/// Lets the thread end, and does not wait for that. A thread that is held up ends when it is let go.
+/// Tells the thread to end, and does not wait for it. A blocked thread ends when it is unblocked.
 impl Drop for NotifyThread {
     fn drop(&mut self) {
         self.tell(END);

@@ -1,4 +1,4 @@
-//! Chains that are kept.
+//! Chains that a device can keep.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -9,27 +9,25 @@ use virtio_queue_core::{Chain, ChainElements, ChainError, ChainWalk, Element, Re
 
 use crate::elements::Elements;
 
-/// A chain that belongs to whoever holds it: kept for as long as its work takes, sent to another thread or task, and
-/// returned in any order.
+/// A chain that a device can keep, send to another thread or task, and return in any order.
 ///
 /// It comes from a [`SharedQueue`](crate::SharedQueue) or a [`DescChainStream`](crate::DescChainStream), on a ring of
-/// either format. It has a handle `M` on the memory that it was fetched from, and a private copy of its elements, which
-/// were read and checked once. So it can be read and written at any time, whatever happens to other chains and to the
-/// queue.
+/// either format. It has a handle `M` on the memory that it was fetched from, and a private copy of its elements. The
+/// elements were read and checked once. So the chain can be read and written at any time, whatever happens to other
+/// chains and to the queue.
 ///
-/// Dropped, it goes back to the driver with nothing written: also when its task is cancelled, or when its thread
-/// panics. The thread that returns it publishes it, and notifies the driver if the driver wants that.
+/// A drop returns the chain to the driver with nothing written. This also happens when its task is cancelled or its
+/// thread panics. The returning thread publishes the chain, and notifies the driver if the driver wants it.
 ///
-/// To read and write it as bytes, give it to `ReadableChain` or `WritableChain` of the crate virtio-chain.
+/// To read and write the chain as bytes, pass it to `ReadableChain` or `WritableChain` of the crate virtio-chain.
 ///
 /// # When not to use it
 ///
-/// Where the work on a chain is done as soon as the chain is fetched: a [burst](crate::SharedQueue::burst) copies
-/// nothing.
+/// If the device completes each chain immediately: a [burst](crate::SharedQueue::burst) copies no elements.
 ///
 /// # Examples
 ///
-/// Two chains in hand on one thread, returned in the other order:
+/// One thread holds two chains, and returns the second one first:
 ///
 #[cfg_attr(feature = "std", doc = "```")]
 #[cfg_attr(not(feature = "std"), doc = "```ignore")]
@@ -54,38 +52,40 @@ use crate::elements::Elements;
 /// ```
 #[doc(alias = "DescChain")]
 pub struct OwnedChain<M> {
-    // The order matters: the memory is given up first, so that whoever waits for the last chain finds no handle left.
-    // PERF: 128 bytes with an `Arc` for the handle. What is larger is not moved in place, but by a call (`shared`).
+    // The field order matters: the memory handle is dropped first. So after a wait for the last chain, no handle is
+    // left. PERF: 128 bytes with an `Arc` as the handle. The compiler moves a larger value with a call, not inline
+    // (`shared`).
     mem: M,
     way_home: WayHome<M>,
 }
 
-/// Where a chain returns to: when this is dropped at the latest.
+/// The destination of a chain. Its drop returns the chain, unless the chain has returned before.
 struct WayHome<M> {
     elements: Elements,
-    /// Nothing, once it has returned.
+    /// `None` after the chain has returned.
     home: Option<Arc<dyn Home<M>>>,
-    /// Its token, as a number.
+    /// The token of the chain, as a number.
     token: u64,
 }
 
-/// Where owned chains return to. It knows the format, the lock and the notifier, so that chains need not know them.
+/// The destination of owned chains. It hides the format, the lock and the notifier from the chains.
 pub(crate) trait Home<M>: Send + Sync {
-    /// Returns a chain that has a copy of `elements` elements, and drops its handle on the memory.
+    /// Returns a chain with `elements` copied elements to the driver, and drops its memory handle.
     fn complete(&self, token: Token, written: u32, elements: usize, mem: M) -> Result<(), Kept<M>>;
 
-    /// Puts a chain back that has a copy of `elements` elements, and drops its handle on the memory.
+    /// Puts back a chain with `elements` copied elements, and drops its memory handle.
     fn unfetch(&self, token: Token, elements: usize, mem: M) -> Result<(), Kept<M>>;
 
-    /// Takes a chain back that is dropped, with nothing written.
+    /// Takes back a dropped chain, with nothing written.
     fn take_back(&self, token: Token, elements: usize);
 
-    /// Returns where a chain returns to whose token is used up, because the queue broke while it took the chain.
+    /// Returns the destination of a chain without a token. The token is used up if the queue broke while it took the
+    /// chain.
     fn without_token(self: Arc<Self>) -> Arc<dyn Home<M>>;
 }
 
-/// A refusal, and what the chain goes on with: its handle on the memory, and its token unless that is used up.
-// PERF: in a box, because all returns pay for the size of what only a refusal needs (`shared`).
+/// A refusal, with the memory handle of the chain, and with its token unless that is used up.
+// PERF: in a box, so that only a refusal pays for the size of its data (`shared`).
 pub(crate) type Kept<M> = Box<Refused<(M, Option<Token>), ReturnError>>;
 
 impl<M> OwnedChain<M> {
@@ -94,7 +94,7 @@ impl<M> OwnedChain<M> {
         Self { mem, way_home: WayHome { elements, home: Some(home), token: token.into_u64() } }
     }
 
-    /// Returns what the driver knows the chain by: the index of its head, or its Buffer ID.
+    /// Returns the driver's id of the chain: the index of its head in a split ring, or its Buffer ID in a packed ring.
     #[inline]
     #[must_use]
     pub const fn id(&self) -> u16 {
@@ -110,7 +110,7 @@ impl<M> OwnedChain<M> {
 }
 
 impl<M> WayHome<M> {
-    /// Goes home by `go`, or stays out.
+    /// Returns the chain through `go`. If that refuses the chain, it stays out.
     #[inline]
     fn go(
         &mut self,
@@ -130,25 +130,25 @@ impl<M> WayHome<M> {
 }
 
 impl<M: DriverMem> OwnedChain<M> {
-    /// Returns a walk along the elements of the chain, from its beginning.
+    /// Returns an iterator over the elements of the chain, from its beginning.
     ///
-    /// A malformed chain has the elements up to where it is malformed, and then the error.
+    /// For a malformed chain, the iterator yields the elements before the malformed one, and then the error.
     #[inline]
     #[must_use]
     pub fn walk(&self) -> ChainWalk<'_, Self> {
         ChainWalk::new(self)
     }
 
-    /// Returns the chain to the driver, of which the first `written` writable bytes have been written.
+    /// Returns the chain to the driver. The first `written` writable bytes of the chain must have been written.
     ///
-    /// Fewer may be claimed than were written, never more; with a hole in what was written, count up to the hole
-    /// (VIRTIO 1.4 §2.7.8.2 "Device Requirements: The Virtqueue Used Ring", SPLIT-USED-4).
+    /// You can claim fewer bytes than you wrote, never more. If the written bytes have a hole, count the bytes before
+    /// the hole (VIRTIO 1.4 §2.7.8.2 "Device Requirements: The Virtqueue Used Ring", SPLIT-USED-4).
     ///
     /// # Errors
     ///
-    /// If there are not as many writable bytes: the chain was returned with nothing written.
-    /// [`try_return_written`](Self::try_return_written) keeps it. If the queue is broken, is being reset, or is
-    /// [taken out](crate::SharedQueue#the-end-of-a-queue): there is nowhere to return it to.
+    /// If the chain has fewer writable bytes than `written`: it was returned with nothing written.
+    /// [`try_return_written`](Self::try_return_written) keeps it. If the queue is broken, is being reset, or is [taken
+    /// out](crate::SharedQueue#the-end-of-a-queue): the chain cannot be returned.
     #[inline]
     pub fn return_written(self, written: u32) -> Result<(), ReturnError> {
         self.try_return_written(written).map_err(|refused| refused.error)
@@ -158,10 +158,10 @@ impl<M: DriverMem> OwnedChain<M> {
     ///
     /// # Errors
     ///
-    /// If there are not as many writable bytes: the chain is in the error and has not been returned. If the queue is
-    /// broken, is being reset, or is [taken out](crate::SharedQueue#the-end-of-a-queue): there is nowhere to return it
-    /// to, now or later. The chain is in the error, and can still be read and written. Its drop tells the queue that it
-    /// is not out any more, and until then [`drain`](crate::SharedQueue::drain) waits.
+    /// If the chain has fewer writable bytes than `written`: the error contains the chain, which has not been returned.
+    /// If the queue is broken, is being reset, or is [taken out](crate::SharedQueue#the-end-of-a-queue): the chain can
+    /// never be returned. The error contains the chain, which can still be read and written. Until it is dropped, the
+    /// chain counts as out, and [`drain`](crate::SharedQueue::drain) waits for it.
     #[inline]
     pub fn try_return_written(self, written: u32) -> Result<(), Refused<Self, ReturnError>> {
         if written != 0 {
@@ -173,15 +173,15 @@ impl<M: DriverMem> OwnedChain<M> {
         self.return_unchecked(written)
     }
 
-    /// Puts the chain back as if it had not been fetched: the next fetch finds it again.
+    /// Puts the chain back as if it had not been fetched. The next fetch finds it again.
     ///
-    /// It is for a device that has looked at the chain and cannot go on with it yet. Nobody is woken: whoever puts a
-    /// chain back knows when to look again.
+    /// Use it if the device has read the chain but cannot process it yet. This call wakes no thread or task: fetch
+    /// again when the device can continue.
     ///
     /// # Errors
     ///
-    /// If a chain that was fetched later was not put back. If that one is out, put it back first. If it was returned,
-    /// this one cannot be put back any more. This chain was returned with nothing written;
+    /// If a chain that was fetched later was not put back. If the later chain is out, put it back first. If it was
+    /// returned, this chain can no longer be put back. In both cases, this chain was returned with nothing written.
     /// [`try_unfetch`](Self::try_unfetch) keeps it. If the queue is broken, is being reset, or is [taken
     /// out](crate::SharedQueue#the-end-of-a-queue).
     pub fn unfetch(self) -> Result<(), ReturnError> {
@@ -192,12 +192,12 @@ impl<M: DriverMem> OwnedChain<M> {
     ///
     /// # Errors
     ///
-    /// As for [`unfetch`](Self::unfetch). The chain is in the error.
+    /// As for [`unfetch`](Self::unfetch). The error contains the chain.
     pub fn try_unfetch(self) -> Result<(), Refused<Self, ReturnError>> {
         self.go(|home, token, len, mem| home.unfetch(token, len, mem))
     }
 
-    // PERF: a chain is large, and stays where it is unless it is refused (`shared`).
+    // PERF: a chain is large, and is moved only if it is refused (`shared`).
     #[inline(always)]
     fn go(
         mut self,
@@ -212,14 +212,14 @@ impl<M: DriverMem> OwnedChain<M> {
         }
     }
 
-    /// Returns how many bytes are writable, up to the end of the chain or to where it is malformed.
+    /// Returns the number of writable bytes, up to the end of the chain or to its malformed element.
     fn writable_bytes(&self) -> u64 {
         let writable = self.walk().map_while(Result::ok).filter(|element| element.access.writes());
         writable.map(|element| element.range.len()).sum()
     }
 }
 
-/// A place is the number of elements in front of it.
+/// A place is the number of elements before it.
 impl<M: DriverMem> ChainElements for OwnedChain<M> {
     type Mem = M;
     type Place = usize;
@@ -259,7 +259,7 @@ impl<M> Drop for WayHome<M> {
     #[inline]
     fn drop(&mut self) {
         if let Some(home) = self.home.take() {
-            // A queue that is broken has nowhere to return it to, and has said so or will.
+            // A broken queue refuses the chain. It has reported its fault, or will report it.
             home.take_back(Token::from_u64(self.token), self.elements.len());
         }
     }

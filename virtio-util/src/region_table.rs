@@ -5,21 +5,22 @@ use core::{error, fmt};
 
 use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, Region, StableMem, TranslateError};
 
-/// Driver memory that consists of regions, each of which is a [`DriverMem`] of its own and knows its part by the
-/// driver's addresses. The table holds a handle on each: an `Arc`, an `Rc` or a reference.
+/// Driver memory that consists of several regions. Each region is a [`DriverMem`] that uses the driver's addresses. The
+/// table holds a handle on each region: an `Arc`, an `Rc` or a reference.
 ///
-/// It is the memory for every device, with one region or with hundreds. Each region is translated when the table is made,
-/// if its translations [last](DriverMem::translations_last). Where an address lies is found in a few steps, and in the
-/// fewest in the largest region, unless most regions are crowded together and others far away. A range that goes on into the next region is answered in pieces, also if the regions
-/// are neighbours here.
+/// It suits devices with one region and devices with hundreds. The table translates each region once, when it is
+/// created, if the translations of the region [last](DriverMem::translations_last). A lookup takes a few steps, and the
+/// fewest for the largest region. It takes more steps if most regions are close together and others are far away. A
+/// range that continues into the next region is translated in pieces, even if the regions are neighbours in this
+/// process.
 ///
-/// A table does not change: [`with`](Self::with) and [`without`](Self::without) make another one, as for the memory
-/// slots of vhost-user. A queue goes on with the table that it was made with, and keeps that table's regions alive.
+/// A table does not change. [`with`](Self::with) and [`without`](Self::without) create another table: use them for the
+/// memory slots of vhost-user, for example. A queue keeps the table that it was created with, and so keeps the regions
+/// of that table alive.
 ///
 /// # When not to use it
 ///
-/// For thousands of pages in no order, or behind an IOMMU: keep
-/// the tree or the cache that knows them.
+/// For thousands of scattered pages, or behind an IOMMU: use your own tree or cache of pages.
 ///
 /// # Examples
 ///
@@ -39,17 +40,17 @@ use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange,
 /// ```
 #[derive(Debug)]
 pub struct RegionTable<M> {
-    /// INVARIANT: sorted by address; none is empty, no two overlap.
+    /// INVARIANT: sorted by address. No region is empty, and no two overlap.
     regions: Vec<(DriverRange, M)>,
-    /// The largest of them, which is looked into first: most machines have most of their memory in one region.
+    /// The largest region. A lookup tries it first, because most machines have most of their memory in one region.
     largest: Region<M>,
     /// The addresses from the first region to the end of the last, cut into `1 << shift` bytes each.
     parts: Vec<Part<M>>,
     shift: u32,
     lowest: DriverAddr,
-    /// Whether translations last in all of the regions.
+    /// Whether translations last in all regions.
     last: bool,
-    /// Whether reports of reading do anything in one of the regions, and those of writing.
+    /// Whether any region uses reports of reads, and whether any uses reports of writes.
     reports_reading: bool,
     reports_writing: bool,
 }
@@ -57,26 +58,26 @@ pub struct RegionTable<M> {
 /// A part of the addresses.
 #[derive(Debug)]
 struct Part<M> {
-    /// The first region that ends beyond the beginning of the part: its index, and the region as it is here.
+    /// The index of the first region that ends after the beginning of the part, and that region in device terms.
     ///
-    /// PERF: so a region is found where its part is (`regions-512`).
+    /// PERF: the region is stored next to its part (`regions-512`).
     first: u32,
     region: Region<M>,
 }
 
 impl<M: StableMem> RegionTable<M> {
-    /// Makes a table of regions, in any order.
+    /// Creates a table of regions. They can come in any order.
     ///
     /// # Errors
     ///
-    /// If one is empty, or if two overlap.
+    /// If a region is empty, or if two regions overlap.
     pub fn new(regions: impl IntoIterator<Item = (DriverRange, M)>) -> Result<Self, RegionError> {
         let mut regions: Vec<_> = regions.into_iter().collect();
         if let Some((range, _)) = regions.iter().find(|(range, _)| range.is_empty()) {
             return Err(RegionError::Empty { addr: range.start() });
         }
         regions.sort_unstable_by_key(|(range, _)| range.start());
-        // If any two overlap, then so do two that are next to each other.
+        // If any two regions overlap, then two neighbours overlap.
         for ((low, _), (high, _)) in regions.iter().zip(regions.iter().skip(1)) {
             if overlap(*low, *high).is_some() {
                 return Err(RegionError::Overlap { low: *low, high: *high });
@@ -118,14 +119,13 @@ impl<M: StableMem> RegionTable<M> {
         &self.regions
     }
 
-    /// Returns the index of the first region that ends beyond the beginning of a part.
+    /// Returns the index of the first region that ends after the beginning of a part.
     #[inline]
     fn part(&self, index: u64) -> Option<usize> {
         self.parts.get(usize::try_from(index).ok()?).map(|part| part.first as usize)
     }
 
-    /// Returns the regions in the parts from that of `first` to that of `last`, among which are all that touch those
-    /// addresses.
+    /// Returns the regions in the parts from `first` to `last`. They include all regions that touch these addresses.
     #[inline]
     fn regions_in(&self, first: DriverAddr, last: DriverAddr) -> &[(DriverRange, M)] {
         let part = |addr: DriverAddr| addr.0.saturating_sub(self.lowest.0) >> self.shift;
@@ -135,10 +135,10 @@ impl<M: StableMem> RegionTable<M> {
         self.regions.get(begin..end).unwrap_or_default()
     }
 
-    /// Returns the region in which `range` begins, and the part of the range that lies in it.
+    /// Returns the region that contains the beginning of `range`, and the part of `range` in that region.
     #[inline]
     fn find(&self, range: DriverRange) -> Option<(&(DriverRange, M), DriverRange)> {
-        // An address below all regions is far beyond all parts, or in none of the regions that are looked at.
+        // An address below all regions is far beyond all parts, or is in none of the regions searched here.
         let first = self.part(range.start().0.wrapping_sub(self.lowest.0) >> self.shift)?;
         let region = self.regions.get(first)?;
         match part_in(region.0, range) {
@@ -147,7 +147,7 @@ impl<M: StableMem> RegionTable<M> {
         }
     }
 
-    /// Finds what is not in the first region that it could be in.
+    /// Finds a range that is not in its first candidate region.
     #[cold]
     fn find_after(&self, first: usize, range: DriverRange) -> Option<(&(DriverRange, M), DriverRange)> {
         let mut before =
@@ -155,9 +155,9 @@ impl<M: StableMem> RegionTable<M> {
         before.find_map(|region| Some((region, part_in(region.0, range)?)))
     }
 
-    /// Calls `report` for each region that `range` touches, with the part that lies in it.
+    /// Calls `report` for each region that `range` touches, with the part of `range` in that region.
     ///
-    /// The loop has no other end than that of the regions, so that nothing is left of it if the reports do nothing.
+    /// The loop ends only where the regions end. So the compiler removes the loop if the reports do nothing.
     #[inline]
     fn report(&self, range: DriverRange, report: impl Fn(&M, DriverRange)) {
         let last = range.after(range.len().saturating_sub(1)).start();
@@ -169,16 +169,16 @@ impl<M: StableMem> RegionTable<M> {
     }
 }
 
-/// Returns a region as it is here.
+/// Returns a region in device terms.
 fn known<M: StableMem>((range, mem): &(DriverRange, M)) -> Region<M> {
     Region::new(mem.clone(), *range)
 }
 
-/// Cuts the addresses of `regions` into parts, as many as there are regions or a few times that, and returns them and
-/// how many bits there are in the length of one.
+/// Cuts the addresses of `regions` into parts. Returns the parts, and the number of bits in the length of one part. The
+/// number of parts is the number of regions or a few times that.
 fn cut<M: StableMem>(regions: &[(DriverRange, M)]) -> (Vec<Part<M>>, u32) {
     let Some(((lowest, _), (highest, _))) = regions.first().zip(regions.last()) else { return (Vec::new(), 0) };
-    // Of the last byte: all addresses together may be 2^64.
+    // The distance to the last byte fits in a `u64`. The length of all addresses together, 2^64, does not.
     let last = highest.after(highest.len() - 1).start().0 - lowest.start().0;
     let wanted = 4 * regions.len() as u64;
     let shift = u64::BITS - (last / wanted).leading_zeros();
@@ -186,7 +186,7 @@ fn cut<M: StableMem>(regions: &[(DriverRange, M)]) -> (Vec<Part<M>>, u32) {
         let begin = DriverAddr(lowest.start().0 + (index << shift));
         let first = regions.partition_point(|(region, _)| region.start() < begin && region.offset_of(begin).is_none());
         let region = regions.get(first).map_or(Region::empty(), known);
-        // A memory of 2^32 regions is none.
+        // No memory has 2^32 regions.
         Part { first: u32::try_from(first).unwrap_or(u32::MAX), region }
     };
     ((0..=last >> shift).map(part).collect(), shift)
@@ -195,7 +195,7 @@ fn cut<M: StableMem>(regions: &[(DriverRange, M)]) -> (Vec<Part<M>>, u32) {
 impl<M: StableMem> DriverMem for RegionTable<M> {
     #[inline]
     fn translate(&self, range: DriverRange, access: Access) -> Result<DeviceRange<'_>, TranslateError> {
-        // `ok_or` costs six instructions more: the optimiser puts what was found and the error into one place, and cuts
+        // `ok_or` costs six more instructions: the optimiser puts the result and the error into one place, and cuts
         // both into bytes.
         let Some(((_, mem), part)) = self.find(range) else {
             return Err(TranslateError::Unmapped { addr: range.start() });
@@ -210,19 +210,19 @@ impl<M: StableMem> DriverMem for RegionTable<M> {
         if around == *region {
             return Ok((around, memory));
         }
-        // The region is a part only of what the memory has there, or the other way round.
+        // The region of the table and the region of the memory can differ: this returns their common part.
         let part = overlap(*region, around).ok_or(TranslateError::Unmapped { addr: range.start() })?;
         let skipped = usize::try_from(part.start().0 - around.start().0).unwrap_or(usize::MAX);
         Ok((part, memory.after(skipped).prefix(usize::try_from(part.len()).unwrap_or(usize::MAX))))
     }
 
-    /// They do if they do in every region: the table itself does not change.
+    /// Returns `true` if translations last in every region. The table itself does not change.
     #[inline]
     fn translations_last(&self) -> bool {
         self.last
     }
 
-    // PERF: the largest region is a part of the table, and all of the search is inlined (`regions-512`).
+    // PERF: the largest region is stored in the table itself, and the whole search is inlined (`regions-512`).
     #[inline(always)]
     fn translate_at_once(&self, addr: DriverAddr, len: u32, access: Access) -> Option<DeviceRange<'_>> {
         if let Some(piece) = self.largest.find(addr, len, access) {
@@ -249,37 +249,37 @@ impl<M: StableMem> DriverMem for RegionTable<M> {
     }
 }
 
-/// Returns the part of `range` that lies in `region`, if it begins there.
+/// Returns the part of `range` in `region`, if `range` begins in `region`.
 #[inline]
 fn part_in(region: DriverRange, range: DriverRange) -> Option<DriverRange> {
     region.offset_of(range.start()).map(|offset| range.prefix(region.len() - offset))
 }
 
-/// Returns what two ranges have in common. If they have anything in common, one of them begins in the other.
+/// Returns the common part of two ranges. If there is one, one of the ranges begins in the other.
 #[inline]
 fn overlap(one: DriverRange, other: DriverRange) -> Option<DriverRange> {
     part_in(one, other).or_else(|| part_in(other, one))
 }
 
-/// Regions that make no table.
+/// The reason why regions cannot form a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RegionError {
-    /// A region has no bytes.
+    /// A region is empty.
     Empty {
-        /// Where it would begin.
+        /// The address of the empty region.
         addr: DriverAddr,
     },
-    /// Two regions have addresses in common.
+    /// Two regions overlap.
     Overlap {
-        /// The one that begins first.
+        /// The region that begins first.
         low: DriverRange,
-        /// The other.
+        /// The other region.
         high: DriverRange,
     },
-    /// A region that is to be removed is not there.
+    /// The table has no region at exactly the range to remove.
     Absent {
-        /// The region.
+        /// The range to remove.
         range: DriverRange,
     },
 }

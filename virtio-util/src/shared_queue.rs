@@ -21,67 +21,68 @@ use self::state::State;
 use crate::owned_chain::Home;
 use crate::{Lock, OwnedChain};
 
-/// How many elements the chains of a [`SharedQueue`] that are out can have together, if it is not said otherwise. A
-/// queue of 256 has room for 256 elements in each of its chains.
+/// The default [budget](SharedQueue#the-budget) of a [`SharedQueue`], in elements. With it, a queue of size 256 has
+/// room for 256 elements in each of its chains.
 pub const DEFAULT_BUDGET: usize = 1 << 16;
 
-/// A ring whose queue can be shared: every ring that can be sent to another thread, together with its memory.
+/// A ring whose queue can be shared. Every ring that can be sent to another thread with its memory is one.
 ///
-/// For the rings of virtio-queue-core that is so if the memory handle is `StableMem + Send + 'static`. An `Arc` of a
-/// memory is the usual one.
+/// The rings of virtio-queue-core need a memory handle that is `StableMem + Send + 'static`. The usual handle is an
+/// `Arc` of a memory.
 #[diagnostic::on_unimplemented(
     message = "a queue on a `{Self}` cannot be shared between threads",
     label = "must be a ring that can be sent to another thread",
-    note = "a shared queue is named by its ring: `SharedAnyQueue<M, N>` is that of an `AnyQueue<M, N>`, `SharedQueue<SplitRing<M>, N>` that of a `SplitQueue<M, N>`",
+    note = "the first type parameter is a ring: write `SharedAnyQueue<M, N>` for an `AnyQueue<M, N>`, and `SharedQueue<SplitRing<M>, N>` for a `SplitQueue<M, N>`",
     note = "the memory handle must be `Send + 'static`: an `Arc<M>` is, a `&M` and an `Rc<M>` are not",
-    note = "in tests, `AnyFixture::new` and `build` have an `Rc` for one thread: `AnyFixtureOptions::build_plain` has an `Arc`"
+    note = "in tests, `AnyFixture::new` and `build` use an `Rc`: call `AnyFixtureOptions::build_plain`, which uses an `Arc`"
 )]
 pub trait SharedRing: Ring<Mem: Clone, Positions: Send> + Send + 'static {}
 
 #[diagnostic::do_not_recommend]
 impl<R: Ring<Mem: Clone, Positions: Send> + Send + 'static> SharedRing for R {}
 
-/// A virtqueue that is used on several threads or by several tasks. This is a handle on it: a clone is another one.
+/// A handle on a virtqueue that several threads or tasks use. A clone is another handle on the same queue.
 ///
-/// The chains that it hands out are [owned](OwnedChain): they can be kept, sent elsewhere, and returned in any order,
-/// on a ring of either format. The queue is locked while a chain is fetched and copied, and while one is returned; it
-/// is not locked while a chain is read or written. While it is locked, the driver is notified, and the memory is
-/// translated and its handles are cloned and dropped: neither the notifier nor the memory must call the queue. If one
-/// of them panics, the queue goes on.
+/// Its chains are [owned](OwnedChain). You can keep them, send them to other threads, and return them in any order, on
+/// a ring of either format. The queue is locked while it fetches and copies a chain, and while it returns a chain. It
+/// is not locked while you read or write a chain. Under the lock, the queue notifies the driver, translates addresses,
+/// and clones and drops memory handles. So neither the notifier nor the memory must call the queue. If one of them
+/// panics, the queue stays usable.
 ///
-/// Whoever learns that the driver has kicked calls [`wake`](Self::wake). Threads wait for chains in
-/// [`wait_chain`](Self::wait_chain), tasks in a [`DescChainStream`](crate::DescChainStream).
+/// Call [`wake`](Self::wake) each time the driver kicks. Threads wait for chains in [`wait_chain`](Self::wait_chain).
+/// Tasks wait for chains in a [`DescChainStream`](crate::DescChainStream).
 ///
 /// # The budget
 ///
-/// A driver can let all of its chains share one large indirect table. So a budget bounds how many elements the chains
-/// that are out can have together, [`DEFAULT_BUDGET`] if it is not said otherwise. A chain that would exceed it is put
-/// back, and is fetched again when others have returned: nothing is lost. Meanwhile [`next_chain`](Self::next_chain)
-/// returns `None` and [`is_full`](Self::is_full) returns `true`; when a chain returns, those who wait are woken. A
-/// chain that is alone is always fetched: the limits of the queue bound its length.
+/// A driver can make all of its chains share one large indirect table. So a budget bounds the total number of elements
+/// of the chains that are out. The default is [`DEFAULT_BUDGET`]. The queue puts back a chain that would exceed the
+/// budget, and fetches it again after others have returned. No chain is lost. Meanwhile
+/// [`next_chain`](Self::next_chain) returns `None`, and [`is_full`](Self::is_full) returns `true`. When a chain
+/// returns, the queue wakes the threads and tasks that wait. If no chain is out, the next chain is always fetched: the
+/// limits of the queue bound its length.
 ///
 /// # The end of a queue
 ///
-/// A queue ends in one of three ways. All handles see it. Those who wait for chains are told that there will be none.
+/// A queue ends in one of three ways. All handles see the end. Every thread or task that waits for a chain gets `None`
+/// or an error.
 ///
-/// * It is broken, because of the driver: [`fault`](Self::fault) says why. One call reports it as an error.
-/// * It is being reset, from [`reset`](Self::reset) on.
-/// * It is taken out, by [`finish_reset`](Self::finish_reset) or [`try_into_queue`](Self::try_into_queue). Then the
-///   handles that are left have no queue in them.
+/// * The driver broke it: [`fault`](Self::fault) returns the reason. One call reports the reason as an error.
+/// * It is being reset, after [`reset`](Self::reset).
+/// * It is taken out, by [`finish_reset`](Self::finish_reset) or [`try_into_queue`](Self::try_into_queue). The
+///   remaining handles then have no queue.
 ///
-/// A chain that is out then cannot be returned any more. It can be read and written until it is dropped, and
-/// [`drain`](Self::drain) waits for that.
+/// After the end, a chain that is out cannot be returned. It can still be read and written until it is dropped.
+/// [`drain`](Self::drain) waits for this drop.
 ///
 /// # When not to use it
 ///
-/// Where one thread fetches chains and is done with each before it fetches the next one, a [`Queue`] does without a
-/// lock.
+/// If one thread completes each chain before it fetches the next one: a [`Queue`] needs no lock.
 ///
 /// # Examples
 ///
-/// A pool of four threads. Each fetches for itself, and takes as long as it likes. A request that panics ends its
-/// thread if nothing catches the panic. After four such requests the device would stand still, and nothing would be
-/// broken:
+/// A pool of four threads. Each thread fetches its own chains, and can keep each one as long as it needs. Catch panics:
+/// without that, a request that panics ends its thread. After four such requests, the device would stop without an
+/// error:
 ///
 /// ```
 /// use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -96,7 +97,7 @@ impl<R: Ring<Mem: Clone, Positions: Send> + Send + 'static> SharedRing for R {}
 /// let pool = [(); 4].map(|()| {
 ///     let queue = queue.clone();
 ///     thread::spawn(move || {
-///         // It ends when the queue breaks, is reset, or is taken out of here.
+///         // The loop ends when the queue breaks, is reset, or is taken out.
 ///         while let Some(chain) = queue.wait_chain()? {
 ///             // If this panics, the chain is dropped, which returns it.
 ///             let _ = catch_unwind(AssertUnwindSafe(|| {
@@ -117,7 +118,7 @@ impl<R: Ring<Mem: Clone, Positions: Send> + Send + 'static> SharedRing for R {}
 /// #     driver.reap_all()?;
 /// # }
 ///
-/// // When the driver resets the queue, or the device: wait until no chain is out any more.
+/// // When the driver resets the queue or the device, wait until no chain is out:
 /// queue.reset();
 /// queue.drain();
 /// for thread in pool {
@@ -130,22 +131,21 @@ pub struct SharedQueue<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock 
     pub(crate) inner: Arc<Inner<R, N, L>>,
 }
 
-/// A virtqueue that is used on several threads or by several tasks. With the feature `std`, the kind of lock need not
-/// be named, and there is more to read here.
+/// A handle on a virtqueue that several threads or tasks use. With the feature `std`, the lock has a default, and this
+/// page has more text.
 #[cfg(not(feature = "std"))]
 pub struct SharedQueue<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> {
     pub(crate) inner: Arc<Inner<R, N, L>>,
 }
 
-/// A shared queue of the format that was negotiated: what an [`AnyQueue`](virtio_queue_core::AnyQueue) is once it is
-/// shared.
+/// A shared [`AnyQueue`](virtio_queue_core::AnyQueue): the negotiated features decide its format.
 ///
-/// The memory handle must be `M: StableMem + Send + 'static`, and need not be `Sync`: an `Arc` of a memory is the usual
-/// one. The notifier must be `N: DriverNotify + Send + 'static`.
+/// The memory handle must be `M: StableMem + Send + 'static`. It does not need `Sync`. The usual handle is an `Arc` of
+/// a memory. The notifier must be `N: DriverNotify + Send + 'static`.
 ///
 /// # Examples
 ///
-/// A function that takes any of these:
+/// A function that takes any such queue:
 ///
 /// ```
 /// use virtio_queue_core::{DriverNotify, FatalError, StableMem};
@@ -167,11 +167,12 @@ pub struct SharedQueue<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock>
 #[cfg(feature = "std")]
 pub type SharedAnyQueue<M, N, L = crate::DefaultLock> = SharedQueue<AnyRing<M>, N, L>;
 
-/// A shared queue of the format that was negotiated. The memory handle must be `M: StableMem + Send + 'static`.
+/// A shared queue whose format the negotiated features decide. The memory handle must be `M: StableMem + Send +
+/// 'static`.
 #[cfg(not(feature = "std"))]
 pub type SharedAnyQueue<M, N, L> = SharedQueue<AnyRing<M>, N, L>;
 
-/// With the default lock.
+/// Constructors with the default lock.
 #[cfg(feature = "std")]
 impl<R: SharedRing, N: DriverNotify + Send + 'static> SharedQueue<R, N> {
     /// Shares a queue.
@@ -179,16 +180,16 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static> SharedQueue<R, N> {
         Self::with_budget(queue, DEFAULT_BUDGET)
     }
 
-    /// Shares a queue whose chains that are out can have `budget` elements together. An element takes 24
-    /// bytes, and up to 48 in a chain of more than four.
+    /// Shares a queue. The chains that are out can have `budget` elements in total. An element takes 24 bytes, and up
+    /// to 48 bytes in a chain of more than four elements.
     pub fn with_budget(queue: Queue<R, N>, budget: usize) -> Self {
         Self::with_lock(queue, budget)
     }
 }
 
-/// With any lock.
+/// The constructor with any lock.
 impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N, L> {
-    /// Shares a queue under a lock of the kind `L`. The chains that are out can have `budget` elements together.
+    /// Shares a queue under a lock of the kind `L`. The chains that are out can have `budget` elements in total.
     ///
     /// ```
     /// # use virtio_fake_driver::AnyFixtureOptions;
@@ -206,13 +207,14 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
 
 /// Fetching and returning.
 impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N, L> {
-    /// Returns the next available chain, if there is one and there is room for it in the [budget](Self#the-budget).
+    /// Returns the next available chain. Returns `None` if no chain is available, or if the [budget](Self#the-budget)
+    /// has no room for it.
     ///
-    /// It does not wait: see [`wait_chain`](Self::wait_chain) for that.
+    /// This call does not wait. [`wait_chain`](Self::wait_chain) does.
     ///
     /// # Errors
     ///
-    /// As for [`Queue::next_chain`]. Of several threads that ask, one is told.
+    /// As for [`Queue::next_chain`]. If several threads call this, only one of them gets the error.
     #[inline]
     pub fn next_chain(&self) -> Result<Option<OwnedChain<R::Mem>>, FatalError> {
         let fetched = self.with(|state| state.fetch(|| self.home()));
@@ -222,18 +224,18 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
         fetched
     }
 
-    /// Returns whether a chain was put back because there was no room for it, and none has returned since then.
+    /// Returns whether the queue put back a chain for lack of budget, and no chain has returned since.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.with(|state| state.is_full())
     }
 
-    /// Locks the queue once for as many chains as `work` fetches and returns, and notifies the driver once at the end.
+    /// Locks the queue once for all chains that `work` fetches and returns. Notifies the driver once at the end.
     ///
-    /// It is for work so short that others can wait for it: nothing is copied. `work` uses the burst and nothing else
-    /// of the queue: every other call, and the drop of an [`OwnedChain`], waits for the lock that this thread holds,
-    /// for ever. `work` may turn chains into tokens, which are [completed](Self::complete) later; the budget does not
-    /// count these.
+    /// Use it for short work: other threads wait for the lock meanwhile. A burst copies no elements. `work` must use
+    /// only the burst, no other method of the queue, and must not drop an [`OwnedChain`]. Each of these would wait
+    /// forever for the lock that this thread holds. `work` can turn chains into tokens and [complete](Self::complete)
+    /// them later. The budget does not count tokens.
     ///
     #[cfg_attr(feature = "std", doc = "```")]
     #[cfg_attr(not(feature = "std"), doc = "```ignore")]
@@ -254,17 +256,17 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
         done
     }
 
-    /// Returns to the driver the chain that a token stands for, of which the first `written` writable bytes have been
+    /// Returns the chain of a token to the driver. The first `written` writable bytes of the chain must have been
     /// written.
     ///
     /// # Errors
     ///
-    /// As for [`Queue::complete`], and if the queue is being reset or is taken out.
+    /// As for [`Queue::complete`]. Also if the queue is being reset or is taken out.
     #[inline]
     pub fn complete(&self, token: Token, written: u32) -> Result<(), ReturnError> {
-        // This notifies the driver, under the lock. So whoever has the lock, or the queue for itself, knows that no
-        // notification is under way, as a reset demands (QRST-1), and the notifier need not be `Sync`. A notifier that
-        // is too slow for that is put into a `BufferedNotify`, lent to the queue and flushed after this call.
+        // This call notifies the driver under the lock. So no notification is under way when another thread has the
+        // lock or takes the queue out. A reset needs that (QRST-1). The notifier does not need `Sync`. If the notifier
+        // is too slow for this, put it into a `BufferedNotify`, lend that to the queue, and flush it after this call.
         self.inner.returning(|state| state.complete(token, written))
     }
 
@@ -273,14 +275,14 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
         L::with(&self.inner.state, work)
     }
 
-    /// Returns where chains return to.
+    /// Returns the destination of returned chains.
     #[inline]
     fn home(&self) -> Arc<dyn Home<R::Mem>> {
         Arc::<Inner<R, N, L>>::clone(&self.inner)
     }
 }
 
-/// Notifications by the driver, and of the driver.
+/// Notifications from the driver and to the driver.
 impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N, L> {
     /// Asks the driver not to notify, as [`Queue::suppress_notifications`] does.
     pub fn suppress_notifications(&self) {
@@ -293,10 +295,10 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
         }
     }
 
-    /// Asks the driver to notify, and looks whether something is available, as [`Queue::enable_notifications`] does.
+    /// Asks the driver to notify, and checks whether a chain is available, as [`Queue::enable_notifications`] does.
     ///
-    /// While the queue [is full](Self::is_full), this returns [`Armed::Waiting`]. A chain that returns wakes you; the
-    /// driver does not.
+    /// While the queue [is full](Self::is_full), this returns [`Armed::Waiting`]. Then a returned chain wakes you, not
+    /// the driver.
     ///
     /// # Errors
     ///
@@ -305,12 +307,12 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
         self.arm(|state| state.arm(Queue::enable_notifications))
     }
 
-    /// Asks the driver to notify when it makes something available beyond the chains that were
-    /// [put back](OwnedChain::unfetch), as [`Queue::enable_notifications_of_more`] does.
+    /// Asks the driver to notify when it makes more chains available than those that were [put
+    /// back](OwnedChain::unfetch), as [`Queue::enable_notifications_of_more`] does.
     ///
-    /// A chain that the queue itself put back, because there was no room for it in the [budget](Self#the-budget), is
-    /// one that the device has not seen: this returns [`Armed::MoreAvailable`] if there is room again. While the queue
-    /// [is full](Self::is_full), it returns [`Armed::Waiting`], and a chain that returns wakes you.
+    /// The device has not seen a chain that the queue itself put back for lack of [budget](Self#the-budget). When there
+    /// is room for such a chain again, this returns [`Armed::MoreAvailable`]. While the queue [is full](Self::is_full),
+    /// this returns [`Armed::Waiting`], and a returned chain wakes you.
     ///
     /// # Errors
     ///
@@ -319,7 +321,7 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
         self.arm(State::arm_of_more)
     }
 
-    /// Notifies the driver, whether or not it wants that, as [`Queue::notify`] does.
+    /// Notifies the driver even if it asked for no notifications, as [`Queue::notify`] does.
     pub fn notify(&self) {
         self.with(|state| state.queue().map(|queue| queue.notify()));
     }
@@ -329,16 +331,16 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
     }
 }
 
-/// Positions, memory, and chains of an earlier life.
+/// Saved positions, memory changes, and chains from an earlier run.
 impl<R: SharedRing + Restorable, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N, L> {
-    /// Returns the positions of the queue, as [`Queue::save`] does, unless it is being reset or is taken out.
+    /// Returns the positions of the queue, as [`Queue::save`] does. Returns `None` if the queue is being reset or is
+    /// taken out.
     #[must_use]
     pub fn save(&self) -> Option<SavedQueue> {
         self.with(|state| state.queue().map(|queue| queue.save()))
     }
 
-    /// Goes on in other memory, as [`Queue::replace_mem`] does. Chains that are out keep the memory that they were
-    /// fetched from.
+    /// Moves the queue to other memory, as [`Queue::replace_mem`] does. Chains that are out keep their old memory.
     ///
     /// If the queue is being reset or is taken out, this does nothing.
     ///
@@ -349,11 +351,11 @@ impl<R: SharedRing + Restorable, N: DriverNotify + Send + 'static, L: Lock> Shar
         self.with(|state| state.queue().map_or(Ok(()), |queue| queue.replace_mem(mem)))
     }
 
-    /// Takes over a chain that an earlier life of the queue has fetched, as [`Queue::adopt`] does, with the elements
-    /// that [`Restorable::walk_stored`] finds for it.
+    /// Takes over a chain that an earlier run of the queue fetched, as [`Queue::adopt`] does.
+    /// [`Restorable::walk_stored`] supplies its elements.
     ///
-    /// Returns `None` if there is no room for it in the [budget](Self#the-budget): adopt it when others have returned,
-    /// and fetch nothing before. Returns `None` as well if the queue is being reset or is taken out.
+    /// Returns `None` if the [budget](Self#the-budget) has no room for the chain. Adopt the chain after others have
+    /// returned, and fetch no chain before that. Returns `None` as well if the queue is being reset or is taken out.
     ///
     /// # Errors
     ///
@@ -363,7 +365,7 @@ impl<R: SharedRing + Restorable, N: DriverNotify + Send + 'static, L: Lock> Shar
     }
 }
 
-/// What it is and how it is.
+/// Accessors.
 impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N, L> {
     /// Returns the number of descriptors.
     #[must_use]
@@ -371,25 +373,25 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
         self.inner.size
     }
 
-    /// Returns how many slots of the ring are in flight, at this moment: fetched, and not returned.
+    /// Returns the current number of slots of the ring in flight: fetched, and not returned.
     ///
-    /// A chain takes one slot in a split ring, and as many as it has descriptors in the ring in a packed one. So this
-    /// is not the number of chains: see [`chains_out`](Self::chains_out).
+    /// In a split ring, a chain takes one slot. In a packed ring, a chain takes one slot for each of its descriptors in
+    /// the ring. [`chains_out`](Self::chains_out) returns the number of chains.
     #[must_use]
     pub fn in_flight(&self) -> u16 {
         self.with(|state| state.in_flight())
     }
 
-    /// Returns how many [`OwnedChain`]s of the queue exist, at this moment. A chain is counted until it has returned,
-    /// or is dropped: also one whose return was refused.
+    /// Returns the current number of [`OwnedChain`]s of the queue. A chain counts until it has returned or is dropped.
+    /// A chain whose return was refused counts as well.
     ///
-    /// Tokens and the chains of a burst are not counted. [`in_flight`](Self::in_flight) has these as well, in slots.
+    /// Tokens and the chains of a burst do not count. [`in_flight`](Self::in_flight) counts these as well, in slots.
     #[must_use]
     pub fn chains_out(&self) -> usize {
         self.with(|state| state.chains_out())
     }
 
-    /// Returns why the queue is broken, if it is.
+    /// Returns the reason if the queue is broken.
     #[must_use]
     pub fn fault(&self) -> Option<FatalError> {
         self.with(|state| state.queue().and_then(|queue| queue.fault()))
@@ -402,7 +404,7 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
     }
 }
 
-/// Another handle on the same queue.
+/// Creates another handle on the same queue.
 impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> Clone for SharedQueue<R, N, L> {
     #[inline]
     fn clone(&self) -> Self {

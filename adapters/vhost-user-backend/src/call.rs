@@ -8,11 +8,11 @@ use std::sync::{Mutex, PoisonError};
 use virtio_queue_core::DriverNotify;
 use virtio_util::EventFd;
 
-/// The notifier of a [`VringQueue`](crate::VringQueue): the eventfd that the front end has named last.
+/// The notifier of a [`VringQueue`](crate::VringQueue). It signals the last eventfd from the front end.
 ///
-/// The front end can name another one at any time, or none. A notification goes to exactly one of them: the old one
-/// gets none after the front end has been told that the new one is in use. What is notified while there is none is
-/// kept, as one signal, for the next one.
+/// The front end can set another eventfd at any time, or none. Each notification goes to exactly one eventfd. After the
+/// front end gets the reply that the new eventfd is in use, the old one gets no signal. Notifications without an
+/// eventfd are kept, as one signal, for the next eventfd.
 #[derive(Clone, Debug, Default)]
 pub struct Call {
     slot: Arc<Mutex<Slot>>,
@@ -21,7 +21,7 @@ pub struct Call {
 #[derive(Debug, Default)]
 struct Slot {
     fd: Option<EventFd>,
-    /// Whether there was a notification that nobody got.
+    /// Whether a notification is still pending, because there was no eventfd.
     missed: bool,
 }
 
@@ -36,7 +36,7 @@ impl Call {
         });
     }
 
-    /// The signal is given under the lock: otherwise it could still be on its way to an eventfd that was replaced.
+    /// The signal is sent under the lock. Otherwise it could still go to an eventfd that was replaced.
     fn with(&self, work: impl FnOnce(&mut Slot)) {
         work(&mut self.slot.lock().unwrap_or_else(PoisonError::into_inner));
     }

@@ -1,13 +1,13 @@
-//! Why a vring does not run.
+//! The error of a vring.
 
 use core::{error, fmt};
 
 use virtio_queue_core::{ConfigError, FatalError, FeaturesError, RestoreError};
 
-/// A vring that cannot run as the front end and the driver have set it up, or not any longer.
+/// The reason why a vring cannot start or cannot continue.
 ///
-/// It is reported once. The vring stays silent after that, until the front end sets it up anew. Do not return it from
-/// `handle_event`: that would end the thread, and with it all vrings of the thread.
+/// It is reported once. Then the vring does nothing until the front end sets it up again. Do not return it from
+/// `handle_event`: that would end the thread and all of its vrings.
 ///
 /// ```
 /// use virtio_queue_core::ConfigError;
@@ -19,13 +19,13 @@ use virtio_queue_core::{ConfigError, FatalError, FeaturesError, RestoreError};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum VringError {
-    /// The driver accepted features that no queue can run with.
+    /// The driver accepted features that no queue supports.
     Features(FeaturesError),
-    /// The size or an address makes no sense.
+    /// The queue size or an address is invalid.
     Config(ConfigError),
-    /// The queue cannot go on from the base.
+    /// The queue cannot start from the base.
     Restore(RestoreError),
-    /// The queue ran, and is broken.
+    /// The queue was running, and is now broken.
     Ring(FatalError),
 }
 

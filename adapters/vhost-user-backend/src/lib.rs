@@ -1,14 +1,14 @@
-//! Virtqueues of this workspace for devices in the framework
-//! [`vhost-user-backend`](https://docs.rs/vhost-user-backend).
+//! Runs the virtqueues of this workspace in the framework [`vhost-user-backend`](https://docs.rs/vhost-user-backend).
 //!
-//! That crate speaks vhost-user with the front end, maps the guest's memory, waits for kicks, and leaves the rings to
-//! the device. As it is, its devices have the split queues of rust-vmm. With a [`Vring`] as their type `Vring` they
-//! have queues of either format, with owned chains, bounds on all that a driver can ask for, and typed errors.
+//! The framework speaks vhost-user with the front end, maps the memory of the guest, and waits for kicks. The device
+//! handles the rings. By default, devices use the split queues of rust-vmm. A device with the type [`Vring`] of this
+//! crate has queues of either format. They have owned chains, limits on everything that a driver can request, and typed
+//! errors.
 //!
 //! # A device
 //!
-//! It is a `VhostUserBackend` like any other. What it is told it tells its [`Queues`], and what it does with a chain is
-//! up to it. This one answers with the upper case of what the driver sends:
+//! A device implements `VhostUserBackend`, as usual. It passes features and memory changes on to its [`Queues`], and
+//! processes each chain. This device answers each text from the driver in upper case:
 //!
 //! ```
 //! use std::io::{self, Read, Write};
@@ -45,11 +45,11 @@
 //!     fn handle_event(&self, event: u16, _: EventSet, vrings: &[Vring], _: usize) -> io::Result<()> {
 //!         let Some(vring) = vrings.get(usize::from(event)) else { return Ok(()) };
 //!         let served = self.queues.serve(vring, |chain| {
-//!             // A malformed chain has gone back with nothing written.
+//!             // A malformed chain has returned with nothing written.
 //!             let _ = answer(chain);
 //!         });
 //!         if let Err(error) = served {
-//!             eprintln!("vring {event}: {error}"); // Once, and not as a result: that would end the thread.
+//!             eprintln!("vring {event}: {error}"); // Reported once. Do not return it: that would end the thread.
 //!         }
 //!         Ok(())
 //!     }
@@ -80,7 +80,7 @@
 //!         256
 //!     }
 //!
-//!     fn set_event_idx(&self, _: bool) {} // It is among the features.
+//!     fn set_event_idx(&self, _: bool) {} // `acked_features` has it.
 //!
 //!     fn exit_event(&self, _: usize) -> Option<(EventConsumer, EventNotifier)> {
 //!         new_event_consumer_and_notifier(EventFlag::NONBLOCK | EventFlag::CLOEXEC).ok()
@@ -95,51 +95,55 @@
 //! # Ok::<_, vhost_user_backend::Error>(())
 //! ```
 //!
-//! A device that takes time moves the chains to other threads, and returns at once: they are `Send`, and return in any
-//! order. A device that is done with each chain at once can spare the copy of the elements, and takes a
-//! [burst](VringQueue::burst) of [`Queues::queue`].
+//! A device with long operations moves its chains to other threads, and returns immediately from `handle_event`. Chains
+//! are `Send`, and can return in any order. A device that completes each chain immediately can avoid the copy of the
+//! elements: call [`burst`](VringQueue::burst) on the queue from [`Queues::queue`].
 //!
-//! # When things happen
+//! # Events in the life of a vring
 //!
-//! * **The queue is made** at the first [`serve`](Queues::serve) or [`queue`](Queues::queue) after the front end has
-//!   started and enabled the vring. Size, addresses and features are those of that moment. It signals the driver once.
-//! * **The front end disables the vring**: nothing is fetched any more when it has its answer. Chains that are out
-//!   return.
-//! * **The front end stops the vring** (`GET_VRING_BASE`): nothing is fetched any more, `stop_vring` of the device is
-//!   called, and then the front end waits until no chain is out. So a device that keeps chains without work to do, such
-//!   as receive buffers, puts them back in `stop_vring`, the last one first
-//!   ([`unfetch`](virtio_util::OwnedChain::unfetch)). A chain that never returns lets the front end wait for ever.
-//! * **Memory is added, removed or replaced**: queues go on in the new memory. Chains that are out keep the old one
-//!   mapped and return as ever. A queue whose rings are not in the new memory is paused until they are.
-//! * **The front end names another eventfd for calls**: see [`Call`].
-//! * **The queue breaks, or cannot be made**: the error is returned once, and the front end's error eventfd is
-//!   signalled. The vring is silent until it is stopped and started again.
+//! * **The queue is created** by the first [`serve`](Queues::serve) or [`queue`](Queues::queue) after the front end has
+//!   started and enabled the vring. It uses the current size, addresses and features. It signals the driver once.
+//! * **The front end disables the vring**: after the reply to the front end, the queue fetches no chain. Chains that
+//!   are out can still return.
+//! * **The front end stops the vring** (`GET_VRING_BASE`): the queue fetches no more chains. The framework calls
+//!   `stop_vring` of the device. Then the front end waits until no chain is out. If the device keeps idle chains, such
+//!   as receive buffers, it must put them back in `stop_vring`, the last one first
+//!   ([`unfetch`](virtio_util::OwnedChain::unfetch)). If a chain never returns, the front end waits forever.
+//! * **Memory is added, removed or replaced**: queues move to the new memory. Chains that are out keep the old memory
+//!   mapped, and can still return. If the new memory does not contain the rings of a queue, the queue is paused until a
+//!   later memory does.
+//! * **The front end sets another eventfd for calls**: see [`Call`].
+//! * **The queue breaks, or cannot be created**: one call returns the error, and the error eventfd of the front end is
+//!   signalled. Then the vring does nothing until the front end stops and starts it again.
 //!
-//! # What the framework does not let through
+//! # Limits of the framework
 //!
-//! * It cuts bases to 16 bits. That is enough: a vring stops when nothing is in flight, where both positions of a
-//!   packed ring are the same. A base that was saved elsewhere with chains in flight is not restored.
-//! * There is no inflight region (INFLIGHT_SHMFD): after a kill of the back end, nobody knows which chains were in
-//!   flight, and the driver does not get them back.
-//! * An `Err` of `handle_event` ends the thread, and with it all of its vrings. So does a kick that is no eventfd.
-//! * Another kick eventfd for a vring that runs is not waited for: the front end must stop the vring first.
-//! * A message that a front end sends again with other sizes or addresses has no effect on a vring that runs. Another
-//!   base ends its queue; returns of chains that are out are refused then.
-//! * A front end can let its own eventfds block, and fill them. That holds up the vrings of the thread that signals.
-//! * Without `exit_event`, the drop of the daemon waits for its threads for ever.
-//! * The `virtio_queue::Queue` in the settings ignores sizes that are no power of two, and its error eventfd is out of
-//!   reach. A [`Vring`] has both: packed rings can have any size, and [`Vring::signal_error`] signals.
+//! * It cuts bases to 16 bits. This is enough, because a vring stops only when no chain is in flight. Then both
+//!   positions of a packed ring are the same. A base that another back end saved with chains in flight cannot be
+//!   restored.
+//! * There is no inflight region (INFLIGHT_SHMFD). If the back end is killed, the record of the chains in flight is
+//!   lost, and these chains do not return to the driver.
+//! * An `Err` from `handle_event` ends the thread and all of its vrings. So does a kick descriptor that is not an
+//!   eventfd.
+//! * The framework does not wait on a new kick eventfd for a running vring. The front end must stop the vring first.
+//! * New sizes or addresses have no effect on a running vring. A new base ends its queue. The queue then refuses the
+//!   return of chains that are out.
+//! * A front end can make its own eventfds block, and fill them. This blocks all vrings of the thread that signals.
+//! * Without `exit_event`, a drop of the daemon waits forever for its threads.
+//! * The `virtio_queue::Queue` in the settings ignores sizes that are not a power of two, and does not expose its error
+//!   eventfd. A [`Vring`] supports both: packed rings can have any size, and [`Vring::signal_error`] signals the
+//!   eventfd.
 //!
 //! # Dirty log
 //!
-//! With `BitmapMmapRegion` of `vhost-user-backend` as the type `Bitmap`, and so `Vring<BitmapMmapRegion>`, all that the
-//! device writes into buffers and rings is marked in the front end's log.
+//! To mark all writes of the device to buffers and rings in the log of the front end, use `BitmapMmapRegion` of
+//! `vhost-user-backend` as the type `Bitmap`, and `Vring<BitmapMmapRegion>` as the type `Vring`.
 //!
 //! # Versions
 //!
-//! The items of the crate itself are for `vhost-user-backend` 0.24, with vm-memory 0.18. With the feature
-//! `vhost-user-backend-0-22`, the module `v0_22` has the same items for version 0.22, with vm-memory 0.17.1. Both are
-//! tested alike.
+//! The items at the root of the crate are for `vhost-user-backend` 0.24, with vm-memory 0.18. With the feature
+//! `vhost-user-backend-0-22`, the module `v0_22` has the same items for version 0.22, with vm-memory 0.17.1. The same
+//! tests run for both versions.
 //!
 //! # Features
 //!
@@ -149,18 +153,18 @@
 //!
 //! # Moving a device
 //!
-//! The guide `docs/guides/from-rust-vmm.md` of the repository has a device before and after, and our call for each
-//! call of `virtio-queue`.
+//! The guide `docs/guides/from-rust-vmm.md` of the repository shows a device before and after the move. It also lists
+//! our call for each call of `virtio-queue`.
 //!
 //! # When not to use it
 //!
-//! Where the framework's limits above are in the way, in particular for block devices that are to survive a kill.
+//! If the limits of the framework above are a problem, in particular for block devices that must survive a kill.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 #![cfg_attr(
     feature = "vhost-user-backend-0-22",
-    allow(clippy::duplicate_mod, reason = "one text for two versions of the framework")
+    allow(clippy::duplicate_mod, reason = "one source for two versions of the framework")
 )]
 
 extern crate alloc;
@@ -174,7 +178,7 @@ mod types;
 pub mod v0_22;
 mod vring;
 
-/// What the modules beside this one are for.
+/// The version of the framework that the modules of the crate use.
 mod framework {
     pub(crate) use {::vhost_user_backend, ::virtio_queue, ::vm_memory};
 }
@@ -185,7 +189,7 @@ pub use self::queues::Queues;
 pub use self::types::{GuestMem, VringBitmap, VringMem, VringQueue};
 pub use self::vring::Vring;
 
-/// The guide for those who come from rust-vmm, which is compiled and run with the tests.
+/// Compiles and runs the guide for users of rust-vmm with the tests.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/guides/from-rust-vmm.md")]
 struct Guide;

@@ -1,4 +1,4 @@
-//! What the front end has said of a vring, and the queue that comes of it.
+//! The settings of a vring from the front end, and its queue.
 
 use alloc::sync::Arc;
 
@@ -13,38 +13,38 @@ use super::types::{GuestMem, VringBitmap, VringMem, VringQueue};
 use crate::call::Call;
 use crate::error::VringError;
 
-/// A vring, under its lock.
+/// The state of a vring, under its lock.
 #[derive(Debug)]
 pub(crate) struct State<B: VringBitmap> {
     limit: u16,
     size: u16,
     areas: Option<[DriverAddr; 3]>,
-    /// Where the queue goes on: the lower half of what vhost-user calls the base.
+    /// The position at which the queue starts: the lower half of the base of vhost-user.
     base: u16,
     ready: bool,
     enabled: bool,
     queue: Made<B>,
 }
 
-/// Whether there is a queue.
+/// Whether the vring has a queue.
 #[derive(Debug)]
 enum Made<B: VringBitmap> {
     NotYet,
     Runs(Running<B>),
-    /// It could not be made, and that was reported.
+    /// The queue could not be created, and the error was reported.
     Failed,
 }
 
 #[derive(Debug)]
 struct Running<B: VringBitmap> {
     queue: VringQueue<B>,
-    /// The memory that was there last.
+    /// The last memory from the front end.
     mem: Arc<GuestMemoryMmap<B>>,
-    /// Whether that has all areas of the queue. If not, the queue is still in the memory before.
+    /// Whether the last memory contains all areas of the queue. If not, the queue still uses the memory before it.
     complete: bool,
 }
 
-/// What the front end says.
+/// Settings from the front end.
 impl<B: VringBitmap> State<B> {
     pub(crate) const fn new(limit: u16) -> Self {
         Self { limit, size: limit, areas: None, base: 0, ready: false, enabled: false, queue: Made::NotYet }
@@ -60,7 +60,7 @@ impl<B: VringBitmap> State<B> {
         self.forgive();
     }
 
-    /// Lets the next queue begin at `base`. The queue that there is ends, if there is one.
+    /// Sets the base at which the next queue starts. Ends the current queue, if any.
     pub(crate) fn set_base(&mut self, base: u16) {
         self.base = base;
         if let Made::Runs(running) = core::mem::replace(&mut self.queue, Made::NotYet) {
@@ -82,7 +82,7 @@ impl<B: VringBitmap> State<B> {
         self.enabled
     }
 
-    /// Returns whether the front end has started the vring, and not stopped it.
+    /// Returns whether the front end has started the vring and not stopped it.
     pub(crate) const fn is_ready(&self) -> bool {
         self.ready
     }
@@ -92,14 +92,14 @@ impl<B: VringBitmap> State<B> {
         self.ready && self.enabled
     }
 
-    /// Tries again to make a queue if that failed, since something is different now.
+    /// Allows another attempt to create a queue after a failure, because a setting has changed.
     fn forgive(&mut self) {
         if let Made::Failed = self.queue {
             self.queue = Made::NotYet;
         }
     }
 
-    /// Lets chains be fetched, or not.
+    /// Resumes or pauses the queue to match the settings.
     fn settle(&self) {
         let Made::Runs(running) = &self.queue else { return };
         if self.runs() && running.complete {
@@ -110,9 +110,9 @@ impl<B: VringBitmap> State<B> {
     }
 }
 
-/// The queue.
+/// The queue of the vring.
 impl<B: VringBitmap> State<B> {
-    /// Returns the queue, which is made now if there is none and all has been said for that.
+    /// Returns the queue. Creates it if there is none and the vring runs.
     pub(crate) fn queue(
         &mut self,
         setup: Setup,
@@ -121,7 +121,7 @@ impl<B: VringBitmap> State<B> {
     ) -> Result<Option<VringQueue<B>>, VringError> {
         let (true, Some(areas)) = (self.runs(), self.areas) else { return Ok(None) };
         if let Made::NotYet = self.queue {
-            // Until it is made, it has failed.
+            // The queue counts as failed until it is created.
             self.queue = Made::Failed;
             self.queue = Made::Runs(self.make(areas, setup, VmMemory::from(mem), call.clone())?);
         }
@@ -141,24 +141,24 @@ impl<B: VringBitmap> State<B> {
         config.limits = QueueLimits { queue_size: self.limit, chain_len: setup.chain_len };
         let saved = SavedQueue::from_vring_base(self.whole_base(features), features)?;
         let ring = AnyRing::from_config(&config, mem.clone())?;
-        // Whether something is available makes no difference: whoever asks for the queue looks.
+        // The result does not matter: every caller that asks for the queue looks for chains.
         let (queue, _) = Queue::restore(ring, call, &saved)?;
         let queue = VringQueue::with_budget(queue, setup.budget);
         Ok(Running { queue, mem: Arc::clone(mem.handle()), complete: true })
     }
 
-    /// Returns what was cut off from the base of a packed ring.
+    /// Returns the full base, including the half that the framework cuts off from the base of a packed ring.
     ///
-    /// That is the used position. It is the same as the available position, since a vring stops when nothing is in
-    /// flight.
+    /// The missing half is the used position. It is the same as the available position, because a vring stops only when
+    /// no chain is in flight.
     fn whole_base(&self, features: RingFeatures) -> u32 {
         let base = u32::from(self.base);
         if features.contains(RingFeatures::RING_PACKED) { base << 16 | base } else { base }
     }
 
-    /// Goes on in the memory that there is now, if it is another one.
+    /// Moves the queue to the current memory, if it has changed.
     ///
-    /// Where that has not all of the ring, nothing is fetched until there is a memory that has.
+    /// If the memory does not contain the whole ring, the queue is paused until a memory does.
     pub(crate) fn update_memory(&mut self, mem: &GuestMem<B>) {
         let Made::Runs(running) = &mut self.queue else { return };
         let mem = VmMemory::from(mem);
@@ -177,18 +177,18 @@ impl<B: VringBitmap> State<B> {
         }
     }
 
-    /// Returns where the queue is, unless the front end has stopped the vring, or not started it.
+    /// Returns the position of the queue. Returns `None` if the front end has not started the vring or has stopped it.
     pub(crate) fn started_position(&self) -> Option<u16> {
         self.ready.then(|| self.position())
     }
 
-    /// Returns where the queue is.
+    /// Returns the position of the queue.
     fn position(&self) -> u16 {
         let saved = self.running().and_then(VringQueue::save);
         saved.map_or(self.base, |saved| saved.next_available())
     }
 
-    /// Ends the queue, in which nothing is in flight, and remembers where it was.
+    /// Ends the queue, and records its position. No chain must be in flight.
     pub(crate) fn end(&mut self) -> u16 {
         let position = self.position();
         self.set_base(position);

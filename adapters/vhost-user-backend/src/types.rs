@@ -1,4 +1,4 @@
-//! The types that a version of the framework leads to.
+//! The types for one version of the framework.
 
 use alloc::sync::Arc;
 
@@ -10,10 +10,10 @@ use super::framework::vm_memory::bitmap::Bitmap;
 use super::framework::vm_memory::{GuestMemoryAtomic, GuestMemoryMmap};
 use crate::call::Call;
 
-/// The memory that `vhost-user-backend` keeps.
+/// The memory type of `vhost-user-backend`.
 pub type GuestMem<B = ()> = GuestMemoryAtomic<GuestMemoryMmap<B>>;
 
-/// The memory of a [`VringQueue`]: what there was of a [`GuestMem`] at a time.
+/// The memory of a [`VringQueue`]: a snapshot of a [`GuestMem`].
 pub type VringMem<B = ()> = VmMemory<Arc<GuestMemoryMmap<B>>>;
 
 /// The queue of a [`Vring`](super::Vring), of either format.

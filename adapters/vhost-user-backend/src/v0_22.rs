@@ -1,10 +1,10 @@
-//! The same for `vhost-user-backend` 0.22, with vm-memory 0.17.1 and `vhost` 0.16.
+//! The same items for `vhost-user-backend` 0.22, with vm-memory 0.17.1 and `vhost` 0.16.
 //!
-//! Each item here is what the item of the same name in the [crate] is. [`Call`](crate::Call) and
+//! Each item here does the same as the item of that name in the [crate]. [`Call`](crate::Call) and
 //! [`VringError`](crate::VringError) serve both versions.
 //!
 //! ```
-//! use vhost_user_backend_0_22 as vhost_user_backend; // There is one version only in your program.
+//! use vhost_user_backend_0_22 as vhost_user_backend; // Your program has only one version.
 //! use virtio_vhost_user_backend::v0_22::{Queues, Vring};
 //!
 //! struct Device {
@@ -20,8 +20,8 @@
 //! # is_vring::<Vring>();
 //! ```
 //!
-//! What differs is in the framework: version 0.22 has no `stop_vring`. A front end that stops a vring waits until no
-//! chain is out, and the device is not told. So a device cannot keep chains there for as long as it likes.
+//! The framework differs in one point: version 0.22 has no `stop_vring`. When a front end stops a vring, it waits until
+//! no chain is out, but the framework does not tell the device. So a device on version 0.22 must not keep idle chains.
 
 #[path = "queues.rs"]
 mod queues;
@@ -32,7 +32,7 @@ mod types;
 #[path = "vring.rs"]
 mod vring;
 
-/// What the modules beside this one are for.
+/// The version of the framework that the modules here use.
 mod framework {
     pub(crate) use {
         vhost_user_backend_0_22 as vhost_user_backend, virtio_queue_0_17 as virtio_queue, vm_memory_0_17 as vm_memory,

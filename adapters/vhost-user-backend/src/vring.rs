@@ -1,4 +1,4 @@
-//! The vring.
+//! The vring type.
 
 use alloc::sync::Arc;
 use core::fmt;
@@ -19,34 +19,35 @@ use super::types::{GuestMem, VringBitmap, VringMem, VringQueue};
 use crate::call::{Call, event_fd};
 use crate::error::VringError;
 
-/// A vring of `vhost-user-backend` with a queue of this workspace: the type `Vring` of a device.
+/// A vring of `vhost-user-backend` with a queue of this workspace. Use it as the type `Vring` of a device.
 ///
-/// It keeps what the front end says. Its queue comes from [`Queues`](super::Queues). A clone is another handle on the
-/// same vring.
+/// It stores the settings from the front end. Its queue comes from [`Queues`](super::Queues). A clone is another handle
+/// on the same vring.
 ///
 /// # The trait
 ///
-/// The methods of [`VringT`] are for `vhost-user-backend`. What a device would call does what the queue does:
+/// `vhost-user-backend` calls the methods of [`VringT`]. The methods that a device would call do the following:
 ///
-/// * `signal_used_queue` signals the front end, whether or not the driver wants that. `needs_notification` returns
-///   `false`, since the queue itself notifies.
-/// * `enable_notification` and `disable_notification` are those of the queue.
-/// * `add_used` is an error: a chain returns by itself.
-/// * `get_ref` and `get_mut` show the settings. The `virtio_queue::Queue` in them never runs: a device must not run it.
+/// * `signal_used_queue` signals the front end even if the driver asked for no notifications. `needs_notification`
+///   returns `false`, because the queue itself notifies.
+/// * `enable_notification` and `disable_notification` call the queue.
+/// * `add_used` returns an error: a chain returns itself.
+/// * `get_ref` and `get_mut` show the settings. The `virtio_queue::Queue` in the settings is not used: a device must
+///   not use it either.
 pub struct Vring<B: VringBitmap = ()> {
-    /// What `vhost-user-backend` demands to see.
+    /// The settings in the form that `vhost-user-backend` requires.
     settings: VringMutex<GuestMem<B>>,
     inner: Arc<Inner<B>>,
 }
 
 struct Inner<B: VringBitmap> {
     mem: GuestMem<B>,
-    /// What is signalled has locks of its own: a signal can be given while the queue is locked.
+    /// The eventfds have their own locks, because a signal can be sent while the queue is locked.
     kick: Mutex<Option<Arc<EventFd>>>,
     error: Mutex<Option<EventFd>>,
     call: Call,
     state: Mutex<State<B>>,
-    /// What wakes the thread when chains return or the queue goes on.
+    /// Wakes the thread when chains return or the queue resumes.
     waiting: Mutex<Option<Chains<B>>>,
 }
 
@@ -60,8 +61,8 @@ impl<B: VringBitmap> Vring<B> {
         }
     }
 
-    /// Tells the front end that the vring is broken. [`Queues`](super::Queues) does so itself, but not for what happens
-    /// to a queue that was taken from there.
+    /// Signals to the front end that the vring is broken. [`Queues`](super::Queues) signals its own errors. Call this
+    /// if a queue that you took from there breaks.
     pub fn signal_error(&self) {
         if let Some(error) = &*self.error_slot() {
             error.notify();
@@ -72,7 +73,7 @@ impl<B: VringBitmap> Vring<B> {
         self.state().queue(setup, &self.inner.mem, &self.inner.call)
     }
 
-    /// Hands out what is available, as [`Queues::serve`](crate::Queues::serve) does.
+    /// Passes each available chain to `work`, as [`Queues::serve`](crate::Queues::serve) does.
     pub(crate) fn serve(&self, setup: Setup, mut work: impl FnMut(OwnedChain<VringMem<B>>)) -> Result<(), VringError> {
         let Some(queue) = self.queue(setup)? else { return Ok(()) };
         let waker = self.kick_fd().map_or_else(|| Waker::noop().clone(), Waker::from);
@@ -83,8 +84,8 @@ impl<B: VringBitmap> Vring<B> {
                 Poll::Ready(Ok(Some(chain))) => work(chain),
                 Poll::Ready(end) => return end.map(|_| ()).map_err(VringError::Ring),
                 Poll::Pending => {
-                    // The driver was asked to kick. As long as this is kept, what else makes chains available kicks
-                    // too.
+                    // The queue asked the driver to kick. While this is stored, other events that make chains available
+                    // kick as well.
                     *self.waiting() = Some(chains);
                     return Ok(());
                 }
@@ -94,8 +95,8 @@ impl<B: VringBitmap> Vring<B> {
         Ok(())
     }
 
-    /// Lets the thread look at the ring, if it begins to run or goes on: what was made available before then may have
-    /// been kicked for when nobody listened. Of the frameworks, version 0.24 alone does so by itself.
+    /// Lets the thread look at the ring when the vring starts or resumes. A kick for earlier chains can have come while
+    /// nobody listened. Version 0.24 of the framework does this itself. Version 0.22 does not.
     fn look(&self) {
         if self.state().runs() {
             self.kick();
@@ -134,9 +135,9 @@ impl<B: VringBitmap> Vring<B> {
         self.inner.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until nothing is in flight, and ends the queue. Returns where it was.
+    /// Waits until no chain is in flight, and ends the queue. Returns its position.
     fn stop(&self) -> u16 {
-        // Chains return while the vring is not locked.
+        // The vring is not locked during the wait, because chains must return.
         if let Some(queue) = self.running() {
             queue.drain();
         }
@@ -213,9 +214,9 @@ impl<B: VringBitmap> VringT<GuestMem<B>> for Vring<B> {
         Ok(())
     }
 
-    /// Returns where the queue is. If the vring is stopped, waits first until nothing is in flight.
+    /// Returns the position of the queue. If the vring is stopped, waits first until no chain is in flight.
     fn queue_next_avail(&self) -> u16 {
-        // Not in one expression, which would stop the vring under its own lock.
+        // One expression would stop the vring under its own lock.
         let position = self.state().started_position();
         position.unwrap_or_else(|| self.stop())
     }
@@ -225,21 +226,22 @@ impl<B: VringBitmap> VringT<GuestMem<B>> for Vring<B> {
         self.state().set_base(base);
     }
 
-    /// Does nothing: a split queue takes its used index from the ring when it is made, and a packed ring has none.
+    /// Does nothing. A split queue reads its used index from the ring when it is created. A packed ring has no used
+    /// index.
     fn set_queue_next_used(&self, _: u16) {}
 
-    /// Returns 0: see [`set_queue_next_used`](Self::set_queue_next_used).
+    /// Returns 0. The reason is in [`set_queue_next_used`](Self::set_queue_next_used).
     fn queue_used_idx(&self) -> Result<u16, VirtQueueError> {
         Ok(0)
     }
 
-    /// Also a size that is no power of two, which a packed ring can have and the settings ignore.
+    /// Accepts sizes that are not a power of two. A packed ring can have such a size, but the settings ignore it.
     fn set_queue_size(&self, num: u16) {
         self.settings.set_queue_size(num);
         self.state().set_size(num);
     }
 
-    /// Sets what the settings show. A queue takes this from the features.
+    /// Changes only the settings. A queue takes this from the features.
     fn set_queue_event_idx(&self, enabled: bool) {
         self.settings.set_queue_event_idx(enabled);
     }
@@ -251,12 +253,12 @@ impl<B: VringBitmap> VringT<GuestMem<B>> for Vring<B> {
     }
 
     fn set_kick(&self, file: Option<File>) {
-        // A second descriptor of the same eventfd, since the settings keep the first one for themselves.
+        // This is a second descriptor of the same eventfd, because the settings keep the first one.
         *self.kick_slot() = file.as_ref().and_then(|file| file.try_clone().ok()).map(event_fd).map(Arc::new);
         self.settings.set_kick(file);
     }
 
-    /// Reads the kick without blocking, whatever mode the front end has put it in.
+    /// Reads the kick without blocking, whatever mode the front end has set.
     fn read_kick(&self) -> io::Result<bool> {
         match self.kick_fd() {
             Some(kick) => kick.take().map(|_| self.state().is_enabled()),

@@ -57,6 +57,9 @@ impl<D: VhostUserDevice> BackEnd<D> {
     /// Serves one front end after the other, until it is [stopped](Self::stop). If a connected socket was inherited, it
     /// serves the front end that is connected, and returns when that has gone.
     ///
+    /// When a front end has gone, the [report](VhostUserDevice::report) of the device goes to the standard output of
+    /// the program, unless it is empty. What is wrong goes to the standard error.
+    ///
     /// # Errors
     ///
     /// If nobody can connect any more.

@@ -46,6 +46,8 @@ struct Doors {
     /// Signalled when the future can go on, and when anything here has changed.
     wake: Arc<EventFd>,
     stopped: AtomicBool,
+    /// Held while the future is polled: what it has fetched by then can be in its hands alone.
+    turn: Mutex<()>,
     useful: Arc<AtomicBool>,
 }
 
@@ -68,8 +70,8 @@ impl DeferredLane {
         let (wake, useful) = (Arc::new(EventFd::new()?), Arc::new(AtomicBool::new(false)));
         let queue = SharedQueue::new(queue);
         let serving = (device.start)(Chains::new(queue.clone(), index, Arc::clone(&useful)));
-        let (kick, stopped) = (Mutex::new(kick), AtomicBool::new(false));
-        let doors = Arc::new(Doors { name, kick, call, error, wake, stopped, useful });
+        let (kick, stopped, turn) = (Mutex::new(kick), AtomicBool::new(false), Mutex::default());
+        let doors = Arc::new(Doors { name, kick, call, error, wake, stopped, turn, useful });
         let (sender, ended) = mpsc::sync_channel(1);
         let (served, inside) = (queue.clone(), Arc::clone(&doors));
         thread::Builder::new().name(doors.name.clone()).spawn(move || {
@@ -147,10 +149,13 @@ impl DeferredLane {
         let mut context = Context::from_waker(&waker);
         let mut drained = pin!(self.queue.drained());
         while drained.as_mut().poll(&mut context).is_pending() {
-            // Again and again: a chain can be on its way to the device when the device puts back the others.
-            (device.put_back)(self.index);
+            // Again and again: another thread of the device can have a chain in its hands. The thread of the queue has
+            // none between two polls, so that the device can put back the last chain first.
+            if let Ok(_between_polls) = self.doors.turn.try_lock() {
+                (device.put_back)(self.index);
+            }
             self.doors.call.make_room();
-            patience.check("chains are still in flight")?;
+            patience.check("the device keeps chains of a queue that stops: `Worker::on_stop` puts them back")?;
             thread::park_timeout(STEP);
         }
         Ok(())
@@ -183,7 +188,7 @@ impl Doors {
         let mut context = Context::from_waker(&waker);
         let mut kick = Kick::new(Arc::clone(&self.kick()));
         loop {
-            match catch_unwind(AssertUnwindSafe(|| serving.as_mut().poll(&mut context).is_ready())) {
+            match self.poll(&mut serving, &mut context) {
                 Ok(false) if !self.stopped() && !queue.is_broken() => {}
                 Ok(false) => break,
                 Ok(true) if self.stopped() || queue.is_broken() => break,
@@ -195,6 +200,12 @@ impl Doors {
         if let Some(fault) = queue.fault() {
             self.report(&fault);
         }
+    }
+
+    /// Polls the future, and returns whether it has ended, or that it has panicked.
+    fn poll(&self, serving: &mut Serving, context: &mut Context<'_>) -> thread::Result<bool> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        catch_unwind(AssertUnwindSafe(|| serving.as_mut().poll(context).is_ready()))
     }
 
     /// Waits for a kick, or until the future can go on. It may also return for no reason.

@@ -152,6 +152,43 @@
 //! [`Worker::serve`] is for devices that are faster with many chains at a time, and for those that have to see two
 //! queues.
 //!
+//! The examples need these crates, and the last one tokio:
+//!
+//! ```toml
+//! [dependencies]
+//! clap = { version = "4", features = ["derive"] }
+//! virtio-chain = "0.1"
+//! virtio-queue-core = "0.1" # `Chain`, for what follows
+//! virtio-vhost-user = "0.1"
+//! ```
+//!
+//! # One function for all shapes
+//!
+//! A [`BorrowedChain`] and a [`KeptChain`] are different types. Both are a [`Chain`](virtio_queue_core::Chain), and so
+//! are those of the crate `virtio-fake-driver`. A device that answers in a function of any `Chain` can change its shape,
+//! and is tested without a front end:
+//!
+//! ```
+//! use virtio_chain::WritableChain;
+//! use virtio_fake_driver::{AnyFixtureOptions, DriverChain};
+//! use virtio_queue_core::Chain;
+//! use virtio_vhost_user::Worker;
+//!
+//! fn answer(chain: impl Chain) {
+//!     let _ = WritableChain::new(chain).write_all(b"hello");
+//! }
+//!
+//! let at_once = || Worker::at_once(|chain| answer(chain));
+//! let deferred = || Worker::deferred(|chain| answer(chain));
+//!
+//! let mut fixture = AnyFixtureOptions::default().build()?;
+//! fixture.driver.add(&DriverChain::new().writable(8))?;
+//! answer(fixture.queue.next_chain()?.ok_or("nothing is available")?);
+//! assert_eq!(fixture.driver.reap()?.ok_or("nothing was used")?.written(), b"hello");
+//! # let _ = (at_once(), deferred());
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # When things happen
 //!
 //! Messages are handled on the thread of [`run`] or [`BackEnd::serve`]. Each worker has a thread of its own while one of
@@ -165,7 +202,7 @@
 //! | disables a ring | the ring rests until it is enabled | nothing is fetched until it is enabled |
 //! | names another eventfd for calls or errors | goes on | go on |
 //! | stops a ring (`GET_VRING_BASE`) | is answered between two chains | is answered when none is in flight: see [`Worker::on_stop`] |
-//! | resets the device, or goes | stops between two chains | cannot be returned any more; all are waited for |
+//! | resets the device, or goes | stops between two chains | cannot be returned any more; all are waited for until they are dropped: see [`Worker::on_stop`] |
 //!
 //! A device has ten seconds for a request that the front end waits for. After that the front end loses it, and the back
 //! end goes on with the next one.

@@ -58,6 +58,9 @@ impl Worker {
     /// `answer` reads and writes the chain, and returns it by [`return_written`] or by dropping it. It is called on the
     /// thread of the queue. Chains that are available at the same time are published together.
     ///
+    /// Write the closure into the call: `at_once(|chain| answer(chain))`. A closure that is made before, or the name of a
+    /// generic function, is refused as "not general enough".
+    ///
     /// [`return_written`]: virtio_queue_core::DescChain::return_written
     ///
     /// ```
@@ -110,8 +113,14 @@ impl Worker {
     /// Lets the future that `serve` returns take the chains from a stream.
     ///
     /// The future is polled on the thread of the queue, in no runtime. It usually spawns a task for each chain in the
-    /// runtime of the device: chains are owned. It ends when [`Chains`] does, or before. `serve` is called each time
-    /// that a driver starts the queue.
+    /// runtime of the device: chains are owned. `serve` is called each time that a driver starts the queue.
+    ///
+    /// * When the queue stops, [`Chains`] ends. A future that waits for something else then is dropped.
+    /// * A future that ends before `Chains` does, or panics, leaves the queue broken.
+    /// * A device that answers one request after the other can move `Chains` into one task and await that task: the
+    ///   whole loop is in the runtime then.
+    /// * A device whose input comes from elsewhere waits for the input first, and then for a chain. A future that holds
+    ///   a chain while it waits for input keeps the queue from stopping, and the front end loses the device.
     ///
     /// ```
     /// use std::time::Duration;
@@ -147,12 +156,42 @@ impl Worker {
         Self(Shape::AtOnce(Box::new(device)))
     }
 
-    /// Calls `put_back` when the front end waits until no chain is out: before it stops a queue, the one at the index
-    /// that is handed to it among those that belong together.
+    /// Calls `put_back` when the front end waits until no chain is out: when it stops a queue, starts or ends a log of
+    /// dirty pages, resets the device, or goes. `put_back` is handed the place of the queue among those that belong
+    /// together: 0 if there is one queue per worker.
     ///
-    /// A device that keeps chains until something happens elsewhere, such as buffers for input, must put these back:
-    /// [`OwnedChain::unfetch`], the one that was fetched last first. The driver does not notice it. A front end that
-    /// waits too long loses the device. A device that answers at once has [`Serve::release`] for this.
+    /// A device that keeps chains until something happens elsewhere, such as buffers for input, must put these back, the
+    /// one that was fetched last first. The driver does not notice it. A front end that waits too long loses the device,
+    /// and the device still has chains that nobody waits for.
+    ///
+    /// `put_back` is called again and again until no chain is out, on the thread of the messages. The thread of the queue
+    /// waits meanwhile, so every chain that was fetched is with the device by then. [`OwnedChain::unfetch`] puts a chain
+    /// back:
+    ///
+    /// ```
+    /// use std::sync::{Arc, Mutex, PoisonError};
+    ///
+    /// use virtio_vhost_user::{KeptChain, Worker};
+    ///
+    /// // Buffers for input, in the order in which they were fetched. Whoever has input takes the first one.
+    /// let kept: Arc<Mutex<Vec<KeptChain>>> = Arc::default();
+    /// let taken = Arc::clone(&kept);
+    /// let take = move |chain| taken.lock().unwrap_or_else(PoisonError::into_inner).push(chain);
+    /// Worker::deferred(take).on_stop(move |_| {
+    ///     let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+    ///     // After a reset there is no place to put it back to. Then this drops it.
+    ///     while let Some(chain) = kept.pop() {
+    ///         let _ = chain.unfetch();
+    ///     }
+    /// });
+    /// ```
+    ///
+    /// If another thread of the device has a chain in its hands that was fetched later, the others cannot be put back
+    /// before it: `unfetch` would return them with nothing written. [`OwnedChain::try_unfetch`] hands such a chain back,
+    /// to be kept until the next call.
+    ///
+    /// A worker of another shape than [`deferred`](Self::deferred) and [`asynchronous`](Self::asynchronous) keeps no
+    /// chain, and `put_back` is not called. [`Serve::release`] is for devices that are [`Serve`].
     #[must_use]
     pub fn on_stop(mut self, put_back: impl FnMut(usize) + Send + 'static) -> Self {
         if let Shape::Deferred(deferred) = &mut self.0 {

@@ -1,4 +1,4 @@
-//! Memories that are replaced while devices use them.
+//! Memories that a VMM replaces while devices use them.
 
 use alloc::sync::Arc;
 
@@ -7,19 +7,20 @@ use virtio_mem_traits::StableMem;
 use crate::memory::Memory;
 use crate::vm_memory::VmMemory;
 
-/// Lets queues own the snapshots of a version of vm-memory.
+/// Lets queues own the snapshots of one version of vm-memory.
 macro_rules! snapshots {
     ($version:ident) => {
-        // SAFETY: (1) a guard keeps the memory alive that it was made with, as an `Arc` does, also when another memory
-        // takes its place in the `GuestMemoryAtomic`; while it does, nobody borrows that memory mutably. A translation
-        // was borrowed from the memory, not from the guard, for as long as the memory could have been borrowed.
+        // SAFETY: (1) a guard keeps the memory alive that it was created with, as an `Arc` does. This also holds after
+        // another memory takes its place in the `GuestMemoryAtomic`. While the guard lives, nothing borrows that memory
+        // mutably. A translation borrows from the memory, not from the guard, for as long as the memory can be
+        // borrowed.
         unsafe impl<M: Memory + $version::GuestMemory> StableMem for VmMemory<$version::GuestMemoryLoadGuard<M>> {}
 
-        /// The snapshot that there is now.
+        /// Takes the current snapshot.
         impl<M: Memory + $version::GuestMemory> From<&$version::GuestMemoryAtomic<M>> for VmMemory<Arc<M>> {
             #[inline]
             fn from(atomic: &$version::GuestMemoryAtomic<M>) -> Self {
-                // A guard that is kept makes later loads slower.
+                // A guard that is kept for long makes later loads slower.
                 Self::new($version::GuestAddressSpace::memory(atomic).into_inner())
             }
         }

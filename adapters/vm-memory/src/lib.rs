@@ -1,7 +1,7 @@
-//! The memory that a VMM has in [`vm-memory`](https://docs.rs/vm-memory) as driver memory for virtio devices.
+//! Connects memory of [`vm-memory`](https://docs.rs/vm-memory) as driver memory to virtio devices.
 //!
-//! A VMM on rust-vmm keeps its guest's memory in a `GuestMemoryMmap`, alone or in a `GuestMemoryAtomic`. [`VmMemory`]
-//! lets the queues of this workspace have it, without unsafe code of your own:
+//! A VMM on rust-vmm keeps the memory of its guest in a `GuestMemoryMmap`, alone or in a `GuestMemoryAtomic`.
+//! [`VmMemory`] gives this memory to the queues of this workspace. You write no unsafe code:
 //!
 //! ```
 //! use std::sync::Arc;
@@ -29,7 +29,7 @@
 //! memory.write_obj([0x8000_u64.to_le(), 5_u64.to_le()], GuestAddress(0x1000))?;
 //! memory.write_obj([0_u16, 1_u16.to_le(), 0], GuestAddress(0x2000))?;
 //!
-//! // The device reads them. The crate virtio-chain has more than that for devices.
+//! // The device reads them. The crate virtio-chain has more functions for that.
 //! let mut burst = queue.burst();
 //! let chain = burst.next_chain()?.ok_or("nothing is available")?;
 //! for element in chain.walk() {
@@ -38,7 +38,7 @@
 //!     assert_eq!(bytes.read::<[u8; 5]>(0)?, *b"hello");
 //! }
 //!
-//! // The chain goes back when it is dropped, and the driver sees it when the burst ends.
+//! // The drop returns the chain. The driver sees it when the burst ends.
 //! drop(chain);
 //! drop(burst);
 //!
@@ -49,63 +49,62 @@
 //!
 //! # Handles
 //!
-//! A queue keeps its memory, and so needs a handle that keeps the memory in place:
+//! A queue owns its memory, so it needs a handle that keeps the memory in place:
 //!
 //! | you have | the queue's memory is |
 //! | --- | --- |
 //! | `Arc<GuestMemoryMmap<B>>` | `VmMemory::new(arc)`, a `VmMemory<Arc<GuestMemoryMmap<B>>>` |
 //! | `GuestMemoryAtomic<GuestMemoryMmap<B>>` | `VmMemory::from(&atomic)`, of the same type |
 //! | any `GuestAddressSpace` as a type parameter `S` | `VmMemory::new(space.memory())`, a `VmMemory<S::T>` |
-//! | a `GuestRegionCollection` of regions of your own | the same, once they are a [`Region`] |
-//! | a memory of your own | the same, once it is a [`Memory`] |
+//! | a `GuestRegionCollection` of your own regions | the same, if they implement [`Region`] |
+//! | your own memory | the same, if it implements [`Memory`] |
 //!
 //! With an `Arc`, or with the guard of a `GuestMemoryAtomic`, a `VmMemory` is a
-//! [`StableMem`](virtio_mem_traits::StableMem). With other handles it is a
-//! [`DriverMem`](virtio_mem_traits::DriverMem) and no more.
+//! [`StableMem`](virtio_mem_traits::StableMem). With other handles, it is only a
+//! [`DriverMem`](virtio_mem_traits::DriverMem).
 //!
 //! # Memory that is replaced
 //!
-//! What is taken from a `GuestMemoryAtomic` is a snapshot. A queue stays in the snapshot that it was given, and keeps
-//! it mapped, when the VMM plugs memory in and replaces what the `GuestMemoryAtomic` has. Whoever replaces the memory
-//! hands the new snapshot to every queue: `queue.replace_mem(VmMemory::from(&atomic))`. Chains in flight stay in
-//! flight.
+//! The conversion from a `GuestMemoryAtomic` takes a snapshot. A queue uses its snapshot, and keeps it mapped, even
+//! after the VMM replaces the memory in the `GuestMemoryAtomic`, for example to plug in memory. After each replacement,
+//! pass the new snapshot to every queue: `queue.replace_mem(VmMemory::from(&atomic))`. Chains in flight stay in flight.
 //!
 //! # Dirty bitmaps
 //!
-//! If the regions have a bitmap, each byte that the device writes is marked in it, after the write, and no other byte
-//! is. Those of a buffer are marked before the driver can see that the buffer is used.
+//! If the regions have a bitmap, `VmMemory` marks each byte that the device writes, after the write, and no other byte.
+//! It marks the bytes of a buffer before the driver can see that the buffer is used.
 //!
-//! * In buffers, that is what was written, and not the rest of the buffer. It is marked by whoever writes: virtio-chain
-//!   does, also for pieces that were handed to a system call.
-//! * In a split queue, those are used elements, the used index, and the flags or `avail_event` when they are set. In
-//!   a packed queue, those are the length, the id and the flags of used descriptors, and the device's event
+//! * In buffers, it marks the written bytes, and not the rest of the buffer. The code that writes must report the
+//!   bytes. virtio-chain does so, also for pieces that a system call writes.
+//! * In a split queue, it marks used elements, the used index, and the flags or `avail_event` when the device sets
+//!   them. In a packed queue, it marks the length, the id and the flags of used descriptors, and the device's event
 //!   suppression.
-//! * What the device reads is not marked.
+//! * Reads are not marked.
 //!
-//! A bitmap marks pages, as a rule, so what is dirty in the end is the page. Memory with the bitmap `()` is not
-//! searched for what was written, and costs nothing.
+//! Most bitmaps track whole pages, so the whole page becomes dirty. Memory with the bitmap `()` has no cost: `VmMemory`
+//! does not look up written bytes there.
 //!
-//! # What is refused
+//! # Unsupported memory
 //!
-//! * A region that is not mapped for both reading and writing. A device reads rings by atomic loads, which need
-//!   writable memory also where they only read. Map a ROM privately and writable instead.
-//! * Memory of a build with vm-memory's feature `xen`. A grant is mapped no longer than a guard lives, and what a
-//!   queue has translated would be gone. [`VmMemory`] does not compile there.
-//! * vm-memory's `IommuMemory`, whose translations change. Put `virtio_util::IommuMem` around the memory behind the
-//!   IOMMU.
+//! * A region that is not mapped for both reading and writing. A device reads rings with atomic loads, and these need
+//!   writable memory. Map a ROM privately and writable instead.
+//! * Memory of a build with vm-memory's feature `xen`. A grant is mapped only while a guard lives, so the translations
+//!   of a queue would become invalid. [`VmMemory`] does not compile in such a build.
+//! * vm-memory's `IommuMemory`, because its translations change. Wrap the memory behind the IOMMU in
+//!   `virtio_util::IommuMem`.
 //!
-//! # Who else accesses the memory
+//! # Other accesses to the memory
 //!
-//! The rest of the VMM can go on to use vm-memory, whose accesses are atomic, volatile, or copies by raw pointer. A
-//! device takes them for accesses by the guest: whatever it reads may have changed, and is read once. What must not
-//! be is a reference or a slice of that memory, which only unsafe code can make. A file behind a region must not be
-//! truncated: an access beyond its end is a SIGBUS, with vm-memory as well.
+//! The rest of the VMM can continue to use vm-memory. Its accesses are atomic, volatile, or copies by raw pointer. A
+//! device treats them like accesses by the guest: each value can have changed, and the device reads it once. There must
+//! be no reference or slice of that memory. Only unsafe code can create one. You must not truncate a file behind a
+//! region: an access beyond its end raises SIGBUS. The same holds for vm-memory itself.
 //!
 //! # When not to use it
 //!
-//! For memory that you map yourself, for which [`DriverMem`](virtio_mem_traits::DriverMem) is one method. With many
-//! regions and much traffic, put a [`RegionCache`](virtio_mem_traits::RegionCache) around it: vm-memory searches its
-//! regions for each address.
+//! For memory that you map yourself: [`DriverMem`](virtio_mem_traits::DriverMem) has only one required method. With
+//! many regions and much traffic, wrap the memory in a [`RegionCache`](virtio_mem_traits::RegionCache), because
+//! vm-memory searches its regions for each address.
 //!
 //! # Features
 //!
@@ -116,17 +115,17 @@
 //!
 //! # Versions
 //!
-//! The types are those of vm-memory 0.18. From 0.17.2 on, 0.17 has the same types under its own names: a VMM on 0.17.2
-//! needs no feature. The types of 0.17.1, which vhost-user-backend 0.22 pins, are different ones. With the feature
-//! `vm-memory-0-17` they are a [`Memory`] as well. Both versions can be used in one program.
+//! The types are those of vm-memory 0.18. vm-memory 0.17.2 and later 0.17 versions export the same types, so a VMM on
+//! 0.17.2 needs no feature. The types of 0.17.1 are different. vhost-user-backend 0.22 pins 0.17.1. With the feature
+//! `vm-memory-0-17`, the types of 0.17.1 implement [`Memory`] as well. One program can use both versions.
 //!
-//! It is for Unix: there is no mapping to ask for its rights elsewhere.
+//! The crate works on Unix only. On other systems, vm-memory does not tell how a region is mapped.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]
 
 #[cfg(not(unix))]
-compile_error!("virtio-vm-memory is for Unix, where vm-memory says how a region is mapped");
+compile_error!("virtio-vm-memory must be built for Unix: elsewhere, vm-memory does not tell how a region is mapped");
 
 extern crate alloc;
 

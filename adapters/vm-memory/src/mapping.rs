@@ -1,4 +1,4 @@
-//! The memories that vm-memory has.
+//! Implements the traits for the memories of vm-memory.
 
 use core::any::TypeId;
 use core::ptr::NonNull;
@@ -7,36 +7,38 @@ use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverRange};
 
 use crate::memory::{Memory, Region};
 
-/// What a mapping must be for: `prot` says what `mmap` was asked for. Of a mapping that was made elsewhere,
-/// `MmapRegion::build_raw` demands that it says what is so.
+/// The protection that a mapping must have. `prot` returns the protection that was passed to `mmap`. For a mapping from
+/// elsewhere, `MmapRegion::build_raw` requires the caller to pass the true protection.
 const READ_WRITE: i32 = libc::PROT_READ | libc::PROT_WRITE;
 
-/// What every mapping has, and what is called of one that is not plain.
+/// A fallback method for mappings that are not plain.
 ///
-/// With its feature `xen`, vm-memory has another `MmapRegion`, for grants that are mapped no longer than a guard
-/// lives. That one has no method `owned`, so what is called is that of this trait: the method of a type goes before
-/// that of a trait.
-#[allow(dead_code, reason = "vm-memory decides whether it is called")]
+/// With its feature `xen`, vm-memory has another `MmapRegion`, for grants that are mapped only while a guard lives.
+/// That type has no method `owned`, so the call resolves to the method of this trait. If a type has a method of that
+/// name, the call resolves to the method of the type.
+#[allow(dead_code, reason = "vm-memory's features decide whether it is called")]
 trait NotPlain: Sized {
     /// Does not compile.
     fn owned(&self) -> bool {
         const {
             assert!(
                 size_of::<Self>() == usize::MAX,
-                "memory must stay mapped: build without vm-memory's feature `xen`"
+                "memory must stay mapped: build vm-memory without its feature `xen`"
             );
         }
         false
     }
 }
 
-/// Makes the memories of a version of vm-memory memories here. `$backend` is its trait for a memory that stays.
+/// Implements [`Memory`] and [`Region`] for one version of vm-memory. `$backend` is its trait for a memory that stays
+/// mapped.
 macro_rules! memories {
     ($version:ident, $backend:ident) => {
         impl<R: Region + $version::GuestMemoryRegion> Memory for $version::GuestRegionCollection<R> {
             type Region = R;
 
-            // PERF: most memories have one region. vm-memory's search costs more (`split-guest-table/direct-8-burst-32`).
+            // PERF: most memories have one region, and vm-memory's search costs more
+            // (`split-guest-table/direct-8-burst-32`).
             #[inline(always)]
             fn find(&self, addr: DriverAddr) -> Option<&R> {
                 let first = $version::$backend::iter(self).next()?;
@@ -52,27 +54,28 @@ macro_rules! memories {
             #[inline]
             fn range(&self) -> DriverRange {
                 use $version::GuestMemoryRegion;
-                // vm-memory makes no region that ends beyond 2^64.
+                // vm-memory creates no region that ends beyond 2^64.
                 DriverRange::new(DriverAddr(self.start_addr().0), self.len()).unwrap_or(DriverRange::EMPTY)
             }
 
             #[inline]
             fn memory(&self, access: Access) -> Option<DeviceRange<'_>> {
                 let mapping: &$version::MmapRegion<B> = self;
-                // It compiles for a plain mapping alone, which stays for as long as its `MmapRegion`.
+                // This compiles only for a plain mapping. Such a mapping lives as long as its `MmapRegion`.
                 let _: bool = mapping.owned();
                 if mapping.prot() & READ_WRITE != READ_WRITE {
                     return None;
                 }
                 let ptr = NonNull::new(mapping.as_ptr())?;
-                // SAFETY: a plain `MmapRegion` of vm-memory maps `size` bytes at `as_ptr` until it is dropped, which is
-                // not while `self` is borrowed, and nothing changes that before. (1) They are mapped for reading and
-                // for writing, whatever `access` is, and bound to no thread. (2) Safe code gets no reference to them
-                // from vm-memory but to an atomic (`VolatileMemory::get_atomic_ref`). All else there (`VolatileSlice`,
-                // `VolatileRef`, `VolatileArrayRef`, and `Bytes` on top of them) is an atomic or volatile access or a
-                // copy by raw pointer, made for memory that a guest writes at the same time. So vm-memory's accesses
-                // elsewhere in the VMM are those of one more agent like the guest: no side relies on what the other one
-                // leaves alone. (3) They are one mapping, and no mapping is longer than `isize::MAX`.
+                // SAFETY: a plain `MmapRegion` of vm-memory maps `size` bytes at `as_ptr` until it is dropped. It is
+                // not dropped while `self` is borrowed, and nothing changes the mapping before. (1) The bytes are
+                // mapped for reading and for writing, whatever `access` is, and are bound to no thread. (2) Safe code
+                // gets no reference to the bytes from vm-memory, except to an atomic
+                // (`VolatileMemory::get_atomic_ref`). All other access types (`VolatileSlice`, `VolatileRef`,
+                // `VolatileArrayRef`, and `Bytes` on top of them) use atomic or volatile accesses or copies by raw
+                // pointer. They are meant for memory that a guest writes at the same time. So vm-memory's accesses
+                // elsewhere in the VMM are like those of one more guest: no side relies on unchanged bytes. (3) The
+                // bytes are one mapping, and no mapping is longer than `isize::MAX`.
                 Some(unsafe { DeviceRange::new(ptr, mapping.size(), access) })
             }
 

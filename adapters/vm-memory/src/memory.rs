@@ -1,30 +1,29 @@
-//! What a memory consists of.
+//! The traits of a memory and of its regions.
 
 use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverRange};
 
-/// A memory that consists of regions, no two of which have an address in common. Which regions those are does not
-/// change.
+/// A memory that consists of regions. No two regions overlap. The set of regions does not change.
 ///
-/// `GuestRegionCollection` is one if its regions are a [`Region`], and so is `GuestMemoryMmap`, which is another name
-/// for the usual case of it. Implement it for a memory of your own.
+/// `GuestRegionCollection` implements it if its regions implement [`Region`]. `GuestMemoryMmap` is a type alias for a
+/// `GuestRegionCollection`, so it implements it as well. Implement this trait for your own memory.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no memory that a virtio device can access",
+    message = "`{Self}` is not a memory that a virtio device can access",
     label = "this is not `GuestMemoryMmap`, and does not implement `Memory`",
     note = "the types must be those of vm-memory 0.18, or of 0.17.1 with the feature `vm-memory-0-17`",
-    note = "`IommuMemory` is not served: put `virtio_util::IommuMem` around the memory behind the IOMMU"
+    note = "`IommuMemory` is not supported: wrap the memory behind the IOMMU in `virtio_util::IommuMem`"
 )]
 pub trait Memory {
-    /// What it consists of.
+    /// The type of its regions.
     type Region: Region;
 
-    /// Returns the region that has `addr`, if there is one.
+    /// Returns the region that contains `addr`, or `None`.
     fn find(&self, addr: DriverAddr) -> Option<&Self::Region>;
 }
 
-/// A part of a memory that is contiguous for the driver and for the device.
+/// A part of a memory that is contiguous for both the driver and the device.
 ///
-/// `GuestRegionMmap` is one, with whatever bitmap. Implement it for a region of your own by calling that of the
-/// `GuestRegionMmap` inside:
+/// `GuestRegionMmap` implements it, with any bitmap. If your own region contains a `GuestRegionMmap`, implement this
+/// trait by forwarding to it:
 ///
 /// ```
 /// use virtio_mem_traits::{Access, DeviceRange, DriverRange};
@@ -51,22 +50,23 @@ pub trait Memory {
 /// }
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no region that a virtio device can access",
+    message = "`{Self}` is not a region that a virtio device can access",
     label = "this is not `GuestRegionMmap`, and does not implement `Region`",
     note = "the types must be those of vm-memory 0.18, or of 0.17.1 with the feature `vm-memory-0-17`"
 )]
 pub trait Region {
-    /// Returns where the driver has the region.
+    /// Returns the range of the region in driver addresses.
     fn range(&self) -> DriverRange;
 
-    /// Returns where the whole region is here, as long as [`range`](Self::range), or `None` if it is not for such
-    /// accesses.
+    /// Returns the whole region in device terms. Its length must be that of [`range`](Self::range). Returns `None` if
+    /// the region does not allow `access`.
     fn memory(&self, access: Access) -> Option<DeviceRange<'_>>;
 
-    /// Takes note that the device has written the `len` bytes at `offset`, all of them in the region.
+    /// Records that the device has written `len` bytes at `offset`. All of these bytes must be in the region.
     fn mark_dirty(&self, offset: usize, len: usize);
 
-    /// Returns whether [`mark_dirty`](Self::mark_dirty) does anything. If not, what was written is not looked up.
+    /// Returns whether [`mark_dirty`](Self::mark_dirty) has an effect. If not, [`VmMemory`](crate::VmMemory) does not
+    /// look up written bytes.
     #[inline]
     #[must_use]
     fn is_tracked() -> bool {

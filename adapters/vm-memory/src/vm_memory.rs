@@ -1,4 +1,4 @@
-//! The adapter.
+//! The adapter type.
 
 use alloc::sync::Arc;
 use core::ops::Deref;
@@ -7,13 +7,13 @@ use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange,
 
 use crate::memory::{Memory, Region};
 
-/// A memory of vm-memory, through a handle `H` on it, as driver memory.
+/// A memory of vm-memory as driver memory, through a handle `H`.
 ///
-/// The handle is an `Arc` of a `GuestMemoryMmap`, or the guard that `GuestMemoryAtomic::memory` returns. With either a
-/// queue can own its memory. With any other handle, such as a reference, the memory can be accessed all the same.
+/// The handle is an `Arc` of a `GuestMemoryMmap`, or the guard that `GuestMemoryAtomic::memory` returns. With either
+/// handle, a queue can own its memory. With any other handle, such as a reference, you can still access the memory.
 ///
-/// What is translated ends with a region, also where the next one begins at the next address. A region that is not
-/// mapped for reading and for writing is refused for every access.
+/// A translation ends at the end of a region, even if the next region begins at the next address. A region that is not
+/// mapped for both reading and writing refuses every access.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -38,10 +38,10 @@ pub struct VmMemory<H> {
 }
 
 impl<H: Deref<Target: Memory>> VmMemory<H> {
-    /// Returns the memory that `handle` is on.
+    /// Wraps the memory behind `handle`.
     ///
-    /// For the snapshot that any `GuestAddressSpace` has now, that is `VmMemory::new(space.memory())`. For a
-    /// `GuestMemoryAtomic` there is `VmMemory::from(&atomic)`, which is better for what is kept.
+    /// For the current snapshot of any `GuestAddressSpace`, call `VmMemory::new(space.memory())`. For a
+    /// `GuestMemoryAtomic`, call `VmMemory::from(&atomic)`: its handle is better suited to being kept.
     #[inline]
     #[must_use]
     pub const fn new(handle: H) -> Self {
@@ -55,12 +55,12 @@ impl<H: Deref<Target: Memory>> VmMemory<H> {
         &self.handle
     }
 
-    /// Marks what was written, region by region.
+    /// Marks written bytes, region by region.
     #[inline]
     fn mark_dirty(&self, range: DriverRange) {
         let mut rest = range;
         while !rest.is_empty() {
-            // A range that was translated before is there. Any other report is ignored.
+            // A range that was translated before exists. Any other report is ignored.
             let Some(region) = self.handle.find(rest.start()) else { return };
             let around = region.range();
             let Some(offset) = around.offset_of(rest.start()) else { return };
@@ -94,7 +94,7 @@ impl<H: Deref<Target: Memory>> DriverMem for VmMemory<H> {
         true
     }
 
-    // PERF: it compares once with the end of the region (`split-guest-table/direct-8-burst-32`).
+    // PERF: this compares once with the end of the region (`split-guest-table/direct-8-burst-32`).
     #[inline(always)]
     fn translate_at_once(&self, addr: DriverAddr, len: u32, access: Access) -> Option<DeviceRange<'_>> {
         let region = self.handle.find(addr)?;
@@ -115,6 +115,6 @@ impl<H: Deref<Target: Memory>> DriverMem for VmMemory<H> {
     }
 }
 
-// SAFETY: (1) the memory stays where it is, and is borrowed by nobody mutably, while a handle on it lives. A
-// translation was borrowed from the memory, not from the handle, for as long as the memory could have been borrowed.
+// SAFETY: (1) while a handle on the memory lives, the memory stays in place, and nothing borrows it mutably. A
+// translation borrows from the memory, not from the handle, for as long as the memory can be borrowed.
 unsafe impl<M: Memory> StableMem for VmMemory<Arc<M>> {}

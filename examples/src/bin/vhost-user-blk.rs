@@ -19,7 +19,7 @@ struct Args {
     /// The file that holds the sectors
     #[arg(long, value_name = "FILE", required_unless_present = "null", alias = "image")]
     blk_file: Option<PathBuf>,
-    /// Let nobody write to it
+    /// Make the disk read-only
     #[arg(long, conflicts_with = "null")]
     read_only: bool,
     /// A disk of so many bytes without a medium, rather than a file: nothing is stored, and nothing is put into buffers
@@ -43,9 +43,9 @@ fn main() -> ExitCode {
     })
 }
 
-/// The size of QEMU's queues, unless it is told otherwise. A front end says the size of its own only after it has read
-/// the configuration space. Without indirect descriptors no request can be longer than the queue, and Linux waits for
-/// ever to send one if it was told that it may be.
+/// The default size of QEMU's queues. A front end sets its queue size only after it has read the configuration space.
+/// Without indirect descriptors, no request can be longer than the queue. If the configuration space allows longer
+/// requests, Linux waits forever to send one.
 const USUAL_QUEUE_SIZE: u16 = 128;
 
 type SharedStorage = Arc<dyn Storage + Send + Sync>;

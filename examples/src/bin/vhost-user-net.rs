@@ -60,13 +60,13 @@ fn main() -> ExitCode {
     })
 }
 
-/// A network device, as it is while nobody is connected.
+/// A network device without a connection.
 struct Network {
     pairs: Vec<Pair>,
     features: u64,
 }
 
-/// What one pair of queues begins with, and what it has done.
+/// The port of one pair of queues, and its counters.
 struct Pair {
     port: AnyPort,
     /// The features that the last driver accepted.

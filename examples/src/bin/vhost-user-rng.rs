@@ -1,4 +1,4 @@
-//! Hands out random bytes to vhost-user front ends.
+//! Sends random bytes to vhost-user front ends.
 
 use std::process::ExitCode;
 
@@ -6,7 +6,7 @@ use clap::Parser;
 use virtio_examples::rng::{OsEntropy, RngDevice};
 use virtio_vhost_user::{Options, VhostUserDevice, Worker};
 
-/// Hands out random bytes to vhost-user front ends, one after the other
+/// Sends random bytes to vhost-user front ends, one after the other
 #[derive(Debug, Parser)]
 struct Args {
     #[command(flatten)]
@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     virtio_vhost_user::run(|Args { options }| Ok((options, Rng)))
 }
 
-/// The operating system's randomness.
+/// Random bytes from the operating system.
 struct Rng;
 
 impl VhostUserDevice for Rng {

@@ -1,4 +1,4 @@
-//! Requests that are fetched together, taken apart.
+//! Fetches requests together, and finds their parts.
 
 use core::mem;
 use core::ops::Range;
@@ -11,15 +11,14 @@ use super::{RequestHeader, Status};
 use crate::prefetch::{prefetch_to_read, prefetch_to_write};
 use crate::unpublished::Unpublished;
 
-/// The most requests in a batch.
+/// The largest number of requests in a batch.
 pub(super) const MAX_REQUESTS: usize = 64;
 
-/// How many bytes there are in a batch, or in a turn, before its last request: as many as are copied in some ten
-/// milliseconds.
+/// The limit of bytes in a batch, or in a turn, before its last request. To copy so many takes some ten milliseconds.
 pub(super) const MAX_BYTES: u64 = 64 << 20;
 
-/// The most pieces of payload in a batch. A request whose payload has no place any more is one that is laid out
-/// otherwise.
+/// The largest number of payload pieces in a batch. A request whose payload does not fit is handled as one with another
+/// layout.
 const MAX_PIECES: usize = 512;
 
 /// A batch of requests.
@@ -27,7 +26,7 @@ const MAX_PIECES: usize = 512;
 pub(super) struct Batch<'m> {
     pub(super) requests: ArrayVec<Request<'m>, MAX_REQUESTS>,
     pub(super) payloads: Payloads<'m>,
-    /// The bytes of all payloads, and of all chains that are laid out otherwise.
+    /// The number of bytes in all payloads, and in all chains with another layout.
     bytes: u64,
 }
 
@@ -38,15 +37,15 @@ pub(super) struct Request<'m> {
     pub(super) state: State,
 }
 
-/// The parts of a request that is laid out as drivers do it: an element with the header, perhaps some with a payload
-/// that is only to be read or only to be written, and one with the status. Each is contiguous in memory.
+/// The parts of a request with the usual layout: one element for the header, optional elements for a payload, and one
+/// for the status. The payload is either only readable or only writable. Each part is contiguous in memory.
 pub(super) struct Parts<'m> {
     pub(super) header: Piece<'m>,
     pub(super) payload: Payload,
     pub(super) status: Piece<'m>,
 }
 
-/// A part in one piece: where the driver has it, and where it is.
+/// A part in one piece, in driver terms and in device terms.
 #[derive(Clone, Copy)]
 pub(super) struct Piece<'m> {
     pub(super) range: DriverRange,
@@ -57,31 +56,31 @@ pub(super) struct Piece<'m> {
 pub(super) struct Payload {
     places: Range<usize>,
     pub(super) bytes: u64,
-    /// What may be done with it, if there is any.
+    /// The allowed access, if there is a payload.
     pub(super) access: Option<Access>,
 }
 
-/// How far a request is.
+/// The progress of a request.
 #[derive(Clone, Copy)]
 pub(super) enum State {
-    /// Nothing was done.
+    /// No work was done.
     Fetched,
-    /// What it reads, at this offset, is on its way.
+    /// The read at this offset has started.
     Waits(u64),
-    /// Its bytes were read from the storage, or could not be.
+    /// The read from the storage has ended, with or without an error.
     Read(Status),
-    /// Its bytes were written to the storage, or could not be.
+    /// The write to the storage has ended, with or without an error.
     Written(Status),
 }
 
-/// The payloads of a batch, piece by piece: where the driver has them, and where they are.
+/// The payloads of a batch, piece by piece, in driver terms and in device terms.
 #[derive(Default)]
 pub(super) struct Payloads<'m> {
     ranges: ArrayVec<DriverRange, MAX_PIECES>,
     pieces: ArrayVec<DeviceRange<'m>, MAX_PIECES>,
 }
 
-/// Memory in which drivers have payloads elsewhere than what else is in a request.
+/// Two region caches, because payloads and the other parts of a request are often in different regions.
 pub(super) struct Caches<'m, M: ?Sized> {
     frames: RegionCache<'m, M>,
     payloads: RegionCache<'m, M>,
@@ -94,13 +93,13 @@ impl<'m, M: DriverMem + ?Sized> Caches<'m, M> {
 }
 
 impl<'m> Batch<'m> {
-    /// Returns whether there are so many bytes in it that others should have their turn.
+    /// Returns whether the batch has so many bytes that the turn of the queue must end.
     #[inline]
     pub(super) fn is_full(&self) -> bool {
         self.bytes >= MAX_BYTES
     }
 
-    /// Fetches requests until there are `limit` of them, or there are no more, or the batch is full.
+    /// Fetches requests until there are `limit` of them, none is left, or the batch is full.
     ///
     /// # Errors
     ///
@@ -118,7 +117,7 @@ impl<'m> Batch<'m> {
             let chain = DescChain::new(ring, token, Unpublished(queue));
             let parts = self.payloads.take_apart(chain.walk(), mem);
             self.bytes += if let Some(Parts { header, payload, status }) = &parts {
-                // Hardly any header lies in two lines of the cache.
+                // Few headers are in two cache lines.
                 prefetch_to_read(header.bytes.prefix(1));
                 prefetch_to_write(status.bytes);
                 payload.bytes
@@ -138,14 +137,14 @@ impl<'m> Payloads<'m> {
         self.pieces.get(payload.places.clone()).unwrap_or_default()
     }
 
-    /// Returns where the driver has the pieces of a payload.
+    /// Returns the pieces of a payload in driver terms.
     #[inline]
     pub(super) fn ranges(&self, payload: &Payload) -> &[DriverRange] {
         self.ranges.get(payload.places.clone()).unwrap_or_default()
     }
 
-    /// Returns the parts of a request, if it is laid out as drivers do it. The pieces of its payload are added here,
-    /// and some that belong to nothing if it turns out that it is not.
+    /// Returns the parts of a request, if it has the usual layout. Adds the pieces of its payload to the batch. If the
+    /// layout turns out to be another one, some unused pieces stay.
     #[inline]
     fn take_apart<M: DriverMem + ?Sized>(
         &mut self,
@@ -170,7 +169,7 @@ impl<'m> Payloads<'m> {
     }
 }
 
-/// Returns where an element is, if it is for that access, as long as that, and in one piece.
+/// Returns an element in both terms, if it has that access and length and is in one piece.
 #[inline]
 fn piece<'m>(element: Element, access: Access, len: usize, mem: &'m impl DriverMem) -> Option<Piece<'m>> {
     if element.access != access || element.range.len() != len as u64 {

@@ -1,4 +1,4 @@
-//! Why a request fails.
+//! The error of a request.
 
 use core::error::Error;
 use core::fmt;
@@ -9,42 +9,42 @@ use virtio_queue_core::{ChainError, ReturnError};
 
 use super::{MAX_SEGMENT_SECTORS, MAX_SEGMENTS, Status};
 
-/// A request that failed.
+/// The reason why a request failed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RequestError {
-    /// The chain has no writable byte, so there is no place for a status.
+    /// The chain has no writable byte for the status.
     NoStatus,
-    /// The chain is malformed, or too short to have a whole header.
+    /// The chain is malformed, or too short for a whole header.
     Transfer(TransferError),
-    /// A type of request that the device does not know.
+    /// The device does not know the request type.
     UnknownType(u32),
-    /// Flags in a segment that the device does not know, or that its type of request does not have.
+    /// A segment has flags that the device or the request type does not support.
     UnknownFlags(u32),
-    /// A payload that cannot be of this length for its type of request.
+    /// The length of the payload is invalid for the request type.
     PayloadLen {
         /// The length in bytes.
         len: u64,
-        /// What it has to be a multiple of, or to be.
+        /// The unit: the length must be a multiple of it, or equal to it.
         unit: u64,
     },
-    /// Sectors that the device does not have.
+    /// The request is for sectors beyond the end of the device.
     OutOfRange {
-        /// The first of them.
+        /// The first sector.
         sector: u64,
-        /// How many there are.
+        /// The number of sectors in the request.
         sectors: u64,
-        /// How many the device has.
+        /// The number of sectors of the device.
         capacity: u64,
     },
-    /// More segments than [`MAX_SEGMENTS`](super::MAX_SEGMENTS).
+    /// The request has more segments than [`MAX_SEGMENTS`](super::MAX_SEGMENTS).
     TooManySegments {
-        /// How many there are.
+        /// The number of segments in the request.
         segments: u64,
     },
-    /// A segment of more than [`MAX_SEGMENT_SECTORS`](super::MAX_SEGMENT_SECTORS).
+    /// A segment has more sectors than [`MAX_SEGMENT_SECTORS`](super::MAX_SEGMENT_SECTORS).
     SegmentTooLong {
-        /// How many sectors it has.
+        /// The number of sectors in the segment.
         sectors: u32,
     },
     /// The request would change a device that is read-only.
@@ -56,7 +56,7 @@ pub enum RequestError {
 }
 
 impl RequestError {
-    /// Returns the status that tells a driver of it, if there is a place to write it to.
+    /// Returns the status byte for the driver. Returns `None` if there is no place for it.
     #[must_use]
     pub const fn status(&self) -> Status {
         match self {

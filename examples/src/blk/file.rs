@@ -16,14 +16,14 @@ use virtio_mem_traits::DeviceRange;
 use super::storage::{Storage, write_zeroes};
 use super::straight;
 
-/// The bytes of a regular file, or of a block device of the host. It is never made longer.
+/// A storage in a regular file, or in a block device of the host. The file never becomes longer.
 #[derive(Debug)]
 pub struct FileStorage {
     file: File,
     size: u64,
     block_size: u32,
     read_only: bool,
-    /// Whether the file system lets a read fail that would have to wait.
+    /// Whether the file system supports reads that fail instead of waiting.
     reads_now: bool,
 }
 
@@ -32,7 +32,7 @@ impl FileStorage {
     ///
     /// # Errors
     ///
-    /// If it cannot be opened, is empty, or is something else than a file or a block device.
+    /// If the file cannot be opened, is empty, or is not a regular file or a block device.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, FileStorageError> {
         Self::open_with(path.as_ref(), false)
     }
@@ -48,7 +48,7 @@ impl FileStorage {
 
     fn open_with(path: &Path, read_only: bool) -> Result<Self, FileStorageError> {
         let failed = |error| FileStorageError::Io { path: path.into(), error };
-        // Looked at before it is opened: to open a pipe can take for ever.
+        // The type is checked before the file is opened, because to open a pipe can wait forever.
         let kind = fs::metadata(path).map_err(failed)?.file_type();
         if !kind.is_file() && !kind.is_block_device() {
             return Err(FileStorageError::NotAFile { path: path.into() });
@@ -93,16 +93,16 @@ impl Storage for FileStorage {
         straight::read(&self.file, pieces, offset, 0)
     }
 
-    /// Reads what is in the page cache.
+    /// Reads bytes that are in the page cache.
     ///
-    /// If it is not, the kernel begins to read it. Many reads that have to wait wait together in that way, and those
-    /// that need not cost one system call.
+    /// If the bytes are not there, the kernel starts to read them. So many reads wait together. A read that does not
+    /// wait costs one system call.
     fn read_now(&self, pieces: &[DeviceRange<'_>], offset: u64) -> io::Result<()> {
         if self.reads_now && straight::read(&self.file, pieces, offset, RWF_NOWAIT).is_ok() {
             return Ok(());
         }
         let len = pieces.iter().map(|piece| piece.len() as u64).sum();
-        // It is a hint. Whatever is wrong is found by whoever waits.
+        // This is a hint. A later read that waits reports any error.
         let _ = fadvise(&self.file, offset, NonZeroU64::new(len), Advice::WillNeed);
         Err(io::ErrorKind::WouldBlock.into())
     }
@@ -119,8 +119,8 @@ impl Storage for FileStorage {
         self.file.sync_data()
     }
 
-    /// Lets the file system do it, where it can: it writes nothing then, or waits for its medium to do it. A block device
-    /// cannot do it with parts of its blocks.
+    /// Lets the file system write the zeroes, if it can. Then it writes no data, or waits for its medium. A block
+    /// device can zero only whole blocks.
     fn write_zeroes(&self, offset: u64, len: u64) -> io::Result<()> {
         match fallocate(&self.file, FallocateFlags::ZERO_RANGE | FallocateFlags::KEEP_SIZE, offset, len) {
             Err(Errno::OPNOTSUPP | Errno::INVAL) => write_zeroes(self, offset, len),
@@ -142,25 +142,25 @@ impl Storage for FileStorage {
     }
 }
 
-/// A file that cannot be a storage.
+/// The reason why a file cannot be a storage.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum FileStorageError {
-    /// It cannot be opened like that.
+    /// The file cannot be opened.
     Io {
-        /// Where it is.
+        /// The path of the file.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         error: io::Error,
     },
-    /// It is a directory, a pipe, a terminal or the like.
+    /// The path is neither a regular file nor a block device.
     NotAFile {
-        /// Where it is.
+        /// The path of the file.
         path: PathBuf,
     },
-    /// It has no bytes.
+    /// The file is empty.
     Empty {
-        /// Where it is.
+        /// The path of the file.
         path: PathBuf,
     },
 }
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn file_system_whose_reads_wait_is_not_asked_for_others() {
-        // What is there is made when it is read.
+        // The kernel creates the contents of this file when it is read.
         assert!(!FileStorage::open_read_only("/sys/kernel/notes").unwrap().reads_now);
     }
 }

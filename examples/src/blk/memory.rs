@@ -5,12 +5,12 @@ use std::sync::{PoisonError, RwLock};
 
 use super::Storage;
 
-/// Bytes in memory, which are gone when it is dropped.
+/// A storage in memory. A drop loses its bytes.
 #[derive(Debug)]
 pub struct MemStorage(RwLock<Vec<u8>>);
 
 impl MemStorage {
-    /// Returns a storage of these bytes.
+    /// Creates a storage with these bytes.
     #[must_use]
     pub const fn new(bytes: Vec<u8>) -> Self {
         Self(RwLock::new(bytes))
@@ -24,7 +24,7 @@ impl MemStorage {
 
     /// Calls `access` with the `len` bytes at `offset`.
     fn with(&self, offset: u64, len: usize, access: impl FnOnce(&mut [u8])) -> io::Result<()> {
-        // Whoever panicked while holding the lock was copying bytes, which may be half copied at any time.
+        // A panic under the lock can leave a half-finished copy. Bytes can be half copied at any time anyway.
         let mut bytes = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let start = usize::try_from(offset).unwrap_or(usize::MAX);
         let range = start..start.saturating_add(len);

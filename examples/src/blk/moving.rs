@@ -1,4 +1,4 @@
-//! Moving bytes between a storage and a chain, without a copy in between where that can be.
+//! Moves bytes between a storage and a chain, without a copy in between if possible.
 
 use std::io;
 
@@ -9,12 +9,12 @@ use virtio_queue_core::ChainElements;
 use super::storage::{BLOCK_LEN, Storage};
 use super::straight;
 
-/// Copies the `len` bytes of `storage` at `offset` to the next bytes of `payload`, and returns how many: fewer only if
-/// `payload` ends. Just what was written counts there.
+/// Copies the `len` bytes of `storage` at `offset` to the next bytes of `payload`, and returns their number. It is less
+/// than `len` only if `payload` ends. Only written bytes count in `payload`.
 ///
 /// # Errors
 ///
-/// If they cannot be read, or the chain is malformed.
+/// If the bytes cannot be read, or the chain is malformed.
 pub(super) fn read_chain(
     storage: &impl Storage,
     payload: &mut Writer<impl ChainElements>,
@@ -26,7 +26,7 @@ pub(super) fn read_chain(
     }
     let mut done = 0;
     while done < len {
-        // A block at a time: if it cannot be read, nothing of it was written.
+        // Copies one block at a time: if a block cannot be read, none of it was written.
         let limit = usize::try_from(len - done).map_or(BLOCK_LEN, |left| left.min(BLOCK_LEN));
         let read = |piece: DeviceRange<'_>| storage.read_into(&[piece], offset + done).map(|()| piece.len());
         match payload.next_with_limit(limit, read).map_err(|failed| failed.cause)? {
@@ -37,12 +37,12 @@ pub(super) fn read_chain(
     Ok(done)
 }
 
-/// Copies the next `len` bytes of `payload` to `offset` in `storage`, and returns how many: fewer only if `payload`
-/// ends.
+/// Copies the next `len` bytes of `payload` to `offset` in `storage`, and returns their number. It is less than `len`
+/// only if `payload` ends.
 ///
 /// # Errors
 ///
-/// If they cannot be written, or the chain is malformed.
+/// If the bytes cannot be written, or the chain is malformed.
 pub(super) fn write_chain(
     storage: &impl Storage,
     payload: &mut Reader<impl ChainElements>,

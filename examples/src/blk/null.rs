@@ -6,15 +6,15 @@ use virtio_mem_traits::DeviceRange;
 
 use super::Storage;
 
-/// Nothing, for measuring everything but the storage. Driver memory is neither written nor read; any other buffer gets
-/// zeroes.
+/// A storage that stores nothing, to measure everything except the storage. It does not access driver memory. Other
+/// buffers get zeroes.
 #[derive(Clone, Copy, Debug)]
 pub struct NullStorage {
     size: u64,
 }
 
 impl NullStorage {
-    /// Returns a storage that says to have `size` bytes.
+    /// Creates a storage that reports a size of `size` bytes.
     #[must_use]
     pub const fn new(size: u64) -> Self {
         Self { size }

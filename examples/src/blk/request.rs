@@ -1,4 +1,4 @@
-//! The requests, one by one.
+//! Processes one request at a time.
 
 use std::io;
 
@@ -13,7 +13,7 @@ use super::{
 };
 
 impl<S: Storage> BlockDevice<S> {
-    /// Does what `request` says, writes what it asks for to `payload`, and returns how many bytes of storage that was.
+    /// Processes `request`, writes its result to `payload`, and returns the number of bytes of storage.
     pub(super) fn execute<C: ChainElements>(
         &self,
         request: &mut Reader<&C>,
@@ -43,7 +43,7 @@ impl<S: Storage> BlockDevice<S> {
         let start = self.offset(sector, len)?;
         let inside = self.inside(start, len);
         check_whole(inside, read_chain(&self.storage, payload, inside, start)?)?;
-        // What the storage lacks of the last sector.
+        // The storage does not have these bytes of the last sector.
         payload.fill(len - inside, 0)?;
         Ok(len)
     }
@@ -53,7 +53,7 @@ impl<S: Storage> BlockDevice<S> {
         let len = payload.remaining()?.bytes;
         let start = self.offset(sector, len)?;
         let inside = self.inside(start, len);
-        // What the storage lacks of the last sector can be written with zeroes only: nothing else would be read back.
+        // The missing bytes of the last sector accept only zeroes, because they are always read as zeroes.
         #[expect(clippy::cast_possible_truncation, reason = "it is 512")]
         let mut padding = [0; SECTOR_SIZE as usize];
         payload.split_at(inside)?.read(&mut padding)?;
@@ -74,7 +74,7 @@ impl<S: Storage> BlockDevice<S> {
         Ok(len)
     }
 
-    /// Calls `clear` for each segment of a request, if that can be done for all of them.
+    /// Calls `clear` for each segment of a request, if all segments are valid.
     fn clear(
         &self,
         request: &mut Reader<impl ChainElements>,
@@ -109,20 +109,19 @@ impl<S: Storage> BlockDevice<S> {
         Ok((offset, self.inside(offset, len)))
     }
 
-    /// Returns how many of the `len` bytes of sectors at `offset` the storage has: not all, if the last sector is
-    /// padded.
+    /// Returns how many of the `len` bytes at `offset` the storage has. It has fewer if the last sector is padded.
     pub(super) fn inside(&self, offset: u64, len: u64) -> u64 {
         len.min(self.size.saturating_sub(offset))
     }
 
-    /// Returns where `sector` begins, if the `len` bytes from there on are sectors that the device has.
+    /// Returns the offset of `sector`, if the device has all sectors of the `len` bytes from there.
     pub(super) fn offset(&self, sector: u64, len: u64) -> Result<u64, RequestError> {
         if len % SECTOR_SIZE != 0 {
             return Err(RequestError::PayloadLen { len, unit: SECTOR_SIZE });
         }
         let (sectors, capacity) = (len / SECTOR_SIZE, self.capacity());
         match capacity.checked_sub(sector) {
-            // No sectors at all, at the end of 2^64 bytes, are the one case for saturation.
+            // Only an empty range at the end of 2^64 bytes saturates.
             Some(left) if sectors <= left => Ok(sector.saturating_mul(SECTOR_SIZE)),
             _ => Err(RequestError::OutOfRange { sector, sectors, capacity }),
         }
@@ -132,19 +131,19 @@ impl<S: Storage> BlockDevice<S> {
         if self.storage.read_only() { Err(RequestError::ReadOnly) } else { Ok(()) }
     }
 
-    /// Makes stable what was written, if the driver does not see to that.
+    /// Makes written bytes stable, if the driver does not flush.
     fn commit(&self) -> io::Result<()> {
         if self.writeback { Ok(()) } else { self.storage.flush() }
     }
 }
 
-/// The segments that one request can have.
+/// The segments of one request.
 type Segments = [Segment; MAX_SEGMENTS as usize];
 
-/// Copies the rest of a request to `storage`, before any of it is looked at, and returns it as segments.
+/// Copies the rest of a request to `storage`, before it is inspected, and returns it as segments.
 ///
-/// A flag that is not in `known` has precedence over all that may be wrong with the sectors: VIRTIO 1.4 §5.2.6.2
-/// "Device Requirements: Device Operation".
+/// The error for a flag that is not in `known` comes before all errors of the sectors: VIRTIO 1.4 §5.2.6.2 "Device
+/// Requirements: Device Operation".
 fn read_segments<'s>(
     request: &mut Reader<impl ChainElements>,
     known: u32,
@@ -163,7 +162,7 @@ fn read_segments<'s>(
     }
 }
 
-/// Checks that all of `wanted` bytes were moved: there are fewer if the driver has changed its chain meanwhile.
+/// Checks that all of `wanted` bytes were moved. Fewer were moved if the driver has changed its chain meanwhile.
 fn check_whole(wanted: u64, available: u64) -> Result<(), TransferError> {
     if available < wanted { Err(TransferError::Short { wanted, available }) } else { Ok(()) }
 }

@@ -1,4 +1,4 @@
-//! A batch of requests at a time.
+//! Serves requests in batches.
 //!
 //! ```text
 //! do
@@ -9,14 +9,14 @@
 //! answer all of them, in their order
 //! ```
 //!
-//! So reads wait for the medium together, and header and status are in the cache when they are needed. Between two
-//! batches nothing is under way: whoever stops a queue, or takes memory away, waits for one batch at most. When there
-//! are so many bytes in a batch that this takes a while, it takes no more requests, and the queue's turn is over. Its
-//! last request may have up to 4 GiB, as any chain (SPLIT-DESC-7).
+//! So reads wait for the medium together, and headers and statuses are in the cache when they are needed. Between two
+//! batches, no work is under way. To stop a queue, or to remove memory, takes at most one batch. If a batch has many
+//! bytes, it takes no more requests, and the turn of the queue ends. Its last request can have up to 4 GiB, like any
+//! chain (SPLIT-DESC-7).
 //!
-//! What is no read or write, or one that is laid out as no driver does it, or that cannot be done, is left to
-//! [`process`](Device::process) when its turn to be answered has come. How many bytes of storage that is about is not
-//! known before, so that a batch takes no more requests after a group with such a one.
+//! All other requests go to [`process`](Device::process) when it is their turn to be answered. These are requests that
+//! are not reads or writes, that have an unusual layout, or that cannot be done. Their number of bytes is not known
+//! before. So a batch takes no more requests after a group with such a request.
 
 use std::io;
 
@@ -34,8 +34,8 @@ use crate::{Device, Served};
 const GROUP: usize = 16;
 
 impl<S: Storage> BlockDevice<S> {
-    /// Answers what is available, but no more than `budget` requests, and none when there were many bytes. Each batch
-    /// is published at its end.
+    /// Answers the available requests, at most `budget` of them. Stops early after many bytes. Publishes each batch at
+    /// its end.
     #[inline]
     pub(super) fn serve_batches<R: Ring, N: DriverNotify>(
         &mut self,
@@ -89,7 +89,7 @@ impl<S: Storage> BlockDevice<S> {
         }
     }
 
-    /// Looks at a request, and does what need not wait for the medium.
+    /// Inspects a request, and does the work that does not wait for the medium.
     #[inline]
     fn begin(&self, request: &Request<'_>, payloads: &Payloads<'_>, mem: &impl DriverMem) -> State {
         let Some((parts, kind, offset)) = request.parts.as_ref().and_then(|parts| self.plan(parts, mem)) else {
@@ -106,7 +106,7 @@ impl<S: Storage> BlockDevice<S> {
         }
     }
 
-    /// Returns whether a request is to read or to write, and where, if it is to do so and can.
+    /// Returns the direction and the offset of a valid read or write request.
     #[inline]
     fn plan<'p, 'm>(&self, parts: &'p Parts<'m>, mem: &impl DriverMem) -> Option<(&'p Parts<'m>, RequestType, u64)> {
         mem.before_read(parts.header.range);
@@ -122,7 +122,7 @@ impl<S: Storage> BlockDevice<S> {
         (fits && self.inside(offset, bytes) == bytes).then_some((parts, kind, offset))
     }
 
-    /// Reads what was not there yet.
+    /// Reads the bytes that were not ready before.
     fn wait_for_reads(&self, requests: &mut [Request<'_>], payloads: &Payloads<'_>) {
         for request in requests {
             if let (State::Waits(offset), Some(parts)) = (&request.state, &request.parts) {
@@ -132,7 +132,7 @@ impl<S: Storage> BlockDevice<S> {
         }
     }
 
-    /// Makes stable what was written, if the driver does not see to that: once for all of it.
+    /// Makes the written bytes of a batch stable, once for all, if the driver does not flush.
     fn commit_writes(&self, requests: &mut [Request<'_>]) {
         let written = |request: &&mut Request<'_>| matches!(request.state, State::Written(Status::Ok));
         let mut written = requests.iter_mut().filter(written).peekable();
@@ -154,9 +154,9 @@ impl<S: Storage> BlockDevice<S> {
         let Request { token, parts, state } = request;
         let (parts, status, written) = match (parts, state) {
             (Some(parts), State::Read(status)) => {
-                // After a failure too: nobody knows how far it came.
+                // This also happens after a failure, because some bytes can have been written.
                 payloads.ranges(&parts.payload).iter().for_each(|range| ring.mem().written(*range));
-                // Behind a hole, the status does not count.
+                // After a hole, the status does not count.
                 let written = if status == Status::Ok { parts.payload.bytes + 1 } else { 0 };
                 (parts, status, written)
             }
@@ -165,7 +165,7 @@ impl<S: Storage> BlockDevice<S> {
         };
         let told = parts.status.bytes.write(0, &status).map(|()| ring.mem().written(parts.status.range));
         let written = told.map_or(0, |()| u32::try_from(written).unwrap_or(u32::MAX));
-        // A queue that is broken says so when this is published.
+        // A broken queue reports its fault at the publication.
         let _ = queue.complete(ring, token, written);
         served.count(&if status == Status::Ok { Ok(parts.payload.bytes) } else { Err(status) });
     }

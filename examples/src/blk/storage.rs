@@ -1,4 +1,4 @@
-//! What a block device stores its sectors in.
+//! The storage of a block device.
 
 use std::fs::File;
 use std::io;
@@ -7,56 +7,57 @@ use std::sync::Arc;
 
 use virtio_mem_traits::DeviceRange;
 
-/// The bytes that are copied at a time where there is no better way.
+/// The number of bytes in one copy, if there is no better way.
 pub(super) const BLOCK_LEN: usize = 4096;
 
-/// Bytes at fixed positions, which stay where they are written.
+/// Persistent bytes at fixed positions.
 ///
 /// # For callers
 ///
-/// Ranges that are not inside the [`size`](Self::size) are for the caller to avoid. What a failed operation has changed
-/// is not known.
+/// The caller must use only ranges inside the [`size`](Self::size). After a failed operation, the bytes in its range
+/// are unknown.
 ///
 /// # For implementors
 ///
-/// Everything takes `&self`, so that the devices of several queues can share a storage. The size must not change. It
-/// need not be a number of whole sectors: the device pads the last one.
+/// Every method takes `&self`, so that the devices of several queues can share a storage. The size must not change. It
+/// can be any number of bytes: the device pads the last sector.
 pub trait Storage {
     /// Returns the size in bytes.
     fn size(&self) -> u64;
 
-    /// Returns the block size in bytes: what is aligned to it is fast. It is a power of two, and at least a sector.
+    /// Returns the block size in bytes. Aligned operations are fast. The block size is a power of two, and at least a
+    /// sector.
     fn block_size(&self) -> u32 {
         512
     }
 
-    /// Returns whether it cannot be changed. The operations that would do so are not called then.
+    /// Returns whether the storage is read-only. If so, the device calls no operation that changes it.
     fn read_only(&self) -> bool {
         false
     }
 
-    /// Copies the bytes at `offset` into `buf`, all of it.
+    /// Fills all of `buf` with the bytes at `offset`.
     ///
     /// # Errors
     ///
-    /// If they cannot be read.
+    /// If the bytes cannot be read.
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()>;
 
     /// Copies all of `buf` to `offset`.
     ///
     /// # Errors
     ///
-    /// If they cannot be written.
+    /// If the bytes cannot be written.
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<()>;
 
     /// Copies the bytes at `offset` into these pieces of driver memory, one after the other, until all of them are
     /// full.
     ///
-    /// By default they take the way through a buffer.
+    /// The default copies through a buffer.
     ///
     /// # Errors
     ///
-    /// If they cannot be read, or a piece may not be written.
+    /// If the bytes cannot be read, or the device must not write a piece.
     fn read_into(&self, pieces: &[DeviceRange<'_>], offset: u64) -> io::Result<()> {
         let mut buf = [0; BLOCK_LEN];
         for (block, offset) in blocks(pieces, offset) {
@@ -67,24 +68,24 @@ pub trait Storage {
         Ok(())
     }
 
-    /// Does the same, unless it would have to wait for a medium. In that case it is an error of the kind
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock), and the bytes are on their way by then, as far as the storage sees to
-    /// that: somebody else may be asked for meanwhile.
+    /// Does the same as [`read_into`](Self::read_into), but does not wait for a medium. If it would have to wait, it
+    /// returns an error of the kind [`WouldBlock`](io::ErrorKind::WouldBlock). The storage can start to read the bytes,
+    /// so that the caller can do other work meanwhile.
     ///
     /// # Errors
     ///
-    /// As for [`read_into`](Self::read_into), and if it would have to wait.
+    /// As for [`read_into`](Self::read_into). Also if the read would have to wait.
     fn read_now(&self, pieces: &[DeviceRange<'_>], offset: u64) -> io::Result<()> {
         self.read_into(pieces, offset)
     }
 
     /// Copies all of these pieces of driver memory, one after the other, to `offset`.
     ///
-    /// By default they take the way through a buffer.
+    /// The default copies through a buffer.
     ///
     /// # Errors
     ///
-    /// If they cannot be written, or a piece may not be read.
+    /// If the bytes cannot be written, or the device must not read a piece.
     fn write_from(&self, pieces: &[DeviceRange<'_>], offset: u64) -> io::Result<()> {
         let mut buf = [0; BLOCK_LEN];
         for (block, offset) in blocks(pieces, offset) {
@@ -95,35 +96,35 @@ pub trait Storage {
         Ok(())
     }
 
-    /// Returns the file that the bytes are in, at the same offsets, if they are in one: then the kernel moves many
-    /// pieces of a chain at a time. There is none by default, and chains are moved piece by piece.
+    /// Returns the file that contains the bytes at the same offsets, if there is one. Then the kernel moves many pieces
+    /// of a chain together. The default is `None`, and the device moves chains piece by piece.
     fn file(&self) -> Option<&File> {
         None
     }
 
-    /// Makes stable what was written: it survives a crash from then on.
+    /// Makes all written bytes stable, so that they survive a crash.
     ///
     /// # Errors
     ///
-    /// If that is not certain.
+    /// If the bytes are not certain to be stable.
     fn flush(&self) -> io::Result<()>;
 
-    /// Takes note that the `len` bytes at `offset`, at least one, are of no value any more. It may give them back, and
-    /// does nothing by default.
+    /// Discards the `len` bytes at `offset`. `len` is at least 1. The storage can release their space. The default does
+    /// nothing.
     ///
     /// # Errors
     ///
-    /// If that fails.
+    /// If the discard fails.
     fn discard(&self, offset: u64, len: u64) -> io::Result<()> {
         let _ = (offset, len);
         Ok(())
     }
 
-    /// Sets the `len` bytes at `offset`, at least one, to zero: by writing them unless there is a better way.
+    /// Sets the `len` bytes at `offset` to zero. `len` is at least 1. The default writes zeroes.
     ///
     /// # Errors
     ///
-    /// If they cannot be written.
+    /// If the bytes cannot be written.
     fn write_zeroes(&self, offset: u64, len: u64) -> io::Result<()> {
         write_zeroes(self, offset, len)
     }

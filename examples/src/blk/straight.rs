@@ -105,7 +105,7 @@ fn all(
     Ok(())
 }
 
-/// Returns the first pieces of what is left behind `done` bytes.
+/// Returns the first pieces after `done` bytes.
 fn vectors(pieces: &[DeviceRange<'_>], mut done: usize) -> ArrayVec<IoVec, MAX_PIECES> {
     let left = pieces.iter().map(|piece| {
         let rest = piece.after(done);

@@ -1,4 +1,4 @@
-//! What driver and device say to each other.
+//! The data structures that driver and device exchange.
 
 use core::fmt;
 use core::mem::offset_of;
@@ -10,15 +10,15 @@ use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligne
 /// The unit in which drivers count, in bytes.
 pub const SECTOR_SIZE: u64 = 512;
 
-/// The most segments that a request to discard or to write zeroes may have.
+/// The largest number of segments in a request to discard or to write zeroes.
 pub const MAX_SEGMENTS: u32 = 16;
 
-/// The most sectors that such a segment may have. Together they bound the work for a request: 64 MiB.
+/// The largest number of sectors in such a segment. Both limits together bound the work for a request: 64 MiB.
 pub const MAX_SEGMENT_SECTORS: u32 = 8192;
 
 /// Feature bits: VIRTIO 1.4 §5.2.3 "Feature bits". The device offers these and no others, but for [`MQ`](feature::MQ).
 pub mod feature {
-    /// `seg_max` says how many pieces of payload a request may have.
+    /// `seg_max` is the largest number of payload pieces in a request.
     pub const SEG_MAX: u64 = 1 << 2;
     /// The device is read-only.
     pub const RO: u64 = 1 << 5;
@@ -26,7 +26,7 @@ pub mod feature {
     pub const BLK_SIZE: u64 = 1 << 6;
     /// There are requests to flush.
     pub const FLUSH: u64 = 1 << 9;
-    /// `num_queues` is the number of queues: for whoever gives each of several queues its device.
+    /// `num_queues` is the number of queues. It is for programs with several queues, each with its own device.
     pub const MQ: u64 = 1 << 12;
     /// There are requests to discard.
     pub const DISCARD: u64 = 1 << 13;
@@ -34,15 +34,15 @@ pub mod feature {
     pub const WRITE_ZEROES: u64 = 1 << 14;
 }
 
-/// What a request begins with: the fixed part of the specification's `struct virtio_blk_req`.
+/// The header of a request: the fixed part of the specification's `struct virtio_blk_req`.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub struct RequestHeader {
-    /// A [`RequestType`], if the device knows it.
+    /// The request type: a [`RequestType`], if the device knows it.
     pub kind: U32,
     /// Without a meaning.
     pub reserved: U32,
-    /// Where to read or write.
+    /// The first sector to read or write.
     pub sector: U64,
 }
 
@@ -56,9 +56,9 @@ pub enum RequestType {
     In = 0,
     /// Write sectors.
     Out = 1,
-    /// Make stable what was written.
+    /// Make written sectors stable.
     Flush = 4,
-    /// Say what the device is called.
+    /// Return the name of the device.
     GetId = 8,
     /// Give sectors back.
     Discard = 11,
@@ -67,7 +67,7 @@ pub enum RequestType {
 }
 
 impl RequestType {
-    /// Returns the type that a number stands for, if the device knows it.
+    /// Returns the request type of a number, if the device knows it.
     #[must_use]
     pub const fn from_number(number: u32) -> Option<Self> {
         Some(match number {
@@ -82,15 +82,15 @@ impl RequestType {
     }
 }
 
-/// How a request went, which is its last byte: `VIRTIO_BLK_S_*`.
+/// The result of a request, in its last byte: `VIRTIO_BLK_S_*`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, IntoBytes, Immutable)]
 #[repr(u8)]
 pub enum Status {
-    /// Well.
+    /// The request succeeded.
     Ok = 0,
-    /// An error of the driver or of the device.
+    /// The driver or the device caused an error.
     IoErr = 1,
-    /// The device does not do that.
+    /// The device does not support the request.
     Unsupp = 2,
 }
 
@@ -115,7 +115,7 @@ pub struct Segment {
 const_assert_eq!(size_of::<Segment>(), 16);
 
 impl Segment {
-    /// The flag that lets the device deallocate what it sets to zero.
+    /// The flag that lets the device deallocate the sectors that it sets to zero.
     pub const UNMAP: u32 = 1;
 }
 
@@ -147,13 +147,13 @@ pub struct BlockConfig {
     pub max_discard_sectors: U32,
     /// [`MAX_SEGMENTS`].
     pub max_discard_seg: U32,
-    /// How to align what is discarded, in sectors.
+    /// The alignment of discards, in sectors.
     pub discard_sector_alignment: U32,
     /// [`MAX_SEGMENT_SECTORS`].
     pub max_write_zeroes_sectors: U32,
     /// [`MAX_SEGMENTS`].
     pub max_write_zeroes_seg: U32,
-    /// Zero: what is set to zero stays allocated.
+    /// Zero: sectors that are set to zero stay allocated.
     pub write_zeroes_may_unmap: u8,
     /// Zero.
     pub unused1: [u8; 3],
@@ -185,7 +185,7 @@ impl BlockConfig {
     }
 }
 
-/// What a device is called: up to 20 ASCII characters.
+/// The name of a device: up to 20 ASCII characters.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct DeviceId([u8; 20]);
 
@@ -205,7 +205,7 @@ impl DeviceId {
         (text.is_ascii() && !text.contains('\0')).then_some(Self(bytes))
     }
 
-    /// Returns it as the driver gets it: padded with NULs to 20 bytes.
+    /// Returns the name in the form for the driver: padded with NULs to 20 bytes.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 20] {
         &self.0

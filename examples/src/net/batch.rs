@@ -1,4 +1,4 @@
-//! Chains that are fetched together.
+//! Fetches chains together.
 
 use core::iter;
 
@@ -11,14 +11,13 @@ use virtio_queue_core::{
 use crate::unpublished::Unpublished;
 use crate::{Turn, WaitsFor};
 
-/// How many chains are fetched before the first of them is used. Until then, what they hold is on its way into the
-/// cache.
+/// The number of chains that are fetched before the first of them is used. Meanwhile, their bytes move into the cache.
 const BATCH: usize = 32;
 
-/// A chain that was fetched.
+/// A fetched chain.
 pub(super) struct Fetched<'m> {
     token: Token,
-    /// Where it is, if it is a single element in one piece.
+    /// Its memory, if it is a single element in one piece.
     pub(super) piece: Option<Piece<'m>>,
 }
 
@@ -84,8 +83,8 @@ impl<'m> From<Gathered<'m>> for Fetched<'m> {
     }
 }
 
-/// Completes the chains of a batch, in their order: a single piece as `work` does, which returns how much was written,
-/// and what is not, or is nothing for `work`, as `otherwise` does.
+/// Completes the chains of a batch, in their order. `work` completes a single piece, and returns the number of written
+/// bytes. `otherwise` completes all other chains, and those that `work` refuses.
 #[inline]
 pub(super) fn complete<D, R: Ring, N: DriverNotify>(
     batch: Batch<'_>,
@@ -108,14 +107,14 @@ pub(super) fn complete<D, R: Ring, N: DriverNotify>(
                 }
             }
         });
-        // A queue that is broken says so when this is published.
+        // A broken queue reports its fault at the publication.
         let _ = state.complete_all(ring, pieces);
         let Some(token) = other else { return };
         otherwise(device, token, state);
     }
 }
 
-/// That a chain is malformed, or has more than one piece.
+/// The chain is malformed, or has more than one piece.
 struct Otherwise;
 
 impl From<ChainError> for Otherwise {
@@ -124,7 +123,7 @@ impl From<ChainError> for Otherwise {
     }
 }
 
-/// Returns where the only element of a chain is, if there is only one, and if it is in one piece and for this access.
+/// Returns the memory of a chain with one element, if it is in one piece and for this access.
 #[inline]
 fn only_piece<'m>(chain: impl Walk, mem: &'m impl DriverMem, access: Access) -> Option<Piece<'m>> {
     let only = |found: Option<_>, piece| if found.is_none() { Ok(Some(piece)) } else { Err(Otherwise) };

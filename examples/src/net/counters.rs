@@ -1,9 +1,9 @@
-//! How many packets there were.
+//! Counts packets.
 
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// What one pair of queues has moved, for whoever wants to know, from any thread.
+/// The packets that one pair of queues has moved. Any thread can read the counters.
 #[derive(Debug, Default)]
 pub struct Counters {
     /// From the driver to the device. An error is a packet that was malformed or could not be passed on.
@@ -24,19 +24,19 @@ pub struct Counter {
     errors: AtomicU64,
 }
 
-/// What is added, or was counted.
+/// Counts to add, or counts so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count {
-    /// Packets that went all the way.
+    /// The number of packets that arrived.
     pub packets: u64,
     /// The bytes of their frames.
     pub bytes: u64,
-    /// What went wrong.
+    /// The number of errors.
     pub errors: u64,
 }
 
 impl Counter {
-    /// Returns what was counted.
+    /// Returns the counts.
     #[must_use]
     pub fn get(&self) -> Count {
         // Relaxed, here and below: they are numbers and nothing else.

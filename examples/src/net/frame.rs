@@ -10,7 +10,7 @@ const ETHERTYPE_IPV4: u16 = 0x0800;
 const PROTOCOL_UDP: u8 = 17;
 /// Version 4, and five words of header.
 const VERSION_AND_LENGTH: u8 = 0x45;
-/// Where packets go that nobody answers.
+/// The UDP port whose packets are discarded.
 const DISCARD_PORT: u16 = 9;
 const ETHERNET_LEN: u16 = 14;
 const IPV4_LEN: u16 = 20;

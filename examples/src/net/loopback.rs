@@ -4,14 +4,13 @@ use zerocopy::IntoBytes;
 
 use super::{Lost, MAX_PACKET, NetHeader, Port};
 
-/// How many of the largest packets there is room for.
+/// The number of packets of the largest length that fit.
 const LARGEST: usize = 32;
 
 /// The length of a packet, in two bytes before it.
 const LEN: usize = 2;
 
-/// Has the driver's own packets for the driver, in the order in which they came. When it is full, they wait in the
-/// queue.
+/// Returns the driver's own packets to the driver, in order. When it is full, packets wait in the queue.
 #[derive(Clone, Debug)]
 pub struct Loopback {
     /// The packets one behind the other, between `first` and `end`. The beginning is free again when all are gone.
@@ -22,7 +21,7 @@ pub struct Loopback {
 }
 
 impl Loopback {
-    /// Makes one that is empty.
+    /// Creates an empty loopback.
     #[must_use]
     pub fn new() -> Self {
         Self { bytes: vec![0; LARGEST * (LEN + MAX_PACKET)].into(), first: 0, end: 0, packets: 0 }

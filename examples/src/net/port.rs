@@ -1,31 +1,32 @@
-//! What a pair of queues is connected to.
+//! The connections of a pair of queues.
 
 use core::fmt;
 use std::os::fd::BorrowedFd;
 
-/// The far side of a network device: where packets of the driver go, and where those for it come from.
+/// The far side of a network device. It takes packets from the driver, and supplies packets for the driver.
 ///
 /// A packet is a frame behind a [`NetHeader`](super::NetHeader), so that both are copied at once. What is in the header
 /// of one for the driver is always the same: [`NetHeader::received(1)`](super::NetHeader::received).
 pub trait Port {
-    /// Begins: from now on the driver's queues are served. It is called again when what is served changes.
+    /// Starts the port: from now on, the device serves the queues of the driver. It is called again when the served
+    /// queues change.
     fn start(&mut self) {}
 
-    /// Rests: nobody takes packets for the driver, until it [starts](Self::start) again.
+    /// Pauses the port: no packets for the driver are taken until it [starts](Self::start) again.
     fn rest(&mut self) {}
 
-    /// Returns how many packets of the driver's there is room for now, if they are as long as can be.
+    /// Returns the number of packets from the driver that fit now, if all have the largest length.
     fn capacity(&self) -> usize;
 
     /// Returns where the next of them is to be put: [`MAX_PACKET`](super::MAX_PACKET) bytes, or fewer if there is no
     /// room.
     fn room(&mut self) -> &mut [u8];
 
-    /// Takes the packet of `len` bytes that was put there.
+    /// Takes the packet of `len` bytes from that room.
     ///
     /// # Errors
     ///
-    /// If it is malformed, or there is nobody to pass it on to. It is gone in either case.
+    /// If the packet is malformed, or if it cannot be passed on. The packet is lost in either case.
     fn transmit(&mut self, len: usize) -> Result<(), Lost>;
 
     /// Returns how many packets there are for the driver, or fewer: not all may have been counted yet, but 0 is none.
@@ -43,7 +44,7 @@ pub trait Port {
     }
 }
 
-/// A packet that came no further.
+/// The error of a packet that was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lost;
 

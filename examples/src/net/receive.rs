@@ -13,7 +13,7 @@ use crate::Turn;
 use crate::prefetch::prefetch_to_write;
 use crate::unpublished::Unpublished;
 
-/// The most buffers that a packet may take. It is given up if they are so small that these do not suffice.
+/// The largest number of buffers for a packet. If these are too small, the device drops the packet.
 const MAX_BUFFERS: usize = 64;
 
 /// The receive buffers for the next packet, until there are enough of them.
@@ -27,13 +27,13 @@ pub(super) struct Gathered {
     max_buffers: usize,
 }
 
-/// What came of a packet with one more buffer.
+/// The result of one more buffer for a packet.
 enum Placed {
-    /// It was received.
+    /// The packet was received.
     Whole,
-    /// It needs more buffers.
+    /// The packet needs more buffers.
     Waits,
-    /// It had to be given up. Its buffers were returned with nothing in them.
+    /// The packet was dropped. Its buffers were returned with nothing written.
     Nowhere,
 }
 
@@ -112,10 +112,10 @@ impl Gathered {
         Self { tokens: Vec::with_capacity(max_buffers), room: 0, max_buffers }
     }
 
-    /// Puts all of them back, the last one first, as if they had not been fetched. A queue that is broken takes none.
+    /// Puts all buffers back, the last one first, as if they had not been fetched. A broken queue takes none.
     pub(super) fn put_back<R: Ring, N: DriverNotify>(&mut self, ring: &R, state: &mut QueueState<R, N>) {
         while let Some(token) = self.tokens.pop() {
-            // What is not to be found in the ring any more has been changed by the driver.
+            // If a buffer is no longer found in the ring, the driver has changed the ring.
             if let Err(Refused { chain, .. }) = state.unfetch(ring, token) {
                 self.tokens.push(chain);
                 break;
@@ -124,7 +124,7 @@ impl Gathered {
         self.give_back(ring, state);
     }
 
-    /// Returns all of them with nothing in them, in a queue that can be broken.
+    /// Returns all buffers with nothing written. The queue can be broken.
     pub(super) fn give_back<R: Ring, N: DriverNotify>(&mut self, ring: &R, state: &mut QueueState<R, N>) {
         self.room = 0;
         self.tokens.drain(..).for_each(|token| drop(DescChain::new(ring, token, Unpublished(state))));
@@ -160,7 +160,7 @@ impl Gathered {
             let mut chain = WritableChain::new(DescChain::new(ring, token, Unpublished(state)));
             // There is less room than there was if the driver has changed it meanwhile, or if it is not in memory.
             match chain.write(rest) {
-                // The drop returns it with what was written.
+                // The drop returns the buffer with the number of written bytes.
                 Ok(len) => rest = rest.get(len..).unwrap_or_default(),
                 Err(_) => drop(chain.into_chain()),
             }
@@ -177,7 +177,7 @@ fn header(packet: &mut [u8], num_buffers: u16) {
     let _ = NetHeader::received(num_buffers).write_to_prefix(packet);
 }
 
-/// Returns how many bytes are writable in a chain. What is readable in it is passed over.
+/// Returns the number of writable bytes in a chain. Skips the readable bytes.
 fn room(elements: impl Walk) -> Result<u64, ChainError> {
     let mut room = 0;
     for element in elements {

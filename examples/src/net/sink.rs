@@ -3,14 +3,14 @@
 use super::frame::is_sound;
 use super::{HEADER_LEN, Lost, MAX_PACKET, Port};
 
-/// Takes every packet, looks whether it is sound, and never has one for the driver.
+/// Takes every packet, checks whether it is sound, and never has a packet for the driver.
 #[derive(Clone, Debug)]
 pub struct Sink {
     packet: Box<[u8]>,
 }
 
 impl Sink {
-    /// Makes one, with room for a packet.
+    /// Creates a sink, with room for one packet.
     #[must_use]
     pub fn new() -> Self {
         Self { packet: vec![0; MAX_PACKET].into() }

@@ -7,7 +7,7 @@ use super::{HEADER_LEN, Lost, MAX_FRAME, NetHeader, Port};
 
 /// Has UDP packets for the driver, numbered and all of the same length, and takes none from it.
 ///
-/// A frame is for everybody, from 198.18.1.`flow` to 198.18.0.1, both at port 9. Its payload begins with its number,
+/// A frame is a broadcast, from 198.18.1.`flow` to 198.18.0.1, both at port 9. Its payload begins with its number,
 /// eight bytes in network byte order that count from 0; each byte after that is its own place in the frame, modulo 256.
 #[derive(Clone, Debug)]
 pub struct Source {
@@ -20,7 +20,8 @@ impl Source {
     /// The shortest frame.
     pub const MIN_LEN: u16 = NumberedFrame::LEN;
 
-    /// Makes one of so many packets, with frames of `len` bytes, or `None` if there are no frames of that length.
+    /// Creates a source of a number of packets, with frames of `len` bytes. Returns `None` if `len` is not a valid
+    /// frame length.
     #[must_use]
     pub fn new(len: u16, flow: u8, packets: u64) -> Option<Self> {
         if len < Self::MIN_LEN || usize::from(len) > MAX_FRAME {
@@ -57,7 +58,8 @@ impl Port for Source {
         &mut self.packet
     }
 
-    /// Numbers the next one. That is not left until it is copied: a copy has to wait for what was written just before.
+    /// Numbers the next packet. This happens before the copy, because a copy waits for bytes that were written just
+    /// before it.
     #[inline]
     fn done(&mut self) {
         self.next += 1;

@@ -14,13 +14,14 @@ use zerocopy::IntoBytes;
 
 use super::{HEADER_LEN, Lost, MAX_FRAME, NetHeader, Port};
 
-/// A TAP device of the host's, or one of its queues.
+/// A TAP device of the host, or one of its queues.
 ///
-/// A queue of several takes no frames while it rests, so that all flows come to those that do not: VIRTIO 1.4 §5.1.6.5.6.1.
+/// With several queues, a paused queue takes no frames, so that all flows go to the other queues: VIRTIO 1.4
+/// §5.1.6.5.6.1.
 ///
-/// What it cannot take at once is lost, as on every network. A clone is another user of the same queue.
+/// Packets that it cannot take immediately are lost, as on every network. A clone is another user of the same queue.
 ///
-/// It may be deleted meanwhile. Then there are no packets for the driver any more, and those of the driver are lost.
+/// The host can delete the device meanwhile. Then the driver gets no more packets, and its own packets are lost.
 #[derive(Clone, Debug)]
 pub struct Tap {
     /// What reads and writes frames, while there is such a device.
@@ -36,11 +37,11 @@ pub struct Tap {
 }
 
 impl Tap {
-    /// Opens the TAP device `name`, which is made if it is not there. With `queues`, each of them takes another call.
+    /// Opens the TAP device `name`, or creates it. With `queues`, call this once for each queue.
     ///
     /// # Errors
     ///
-    /// If that is not allowed, or the name is none.
+    /// If the process lacks the permission, or the name is invalid.
     pub fn open(name: &str, queues: TapQueues) -> io::Result<Self> {
         let mut request = InterfaceRequest::new(name, queues).ok_or(ErrorKind::InvalidInput)?;
         let file = open("/dev/net/tun", OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?;
@@ -58,7 +59,7 @@ impl Tap {
         let header = NetHeader::received(1);
         let room = |len| header.as_bytes().iter().copied().chain(iter::repeat_n(0, len)).collect();
         let (file, attached) = (Some(Arc::new(file)), None);
-        // One byte more than the longest frame: the kernel cuts what is longer than the room.
+        // The room is one byte longer than the longest frame, because the kernel cuts longer frames to the room.
         Self { file, queues, attached, transmitted: room(MAX_FRAME), received: room(MAX_FRAME + 1), len: 0 }
     }
 
@@ -70,7 +71,7 @@ impl Tap {
             Ok(len) => Some(len).filter(|len| *len <= MAX_FRAME),
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => None,
             Err(error) => {
-                // It could be read for ever, with this error. `eprintln` panics if nobody reads that.
+                // Every further read would return this error. `eprintln` panics if standard error is closed.
                 let _ = writeln!(io::stderr(), "the TAP device is gone: {error}");
                 self.file = None;
                 None
@@ -153,12 +154,12 @@ fn set_queue(file: impl AsFd, flags: c_short) -> io::Result<()> {
     Ok(unsafe { ioctl(file, set) }?)
 }
 
-/// How many queues a TAP device has.
+/// The number of queues of a TAP device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TapQueues {
     /// One.
     One,
-    /// One for each time that it is opened.
+    /// One for each open file.
     Many,
 }
 

@@ -1,4 +1,4 @@
-//! Packets of the driver.
+//! Takes packets from the driver.
 
 use virtio_chain::ReadableChain;
 use virtio_mem_traits::{Access, DeviceRange, DriverMem};
@@ -14,8 +14,8 @@ impl<P: Port> NetDevice<P> {
     /// Takes the next packets from the transmit queue, as far as the port has room, but no more than `limit`: VIRTIO
     /// 1.4 §5.1.6.2 "Packet Transmission".
     ///
-    /// Their headers are not looked at. All that they could say takes a feature that is not offered, and where a frame
-    /// begins at a cache line, the one before it need not be fetched from the driver's processor.
+    /// The device does not read their headers. Each field needs a feature that the device does not offer. If a frame
+    /// begins at a cache line, the line before it stays in the driver's processor.
     #[inline]
     pub(super) fn transmit<R: Ring, N: DriverNotify>(
         &mut self,
@@ -69,7 +69,7 @@ fn read_piece(piece: DeviceRange<'_>, room: &mut [u8]) -> Result<usize, Lost> {
     check(piece.len())
 }
 
-/// Does so however the driver has cut the packet. What is writable in the chain is passed over.
+/// Copies a packet that the driver has cut in any way. Skips the writable bytes of the chain.
 fn read_chain(chain: impl Chain, room: &mut [u8]) -> Result<usize, Lost> {
     let mut chain = ReadableChain::new(chain);
     let header = chain.skip(HEADER_LEN as u64).map_err(|_| Lost)?;
@@ -81,7 +81,7 @@ fn read_chain(chain: impl Chain, room: &mut [u8]) -> Result<usize, Lost> {
     check(HEADER_LEN + len)
 }
 
-/// Returns `len` if a packet can be so long.
+/// Returns `len` if it is a valid packet length.
 #[inline]
 fn check(len: usize) -> Result<usize, Lost> {
     if len < HEADER_LEN + MIN_FRAME { Err(Lost) } else { Ok(len) }

@@ -1,4 +1,4 @@
-//! What driver and device say to each other.
+//! The data structures that driver and device exchange.
 
 use static_assertions::const_assert_eq;
 use zerocopy::little_endian::U16;
@@ -13,13 +13,13 @@ pub mod feature {
     pub const MQ: u64 = 1 << 22;
 }
 
-/// What a packet begins with, in both directions: the specification's `struct virtio_net_hdr` as it is with VERSION_1.
+/// The header of a packet, in both directions: the specification's `struct virtio_net_hdr` with VERSION_1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub struct NetHeader {
-    /// What is to be done about checksums: nothing here.
+    /// The checksum flags: always 0 here.
     pub flags: u8,
-    /// How the packet is to be cut: not at all here.
+    /// The segmentation type: always none here.
     pub gso_type: u8,
     /// A hint, without a meaning here, as are the next three.
     pub hdr_len: U16,
@@ -38,13 +38,13 @@ const_assert_eq!(size_of::<NetHeader>(), HEADER_LEN);
 /// The length of a [`NetHeader`].
 pub const HEADER_LEN: usize = 12;
 
-/// The most bytes that a frame may have: a jumbo frame.
+/// The largest length of a frame, in bytes: a jumbo frame.
 pub const MAX_FRAME: usize = 9216;
 
 /// The least: an Ethernet header.
 pub const MIN_FRAME: usize = 14;
 
-/// The most bytes that a packet may have: its header and a frame.
+/// The largest length of a packet, in bytes: its header and a frame.
 pub const MAX_PACKET: usize = HEADER_LEN + MAX_FRAME;
 
 impl NetHeader {
@@ -56,7 +56,7 @@ impl NetHeader {
         Self { flags: 0, gso_type: 0, hdr_len: none, gso_size: none, csum_start: none, csum_offset: none, num_buffers }
     }
 
-    /// Returns whether it asks for nothing that has to be negotiated.
+    /// Returns whether the header asks for no negotiated feature.
     #[must_use]
     pub const fn is_plain(&self) -> bool {
         self.flags == 0 && self.gso_type == 0
@@ -71,7 +71,7 @@ pub struct NetConfig {
     pub mac: [u8; 6],
     /// Without a meaning: the link is always up.
     pub status: U16,
-    /// How many pairs of queues there are.
+    /// The number of queue pairs.
     pub max_virtqueue_pairs: U16,
 }
 

@@ -1,4 +1,4 @@
-//! Where random bytes come from.
+//! The sources of random bytes.
 
 use std::io;
 
@@ -7,15 +7,15 @@ use rand::{Rng, SeedableRng, TryRng};
 
 /// A source of random bytes.
 pub trait Entropy {
-    /// Fills `buf`, all of it.
+    /// Fills all of `buf`.
     ///
     /// # Errors
     ///
-    /// If there is no randomness to be had.
+    /// If the source has no random bytes.
     fn fill(&mut self, buf: &mut [u8]) -> io::Result<()>;
 }
 
-/// The operating system's source, good for keys.
+/// The source of the operating system. Its bytes are good enough for keys.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OsEntropy;
 
@@ -25,12 +25,12 @@ impl Entropy for OsEntropy {
     }
 }
 
-/// The same bytes each time for the same seed, good for tests and nothing else.
+/// A generator that returns the same bytes for the same seed. It is only for tests.
 #[derive(Clone, Debug)]
 pub struct SeededEntropy(SmallRng);
 
 impl SeededEntropy {
-    /// Begins the sequence that belongs to `seed`.
+    /// Creates a generator that starts the sequence of `seed`.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self(SmallRng::seed_from_u64(seed))

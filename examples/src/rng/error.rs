@@ -1,4 +1,4 @@
-//! Why a request for random bytes fails.
+//! The error of a request for random bytes.
 
 use core::error::Error;
 use core::fmt;
@@ -7,7 +7,7 @@ use std::io;
 use virtio_chain::TransferError;
 use virtio_queue_core::{ChainError, ReturnError};
 
-/// A chain that got no random bytes.
+/// The reason why a chain got no random bytes.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RngError {
@@ -15,7 +15,7 @@ pub enum RngError {
     NoRoom,
     /// The chain is malformed.
     Transfer(TransferError),
-    /// There is no randomness to be had.
+    /// The source has no random bytes.
     Entropy(io::Error),
     /// The chain could not be returned: its queue is broken.
     Return(ReturnError),

@@ -40,8 +40,10 @@ fn without_a_writable_byte_nothing_is_done() {
 fn a_malformed_chain_is_returned_unanswered() {
     type Spoil = fn(&mut Descriptor);
     let spoilers: [(&str, Spoil); 5] = [
-        ("it goes on at descriptor 5000, which its table does not have", |descriptor| descriptor.next = 5000),
-        ("more elements than the limit of 1024", |descriptor| (descriptor.len, descriptor.next) = (0, 1)),
+        ("the index 5000 of the next descriptor is outside its descriptor table", |descriptor| descriptor.next = 5000),
+        ("it has too many elements: there must be at most 1024", |descriptor| {
+            (descriptor.len, descriptor.next) = (0, 1)
+        }),
         ("the device-readable element at ", |descriptor| descriptor.flags &= !Descriptor::WRITE),
         ("256 bytes at 0xffffffffffffff80 end beyond 2^64", |descriptor| descriptor.addr = DriverAddr(!0x7f)),
         ("an indirect descriptor must be the last of its chain", |descriptor| descriptor.flags |= Descriptor::INDIRECT),

@@ -1,4 +1,4 @@
-//! Writers of a borrowed chain, and their parts.
+//! Writers of a borrowed chain, with splits and joins.
 
 use core::ptr;
 
@@ -7,49 +7,50 @@ use virtio_queue_core::{ChainElements, Refused};
 use super::Writer;
 use crate::{JoinError, TransferError};
 
-/// Writers of a borrowed chain, and their parts.
+/// Writers of a borrowed chain, with splits and joins.
 impl<'c, C: ChainElements + ?Sized> Writer<&'c C> {
-    /// Returns the writable half of `chain`, from its beginning.
+    /// Starts to write `chain` at its first writable byte.
     #[inline]
     #[must_use]
     pub fn new(chain: &'c C) -> Self {
         Self::of(chain)
     }
 
-    /// Cuts off what lies more than `len` bytes further on, and returns it.
+    /// Splits after the next `len` bytes. `self` keeps these bytes, and the result has the rest.
     ///
-    /// To have what is written there counted, [`join`](Self::join) the two again.
+    /// To count the bytes written in the rest, [`join`](Self::join) the two parts again.
     ///
     /// # Errors
     ///
-    /// If there are not as many bytes, or the chain is malformed before that. Nothing has changed then.
+    /// If fewer than `len` bytes are left, or the chain is malformed before that point. On an error, nothing has
+    /// changed.
     pub fn split_at(&mut self, len: u64) -> Result<Self, TransferError> {
         let available = TransferError::Short { wanted: len, available: 0 };
         let chain = self.chain.ok_or(available)?;
         Ok(Self::at(chain, self.cursor.split_at(&chain, len)?))
     }
 
-    /// Cuts off the last `len` bytes, such as a status, and returns them. They can be written even where what lies
-    /// before them is in memory that is not there.
+    /// Splits before the last `len` bytes, such as a status, and returns these bytes. You can write them even if the
+    /// memory of the bytes before them does not exist.
     ///
     /// # Errors
     ///
-    /// If there are not as many bytes, or the chain is malformed before its end. Nothing has changed then.
+    /// If fewer than `len` bytes are left, or the chain is malformed before its end. On an error, nothing has changed.
     pub fn split_last(&mut self, len: u64) -> Result<Self, TransferError> {
         let available = TransferError::Short { wanted: len, available: 0 };
         let chain = self.chain.ok_or(available)?;
         Ok(Self::at(chain, self.cursor.split_last(&chain, len)?))
     }
 
-    /// Goes on where `tail` is, which was split off here.
+    /// Continues at the position of `tail`, which was split off from here.
     ///
-    /// What was written there counts as if it had been written here. If this part was not written to its end, there is
-    /// a hole before `tail`.
+    /// The bytes written in `tail` count as if they were written here. If this part was not written to its end, there
+    /// is a hole before `tail`.
     ///
     /// # Errors
     ///
-    /// If `tail` does not begin where this part ends, or if it is of another chain. What was written there does not
-    /// count then; [`try_join`](Self::try_join) keeps it.
+    /// If `tail` does not begin where this part ends, or if it belongs to another chain. On an error, the bytes written
+    /// in `tail` do not count. [`try_join`](Self::try_join) keeps `tail`.
     ///
     /// # Examples
     ///
@@ -72,11 +73,11 @@ impl<'c, C: ChainElements + ?Sized> Writer<&'c C> {
         self.try_join(tail).map_err(|refused| refused.error)
     }
 
-    /// Goes on where `tail` is as [`join`](Self::join) does, or hands it back.
+    /// Continues at the position of `tail`, as [`join`](Self::join) does. On an error, gives `tail` back.
     ///
     /// # Errors
     ///
-    /// If `tail` does not begin where this part ends, or if it is of another chain. It is in the error then, and
+    /// If `tail` does not begin where this part ends, or if it belongs to another chain. The error contains `tail`, and
     /// nothing has changed.
     pub fn try_join(&mut self, tail: Self) -> Result<(), Refused<Self, JoinError>> {
         if let Err(error) = self.check_tail(&tail) {

@@ -33,7 +33,7 @@ fn from_readable_with_bytes_unread_refused_until_they_are_read() {
         chain.write_all(b"answer").unwrap();
         chain.return_complete().unwrap();
     });
-    assert_eq!(unread(7, 2).to_string(), "not read: 7 bytes in 2 elements; read or skip all that is readable first");
+    assert_eq!(unread(7, 2).to_string(), "not read: 7 bytes in 2 elements; read or skip all readable bytes first");
 }
 
 /// SPLIT-DESC-1: from wherever the reader is, writing begins with the first writable byte.
@@ -91,7 +91,7 @@ fn return_complete_of_writable_says_what_is_left() {
         chain.write_all(b"r").unwrap();
         chain.return_complete().unwrap();
     });
-    assert_eq!(unwritten(5, 1).to_string(), "not written: 5 bytes in 1 element; write all of the chain first");
+    assert_eq!(unwritten(5, 1).to_string(), "not written: 5 bytes in 1 element; write all writable bytes first");
 }
 
 /// SPLIT-USED-4: a hole is not complete, wherever the writer is. What was written behind it is.

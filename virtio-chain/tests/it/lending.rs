@@ -167,13 +167,10 @@ fn settle_errors_say_what_would_be_right() {
     let errors = [
         (
             SettleError::Elsewhere { lent_id: 3, lent_position: 0, id: 4, position: 512 },
-            "what byte 0 of chain 3 has lent cannot be settled at byte 512 of chain 4",
+            "pieces lent at byte 0 of chain 3 cannot be settled at byte 512 of chain 4",
         ),
-        (SettleError::OtherHalf { id: 3 }, "what one half of chain 3 has lent cannot be settled with the other half"),
-        (
-            SettleError::TooMuch { claimed: 9, lent: 8 },
-            "9 bytes were claimed, and 8 were lent: claim no more than that",
-        ),
+        (SettleError::OtherHalf { id: 3 }, "pieces lent by one half of chain 3 cannot be settled with the other half"),
+        (SettleError::TooMuch { claimed: 9, lent: 8 }, "9 bytes were claimed, but 8 were lent: claim at most 8"),
     ];
     for (error, expected) in errors {
         assert_eq!(error.to_string(), expected);

@@ -117,7 +117,7 @@ fn part_that_does_not_follow_handed_back() {
     });
     assert_eq!(
         apart(7, 3).to_string(),
-        "a part from byte 7 on cannot follow one that ends at byte 3: join what begins there"
+        "the part from byte 7 cannot follow a part that ends at byte 3: join the part from byte 3"
     );
 }
 
@@ -130,7 +130,7 @@ fn join_the_wrong_way_round_refused() {
         let whole = JoinError::Apart { start: 3, end: None };
         second = refused(third.try_join(second), whole);
         assert_eq!(second.join(first.clone()), Err(apart(0, 7)));
-        assert_eq!(whole.to_string(), "a part from byte 3 on cannot follow one that goes on to the end of the chain");
+        assert_eq!(whole.to_string(), "the part from byte 3 cannot follow a part that ends where the chain ends");
         first
     });
 }

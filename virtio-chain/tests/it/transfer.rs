@@ -151,7 +151,7 @@ fn transfer_that_claims_too_much_refused() {
     let failed = TransferFailed { moved: 64, cause: TransferCause::<&str>::TooMuch { claimed: 9, lent: 8 } };
     assert_eq!(
         failed.to_string(),
-        "9 bytes were claimed, and 8 were handed out: claim no more than that, after 64 bytes were moved"
+        "9 bytes were claimed, but 8 were passed on: claim at most 8, after 64 bytes were moved"
     );
 }
 

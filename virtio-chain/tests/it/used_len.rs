@@ -107,7 +107,7 @@ fn return_written_beyond_what_was_written_refused() {
         });
     }
     let error = IncompleteError::NotWritten { claimed: 3, written: 1 };
-    assert_eq!(error.to_string(), "3 bytes were claimed, and 1 were written: claim no more than that");
+    assert_eq!(error.to_string(), "3 bytes were claimed, but 1 were written: claim at most 1");
 }
 
 /// SPLIT-USED-6: nothing can be written into a chain that is all readable, and nothing is reported.

@@ -1,4 +1,4 @@
-//! What the device has used.
+//! Takes used buffers back from the device.
 
 use alloc::vec::Vec;
 
@@ -9,9 +9,11 @@ use crate::features::IN_ORDER;
 use crate::format::{Format, Side, Used};
 use crate::{DeviceViolation, UsedBuffer};
 
-/// Taking buffers back.
+/// Takes buffers back.
 impl<F: Format, M: DriverMem + Clone> Driver<F, M> {
-    /// Takes the next used buffer back, if there is one: its descriptors and its memory are free then.
+    /// Takes the next used buffer back, or returns `None` if there is no used buffer.
+    ///
+    /// The descriptors and the memory of the buffer become free.
     ///
     /// # Errors
     ///
@@ -26,7 +28,7 @@ impl<F: Format, M: DriverMem + Clone> Driver<F, M> {
         if place == 0 || !self.has(IN_ORDER) {
             return self.take_back(place, Some(used.len)).map(Some);
         }
-        // The buffers before the one that is named are used as well, and completely (SPLIT-ORD-5, PACK-INO-3).
+        // The buffers before the reported one are completely used too (SPLIT-ORD-5, PACK-INO-3).
         self.batch = Some(used);
         self.take_back(0, None).map(Some)
     }
@@ -35,12 +37,12 @@ impl<F: Format, M: DriverMem + Clone> Driver<F, M> {
     ///
     /// # Errors
     ///
-    /// If the device has broken a rule. What was taken back before that is lost.
+    /// If the device has broken a rule. Then the buffers that were taken back before are lost.
     pub fn reap_all(&mut self) -> Result<Vec<UsedBuffer>, DeviceViolation> {
         core::iter::from_fn(|| self.reap().transpose()).collect()
     }
 
-    /// Finds the chain in flight that a report names.
+    /// Returns the place of the reported chain among the chains in flight.
     fn find(&self, Used { id, at_most, .. }: Used) -> Result<usize, DeviceViolation> {
         let place = self.in_flight.iter().position(|chain| u32::from(chain.id) == id);
         let place = place.ok_or(DeviceViolation::UnknownId { id })?;
@@ -50,9 +52,9 @@ impl<F: Format, M: DriverMem + Clone> Driver<F, M> {
         Ok(place)
     }
 
-    /// Takes a chain in flight apart, into which the device says it wrote `len` bytes, or all that there was room for.
+    /// Takes a chain in flight back. The device reported `len` written bytes, or `None` if it wrote all writable bytes.
     fn take_back(&mut self, place: usize, len: Option<u32>) -> Result<UsedBuffer, DeviceViolation> {
-        let chain = self.in_flight.remove(place).expect("that is where it was found");
+        let chain = self.in_flight.remove(place).expect("`find` returned a place in the list");
         self.next_used += self.side.advance(&chain);
         self.rearm();
         let (id, bytes) = (chain.id, chain.placed.writable_bytes(self.side.view()));
@@ -67,15 +69,15 @@ impl<F: Format, M: DriverMem + Clone> Driver<F, M> {
         Ok(UsedBuffer::new(id, len, bytes))
     }
 
-    /// Returns the position up to which the device has used buffers, reaped or not.
+    /// Returns the position after all used buffers, even those that are not reaped yet.
     pub(super) fn used_until(&self) -> u64 {
         let batch = self.batch.and_then(|batch| self.find(batch).ok()).map_or(0, |last| last + 1);
         let known: u64 = self.in_flight.iter().take(batch).map(|chain| self.side.advance(chain)).sum();
         self.side.used_until(self.next_used + known, self.in_flight.iter().skip(batch).collect())
     }
 
-    /// Returns how far the used side is behind the available side.
+    /// Returns the number of positions from the used side to the available side.
     fn available(&self) -> u16 {
-        u16::try_from(self.published - self.next_used).expect("no more is available than the ring has room for")
+        u16::try_from(self.published - self.next_used).expect("the available positions fit into the ring")
     }
 }

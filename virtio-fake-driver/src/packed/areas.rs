@@ -1,4 +1,4 @@
-//! Where everything is in a packed virtqueue.
+//! The places of the areas and fields of a packed virtqueue.
 
 use virtio_mem_traits::{DriverAddr, DriverRange};
 
@@ -6,8 +6,9 @@ use super::Descriptor;
 use crate::AddressPool;
 use crate::pool::field;
 
-/// The three areas of a packed virtqueue, and every field in them by its range: that is how a
-/// [`TestMem`](crate::TestMem) reports an access to it.
+/// The three areas of a packed virtqueue, and the range of each field.
+///
+/// A [`TestMem`](crate::TestMem) reports accesses with these ranges.
 ///
 /// VIRTIO 1.4 §2.8.10.1 "Structure Size and Alignment" (LAY-7).
 ///
@@ -24,10 +25,10 @@ use crate::pool::field;
 ///
 /// # Panics
 ///
-/// Every method panics if an area would end beyond 2^64.
+/// Every method panics if an area ends beyond 2^64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PackedAreas {
-    /// The queue size: any from 1 to 32768.
+    /// The queue size, from 1 to 32768.
     pub size: u16,
     /// The address of the Descriptor Area, the descriptor ring.
     pub descriptor_area: DriverAddr,
@@ -38,8 +39,9 @@ pub struct PackedAreas {
 }
 
 impl PackedAreas {
-    /// Takes the areas of a queue of `size` out of `pool`, if they fit. Each is aligned as it has to be (DRV-CFG-1),
-    /// and no better: who relies on more will notice.
+    /// Takes the areas of a queue of `size` out of `pool`, or returns `None` if they do not fit.
+    ///
+    /// Each area has exactly the alignment that it needs (DRV-CFG-1). A device that relies on more alignment fails.
     #[must_use]
     pub fn alloc(size: u16, pool: &mut AddressPool) -> Option<Self> {
         let mut area = |len, align| pool.alloc(align + len, 2 * align)?.start().checked_add(align);
@@ -57,20 +59,20 @@ impl PackedAreas {
         field(self.descriptor_area, 0, Descriptor::SIZE * u64::from(self.size))
     }
 
-    /// Returns the whole Driver Area: which used descriptors the driver waits for.
+    /// Returns the whole Driver Area. It names the used descriptors that the driver waits for.
     #[must_use]
     pub fn driver_events(&self) -> DriverRange {
         field(self.driver_area, 0, 4)
     }
 
-    /// Returns the whole Device Area: which available descriptors the device waits for.
+    /// Returns the whole Device Area. It names the available descriptors that the device waits for.
     #[must_use]
     pub fn device_events(&self) -> DriverRange {
         field(self.device_area, 0, 4)
     }
 }
 
-/// The fields. Slots are not bounds-checked, so that a test can name what lies behind the end.
+/// Ranges of the fields. Slots are not bounds-checked, so a test can name the bytes behind the end.
 impl PackedAreas {
     /// Returns the descriptor in a slot.
     #[must_use]
@@ -102,7 +104,7 @@ impl PackedAreas {
         field(self.descriptor_area, Descriptor::SIZE * u64::from(slot) + 12, 4)
     }
 
-    /// Returns what a used descriptor in a slot consists of: length, Buffer ID and flags, as one word.
+    /// Returns the used descriptor in a slot: length, Buffer ID and flags, as one word.
     #[must_use]
     pub fn used(&self, slot: u16) -> DriverRange {
         field(self.descriptor_area, Descriptor::SIZE * u64::from(slot) + 8, 8)

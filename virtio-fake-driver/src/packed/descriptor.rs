@@ -2,7 +2,7 @@
 
 use virtio_mem_traits::DriverAddr;
 
-/// A descriptor of a packed virtqueue, with any content whatever.
+/// A descriptor of a packed virtqueue, with any content.
 ///
 /// VIRTIO 1.4 §2.8.13 "The Virtqueue Descriptor Format".
 ///
@@ -19,31 +19,34 @@ use virtio_mem_traits::DriverAddr;
 pub struct Descriptor {
     /// The address of the element, or of an indirect table.
     pub addr: DriverAddr,
-    /// Its length in bytes.
+    /// The length of the element or of the indirect table, in bytes.
     pub len: u32,
-    /// What the buffer is known by, in the last descriptor of its list.
+    /// The Buffer ID, in the last descriptor of its list.
     pub id: u16,
-    /// The sum of [`NEXT`](Self::NEXT), [`WRITE`](Self::WRITE), [`INDIRECT`](Self::INDIRECT), [`AVAIL`](Self::AVAIL),
-    /// [`USED`](Self::USED), and of what makes no sense.
+    /// The flags: [`NEXT`](Self::NEXT), [`WRITE`](Self::WRITE), [`INDIRECT`](Self::INDIRECT), [`AVAIL`](Self::AVAIL),
+    /// [`USED`](Self::USED), and any bits without a meaning.
     pub flags: u16,
 }
 
 impl Descriptor {
-    /// The list goes on in the next slot.
+    /// The list continues in the next slot.
     pub const NEXT: u16 = 1;
-    /// The element is device-writable; when it was used, something was written.
+    /// The element is device-writable. In a used descriptor, the device has written bytes.
     pub const WRITE: u16 = 2;
     /// The element is an indirect table.
     pub const INDIRECT: u16 = 4;
-    /// Equal to the driver's wrap counter when it was made available.
+    /// Is equal to the driver's wrap counter when the descriptor is made available.
     pub const AVAIL: u16 = 1 << 7;
-    /// Different from the driver's wrap counter when it was made available, equal to the device's when it was used.
+    /// Differs from the driver's wrap counter when the descriptor is made available. Is equal to the device's wrap
+    /// counter when it is used.
     pub const USED: u16 = 1 << 15;
 
     /// The size in bytes.
     pub const SIZE: u64 = 16;
 
-    /// Returns the descriptor as it lies in memory, the same on every host (FD-14).
+    /// Returns the descriptor as it is in memory.
+    ///
+    /// The bytes are the same on every host (FD-14).
     #[must_use]
     pub fn to_bytes(self) -> [u8; 16] {
         let Self { addr, len, id, flags } = self;
@@ -51,9 +54,9 @@ impl Descriptor {
         number.to_le_bytes()
     }
 
-    /// Returns the descriptor that lies in memory as `bytes`.
+    /// Returns the descriptor for its bytes in memory.
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, reason = "takes apart what `to_bytes` put together")]
+    #[expect(clippy::cast_possible_truncation, reason = "splits the number that `to_bytes` builds")]
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         let number = u128::from_le_bytes(bytes);
         Self {
@@ -64,9 +67,9 @@ impl Descriptor {
         }
     }
 
-    /// Links `descriptors` into one list, known by `id`.
+    /// Links `descriptors` into one list with the Buffer ID `id`.
     ///
-    /// Only the last one says so (PACK-USED-2). The others say something absurd.
+    /// Only the last descriptor has the Buffer ID (PACK-USED-2). The others have an absurd value.
     pub(super) fn link(descriptors: &mut [Self], id: u16) {
         let (last, others) = descriptors.split_last_mut().expect("a list has at least one descriptor");
         last.id = id;
@@ -92,25 +95,28 @@ impl Descriptor {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UsedDescriptor {
-    /// How many bytes were written, if any were.
+    /// The number of bytes that were written, with [`Descriptor::WRITE`].
     pub len: u32,
-    /// What the buffer is known by.
+    /// The Buffer ID.
     pub id: u16,
-    /// The sum of [`Descriptor::WRITE`] if anything was written, and of [`Descriptor::AVAIL`] and [`Descriptor::USED`]
-    /// if the device's wrap counter is set.
+    /// [`Descriptor::WRITE`] if bytes were written; [`Descriptor::AVAIL`] and [`Descriptor::USED`] if the device's wrap
+    /// counter is set.
     pub flags: u16,
 }
 
 impl UsedDescriptor {
-    /// Returns whether a device whose wrap counter is `wrap` has used the descriptor: both bits equal it. One of them
-    /// may do so by chance, in a slot that was skipped (FD-5).
+    /// Returns whether a device whose wrap counter is `wrap` has used the descriptor.
+    ///
+    /// Both bits must be equal to `wrap`. In a slot that was skipped, one of them can be equal by chance (FD-5).
     #[must_use]
     pub const fn is_used(self, wrap: bool) -> bool {
         let both = Descriptor::AVAIL | Descriptor::USED;
         self.flags & both == if wrap { both } else { 0 }
     }
 
-    /// Returns how many bytes were written: without the flag, the length has no meaning (PACK-USED-5).
+    /// Returns how many bytes were written.
+    ///
+    /// Without [`Descriptor::WRITE`], the length has no meaning, and the result is 0 (PACK-USED-5).
     #[must_use]
     pub const fn written(self) -> u32 {
         if self.flags & Descriptor::WRITE == 0 { 0 } else { self.len }

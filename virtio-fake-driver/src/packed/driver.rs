@@ -37,7 +37,7 @@ impl Format for Packed {
 /// ```
 pub type PackedDriver<M = Arc<HeapMem>> = Driver<Packed, M>;
 
-/// How a driver of a packed virtqueue is set up.
+/// The options of a driver of a packed virtqueue.
 ///
 /// ```
 /// use virtio_fake_driver::{features, PackedOptions};
@@ -48,27 +48,28 @@ pub type PackedDriver<M = Arc<HeapMem>> = Driver<Packed, M>;
 pub type PackedOptions = DriverOptions;
 
 impl<M: DriverMem + Clone> PackedDriver<M> {
-    /// Sets up a queue at a place of the test's choice; buffers and tables come from `pool`.
+    /// Sets up a queue in areas that the test chooses. Buffers and tables come from `pool`.
     ///
-    /// Everything is zero at first (LAY-10), but for the flags of descriptors if the sides are to begin elsewhere: all
-    /// of them are used then, those before the start one lap later than the others.
+    /// All fields are zero at first (LAY-10), except flags of descriptors if
+    /// [`PackedOptions::start`](DriverOptions::start) is not the start of a new queue. Then all descriptors are used.
+    /// Those before the start are used one lap later than the others.
     ///
     /// # Panics
     ///
-    /// If the size is not from 1 to 32768 (DRV-CFG-3), if there is no such slot to start at, or if an area is not in
-    /// `mem`.
+    /// If the size is not from 1 to 32768 (DRV-CFG-3), if the ring does not have the slot to start at, or if an area is
+    /// not in `mem`.
     #[must_use]
     pub fn with_areas(mem: M, areas: PackedAreas, pool: AddressPool, options: PackedOptions) -> Self {
         Self::from_side(PackedSide::with_areas(DriverView::new(mem), areas, &options), pool, options)
     }
 
-    /// Returns the queue as bytes, to spoil it or to look at it.
+    /// Returns the fields of the queue, to read them or to spoil them.
     #[must_use]
     pub const fn raw(&self) -> &RawPacked<M> {
         self.side.raw()
     }
 
-    /// Returns where the queue is.
+    /// Returns the places of the queue's areas.
     #[must_use]
     pub const fn areas(&self) -> &PackedAreas {
         self.raw().areas()

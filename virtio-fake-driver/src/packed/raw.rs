@@ -1,4 +1,4 @@
-//! A packed virtqueue as bytes.
+//! The fields of a packed virtqueue, without any rules.
 
 use alloc::sync::Arc;
 
@@ -7,10 +7,12 @@ use virtio_mem_traits::{DriverAddr, DriverMem, DriverRange, HeapMem};
 use super::{Descriptor, EventSuppression, PackedAreas, UsedDescriptor};
 use crate::DriverView;
 
-/// A packed virtqueue without any rules: each field can be written as it suits a test, and read as a driver reads it.
+/// A packed virtqueue without any rules.
 ///
-/// An honest driver is built on one; [`PackedDriver::raw`](super::PackedDriver::raw) returns it, so that a test can
-/// spoil what the driver did. It is a handle without a state of its own. Slots are not bounds-checked.
+/// A test can write any value into each field, and can read each field as a driver reads it.
+///
+/// An honest driver uses a `RawPacked`. [`PackedDriver::raw`](super::PackedDriver::raw) returns it, so that a test can
+/// spoil the fields that the driver wrote. It is a handle without a state. Slots are not bounds-checked.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -30,7 +32,8 @@ use crate::DriverView;
 ///
 /// # Panics
 ///
-/// Every method panics if the field is not in the driver's memory, or is a misaligned one of a ring.
+/// Every method panics if the field is not in the driver's memory. Methods for a field of a ring also panic if the
+/// field is misaligned.
 #[derive(Clone, Debug)]
 pub struct RawPacked<M = Arc<HeapMem>> {
     view: DriverView<M>,
@@ -38,19 +41,19 @@ pub struct RawPacked<M = Arc<HeapMem>> {
 }
 
 impl<M> RawPacked<M> {
-    /// Returns the queue that has its areas there in the memory. Nothing is accessed.
+    /// Returns the queue at `areas`, without accessing it.
     #[must_use]
     pub const fn new(view: DriverView<M>, areas: PackedAreas) -> Self {
         Self { view, areas }
     }
 
-    /// Returns the driver's view of the memory, to read and write anything anywhere.
+    /// Returns the driver's view of the memory, to read and write bytes at any address.
     #[must_use]
     pub const fn view(&self) -> &DriverView<M> {
         &self.view
     }
 
-    /// Returns where everything is.
+    /// Returns the places of the queue's areas and fields.
     #[must_use]
     pub const fn areas(&self) -> &PackedAreas {
         &self.areas
@@ -67,33 +70,36 @@ impl<M: DriverMem> RawPacked<M> {
         Descriptor::from_bytes(bytes)
     }
 
-    /// Writes the descriptor in a slot: first what the device looks at last, then the flags.
+    /// Writes the descriptor in a slot. The flags are written last, because the device reads them first.
     pub fn set_descriptor(&self, slot: u16, descriptor: Descriptor) {
         self.set_all_but_flags(slot, descriptor);
         self.set_flags(slot, descriptor.flags);
     }
 
-    /// Writes the descriptor in a slot and leaves its flags as they are.
+    /// Writes the descriptor in a slot, except its flags.
     pub fn set_all_but_flags(&self, slot: u16, descriptor: Descriptor) {
         let [bytes @ .., _, _] = descriptor.to_bytes();
         self.view.poke(self.areas.descriptor(slot).start(), &bytes);
     }
 
-    /// Writes the flags of the descriptor in a slot, after everything that was written before (DRV-PBAR-1).
+    /// Writes the flags of the descriptor in a slot, after all earlier writes.
     ///
-    /// Release: it pairs with the device's load of the flags, which has to be an acquiring one (BAR-5).
+    /// VIRTIO 1.4 §2.8.21.1.1 "Driver Requirements: Updating flags" (DRV-PBAR-1).
+    ///
+    /// The store is a release. It pairs with the device's load of the flags, which must be an acquire (BAR-5).
     pub fn set_flags(&self, slot: u16, flags: u16) {
         self.view.store_release(self.areas.flags(slot).start(), flags.to_le());
     }
 
-    /// Writes a descriptor to `addr`: into an indirect table, or anywhere.
+    /// Writes a descriptor to `addr`, in an indirect table or at any other address.
     pub fn set_descriptor_at(&self, addr: DriverAddr, descriptor: Descriptor) {
         self.view.poke(addr, &descriptor.to_bytes());
     }
 
-    /// Reads what the device has written into a slot, if it has: the flags before the rest.
+    /// Reads a slot as a used descriptor, without checking whether it is one. The flags are read before the rest.
     ///
-    /// Acquire: it pairs with the device's store of the flags, which has to be a releasing one (BAR-8).
+    /// The load of the flags is an acquire. It pairs with the device's store of the flags, which must be a release
+    /// (BAR-8).
     #[must_use]
     pub fn used_descriptor(&self, slot: u16) -> UsedDescriptor {
         let flags = u16::from_le(self.view.load_acquire(self.areas.flags(slot).start()));
@@ -105,18 +111,18 @@ impl<M: DriverMem> RawPacked<M> {
 
 /// Event suppression. Each structure is read and written as a whole (BAR-10).
 impl<M: DriverMem> RawPacked<M> {
-    /// Reads which used descriptors the driver waits for.
+    /// Reads the used descriptors that the driver waits for.
     #[must_use]
     pub fn driver_events(&self) -> EventSuppression {
         self.events(self.areas.driver_events())
     }
 
-    /// Writes which used descriptors the driver waits for.
+    /// Writes the used descriptors that the driver waits for.
     pub fn set_driver_events(&self, events: EventSuppression) {
         self.view.store(self.areas.driver_events().start(), events.to_bits().to_le());
     }
 
-    /// Reads which available descriptors the device waits for.
+    /// Reads the available descriptors that the device waits for.
     #[must_use]
     pub fn device_events(&self) -> EventSuppression {
         self.events(self.areas.device_events())

@@ -12,18 +12,18 @@ use crate::free_list::FreeList;
 use crate::placed::{Element, Placed, Table};
 use crate::{AddressPool, DeviceViolation, DriverOptions, DriverView};
 
-/// The wrap counter in a position as the device is told of it.
+/// The bit of the wrap counter, in the form of a position in events and notifications.
 const WRAP: u16 = 1 << 15;
 
-/// Both bits that tell the lap.
+/// Both bits that show the lap.
 const BOTH: u16 = Descriptor::AVAIL | Descriptor::USED;
 
-/// The driver's side of a packed ring. A chain is known by a Buffer ID, from 0 to the size.
+/// The driver's side of a packed ring. The id of a chain is its Buffer ID, which is less than the queue size.
 #[derive(Debug)]
 pub struct PackedSide<M> {
     raw: RawPacked<M>,
     ids: FreeList,
-    /// The slot of the first descriptor that the device does not see yet, and the flags that it lacks.
+    /// The slot of the first descriptor that the device does not see yet, and the flags that are not written yet.
     withheld: Option<(u16, u16)>,
     event_idx: bool,
     in_order: bool,
@@ -33,7 +33,7 @@ impl<M: DriverMem> PackedSide<M> {
     pub(super) fn with_areas(view: DriverView<M>, areas: PackedAreas, options: &DriverOptions) -> Self {
         let DriverOptions { features, start, scramble } = *options;
         let size = areas.size;
-        assert!((1..=1 << 15).contains(&size), "a queue size of {size} is not from 1 to 32768 (DRV-CFG-3)");
+        assert!((1..=1 << 15).contains(&size), "queue size {size} is wrong: it must be from 1 to 32768 (DRV-CFG-3)");
         let side = Self {
             raw: RawPacked::new(view, areas),
             ids: FreeList::new(size, scramble),
@@ -44,7 +44,7 @@ impl<M: DriverMem> PackedSide<M> {
         for area in [areas.descriptors(), areas.driver_events(), areas.device_events()] {
             side.view().zero(area);
         }
-        // What is in the ring was used, either in the lap that the start is in or in the one before.
+        // All descriptors in the ring are used, in the lap of the start or in the lap before it.
         let start = side.position(start.unwrap_or(WRAP));
         for passed in (start..).take(size.into()) {
             let flags = if side.wrap(passed) { 0 } else { BOTH };
@@ -57,22 +57,23 @@ impl<M: DriverMem> PackedSide<M> {
         &self.raw
     }
 
-    /// Returns the slot that a position stands for.
+    /// Returns the slot of a position.
     fn slot(&self, position: u64) -> u16 {
         u16::try_from(position % u64::from(self.size())).expect("it is less than the size")
     }
 
-    /// Returns the wrap counter of a position: 1 in the first lap (PACK-WRAP-1).
+    /// Returns the wrap counter of a position. It is 1 in the first lap (PACK-WRAP-1).
     fn wrap(&self, position: u64) -> bool {
         position / u64::from(self.size()) % 2 == 0
     }
 
-    /// Returns the flags by which the device knows that the descriptor at `position` is available (PACK-WRAP-2).
+    /// Returns the flags that make the descriptor at `position` available. They depend on the wrap counter
+    /// (PACK-WRAP-2).
     fn available(&self, position: u64) -> u16 {
         if self.wrap(position) { Descriptor::AVAIL } else { Descriptor::USED }
     }
 
-    /// Returns what the device has reported at `position`, if anything.
+    /// Returns the device's report at `position`, or `None` if there is no report.
     fn used_at(&self, position: u64) -> Option<Used> {
         let used = self.raw.used_descriptor(self.slot(position));
         let report = Used { id: used.id.into(), len: used.written(), at_most: usize::MAX };
@@ -81,7 +82,8 @@ impl<M: DriverMem> PackedSide<M> {
 
     /// Writes an indirect table, and returns the descriptor that refers to it.
     ///
-    /// No entry says how to go on, and their Buffer IDs have no meaning (PACK-IND-1, PACK-IND-3): so they are absurd.
+    /// The entries have no NEXT flag. Their Buffer IDs have no meaning (PACK-IND-1, PACK-IND-3), so their values are
+    /// absurd.
     fn write_table(&self, table: &Table) -> Descriptor {
         for (element, index) in table.entries.iter().zip(0..) {
             let mut entry = Descriptor { id: !index, ..descriptor(element) };
@@ -130,16 +132,16 @@ impl<M: DriverMem> Side<M> for PackedSide<M> {
 
     fn position(&self, wire: u16) -> u64 {
         let (slot, size) = (wire & !WRAP, self.size());
-        assert!(slot < size, "there is no slot {slot} in a ring of {size}");
+        assert!(slot < size, "slot {slot} is not in a ring of {size}: it must be less than {size}");
         u64::from(slot) + if wire & WRAP == 0 { size.into() } else { 0 }
     }
 
-    /// The device looks at the descriptors in order, and stops at the first that is not available: as long as the flags
-    /// of the first are missing, it sees none of those after it (PACK-SG-6).
+    /// Writes all descriptors, but withholds the flags of the first one. The device reads descriptors in order, and
+    /// stops at the first that is not available. So it does not see the descriptors after the first one (PACK-SG-6).
     fn write(&mut self, position: u64, placed: Placed) -> InFlight {
         let mut list: Vec<Descriptor> = placed.direct.iter().map(descriptor).collect();
         list.extend(placed.table.iter().map(|table| self.write_table(table)));
-        let id = *self.ids.take(1).first().expect("there is an id for every descriptor");
+        let id = *self.ids.take(1).first().expect("there is a Buffer ID for every descriptor");
         Descriptor::link(&mut list, id);
         let mut slots = Vec::new();
         for (mut descriptor, position) in list.into_iter().zip(position..) {
@@ -173,7 +175,7 @@ impl<M: DriverMem> Side<M> for PackedSide<M> {
         }
     }
 
-    /// Where a used descriptor is depends on the lengths of the lists that those before it stand for.
+    /// The place of a used descriptor depends on the lengths of the lists before it.
     fn used_until(&self, mut position: u64, mut left: Vec<&InFlight>) -> u64 {
         while let Some(used) = self.used_at(position) {
             let Some(place) = left.iter().position(|chain| u32::from(chain.id) == used.id) else { break };
@@ -183,7 +185,7 @@ impl<M: DriverMem> Side<M> for PackedSide<M> {
         position
     }
 
-    /// How long the list was is not known.
+    /// Returns 0, because the length of the list is not known.
     fn advance_of_unknown(&self) -> u64 {
         0
     }
@@ -197,7 +199,7 @@ impl<M: DriverMem> Side<M> for PackedSide<M> {
         match events.flags & 3 {
             EventSuppression::DISABLE => false,
             EventSuppression::DESC if self.event_idx => new.any(|position| self.to_wire(position) == events.off_wrap),
-            // A kick too many does no harm, if that is something that the device must not ask for.
+            // The device asks for all kicks, or has a value that it must not have. An unnecessary kick does no harm.
             _ => true,
         }
     }
@@ -206,7 +208,9 @@ impl<M: DriverMem> Side<M> for PackedSide<M> {
         self.raw.set_driver_events(EventSuppression { off_wrap: u16::MAX, flags: EventSuppression::DISABLE });
     }
 
-    /// Where the offset has no meaning, it is absurd (PACK-EVT-6).
+    /// Without EVENT_IDX, the offset has no meaning.
+    ///
+    /// So its value is absurd (PACK-EVT-6).
     fn enable_interrupts(&self, position: u64) {
         self.raw.set_driver_events(if self.event_idx {
             EventSuppression { off_wrap: self.to_wire(position), flags: EventSuppression::DESC }

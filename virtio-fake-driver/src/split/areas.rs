@@ -1,4 +1,4 @@
-//! Where everything is in a split virtqueue.
+//! The places of the areas and fields of a split virtqueue.
 
 use virtio_mem_traits::{DriverAddr, DriverRange};
 
@@ -6,8 +6,9 @@ use super::Descriptor;
 use crate::AddressPool;
 use crate::pool::field;
 
-/// The three areas of a split virtqueue, and every field in them by its range: that is how a
-/// [`TestMem`](crate::TestMem) reports an access to it.
+/// The three areas of a split virtqueue, and the range of each field.
+///
+/// A [`TestMem`](crate::TestMem) reports accesses with these ranges.
 ///
 /// VIRTIO 1.4 §2.7 "Split Virtqueues" (LAY-1, LAY-2).
 ///
@@ -24,7 +25,7 @@ use crate::pool::field;
 ///
 /// # Panics
 ///
-/// Every method panics if an area would end beyond 2^64.
+/// Every method panics if an area ends beyond 2^64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SplitAreas {
     /// The queue size: a power of two.
@@ -38,8 +39,9 @@ pub struct SplitAreas {
 }
 
 impl SplitAreas {
-    /// Takes the areas of a queue of `size` out of `pool`, if they fit. Each is aligned as it has to be (DRV-CFG-1),
-    /// and no better: who relies on more will notice.
+    /// Takes the areas of a queue of `size` out of `pool`, or returns `None` if they do not fit.
+    ///
+    /// Each area has exactly the alignment that it needs (DRV-CFG-1). A device that relies on more alignment fails.
     #[must_use]
     pub fn alloc(size: u16, pool: &mut AddressPool) -> Option<Self> {
         let entries = u64::from(size);
@@ -71,8 +73,8 @@ impl SplitAreas {
     }
 }
 
-/// The fields. Entries, elements and descriptors are not bounds-checked, so that a test can name what lies behind the
-/// end.
+/// Ranges of the fields. The index of an entry, an element or a descriptor is not bounds-checked, so a test can name
+/// the bytes behind the end.
 impl SplitAreas {
     /// Returns the descriptor at `index`.
     #[must_use]
@@ -98,7 +100,7 @@ impl SplitAreas {
         field(self.driver_area, 4 + 2 * u64::from(slot), 2)
     }
 
-    /// Returns the field after the available ring, which names the used element that the driver waits for.
+    /// Returns the field after the available ring. It names the used element that the driver waits for.
     #[must_use]
     pub fn used_event(&self) -> DriverRange {
         self.available_entry(self.size)
@@ -122,7 +124,7 @@ impl SplitAreas {
         field(self.device_area, 4 + 8 * u64::from(slot), 8)
     }
 
-    /// Returns the field after the used ring, which names the available entry that the device waits for.
+    /// Returns the field after the used ring. It names the available entry that the device waits for.
     #[must_use]
     pub fn avail_event(&self) -> DriverRange {
         field(self.device_area, 4 + 8 * u64::from(self.size), 2)

@@ -2,7 +2,7 @@
 
 use virtio_mem_traits::DriverAddr;
 
-/// A descriptor of a split virtqueue, with any content whatever.
+/// A descriptor of a split virtqueue, with any content.
 ///
 /// VIRTIO 1.4 §2.7.5 "The Virtqueue Descriptor Table".
 ///
@@ -18,17 +18,17 @@ use virtio_mem_traits::DriverAddr;
 pub struct Descriptor {
     /// The address of the element, or of an indirect table.
     pub addr: DriverAddr,
-    /// Its length in bytes.
+    /// The length of the element or of the indirect table, in bytes.
     pub len: u32,
-    /// The sum of [`NEXT`](Self::NEXT), [`WRITE`](Self::WRITE), [`INDIRECT`](Self::INDIRECT), and of what makes no
-    /// sense.
+    /// The flags: [`NEXT`](Self::NEXT), [`WRITE`](Self::WRITE), [`INDIRECT`](Self::INDIRECT), and any bits without a
+    /// meaning.
     pub flags: u16,
-    /// The index of the next descriptor, if the flags say that there is one.
+    /// The index of the next descriptor, with [`NEXT`](Self::NEXT).
     pub next: u16,
 }
 
 impl Descriptor {
-    /// The chain goes on.
+    /// The chain continues at `next`.
     pub const NEXT: u16 = 1;
     /// The element is device-writable.
     pub const WRITE: u16 = 2;
@@ -38,7 +38,9 @@ impl Descriptor {
     /// The size in bytes.
     pub const SIZE: u64 = 16;
 
-    /// Returns the descriptor as it lies in memory, the same on every host (FD-14).
+    /// Returns the descriptor as it is in memory.
+    ///
+    /// The bytes are the same on every host (FD-14).
     #[must_use]
     pub fn to_bytes(self) -> [u8; 16] {
         let Self { addr, len, flags, next } = self;
@@ -46,9 +48,9 @@ impl Descriptor {
         number.to_le_bytes()
     }
 
-    /// Returns the descriptor that lies in memory as `bytes`.
+    /// Returns the descriptor for its bytes in memory.
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, reason = "takes apart what `to_bytes` put together")]
+    #[expect(clippy::cast_possible_truncation, reason = "splits the number that `to_bytes` builds")]
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         let number = u128::from_le_bytes(bytes);
         Self {
@@ -59,9 +61,9 @@ impl Descriptor {
         }
     }
 
-    /// Links `descriptors` into one chain, the `index`th of which will be at `indices[index]`.
+    /// Links `descriptors` into one chain. The descriptor at `index` of the slice will be at `indices[index]`.
     ///
-    /// What the last one says of a next one has no meaning (SPLIT-DESC-5), so it says something absurd.
+    /// The field `next` of the last descriptor has no meaning (SPLIT-DESC-5), so its value is absurd.
     pub(super) fn link(descriptors: &mut [Self], indices: &[u16]) {
         let (_, nexts) = indices.split_first().expect("a chain has at least one descriptor");
         for (descriptor, next) in descriptors.iter_mut().zip(nexts) {

@@ -37,7 +37,7 @@ impl Format for Split {
 /// ```
 pub type SplitDriver<M = Arc<HeapMem>> = Driver<Split, M>;
 
-/// How a driver of a split virtqueue is set up.
+/// The options of a driver of a split virtqueue.
 ///
 /// ```
 /// use virtio_fake_driver::{features, SplitOptions};
@@ -48,9 +48,10 @@ pub type SplitDriver<M = Arc<HeapMem>> = Driver<Split, M>;
 pub type SplitOptions = DriverOptions;
 
 impl<M: DriverMem + Clone> SplitDriver<M> {
-    /// Sets up a queue at a place of the test's choice; buffers and tables come from `pool`.
+    /// Sets up a queue in areas that the test chooses. Buffers and tables come from `pool`.
     ///
-    /// Everything is zero at first (DRV-ANOT-1), but for the indices if they are to begin elsewhere.
+    /// All fields are zero at first (DRV-ANOT-1), except the indices if [`SplitOptions::start`](DriverOptions::start)
+    /// is not 0.
     ///
     /// # Panics
     ///
@@ -60,13 +61,13 @@ impl<M: DriverMem + Clone> SplitDriver<M> {
         Self::from_side(SplitSide::with_areas(DriverView::new(mem), areas, &options), pool, options)
     }
 
-    /// Returns the queue as bytes, to spoil it or to look at it.
+    /// Returns the fields of the queue, to read them or to spoil them.
     #[must_use]
     pub const fn raw(&self) -> &RawSplit<M> {
         self.side.raw()
     }
 
-    /// Returns where the queue is.
+    /// Returns the places of the queue's areas.
     #[must_use]
     pub const fn areas(&self) -> &SplitAreas {
         self.raw().areas()

@@ -1,4 +1,4 @@
-//! A split virtqueue as bytes.
+//! The fields of a split virtqueue, without any rules.
 
 use alloc::sync::Arc;
 
@@ -7,10 +7,12 @@ use virtio_mem_traits::{DriverAddr, DriverMem, DriverRange, HeapMem};
 use super::{Descriptor, SplitAreas};
 use crate::DriverView;
 
-/// A split virtqueue without any rules: each field can be written as it suits a test, and read as a driver reads it.
+/// A split virtqueue without any rules.
 ///
-/// An honest driver is built on one; [`SplitDriver::raw`](super::SplitDriver::raw) returns it, so that a test can spoil
-/// what the driver did. It is a handle without a state of its own. Slots and indices are not bounds-checked.
+/// A test can write any value into each field, and can read each field as a driver reads it.
+///
+/// An honest driver uses a `RawSplit`. [`SplitDriver::raw`](super::SplitDriver::raw) returns it, so that a test can
+/// spoil the fields that the driver wrote. It is a handle without a state. Slots and indices are not bounds-checked.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -29,7 +31,8 @@ use crate::DriverView;
 ///
 /// # Panics
 ///
-/// Every method panics if the field is not in the driver's memory, or is a misaligned one of a ring.
+/// Every method panics if the field is not in the driver's memory. Methods for a field of a ring also panic if the
+/// field is misaligned.
 #[derive(Clone, Debug)]
 pub struct RawSplit<M = Arc<HeapMem>> {
     view: DriverView<M>,
@@ -52,24 +55,24 @@ pub struct RawSplit<M = Arc<HeapMem>> {
 pub struct UsedElement {
     /// The head of the chain.
     pub id: u32,
-    /// How many bytes were written.
+    /// The number of bytes that were written.
     pub len: u32,
 }
 
 impl<M> RawSplit<M> {
-    /// Returns the queue that has its areas there in the memory. Nothing is accessed.
+    /// Returns the queue at `areas`, without accessing it.
     #[must_use]
     pub const fn new(view: DriverView<M>, areas: SplitAreas) -> Self {
         Self { view, areas }
     }
 
-    /// Returns the driver's view of the memory, to read and write anything anywhere.
+    /// Returns the driver's view of the memory, to read and write bytes at any address.
     #[must_use]
     pub const fn view(&self) -> &DriverView<M> {
         &self.view
     }
 
-    /// Returns where everything is.
+    /// Returns the places of the queue's areas and fields.
     #[must_use]
     pub const fn areas(&self) -> &SplitAreas {
         &self.areas
@@ -91,13 +94,13 @@ impl<M: DriverMem> RawSplit<M> {
         self.set_descriptor_at(self.areas.descriptor(index).start(), descriptor);
     }
 
-    /// Writes a descriptor to `addr`: into an indirect table, or anywhere.
+    /// Writes a descriptor to `addr`, in an indirect table or at any other address.
     pub fn set_descriptor_at(&self, addr: DriverAddr, descriptor: Descriptor) {
         self.view.poke(addr, &descriptor.to_bytes());
     }
 }
 
-/// The available ring: what the driver writes.
+/// The available ring, which the driver writes.
 impl<M: DriverMem> RawSplit<M> {
     /// Reads the flags of the available ring.
     #[must_use]
@@ -105,7 +108,7 @@ impl<M: DriverMem> RawSplit<M> {
         self.get(self.areas.available_flags())
     }
 
-    /// Writes the flags of the available ring: 1 for NO_INTERRUPT.
+    /// Writes the flags of the available ring. The value 1 is NO_INTERRUPT.
     pub fn set_available_flags(&self, flags: u16) {
         self.set(self.areas.available_flags(), flags);
     }
@@ -116,9 +119,11 @@ impl<M: DriverMem> RawSplit<M> {
         self.get(self.areas.available_index())
     }
 
-    /// Writes the index of the available ring, after everything that was written before (DRV-BAR-1).
+    /// Writes the index of the available ring, after all earlier writes.
     ///
-    /// Release: it pairs with the device's load of the index, which has to be an acquiring one (BAR-1).
+    /// VIRTIO 1.4 §2.7.13.3.1 "Driver Requirements: Updating idx" (DRV-BAR-1).
+    ///
+    /// The store is a release. It pairs with the device's load of the index, which must be an acquire (BAR-1).
     pub fn set_available_index(&self, index: u16) {
         self.view.store_release(self.areas.available_index().start(), index.to_le());
     }
@@ -146,17 +151,17 @@ impl<M: DriverMem> RawSplit<M> {
     }
 }
 
-/// The used ring: what the device writes.
+/// The used ring, which the device writes.
 impl<M: DriverMem> RawSplit<M> {
-    /// Reads the flags of the used ring: 1 for NO_NOTIFY.
+    /// Reads the flags of the used ring. The value 1 is NO_NOTIFY.
     #[must_use]
     pub fn used_flags(&self) -> u16 {
         self.get(self.areas.used_flags())
     }
 
-    /// Reads the index of the used ring, before everything that is read later.
+    /// Reads the index of the used ring, before all later reads.
     ///
-    /// Acquire: it pairs with the device's store of the index, which has to be a releasing one (BAR-4).
+    /// The load is an acquire. It pairs with the device's store of the index, which must be a release (BAR-4).
     #[must_use]
     pub fn used_index(&self) -> u16 {
         u16::from_le(self.view.load_acquire(self.areas.used_index().start()))

@@ -12,10 +12,10 @@ use crate::free_list::FreeList;
 use crate::placed::{Element, Placed, Table};
 use crate::{AddressPool, DeviceViolation, DriverOptions, DriverView};
 
-/// NO_NOTIFY in the flags of the used ring, and NO_INTERRUPT in those of the available ring.
+/// NO_NOTIFY in the flags of the used ring, and NO_INTERRUPT in the flags of the available ring.
 const NO_NOTIFICATION: u16 = 1;
 
-/// The driver's side of a split ring. A chain is known by its head.
+/// The driver's side of a split ring. The id of a chain is its head.
 #[derive(Debug)]
 pub struct SplitSide<M> {
     raw: RawSplit<M>,
@@ -28,7 +28,7 @@ impl<M: DriverMem> SplitSide<M> {
     pub(super) fn with_areas(view: DriverView<M>, areas: SplitAreas, options: &DriverOptions) -> Self {
         let DriverOptions { features, start, scramble } = *options;
         let size = areas.size;
-        assert!(size.is_power_of_two(), "a queue size of {size} is no power of two (DRV-CFG-3)");
+        assert!(size.is_power_of_two(), "queue size {size} is not a power of two: it must be one (DRV-CFG-3)");
         let raw = RawSplit::new(view, areas);
         for area in [areas.descriptors(), areas.available_ring(), areas.used_ring()] {
             raw.view().zero(area);
@@ -45,12 +45,12 @@ impl<M: DriverMem> SplitSide<M> {
         &self.raw
     }
 
-    /// Returns the slot of a ring that a position stands for (SPLIT-AVAIL-2).
+    /// Returns the slot of a position. The slot of an index is the index modulo the size (SPLIT-AVAIL-2).
     fn slot(&self, position: u64) -> u16 {
         self.to_wire(position) % self.size()
     }
 
-    /// Returns how many elements the device has used from a position on.
+    /// Returns the number of elements that the device has used from a position on.
     fn used_count(&self, position: u64) -> u16 {
         self.raw.used_index().wrapping_sub(self.to_wire(position))
     }
@@ -100,8 +100,8 @@ impl<M: DriverMem> Side<M> for SplitSide<M> {
         true
     }
 
-    /// An index has 16 bits.
-    #[expect(clippy::cast_possible_truncation, reason = "that is what an index is")]
+    /// Returns the low 16 bits, because an index has 16 bits.
+    #[expect(clippy::cast_possible_truncation, reason = "an index is the position modulo 2^16")]
     fn to_wire(&self, position: u64) -> u16 {
         position as u16
     }

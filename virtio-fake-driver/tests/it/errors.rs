@@ -7,15 +7,15 @@ fn errors_say_what_was_wrong_and_what_would_be_right() {
     let texts = [
         (
             AddError::NoDescriptors { needed: 3, free: 2 }.to_string(),
-            "the chain takes 3 descriptors, and 2 are free: reap used buffers first",
+            "the chain takes 3 descriptors, but only 2 are free: reap used buffers first",
         ),
         (
             AddError::NoMemory { len: 4096 }.to_string(),
-            "the chain takes 4096 bytes in one place, which the pool does not have: make the memory larger",
+            "the pool has no free block of 4096 bytes for the chain: make the memory larger",
         ),
         (
             DeviceViolation::TooManyUsed { used: 9, available: 8 }.to_string(),
-            "the device used 9 buffers, and 8 were available: it can use no more than those",
+            "the device used 9 buffers, but only 8 were available: it must use at most those",
         ),
         (
             DeviceViolation::UnknownId { id: 7 }.to_string(),
@@ -27,7 +27,7 @@ fn errors_say_what_was_wrong_and_what_would_be_right() {
         ),
         (
             DeviceViolation::TooLong { id: 7, len: 10, writable: 9 }.to_string(),
-            "used length 10 of buffer 7 is more than the 9 bytes that the device can write",
+            "the device reports 10 written bytes in buffer 7: it must report at most 9",
         ),
     ];
     for (text, expected) in texts {

@@ -255,8 +255,8 @@ fn errors_are_displayed_with_their_numbers() {
         ),
         (
             AreaError::HostMisaligned { addr, align: 4 },
-            "driver memory at 0x12 is mapped to a host address that differs from it modulo 4: the two must agree, as \
-             those of pages do",
+            "driver memory at 0x12 is mapped to a host address that differs from it modulo 4: the two addresses \
+             must be equal modulo that number, as those of a page are",
         ),
         (unmapped(0x12), "no driver memory at 0x12: the address must lie in memory that driver and device share"),
         (

@@ -195,7 +195,7 @@ fn errors_are_displayed_with_their_numbers() {
         ),
         (
             AccessError::Denied { wanted: Access::Write, allowed: Access::Read },
-            "no right to write in a range that was translated to read: translate it to write",
+            "the range was translated to read, not to write: translate it to write",
         ),
     ] {
         assert_eq!(error.to_string(), expected);

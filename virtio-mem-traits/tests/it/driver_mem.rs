@@ -155,11 +155,11 @@ fn errors_are_displayed_with_their_numbers() {
         ),
         (
             TranslateError::Denied { addr, access: Access::Write },
-            "no right to write driver memory at 0x10: the driver must map it for that",
+            "the device must not write driver memory at 0x10: the driver must map it for that",
         ),
         (
             TranslateError::Fragmented { addr },
-            "driver memory at 0x10 is in several pieces: all that is asked for must be in one",
+            "driver memory at 0x10 is in several pieces: all bytes of the range must be in one piece",
         ),
     ] {
         assert_eq!(error.to_string(), expected);

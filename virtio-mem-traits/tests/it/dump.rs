@@ -131,14 +131,14 @@ fn errors_are_displayed_with_their_numbers() {
     for (error, expected) in [
         (
             DumpMemError::BadRange { base, len: 0 },
-            "0 bytes at 0x10 are no range of driver memory: it must have at least 1 byte and end at 2^64 at most",
+            "0 bytes at 0x10 are not a range of driver memory: it must have at least 1 byte and end at 2^64 at most",
         ),
         (
             DumpMemError::Misaligned { base, host: 0x21 },
-            "the bytes of 0x10 lie at 0x21 here: the two must be the same modulo 16, or the bytes must be copied by \
-             `DumpMem::new`",
+            "the bytes of 0x10 are at host address 0x21: the two must be equal modulo 16, or the bytes must be copied \
+             by `DumpMem::new`",
         ),
-        (DumpMemError::OutOfMemory { len: 9 }, "9 bytes could not be allocated: there is not as much memory"),
+        (DumpMemError::OutOfMemory { len: 9 }, "9 bytes could not be allocated: there is not enough memory"),
     ] {
         assert_eq!(error.to_string(), expected);
     }

@@ -80,10 +80,10 @@ fn errors_are_displayed_with_their_numbers() {
     let bad = HeapMemError::BadRange { base: DriverAddr(0x10), len: 0 };
     assert_eq!(
         bad.to_string(),
-        "0 bytes at 0x10 are no range of driver memory: it must have at least 1 byte and end at 2^64 at most"
+        "0 bytes at 0x10 are not a range of driver memory: it must have at least 1 byte and end at 2^64 at most"
     );
     assert_eq!(
         HeapMemError::OutOfMemory { len: 9 }.to_string(),
-        "9 bytes could not be allocated: there is not as much memory"
+        "9 bytes could not be allocated: there is not enough memory"
     );
 }

@@ -1,31 +1,32 @@
-//! Where both sides of a packed ring are.
+//! The positions of driver and device in a packed ring.
 
 use virtio_ring::packed::{RingPosition, UsedDescriptor};
 
-/// The positions of a packed ring, as the device remembers them. Nothing of it is ever read back from memory.
+/// The positions of a packed ring, as the device remembers them. The device never reads them back from memory.
 #[derive(Clone, Copy, Debug)]
 pub struct PackedPositions {
-    /// Where the descriptor to be fetched next is. The wrap counter is what the driver's flags are compared with.
+    /// The position of the descriptor to be fetched next. The driver's flags are compared with its wrap counter.
     pub(super) next_available: RingPosition,
-    /// Where the used descriptor to be written next goes. It never passes the other.
+    /// The position of the used descriptor to be written next. It never passes `next_available`.
     pub(super) next_used: RingPosition,
-    /// The first of the used descriptors that are not published: it has not been written.
+    /// The first used descriptor that is not published. It is not written to the ring yet.
     pub(super) unpublished: Option<(RingPosition, UsedDescriptor)>,
-    /// How many slots lie between that and `next_used`. INVARIANT: with those in flight, at most the ring's size.
+    /// The number of slots from `unpublished` to `next_used`. INVARIANT: together with the slots in flight, at most the
+    /// ring's size.
     pub(super) unpublished_slots: u16,
-    /// How many slots an earlier life of the queue has fetched that nobody here knows.
+    /// The number of slots that an earlier life of the queue fetched, and that were not adopted.
     pub(super) lost: u16,
-    /// What the driver was last asked for.
+    /// The notifications that the driver was last asked for.
     pub(super) wanted: Wanted,
 }
 
-/// Which notifications the driver was asked for.
+/// The notifications that the driver was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wanted {
-    /// None.
+    /// No notification.
     Nothing,
-    /// One for every descriptor (without EVENT_IDX).
+    /// A notification for every descriptor. Used without EVENT_IDX.
     Everything,
-    /// One for the descriptor at this place (with EVENT_IDX).
+    /// A notification for the descriptor at this position. Used with EVENT_IDX.
     Descriptor(RingPosition),
 }

@@ -1,4 +1,4 @@
-//! A packed ring that goes on where an earlier one has ended.
+//! Saving and restoring a packed ring.
 
 use virtio_mem_traits::{AreaError, StableMem};
 use virtio_ring::packed::{BufferId, Descriptor, DescriptorFlags, DescriptorIndex, OffWrap, RingPosition, TableError};
@@ -58,11 +58,12 @@ impl<M: StableMem> Restorable for PackedRing<M> {
 }
 
 impl<M: StableMem> PackedRing<M> {
-    /// Returns whether the ring was never used: in no descriptor is the flag USED set.
+    /// Returns whether the ring was never used: no descriptor has the flag USED.
     ///
-    /// This decides what a base of 0 means. It is the position of a ring that was used from end to end, when both wrap
-    /// counters are 0. There, the device has set USED in each list of the last round, and the driver where it has made
-    /// something available since. But some front ends say 0 of a new ring, as if it were a split one.
+    /// This decides what a base of 0 means. In a ring that was used once from end to end, both wrap counters are 0, and
+    /// so is the base. In such a ring, the device has set USED in each list of the last round, and the driver sets USED
+    /// in each descriptor that it has made available since. But some front ends send 0 for a new ring, as for a split
+    /// one.
     fn is_new(&self) -> Result<bool, FatalError> {
         for slot in 0..self.size.get() {
             let (_, flags) = self.descriptor_area.later(slot)?;
@@ -73,7 +74,7 @@ impl<M: StableMem> PackedRing<M> {
         Ok(true)
     }
 
-    /// Returns how many slots `later` is ahead of `earlier`, in two laps of the ring.
+    /// Returns the number of slots that `later` is ahead of `earlier`, modulo two laps of the ring.
     fn distance(&self, earlier: RingPosition, later: RingPosition) -> u32 {
         let size = u32::from(self.size.get());
         let linear = |position: RingPosition| u32::from(position.slot()) + if position.wrap() { 0 } else { size };
@@ -95,7 +96,7 @@ impl<M: StableMem> Record for PackedRing<M> {
     }
 }
 
-/// Returns what it means for the queue that a descriptor of its ring cannot be read.
+/// Converts the error of a descriptor that cannot be read into the error of the queue.
 fn lost(error: TableError) -> FatalError {
     match error {
         TableError::Translate(error) => AreaError::from(error).into(),

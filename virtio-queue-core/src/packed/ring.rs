@@ -17,7 +17,7 @@ use crate::{
     Armed, ChainError, ConfigError, Element, FatalError, FromConfig, Head, QueueArea, QueueConfig, Ring, ServeChain,
 };
 
-/// A packed ring: three proved areas, and what was negotiated.
+/// A packed ring: three proved areas, and the negotiated features.
 #[derive(Debug)]
 pub struct PackedRing<M> {
     pub(super) descriptor_area: DescriptorArea<M>,
@@ -40,25 +40,25 @@ impl<M: StableMem> PackedRing<M> {
         &self.limits
     }
 
-    fn event_idx(&self) -> bool {
+    pub(super) fn event_idx(&self) -> bool {
         self.features.contains(RingFeatures::EVENT_IDX)
     }
 
-    /// Looks at the descriptor that would be fetched next, and returns its Buffer ID and flags if it is available.
+    /// Reads the next descriptor, and returns its Buffer ID and flags if it is available.
     ///
-    /// No other one is looked at (PACK-WRAP-6): the driver makes descriptors available in the order of the ring. With
-    /// lists that were put back, `next` is the one behind those.
+    /// It reads no other descriptor, because the driver makes descriptors available in the order of the ring
+    /// (PACK-WRAP-6). If lists were put back, `next` is the position behind those.
     #[inline]
     fn look(&self, next: RingPosition) -> Result<Option<First>, FatalError> {
         let first = self.descriptor_area.first(next)?;
         Ok(Some(first).filter(|(_, flags)| flags.is_available(next.wrap())))
     }
 
-    /// Asks for a notification of the descriptor at `position`, then looks once more for it.
+    /// Asks for a notification of the descriptor at `position`, then looks for that descriptor again.
     ///
     /// The request is stored before the flags are loaded, and the driver stores the flags before it loads the request.
-    /// With a full fence between the two on either side, one of them sees what the other stored (BAR-6). Release and
-    /// acquire would not do: they let a load pass an earlier store.
+    /// Each side has a full fence between the two accesses. So at least one side sees the value that the other stored
+    /// (BAR-6). Release and acquire are not enough: they let a load pass an earlier store.
     fn arm(&self, positions: &mut PackedPositions, position: RingPosition) -> Result<Option<First>, FatalError> {
         let wanted = self.everything_from(position);
         self.ask_for(wanted)?;
@@ -67,8 +67,7 @@ impl<M: StableMem> PackedRing<M> {
         self.look(position)
     }
 
-    /// Returns the positions of a ring where both sides are at `position`, as they are once the driver was asked to
-    /// notify.
+    /// Returns the positions of a ring where both sides are at `position` and the driver was asked to notify.
     pub(super) fn at(&self, position: RingPosition) -> PackedPositions {
         PackedPositions {
             next_available: position,
@@ -80,7 +79,7 @@ impl<M: StableMem> PackedRing<M> {
         }
     }
 
-    /// Returns what to ask for in order not to miss the descriptor at `position`, nor what comes later.
+    /// Returns the notifications to ask for, so that the descriptor at `position` and later ones are not missed.
     fn everything_from(&self, position: RingPosition) -> Wanted {
         if self.event_idx() { Wanted::Descriptor(position) } else { Wanted::Everything }
     }
@@ -94,8 +93,8 @@ impl<M: StableMem> PackedRing<M> {
         }))
     }
 
-    /// Looks for the next descriptor, and if it is not available makes sure that the driver notifies of it if it was
-    /// asked to notify at all. It was asked for a descriptor that has been fetched since.
+    /// Looks for the next descriptor. If it is not available and notifications are enabled, asks for a notification of
+    /// it. The last request was for a descriptor that was fetched since.
     #[inline(never)]
     pub(super) fn look_and_arm(
         &self,
@@ -111,14 +110,14 @@ impl<M: StableMem> PackedRing<M> {
         Ok((positions, first))
     }
 
-    /// Returns how many slots the driver can have made available: those that are not in flight. What was completed and
-    /// not published is in flight for the driver: it has nothing yet to make available instead.
+    /// Returns the number of slots that the driver can have made available: those that are not in flight. For the
+    /// driver, a list is in flight until it is published as used.
     #[inline]
     pub(super) fn room(&self, positions: &PackedPositions, in_flight: u16) -> u16 {
         self.size.get().saturating_sub(in_flight).saturating_sub(positions.unpublished_slots + positions.lost)
     }
 
-    /// Returns the Buffer ID of the next available list and how many slots it takes, if there is one.
+    /// Returns the Buffer ID of the next available list and the number of its slots, if there is one.
     #[inline(always)]
     pub(super) fn next_list(
         &self,
@@ -140,13 +139,13 @@ impl<M: StableMem> PackedRing<M> {
         Ok(Some((id, slots)))
     }
 
-    /// Returns the Buffer ID of the list that begins at `start` with `first`, and how many slots it takes.
+    /// Returns the Buffer ID of the list that begins at `start` with `first`, and the number of its slots.
     #[inline(always)]
     fn list(&self, start: RingPosition, (id, flags): First) -> Result<(BufferId, u16), FatalError> {
         if flags.contains(DescriptorFlags::NEXT) { self.measure(start) } else { Ok((id, 1)) }
     }
 
-    /// Writes that a list was used.
+    /// Marks a list as used.
     #[inline(always)]
     pub(super) fn complete_list(
         &self,
@@ -167,10 +166,10 @@ impl<M: StableMem> PackedRing<M> {
         Ok(())
     }
 
-    /// Follows the list that begins at `start` to its end, and returns its Buffer ID and how many slots it takes.
+    /// Follows the list that begins at `start` to its end, and returns its Buffer ID and the number of its slots.
     ///
-    /// The driver makes the first descriptor available last, so the others are complete (PACK-SG-6); their own wrap
-    /// bits do not matter to where the list ends, and are not looked at.
+    /// The driver makes the first descriptor available last, so the others are complete (PACK-SG-6). Their wrap bits do
+    /// not tell where the list ends, and are ignored.
     fn measure(&self, start: RingPosition) -> Result<(BufferId, u16), FatalError> {
         let (size, start) = (self.size.get(), start.slot());
         for slot in start + 1..size {
@@ -189,7 +188,7 @@ impl<M: StableMem> PackedRing<M> {
     }
 }
 
-/// What matters to a queue of the first descriptor of a list.
+/// The Buffer ID and the flags of the first descriptor of a list.
 type First = (BufferId, DescriptorFlags);
 
 impl<M: StableMem> FromConfig for PackedRing<M> {
@@ -239,7 +238,7 @@ impl<M: StableMem> Ring for PackedRing<M> {
     fn activate(&self) -> Result<PackedPositions, FatalError> {
         let positions = self.at(RingPosition::START);
         self.ask_for(positions.wanted)?;
-        // As in `arm`: the first look at the ring comes after what was asked for.
+        // As in `arm`, the request is stored before the ring is read for the first time.
         fence(Ordering::SeqCst);
         Ok(positions)
     }
@@ -255,7 +254,7 @@ impl<M: StableMem> Ring for PackedRing<M> {
         let start = RingPosition::from_off_wrap(OffWrap::from_bits(head.first()), self.size);
         let last = start.filter(|start| start.advanced(head.slots(), self.size) == positions.next_available);
         let Some(start) = last else { return Ok(false) };
-        // Over a chain that another process had fetched, a used descriptor can have been written.
+        // A used descriptor can have been written over a chain of an earlier process.
         let Some(first) = self.look(start)? else { return Ok(false) };
         let is_there = self.list(start, first)? == (BufferId(head.id()), head.slots());
         if is_there {
@@ -280,8 +279,8 @@ impl<M: StableMem> Ring for PackedRing<M> {
         place.step(self)
     }
 
-    /// The driver looks at used descriptors in order, and stops at the first that is not there. So all but the first
-    /// are written at once, and the first is what publishes them all (PACK-MB-1).
+    /// The driver reads used descriptors in order, and stops at the first one that is not used. So the later ones are
+    /// written immediately, and writing the first one publishes them all (PACK-MB-1).
     #[inline(always)]
     fn complete(&self, positions: &mut PackedPositions, head: Head, written: u32) -> Result<bool, FatalError> {
         self.complete_list(positions, BufferId(head.id()), head.slots(), written)?;
@@ -297,6 +296,16 @@ impl<M: StableMem> Ring for PackedRing<M> {
         work: impl ServeChain,
     ) -> Result<usize, FatalError> {
         self.serve_chains(positions, in_flight, limit, work)
+    }
+
+    #[inline(always)]
+    fn serve_one(
+        &self,
+        positions: &mut PackedPositions,
+        in_flight: u16,
+        work: impl ServeChain,
+    ) -> Result<Option<bool>, FatalError> {
+        self.serve_one_list(positions, in_flight, work)
     }
 
     #[inline(always)]
@@ -327,9 +336,9 @@ impl<M: StableMem> Ring for PackedRing<M> {
         let count = core::mem::take(&mut positions.unpublished_slots);
         let Some((position, used)) = positions.unpublished.take() else { return Ok(false) };
         self.descriptor_area.set_used(position, used)?;
-        // The flags are stored before the driver's wish is loaded, and the driver stores its wish before it looks at
-        // the ring once more. With a full fence between the two on either side, one of them sees what the other stored
-        // (BAR-7).
+        // The flags are stored before the driver's request is loaded, and the driver stores its request before it reads
+        // the ring again. Each side has a full fence between the two accesses. So at least one side sees the value that
+        // the other stored (BAR-7).
         fence(Ordering::SeqCst);
         Ok(match self.driver_area.event_suppression()?.mode(self.event_idx()) {
             NotificationMode::Enable => true,

@@ -1,14 +1,16 @@
-//! Many lists of a packed ring at a time.
+//! Serving and gathering many lists of a packed ring.
 
-use virtio_mem_traits::{Access, DeviceArray, DeviceRange, DriverAddr, DriverMem, StableMem};
-use virtio_ring::packed::{BufferId, DescriptorFlags, RingPosition, Slots, UsedDescriptor};
+use core::sync::atomic::Ordering;
+
+use virtio_mem_traits::{Access, DeviceArray, DeviceRange, DriverAddr, DriverMem, StableMem, fence};
+use virtio_ring::packed::{BufferId, DescriptorFlags, NotificationMode, RingPosition, Slots, UsedDescriptor};
 
 use super::positions::PackedPositions;
 use super::ring::PackedRing;
 use super::walk::PackedWalk;
-use crate::{FatalError, Head, ServeChain};
+use crate::{FatalError, Head, Ring, ServeChain};
 
-/// Lists that are used as soon as they were looked at.
+/// Serving: each list is completed as soon as the device has seen it.
 impl<M: StableMem> PackedRing<M> {
     /// Does what [`Ring::serve`](crate::Ring::serve) does.
     #[inline(always)]
@@ -20,9 +22,6 @@ impl<M: StableMem> PackedRing<M> {
         mut work: impl ServeChain,
     ) -> Result<usize, FatalError> {
         let mut room = self.room(positions, in_flight);
-        if limit == 1 {
-            return self.serve_next(positions, room, work).map(|slots| usize::from(slots.is_some()));
-        }
         let mut served = 0;
         while served < limit {
             let run = self.serve_run(positions, room, limit - served, &mut work);
@@ -35,10 +34,11 @@ impl<M: StableMem> PackedRing<M> {
         Ok(served)
     }
 
-    /// Serves at most `limit` available lists in at most `room` slots, as far as neither side comes to the end of the
-    /// ring and nothing has to be said of them.
+    /// Serves at most `limit` available lists in at most `room` slots.
     ///
-    /// PERF: what does not change in a run is looked up once (`direct-1-burst-32`).
+    /// It stops at the end of the ring, and at a list that is not [quick](next_quick_list).
+    ///
+    /// PERF: values that do not change during a run are looked up once (`direct-1-burst-32`).
     #[inline(always)]
     fn serve_run(
         &self,
@@ -55,7 +55,7 @@ impl<M: StableMem> PackedRing<M> {
         let places = self.descriptor_area.slots(used.slot(), count);
         let (lists, places) = (lists.prefix(places.len()), places.prefix(lists.len()));
         let walk = PackedWalk::new(self, BufferId(0), available.slot(), 0);
-        // What publishes a batch is held back.
+        // The first used descriptor is held back, because it publishes the batch.
         let held_back = if positions.unpublished.is_none() { 0 } else { usize::MAX };
         let (mut served, mut slots) = (0, 0);
         while served < limit {
@@ -77,9 +77,68 @@ impl<M: StableMem> PackedRing<M> {
         (served, slots)
     }
 
-    /// Serves the next list, and returns how many slots it has, if there is one.
+    /// Does what [`Ring::serve_one`](crate::Ring::serve_one) does.
     ///
-    /// PERF: this is all there is to do for one list (`direct-1-burst-1`).
+    /// PERF: of the usual list, nothing is held back, and no side comes to the end of the ring (`direct-1-burst-1`).
+    #[inline(always)]
+    pub(super) fn serve_one_list(
+        &self,
+        positions: &mut PackedPositions,
+        in_flight: u16,
+        mut work: impl ServeChain,
+    ) -> Result<Option<bool>, FatalError> {
+        let (available, used) = (positions.next_available, positions.next_used);
+        let lists = self.descriptor_area.slots(available.slot(), self.size.get());
+        let next = next_quick_list(lists, 0, available.wrap(), self.limits.elements());
+        let Some((id, list)) = next.filter(|(_, list)| self.is_usual(positions, in_flight, narrow(list.len()))) else {
+            return self.serve_one_slowly(positions, in_flight, work);
+        };
+        let slots = narrow(list.len());
+        let next_used = used.advanced(slots, self.size);
+        positions.next_available = available.advanced(slots, self.size);
+        let walk = PackedWalk::new(self, id, available.slot(), 0);
+        let written = work.serve(walk.of(id, available.slot(), list));
+        self.descriptor_area.set_used(used, UsedDescriptor::new(id, written, used.wrap()))?;
+        positions.next_used = next_used;
+        // As in `publish`: the flags are stored before the driver's wish is loaded (BAR-7).
+        fence(Ordering::SeqCst);
+        Ok(Some(match self.driver_area.event_suppression()?.mode(self.event_idx()) {
+            NotificationMode::Enable => true,
+            NotificationMode::Disable => false,
+            // A usual list does not go over the end, so that all it crosses has one wrap counter (PACK-EVT-2).
+            NotificationMode::Descriptor(event) => event.bits().wrapping_sub(used.off_wrap().bits()) < slots,
+        }))
+    }
+
+    /// Returns whether a list of so many slots can be available, while no used descriptor is held back, and whether
+    /// both sides have the end of the ring before them after it.
+    #[inline(always)]
+    fn is_usual(&self, positions: &PackedPositions, in_flight: u16, slots: u16) -> bool {
+        let (slots, size) = (u32::from(slots), u32::from(self.size.get()));
+        let before_end = |position: RingPosition| u32::from(position.slot()) + slots < size;
+        positions.unpublished.is_none()
+            && u32::from(in_flight) + u32::from(positions.lost) + slots <= size
+            && before_end(positions.next_available)
+            && before_end(positions.next_used)
+    }
+
+    /// Serves and publishes the next list, wherever it is and whatever there is to be said of it.
+    #[cold]
+    #[inline(never)]
+    fn serve_one_slowly(
+        &self,
+        positions: &mut PackedPositions,
+        in_flight: u16,
+        work: impl ServeChain,
+    ) -> Result<Option<bool>, FatalError> {
+        let room = self.room(positions, in_flight);
+        if self.serve_next(positions, room, work)?.is_none() {
+            return Ok(None);
+        }
+        self.publish(positions).map(Some)
+    }
+
+    /// Serves the next list, and returns the number of its slots, if there is one.
     #[inline(always)]
     fn serve_next(
         &self,
@@ -94,7 +153,7 @@ impl<M: StableMem> PackedRing<M> {
         Ok(Some(slots))
     }
 
-    /// Serves the next list, wherever it is and whatever there is to be said of it.
+    /// Serves the next list, of any kind and at any position.
     #[cold]
     #[inline(never)]
     fn serve_slowly(
@@ -107,7 +166,7 @@ impl<M: StableMem> PackedRing<M> {
     }
 }
 
-/// Lists of one element.
+/// Gathering: lists of one element.
 impl<M: StableMem> PackedRing<M> {
     /// Does what [`Ring::gather`](crate::Ring::gather) does.
     #[inline(always)]
@@ -145,7 +204,7 @@ impl<M: StableMem> PackedRing<M> {
         positions: &mut PackedPositions,
         mut heads: impl Iterator<Item = (Head, u32)>,
     ) -> Result<(), FatalError> {
-        // What publishes a batch is held back.
+        // The first used descriptor is held back, because it publishes the batch.
         if positions.unpublished.is_none() {
             let Some((head, written)) = heads.next() else { return Ok(()) };
             self.complete_list(positions, BufferId(head.id()), head.slots(), written)?;
@@ -168,7 +227,7 @@ impl<M: StableMem> PackedRing<M> {
         Ok(())
     }
 
-    /// Goes on behind the slots of lists of which it was written that they were used.
+    /// Moves the used position behind the slots of lists whose used descriptors were written.
     #[inline(always)]
     fn count_used(&self, positions: &mut PackedPositions, slots: usize) {
         positions.next_used = positions.next_used.advanced(narrow(slots), self.size);
@@ -176,8 +235,9 @@ impl<M: StableMem> PackedRing<M> {
     }
 }
 
-/// Returns the Buffer ID of the list that begins in a slot, and its descriptors, if it is available, all there, and no
-/// longer than `most`.
+/// Returns the Buffer ID and the descriptors of the list that begins in a slot, if the list is quick.
+///
+/// A list is quick if it is available, ends before the end of `slots`, and has at most `most` descriptors.
 #[inline(always)]
 fn next_quick_list(
     slots: Slots<'_>,
@@ -202,7 +262,7 @@ fn next_quick_list(
     }
 }
 
-/// Returns a number of slots as a ring counts them.
+/// Converts a number of slots into the type that a ring counts with.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "a ring has at most 2^15 slots")]
 const fn narrow(slots: usize) -> u16 {

@@ -1,4 +1,4 @@
-//! Walking along a list that was stored.
+//! The walk along a stored list.
 
 use core::slice;
 
@@ -9,27 +9,29 @@ use super::ring::PackedRing;
 use super::walk::{PackedPlace, PackedWalk, claim};
 use crate::{ChainError, ChainErrorKind, Element};
 
-/// A walk along a list that was stored when it was fetched, because used descriptors were written over it since.
+/// A walk along a list that was stored when it was fetched.
 ///
-/// The rules are those of a [`PackedWalk`]; what was stored is as little to be trusted as the ring.
+/// Used descriptors can have been written over the list in the ring since.
+///
+/// The rules are those of a [`PackedWalk`]. The stored list is untrusted, like the ring.
 #[derive(Debug)]
 pub(super) struct StoredList<'r, M> {
     ring: &'r PackedRing<M>,
-    /// What is still to be looked at.
+    /// The stored descriptors that are left.
     left: slice::Iter<'r, Descriptor>,
-    /// Where it goes on in an indirect table.
+    /// The walk along the indirect table of the list, if it has one.
     table: Option<PackedWalk<'r, M>>,
     place: PackedPlace,
 }
 
 impl<'r, M: StableMem> StoredList<'r, M> {
     pub(super) fn new(ring: &'r PackedRing<M>, id: BufferId, stored: &'r [Descriptor]) -> Self {
-        // More than a ring has are too many for every rule.
+        // A list that is longer than a ring breaks the limit on elements in any case.
         let slots = u16::try_from(stored.len()).unwrap_or(u16::MAX);
         Self { ring, left: stored.iter(), table: None, place: PackedPlace::new(ring.limits(), id, 0, slots) }
     }
 
-    /// Goes on in the table that a descriptor stands for.
+    /// Continues in the indirect table of a descriptor.
     fn enter(&mut self, descriptor: Descriptor) -> Result<(), ChainErrorKind> {
         let walk = PackedWalk::from_place(self.ring, self.place);
         self.table = Some(walk.enter(descriptor)?);

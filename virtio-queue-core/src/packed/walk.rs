@@ -1,4 +1,4 @@
-//! Walking along a list of a packed ring.
+//! The walk along a list of a packed ring.
 
 use core::iter::FusedIterator;
 
@@ -11,24 +11,24 @@ use crate::rules::{Claim, PackedLimits, PackedPlain, PackedRules, Words};
 use crate::walk::{Rest, Step, fold_rest};
 use crate::{ChainError, ChainErrorKind, Element, Piece, Ring, Walk};
 
-/// A walk along a list in a packed ring, or along the indirect table that its only descriptor stands for.
+/// A walk along a list in a packed ring, or along the indirect table of its only descriptor.
 ///
 /// ```text
-/// as often as the list has slots, as was found when it was fetched:
+/// for each slot of the list, whose number was found when it was fetched:
 ///     read the descriptor in the next slot, once
-///     indirect?   it must be the only one; go on with all entries of its table
+///     indirect?   it must be the only one; continue with all entries of its table
 ///     otherwise   it is an element
 /// ```
 ///
-/// Neither in the ring nor in a table does a flag say how to go on: the list was measured when it was fetched, and a
-/// table is as long as it is (PACK-IND-1). So there are no loops.
+/// The flag NEXT is ignored. The length of the list was found when it was fetched, and all entries of a table are read
+/// (PACK-IND-1). So there are no loops.
 #[derive(Debug)]
 pub struct PackedWalk<'r, M> {
     ring: &'r PackedRing<M>,
-    /// What can be read at once of the descriptors that are left, from the next one on.
+    /// The descriptors that are left and can be read at once, from the next one on.
     list: DeviceArray<'r, [u64; 2]>,
     plain: PackedPlain,
-    /// Whether each descriptor that is read has to be reported.
+    /// Whether each read of a descriptor must be reported.
     reports: bool,
     place: PackedPlace,
 }
@@ -36,14 +36,15 @@ pub struct PackedWalk<'r, M> {
 /// A place in a list of a packed ring.
 #[derive(Clone, Copy, Debug)]
 pub struct PackedPlace {
-    /// Where the table is, if it is an indirect one.
+    /// The range of the current table, if it is an indirect one.
     indirect: Option<DriverRange>,
-    /// The descriptor to be read next; at the end of the ring, that is the first one.
+    /// The descriptor to be read next. At the end of the ring, this is the ring's size, and the first descriptor is
+    /// next.
     next: u16,
-    /// How many descriptors are still to be read; 0 after an error.
+    /// The number of descriptors that are left. It is 0 after an error.
     left: u32,
     pub(super) id: BufferId,
-    /// How many descriptors the list has.
+    /// The number of descriptors of the list.
     slots: u16,
     pub(super) rules: PackedRules,
 }
@@ -61,7 +62,7 @@ impl PackedPlace {
         }
     }
 
-    /// Accepts the element that a descriptor stands for, if it is plain.
+    /// Accepts the element of a descriptor, if it is plain.
     #[inline(always)]
     fn accept_plain(&mut self, plain: &PackedPlain, descriptor: Descriptor) -> Option<Element> {
         let element = claim(descriptor).element()?;
@@ -76,16 +77,16 @@ impl PackedPlace {
         Some(element)
     }
 
-    /// Returns the place `count` descriptors further on, of which there are as many left. That there are none at the
-    /// end of the ring is seen when one is to be read.
+    /// Returns the place `count` descriptors further on. At least `count` descriptors must be left. The end of the ring
+    /// is handled when the next descriptor is read.
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "no list has more than 2^16 descriptors")]
     const fn after(self, count: usize) -> Self {
         Self { next: self.next.wrapping_add(count as u16), left: self.left.wrapping_sub(count as u32), ..self }
     }
 
-    /// Takes one step, as the [walk from here](PackedWalk::from_place) does.
-    // PERF: a plain descriptor of the queue's own table changes the place where it lies (`bench instructions`,
+    /// Takes one step, as a walk [from this place](PackedWalk::from_place) does.
+    // PERF: a plain descriptor of the queue's own table updates the place without a copy (`bench instructions`,
     // payload-read-64).
     #[inline(always)]
     pub(super) fn step<M: StableMem>(&mut self, ring: &PackedRing<M>) -> Option<Result<Element, ChainError>> {
@@ -93,40 +94,41 @@ impl PackedPlace {
             return None;
         }
         if self.indirect.is_some() {
-            return self.step_in_table(ring);
+            let (place, item) = self.step_in_table(ring);
+            *self = place;
+            return item;
         }
         let descriptor = ring.table().get_contiguous(DescriptorIndex(self.next));
         match descriptor.and_then(|descriptor| self.accept_plain(&ring.limits().plain, descriptor)) {
             Some(element) => Some(Ok(element)),
-            None => self.step_on(ring, descriptor),
+            None => {
+                let (place, item) = self.step_on(ring, descriptor);
+                *self = place;
+                item
+            }
         }
     }
 
     /// Takes one step in an indirect table.
     #[inline(never)]
-    fn step_in_table<M: StableMem>(&mut self, ring: &PackedRing<M>) -> Option<Result<Element, ChainError>> {
-        let mut walk = PackedWalk::from_place(ring, *self);
+    fn step_in_table<M: StableMem>(self, ring: &PackedRing<M>) -> (Self, Option<Result<Element, ChainError>>) {
+        let mut walk = PackedWalk::from_place(ring, self);
         let item = walk.next();
-        *self = walk.place;
-        item
+        (walk.place, item)
     }
 
-    /// Takes one step from a descriptor that is not plain, or cannot be read at once.
+    /// Takes one step from a descriptor that is not plain, or that cannot be read at once.
     #[cold]
-    fn step_on<M: StableMem>(
-        &mut self,
-        ring: &PackedRing<M>,
-        descriptor: Option<Descriptor>,
-    ) -> Option<Result<Element, ChainError>> {
-        let walk = PackedWalk::from_place(ring, *self);
+    #[inline(never)]
+    fn step_on<M: StableMem>(self, ring: &PackedRing<M>, descriptor: Option<Descriptor>) -> Step<Self> {
+        let walk = PackedWalk::from_place(ring, self);
         let (mut walk, item) = match descriptor {
             Some(descriptor) => walk.step(descriptor),
             None => walk.step_anywhere(),
         };
-        // There may be nothing to be seen after the first step.
+        // The first step can end without an item.
         let item = item.or_else(|| walk.next());
-        *self = walk.place;
-        item
+        (walk.place, item)
     }
 }
 
@@ -138,8 +140,8 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
         Self { ring, list, plain, reports, place: PackedPlace::new(ring.limits(), id, first, slots) }
     }
 
-    /// Returns a walk along another list, not too long, all of which can be read at once, and of which nothing has to be
-    /// reported. What is the same for all lists is not looked up again.
+    /// Returns a walk along another list, in a memory that wants no reports. The list must not be too long, and must be
+    /// readable at once. Values that are the same for all lists are not looked up again.
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "a ring has at most 2^15 slots")]
     pub(super) fn of(&self, id: BufferId, first: u16, list: DeviceArray<'r, [u64; 2]>) -> Self {
@@ -148,8 +150,8 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
         Self { list, reports: false, place, ..*self }
     }
 
-    /// Returns a walk that goes on from `place`. An indirect table is translated anew: what cannot be read at once is
-    /// looked for when it is to be read.
+    /// Returns a walk that continues at `place`. An indirect table is translated again. If that fails, each descriptor
+    /// is searched for when it is read.
     #[inline(always)]
     pub(super) fn from_place(ring: &'r PackedRing<M>, place: PackedPlace) -> Self {
         let entries = match place.indirect {
@@ -161,7 +163,7 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
         Self { list, place, ..Self::new(ring, place.id, place.next, place.slots) }
     }
 
-    /// Returns the table that it is in, of which an indirect one is read by itself.
+    /// Returns the table that the walk is in. The descriptors of an indirect one are read one by one.
     #[inline(always)]
     fn table(&self) -> DescriptorTable<'r, M> {
         let table = self.ring.table();
@@ -171,7 +173,7 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
         }
     }
 
-    /// Reads the next descriptor, if that can be done at once.
+    /// Reads the next descriptor, if it can be read at once.
     #[inline(always)]
     fn load(&self) -> Option<Descriptor> {
         if self.reports && !self.list.is_empty() {
@@ -182,7 +184,7 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
         Descriptor::load(self.list, 0)
     }
 
-    /// Accepts the element that the next descriptor stands for, if it is plain.
+    /// Accepts the element of the next descriptor, if it is plain.
     #[inline(always)]
     fn accept_plain(&mut self, descriptor: Descriptor) -> Option<Element> {
         let element = self.place.accept_plain(&self.plain, descriptor)?;
@@ -190,19 +192,20 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
         Some(element)
     }
 
-    /// Goes on to the descriptor after the next one.
+    /// Moves behind the next descriptor.
     #[inline(always)]
     fn advance(&mut self) {
         self.place = self.place.after(1);
         self.list = self.list.after(1);
     }
 
-    /// Folds what is plain, from a descriptor that was `seen` or the next one on, and goes on where one is not.
+    /// Folds plain descriptors, from `seen` or else from the next one on. Other functions continue at the first one
+    /// that is not plain.
     ///
-    /// With `SEARCH`, what is not found at once is searched for.
+    /// With `SEARCH`, memory that is not found at once is searched for.
     ///
-    /// PERF: what changes from one descriptor to the next has no address, and without `SEARCH` nothing is called that
-    /// comes back. So it stays in registers (`direct-8-burst-32`).
+    /// PERF: the variables of the loop have no address, and without `SEARCH` the loop calls no function that returns to
+    /// it. So the variables stay in registers (`direct-8-burst-32`).
     #[inline(always)]
     fn run<'m, const SEARCH: bool, P: DriverMem + ?Sized, B, E: From<ChainError>>(
         self,
@@ -246,9 +249,9 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
         Self { list: self.list.after(done), place: PackedPlace { rules, ..self.place.after(done) }, ..self }
     }
 
-    /// Folds the indirect table that a descriptor stands for, which must be the only one of its list.
+    /// Folds the indirect table of a descriptor, which must be the only descriptor of its list.
     ///
-    /// PERF: it is a usual case, and takes what it needs in registers (`indirect-8-burst-32`).
+    /// PERF: this is a usual case, so the function takes its arguments in registers (`indirect-8-burst-32`).
     #[inline(never)]
     fn fold_table<'m, P: DriverMem + ?Sized, B, E: From<ChainError>>(
         ring: &'r PackedRing<M>,
@@ -265,7 +268,7 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
         }
     }
 
-    /// Folds the rest of a list from a descriptor that is not plain, or not found at once.
+    /// Folds the rest of a list, from a descriptor that is not plain or not found at once.
     #[cold]
     #[inline(never)]
     fn fold_on<'m, P: DriverMem + ?Sized, B, E: From<ChainError>>(
@@ -285,20 +288,20 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
         self.list.len() as u32 == self.place.left
     }
 
-    /// Returns whether a descriptor stands for a table that the walk can go on in.
+    /// Returns whether the walk must continue in the indirect table of a descriptor.
     #[inline(always)]
     fn is_table(&self, descriptor: Descriptor) -> bool {
         self.place.indirect.is_none() && descriptor.flags().contains(DescriptorFlags::INDIRECT)
     }
 
-    /// Returns whether no descriptor is plain, or each one that is read has to be reported.
+    /// Returns whether no descriptor is plain, or each read of one must be reported.
     #[inline(always)]
     fn is_slow(&self) -> bool {
         self.place.rules.is_slow() || self.reports
     }
 
-    /// Goes on in the indirect table that a descriptor stands for. Its WRITE flag has no meaning (PACK-IND-4), and it
-    /// is no element itself. It has to be alone in its list (PACK-SG-5).
+    /// Continues in the indirect table of a descriptor. The WRITE flag of the descriptor has no meaning (PACK-IND-4),
+    /// and the descriptor itself is not an element. It must be alone in its list (PACK-SG-5).
     #[inline(always)]
     pub(super) fn enter(self, descriptor: Descriptor) -> Result<Self, ChainErrorKind> {
         let limits = self.ring.limits();
@@ -317,7 +320,7 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
         Ok(Self { list: table.contiguous().prefix(left as usize), place, ..self })
     }
 
-    /// Returns whether it is at the end of the ring, where it goes on at the beginning.
+    /// Returns whether the walk is at the end of the ring, and must continue at the beginning.
     #[inline(always)]
     fn is_at_end(&self) -> bool {
         self.place.indirect.is_none() && self.place.next == self.ring.size()
@@ -337,7 +340,7 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
         }
     }
 
-    /// Takes a step from a descriptor that is not plain. There may be nothing to be seen after it.
+    /// Takes a step from a descriptor that is not plain. The step can end without an item.
     #[cold]
     #[inline(never)]
     fn step(mut self, descriptor: Descriptor) -> Step<Self> {
@@ -360,22 +363,22 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
     }
 }
 
-/// The flag of an indirect table, in the second word of its descriptor.
+/// The flag INDIRECT in the second word of a descriptor.
 const INDIRECT: u64 = (DescriptorFlags::INDIRECT.0 as u64) << 48;
 
-/// Takes a descriptor apart.
+/// Returns the two words of a descriptor.
 #[inline(always)]
 const fn words(descriptor: Descriptor) -> Words {
     (descriptor.addr(), descriptor.word())
 }
 
-/// Puts a descriptor together.
+/// Makes a descriptor from its two words.
 #[inline(always)]
 const fn descriptor((addr, word): Words) -> Descriptor {
     Descriptor::from_word(addr, word)
 }
 
-/// The most entries that a table can have: each has an index.
+/// The largest number of entries in a table, since each entry has an index of 16 bits.
 const MAX_ENTRIES: u32 = 1 << 16;
 
 #[inline(always)]

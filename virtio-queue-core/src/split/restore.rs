@@ -1,4 +1,4 @@
-//! A split ring that goes on where an earlier one has ended.
+//! Saving and restoring a split ring.
 
 use core::iter;
 
@@ -22,7 +22,7 @@ impl<M: StableMem> Restorable for SplitRing<M> {
         SavedQueue::split(positions.next_available.get(), Some(positions.published.get()))
     }
 
-    /// Where the used index was not saved, it is in the ring's memory, and is read once.
+    /// If the used index was not saved, it is read once from the ring's memory.
     fn restore(&self, saved: &SavedQueue) -> Result<SplitPositions, RestoreError> {
         let Saved::Split { next_available, next_used } = saved.checked()? else {
             return Err(RestoreError::Format(*saved));
@@ -58,7 +58,7 @@ impl<M: StableMem> Restorable for SplitRing<M> {
     }
 }
 
-/// The head is all there is to store.
+/// Stores no descriptors: the head is enough to find a chain again.
 impl<M: StableMem> Record for SplitRing<M> {
     fn stored(&self, _head: Head) -> impl Iterator<Item = Result<Descriptor, FatalError>> {
         iter::empty()

@@ -18,7 +18,7 @@ use crate::{
     Ring, ServeChain,
 };
 
-/// A split ring: three proved areas, and what was negotiated.
+/// A split ring: three proved areas, and the negotiated features.
 #[derive(Debug)]
 pub struct SplitRing<M> {
     pub(super) descriptor_area: DescriptorArea<M>,
@@ -45,10 +45,10 @@ impl<M: StableMem> SplitRing<M> {
         self.features.contains(RingFeatures::EVENT_IDX)
     }
 
-    /// Looks for more entries, and returns whether there are any.
+    /// Reads the driver's available index, and returns whether there are more entries.
     ///
-    /// For the driver, all is in flight that it has not seen published, whoever has it here: it has nothing yet to make
-    /// available instead.
+    /// For the driver, every chain is in flight until it is published as used. So the driver cannot reuse the slot of a
+    /// completed chain before that.
     fn look(&self, positions: &mut SplitPositions) -> Result<bool, FatalError> {
         let index = self.driver_area.index()?;
         let available = index.distance_from(positions.next_available);
@@ -61,11 +61,11 @@ impl<M: StableMem> SplitRing<M> {
         Ok(available != 0)
     }
 
-    /// Asks for a notification of the entry at `index`, then looks once more for it.
+    /// Asks for a notification of the entry at `index`, then looks for that entry again.
     ///
     /// The request is stored before the available index is loaded, and the driver stores that index before it loads the
-    /// request. With a full fence between the two on either side, one of them sees what the other stored (BAR-2).
-    /// Release and acquire would not do: they let a load pass an earlier store.
+    /// request. Each side has a full fence between the two accesses. So at least one side sees the value that the other
+    /// stored (BAR-2). Release and acquire are not enough: they let a load pass an earlier store.
     fn arm(&self, positions: &mut SplitPositions, index: RingIndex) -> Result<Armed, FatalError> {
         let wanted = self.everything_from(index);
         self.ask_for(wanted)?;
@@ -77,8 +77,7 @@ impl<M: StableMem> SplitRing<M> {
         Ok(if is_there { Armed::MoreAvailable } else { Armed::Waiting })
     }
 
-    /// Returns the positions of a ring where both sides are at `index`, as they are once the driver was asked to
-    /// notify.
+    /// Returns the positions of a ring where both sides are at `index` and the driver was asked to notify.
     pub(super) fn at(&self, index: RingIndex) -> SplitPositions {
         SplitPositions {
             next_available: index,
@@ -90,13 +89,13 @@ impl<M: StableMem> SplitRing<M> {
         }
     }
 
-    /// Returns what to ask for in order not to miss the entry at `index`, nor what comes later.
+    /// Returns the notifications to ask for, so that the entry at `index` and later ones are not missed.
     fn everything_from(&self, index: RingIndex) -> Wanted {
         if self.event_idx() { Wanted::Entry(index) } else { Wanted::Everything }
     }
 
-    /// Tells the driver which notifications are wanted. With EVENT_IDX the flags stay 0 (SPLIT-ANOT-3), without it
-    /// there is no `avail_event` (SPLIT-ANOT-8).
+    /// Tells the driver which notifications are wanted. With EVENT_IDX the flags stay 0 (SPLIT-ANOT-3). Without
+    /// EVENT_IDX there is no `avail_event` (SPLIT-ANOT-8).
     fn ask_for(&self, wanted: Wanted) -> Result<(), AreaError> {
         match wanted {
             Wanted::Entry(index) => self.device_area.set_avail_event(index),
@@ -106,7 +105,7 @@ impl<M: StableMem> SplitRing<M> {
         }
     }
 
-    /// Returns how many entries are known to be available, after another look if there would be none.
+    /// Returns the number of known available entries. Reads the available index again if there are none.
     #[inline(always)]
     pub(super) fn available(&self, positions: &mut SplitPositions) -> Result<u16, FatalError> {
         if positions.next_available == positions.known_available {
@@ -115,7 +114,7 @@ impl<M: StableMem> SplitRing<M> {
         Ok(positions.known_available.distance_from(positions.next_available))
     }
 
-    /// Reads the index that an earlier life of the queue has published.
+    /// Reads the used index that an earlier life of the queue published.
     pub(super) fn used_index(&self) -> Result<RingIndex, FatalError> {
         Ok(self.device_area.reader()?.index()?)
     }
@@ -126,15 +125,15 @@ impl<M: StableMem> SplitRing<M> {
         self.checked(self.driver_area.entry(index)?)
     }
 
-    /// Returns a head if the ring has such a descriptor.
+    /// Checks that the ring has the descriptor of a head.
     #[inline(always)]
     pub(super) fn checked(&self, head: DescriptorIndex) -> Result<DescriptorIndex, FatalError> {
         let size = self.size.get();
         if head.0 > self.size.last_slot() { Err(FatalError::HeadOutOfRange { head, size }) } else { Ok(head) }
     }
 
-    /// Looks for more entries, and if there are none makes sure that the driver notifies of the next one if it was
-    /// asked to notify at all. It was asked for an entry that has been fetched since (SPLIT-ANOT-6).
+    /// Looks for more entries. If there are none and notifications are enabled, asks for a notification of the next
+    /// entry. The last request was for an entry that was fetched since (SPLIT-ANOT-6).
     #[inline(never)]
     pub(super) fn look_and_arm(&self, mut positions: SplitPositions) -> Result<SplitPositions, FatalError> {
         if !self.look(&mut positions)? {
@@ -196,10 +195,10 @@ impl<M: StableMem> Ring for SplitRing<M> {
 
     fn activate(&self) -> Result<SplitPositions, FatalError> {
         let positions = self.at(RingIndex::default());
-        // The flags are ours to initialize in either case: what the driver left there may be wrong (DRV-ANOT-1).
+        // The device initializes the flags in either case, because the driver can have left wrong ones (DRV-ANOT-1).
         self.device_area.set_flags(UsedFlags::NONE)?;
         self.ask_for(positions.wanted)?;
-        // As in `arm`: the first look at the ring comes after what was asked for.
+        // As in `arm`, the request is stored before the ring is read for the first time.
         fence(Ordering::SeqCst);
         Ok(positions)
     }
@@ -217,7 +216,7 @@ impl<M: StableMem> Ring for SplitRing<M> {
 
     fn unfetch(&self, positions: &mut SplitPositions, head: Head) -> Result<bool, FatalError> {
         let entry = RingIndex::new(positions.next_available.get().wrapping_sub(1));
-        // A chain that another process had fetched has no entry of its own.
+        // A chain of an earlier process has no entry in the ring any more.
         let is_last = entry.get() == head.first() && self.driver_area.entry(entry)?.0 == head.id();
         if is_last {
             positions.next_available = entry;
@@ -243,7 +242,7 @@ impl<M: StableMem> Ring for SplitRing<M> {
     #[inline(always)]
     fn complete(&self, positions: &mut SplitPositions, head: Head, written: u32) -> Result<bool, FatalError> {
         self.device_area.set_used(positions.next_used, UsedElement::new(DescriptorIndex(head.id()), written))?;
-        // One slot for a chain; more if it stands for those before it as well (SPLIT-ORD-3).
+        // A chain has one slot. A batch has one for each of its chains (SPLIT-ORD-3).
         positions.next_used = positions.next_used.advanced(head.slots());
         Ok(true)
     }
@@ -257,6 +256,16 @@ impl<M: StableMem> Ring for SplitRing<M> {
         work: impl ServeChain,
     ) -> Result<usize, FatalError> {
         self.serve_chains(positions, limit, work)
+    }
+
+    #[inline(always)]
+    fn serve_one(
+        &self,
+        positions: &mut SplitPositions,
+        _in_flight: u16,
+        work: impl ServeChain,
+    ) -> Result<Option<bool>, FatalError> {
+        self.serve_one_chain(positions, work)
     }
 
     #[inline(always)]
@@ -290,9 +299,9 @@ impl<M: StableMem> Ring for SplitRing<M> {
         }
         positions.published = positions.next_used;
         self.device_area.publish(positions.next_used)?;
-        // The index is stored before the driver's wish is loaded, and the driver stores its wish before it loads the
-        // index once more. With a full fence between the two on either side, one of them sees what the other stored
-        // (BAR-3).
+        // The index is stored before the driver's request is loaded, and the driver stores its request before it loads
+        // the index again. Each side has a full fence between the two accesses. So at least one side sees the value
+        // that the other stored (BAR-3).
         fence(Ordering::SeqCst);
         if self.event_idx() {
             Ok(split_crossed(self.driver_area.used_event()?, positions.next_used, count.into()))

@@ -1,4 +1,4 @@
-//! Many chains of a split ring at a time.
+//! Serving and gathering many chains of a split ring.
 
 use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, StableMem};
 use virtio_ring::TableEntry;
@@ -7,9 +7,9 @@ use virtio_ring::split::{Descriptor, DescriptorIndex, UsedElement};
 use super::positions::SplitPositions;
 use super::ring::SplitRing;
 use super::walk::{SplitWalk, words};
-use crate::{FatalError, Head, ServeChain};
+use crate::{FatalError, Head, Ring, ServeChain};
 
-/// Chains that are used as soon as they were looked at.
+/// Serving: each chain is completed as soon as the device has seen it.
 impl<M: StableMem> SplitRing<M> {
     /// Does what [`Ring::serve`](crate::Ring::serve) does.
     #[inline(always)]
@@ -19,9 +19,6 @@ impl<M: StableMem> SplitRing<M> {
         limit: usize,
         mut work: impl ServeChain,
     ) -> Result<usize, FatalError> {
-        if limit == 1 {
-            return self.serve_next(positions, work).map(usize::from);
-        }
         let mut served = 0;
         while served < limit {
             let available = self.available(positions)?;
@@ -38,10 +35,11 @@ impl<M: StableMem> SplitRing<M> {
         Ok(served)
     }
 
-    /// Serves at most `count` available chains, as far as neither ring comes to its end and all can be accessed at once,
-    /// and returns how many.
+    /// Serves at most `count` available chains, and returns the number of chains that it served.
     ///
-    /// PERF: what does not change in a run is looked up once (`direct-1-burst-32`).
+    /// It stops at the end of either ring, and where an access needs a search.
+    ///
+    /// PERF: values that do not change during a run are looked up once (`direct-1-burst-32`).
     #[inline(always)]
     fn serve_run(
         &self,
@@ -67,9 +65,22 @@ impl<M: StableMem> SplitRing<M> {
         Ok(done)
     }
 
-    /// Serves the next chain, and returns whether there is one.
+    /// Does what [`Ring::serve_one`](crate::Ring::serve_one) does.
     ///
-    /// PERF: this is all there is to do for one chain (`direct-1-burst-1`).
+    /// PERF: this function does only what one chain needs (`direct-1-burst-1`).
+    #[inline(always)]
+    pub(super) fn serve_one_chain(
+        &self,
+        positions: &mut SplitPositions,
+        work: impl ServeChain,
+    ) -> Result<Option<bool>, FatalError> {
+        if !self.serve_next(positions, work)? {
+            return Ok(None);
+        }
+        self.publish(positions).map(Some)
+    }
+
+    /// Serves the next chain, and returns whether there is one.
     #[inline(always)]
     fn serve_next(&self, positions: &mut SplitPositions, mut work: impl ServeChain) -> Result<bool, FatalError> {
         if self.available(positions)? == 0 {
@@ -83,7 +94,7 @@ impl<M: StableMem> SplitRing<M> {
         Ok(true)
     }
 
-    /// Serves the next chain where not all can be accessed at once.
+    /// Serves the next chain if an access needs a search.
     #[cold]
     #[inline(never)]
     fn serve_slowly(&self, positions: &mut SplitPositions, work: &mut impl ServeChain) -> Result<bool, FatalError> {
@@ -91,7 +102,7 @@ impl<M: StableMem> SplitRing<M> {
     }
 }
 
-/// Chains of one element.
+/// Gathering: chains of one element.
 impl<M: StableMem> SplitRing<M> {
     /// Does what [`Ring::gather`](crate::Ring::gather) does.
     #[inline(always)]
@@ -143,7 +154,7 @@ impl<M: StableMem> SplitRing<M> {
     }
 }
 
-/// Returns a number of entries as a ring counts them.
+/// Converts a number of entries into the type that a ring counts with.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "a ring has at most 2^15 entries")]
 const fn narrow(entries: usize) -> u16 {

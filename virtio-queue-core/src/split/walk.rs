@@ -1,4 +1,4 @@
-//! Walking along a chain of a split ring.
+//! The walk along a chain of a split ring.
 
 use core::iter::FusedIterator;
 
@@ -11,24 +11,26 @@ use crate::rules::{Claim, SplitPlain, SplitRules, Words};
 use crate::walk::{Rest, Step, fold_rest};
 use crate::{ChainError, ChainErrorKind, Element, Piece, Ring, Walk};
 
-/// A walk along a chain in a split ring: first in the queue's table, then perhaps in an indirect one.
+/// A walk along a chain in a split ring.
+///
+/// It begins in the queue's table, and can continue in one indirect table.
 ///
 /// ```text
 /// loop:
 ///     read the descriptor at `next`, once
-///     indirect?   go on at entry 0 of its table, which must be the last thing in the chain
-///     otherwise   it is an element; `next` is where it says, or nowhere
+///     indirect?   continue at entry 0 of its table; it must be the last descriptor of the chain
+///     otherwise   it is an element; take `next` from the descriptor, or end the chain
 /// ```
 ///
-/// Each descriptor takes one from the number of elements that are left, so that a loop ends; elements without bytes
-/// take one as well (DRV-DESC-2).
+/// Each descriptor counts towards the limit on elements, so a loop ends. Elements without bytes count as well
+/// (DRV-DESC-2).
 #[derive(Debug)]
 pub struct SplitWalk<'r, M> {
     ring: &'r SplitRing<M>,
-    /// What can be read at once of the table that it is in.
+    /// The part of the current table that can be read at once.
     entries: DeviceArray<'r, [u64; 2]>,
     plain: SplitPlain,
-    /// Whether each descriptor that is read has to be reported.
+    /// Whether each read of a descriptor must be reported.
     reports: bool,
     place: SplitPlace,
 }
@@ -36,7 +38,7 @@ pub struct SplitWalk<'r, M> {
 /// A place in a chain of a split ring.
 #[derive(Clone, Copy, Debug)]
 pub struct SplitPlace {
-    /// Where the table is, if it is an indirect one.
+    /// The range of the current table, if it is an indirect one.
     indirect: Option<DriverRange>,
     /// The descriptor to be read next, or `None` at the end and after an error.
     next: Option<DescriptorIndex>,
@@ -50,7 +52,7 @@ impl SplitPlace {
         Self { indirect: None, next: Some(head), head, rules: SplitRules::new(plain) }
     }
 
-    /// Accepts the element that a descriptor stands for, if it is plain.
+    /// Accepts the element of a descriptor, if it is plain.
     #[inline(always)]
     fn accept_plain(&mut self, plain: &SplitPlain, descriptor: Descriptor) -> Option<Element> {
         let element = claim(descriptor).element()?;
@@ -65,46 +67,47 @@ impl SplitPlace {
         Some(element)
     }
 
-    /// Takes one step, as the [walk from here](SplitWalk::from_place) does.
-    // PERF: a plain descriptor of the queue's own table changes the place where it lies (`bench instructions`,
+    /// Takes one step, as a walk [from this place](SplitWalk::from_place) does.
+    // PERF: a plain descriptor of the queue's own table updates the place without a copy (`bench instructions`,
     // payload-read-64).
     #[inline(always)]
     pub(super) fn step<M: StableMem>(&mut self, ring: &SplitRing<M>) -> Option<Result<Element, ChainError>> {
         if self.indirect.is_some() {
-            return self.step_in_table(ring);
+            let (place, item) = self.step_in_table(ring);
+            *self = place;
+            return item;
         }
         let descriptor = ring.table().get_contiguous(self.next?);
         match descriptor.and_then(|descriptor| self.accept_plain(&ring.limits().plain, descriptor)) {
             Some(element) => Some(Ok(element)),
-            None => self.step_on(ring, descriptor),
+            None => {
+                let (place, item) = self.step_on(ring, descriptor);
+                *self = place;
+                item
+            }
         }
     }
 
     /// Takes one step in an indirect table.
     #[inline(never)]
-    fn step_in_table<M: StableMem>(&mut self, ring: &SplitRing<M>) -> Option<Result<Element, ChainError>> {
-        let mut walk = SplitWalk::from_place(ring, *self);
+    fn step_in_table<M: StableMem>(self, ring: &SplitRing<M>) -> (Self, Option<Result<Element, ChainError>>) {
+        let mut walk = SplitWalk::from_place(ring, self);
         let item = walk.next();
-        *self = walk.place;
-        item
+        (walk.place, item)
     }
 
-    /// Takes one step from a descriptor that is not plain, or cannot be read at once.
+    /// Takes one step from a descriptor that is not plain, or that cannot be read at once.
     #[cold]
-    fn step_on<M: StableMem>(
-        &mut self,
-        ring: &SplitRing<M>,
-        descriptor: Option<Descriptor>,
-    ) -> Option<Result<Element, ChainError>> {
-        let walk = SplitWalk::from_place(ring, *self);
+    #[inline(never)]
+    fn step_on<M: StableMem>(self, ring: &SplitRing<M>, descriptor: Option<Descriptor>) -> Step<Self> {
+        let walk = SplitWalk::from_place(ring, self);
         let (mut walk, item) = match descriptor {
             Some(descriptor) => walk.step(descriptor),
             None => walk.step_anywhere(),
         };
-        // There may be nothing to be seen after the first step.
+        // The first step can end without an item.
         let item = item.or_else(|| walk.next());
-        *self = walk.place;
-        item
+        (walk.place, item)
     }
 }
 
@@ -116,8 +119,8 @@ impl<'r, M: StableMem> SplitWalk<'r, M> {
         Self { ring, entries, plain, reports, place: SplitPlace::new(&plain, head) }
     }
 
-    /// Returns a walk along another chain, in a ring of which nothing has to be reported. What is the same for all
-    /// chains is not looked up again.
+    /// Returns a walk along another chain, in a memory that wants no reports. Values that are the same for all chains
+    /// are not looked up again.
     #[inline(always)]
     pub(super) fn of(&self, head: DescriptorIndex) -> Self {
         Self { reports: false, place: SplitPlace::new(&self.plain, head), ..*self }
@@ -129,8 +132,8 @@ impl<'r, M: StableMem> SplitWalk<'r, M> {
         usize::from(head.0) < self.entries.len()
     }
 
-    /// Returns a walk that goes on from `place`. An indirect table is translated anew: what cannot be read at once is
-    /// looked for when it is to be read.
+    /// Returns a walk that continues at `place`. An indirect table is translated again. If that fails, each descriptor
+    /// is searched for when it is read.
     #[inline(always)]
     pub(super) fn from_place(ring: &'r SplitRing<M>, place: SplitPlace) -> Self {
         let entries = match place.indirect {
@@ -141,19 +144,20 @@ impl<'r, M: StableMem> SplitWalk<'r, M> {
         Self { entries, place, ..Self::new(ring, place.head) }
     }
 
-    /// Returns the table that it is in.
+    /// Returns the table that the walk is in.
     #[inline(always)]
     fn table(&self) -> DescriptorTable<'r, M> {
         let table = self.ring.table();
         DescriptorTable::from_parts(table.mem(), self.place.indirect.unwrap_or(table.range()), self.entries)
     }
 
-    /// Folds what is plain, from a descriptor that was `seen` or the next one on, and goes on where one is not.
+    /// Folds plain descriptors, from `seen` or else from the next one on. Other functions continue at the first one
+    /// that is not plain.
     ///
-    /// With `SEARCH`, what is not found at once is searched for.
+    /// With `SEARCH`, memory that is not found at once is searched for.
     ///
-    /// PERF: what changes from one descriptor to the next has no address, and without `SEARCH` nothing is called that
-    /// comes back. So it stays in registers (`direct-8-burst-32`).
+    /// PERF: the variables of the loop have no address, and without `SEARCH` the loop calls no function that returns to
+    /// it. So the variables stay in registers (`direct-8-burst-32`).
     #[inline(always)]
     fn run<'m, const SEARCH: bool, P: DriverMem + ?Sized, B, E: From<ChainError>>(
         self,
@@ -196,9 +200,9 @@ impl<'r, M: StableMem> SplitWalk<'r, M> {
         Self { place: SplitPlace { next, rules, ..self.place }, ..self }
     }
 
-    /// Folds the indirect table that a descriptor stands for, the only one of its chain or the last one.
+    /// Folds the indirect table of a descriptor, which is the only or the last descriptor of its chain.
     ///
-    /// PERF: it is a usual case, and takes what it needs in registers (`indirect-8-burst-32`).
+    /// PERF: this is a usual case, so the function takes its arguments in registers (`indirect-8-burst-32`).
     #[inline(never)]
     fn fold_table<'m, P: DriverMem + ?Sized, B, E: From<ChainError>>(
         ring: &'r SplitRing<M>,
@@ -215,7 +219,7 @@ impl<'r, M: StableMem> SplitWalk<'r, M> {
         }
     }
 
-    /// Folds the rest of a chain from a descriptor that is not plain, or not found at once.
+    /// Folds the rest of a chain, from a descriptor that is not plain or not found at once.
     #[cold]
     #[inline(never)]
     fn fold_on<'m, P: DriverMem + ?Sized, B, E: From<ChainError>>(
@@ -228,13 +232,13 @@ impl<'r, M: StableMem> SplitWalk<'r, M> {
         self.run::<true, _, _, _>(Some(words), mem, init, work).into()
     }
 
-    /// Returns whether no descriptor is plain, or each one that is read has to be reported.
+    /// Returns whether no descriptor is plain, or each read of one must be reported.
     #[inline(always)]
     fn is_slow(&self) -> bool {
         self.place.rules.is_slow() || self.reports
     }
 
-    /// Goes on at the beginning of the indirect table that a descriptor stands for, which must be the last thing in its
+    /// Continues at the beginning of the indirect table of a descriptor, which must be the last descriptor of its
     /// chain.
     #[inline(always)]
     fn enter(self, descriptor: Descriptor) -> Result<Self, ChainErrorKind> {
@@ -262,7 +266,7 @@ impl<'r, M: StableMem> SplitWalk<'r, M> {
         }
     }
 
-    /// Takes a step from a descriptor that is not plain. There may be nothing to be seen after it.
+    /// Takes a step from a descriptor that is not plain. The step can end without an item.
     #[cold]
     #[inline(never)]
     fn step(mut self, descriptor: Descriptor) -> Step<Self> {
@@ -288,25 +292,25 @@ impl<'r, M: StableMem> SplitWalk<'r, M> {
     }
 }
 
-/// The flag of a descriptor that is not the last of its chain, in its second word.
+/// The flag NEXT in the second word of a descriptor: the descriptor is not the last of its chain.
 const NEXT: u64 = (DescriptorFlags::NEXT.0 as u64) << 32;
 
-/// The flag of an indirect table, in the second word of its descriptor.
+/// The flag INDIRECT in the second word of a descriptor.
 const INDIRECT: u64 = (DescriptorFlags::INDIRECT.0 as u64) << 32;
 
-/// Takes a descriptor apart.
+/// Returns the two words of a descriptor.
 #[inline(always)]
 pub(super) const fn words(descriptor: Descriptor) -> Words {
     (descriptor.addr(), descriptor.word())
 }
 
-/// Puts a descriptor together.
+/// Makes a descriptor from its two words.
 #[inline(always)]
 const fn descriptor((addr, word): Words) -> Descriptor {
     Descriptor::from_word(addr, word)
 }
 
-/// Returns the index that was widened, so that it need not be where it is used.
+/// Converts a loop index back into a descriptor index.
 #[inline(always)]
 fn narrow(index: usize) -> Option<DescriptorIndex> {
     u16::try_from(index).ok().map(DescriptorIndex)
@@ -317,7 +321,7 @@ fn claim(descriptor: Descriptor) -> Claim {
     SplitRules::claim(words(descriptor))
 }
 
-/// Returns where a chain goes on after a descriptor, if it does.
+/// Returns the index of the next descriptor of a chain, if there is one.
 #[inline(always)]
 fn next(descriptor: Descriptor) -> Option<DescriptorIndex> {
     descriptor.flags().contains(DescriptorFlags::NEXT).then(|| descriptor.next())

@@ -90,7 +90,7 @@ fn split_base_far_from_used_index_refused() {
         assert_eq!(setup.notifications.count(), 0);
     }
     let message = RestoreError::Lost { available: 16, used: 7, size: 8 }.to_string();
-    assert_eq!(message, "available position 0x10 is further ahead of used position 0x7 than 8 buffers");
+    assert_eq!(message, "available position 0x10 must be at most 8 buffers ahead of used position 0x7");
 }
 
 /// HOST-13: the used index cannot be read.

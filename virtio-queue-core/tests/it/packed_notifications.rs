@@ -2,15 +2,17 @@
 
 use core::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
 
-use virtio_fake_driver::MemEvent;
 use virtio_fake_driver::packed::EventSuppression;
+use virtio_fake_driver::{MemEvent, PackedFixture};
+use virtio_mem_traits::HeapMem;
 use virtio_queue_core::Armed;
 use virtio_ring::DriverNotification;
 
 use crate::formats::fetch;
-use crate::packed_support::{Fixture, Hand, off_wrap, place, readable, start};
-use crate::support::{EVENT_IDX, INDIRECT, logged};
+use crate::packed_support::{Fixture, Hand, off_wrap, options, place, readable, start};
+use crate::support::{EVENT_IDX, INDIRECT, logged, serve_chains};
 
 /// Uses lists of these lengths in one burst, and returns how often the driver was notified.
 fn use_lists(fixture: &mut Fixture, hand: &mut Hand, lens: &[usize]) -> usize {
@@ -78,6 +80,76 @@ fn event_among_slots_passed_notifies() {
                 }
             }
         }
+    }
+}
+
+/// PACK-EVT-2, EVA-6, EVA-9, EVA-10, BAR-7: it is the same with one list that is used as soon as it was looked at.
+#[test]
+fn event_among_slots_of_served_list_notifies() {
+    let serve = |fixture: &mut PackedFixture<Arc<HeapMem>>, hand: &mut Hand, len| {
+        hand.offer(7, &vec![readable(1, 1); len]);
+        let old = hand.next - len as u32;
+        assert_eq!(serve_chains(&mut fixture.queue, 1, |_| 5), Ok(1));
+        hand.check_used(old, 7, 5);
+        fixture.notifications.take()
+    };
+    for size in 1..=6_u16 {
+        for len in 1..=usize::from(size) {
+            for start_at in 0..2 * u32::from(size) {
+                for event in 0..2 * u32::from(size) {
+                    let mut fixture = options(size, EVENT_IDX).build_plain().unwrap();
+                    let mut hand = Hand::new(fixture.driver.raw().clone());
+                    (0..start_at).for_each(|_| _ = serve(&mut fixture, &mut hand, 1));
+                    hand.wait_for(EventSuppression::DESC, off_wrap(size, event));
+                    let notified = serve(&mut fixture, &mut hand, len);
+                    let wanted = expected(size, off_wrap(size, event), start_at, len as u32);
+                    assert_eq!(notified, usize::from(wanted), "size {size}, {len} from {start_at}, event {event}");
+                    assert_eq!(serve_chains(&mut fixture.queue, 1, |_| 5), Ok(0));
+                }
+            }
+        }
+    }
+}
+
+/// PACK-EVT-1, PACK-EVT-6, REG-9: of what was held back before, a list that is served is published last, and in one
+/// batch with it.
+#[test]
+fn served_list_is_published_after_those_held_back() {
+    let mut fixture = options(4, EVENT_IDX).build_plain().unwrap();
+    let mut hand = Hand::new(fixture.driver.raw().clone());
+    (0..3).for_each(|id| _ = hand.offer(id, &[readable(1, 1)]));
+    hand.wait_for(EventSuppression::DESC, off_wrap(4, 0));
+    let (ring, state) = fixture.queue.parts_mut();
+    let held_back = state.fetch(ring).unwrap().expect("three lists are available");
+    let later = state.fetch(ring).unwrap().expect("two lists are available");
+    state.complete(ring, held_back, 0).unwrap();
+    assert_eq!((hand.used_at(0), fixture.notifications.take()), (None, 0));
+    assert_eq!(serve_chains(&mut fixture.queue, 1, |_| 5), Ok(1));
+    hand.check_used(0, 0, 0);
+    hand.check_used(1, 2, 5);
+    assert_eq!(fixture.notifications.take(), 1);
+    fixture.queue.complete(later, 0).unwrap();
+    hand.check_used(2, 1, 0);
+}
+
+/// PACK-EVT-2, EVA-5, EVA-9: while an older list is in flight, the used descriptor of one that is served goes over the
+/// end of the ring although the list itself does not.
+#[test]
+fn event_beyond_end_of_served_list_notifies() {
+    for event in 0..8 {
+        let mut fixture = options(4, EVENT_IDX).build_plain().unwrap();
+        let mut hand = Hand::new(fixture.driver.raw().clone());
+        (0..4).for_each(|id| _ = hand.offer(id, &[readable(1, 1)]));
+        assert_eq!(serve_chains(&mut fixture.queue, 3, |_| 0), Ok(3));
+        let in_flight = fetch(&mut fixture.queue);
+        hand.offer(7, &[readable(1, 1), readable(1, 1)]);
+        hand.wait_for(EventSuppression::DESC, off_wrap(4, event));
+        fixture.notifications.take();
+        assert_eq!(serve_chains(&mut fixture.queue, 1, |_| 5), Ok(1));
+        hand.check_used(3, 7, 5);
+        assert_eq!(fixture.notifications.take(), usize::from(event == 3 || event == 4), "event {event}");
+        fixture.queue.complete(in_flight, 0).unwrap();
+        hand.check_used(5, 3, 0);
     }
 }
 

@@ -160,7 +160,7 @@ fn split_base_with_more_than_16_bits_refused() {
         assert!(from_base(base, true).is_ok());
     }
     let message = RestoreError::Base { base: 0x1_0000 }.to_string();
-    assert_eq!(message, "the base 0x10000 is no index of a split ring: it must be at most 0xffff");
+    assert_eq!(message, "the base 0x10000 is not an index of a split ring: it must be at most 0xffff");
 }
 
 /// HOST-30: the used position is ahead of the available one, or further behind than the ring is long.

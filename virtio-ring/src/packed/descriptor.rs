@@ -1,4 +1,4 @@
-//! A descriptor of a packed virtqueue, on the wire.
+//! A descriptor of a packed virtqueue, as it is in memory.
 
 use core::fmt;
 use core::mem::offset_of;
@@ -30,8 +30,8 @@ use crate::flags::fmt_flags;
 #[repr(C)]
 pub struct Descriptor {
     addr: U64,
-    /// From the lowest bit, the length in 32, the Buffer ID in 16, and the flags in 16 bits. It is one field because it
-    /// is tested as one.
+    /// From the lowest bit: 32 bits of length, 16 bits of Buffer ID, and 16 bits of flags. They are one field because
+    /// they are tested together.
     word: U64,
 }
 
@@ -48,7 +48,7 @@ impl Descriptor {
     pub(super) const ID: usize = Self::LEN + size_of::<u32>();
     pub(super) const FLAGS: usize = Self::ID + size_of::<u16>();
 
-    /// Returns a descriptor of these fields.
+    /// Returns a descriptor with these fields.
     #[inline]
     #[must_use]
     pub const fn new(addr: DriverAddr, len: u32, id: BufferId, flags: DescriptorFlags) -> Self {
@@ -56,7 +56,7 @@ impl Descriptor {
         Self::from_word(addr, word)
     }
 
-    /// Returns the descriptor of an address and a [second word](Self::word).
+    /// Returns the descriptor with an address and a [second word](Self::word).
     #[inline]
     #[must_use]
     pub const fn from_word(addr: DriverAddr, word: u64) -> Self {
@@ -84,14 +84,16 @@ impl Descriptor {
         self.len() == 0
     }
 
-    /// Returns the range that the descriptor claims, or `None` if it would end beyond 2^64.
+    /// Returns the range that the descriptor claims, or `None` if the range ends beyond 2^64.
     #[inline]
     #[must_use]
     pub const fn range(&self) -> Option<DriverRange> {
         DriverRange::new(self.addr(), self.len() as u64)
     }
 
-    /// Returns the Buffer ID, which has a meaning only in the last descriptor of a list (PACK-USED-2).
+    /// Returns the Buffer ID.
+    ///
+    /// It has a meaning only in the last descriptor of a list (PACK-USED-2).
     #[inline]
     #[must_use]
     pub const fn id(&self) -> BufferId {
@@ -105,8 +107,9 @@ impl Descriptor {
         DescriptorFlags((self.word.get() >> 48) as u16)
     }
 
-    /// Returns the second word, for who tests all of it at once: the length in the lower 32 bits, the Buffer ID in bits
-    /// 32 to 47, and the flags above.
+    /// Returns the second word, to test all of its fields at once.
+    ///
+    /// It has the length in bits 0 to 31, the Buffer ID in bits 32 to 47, and the flags in bits 48 to 63.
     #[inline]
     #[must_use]
     pub const fn word(&self) -> u64 {
@@ -134,8 +137,9 @@ impl TableEntry for Descriptor {
 
 impl sealed::Sealed for Descriptor {}
 
-/// What a driver knows a buffer by. It is the driver's business alone: any value, and the same one twice, is as good as
-/// any other (HOST-19).
+/// The number by which a driver knows a buffer.
+///
+/// It is opaque to the device. Any value can occur, and a value can repeat (HOST-19).
 ///
 /// ```
 /// use virtio_ring::packed::BufferId;
@@ -156,7 +160,7 @@ impl fmt::Display for BufferId {
 /// ```
 /// use virtio_ring::packed::DescriptorFlags;
 ///
-/// // What a driver and a device write on their first lap, when the wrap counter is set.
+/// // The flags that a driver and a device write in the first lap, when the wrap counter is set.
 /// assert!(DescriptorFlags::AVAIL.is_available(true));
 /// assert!(DescriptorFlags::AVAIL.union(DescriptorFlags::USED).is_used(true));
 /// assert_eq!(DescriptorFlags(0x8090).to_string(), "bit 4 | AVAIL | USED");
@@ -167,13 +171,16 @@ pub struct DescriptorFlags(pub u16);
 impl DescriptorFlags {
     /// The list continues in the next slot.
     pub const NEXT: Self = Self(1);
-    /// The element is device-writable; without it, it is device-readable. In a used descriptor: something was written.
+    /// The element is device-writable. Without this flag, it is device-readable.
+    ///
+    /// In a used descriptor, the flag means that the device has written bytes.
     pub const WRITE: Self = Self(2);
     /// The element is a table of descriptors.
     pub const INDIRECT: Self = Self(4);
-    /// Equal to the driver's wrap counter when the descriptor is made available.
+    /// Is equal to the driver's wrap counter when the descriptor is made available.
     pub const AVAIL: Self = Self(1 << 7);
-    /// Unequal to the driver's wrap counter when the descriptor is made available, equal when it was used.
+    /// Differs from the driver's wrap counter when the descriptor is made available. Is equal to AVAIL when it was
+    /// used.
     pub const USED: Self = Self(1 << 15);
 
     const NAMES: [(u16, &'static str); 5] = [
@@ -191,23 +198,27 @@ impl DescriptorFlags {
         self.0 & other.0 == other.0
     }
 
-    /// Returns the bits that are set in either.
+    /// Returns the bits that are set in `self`, in `other` or in both.
     #[inline]
     #[must_use]
     pub const fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// Returns whether a descriptor with these flags is available to a device whose wrap counter is `wrap`: AVAIL
-    /// equals it, and USED does not (PACK-WRAP-2). The two bits being different would not be enough (PACK-WRAP-5).
+    /// Returns whether a descriptor with these flags is available to a device whose wrap counter is `wrap`.
+    ///
+    /// AVAIL must be equal to `wrap`, and USED must not (PACK-WRAP-2). It is not enough that the two bits differ from
+    /// each other (PACK-WRAP-5).
     #[inline]
     #[must_use]
     pub const fn is_available(self, wrap: bool) -> bool {
         self.0 & (Self::AVAIL.0 | Self::USED.0) == if wrap { Self::AVAIL.0 } else { Self::USED.0 }
     }
 
-    /// Returns whether a descriptor with these flags is used for a driver whose wrap counter is `wrap`: both bits equal
-    /// it (PACK-WRAP-3). In a ring of zeros all descriptors are that for the lap before the first one.
+    /// Returns whether a descriptor with these flags is used for a driver whose wrap counter is `wrap`.
+    ///
+    /// Both bits must be equal to `wrap` (PACK-WRAP-3). In a ring of zeros, every descriptor looks used in the lap
+    /// before the first one.
     #[inline]
     #[must_use]
     pub const fn is_used(self, wrap: bool) -> bool {
@@ -215,7 +226,7 @@ impl DescriptorFlags {
     }
 }
 
-/// The flags by the specification's name.
+/// Shows each flag by its name in the specification.
 impl fmt::Display for DescriptorFlags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt_flags(self.0, &Self::NAMES, f)
@@ -228,10 +239,12 @@ impl fmt::Debug for DescriptorFlags {
     }
 }
 
-/// What a device writes into a descriptor when it has used a buffer. The address stays what it was (PACK-USED-6).
+/// The fields that a device writes into a descriptor when it has used a buffer.
 ///
-/// A queue never reads one back. Tools read the whole descriptor, of which this is a part; its flags tell whether it
-/// [is used](DescriptorFlags::is_used).
+/// The address of the descriptor does not change (PACK-USED-6).
+///
+/// A queue never reads a used descriptor. Tools read the whole descriptor and convert it. Its flags show whether it [is
+/// used](DescriptorFlags::is_used).
 ///
 /// ```
 /// use virtio_mem_traits::{DriverAddr, HeapMem};
@@ -250,17 +263,22 @@ impl fmt::Debug for DescriptorFlags {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UsedDescriptor {
-    /// How many bytes were written. Without any, the field is reserved and 0 (PACK-USED-5).
+    /// The number of bytes that were written.
+    ///
+    /// If no bytes were written, the field is reserved and is 0 (PACK-USED-5).
     pub len: u32,
-    /// Which buffer.
+    /// The Buffer ID of the used buffer.
     pub id: BufferId,
-    /// Both wrap bits, and WRITE if anything was written; nothing else (PACK-USED-4, PACK-USED-7).
+    /// AVAIL and USED for the wrap counter, and WRITE if bytes were written.
+    ///
+    /// No other flag is set (PACK-USED-4, PACK-USED-7).
     pub flags: DescriptorFlags,
 }
 
 impl UsedDescriptor {
-    /// Returns the used descriptor for a buffer with `len` bytes written, in a slot whose wrap counter is `wrap`
-    /// (PACK-WRAP-3).
+    /// Returns the used descriptor for a buffer with `len` bytes written.
+    ///
+    /// `wrap` is the device's wrap counter at the slot (PACK-WRAP-3).
     #[inline]
     #[must_use]
     pub const fn new(id: BufferId, len: u32, wrap: bool) -> Self {
@@ -269,14 +287,14 @@ impl UsedDescriptor {
         Self { len, id, flags: DescriptorFlags(wrapped | write) }
     }
 
-    /// Returns the upper half of the descriptor, read as a little-endian word.
+    /// Returns the upper half of the descriptor, as a number whose little-endian form is in memory.
     #[inline]
     pub(super) const fn bits(self) -> u64 {
         self.len as u64 | (self.id.0 as u64) << 32 | (self.flags.0 as u64) << 48
     }
 }
 
-/// What a descriptor says if it is a used one, whatever it is.
+/// Reads the fields of a descriptor as those of a used one, without checking its flags.
 impl From<Descriptor> for UsedDescriptor {
     #[inline]
     fn from(descriptor: Descriptor) -> Self {

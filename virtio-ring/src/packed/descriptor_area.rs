@@ -8,10 +8,12 @@ use super::{BufferId, Descriptor, DescriptorFlags, DescriptorTable, Layout, Ring
 
 const ALIGN: usize = Layout::DESCRIPTOR_AREA_ALIGN;
 
-/// The descriptor ring: descriptors that the driver made available, and over them those that the device has used.
+/// The descriptor ring, which both sides write.
 ///
-/// Where the ring lies in several pieces, they have to end at multiples of 8 bytes: no more than that is accessed at
-/// once, and what is accessed at once has to be in one piece.
+/// The driver writes available descriptors. The device writes used descriptors over them.
+///
+/// If the ring lies in several pieces of memory, each piece must end at a multiple of 8 bytes. The largest single
+/// access has 8 bytes, and must be in one piece.
 ///
 /// VIRTIO 1.4 §2.8.1 "Driver and Device Ring Wrap Counters".
 ///
@@ -38,7 +40,7 @@ impl<M: StableMem> DescriptorArea<M> {
     ///
     /// # Errors
     ///
-    /// If it is misaligned, or is not all in memory that the device may read and write.
+    /// If the area is misaligned, or is not wholly in memory that the device can read and write.
     pub fn new(mem: M, layout: Layout, addr: DriverAddr) -> Result<Self, AreaError> {
         let range = DriverRange::new(addr, layout.descriptor_area_len() as u64);
         Area::new(mem, range.ok_or(TranslateError::Unmapped { addr })?).map(|area| Self { area })
@@ -51,15 +53,17 @@ impl<M: StableMem> DescriptorArea<M> {
         self.area.mem()
     }
 
-    /// Returns the ring as a table, to read descriptors from.
+    /// Returns the ring as a table, to read its descriptors.
     #[inline]
     #[must_use]
     pub fn table(&self) -> DescriptorTable<'_, M> {
         DescriptorTable::from_parts(self.area.mem(), self.area.range(), self.area.array(0, usize::MAX).reader())
     }
 
-    /// Returns the slots from `first` on that can be accessed at once: at most `count`, fewer where the ring is in
-    /// several pieces, and none where the memory wants reports of accesses.
+    /// Returns at most `count` slots from `first` on, which can be accessed without a translation.
+    ///
+    /// No slot lies beyond the end of the ring. There can be fewer slots if the ring is in several pieces. There are
+    /// none if the memory uses reports of accesses.
     #[inline(always)]
     #[must_use]
     pub fn slots(&self, first: u16, count: u16) -> Slots<'_> {
@@ -67,14 +71,12 @@ impl<M: StableMem> DescriptorArea<M> {
         Slots(self.area.array(Descriptor::SIZE * usize::from(first), count.into()))
     }
 
-    /// Reads the Buffer ID and the flags of the descriptor at `position`, which may be the first of a list that is
-    /// available.
+    /// Reads the Buffer ID and the flags of the descriptor at `position`, where a list can begin.
     ///
-    /// Acquire: it pairs with the driver's store of the flags, so that the rest of the descriptor, the other
-    /// descriptors of its list, and the buffers that they stand for, are visible to what is read later (BAR-5). The
-    /// driver stores the Buffer ID before the flags; one access of 32 bits cannot see the later store and miss the
-    /// earlier one. Rust's memory model has no word for accesses of different sizes from both sides; what counts
-    /// between a device and its driver is the machine's.
+    /// The load is an acquire. It pairs with the driver's release store of the flags. So later reads see the rest of
+    /// the descriptor, the other descriptors of its list, and their buffers (BAR-5). The driver stores the Buffer ID
+    /// before the flags. One access of 32 bits cannot see the later store and miss the earlier one. Rust does not
+    /// define atomic accesses of mixed sizes; the hardware's memory model applies.
     ///
     /// # Errors
     ///
@@ -86,7 +88,7 @@ impl<M: StableMem> DescriptorArea<M> {
 
     /// Reads the Buffer ID and the flags of the descriptor in `slot`, which is not the first of its list.
     ///
-    /// Relaxed: [`first`](Self::first) acquired it.
+    /// The load is relaxed, because [`first`](Self::first) acquired the descriptor.
     ///
     /// # Errors
     ///
@@ -96,11 +98,13 @@ impl<M: StableMem> DescriptorArea<M> {
         self.area.load_relaxed(Layout::descriptor_id(slot)).map(id_and_flags)
     }
 
-    /// Writes a used descriptor, which the driver may see at once. Nothing in it changes after that (BAR-9).
+    /// Writes a used descriptor, which publishes it.
     ///
-    /// Release: it pairs with the driver's load of the flags, so that what was written into the buffer is visible to
-    /// what the driver reads later (BAR-8). The Buffer ID and the length become visible together with the flags: all
-    /// three are one aligned access of 64 bits.
+    /// The driver can see it immediately. The device does not change it afterwards (BAR-9).
+    ///
+    /// The store is a release. It pairs with the driver's acquire load of the flags. So the driver's later reads see
+    /// the bytes that were written into the buffer (BAR-8). The Buffer ID and the length become visible together with
+    /// the flags, because all three are one aligned access of 64 bits.
     ///
     /// # Errors
     ///
@@ -111,66 +115,69 @@ impl<M: StableMem> DescriptorArea<M> {
     }
 }
 
-/// Slots of a ring that can be accessed at once.
+/// Slots of a ring that can be accessed without a translation.
 #[derive(Clone, Copy, Debug)]
 pub struct Slots<'a>(DeviceArray<'a, [u64; 2], ReadWrite>);
 
 impl<'a> Slots<'a> {
-    /// Returns how many there are.
+    /// Returns the number of slots.
     #[inline(always)]
     #[must_use]
     pub const fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Returns whether there are none.
+    /// Returns whether there are no slots.
     #[inline(always)]
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Returns the first `len` of them, or all if there are not as many.
+    /// Returns the first `len` slots, or all slots if there are fewer.
     #[inline(always)]
     #[must_use]
     pub fn prefix(self, len: usize) -> Self {
         Self(self.0.prefix(len))
     }
 
-    /// Returns the descriptors in those from `first` to `last`, to read them, if they are all there.
+    /// Returns the descriptors from index `first` to `last`, both included, or `None` if one of them does not exist.
     #[inline(always)]
     #[must_use]
     pub fn descriptors(&self, first: usize, last: usize) -> Option<DeviceArray<'a, [u64; 2]>> {
         self.0.slice(first, last).map(DeviceArray::reader)
     }
 
-    /// Reads the second word of the descriptor in the `index`th of them, if there are as many, as
-    /// [`DescriptorArea::first`] does: the length, the Buffer ID and the flags.
+    /// Reads the second word of the descriptor at `index`, or returns `None` if there is no such slot.
+    ///
+    /// The word has the length, the Buffer ID and the flags. The read is that of [`DescriptorArea::first`].
     #[inline(always)]
     #[must_use]
     pub fn first(&self, index: usize) -> Option<u64> {
         self.0.load_field_acquire::<u64, { Descriptor::LEN }>(index).map(u64::from_le)
     }
 
-    /// Reads the address in the descriptor in the `index`th of them, if there are as many.
+    /// Reads the address of the descriptor at `index`, or returns `None` if there is no such slot.
     ///
-    /// Relaxed: [`first`](Self::first) acquired it.
+    /// The load is relaxed, because [`first`](Self::first) acquired the descriptor.
     #[inline(always)]
     #[must_use]
     pub fn addr(&self, index: usize) -> Option<DriverAddr> {
         self.0.load_field::<u64, { Descriptor::ADDR }>(index).map(|addr| DriverAddr(u64::from_le(addr)))
     }
 
-    /// Reads the second word of the descriptor in the `index`th of them, if there are as many, as
-    /// [`DescriptorArea::later`] does.
+    /// Reads the second word of the descriptor at `index`, or returns `None` if there is no such slot.
+    ///
+    /// The read is that of [`DescriptorArea::later`].
     #[inline(always)]
     #[must_use]
     pub fn later(&self, index: usize) -> Option<u64> {
         self.0.load_field::<u64, { Descriptor::LEN }>(index).map(u64::from_le)
     }
 
-    /// Writes a used descriptor into the `index`th of them, if there are as many, as [`DescriptorArea::set_used`] does,
-    /// and returns whether there are.
+    /// Writes a used descriptor to the slot at `index`, and returns whether there is such a slot.
+    ///
+    /// The write is that of [`DescriptorArea::set_used`].
     #[inline(always)]
     pub fn set_used(&self, index: usize, used: UsedDescriptor) -> bool {
         self.0.store_field_release::<u64, { Descriptor::LEN }>(index, used.bits().to_le()).is_some()

@@ -8,10 +8,10 @@ use super::{EventSuppression, Layout};
 
 const ALIGN: usize = Layout::DEVICE_AREA_ALIGN;
 
-/// The device's event suppression structure: written by the device.
+/// The device's event suppression structure, which the device writes.
 ///
-/// A queue never reads what it wrote there (LAY-9): the area that it holds can only be written, and asks the memory for
-/// no other right. Tools that look at rings have the same area [for reading](Self::for_reading).
+/// A queue never reads its Device Area (LAY-9). By default, a `DeviceArea` can only be written, and asks the memory for
+/// no other right. Tools that read rings prove the area [for reading](Self::for_reading).
 ///
 /// VIRTIO 1.4 §2.8.10 "Driver and Device Event Suppression".
 ///
@@ -38,13 +38,13 @@ fn prove<M: StableMem, A: Rights>(mem: M, layout: Layout, addr: DriverAddr) -> R
     Ok(DeviceArea { area, layout })
 }
 
-/// What a queue does with it.
+/// Writing, for queues.
 impl<M: StableMem> DeviceArea<M> {
     /// Proves the area at `addr`, without accessing it.
     ///
     /// # Errors
     ///
-    /// If it is misaligned, or is not all in memory that the device may write.
+    /// If the area is misaligned, or is not wholly in memory that the device can write.
     pub fn new(mem: M, layout: Layout, addr: DriverAddr) -> Result<Self, AreaError> {
         prove(mem, layout, addr)
     }
@@ -53,16 +53,17 @@ impl<M: StableMem> DeviceArea<M> {
     ///
     /// # Errors
     ///
-    /// If it is not all in memory that the device may read.
+    /// If the area is not wholly in memory that the device can read.
     pub fn reader(&self) -> Result<DeviceArea<M, ReadOnly>, AreaError> {
         prove(self.area.mem().clone(), self.layout, self.area.range().start())
     }
 
-    /// Writes what the device wants to be notified of.
+    /// Writes which notifications the device wants.
     ///
-    /// One aligned access of 32 bits, so that the place and the flags belong together (BAR-10). Relaxed: it advises.
-    /// Who enables notifications has a full fence between this store and its next look at the ring, which pairs with
-    /// the driver's between its store of available flags and its load from here (BAR-6).
+    /// The store is one aligned access of 32 bits, so that the place and the flags belong together (BAR-10). It is
+    /// relaxed, because the structure is only advice. To enable notifications, the device needs a full fence between
+    /// this store and its next load from the ring. That fence pairs with the driver's fence between its store of
+    /// available flags and its load of this structure (BAR-6).
     ///
     /// # Errors
     ///
@@ -73,19 +74,21 @@ impl<M: StableMem> DeviceArea<M> {
     }
 }
 
-/// What tools do with it.
+/// Reading, for tools.
 impl<M: StableMem> DeviceArea<M, ReadOnly> {
-    /// Proves the area at `addr` to be read, without accessing it.
+    /// Proves the area at `addr` for reading, without accessing it.
     ///
     /// # Errors
     ///
-    /// If it is misaligned, or is not all in memory that the device may read.
+    /// If the area is misaligned, or is not wholly in memory that the device can read.
     pub fn for_reading(mem: M, layout: Layout, addr: DriverAddr) -> Result<Self, AreaError> {
         prove(mem, layout, addr)
     }
 
-    /// Reads what the device wants to be notified of: one aligned access of 32 bits. Relaxed: it advises, and nothing
-    /// else is read on its account.
+    /// Reads which notifications the device wants.
+    ///
+    /// The load is one aligned access of 32 bits. It is relaxed, because the structure is only advice, and no other
+    /// read depends on it.
     ///
     /// # Errors
     ///

@@ -6,9 +6,9 @@ use super::{EventSuppression, Layout};
 
 const ALIGN: usize = Layout::DRIVER_AREA_ALIGN;
 
-/// The driver's event suppression structure: written by the driver, read by the device (LAY-9).
+/// The driver's event suppression structure, which the driver writes and the device reads.
 ///
-/// VIRTIO 1.4 §2.8.10 "Driver and Device Event Suppression".
+/// VIRTIO 1.4 §2.8.10 "Driver and Device Event Suppression" (LAY-9).
 ///
 /// ```
 /// use virtio_mem_traits::{DriverAddr, HeapMem};
@@ -29,17 +29,18 @@ impl<M: StableMem> DriverArea<M> {
     ///
     /// # Errors
     ///
-    /// If it is misaligned, or is not all in memory that the device may read.
+    /// If the area is misaligned, or is not wholly in memory that the device can read.
     pub fn new(mem: M, layout: Layout, addr: DriverAddr) -> Result<Self, AreaError> {
         let range = DriverRange::new(addr, layout.driver_area_len() as u64);
         Area::new(mem, range.ok_or(TranslateError::Unmapped { addr })?).map(|area| Self { area })
     }
 
-    /// Reads what the driver wants to be notified of.
+    /// Reads which notifications the driver wants.
     ///
-    /// One aligned access of 32 bits, so that the place and the flags belong together (BAR-10). Relaxed: nothing else
-    /// is read on its account. Who decides by it whether to notify has a full fence between its store of used flags and
-    /// this load, which pairs with the driver's between its store here and its next look at the ring (BAR-7).
+    /// The load is one aligned access of 32 bits, so that the place and the flags belong together (BAR-10). It is
+    /// relaxed, because no other read depends on it. To decide whether to notify, the device needs a full fence between
+    /// its store of used flags and this load. That fence pairs with the driver's fence between its store of this
+    /// structure and its next load from the ring (BAR-7).
     ///
     /// # Errors
     ///

@@ -1,12 +1,14 @@
-//! What either side tells the other of the notifications that it wants.
+//! The structure in which a side tells the other side which notifications it wants.
 
 use core::fmt;
 
 use super::OffWrap;
 
-/// An event suppression structure, as one word of 32 bits: the place in the lower half, the flags in the upper one.
+/// An event suppression structure, as one word of 32 bits.
 ///
-/// VIRTIO 1.4 §2.8.14 "Event Suppression Structure Format". What the driver wrote may be anything.
+/// The place is in the lower half. The flags are in the upper half. The values of a driver are not checked.
+///
+/// VIRTIO 1.4 §2.8.14 "Event Suppression Structure Format".
 ///
 /// ```
 /// use virtio_ring::packed::{EventSuppression, NotificationMode, OffWrap};
@@ -15,13 +17,13 @@ use super::OffWrap;
 /// let events = EventSuppression::new(named);
 /// assert_eq!(events.bits(), 0x0002_8005);
 /// assert_eq!(events.mode(true), named);
-/// // Without EVENT_IDX no place can be named.
+/// // Without EVENT_IDX, a structure cannot name a place.
 /// assert_eq!(events.mode(false), NotificationMode::Enable);
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct EventSuppression(u32);
 
-/// Which notifications are wanted.
+/// Which notifications a side wants.
 ///
 /// ```
 /// use virtio_ring::packed::{EventSuppression, NotificationMode};
@@ -30,11 +32,13 @@ pub struct EventSuppression(u32);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotificationMode {
-    /// All.
+    /// All notifications.
     Enable,
-    /// None.
+    /// No notifications.
     Disable,
-    /// One, when the descriptor at this place is made available or used. Only with EVENT_IDX (PACK-EVT-3).
+    /// One notification, when the descriptor at this place is made available or used.
+    ///
+    /// It is allowed only with EVENT_IDX (PACK-EVT-3).
     Descriptor(OffWrap),
 }
 
@@ -43,14 +47,16 @@ impl EventSuppression {
     const DISABLE: u32 = 1;
     const DESCRIPTOR: u32 = 2;
 
-    /// Returns the structure that the word stands for, read as a little-endian one.
+    /// Returns the structure for its word in memory, read in little-endian order.
     #[inline]
     #[must_use]
     pub const fn from_bits(bits: u32) -> Self {
         Self(bits)
     }
 
-    /// Returns the structure that asks for `mode`. Reserved bits are 0 (PACK-EVT-5).
+    /// Returns the structure that asks for `mode`.
+    ///
+    /// Its reserved bits are 0 (PACK-EVT-5).
     #[inline]
     #[must_use]
     pub const fn new(mode: NotificationMode) -> Self {
@@ -68,10 +74,11 @@ impl EventSuppression {
         self.0
     }
 
-    /// Returns what is asked for.
+    /// Returns the notifications that the structure asks for.
     ///
-    /// Only two bits of the flags count. Where they make no sense, being the reserved value or a place although
-    /// EVENT_IDX was not negotiated, all notifications are wanted: one too many does no harm (HOST-21).
+    /// Only two bits of the flags have a meaning. Two values of them are wrong: the reserved value, and the value for a
+    /// place if EVENT_IDX was not negotiated. For a wrong value, returns [`NotificationMode::Enable`], because an
+    /// unwanted notification does no harm (HOST-21).
     #[inline]
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "takes the lower half of the word")]

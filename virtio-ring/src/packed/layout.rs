@@ -1,4 +1,4 @@
-//! Where everything is in the three areas of a packed virtqueue.
+//! The layout of the three areas of a packed virtqueue.
 
 use super::{Descriptor, QueueSize};
 
@@ -48,35 +48,35 @@ impl Layout {
         Descriptor::SIZE * self.size.get() as usize
     }
 
-    /// Returns the length of the Driver Area, whatever the queue size.
+    /// Returns the length of the Driver Area, which is the same for every queue size.
     #[inline]
     #[must_use]
     pub const fn driver_area_len(self) -> usize {
         4
     }
 
-    /// Returns the length of the Device Area, whatever the queue size.
+    /// Returns the length of the Device Area, which is the same for every queue size.
     #[inline]
     #[must_use]
     pub const fn device_area_len(self) -> usize {
         4
     }
 
-    /// Returns the offset of a descriptor's length in the Descriptor Area.
+    /// Returns the offset of the length of the descriptor in `slot`, in the Descriptor Area.
     #[inline]
     #[must_use]
     pub const fn descriptor_len(slot: u16) -> usize {
         Descriptor::SIZE * slot as usize + Descriptor::LEN
     }
 
-    /// Returns the offset of a descriptor's Buffer ID in the Descriptor Area.
+    /// Returns the offset of the Buffer ID of the descriptor in `slot`, in the Descriptor Area.
     #[inline]
     #[must_use]
     pub const fn descriptor_id(slot: u16) -> usize {
         Descriptor::SIZE * slot as usize + Descriptor::ID
     }
 
-    /// Returns the offset of a descriptor's flags in the Descriptor Area.
+    /// Returns the offset of the flags of the descriptor in `slot`, in the Descriptor Area.
     #[inline]
     #[must_use]
     pub const fn descriptor_flags(slot: u16) -> usize {

@@ -1,13 +1,16 @@
-//! A place in a packed ring together with a wrap counter.
+//! A place in a packed ring, with a wrap counter.
 
 use core::fmt;
 
 use super::QueueSize;
 
-/// A descriptor's offset in the ring and the wrap counter that goes with it, as event suppression structures and
-/// notifications of the driver hold them: the offset in bits 0 to 14, the wrap counter in bit 15.
+/// The offset of a descriptor in the ring, with the wrap counter at that offset.
 ///
-/// VIRTIO 1.4 §2.8.14 "Event Suppression Structure Format". What the driver wrote may name a slot that does not exist.
+/// Event suppression structures and notifications of the driver have this form. The offset is in bits 0 to 14. The wrap
+/// counter is in bit 15.
+///
+/// A driver can write the offset of a slot that does not exist. VIRTIO 1.4 §2.8.14 "Event Suppression Structure
+/// Format".
 ///
 /// ```
 /// use virtio_ring::packed::OffWrap;
@@ -21,28 +24,28 @@ pub struct OffWrap(u16);
 impl OffWrap {
     const WRAP: u16 = 1 << 15;
 
-    /// Returns the place at `offset`, of which the low 15 bits count.
+    /// Returns the place at the low 15 bits of `offset`.
     #[inline]
     #[must_use]
     pub const fn new(offset: u16, wrap: bool) -> Self {
         Self(offset & !Self::WRAP | if wrap { Self::WRAP } else { 0 })
     }
 
-    /// Returns the place that the wire form stands for.
+    /// Returns the place for its number in memory.
     #[inline]
     #[must_use]
     pub const fn from_bits(bits: u16) -> Self {
         Self(bits)
     }
 
-    /// Returns the wire form.
+    /// Returns the number in memory.
     #[inline]
     #[must_use]
     pub const fn bits(self) -> u16 {
         self.0
     }
 
-    /// Returns the offset, which may lie outside of the ring if the driver said it.
+    /// Returns the offset, which can lie outside the ring if the driver supplied it.
     #[inline]
     #[must_use]
     pub const fn offset(self) -> u16 {
@@ -56,7 +59,7 @@ impl OffWrap {
         self.0 & Self::WRAP != 0
     }
 
-    /// Returns the place on a circle of two laps: those with the wrap counter set are the second one.
+    /// Returns the place on a circle of two laps. Places with the wrap counter set are in the second lap.
     #[inline]
     #[must_use]
     pub(crate) const fn linear(self, size: QueueSize) -> u32 {

@@ -2,7 +2,7 @@
 
 use crate::QueueSizeError;
 
-/// The number of descriptors of a packed ring: 1 to 32768, not necessarily a power of two.
+/// The number of descriptors of a packed ring, from 1 to 32768. It does not need to be a power of two.
 ///
 /// VIRTIO 1.4 §2.8 "Packed Virtqueues" (LAY-8).
 ///
@@ -27,7 +27,7 @@ impl QueueSize {
     ///
     /// # Errors
     ///
-    /// If it is 0 or more than 32768.
+    /// If `size` is 0 or more than 32768.
     #[inline]
     pub const fn new(size: u16) -> Result<Self, QueueSizeError> {
         if size == 0 || size > Self::MAX.0 { Err(QueueSizeError::Packed { size }) } else { Ok(Self(size)) }

@@ -2,10 +2,11 @@
 
 use super::{OffWrap, QueueSize};
 
-/// A place in a packed ring of a given size, with the wrap counter that goes with it there.
+/// A slot of a packed ring of a given size, with the wrap counter at that slot.
 ///
-/// Unlike an [`OffWrap`] it was proved once: the slot exists. From then on it only ever advances, in rings of that
-/// size. VIRTIO 1.4 §2.8.1 "Driver and Device Ring Wrap Counters" (PACK-WRAP-1, PACK-WRAP-4).
+/// The slot of a `RingPosition` exists in the ring. The slot of an [`OffWrap`] is not checked. A position only
+/// advances, and only in rings of the same size. VIRTIO 1.4 §2.8.1 "Driver and Device Ring Wrap Counters" (PACK-WRAP-1,
+/// PACK-WRAP-4).
 ///
 /// ```
 /// use virtio_ring::packed::{QueueSize, RingPosition};
@@ -21,17 +22,17 @@ use super::{OffWrap, QueueSize};
 pub struct RingPosition(OffWrap);
 
 impl RingPosition {
-    /// Where both sides begin: the first slot, with the wrap counter set.
+    /// The position where both sides begin: the first slot, with the wrap counter set.
     pub const START: Self = Self(OffWrap::new(0, true));
 
-    /// Returns the place that `place` names, if a ring of `size` has it.
+    /// Returns the position at `place`, or `None` if a ring of `size` has no such slot.
     #[inline]
     #[must_use]
     pub const fn from_off_wrap(place: OffWrap, size: QueueSize) -> Option<Self> {
         if place.offset() < size.get() { Some(Self(place)) } else { None }
     }
 
-    /// Returns the place as event suppression structures hold it.
+    /// Returns the position in the form of event suppression structures.
     #[inline]
     #[must_use]
     pub const fn off_wrap(self) -> OffWrap {
@@ -52,8 +53,10 @@ impl RingPosition {
         self.0.wrap()
     }
 
-    /// Returns the place `count` slots further on, in a ring of `size`. The wrap counter changes whenever the last slot
-    /// is passed, by a list that is as long as the ring as well.
+    /// Returns the position `count` slots later, in a ring of `size`.
+    ///
+    /// The wrap counter flips each time the end of the ring is passed. A list that is as long as the ring passes the
+    /// end too.
     #[inline]
     #[must_use]
     pub const fn advanced(self, count: u16, size: QueueSize) -> Self {
@@ -65,7 +68,7 @@ impl RingPosition {
     }
 
     #[cold]
-    #[expect(clippy::cast_possible_truncation, reason = "what is left of a division by the size fits like the size")]
+    #[expect(clippy::cast_possible_truncation, reason = "a remainder is less than the size, which has 16 bits")]
     const fn wrapped(self, ahead: u32, size: u32) -> Self {
         Self(OffWrap::new((ahead % size) as u16, self.wrap() == (ahead / size % 2 == 0)))
     }

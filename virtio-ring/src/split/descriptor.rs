@@ -1,4 +1,4 @@
-//! A descriptor of a split virtqueue, on the wire.
+//! A descriptor of a split virtqueue, as it is in memory.
 
 use core::fmt;
 use core::mem::offset_of;
@@ -30,8 +30,8 @@ use crate::flags::fmt_flags;
 #[repr(C)]
 pub struct Descriptor {
     addr: U64,
-    /// From the lowest bit, the length in 32, the flags in 16, and the index of the next descriptor in 16 bits. It is
-    /// one field because it is tested as one.
+    /// From the lowest bit: 32 bits of length, 16 bits of flags, and 16 bits for the index of the next descriptor. They
+    /// are one field because they are tested together.
     word: U64,
 }
 
@@ -43,7 +43,7 @@ impl Descriptor {
     /// The size in bytes.
     pub const SIZE: usize = size_of::<Self>();
 
-    /// Returns a descriptor of these fields.
+    /// Returns a descriptor with these fields.
     #[inline]
     #[must_use]
     pub const fn new(addr: DriverAddr, len: u32, flags: DescriptorFlags, next: DescriptorIndex) -> Self {
@@ -51,7 +51,7 @@ impl Descriptor {
         Self::from_word(addr, word)
     }
 
-    /// Returns the descriptor of an address and a [second word](Self::word).
+    /// Returns the descriptor with an address and a [second word](Self::word).
     #[inline]
     #[must_use]
     pub const fn from_word(addr: DriverAddr, word: u64) -> Self {
@@ -79,7 +79,7 @@ impl Descriptor {
         self.len() == 0
     }
 
-    /// Returns the range that the descriptor claims, or `None` if it would end beyond 2^64.
+    /// Returns the range that the descriptor claims, or `None` if the range ends beyond 2^64.
     #[inline]
     #[must_use]
     pub const fn range(&self) -> Option<DriverRange> {
@@ -100,8 +100,10 @@ impl Descriptor {
         DescriptorIndex((self.word.get() >> 48) as u16)
     }
 
-    /// Returns the second word, for who tests all of it at once: the length in the lower 32 bits, the flags in bits 32
-    /// to 47, and the index of the next descriptor above.
+    /// Returns the second word, to test all of its fields at once.
+    ///
+    /// It has the length in bits 0 to 31, the flags in bits 32 to 47, and the index of the next descriptor in bits 48
+    /// to 63.
     #[inline]
     #[must_use]
     pub const fn word(&self) -> u64 {
@@ -129,7 +131,9 @@ impl TableEntry for Descriptor {
 
 impl sealed::Sealed for Descriptor {}
 
-/// The flags of a descriptor. Bits without a name have no meaning and are ignored (SPLIT-DESC-8).
+/// The flags of a descriptor.
+///
+/// Bits without a name have no meaning and are ignored (SPLIT-DESC-8).
 ///
 /// ```
 /// use virtio_ring::split::DescriptorFlags;
@@ -145,7 +149,7 @@ pub struct DescriptorFlags(pub u16);
 impl DescriptorFlags {
     /// The chain continues at `next`.
     pub const NEXT: Self = Self(1);
-    /// The element is device-writable; without it, it is device-readable.
+    /// The element is device-writable. Without this flag, it is device-readable.
     pub const WRITE: Self = Self(2);
     /// The element is a table of descriptors.
     pub const INDIRECT: Self = Self(4);
@@ -160,7 +164,7 @@ impl DescriptorFlags {
         self.0 & other.0 == other.0
     }
 
-    /// Returns the bits that are set in either.
+    /// Returns the bits that are set in `self`, in `other` or in both.
     #[inline]
     #[must_use]
     pub const fn union(self, other: Self) -> Self {
@@ -168,7 +172,7 @@ impl DescriptorFlags {
     }
 }
 
-/// The flags by the specification's name.
+/// Shows each flag by its name in the specification.
 impl fmt::Display for DescriptorFlags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt_flags(self.0, &Self::NAMES, f)

@@ -6,9 +6,9 @@ use super::{DescriptorTable, Layout};
 
 const ALIGN: usize = Layout::DESCRIPTOR_AREA_ALIGN;
 
-/// The descriptor table of a queue: read by the device, never written (SPLIT-DESC-3).
+/// The descriptor table of a queue. The device reads it and never writes it.
 ///
-/// VIRTIO 1.4 §2.7.5 "The Virtqueue Descriptor Table".
+/// VIRTIO 1.4 §2.7.5 "The Virtqueue Descriptor Table" (SPLIT-DESC-3).
 ///
 /// ```
 /// use virtio_mem_traits::{DriverAddr, HeapMem};
@@ -32,7 +32,7 @@ impl<M: StableMem> DescriptorArea<M> {
     ///
     /// # Errors
     ///
-    /// If it is misaligned, or is not all in memory that the device may read.
+    /// If the area is misaligned, or is not wholly in memory that the device can read.
     pub fn new(mem: M, layout: Layout, addr: DriverAddr) -> Result<Self, AreaError> {
         let range = DriverRange::new(addr, layout.descriptor_area_len() as u64);
         Area::new(mem, range.ok_or(TranslateError::Unmapped { addr })?).map(|area| Self { area })

@@ -16,16 +16,16 @@ use crate::flags::fmt_flags;
 
 const ALIGN: usize = Layout::DEVICE_AREA_ALIGN;
 
-/// The used ring: written by the device.
+/// The used ring, which the device writes.
 ///
-/// A queue never reads what it wrote there (SPLIT-USED-8): the area that it holds can only be written, and asks the
-/// memory for no other right. What may be read as well is the same area [for reading](Self::for_reading). That is for
-/// tools that look at rings, and for who takes a ring over: a front end of vhost-user says where the available ring
-/// goes on, and the used index is in memory alone.
+/// A queue never reads its used ring (SPLIT-USED-8). By default, a `DeviceArea` can only be written, and asks the
+/// memory for no other right. Tools that read rings prove the area [for reading](Self::for_reading). A vhost-user back
+/// end does so too when it takes a ring over: the front end gives it only the available index, and the used index is
+/// only in memory.
 ///
 /// VIRTIO 1.4 §2.7.8 "The Virtqueue Used Ring".
 ///
-/// Every method accesses one field, once, and fails only if the memory is gone.
+/// Each method accesses one field once. It fails only if the memory is gone.
 ///
 /// ```
 /// use virtio_mem_traits::{DriverAddr, HeapMem};
@@ -57,13 +57,13 @@ fn prove<M: StableMem, A: Rights>(mem: M, layout: Layout, addr: DriverAddr) -> R
     Ok(DeviceArea { area, layout })
 }
 
-/// What a queue does with it.
+/// Writing, for queues.
 impl<M: StableMem> DeviceArea<M> {
     /// Proves the area at `addr`, without accessing it.
     ///
     /// # Errors
     ///
-    /// If it is misaligned, or is not all in memory that the device may write.
+    /// If the area is misaligned, or is not wholly in memory that the device can write.
     pub fn new(mem: M, layout: Layout, addr: DriverAddr) -> Result<Self, AreaError> {
         prove(mem, layout, addr)
     }
@@ -72,16 +72,16 @@ impl<M: StableMem> DeviceArea<M> {
     ///
     /// # Errors
     ///
-    /// If it is not all in memory that the device may read.
+    /// If the area is not wholly in memory that the device can read.
     pub fn reader(&self) -> Result<DeviceArea<M, ReadOnly>, AreaError> {
         prove(self.area.mem().clone(), self.layout, self.area.range().start())
     }
 
     /// Writes the flags.
     ///
-    /// Relaxed: the flags advise. Who enables notifications has a full fence between this store and its next load of
-    /// the available index, which pairs with the driver's between its store to that index and its load of the flags
-    /// (BAR-2).
+    /// The store is relaxed, because the flags are only advice. To enable notifications, the device needs a full fence
+    /// between this store and its next load of the available index. That fence pairs with the driver's fence between
+    /// its store of the available index and its load of the flags (BAR-2).
     ///
     /// # Errors
     ///
@@ -91,9 +91,10 @@ impl<M: StableMem> DeviceArea<M> {
         self.area.store_relaxed(Layout::FLAGS, flags.0.to_le())
     }
 
-    /// Writes the element at `index`, which the driver does not look at before it was [published](Self::publish).
+    /// Writes the element at `index`. The driver does not read it before it is [published](Self::publish).
     ///
-    /// Relaxed: publishing releases it. The area is aligned to 4 bytes only, so this is two stores of 32 bits.
+    /// The store is relaxed, because [`publish`](Self::publish) releases it. It consists of two stores of 32 bits,
+    /// because the area is aligned only to 4 bytes.
     ///
     /// # Errors
     ///
@@ -104,8 +105,10 @@ impl<M: StableMem> DeviceArea<M> {
         self.area.store_relaxed(Layout::used_element(index.slot(self.layout.size())), words)
     }
 
-    /// Returns the places of elements from `first` on that can be written at once: at most `count`, none beyond the end
-    /// of the ring, fewer where the area is in several pieces, and none where the memory wants reports of writing.
+    /// Returns the places of at most `count` elements from `first` on, which can be written without a translation.
+    ///
+    /// No place lies beyond the end of the ring. There can be fewer places if the area is in several pieces. There are
+    /// none if the memory uses reports of writes.
     #[inline(always)]
     #[must_use]
     pub fn used_elements(&self, first: RingIndex, count: u16) -> UsedElements<'_> {
@@ -114,10 +117,10 @@ impl<M: StableMem> DeviceArea<M> {
         UsedElements(self.area.array(Layout::used_element(slot), count.into()))
     }
 
-    /// Writes the index that the next element will have, and thereby publishes all elements before it.
+    /// Writes the index of the next element, which publishes all elements before it.
     ///
-    /// Release: it pairs with the driver's load of the index, so that the elements, and what was written into the
-    /// buffers, are visible to what the driver reads later (BAR-4).
+    /// The store is a release. It pairs with the driver's acquire load of the index. So the driver's later reads see
+    /// the elements and the bytes that were written into the buffers (BAR-4).
     ///
     /// # Errors
     ///
@@ -127,10 +130,12 @@ impl<M: StableMem> DeviceArea<M> {
         self.area.store_release(Layout::INDEX, index.get().to_le())
     }
 
-    /// Writes the index of the available entry that the device wants to be notified of. The driver reads it only with
-    /// EVENT_IDX; without it, the place is not to be touched (SPLIT-ANOT-8).
+    /// Writes the index of the available entry that the device wants to be notified of.
     ///
-    /// Relaxed, under the same full fence as [`set_flags`](Self::set_flags).
+    /// Call this method only if EVENT_IDX was negotiated. Without EVENT_IDX, the driver does not read the field, and
+    /// the device must not write it (SPLIT-ANOT-8).
+    ///
+    /// The store is relaxed. It needs the same full fence as [`set_flags`](Self::set_flags).
     ///
     /// # Errors
     ///
@@ -141,18 +146,20 @@ impl<M: StableMem> DeviceArea<M> {
     }
 }
 
-/// What tools do with it, and who takes a ring over.
+/// Reading, for tools and for a device that takes a ring over.
 impl<M: StableMem> DeviceArea<M, ReadOnly> {
-    /// Proves the area at `addr` to be read, without accessing it.
+    /// Proves the area at `addr` for reading, without accessing it.
     ///
     /// # Errors
     ///
-    /// If it is misaligned, or is not all in memory that the device may read.
+    /// If the area is misaligned, or is not wholly in memory that the device can read.
     pub fn for_reading(mem: M, layout: Layout, addr: DriverAddr) -> Result<Self, AreaError> {
         prove(mem, layout, addr)
     }
 
-    /// Reads the flags. Relaxed: they advise, and nothing else is read on their account.
+    /// Reads the flags.
+    ///
+    /// The load is relaxed, because the flags are only advice, and no other read depends on them.
     ///
     /// # Errors
     ///
@@ -162,10 +169,10 @@ impl<M: StableMem> DeviceArea<M, ReadOnly> {
         self.area.load_relaxed(Layout::FLAGS).map(|flags| UsedFlags(u16::from_le(flags)))
     }
 
-    /// Reads the index that the next element will have.
+    /// Reads the index of the next element.
     ///
-    /// Acquire: it pairs with the store of whichever device [published](DeviceArea::publish) it, so that the elements
-    /// before it are visible to what is read later.
+    /// The load is an acquire. It pairs with the release store of the device that [published](DeviceArea::publish) the
+    /// index. So later reads see the elements before the index.
     ///
     /// # Errors
     ///
@@ -175,7 +182,9 @@ impl<M: StableMem> DeviceArea<M, ReadOnly> {
         self.area.load_acquire(Layout::INDEX).map(|index| RingIndex::new(u16::from_le(index)))
     }
 
-    /// Reads the element at `index`. Relaxed: [`index`](Self::index) acquired it.
+    /// Reads the element at `index`.
+    ///
+    /// The load is relaxed, because [`index`](Self::index) acquired the element.
     ///
     /// # Errors
     ///
@@ -186,8 +195,9 @@ impl<M: StableMem> DeviceArea<M, ReadOnly> {
         Ok(transmute!(words))
     }
 
-    /// Reads the index of the available entry that the device wants to be notified of. It has a meaning only with
-    /// EVENT_IDX. Relaxed, as the [flags](Self::flags).
+    /// Reads the index of the available entry that the device wants to be notified of.
+    ///
+    /// It has a meaning only with EVENT_IDX. The load is relaxed, like that of the [flags](Self::flags).
     ///
     /// # Errors
     ///
@@ -198,34 +208,35 @@ impl<M: StableMem> DeviceArea<M, ReadOnly> {
     }
 }
 
-/// Places of elements in a used ring that can be written at once.
+/// Places of elements in a used ring that can be written without a translation.
 #[derive(Clone, Copy, Debug)]
 pub struct UsedElements<'a>(DeviceArray<'a, [u32; 2], WriteOnly>);
 
 impl UsedElements<'_> {
-    /// Returns how many there are.
+    /// Returns the number of places.
     #[inline(always)]
     #[must_use]
     pub const fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Returns whether there are none.
+    /// Returns whether there are no places.
     #[inline(always)]
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Writes the `index`th of them, if there are as many, as [`DeviceArea::set_used`] does, and returns whether there
-    /// are.
+    /// Writes `element` to the place at `index`, and returns whether there is such a place.
+    ///
+    /// The write is that of [`DeviceArea::set_used`].
     #[inline(always)]
     pub fn set(&self, index: usize, element: UsedElement) -> bool {
         self.0.store_relaxed(index, transmute!(element)).is_some()
     }
 }
 
-/// An element of a used ring: a private copy. Whoever wrote it may have written anything.
+/// A private copy of an element of a used ring. Its values are not checked.
 ///
 /// ```
 /// use virtio_ring::split::{DescriptorIndex, UsedElement};
@@ -247,14 +258,18 @@ impl UsedElement {
     /// The size in bytes.
     pub const SIZE: usize = size_of::<Self>();
 
-    /// Returns the element that gives back the chain of `head`, with `len` bytes written (SPLIT-USED-5).
+    /// Returns the element that returns the chain of `head`, with `len` bytes written.
+    ///
+    /// VIRTIO 1.4 §2.7.8 "The Virtqueue Used Ring" (SPLIT-USED-5).
     #[inline]
     #[must_use]
     pub const fn new(head: DescriptorIndex, len: u32) -> Self {
         Self { id: U32::new(head.0 as u32), len: U32::new(len) }
     }
 
-    /// Returns the index of the descriptor that the chain begins with: all 32 bits of it, of which a device sets 16.
+    /// Returns the index of the first descriptor of the chain.
+    ///
+    /// It has all 32 bits of the field. A device sets only the lower 16 bits.
     #[inline]
     #[must_use]
     pub const fn id(&self) -> u32 {
@@ -289,15 +304,18 @@ impl UsedElement {
 pub struct UsedFlags(pub u16);
 
 impl UsedFlags {
-    /// The driver may notify. The only value if EVENT_IDX was negotiated (SPLIT-ANOT-3).
+    /// The driver can notify.
+    ///
+    /// It is the only allowed value if EVENT_IDX was negotiated (SPLIT-ANOT-3).
     pub const NONE: Self = Self(0);
     /// The driver is asked not to notify.
     pub const NO_NOTIFY: Self = Self(1);
 
     const NAMES: [(u16, &'static str); 1] = [(Self::NO_NOTIFY.0, "NO_NOTIFY")];
 
-    /// Returns whether the device wants no notification when a buffer is made available. Without a meaning if EVENT_IDX
-    /// was negotiated.
+    /// Returns whether the device wants no notification when a buffer is made available.
+    ///
+    /// The flag has no meaning if EVENT_IDX was negotiated.
     #[inline]
     #[must_use]
     pub const fn no_notify(self) -> bool {
@@ -305,7 +323,7 @@ impl UsedFlags {
     }
 }
 
-/// The flags by the specification's name.
+/// Shows each flag by its name in the specification.
 impl fmt::Display for UsedFlags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt_flags(self.0, &Self::NAMES, f)

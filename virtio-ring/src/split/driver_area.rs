@@ -11,11 +11,11 @@ use crate::flags::fmt_flags;
 
 const ALIGN: usize = Layout::DRIVER_AREA_ALIGN;
 
-/// The available ring: written by the driver, read by the device (SPLIT-AVAIL-1).
+/// The available ring, which the driver writes and the device reads.
 ///
-/// VIRTIO 1.4 §2.7.6 "The Virtqueue Available Ring".
+/// VIRTIO 1.4 §2.7.6 "The Virtqueue Available Ring" (SPLIT-AVAIL-1).
 ///
-/// Every method reads one field, once, by one aligned 16-bit access (BAR-12), and fails only if the memory is gone.
+/// Each method reads one field once, with one aligned access of 16 bits (BAR-12). It fails only if the memory is gone.
 ///
 /// ```
 /// use virtio_mem_traits::{DriverAddr, HeapMem};
@@ -45,7 +45,7 @@ impl<M: StableMem> DriverArea<M> {
     ///
     /// # Errors
     ///
-    /// If it is misaligned, or is not all in memory that the device may read.
+    /// If the area is misaligned, or is not wholly in memory that the device can read.
     pub fn new(mem: M, layout: Layout, addr: DriverAddr) -> Result<Self, AreaError> {
         let range = DriverRange::new(addr, layout.driver_area_len() as u64);
         let area = Area::new(mem, range.ok_or(TranslateError::Unmapped { addr })?)?;
@@ -54,9 +54,9 @@ impl<M: StableMem> DriverArea<M> {
 
     /// Reads the flags.
     ///
-    /// Relaxed: the flags advise, and nothing else is read on their account. Who decides by them whether to notify has
-    /// a full fence between its store to the used ring and this load, which pairs with the driver's between its store
-    /// to the flags and its load of the used index (BAR-3).
+    /// The load is relaxed, because the flags are only advice, and no other read depends on them. To decide whether to
+    /// notify, the device needs a full fence between its store of the used index and this load. That fence pairs with
+    /// the driver's fence between its store of the flags and its load of the used index (BAR-3).
     ///
     /// # Errors
     ///
@@ -66,10 +66,10 @@ impl<M: StableMem> DriverArea<M> {
         self.area.load_relaxed(Layout::FLAGS).map(|flags| AvailableFlags(u16::from_le(flags)))
     }
 
-    /// Reads the index that the driver's next entry will have.
+    /// Reads the index of the driver's next entry.
     ///
-    /// Acquire: it pairs with the driver's store of the index, so that the entries before it, and the descriptors and
-    /// buffers that they stand for, are visible to what is read later (BAR-1).
+    /// The load is an acquire. It pairs with the driver's release store of the index. So later reads see the entries
+    /// before the index, their descriptors, and their buffers (BAR-1).
     ///
     /// # Errors
     ///
@@ -79,9 +79,9 @@ impl<M: StableMem> DriverArea<M> {
         self.area.load_acquire(Layout::INDEX).map(|index| RingIndex::new(u16::from_le(index)))
     }
 
-    /// Reads the entry at `index`: the head of a chain, as the driver says.
+    /// Reads the entry at `index`: the head of a chain, as the driver claims it.
     ///
-    /// Relaxed: [`index`](Self::index) acquired it.
+    /// The load is relaxed, because [`index`](Self::index) acquired the entry.
     ///
     /// # Errors
     ///
@@ -92,8 +92,10 @@ impl<M: StableMem> DriverArea<M> {
         self.area.load_relaxed(Layout::available_entry(slot)).map(|head| DescriptorIndex(u16::from_le(head)))
     }
 
-    /// Returns the entries from `first` on that can be read at once: at most `count`, none beyond the end of the ring,
-    /// fewer where the area is in several pieces, and none where the memory wants reports of reading.
+    /// Returns at most `count` entries from `first` on, which can be read without a translation.
+    ///
+    /// No entry lies beyond the end of the ring. There can be fewer entries if the area is in several pieces. There are
+    /// none if the memory uses reports of reads.
     #[inline(always)]
     #[must_use]
     pub fn entries(&self, first: RingIndex, count: u16) -> AvailableEntries<'_> {
@@ -102,10 +104,11 @@ impl<M: StableMem> DriverArea<M> {
         AvailableEntries(self.area.array(Layout::available_entry(slot), count.into()))
     }
 
-    /// Reads the index of the used element that the driver wants to be notified of. It has a meaning only with
-    /// EVENT_IDX.
+    /// Reads the index of the used element that the driver wants to be notified of.
     ///
-    /// Relaxed, under the same full fence as [`flags`](Self::flags).
+    /// It has a meaning only with EVENT_IDX.
+    ///
+    /// The load is relaxed. It needs the same full fence as [`flags`](Self::flags).
     ///
     /// # Errors
     ///
@@ -116,33 +119,35 @@ impl<M: StableMem> DriverArea<M> {
     }
 }
 
-/// Entries of an available ring that can be read at once.
+/// Entries of an available ring that can be read without a translation.
 #[derive(Clone, Copy, Debug)]
 pub struct AvailableEntries<'a>(DeviceArray<'a, u16>);
 
 impl AvailableEntries<'_> {
-    /// Returns how many there are.
+    /// Returns the number of entries.
     #[inline(always)]
     #[must_use]
     pub const fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Returns whether there are none.
+    /// Returns whether there are no entries.
     #[inline(always)]
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Returns the first `len` of them, or all if there are not as many.
+    /// Returns the first `len` entries, or all entries if there are fewer.
     #[inline(always)]
     #[must_use]
     pub fn prefix(self, len: usize) -> Self {
         Self(self.0.prefix(len))
     }
 
-    /// Reads the `index`th of them, if there are as many, as [`DriverArea::entry`] does.
+    /// Reads the entry at `index`, or returns `None` if there is no such entry.
+    ///
+    /// The read is that of [`DriverArea::entry`].
     #[inline(always)]
     #[must_use]
     pub fn get(&self, index: usize) -> Option<DescriptorIndex> {
@@ -150,7 +155,9 @@ impl AvailableEntries<'_> {
     }
 }
 
-/// The flags of an available ring. Only bit 0 has a meaning (SPLIT-UNOT-9).
+/// The flags of an available ring.
+///
+/// Only bit 0 has a meaning (SPLIT-UNOT-9).
 ///
 /// ```
 /// use virtio_ring::split::AvailableFlags;
@@ -167,8 +174,9 @@ impl AvailableFlags {
 
     const NAMES: [(u16, &'static str); 1] = [(Self::NO_INTERRUPT, "NO_INTERRUPT")];
 
-    /// Returns whether the driver wants no notification when a buffer was used. Without a meaning if EVENT_IDX was
-    /// negotiated.
+    /// Returns whether the driver wants no notification when a buffer was used.
+    ///
+    /// The flag has no meaning if EVENT_IDX was negotiated.
     #[inline]
     #[must_use]
     pub const fn no_interrupt(self) -> bool {
@@ -176,7 +184,7 @@ impl AvailableFlags {
     }
 }
 
-/// The flags by the specification's name.
+/// Shows each flag by its name in the specification.
 impl fmt::Display for AvailableFlags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt_flags(self.0, &Self::NAMES, f)

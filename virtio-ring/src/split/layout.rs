@@ -1,11 +1,11 @@
-//! Where everything is in the three areas of a split virtqueue.
+//! The layout of the three areas of a split virtqueue.
 
 use super::{Descriptor, QueueSize, UsedElement};
 
 /// The sizes, offsets and alignments of the three areas of a split virtqueue of a given size, all in bytes.
 ///
-/// VIRTIO 1.4 §2.7 "Split Virtqueues" (LAY-1). The field for events at the end of either ring is part of the area also
-/// where EVENT_IDX was not negotiated (LAY-2).
+/// VIRTIO 1.4 §2.7 "Split Virtqueues" (LAY-1). Each ring has a field for events at its end. This field is part of the
+/// area even if EVENT_IDX was not negotiated (LAY-2).
 ///
 /// ```
 /// use virtio_ring::split::{Layout, QueueSize};
@@ -72,7 +72,7 @@ impl Layout {
         self.avail_event() + size_of::<u16>()
     }
 
-    /// Returns the offset of an available ring's entry in the Driver Area.
+    /// Returns the offset of the available ring's entry for `slot` in the Driver Area.
     #[inline]
     #[must_use]
     pub const fn available_entry(slot: u16) -> usize {
@@ -86,7 +86,7 @@ impl Layout {
         Self::available_entry(self.size.get())
     }
 
-    /// Returns the offset of a used ring's element in the Device Area.
+    /// Returns the offset of the used ring's element for `slot` in the Device Area.
     #[inline]
     #[must_use]
     pub const fn used_element(slot: u16) -> usize {

@@ -17,7 +17,7 @@ use crate::QueueSizeError;
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct QueueSize(
-    /// The largest slot, by which an index is reduced to its slot. INVARIANT: a power of two, less one.
+    /// The largest slot. It is the mask that reduces an index to its slot. INVARIANT: a power of two, minus one.
     u16,
 );
 
@@ -29,7 +29,7 @@ impl QueueSize {
     ///
     /// # Errors
     ///
-    /// If it is not a power of two. What `u16` holds beyond 32768 is none.
+    /// If `size` is not a power of two. A `u16` cannot hold a larger power of two than 32768.
     #[inline]
     pub const fn new(size: u16) -> Result<Self, QueueSizeError> {
         if size.is_power_of_two() { Ok(Self(size - 1)) } else { Err(QueueSizeError::Split { size }) }
@@ -42,7 +42,7 @@ impl QueueSize {
         self.0 + 1
     }
 
-    /// Returns the largest slot of a ring, of which all bits are set that a slot may have.
+    /// Returns the largest slot of a ring. It is also the mask of all bits that a slot can have.
     #[inline]
     #[must_use]
     pub const fn last_slot(self) -> u16 {

@@ -1,11 +1,11 @@
-//! Indices that run freely.
+//! Free-running indices.
 
 use core::fmt;
 
-/// An index into an available or used ring: it counts all entries ever made, modulo 2^16.
+/// An index into an available or used ring. It counts all entries ever made, modulo 2^16.
 ///
-/// There is no order between two of them and no arithmetic but this: how far one is ahead of the other, and which slot
-/// of a ring it stands for. VIRTIO 1.4 §2.7.6 "The Virtqueue Available Ring" (SPLIT-AVAIL-2).
+/// Two indices have no order. An index can be advanced, gives its distance from another index, and gives its slot in a
+/// ring. VIRTIO 1.4 §2.7.6 "The Virtqueue Available Ring" (SPLIT-AVAIL-2).
 ///
 /// ```
 /// use virtio_ring::split::{QueueSize, RingIndex};
@@ -21,28 +21,28 @@ use core::fmt;
 pub struct RingIndex(u16);
 
 impl RingIndex {
-    /// Returns the index that the wire form `index` stands for.
+    /// Returns the index for its number in memory.
     #[inline]
     #[must_use]
     pub const fn new(index: u16) -> Self {
         Self(index)
     }
 
-    /// Returns the wire form.
+    /// Returns the number in memory.
     #[inline]
     #[must_use]
     pub const fn get(self) -> u16 {
         self.0
     }
 
-    /// Returns the index `count` entries further on.
+    /// Returns the index `count` entries later.
     #[inline]
     #[must_use]
     pub const fn advanced(self, count: u16) -> Self {
         Self(self.0.wrapping_add(count))
     }
 
-    /// Returns how many entries further on than `earlier` it is.
+    /// Returns the number of entries from `earlier` to this index.
     #[inline]
     #[must_use]
     pub const fn distance_from(self, earlier: Self) -> u16 {

@@ -102,13 +102,13 @@ fn features_errors_are_displayed_with_what_would_be_right() {
     for (error, expected) in [
         (
             FeaturesError::NotVersion1,
-            "VERSION_1 (32) was not negotiated: the device must offer it and the driver must accept it, since legacy \
+            "VERSION_1 (32) was not negotiated: the device must offer it and the driver must accept it, because legacy \
              drivers are not supported",
         ),
         (
             FeaturesError::NotOffered { bits: 1 << 34 | 1 << 5 | 1 << 63 },
-            "the driver accepted bit 5 | RING_PACKED (34) | bit 63, which it was not offered: it must accept a part \
-             of the offer",
+            "the driver accepted bit 5 | RING_PACKED (34) | bit 63, which the device did not offer: the driver \
+             must accept only offered bits",
         ),
     ] {
         assert_eq!(error.to_string(), expected);

@@ -34,9 +34,9 @@ fn size_errors_are_displayed_with_what_would_be_right() {
     for (error, expected) in [
         (
             QueueSizeError::Split { size: 24 },
-            "queue size 24: that of a split virtqueue must be a power of two from 1 to 32768",
+            "queue size 24: it must be a power of two from 1 to 32768 for a split virtqueue",
         ),
-        (QueueSizeError::Packed { size: 0 }, "queue size 0: that of a packed virtqueue must be from 1 to 32768"),
+        (QueueSizeError::Packed { size: 0 }, "queue size 0: it must be from 1 to 32768 for a packed virtqueue"),
     ] {
         assert_eq!(error.to_string(), expected);
     }

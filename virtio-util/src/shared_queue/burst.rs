@@ -1,4 +1,4 @@
-//! Many chains at once, under the lock.
+//! Many chains under one lock.
 
 use core::fmt;
 
@@ -7,21 +7,21 @@ use virtio_queue_core::{Burst, BurstChain, DriverNotify, FatalError, Queue, Retu
 use super::SharedRing;
 use super::state::Phase;
 
-/// A [`Burst`] on a shared queue, for as long as it is locked.
+/// A [`Burst`] on a shared queue, which is locked meanwhile.
 ///
-/// Its chains are borrowed, and published together at its end. Nothing is available while the queue is
-/// [paused](crate::SharedQueue::pause), or once it has come to its [end](crate::SharedQueue#the-end-of-a-queue).
+/// Its chains are borrowed. The burst publishes them together at its end. It finds no chain while the queue is
+/// [paused](crate::SharedQueue::pause), or after the [end](crate::SharedQueue#the-end-of-a-queue) of the queue.
 pub struct SharedBurst<'q, R: SharedRing, N: DriverNotify> {
     source: Source<'q, R, N>,
     paused: bool,
-    /// Whether there is a chain that was put back and that nobody has seen.
+    /// Whether the queue put back a chain that the device has not seen.
     unseen: &'q mut bool,
 }
 
-/// Where a burst has its chains from.
+/// The source of the chains of a burst.
 enum Source<'q, R: SharedRing, N: DriverNotify> {
     Queue(Burst<'q, R, N>),
-    /// A queue that is being reset, or is taken out.
+    /// A queue that is being reset or is taken out.
     Nowhere(&'q mut Phase<R, N>),
 }
 
@@ -35,7 +35,7 @@ impl<'q, R: SharedRing, N: DriverNotify> SharedBurst<'q, R, N> {
         Self { source, paused, unseen }
     }
 
-    /// Returns the next available chain, if there is one.
+    /// Returns the next available chain, or `None`.
     ///
     /// # Errors
     ///
@@ -51,12 +51,12 @@ impl<'q, R: SharedRing, N: DriverNotify> SharedBurst<'q, R, N> {
         }
     }
 
-    /// Returns the chain that a token stands for, as [`Queue::complete`] does.
+    /// Returns the chain of a token to the driver, as [`Queue::complete`] does.
     ///
     /// # Errors
     ///
-    /// If the token is not for a chain in flight in this queue, or if the queue is broken, is being reset, or is taken
-    /// out.
+    /// If the token does not belong to a chain in flight in this queue. If the queue is broken, is being reset, or is
+    /// taken out.
     #[inline]
     pub fn complete(&mut self, token: Token, written: u32) -> Result<(), ReturnError> {
         match &mut self.source {
@@ -65,7 +65,7 @@ impl<'q, R: SharedRing, N: DriverNotify> SharedBurst<'q, R, N> {
         }
     }
 
-    /// Publishes what was held back until now, notifies the driver if it wants that, and goes on.
+    /// Publishes the chains held back so far, and notifies the driver if it wants it. The burst stays usable.
     ///
     /// # Errors
     ///
@@ -78,7 +78,7 @@ impl<'q, R: SharedRing, N: DriverNotify> SharedBurst<'q, R, N> {
         }
     }
 
-    /// Ends the burst as its drop does, and says if that failed.
+    /// Ends the burst as its drop does, and reports an error.
     ///
     /// # Errors
     ///

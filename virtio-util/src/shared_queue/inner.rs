@@ -1,4 +1,4 @@
-//! What is behind the handles of a shared queue, and where its chains return to.
+//! The shared part of the handles of a queue, and the destination of its chains.
 
 use alloc::sync::Arc;
 use core::mem;
@@ -11,13 +11,13 @@ use super::state::{State, Wakes, refused};
 use crate::Lock;
 use crate::owned_chain::{Home, Kept};
 
-/// What the handles and the chains of a queue have in common.
+/// The data that the handles and the chains of a queue share.
 pub(crate) struct Inner<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> {
     pub(super) state: L::Of<State<R, N>>,
     pub(super) size: u16,
-    /// Those who wait for a chain.
+    /// Wakes the threads and tasks that wait for a chain.
     pub(super) chains: Event,
-    /// Those who wait until nothing is in flight.
+    /// Wakes the threads and tasks that wait until no chain is in flight.
     pub(super) idle: Event,
 }
 
@@ -26,7 +26,8 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> Inner<R, N, L> {
         Self { state, size, chains: Event::new(), idle: Event::new() }
     }
 
-    /// Does what can return chains, and wakes those who wait for that: also if it panics, as a notifier can.
+    /// Calls `work`, which can return chains, and then wakes the waiting threads and tasks. Wakes them even if `work`
+    /// panics, for example in a notifier.
     #[inline]
     pub(super) fn returning<T, E>(&self, work: impl FnOnce(&mut State<R, N>) -> Result<T, E>) -> Result<T, E> {
         let if_it_panics = WakeAfter(self);
@@ -55,7 +56,7 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> Inner<R, N, L> {
         }
     }
 
-    /// Lets those who wait for chains learn that there will be none.
+    /// Wakes all that wait for chains, because no more will come.
     #[cold]
     pub(super) fn broken(&self) {
         self.chains.notify(usize::MAX);
@@ -81,8 +82,8 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> Home<R::Mem> for 
     }
 }
 
-/// Where a chain returns to that the queue broke over. It is out until it is dropped, as its holder can access the
-/// memory.
+/// The destination of a chain whose return broke the queue. The chain counts as out until it is dropped, because its
+/// holder can access the memory.
 struct WithoutToken<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock>(Arc<Inner<R, N, L>>);
 
 impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> Home<R::Mem> for WithoutToken<R, N, L> {
@@ -104,7 +105,7 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> Home<R::Mem> for 
     }
 }
 
-/// Wakes, when it is dropped, those who wait for what has returned.
+/// Wakes, on its drop, the threads and tasks that wait for returned chains.
 struct WakeAfter<'q, R: SharedRing, N: DriverNotify + Send + 'static, L: Lock>(&'q Inner<R, N, L>);
 
 impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> Drop for WakeAfter<'_, R, N, L> {

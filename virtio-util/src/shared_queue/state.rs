@@ -1,4 +1,4 @@
-//! What is under the lock of a shared queue.
+//! The state under the lock of a shared queue.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -15,26 +15,26 @@ use crate::OwnedChain;
 use crate::elements::Elements;
 use crate::owned_chain::{Home, Kept};
 
-/// A queue, and what is out of it.
+/// A queue, and the count of its chains that are out.
 pub(super) struct State<R: SharedRing, N> {
     pub(super) phase: Phase<R, N>,
-    /// Whether nothing is to be fetched.
+    /// Whether fetching is paused.
     paused: bool,
-    /// How many elements may be kept.
+    /// The largest number of elements that can be out.
     budget: usize,
     out: Out,
-    /// Whether a chain was put back because there was no room for it, and none was returned since then.
+    /// Whether the queue put back a chain for lack of room, and no chain has returned since.
     full: bool,
-    /// Whether the chain that was fetched last was put back because there was no room for it: nobody has seen it.
+    /// Whether the queue put back the last fetched chain for lack of room, so that the device has not seen it.
     unseen: bool,
-    /// Whether somebody waits until nothing is in flight.
+    /// Whether a thread or task waits until no chain is in flight.
     idle_awaited: bool,
 }
 
 /// The owned chains that are out.
 struct Out {
     chains: usize,
-    /// How many elements they have together.
+    /// The total number of their elements.
     elements: usize,
 }
 
@@ -52,18 +52,18 @@ impl Out {
     }
 }
 
-/// What has become of the queue.
+/// The phase in the life of the queue.
 pub(super) enum Phase<R: SharedRing, N> {
-    /// It runs, or is broken.
+    /// The queue runs, or is broken.
     Running(Queue<R, N>),
-    /// It is being reset.
+    /// The queue is being reset.
     Resetting(Resetting<R, N>),
-    /// Somebody has taken it out.
+    /// The queue was taken out.
     TakenOut,
 }
 
 impl<R: SharedRing, N: DriverNotify> Phase<R, N> {
-    /// Takes a chain back that the driver will not hear of any more.
+    /// Takes back a chain that the driver will never see returned.
     #[cold]
     pub(super) fn discard(&mut self, token: Token) -> Result<(), ReturnError> {
         let id = token.id();
@@ -74,15 +74,15 @@ impl<R: SharedRing, N: DriverNotify> Phase<R, N> {
     }
 }
 
-/// What a look has seen: a chain, or that there will never be one, or nothing yet.
+/// The result of a look: a chain, the end of the queue, or nothing yet.
 pub(crate) type Seen<M> = Poll<Result<Option<OwnedChain<M>>, FatalError>>;
 
-/// Whom to wake when the lock is free again.
+/// The threads and tasks to wake after the unlock.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Wakes {
-    /// How many of those who wait for a chain.
+    /// The number of threads and tasks to wake that wait for a chain.
     pub(super) fetchers: usize,
-    /// Whether those who wait until nothing is in flight.
+    /// Whether to wake those that wait until no chain is in flight.
     pub(super) idle: bool,
 }
 
@@ -98,7 +98,7 @@ impl<R: SharedRing, N: DriverNotify> State<R, N> {
         Self { phase, paused: false, budget, out, full: false, unseen: false, idle_awaited: false }
     }
 
-    /// Fetches the next chain, if there is one and there is room for it. It will return to `home`.
+    /// Fetches the next chain, if one is available and has room in the budget. The chain will return to `home`.
     #[inline]
     pub(super) fn fetch(
         &mut self,
@@ -113,7 +113,7 @@ impl<R: SharedRing, N: DriverNotify> State<R, N> {
         let Some(chain) = queue.next_chain()? else { return Ok(None) };
         let mut elements = Elements::NONE;
         let Some(len) = elements.read(chain.walk(), room) else {
-            // It is the one that was fetched last.
+            // No chain was fetched after this one, so the queue can put it back.
             let put_back = chain.unfetch();
             return self.put_back(put_back);
         };
@@ -123,7 +123,7 @@ impl<R: SharedRing, N: DriverNotify> State<R, N> {
         Ok(Some(OwnedChain::new(mem, home(), token, elements)))
     }
 
-    /// Remembers that there was no room for a chain. If the queue broke when the chain was put back, it says so.
+    /// Records that there was no room for a chain. Reports the fault if the queue broke when it put the chain back.
     #[cold]
     #[inline(never)]
     fn put_back<T>(&mut self, put_back: Result<(), ReturnError>) -> Result<Option<T>, FatalError> {
@@ -136,7 +136,7 @@ impl<R: SharedRing, N: DriverNotify> State<R, N> {
         }
     }
 
-    /// Fetches the next chain, or says whether there will ever be one.
+    /// Fetches the next chain, or reports the end of the queue.
     #[inline]
     pub(super) fn look(&mut self, home: impl FnOnce() -> Arc<dyn Home<R::Mem>>) -> Seen<R::Mem> {
         match self.fetch(home) {
@@ -145,7 +145,7 @@ impl<R: SharedRing, N: DriverNotify> State<R, N> {
         }
     }
 
-    /// Asks the driver to notify, and looks once more.
+    /// Asks the driver to notify, and looks for a chain once more.
     pub(super) fn arm_and_look(&mut self, home: impl FnOnce() -> Arc<dyn Home<R::Mem>>) -> Seen<R::Mem> {
         match self.arm(Queue::enable_notifications) {
             Err(error) => Poll::Ready(Err(error)),
@@ -154,7 +154,7 @@ impl<R: SharedRing, N: DriverNotify> State<R, N> {
         }
     }
 
-    /// Takes over a chain of an earlier life of the queue, if there is room for it.
+    /// Takes over a chain of an earlier run of the queue, if there is room for it.
     pub(super) fn adopt(
         &mut self,
         head: Head,
@@ -178,8 +178,8 @@ impl<R: SharedRing, N: DriverNotify> State<R, N> {
         Ok(Some(OwnedChain::new(mem, home(), token, elements)))
     }
 
-    /// Returns how many elements the next chain may have. One that is alone is as long as the limits of the queue
-    /// allow.
+    /// Returns the largest number of elements for the next chain. If no chain is out, only the limits of the queue
+    /// apply.
     fn room(&self) -> usize {
         if self.out.chains == 0 { usize::MAX } else { self.budget.saturating_sub(self.out.elements) }
     }
@@ -193,8 +193,8 @@ impl<R: SharedRing, N: DriverNotify> State<R, N> {
         }
     }
 
-    /// Returns an owned chain to the driver, and drops its handle on the memory. A chain that is refused stays out: its
-    /// holder can still access the memory.
+    /// Returns an owned chain to the driver, and drops its memory handle. A refused chain stays out, because its holder
+    /// can still access the memory.
     #[inline]
     pub(super) fn complete_owned(
         &mut self,
@@ -206,7 +206,7 @@ impl<R: SharedRing, N: DriverNotify> State<R, N> {
         if let Err(error) = self.check_running(&token) {
             return refused(mem, Some(token), error);
         }
-        // It counts as back before the notifier is called, which can panic.
+        // The chain counts as back before the call to the notifier, because that can panic.
         self.out.release(elements);
         if let Err(error) = self.complete(token, written) {
             self.out.keep(elements);
@@ -215,7 +215,7 @@ impl<R: SharedRing, N: DriverNotify> State<R, N> {
         Ok(())
     }
 
-    /// Puts an owned chain back, and drops its handle on the memory.
+    /// Puts back an owned chain, and drops its memory handle.
     pub(super) fn unfetch_owned(&mut self, token: Token, elements: usize, mem: R::Mem) -> Result<(), Kept<R::Mem>> {
         let Some(queue) = self.queue() else {
             let error = ReturnError::Stale { id: token.id() };
@@ -228,27 +228,27 @@ impl<R: SharedRing, N: DriverNotify> State<R, N> {
         Ok(())
     }
 
-    /// Takes an owned chain back that is dropped.
+    /// Takes back a dropped owned chain.
     pub(super) fn take_back(&mut self, token: Token, elements: usize) -> Result<(), Infallible> {
         self.out.release(elements);
         let _ = self.complete(token, 0);
         Ok(())
     }
 
-    /// Takes an owned chain back that is dropped, and that the queue broke over.
+    /// Takes back a dropped owned chain whose return broke the queue.
     pub(super) fn take_back_without_token(&mut self, elements: usize) -> Result<(), Infallible> {
         self.out.release(elements);
         Ok(())
     }
 
-    /// Checks that the chain of a token has somewhere to return to.
+    /// Checks that the chain of a token can be returned.
     #[inline]
     fn check_running(&self, token: &Token) -> Result<(), ReturnError> {
         let Phase::Running(queue) = &self.phase else { return Err(ReturnError::Stale { id: token.id() }) };
         queue.fault().map_or(Ok(()), |fault| Err(fault.into()))
     }
 
-    /// Returns whom to wake after something has `returned`, or was to return.
+    /// Returns whom to wake after a return, which succeeded if `returned`.
     #[inline]
     pub(super) fn wakes(&mut self, returned: bool) -> Wakes {
         match self.is_over() {
@@ -258,13 +258,13 @@ impl<R: SharedRing, N: DriverNotify> State<R, N> {
         }
     }
 
-    /// Returns whom to wake when the queue is broken: those who wait for chains have to learn that they wait in vain.
+    /// Returns whom to wake when the queue is broken: all that wait for chains, because no more will come.
     #[cold]
     fn broken(&mut self) -> Wakes {
         Wakes { fetchers: usize::MAX, ..self.returned() }
     }
 
-    /// Returns whom to wake after something has returned.
+    /// Returns whom to wake after a chain has returned.
     #[inline]
     fn returned(&mut self) -> Wakes {
         if !self.full && !self.idle_awaited { Wakes::NOBODY } else { self.returned_to_waiting() }
@@ -283,7 +283,7 @@ impl<R: SharedRing, N: DriverNotify> State<R, N> {
         SharedBurst::new(&mut self.phase, self.paused, &mut self.unseen)
     }
 
-    /// Asks the driver to notify, unless that is of no use now.
+    /// Asks the driver to notify, unless a notification would be of no use now.
     pub(super) fn arm(
         &mut self,
         enable: impl FnOnce(&mut Queue<R, N>) -> Result<Armed, FatalError>,
@@ -294,7 +294,8 @@ impl<R: SharedRing, N: DriverNotify> State<R, N> {
         }
     }
 
-    /// Asks the driver to notify of what is beyond the chains that were put back, unless one of them is unseen.
+    /// Asks the driver to notify of chains beyond those that were put back. Does not if the device has not seen one of
+    /// these.
     pub(super) fn arm_of_more(&mut self) -> Result<Armed, FatalError> {
         if self.unseen && !self.paused && !self.full && !self.is_over() {
             return Ok(Armed::MoreAvailable);
@@ -302,7 +303,7 @@ impl<R: SharedRing, N: DriverNotify> State<R, N> {
         self.arm(Queue::enable_notifications_of_more)
     }
 
-    /// Returns whether no chain will ever be fetched any more.
+    /// Returns whether no chain can ever be fetched again.
     pub(super) fn is_over(&self) -> bool {
         !matches!(&self.phase, Phase::Running(queue) if !queue.is_broken())
     }
@@ -315,24 +316,25 @@ impl<R: SharedRing, N: DriverNotify> State<R, N> {
         self.paused = paused;
     }
 
-    /// Returns whether nothing is out. If something is, the return of the last one wakes whoever waits for that.
+    /// Returns whether no chain is out. If one is, the return of the last chain wakes the threads and tasks that wait
+    /// for it.
     pub(super) fn await_idle(&mut self) -> bool {
         let idle = self.is_idle();
         self.idle_awaited |= !idle;
         idle
     }
 
-    /// Returns whether nothing is in flight, and no owned chain is out that was refused.
+    /// Returns whether no chain is in flight, and no refused chain is out.
     fn is_idle(&self) -> bool {
         self.in_flight() == 0 && self.out.chains == 0
     }
 
-    /// Returns how many owned chains are out.
+    /// Returns the number of owned chains that are out.
     pub(super) const fn chains_out(&self) -> usize {
         self.out.chains
     }
 
-    /// Returns how many slots are in flight.
+    /// Returns the number of slots in flight.
     pub(super) fn in_flight(&self) -> u16 {
         match &self.phase {
             Phase::Running(queue) => queue.in_flight(),
@@ -341,7 +343,7 @@ impl<R: SharedRing, N: DriverNotify> State<R, N> {
         }
     }
 
-    /// Returns the queue, if it runs or is broken.
+    /// Returns the queue if it runs or is broken.
     pub(super) const fn queue(&mut self) -> Option<&mut Queue<R, N>> {
         match &mut self.phase {
             Phase::Running(queue) => Some(queue),
@@ -357,7 +359,7 @@ impl<R: SharedRing, N: DriverNotify> State<R, N> {
         };
     }
 
-    /// Takes the queue, if it runs and nothing is in flight.
+    /// Takes the queue out if it runs and no chain is in flight.
     pub(super) fn take_queue(&mut self) -> Option<Queue<R, N>> {
         let idle = self.is_idle();
         match core::mem::replace(&mut self.phase, Phase::TakenOut) {
@@ -369,7 +371,7 @@ impl<R: SharedRing, N: DriverNotify> State<R, N> {
         }
     }
 
-    /// Ends a reset, if one has begun and nothing is out.
+    /// Ends a reset if one has begun and no chain is out.
     pub(super) fn finish_reset(&mut self) -> Option<(R, N)> {
         if !self.is_idle() {
             return None;
@@ -385,7 +387,7 @@ impl<R: SharedRing, N: DriverNotify> State<R, N> {
     }
 }
 
-/// Refuses a chain.
+/// Builds the refusal of a chain.
 #[cold]
 #[inline(never)]
 pub(super) fn refused<M>(mem: M, token: Option<Token>, error: ReturnError) -> Result<(), Kept<M>> {

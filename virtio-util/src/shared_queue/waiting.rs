@@ -17,21 +17,21 @@ use crate::OwnedChain;
 
 /// Waiting for chains.
 impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N, L> {
-    /// Wakes one of those who wait for a chain: because the driver has kicked.
+    /// Wakes one thread or task that waits for a chain. Call it when the driver kicks.
     ///
-    /// Whoever finds a chain after it has waited wakes the next one.
+    /// A thread or task that finds a chain after a wait wakes the next one.
     #[doc(alias = "kick")]
     #[inline]
     pub fn wake(&self) {
         self.inner.chains.notify(1);
     }
 
-    /// Waits until there is a chain, and returns it. Returns `None` at the [end of the queue](Self#the-end-of-a-queue).
+    /// Waits for the next chain, and returns it. Returns `None` at the [end of the queue](Self#the-end-of-a-queue).
     ///
-    /// A queue that breaks is an error to one of those who wait. All others get `None`, as they do at a reset:
-    /// [`fault`](Self::fault) tells the two apart.
+    /// When the queue breaks, one of the waiting threads gets the error. All others get `None`, as at a reset.
+    /// [`fault`](Self::fault) tells the two cases apart.
     ///
-    /// While a thread waits, the driver is asked to notify; whoever learns of that calls [`wake`](Self::wake). Any
+    /// While a thread waits, the queue asks the driver to notify. Call [`wake`](Self::wake) on each notification. Any
     /// number of threads can wait.
     ///
     /// # Errors
@@ -43,7 +43,7 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
             return found;
         }
         loop {
-            // The order matters, as for a stream.
+            // The order matters, as in `DescChainStream`.
             let listener = self.listen();
             if let Poll::Ready(found) = self.arm_and_look() {
                 drop(listener);
@@ -54,12 +54,12 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
         }
     }
 
-    /// Returns a listener for [`wake`](Self::wake) and all else that is worth another look.
+    /// Returns a listener for [`wake`](Self::wake) and every other event that needs another look.
     pub(crate) fn listen(&self) -> EventListener {
         self.inner.chains.listen()
     }
 
-    /// Fetches a chain if there is one.
+    /// Fetches a chain if one is available.
     #[inline]
     pub(crate) fn look(&self) -> Seen<R::Mem> {
         let seen = self.with(|state| state.look(|| self.home()));
@@ -69,7 +69,7 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
         seen
     }
 
-    /// Asks the driver to notify, and then fetches a chain if there is one.
+    /// Asks the driver to notify, and then fetches a chain if one is available.
     pub(crate) fn arm_and_look(&self) -> Seen<R::Mem> {
         let seen = self.with(|state| state.arm_and_look(|| self.home()));
         if let Poll::Ready(Err(_)) = seen {
@@ -79,26 +79,26 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
     }
 }
 
-/// Ends and pauses.
+/// Pauses, resets and the end.
 impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N, L> {
-    /// Lets nothing be fetched until [`resume`](Self::resume). Chains that are out are returned as ever.
+    /// Stops fetching until [`resume`](Self::resume). Chains that are out can still be returned.
     pub fn pause(&self) {
         self.with(|state| state.set_paused(true));
     }
 
-    /// Goes on after [`pause`](Self::pause) or [`drain`](Self::drain): those who wait for chains look again.
+    /// Resumes fetching after [`pause`](Self::pause) or [`drain`](Self::drain). All that wait for chains look again.
     pub fn resume(&self) {
         self.with(|state| state.set_paused(false));
         self.inner.chains.notify(usize::MAX);
     }
 
-    /// Pauses the queue, and waits until nothing is in flight: no chain and no token.
+    /// Pauses the queue, and waits until no chain and no token is in flight.
     ///
-    /// After that, [`resume`](Self::resume), or take the queue out with [`try_into_queue`](Self::try_into_queue) to
-    /// suspend it. After a [`reset`](Self::reset), this waits for the chains that are still out.
+    /// Afterwards, call [`resume`](Self::resume) to continue, or [`try_into_queue`](Self::try_into_queue) to suspend
+    /// the queue. After a [`reset`](Self::reset), this waits for the chains that are still out.
     ///
-    /// A chain whose return was refused is waited for until it is dropped. When this returns, no chain has a handle on
-    /// the memory any more. A thread that holds a chain itself waits for ever.
+    /// A chain whose return was refused stays out until it is dropped. When this call returns, no chain has a memory
+    /// handle. A thread that holds a chain itself must not call this: it would wait forever.
     #[cfg(feature = "std")]
     pub fn drain(&self) {
         self.pause();
@@ -111,8 +111,8 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
         }
     }
 
-    /// Does what [`drain`](Self::drain) does, and waits asynchronously. If the future is dropped before its end, the
-    /// queue is paused all the same.
+    /// Does the same as [`drain`](Self::drain), and waits asynchronously. If the future is dropped early, the queue
+    /// stays paused.
     pub async fn drained(&self) {
         self.pause();
         loop {
@@ -124,34 +124,34 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
         }
     }
 
-    /// Takes the queue out, for example to suspend it, if it is not being reset and nothing is in flight. Other handles
-    /// find nothing in it any more, and those who wait for chains are told that there will be none.
+    /// Takes the queue out, for example to suspend it. The queue must not be in a reset, and no chain must be in
+    /// flight. Other handles then have no queue, and all that wait for chains get `None`.
     ///
     /// # Errors
     ///
-    /// If chains are in flight, the queue is being reset, or somebody else has taken it: the handle is in the error.
+    /// If chains are in flight, the queue is being reset, or another handle took it out. The error contains the handle.
     pub fn try_into_queue(self) -> Result<Queue<R, N>, Self> {
         let queue = self.with(State::take_queue).ok_or_else(|| self.clone())?;
         self.inner.wake(Wakes::EVERYBODY);
         Ok(queue)
     }
 
-    /// Begins a reset, as [`Queue::reset`] does: the queue accesses no memory any more and notifies nobody. Those who
-    /// wait for chains are told that there will be none.
+    /// Begins a reset, as [`Queue::reset`] does. Afterwards, the queue accesses no memory and sends no notifications.
+    /// All that wait for chains get `None`.
     ///
-    /// Returns of chains that are out are refused. Their holders can still access the memory. So a device tells the
-    /// driver that the reset is complete only after [`drain`](Self::drain) or [`drained`](Self::drained) has waited for
-    /// them (VIRTIO 1.4 §2.6.1.1 "Virtqueue Reset", QRST-1, QRST-5, QRST-6).
+    /// The queue refuses the return of chains that are out. Their holders can still access the memory. So a device must
+    /// call [`drain`](Self::drain) or [`drained`](Self::drained) before it tells the driver that the reset is complete
+    /// (VIRTIO 1.4 §2.6.1.1 "Virtqueue Reset", QRST-1, QRST-5, QRST-6).
     pub fn reset(&self) {
         self.with(State::reset);
         self.inner.wake(Wakes::EVERYBODY);
     }
 
-    /// Ends a reset, and returns what is left: the ring with its handle on the memory, and the notifier.
+    /// Ends a reset, and returns the ring with its memory handle, and the notifier.
     ///
     /// # Errors
     ///
-    /// If chains are in flight, or no reset has begun, or somebody else has ended it: the handle is in the error.
+    /// If chains are out, no reset has begun, or another handle has ended it. The error contains the handle.
     pub fn finish_reset(self) -> Result<(R, N), Self> {
         self.with(State::finish_reset).ok_or_else(|| self.clone())
     }

@@ -1,5 +1,7 @@
 //! A vhost-user back end as a process.
 
+mod at_work;
+
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};

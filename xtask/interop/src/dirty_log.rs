@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use rand::RngExt;
@@ -18,6 +19,7 @@ use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange,
 
 use crate::front_end::{Areas, FrontEnd};
 use crate::matrix::VERSION_1;
+use crate::output::PATIENCE;
 
 const PAGE_LEN: usize = 4096;
 const PAGE: u64 = PAGE_LEN as u64;
@@ -90,18 +92,29 @@ impl Driver {
             let addr = DriverAddr(buffers + read * STRIDE + rng.random_range(0..PAGE));
             expected.insert(self.driver.stage(&request(sector, data.len(), addr)?)?, data);
         }
-        self.driver.publish();
-        let before = self.read_own()?;
-        self.shared.write_all_at(&before, 0)?;
+        let before = self.publish()?;
         self.front_end.kick()?;
         self.finish(expected)?;
         Ok(before)
     }
 
+    /// Copies all that was staged to the memory that the device sees, and then what lets the device see it: a device may
+    /// look at its ring without a kick. Returns what is there then.
+    fn publish(&mut self) -> Result<Vec<u8>> {
+        let staged = self.read_own()?;
+        self.shared.write_all_at(&staged, 0)?;
+        self.driver.publish();
+        let published = self.read_own()?;
+        let (first, last) = difference(&staged, &published).context("nothing was published")?;
+        let bytes = published.get(first..=last).context("it is in the memory")?;
+        self.shared.write_all_at(bytes, first.try_into()?)?;
+        Ok(published)
+    }
+
     /// Waits until all is read, and sees whether it is what is on the disk.
     fn finish(&mut self, mut expected: HashMap<u16, &[u8]>) -> Result<()> {
         loop {
-            self.whole(Access::Write)?.write_bytes(0, &self.read_shared()?)?;
+            self.whole(Access::Write)?.write_bytes(0, &self.read_settled()?)?;
             let used = self.driver.reap_all().map_err(|error| anyhow!("the device breaks a rule: {error}"))?;
             for used in used {
                 let data = expected.remove(&used.id).context("the device has used a buffer twice")?;
@@ -111,6 +124,20 @@ impl Driver {
                 return Ok(());
             }
             self.front_end.wait_for_call()?;
+        }
+    }
+
+    /// Reads what the device sees between two of its writes: what was read twice was there at the same time.
+    fn read_settled(&self) -> Result<Vec<u8>> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut before = self.read_shared()?;
+        loop {
+            let now = self.read_shared()?;
+            if now == before {
+                return Ok(now);
+            }
+            ensure!(Instant::now() < deadline, "the device goes on writing for {PATIENCE:?}");
+            before = now;
         }
     }
 
@@ -146,6 +173,12 @@ fn check_answer(used: &UsedBuffer, data: &[u8]) -> Result<()> {
     let answer = used.written().split_last().context("the device has written nothing")?;
     ensure!(answer == (&0, data), "the device has read something else than what is on the disk");
     Ok(())
+}
+
+/// Returns where the first and the last difference is.
+fn difference(before: &[u8], after: &[u8]) -> Option<(usize, usize)> {
+    let differs = |index: &usize| before.get(*index) != after.get(*index);
+    Some(((0..before.len()).find(differs)?, (0..before.len()).rfind(differs)?))
 }
 
 /// Returns which pages differ, by the addresses of the driver.

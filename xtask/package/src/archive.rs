@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::{Context, Result};
 use cargo_metadata::camino::Utf8PathBuf;
 use cargo_metadata::{Metadata, Package};
-
-use xtask_support::Spinner;
 use xtask_support::cargo::{Cargo, workspace_root};
+use xtask_support::{Spinner, command};
 
 const LICENCES: [&str; 2] = ["LICENSE-APACHE", "LICENSE-MIT"];
 
@@ -42,26 +42,51 @@ impl Archive {
         Ok(missing)
     }
 
+    /// Unpacks it, in place of what was there.
+    pub(crate) fn unpack(&self) -> Result<()> {
+        if self.folder.exists() {
+            fs::remove_dir_all(&self.folder)?;
+        }
+        let parent = self.folder.parent().context("a package is in a folder")?;
+        command::run(Command::new("tar").arg("-xzf").arg(self.file()).arg("-C").arg(parent))
+    }
+
+    /// Builds the library from the package, with its default features.
+    pub(crate) fn build(&self, all: &[&Package], metadata: &Metadata, spinner: &Spinner) -> Result<()> {
+        self.cargo("build --lib", "built", all, metadata).run(spinner)?;
+        Ok(())
+    }
+
     /// Builds the documentation from the package as docs.rs does it, and returns where the same is as JSON.
     pub(crate) fn document(&self, all: &[&Package], metadata: &Metadata, spinner: &Spinner) -> Result<PathBuf> {
-        let target = metadata.target_directory.join("documented");
         for format in ["html", "json"] {
             let line = format!("rustdoc --lib --all-features -Z unstable-options --output-format {format}");
-            let mut cargo = Cargo::new(line).env("CARGO_TARGET_DIR", &target);
             // JSON and `doc_cfg` are not stable. docs.rs has a nightly Rust.
-            cargo = cargo.env("RUSTC_BOOTSTRAP", "1").env("RUSTDOCFLAGS", "--cfg docsrs -D warnings");
-            for other in all {
-                let folder = Self::new(other, metadata).folder;
-                cargo = cargo.arg("--config").arg(format!("patch.crates-io.{}.path={folder:?}", other.name));
-            }
-            cargo.arg("--manifest-path").arg(self.folder.join("Cargo.toml")).run(spinner)?;
+            let cargo = self.cargo(&line, "documented", all, metadata).env("RUSTC_BOOTSTRAP", "1");
+            cargo.env("RUSTDOCFLAGS", "--cfg docsrs -D warnings").run(spinner)?;
         }
-        Ok(target.join("doc").join(format!("{}.json", self.name.replace('-', "_"))).into())
+        let json = format!("documented/doc/{}.json", self.name.replace('-', "_"));
+        Ok(metadata.target_directory.join(json).into())
+    }
+
+    /// Returns a call of cargo for what was unpacked, which finds the others that are not published where they were
+    /// unpacked. A Rust that takes what is not stable builds many crates in another way, and so has a folder of its own.
+    fn cargo(&self, line: &str, folder: &str, all: &[&Package], metadata: &Metadata) -> Cargo {
+        let mut cargo = Cargo::new(line).env("CARGO_TARGET_DIR", metadata.target_directory.join(folder));
+        for other in all {
+            let folder = Self::new(other, metadata).folder;
+            cargo = cargo.arg("--config").arg(format!("patch.crates-io.{}.path={folder:?}", other.name));
+        }
+        cargo.arg("--manifest-path").arg(self.folder.join("Cargo.toml"))
+    }
+
+    /// Returns the file that a registry gets.
+    fn file(&self) -> String {
+        format!("{}.crate", self.folder)
     }
 
     /// Returns the size of the file that a registry gets.
     pub(crate) fn kibibytes(&self) -> Result<u64> {
-        let file = format!("{}.crate", self.folder);
-        Ok(fs::metadata(&file).context(file)?.len().div_ceil(1024))
+        Ok(fs::metadata(self.file()).with_context(|| self.file())?.len().div_ceil(1024))
     }
 }

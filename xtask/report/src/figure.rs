@@ -147,7 +147,7 @@ const FIGURES: [Figure<'static>; 26] = [
         Rows,
         "Instruction counts with fat LTO",
         "shape",
-        "The same program, built as programs often are that are shipped.",
+        "The same program, built as programs often are that are shipped: with fat LTO, in one codegen unit.",
     ),
     figure("net-to-device", Rows, "Packets to the device", "rings", "64 bytes each, looked at and dropped there."),
     figure("net-to-driver", Rows, "Packets to the driver", "rings", "64 bytes each, made by the device."),

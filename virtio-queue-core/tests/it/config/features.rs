@@ -37,7 +37,7 @@ fn check_no_elements<F: Areas>(size: u16, features: u64) {
 #[test]
 fn limit_of_no_elements_refused() {
     for_each_setup!(check_no_elements(0));
-    assert_eq!(ConfigError::NoElements.to_string(), "the limit of 0 elements in a chain must be at least 1");
+    assert_eq!(ConfigError::NoElements.to_string(), "the limit on elements in a chain is 0: it must be at least 1");
 }
 
 /// FEAT-13: each ring refuses to be of the other format.

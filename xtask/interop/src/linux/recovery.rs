@@ -44,7 +44,7 @@ fn survive(rig: &Rig<'_>, kills: u32, moments: &mut Xoshiro256PlusPlus) -> Resul
     for kill in 1..=kills {
         thread::sleep(moments.random_range(Duration::ZERO..WORK));
         ensure!(back_end.is_running()?, "the back end has ended before kill {kill}");
-        back_end.kill();
+        back_end.kill_at_work(moments).with_context(|| format!("kill {kill}"))?;
         thread::sleep(moments.random_range(Duration::ZERO..PAUSE));
         back_end = rig.start_disk(0)?;
         worker.advance().with_context(|| format!("after kill {kill}"))?;

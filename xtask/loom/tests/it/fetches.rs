@@ -30,5 +30,5 @@ fn fetching_against_a_publish_finds_all_of_the_chain() {
 /// BAR-1, BAR-4, BAR-5, BAR-8: so it is in a run, where rings are accessed as arrays.
 #[test]
 fn serving_against_a_publish_finds_all_of_the_chain() {
-    check_fetch(serve_all);
+    check_fetch(|queue| _ = serve_all(queue));
 }
