@@ -27,7 +27,7 @@ pub(crate) fn run(input: &[u8]) {
     let mut input = Input::new(input);
     let place = input.below(BackEnds::COUNT);
     session(&mut input, Wire::new(back_ends.connect(place)));
-    back_ends.check(place);
+    back_ends.check();
 }
 
 fn session(input: &mut Input<'_>, wire: Wire) {

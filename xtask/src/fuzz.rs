@@ -103,6 +103,11 @@ impl Target {
         self.program.with_extension("corpus")
     }
 
+    /// How long an input may take, in seconds. What waits for other threads says by itself that it waited too long.
+    fn timeout(&self) -> &'static str {
+        if self.name == "vhost-user" { "-timeout=30" } else { "-timeout=1" }
+    }
+
     fn fuzz(&self, seconds: u32) -> Result<Outcome> {
         let (corpus, found) = (self.corpus(), self.found());
         fs::create_dir_all(&corpus)?;
@@ -110,7 +115,7 @@ impl Target {
         let artifacts = format!("-artifact_prefix={}-", self.program.display());
         let spinner = Spinner::new(format!("{}, for {seconds} s", self.name));
         let output = Command::new(&self.program)
-            .args([MAX_LEN, "-print_final_stats=1", "-timeout=1", "-rss_limit_mb=2048", &artifacts])
+            .args([MAX_LEN, "-print_final_stats=1", self.timeout(), "-rss_limit_mb=2048", &artifacts])
             .arg(format!("-max_total_time={seconds}"))
             .args([&found, &corpus])
             .stdin(Stdio::null())

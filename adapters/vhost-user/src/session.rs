@@ -228,6 +228,8 @@ fn converse<D: VhostUserDevice>(session: &Arc<Mutex<Session<'_, D>>>, connection
         }
         let error = match handler.handle_request() {
             Ok(()) => continue,
+            // Nothing was received. This process may have signal handlers that interrupt it.
+            Err(Error::SocketRetry(error)) if error.kind() == ErrorKind::Interrupted => continue,
             Err(Error::Disconnected | Error::SocketBroken(_)) => return,
             // QEMU enables the rings of a network device before it says which features it accepts, and again
             // afterwards. It does not wait for an answer.

@@ -113,9 +113,7 @@ impl BackEnds {
         serve(2, pool());
         serve(3, keeping);
         let mut back_ends = Self { idle: BTreeMap::new() };
-        // The first one to be served begins what is there for all of them.
-        (0..Self::COUNT).for_each(|place| drop(back_ends.idle_wire(place)));
-        let _wire = back_ends.idle_wire(0);
+        let _wires = back_ends.idle_wires();
         back_ends.idle = resources();
         back_ends
     }
@@ -124,16 +122,18 @@ impl BackEnds {
         UnixStream::connect_addr(&addr(place)).expect("a back end listens")
     }
 
-    /// Connects, and waits until that is served: when all sessions before it have ended.
-    fn idle_wire(&self, place: usize) -> Wire {
-        let mut wire = Wire::new(self.connect(place));
-        assert!(wire.wait(), "the next front end is not served");
-        wire
+    /// Connects to all of them, and waits until that is served: when all sessions before have ended.
+    fn idle_wires(&self) -> [Wire; Self::COUNT] {
+        [0, 1, 2, 3].map(|place| {
+            let mut wire = Wire::new(self.connect(place));
+            assert!(wire.wait(), "the next front end is not served");
+            wire
+        })
     }
 
     /// Checks that the next front end is served, and that nothing is left of the one before.
-    pub(crate) fn check(&self, place: usize) {
-        let _wire = self.idle_wire(place);
+    pub(crate) fn check(&self) {
+        let _wires = self.idle_wires();
         assert!(!PANICKED.swap(false, Ordering::Relaxed), "a thread has panicked");
         let since = Instant::now();
         // Threads end a little later than what they did.

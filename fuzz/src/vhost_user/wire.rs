@@ -49,7 +49,8 @@ impl Wire {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(40))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         assert!(files.is_empty() || control.push(SendAncillaryMessage::ScmRights(files)));
-        let sent = sendmsg(&self.connection, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL);
+        let mut send = || sendmsg(&self.connection, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL);
+        let sent = rustix::io::retry_on_intr(&mut send);
         sent.is_ok_and(|sent| sent == bytes.len())
     }
 
@@ -83,6 +84,8 @@ impl Wire {
         let buffers = &mut [IoSliceMut::new(&mut bytes)];
         let received = match recvmsg(&self.connection, buffers, &mut control, RecvFlags::CMSG_CLOEXEC) {
             Ok(received) => received.bytes,
+            // The fuzzer has an alarm.
+            Err(rustix::io::Errno::INTR) => return true,
             Err(rustix::io::Errno::AGAIN) => panic!("the back end has not answered for {PATIENCE:?}"),
             Err(_) => 0,
         };
