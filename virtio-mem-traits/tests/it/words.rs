@@ -24,7 +24,7 @@ fn stored(offset: usize, value: &(impl IntoBytes + Immutable)) -> [u8; 64] {
 
 /// Checks relaxed accesses to `value` at every offset where it fits.
 fn check_relaxed<T: Words + IntoBytes + Immutable + PartialEq + Debug>(value: T) {
-    let align = align_of::<T::Word>();
+    let align = size_of::<T::Word>();
     for offset in 0..=64 - size_of::<T>() {
         with_range(|range| {
             if offset % align == 0 {
@@ -43,7 +43,7 @@ fn check_relaxed<T: Words + IntoBytes + Immutable + PartialEq + Debug>(value: T)
 
 /// Checks ordered accesses to `value` at every offset where it fits.
 fn check_ordered<W: Word + IntoBytes + Immutable + PartialEq + Debug>(value: W) {
-    let align = align_of::<W>();
+    let align = size_of::<W>();
     for offset in 0..=64 - size_of::<W>() {
         with_range(|range| {
             if offset % align == 0 {
