@@ -258,14 +258,16 @@ send() {
 # disk then, and whoever writes cannot go on.
 rebind_disk() {
     umount /mnt
-    dd if=/dev/vda of=/dev/null bs=512 iflag=direct &
+    # They go on until there is no disk any more.
+    while [ -b /dev/vda ] && dd if=/dev/vda of=/dev/null bs=512 iflag=direct; do true; done &
     reader=$!
-    dd if=/dev/zero of=/dev/vda bs=512 seek=49152 count=16384 oflag=direct &
+    while [ -b /dev/vda ] && dd if=/dev/zero of=/dev/vda bs=512 seek=49152 count=16384 oflag=direct; do true; done &
     writer=$!
-    sleep 0.3
+    until awk '{ exit $1 + $2 == 0 }' /sys/block/vda/inflight; do true; done
     echo virtio0 > /sys/bus/virtio/drivers/virtio_blk/unbind
-    wait "$reader"
-    if wait "$writer"; then exit 1; fi
+    wait "$reader" "$writer"
+    # Where the writer was between two turns, it has made a file of that name.
+    rm -f /dev/vda
     echo virtio0 > /sys/bus/virtio/drivers/virtio_blk/bind
     say rebound
 }
