@@ -278,7 +278,8 @@ rebind_net() {
     fetcher=$!
     sleep 0.3
     echo virtio1 > /sys/bus/virtio/drivers/virtio_net/unbind
-    kill "$fetcher"
+    # It ends by itself if it notices.
+    kill "$fetcher" || true
     killall nc || true
     wait "$fetcher" || true
     echo virtio1 > /sys/bus/virtio/drivers/virtio_net/bind
