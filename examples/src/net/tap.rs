@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn a_device_that_is_gone_is_waited_for_no_longer() {
-        // As a socket, there is nothing to read for now; as a file that cannot be read, there never is.
+        // A socket has nothing to read yet. A file that cannot be read never has.
         let (socket, _peer) = UnixStream::pair().unwrap();
         socket.set_nonblocking(true).unwrap();
         let unreadable = File::options().write(true).open("/dev/null").unwrap();

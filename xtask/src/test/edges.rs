@@ -148,7 +148,7 @@ fn check_edge(edge: &Edge<'_>) -> Result<(), String> {
         return Ok(());
     }
     let what = if for_tests { "the tests of " } else { "" };
-    Err(format!("{what}{from} may not depend on {to}: see the table in {}", file!()))
+    Err(format!("{what}{from} must not depend on {to}: see the table in {}", file!()))
 }
 
 /// Checks the lines of `cargo tree -p virtio-ring -e normal --prefix none`.
@@ -191,31 +191,31 @@ mod tests {
 
     #[test]
     fn an_edge_upwards_is_refused() {
-        let sentence = "virtio-ring may not depend on virtio-queue-core";
+        let sentence = "virtio-ring must not depend on virtio-queue-core";
         check("virtio-ring", "virtio-queue-core", NORMAL, true, Some(sentence));
-        let sentence = "virtio-ring may not depend on virtio-fake-driver";
+        let sentence = "virtio-ring must not depend on virtio-fake-driver";
         check("virtio-ring", "virtio-fake-driver", NORMAL, true, Some(sentence));
-        let sentence = "virtio-util may not depend on virtio-vm-memory";
+        let sentence = "virtio-util must not depend on virtio-vm-memory";
         check("virtio-util", "virtio-vm-memory", NORMAL, true, Some(sentence));
-        let sentence = "the tests of virtio-queue-core may not depend on virtio-vm-memory";
+        let sentence = "the tests of virtio-queue-core must not depend on virtio-vm-memory";
         check("virtio-queue-core", "virtio-vm-memory", FOR_TESTS, true, Some(sentence));
-        let sentence = "virtio-vm-memory may not depend on virtio-vhost-user-backend";
+        let sentence = "virtio-vm-memory must not depend on virtio-vhost-user-backend";
         check("virtio-vm-memory", "virtio-vhost-user-backend", NORMAL, true, Some(sentence));
-        let sentence = "the tests of virtio-ring may not depend on virtio-chain";
+        let sentence = "the tests of virtio-ring must not depend on virtio-chain";
         check("virtio-ring", "virtio-chain", FOR_TESTS, true, Some(sentence));
     }
 
     #[test]
     fn a_new_external_dependency_is_refused() {
-        check("virtio-ring", "libc", NORMAL, false, Some("virtio-ring may not depend on libc"));
-        let sentence = "virtio-queue-core may not depend on cc";
+        check("virtio-ring", "libc", NORMAL, false, Some("virtio-ring must not depend on libc"));
+        let sentence = "virtio-queue-core must not depend on cc";
         check("virtio-queue-core", "cc", DependencyKind::Build, false, Some(sentence));
-        let sentence = "virtio-vm-memory may not depend on vhost";
+        let sentence = "virtio-vm-memory must not depend on vhost";
         check("virtio-vm-memory", "vhost", NORMAL, false, Some(sentence));
-        let sentence = "virtio-vhost-user-backend may not depend on libc";
+        let sentence = "virtio-vhost-user-backend must not depend on libc";
         check("virtio-vhost-user-backend", "libc", NORMAL, false, Some(sentence));
         // A crate of our name that is not ours.
-        check("virtio-chain", "virtio-ring", NORMAL, false, Some("virtio-chain may not depend on virtio-ring"));
+        check("virtio-chain", "virtio-ring", NORMAL, false, Some("virtio-chain must not depend on virtio-ring"));
     }
 
     #[test]
