@@ -94,7 +94,7 @@ fn keeping() -> Worker {
     })
 }
 
-/// All back ends, and what there is in the process while they have nothing to do.
+/// All back ends, and the files, mappings and threads that the process has while they have nothing to do.
 pub(crate) struct BackEnds {
     idle: BTreeMap<String, usize>,
 }

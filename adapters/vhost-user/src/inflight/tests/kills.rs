@@ -143,7 +143,7 @@ fn check<F: Recorded>(size: u16, from: Option<u16>) {
         for kill in 0..stores {
             let mut guest = Guest::<F>::new(size, from, seed);
             guest.live(Some(kill));
-            // The next ones as well, some of them while they look at what there is.
+            // More kills: of the next processes too, some of them while they read the record.
             let next = guest.dice.below(120) as usize;
             guest.live(Some(next));
             guest.live(Some(next / 3));
