@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn styles_all_differ() {
         // A figure has either chains or payloads.
-        let payloads = ["chain", "chain-packed", "std-io", "transfer", "memcpy"];
+        let payloads = ["chain", "chain-packed", "std-io", "owned", "owned-packed", "transfer", "memcpy"];
         for (one, style) in STYLES {
             for (other, other_style) in STYLES.iter().filter(|(other, _)| other != one) {
                 let is_device = |name| DEVICES.iter().any(|(device, peer)| [device, peer].contains(&name));

@@ -46,7 +46,7 @@ pub const fn alone(what: &'static str, about: &'static str, of: &'static str, bo
     Target { what, ratio: about, of, to: None, bound }
 }
 
-/// What the columns of [`rows`] are.
+/// The heads of the columns of the table.
 pub const HEAD: [&str; 7] = ["shape", "ratio", "verdict", "target", "measured", "rounds", "best samples"];
 
 /// How many of the columns are texts.
