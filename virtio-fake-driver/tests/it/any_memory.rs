@@ -13,8 +13,8 @@ use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange,
 use virtio_queue_core::ConfigError;
 use virtio_util::RegionTable;
 
-use crate::device::{heap, panic_of, range, serve};
 use crate::echo;
+use crate::support::{heap, panic_of, range, serve};
 
 /// Regions of so many bytes one after the other, from 0x1000 on, with a hole after the last.
 fn regions(lens: &[usize]) -> Arc<RegionTable<Arc<HeapMem>>> {

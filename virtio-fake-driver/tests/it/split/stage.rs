@@ -5,7 +5,8 @@ use virtio_fake_driver::split::Descriptor;
 use virtio_fake_driver::{AddError, DriverChain, SplitDriver, SplitOptions};
 use virtio_mem_traits::DriverAddr;
 
-use crate::device::{heap, panic_of, range, with_puppet};
+use super::device::with_puppet;
+use crate::support::{heap, panic_of, range};
 
 const INDIRECT: SplitOptions = SplitOptions { features: INDIRECT_DESC, start: None, scramble: None };
 

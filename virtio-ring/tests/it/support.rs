@@ -1,4 +1,4 @@
-//! Memory that logs every access, which the themes of both formats share.
+//! What the themes of both formats share: memory that logs every access.
 
 use core::cell::RefCell;
 

@@ -3,7 +3,7 @@
 use virtio_fake_driver::features::EVENT_IDX;
 use virtio_fake_driver::{DriverChain, SplitDriver, SplitOptions};
 
-use crate::device::{Puppet, with_puppet};
+use super::device::{Puppet, with_puppet};
 
 const STARTS: [u16; 4] = [0, 5, 0xfffc, 0xffff];
 

@@ -3,7 +3,7 @@
 use virtio_fake_driver::features::EVENT_IDX;
 use virtio_fake_driver::{DriverChain, SplitDriver, SplitOptions};
 
-use crate::device::{Puppet, with_puppet};
+use super::device::{Puppet, with_puppet};
 
 /// Makes `count` chains available, which the device uses at once.
 fn pass(driver: &mut SplitDriver, device: &mut Puppet, count: u64) {

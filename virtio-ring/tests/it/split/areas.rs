@@ -5,7 +5,7 @@ use virtio_ring::split::{
     DescriptorArea, DescriptorIndex, DeviceArea, DriverArea, Layout, QueueSize, RingIndex, UsedElement, UsedFlags,
 };
 
-use crate::log_mem::{BASE, LogMem};
+use crate::support::{BASE, LogMem};
 
 fn layout(size: u16) -> Layout {
     Layout::new(QueueSize::new(size).unwrap())

@@ -5,7 +5,7 @@ use virtio_fake_driver::split::{Descriptor, SplitAreas};
 use virtio_fake_driver::{AddressPool, DriverChain, DriverView, SplitDriver, SplitOptions};
 use virtio_mem_traits::DriverAddr;
 
-use crate::device::{heap, range};
+use crate::support::{heap, range};
 
 const TABLE: DriverAddr = DriverAddr(0x1000);
 const AVAILABLE: DriverAddr = DriverAddr(0x1102);

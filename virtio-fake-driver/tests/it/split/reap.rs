@@ -2,7 +2,7 @@
 
 use virtio_fake_driver::{DeviceViolation, DriverChain, SplitOptions};
 
-use crate::device::with_puppet;
+use super::device::with_puppet;
 
 /// FD-7, DRV-USED-1
 #[test]
