@@ -138,8 +138,8 @@ fn access_to_what_is_not_there_is_refused_in_plain_words() {
     let read = |addr, len| panic_of(|| view.peek(DriverAddr(addr), len));
     assert_eq!(
         read(0x1002, 3),
-        "the driver needs 3 bytes at 0x1002: no driver memory at 0x1004: the address must lie in memory that driver and \
-         device share"
+        "the driver needs 3 bytes at 0x1002: no driver memory at 0x1004: the address must lie in memory that driver \
+         and device share"
     );
     assert_eq!(read(u64::MAX, 2), "2 bytes at 0xffffffffffffffff end beyond 2^64");
     let write = panic_of(|| view.poke(DriverAddr(0xfff), &[1; 5]));

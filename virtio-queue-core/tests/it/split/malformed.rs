@@ -376,7 +376,8 @@ fn walk_of_loop_reads_no_more_than_limit() {
     assert_eq!(descriptors, 8 + 1 + 1);
 }
 
-/// HOST-27: a table that was written for a packed queue. The id is what the flags are, and the flags are where the chain goes on.
+/// HOST-27: a table that was written for a packed queue. The id is what the flags are, and the flags are where the
+/// chain goes on.
 #[test]
 fn table_in_layout_of_packed_queue_misread_and_bounded() {
     let packed = |len, id, flags| packed::Descriptor { addr: DriverAddr(0x1000), len, id, flags };
