@@ -7,7 +7,9 @@ use virtio_queue_core::{ChainElements, ChainError};
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::cursor::Cursor;
-use crate::{Lent, Remaining, SettleError, TransferError, TransferFailed};
+use crate::error::{Remaining, TransferError};
+use crate::lent::{Lent, SettleError};
+use crate::transfer::TransferFailed;
 
 /// A position in the readable bytes of a chain, or in a part of them.
 ///

@@ -10,7 +10,9 @@ use virtio_queue_core::{ChainElements, ChainError};
 use zerocopy::{Immutable, IntoBytes};
 
 use crate::cursor::Cursor;
-use crate::{Lent, Remaining, SettleError, TransferCause, TransferError, TransferFailed};
+use crate::error::{Remaining, TransferError};
+use crate::lent::{Lent, SettleError};
+use crate::transfer::{TransferCause, TransferFailed};
 
 /// A position in the writable bytes of a chain, or in a part of them.
 ///

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: everything that a change must pass.
 
+mod circles;
 mod edges;
 mod guide;
 mod house_rules;

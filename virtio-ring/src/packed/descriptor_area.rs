@@ -4,7 +4,9 @@ use virtio_mem_traits::{
     Access, Area, AreaError, DeviceArray, DriverAddr, DriverRange, ReadWrite, StableMem, TranslateError,
 };
 
-use super::{BufferId, Descriptor, DescriptorFlags, DescriptorTable, Layout, RingPosition, UsedDescriptor};
+use super::descriptor::{BufferId, Descriptor, DescriptorFlags, DescriptorTable, UsedDescriptor};
+use super::layout::Layout;
+use super::ring_position::RingPosition;
 
 const ALIGN: usize = Layout::DESCRIPTOR_AREA_ALIGN;
 

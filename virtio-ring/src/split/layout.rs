@@ -1,6 +1,8 @@
 //! The layout of the three areas of a split virtqueue.
 
-use super::{Descriptor, QueueSize, UsedElement};
+use super::descriptor::Descriptor;
+use super::queue_size::QueueSize;
+use super::used_element::UsedElement;
 
 /// The sizes, offsets and alignments of the three areas of a split virtqueue of a given size, all in bytes.
 ///
