@@ -5,6 +5,7 @@
 mod criterion;
 mod filter;
 mod instructions;
+mod measurement;
 mod programs;
 mod rounds;
 mod targets;
