@@ -249,8 +249,8 @@ impl<C: ChainElements> Reader<C> {
     /// of moved bytes.
     ///
     /// `work` must return how many bytes it moved, counted from the first byte. One call gets at most
-    /// [32](Lent::MAX_PIECES) pieces. `work` is called again while it moves all bytes that it gets. When it moves fewer
-    /// bytes, the transfer ends. The reader is then after the moved bytes.
+    /// 256 pieces, which is 1 MiB in pages. `work` is called again while it moves all bytes that it gets. When it moves
+    /// fewer bytes, the transfer ends. The reader is then after the moved bytes.
     ///
     /// # Errors
     ///

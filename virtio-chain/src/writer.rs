@@ -247,9 +247,9 @@ impl<C: ChainElements> Writer<C> {
     /// written bytes.
     ///
     /// `work` must return how many bytes it wrote, counted from the first byte. One call gets at most
-    /// [32](Lent::MAX_PIECES) pieces. `work` is called again while it writes all bytes that it gets. When it writes
-    /// fewer bytes, the transfer ends. The writer is then after the written bytes. Only these bytes count as written,
-    /// and only these are reported to the memory.
+    /// 256 pieces, which is 1 MiB in pages. `work` is called again while it writes all bytes that it gets. When it
+    /// writes fewer bytes, the transfer ends. The writer is then after the written bytes. Only these bytes count as
+    /// written, and only these are reported to the memory.
     ///
     /// # Errors
     ///
