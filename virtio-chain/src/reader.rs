@@ -16,8 +16,9 @@ use crate::transfer::TransferFailed;
 /// Most devices use a reader through [`ReadableChain`](crate::ReadableChain), which owns its chain and is a
 /// `Reader<C>`. [`Reader::new`] borrows a chain, and returns a `Reader<&C>`.
 ///
-/// A reader is the chain with plain data, so it can be held wherever the chain can be. After an error, the reader is at
-/// its end.
+/// A reader is the chain with plain data, so it can be held wherever the chain can be. After a
+/// [`ChainError`](virtio_queue_core::ChainError), the reader is at its end. After an error of a device's own work in a
+/// [`transfer`](Self::transfer), it is after the moved bytes.
 ///
 /// ```
 /// # use virtio_fake_driver::{DriverChain, SplitFixture};

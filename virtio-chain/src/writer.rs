@@ -22,9 +22,10 @@ use crate::transfer::{TransferCause, TransferFailed};
 /// Most devices use a writer through [`WritableChain`](crate::WritableChain), which owns its chain and is a
 /// `Writer<C>`. [`Writer::new`] borrows a chain, and returns a `Writer<&C>`.
 ///
-/// A writer is the chain with plain data, so it can be held wherever the chain can be. After an error, the writer is at
-/// its end. [Split off](crate::WritableChain::split_last) a part that you must write after an error, such as a status,
-/// before you write the rest.
+/// A writer is the chain with plain data, so it can be held wherever the chain can be. After a
+/// [`ChainError`](virtio_queue_core::ChainError), the writer is at its end. After an error of a device's own work in a
+/// [`transfer`](Self::transfer), it is after the moved bytes. [Split off](crate::WritableChain::split_last) a part that
+/// you must write after an error, such as a status, before you write the rest.
 ///
 /// ```
 /// # use virtio_fake_driver::{DriverChain, SplitFixture};
