@@ -11,8 +11,8 @@ use crate::reader::Reader;
 
 /// A chain whose request the device reads.
 ///
-/// It is a [`Reader`] that owns the chain. After the request, turn it into a [`WritableChain`] for the answer. A drop
-/// returns the chain with nothing written.
+/// It is a [`Reader`] that owns the chain. After the request, turn it into a [`WritableChain`](crate::WritableChain)
+/// for the answer. A drop returns the chain with nothing written.
 ///
 /// It is `Send` if the chain is `Send`, in generic code as well. So a task can hold it while it waits.
 ///
