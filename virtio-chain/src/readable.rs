@@ -54,9 +54,11 @@ impl<C: Chain> ReadableChain<C> {
     }
 
     /// Returns the chain, unchanged. Reading it again starts from its beginning.
+    ///
+    /// Returns `None` if the memory panicked in an earlier read: the chain was dropped then.
     #[inline]
     #[must_use]
-    pub fn into_chain(self) -> C {
+    pub fn into_chain(self) -> Option<C> {
         self.reader.into_parts().0
     }
 
@@ -83,7 +85,7 @@ impl<C: Chain> ReadableChain<C> {
         if let Err(error) = self.check_read().and_then(|()| self.check_nothing_to_write()) {
             return Err(Refused { chain: self, error });
         }
-        let (chain, cursor) = self.into_parts();
+        let (Some(chain), cursor) = self.into_parts() else { return Ok(()) };
         chain.return_unchecked(0).map_err(|refused| Refused {
             chain: Self { reader: Reader::at(refused.chain, cursor) },
             error: refused.error.into(),
@@ -102,14 +104,14 @@ impl<C: Chain> ReadableChain<C> {
 
     fn check_nothing_to_write(&self) -> Result<(), IncompleteError> {
         let Some(chain) = self.reader.chain() else { return Ok(()) };
-        match self.reader.cursor().clone().into_writable(chain).remaining(chain)? {
+        match self.reader.cursor().clone().into_writable(Some(chain)).remaining(chain)? {
             left if left.bytes > 0 => Err(IncompleteError::Unwritten(left)),
             _ => Ok(()),
         }
     }
 
     #[inline]
-    pub(crate) fn into_parts(self) -> (C, Cursor<C::Place>) {
+    pub(crate) fn into_parts(self) -> (Option<C>, Cursor<C::Place>) {
         self.reader.into_parts()
     }
 }

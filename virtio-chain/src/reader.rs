@@ -107,11 +107,8 @@ impl<C: ChainElements> Reader<C> {
     }
 
     #[inline]
-    pub(crate) fn into_parts(self) -> (C, Cursor<C::Place>) {
-        match self.chain {
-            Some(chain) => (chain, self.cursor),
-            None => unreachable!("a read puts the chain back when it ends"),
-        }
+    pub(crate) fn into_parts(self) -> (Option<C>, Cursor<C::Place>) {
+        (self.chain, self.cursor)
     }
 
     /// Copies the next bytes into `buf`, and returns their number. It is less than `buf.len()` only at the end.

@@ -65,7 +65,7 @@ impl<C: Chain> WritableChain<C> {
     #[must_use]
     pub fn from_incomplete_readable(readable: ReadableChain<C>) -> Self {
         let (chain, cursor) = readable.into_parts();
-        let cursor = cursor.into_writable(&chain);
+        let cursor = cursor.into_writable(chain.as_ref());
         Self { writer: Writer::at(chain, cursor) }
     }
 
@@ -73,8 +73,8 @@ impl<C: Chain> WritableChain<C> {
     #[inline]
     #[must_use]
     pub fn id(&self) -> u16 {
-        // The chain is present: each method that returns it consumes `self`, and `try_` variants put a refused one
-        // back.
+        // The chain is present unless the memory panicked: each method that returns it consumes `self`, and `try_`
+        // variants put a refused one back.
         self.writer.chain().map_or(0, C::id)
     }
 }
@@ -132,6 +132,8 @@ impl<C: Chain> WritableChain<C> {
     ///
     /// The chain does not know how many bytes were written. A drop of the chain reports 0 bytes to the driver.
     ///
+    /// Returns `None` if the memory panicked in an earlier read or write: the chain was dropped then.
+    ///
     /// ```
     /// # use virtio_fake_driver::{DriverChain, SplitFixture};
     /// # let mut fixture = SplitFixture::new(16);
@@ -141,17 +143,14 @@ impl<C: Chain> WritableChain<C> {
     /// let mut answer = WritableChain::new(queue.next_chain()?.ok_or("nothing is available")?);
     /// answer.write_all(b"later")?;
     /// let written = answer.prefix();
-    /// let token = answer.into_chain().into_token();
+    /// let token = answer.into_chain().ok_or("the memory panicked")?.into_token();
     /// queue.complete(token, written)?;
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     #[inline]
     #[must_use]
-    pub fn into_chain(mut self) -> C {
-        match self.writer.chain_mut().take() {
-            Some(chain) => chain,
-            None => unreachable!("a method that takes the chain consumes the `WritableChain`"),
-        }
+    pub fn into_chain(mut self) -> Option<C> {
+        self.writer.chain_mut().take()
     }
 
     /// Returns the chain to the driver, if all writable bytes were written.

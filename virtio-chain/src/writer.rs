@@ -66,13 +66,13 @@ impl<C: ChainElements> Writer<C> {
     #[inline]
     pub(crate) fn of(chain: C) -> Self {
         let cursor = Cursor::new(&chain, Access::Write);
-        Self::at(chain, cursor)
+        Self::at(Some(chain), cursor)
     }
 
     #[inline]
-    pub(crate) fn at(chain: C, cursor: Cursor<C::Place>) -> Self {
+    pub(crate) fn at(chain: Option<C>, cursor: Cursor<C::Place>) -> Self {
         let start = cursor.position();
-        Self { chain: ManuallyDrop::new(Some(chain)), cursor, written: 0, start, whole_until: start }
+        Self { chain: ManuallyDrop::new(chain), cursor, written: 0, start, whole_until: start }
     }
 
     /// Records that the `len` bytes before the position were written.

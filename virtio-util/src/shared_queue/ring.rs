@@ -9,9 +9,11 @@ use virtio_queue_core::Ring;
 #[diagnostic::on_unimplemented(
     message = "a queue on a `{Self}` cannot be shared between threads",
     label = "must be a ring that can be sent to another thread",
-    note = "the first type parameter is a ring: write `SharedAnyQueue<M, N>` for an `AnyQueue<M, N>`, and `SharedQueue<SplitRing<M>, N>` for a `SplitQueue<M, N>`",
+    note = "the first type parameter is a ring: write `SharedAnyQueue<M, N>` for an `AnyQueue<M, N>`, and \
+            `SharedQueue<SplitRing<M>, N>` for a `SplitQueue<M, N>`",
     note = "the memory handle must be `Send + 'static`: an `Arc<M>` is, a `&M` and an `Rc<M>` are not",
-    note = "in tests, `AnyFixture::new` and `build` use an `Rc`: call `AnyFixtureOptions::build_plain`, which uses an `Arc`"
+    note = "in tests, `AnyFixture::new` and `build` use an `Rc`: call `AnyFixtureOptions::build_plain`, which uses an \
+            `Arc`"
 )]
 pub trait SharedRing: Ring<Mem: Clone, Positions: Send> + Send + 'static {}
 
