@@ -104,6 +104,12 @@ impl<const FLAGS: u32> Limits<FLAGS> {
         elements as u32 > self.elements
     }
 
+    /// Returns whether `left` is 0, or more elements than a list can have.
+    #[inline(always)]
+    pub(crate) const fn is_none_or_too_many(&self, left: u32) -> bool {
+        left.wrapping_sub(1) >= self.elements
+    }
+
     /// Returns the range of an indirect table, and the number of its descriptors.
     pub(crate) fn table(&self, Claim { addr, len, .. }: Claim) -> Result<(DriverRange, u32), ChainErrorKind> {
         let entries = len / ENTRY;
@@ -214,6 +220,12 @@ impl<const FLAGS: u32> Rules<FLAGS> {
     pub(crate) const fn for_list(plain: &Plain<FLAGS>, too_long: bool) -> Self {
         let slow = if too_long { SLOW } else { 0 };
         Self { budget: plain.budget & !SLOW | slow, phase: Self::READABLE }
+    }
+
+    /// Returns the rules with no element plain any more.
+    #[inline(always)]
+    pub(crate) const fn slow(self) -> Self {
+        Self { budget: self.budget | SLOW, ..self }
     }
 
     /// Returns whether no element is plain any more.
