@@ -37,7 +37,7 @@ pub use tap::{Tap, TapQueues};
 pub use wire::{HEADER_LEN, MAX_FRAME, MAX_PACKET, MIN_FRAME, NetConfig, NetHeader, feature};
 
 use crate::{Serve, Turn, WaitsFor};
-use batch::in_batches;
+use batch::{Batch, in_batches};
 use receive::Gathered;
 
 /// The place of the queue with buffers for the driver, in a pair.
@@ -80,14 +80,14 @@ impl<P: Port> Serve for NetDevice<P> {
         budget: usize,
     ) -> Result<Turn, FatalError> {
         let mem = RegionCache::new(ring.mem());
-        let mut count = Count::default();
+        let (mut batch, mut count) = (Batch::new(), Count::default());
         let (turn, counter) = match index {
             RECEIVE => {
-                let turn = in_batches(budget, |limit| self.receive(limit, ring, state, &mem, &mut count))?;
+                let turn = in_batches(budget, |limit| self.receive(limit, ring, state, &mem, &mut batch, &mut count))?;
                 (turn, &self.counters.received)
             }
             TRANSMIT => {
-                let turn = in_batches(budget, |limit| self.transmit(limit, ring, state, &mem, &mut count))?;
+                let turn = in_batches(budget, |limit| self.transmit(limit, ring, state, &mem, &mut batch, &mut count))?;
                 (turn, &self.counters.transmitted)
             }
             _ => return Ok(Turn { chains: 0, waits_for: WaitsFor::Device }),

@@ -13,6 +13,7 @@
 //! upper flags, AVAIL and USED among them, are ignored.
 
 use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange};
+use virtio_ring::packed::DescriptorFlags;
 
 use crate::{ChainErrorKind, Element, Piece, QueueConfig, RingFeatures};
 
@@ -94,13 +95,19 @@ impl<const FLAGS: u32> Limits<FLAGS> {
             Access::Write => Rules::<FLAGS>::WRITABLE,
             Access::ReadWrite => return None,
         };
-        Some(Only { phase, odd: self.plain.odd | NEXT << FLAGS, access })
+        Some(Only { flipped: 0, phase, odd: self.plain.odd | NEXT << FLAGS, access })
     }
 
     /// Returns whether a list of this many elements is too long.
     #[inline(always)]
     pub(crate) const fn is_too_long(&self, elements: u16) -> bool {
         elements as u32 > self.elements
+    }
+
+    /// Returns whether `left` is 0, or more elements than a list can have.
+    #[inline(always)]
+    pub(crate) const fn is_none_or_too_many(&self, left: u32) -> bool {
+        left.wrapping_sub(1) >= self.elements
     }
 
     /// Returns the range of an indirect table, and the number of its descriptors.
@@ -114,9 +121,25 @@ impl<const FLAGS: u32> Limits<FLAGS> {
     }
 }
 
+impl PackedLimits {
+    /// Returns the values that the only element of a list is compared with, for reading or for writing, where the driver
+    /// makes descriptors available with the wrap counter `wrap`.
+    #[inline(always)]
+    pub(crate) const fn only_available(&self, access: Access, wrap: bool) -> Option<Only<48>> {
+        let Some(only) = self.only(access) else { return None };
+        let [avail, used] = [DescriptorFlags::AVAIL.0 as u64, DescriptorFlags::USED.0 as u64];
+        // An available descriptor has one of the two flags. Without it, the descriptor has neither.
+        let flipped = if wrap { avail } else { used } << 48;
+        Some(Only { flipped, odd: only.odd | (avail | used) << 48, ..only })
+    }
+}
+
 /// The values that the only element of a chain is compared with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Only<const FLAGS: u32> {
+    /// The bits of the second word of its descriptor that are inverted before the test. None of them takes part in the
+    /// addition.
+    flipped: u64,
     /// The number that is added to the second word of its descriptor, as in the [rules](Rules).
     phase: u64,
     /// The bits that the sum does not have, NEXT among them.
@@ -125,15 +148,17 @@ pub(crate) struct Only<const FLAGS: u32> {
 }
 
 impl<const FLAGS: u32> Only<FLAGS> {
-    /// Translates the range of a descriptor, if the descriptor is plain, alone, for this access, and translates at
-    /// once.
+    /// Returns whether a descriptor is plain, alone and for this access, by its second word.
     ///
     /// PERF: the access is known before the descriptor is (`direct-1-burst-32` of the bulk queues).
     #[inline(always)]
+    pub(crate) const fn accepts(&self, word: u64) -> bool {
+        (word ^ self.flipped).wrapping_add(self.phase) & self.odd == 0
+    }
+
+    /// Translates the range of an accepted descriptor, if it translates at once.
+    #[inline(always)]
     pub(crate) fn find<'m, M: DriverMem + ?Sized>(&self, mem: &'m M, (addr, word): Words) -> Option<DeviceRange<'m>> {
-        if word.wrapping_add(self.phase) & self.odd != 0 {
-            return None;
-        }
         let Claim { len, .. } = Rules::<FLAGS>::claim((addr, word));
         mem.translate_at_once(addr, len, self.access)
     }
@@ -195,6 +220,12 @@ impl<const FLAGS: u32> Rules<FLAGS> {
     pub(crate) const fn for_list(plain: &Plain<FLAGS>, too_long: bool) -> Self {
         let slow = if too_long { SLOW } else { 0 };
         Self { budget: plain.budget & !SLOW | slow, phase: Self::READABLE }
+    }
+
+    /// Returns the rules with no element plain any more.
+    #[inline(always)]
+    pub(crate) const fn slow(self) -> Self {
+        Self { budget: self.budget | SLOW, ..self }
     }
 
     /// Returns whether no element is plain any more.

@@ -7,7 +7,7 @@ use virtio_queue_core::{
 };
 use zerocopy::IntoBytes;
 
-use super::batch::{Batch, complete, fetch, turn_of_batch};
+use super::batch::{Batch, Packets, serve};
 use super::{Count, HEADER_LEN, NetDevice, NetHeader, Port, feature};
 use crate::Turn;
 use crate::prefetch::prefetch_to_write;
@@ -41,24 +41,18 @@ impl<P: Port> NetDevice<P> {
     /// Puts packets into the next buffers of the receive queue, as far as the port has any, but no more than `limit`
     /// buffers: VIRTIO 1.4 §5.1.6.4 "Processing of Incoming Packets".
     #[inline]
-    pub(super) fn receive<R: Ring, N: DriverNotify>(
+    pub(super) fn receive<'m, R: Ring, N: DriverNotify>(
         &mut self,
         limit: usize,
         ring: &R,
         state: &mut QueueState<R, N>,
-        mem: &impl DriverMem,
+        mem: &'m impl DriverMem,
+        batch: &mut Batch<'m>,
         count: &mut Count,
     ) -> Result<Turn, FatalError> {
         let limit = limit.min(self.port.packets());
-        let mut batch = Batch::new();
-        fetch(&mut batch, limit, ring, state, mem, Access::Write)?;
-        let turn = turn_of_batch(batch.len(), limit);
-        let len = self.port.packet().len();
-        batch.iter().filter_map(|chain| chain.piece).for_each(|piece| prefetch_to_write(piece.memory.prefix(len)));
         let mut giving = Giving { port: &mut self.port, gathered: &mut self.gathered, count };
-        let piece = |from: &mut Giving<'_, P>, piece: &Piece<'_>| from.put(piece, mem);
-        complete(batch, &mut giving, ring, state, piece, |from, token, state| from.gather(token, ring, state));
-        Ok(turn)
+        serve(&mut giving, limit, ring, state, mem, batch)
     }
 }
 
@@ -69,10 +63,18 @@ struct Giving<'d, P> {
     count: &'d mut Count,
 }
 
-impl<P: Port> Giving<'_, P> {
-    /// Copies the next packet to the beginning of `piece`, and returns how much was written, if it belongs there alone.
+impl<P: Port> Packets for Giving<'_, P> {
+    const ACCESS: Access = Access::Write;
+
     #[inline]
-    fn put(&mut self, piece: &Piece<'_>, mem: &impl DriverMem) -> Option<u32> {
+    fn prefetch<'m>(&mut self, pieces: impl Iterator<Item = Piece<'m>>) {
+        let len = self.port.packet().len();
+        pieces.for_each(|piece| prefetch_to_write(piece.memory.prefix(len)));
+    }
+
+    /// Copies the next packet to the beginning of `piece`, if it belongs there alone.
+    #[inline]
+    fn in_piece(&mut self, piece: &Piece<'_>, mem: &impl DriverMem) -> Option<u32> {
         let packet = self.port.packet();
         if !self.gathered.tokens.is_empty() || piece.memory.len() < packet.len() {
             return None;
@@ -84,7 +86,7 @@ impl<P: Port> Giving<'_, P> {
     }
 
     /// Puts the next packet into this buffer and those before it, if there is room enough.
-    fn gather<R: Ring, N: DriverNotify>(&mut self, token: Token, ring: &R, state: &mut QueueState<R, N>) {
+    fn in_chain<R: Ring, N: DriverNotify>(&mut self, token: Token, ring: &R, state: &mut QueueState<R, N>) {
         let packet = self.port.packet();
         match self.gathered.gather(packet, token, ring, state) {
             Placed::Whole => self.count.packet(packet.len() - HEADER_LEN),

@@ -179,13 +179,13 @@ impl<M: StableMem> PackedRing<M> {
         access: Access,
         mut take: impl FnMut(Head, DriverAddr, DeviceRange<'m>),
     ) -> Result<u16, FatalError> {
-        let Some(only) = self.limits().only(access) else { return Ok(0) };
         let first = positions.next_available;
+        let Some(only) = self.limits().only_available(access, first.wrap()) else { return Ok(0) };
         let room = self.room(positions, in_flight).min(self.size.get() - first.slot());
         let slots = self.descriptor_area.slots(first.slot(), room).prefix(limit);
         let mut done = 0;
         while let Some(word) = slots.first(done) {
-            if !flags(word).is_available(first.wrap()) {
+            if !only.accepts(word) {
                 break;
             }
             let Some(addr) = slots.addr(done) else { break };

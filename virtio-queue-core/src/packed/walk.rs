@@ -62,6 +62,12 @@ impl PackedPlace {
         }
     }
 
+    /// Returns the place in front of a list, for [`step`](Self::step), which finds out whether the list is too long.
+    #[inline(always)]
+    pub(super) const fn before(plain: &PackedPlain, id: BufferId, first: u16, slots: u16) -> Self {
+        Self { indirect: None, next: first, left: slots as u32, id, slots, rules: PackedRules::new(plain) }
+    }
+
     /// Accepts the element of a descriptor, if it is plain.
     #[inline(always)]
     fn accept_plain(&mut self, plain: &PackedPlain, descriptor: Descriptor) -> Option<Element> {
@@ -90,8 +96,14 @@ impl PackedPlace {
     // payload-read-64).
     #[inline(always)]
     pub(super) fn step<M: StableMem>(&mut self, ring: &PackedRing<M>) -> Option<Result<Element, ChainError>> {
-        if self.left == 0 {
-            return None;
+        // PERF: one test finds both the end and a list that is too long (`payload-read-64`).
+        if ring.limits().is_none_or_too_many(self.left) {
+            if self.left == 0 {
+                return None;
+            }
+            let (place, item) = self.step_in_long_list(ring);
+            *self = place;
+            return item;
         }
         if self.indirect.is_some() {
             let (place, item) = self.step_in_table(ring);
@@ -107,6 +119,15 @@ impl PackedPlace {
                 item
             }
         }
+    }
+
+    /// Takes one step in a list that is too long. None of its elements is plain.
+    #[cold]
+    #[inline(never)]
+    fn step_in_long_list<M: StableMem>(self, ring: &PackedRing<M>) -> Step<Self> {
+        let mut walk = PackedWalk::from_place(ring, Self { rules: self.rules.slow(), ..self });
+        let item = walk.next();
+        (walk.place, item)
     }
 
     /// Takes one step in an indirect table.

@@ -121,6 +121,9 @@ impl<M: StableMem> SplitRing<M> {
         let mut done = 0;
         while let Some(head) = entries.get(done) {
             let Some(words) = Descriptor::load(table, head.0.into()).map(words) else { break };
+            if !only.accepts(words.1) {
+                break;
+            }
             let Some(memory) = only.find(mem, words) else { break };
             take(Head::new(head.0, first.advanced(narrow(done)).get(), 1), words.0, memory);
             done += 1;
