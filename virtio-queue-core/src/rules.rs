@@ -197,6 +197,12 @@ impl<const FLAGS: u32> Rules<FLAGS> {
         Self { budget: plain.budget & !SLOW | slow, phase: Self::READABLE }
     }
 
+    /// Returns what plain elements are for: they are readable until the first writable one.
+    #[inline(always)]
+    pub(crate) const fn access(&self) -> Access {
+        if self.phase == Self::READABLE { Access::Read } else { Access::Write }
+    }
+
     /// Returns whether no element is plain any more.
     #[inline(always)]
     pub(crate) const fn is_slow(&self) -> bool {
@@ -206,11 +212,13 @@ impl<const FLAGS: u32> Rules<FLAGS> {
     /// Accepts an ordinary element by the second word of its descriptor. Returns `false` if the element needs the slow
     /// path: the caller must then [undo the count](Self::uncounted), and call [`accept`](Self::accept). Must not be
     /// called when [slow](Self::is_slow).
+    ///
+    /// `access` must be the [`access`](Self::access), and stays it.
     #[inline(always)]
-    pub(crate) fn accept_plain(&mut self, plain: &Plain<FLAGS>, word: u64) -> bool {
+    pub(crate) fn accept_plain(&mut self, plain: &Plain<FLAGS>, word: u64, access: &mut Access) -> bool {
         let (budget, too_many) = (self.budget + length(word)).overflowing_add(plain.one);
         self.budget = budget;
-        !too_many && self.is_in_order(plain, word)
+        !too_many && self.is_in_order(plain, word, access)
     }
 
     /// Returns the rules as they were before an element was counted by [`accept_plain`](Self::accept_plain).
@@ -222,9 +230,9 @@ impl<const FLAGS: u32> Rules<FLAGS> {
     /// Accepts the next element of a list if it is plain. Counts only its bytes: the elements of a list that is too
     /// long are slow.
     #[inline(always)]
-    pub(crate) fn accept_plain_in_list(&mut self, plain: &Plain<FLAGS>, word: u64) -> bool {
+    pub(crate) fn accept_plain_in_list(&mut self, plain: &Plain<FLAGS>, word: u64, access: &mut Access) -> bool {
         self.budget += length(word);
-        self.is_in_order(plain, word)
+        self.is_in_order(plain, word, access)
     }
 
     /// Returns the rules as they were before an element was counted by
@@ -236,7 +244,7 @@ impl<const FLAGS: u32> Rules<FLAGS> {
 
     /// Tests the second word of a descriptor, and changes to the writable phase at the first writable element.
     #[inline(always)]
-    const fn is_in_order(&mut self, plain: &Plain<FLAGS>, word: u64) -> bool {
+    const fn is_in_order(&mut self, plain: &Plain<FLAGS>, word: u64, access: &mut Access) -> bool {
         if word.wrapping_add(self.phase) & plain.odd == 0 {
             return true;
         }
@@ -244,6 +252,7 @@ impl<const FLAGS: u32> Rules<FLAGS> {
         let is_writable = word.wrapping_add(Self::WRITABLE) & plain.odd == 0;
         if is_writable {
             self.phase = Self::WRITABLE;
+            *access = Access::Write;
         }
         is_writable
     }
@@ -282,21 +291,21 @@ impl<const FLAGS: u32> Rules<FLAGS> {
         Claim { addr, len, access }
     }
 
-    /// Translates the range of a plain descriptor, if it translates at once.
+    /// Translates the range of a plain descriptor for `access`, if it translates at once.
     #[inline(always)]
-    pub(crate) fn find<M: DriverMem + ?Sized>(mem: &M, words: Words) -> Option<Piece<'_>> {
-        let Claim { addr, len, access } = Self::claim(words);
+    pub(crate) fn find<M: DriverMem + ?Sized>(mem: &M, words: Words, access: Access) -> Option<Piece<'_>> {
+        let Claim { addr, len, .. } = Self::claim(words);
         Some(piece(addr, len, access, mem.translate_at_once(addr, len, access)?))
     }
 
     /// Translates the range of a plain descriptor, if it is in one piece.
     #[inline(always)]
-    pub(crate) fn search<M: DriverMem + ?Sized>(mem: &M, words: Words) -> Option<Piece<'_>> {
-        let found = Self::find(mem, words);
+    pub(crate) fn search<M: DriverMem + ?Sized>(mem: &M, words: Words, access: Access) -> Option<Piece<'_>> {
+        let found = Self::find(mem, words, access);
         if found.is_some() {
             return found;
         }
-        let Element { range, access } = Self::claim(words).element()?;
+        let Element { range, .. } = Self::claim(words).element()?;
         let memory = mem.translate_all(range, access).ok()?;
         Some(Piece { range, memory, access })
     }

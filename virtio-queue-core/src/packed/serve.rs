@@ -27,7 +27,7 @@ impl<M: StableMem> PackedRing<M> {
             let run = self.serve_run(positions, room, limit - served, &mut work);
             (served, room) = (served + run.0, room - run.1);
             if served < limit {
-                let Some(slots) = self.serve_slowly(positions, room, &mut work)? else { break };
+                let Some(slots) = self.serve_slowly(positions, room, work.again())? else { break };
                 (served, room) = (served + 1, room - slots);
             }
         }
@@ -160,7 +160,7 @@ impl<M: StableMem> PackedRing<M> {
         &self,
         positions: &mut PackedPositions,
         room: u16,
-        work: &mut impl ServeChain,
+        work: impl ServeChain,
     ) -> Result<Option<u16>, FatalError> {
         self.serve_next(positions, room, work)
     }

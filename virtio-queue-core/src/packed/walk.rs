@@ -69,7 +69,7 @@ impl PackedPlace {
         if self.rules.is_slow() {
             return None;
         }
-        if !self.rules.accept_plain_in_list(plain, descriptor.word()) {
+        if !self.rules.accept_plain_in_list(plain, descriptor.word(), &mut self.rules.access()) {
             self.rules = self.rules.uncounted_in_list(descriptor.word());
             return None;
         }
@@ -215,6 +215,7 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
         mut work: impl FnMut(B, Piece<'m>) -> Result<B, E>,
     ) -> Result<B, E> {
         let (mut list, mut rules, mut state) = (self.list, self.place.rules, init);
+        let mut access = rules.access();
         loop {
             let done = self.list.len() - list.len();
             let read = || Descriptor::load(list, 0).map(words);
@@ -224,8 +225,9 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
                 }
                 return fold_rest(self.at(done, rules).step_anywhere(), mem, state, work).into();
             };
-            let find = || if SEARCH { PackedRules::search(mem, words) } else { PackedRules::find(mem, words) };
-            let piece = if rules.accept_plain_in_list(&self.plain, words.1) { find() } else { None };
+            let is_plain = rules.accept_plain_in_list(&self.plain, words.1, &mut access);
+            let find = || if SEARCH { PackedRules::search(mem, words, access) } else { PackedRules::find(mem, words, access) };
+            let piece = if is_plain { find() } else { None };
             let Some(piece) = piece else {
                 let walk = self.at(done, rules.uncounted_in_list(words.1));
                 let PackedPlace { indirect, id, slots, rules, .. } = walk.place;

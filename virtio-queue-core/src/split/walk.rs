@@ -59,7 +59,7 @@ impl SplitPlace {
         if self.rules.is_slow() {
             return None;
         }
-        if !self.rules.accept_plain(plain, descriptor.word()) {
+        if !self.rules.accept_plain(plain, descriptor.word(), &mut self.rules.access()) {
             self.rules = self.rules.uncounted(descriptor.word());
             return None;
         }
@@ -168,13 +168,15 @@ impl<'r, M: StableMem> SplitWalk<'r, M> {
     ) -> Result<B, E> {
         let Some(first) = self.place.next else { return Ok(init) };
         let (mut index, mut rules, mut state) = (usize::from(first.0), self.place.rules, init);
+        let mut access = rules.access();
         loop {
             let read = || Descriptor::load(self.entries, index).map(words);
             let Some(words) = seen.take().or_else(read) else {
                 return fold_rest(self.at(narrow(index), rules).step_anywhere(), mem, state, work).into();
             };
-            let find = || if SEARCH { SplitRules::search(mem, words) } else { SplitRules::find(mem, words) };
-            let piece = if rules.accept_plain(&self.plain, words.1) { find() } else { None };
+            let is_plain = rules.accept_plain(&self.plain, words.1, &mut access);
+            let find = || if SEARCH { SplitRules::search(mem, words, access) } else { SplitRules::find(mem, words, access) };
+            let piece = if is_plain { find() } else { None };
             let Some(piece) = piece else {
                 let walk = self.at(Some(first), rules.uncounted(words.1));
                 return if SEARCH {
