@@ -249,15 +249,16 @@ fn next_quick_list(
     if !flags(word).is_available(wrap) {
         return None;
     }
+    let list = slots.after(first);
     if !flags(word).contains(DescriptorFlags::NEXT) {
-        return Some((id(word), slots.descriptors(first, first)?));
+        return Some((id(word), list.descriptors(1)));
     }
-    let mut last = first;
+    let mut len = 1;
     loop {
-        last += 1;
-        let word = slots.later(last)?;
-        if !flags(word).contains(DescriptorFlags::NEXT) {
-            return if last - first < most { Some((id(word), slots.descriptors(first, last)?)) } else { None };
+        let (id, flags) = list.later(len)?;
+        len += 1;
+        if !flags.contains(DescriptorFlags::NEXT) {
+            return if len <= most { Some((id, list.descriptors(len))) } else { None };
         }
     }
 }
