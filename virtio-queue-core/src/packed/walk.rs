@@ -229,6 +229,7 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
 
     /// Folds plain descriptors, from `seen` or else from the next one on. Other functions continue at the first one
     /// that is not plain.
+    /// A table is not plain: its descriptor is alone in its list, or malformed.
     ///
     /// With `SEARCH`, memory that is not found at once is searched for.
     ///
@@ -253,9 +254,13 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
                 }
                 return fold_rest(self.at(done, rules).step_anywhere(), mem, state, work).into();
             };
-            let is_plain = rules.accept_plain_in_list(&self.plain, words.1, &mut access);
-            let find = || if SEARCH { PackedRules::search(mem, words, access) } else { PackedRules::find(mem, words, access) };
-            let piece = if is_plain { find() } else { None };
+            let piece = if !rules.accept_plain_in_list(&self.plain, words.1, &mut access) {
+                None
+            } else if SEARCH {
+                PackedRules::search(mem, words, access)
+            } else {
+                PackedRules::find(mem, words, access)
+            };
             let Some(piece) = piece else {
                 let walk = self.at(done, rules.uncounted_in_list(words.1));
                 return if SEARCH {

@@ -205,9 +205,13 @@ impl<'r, M: StableMem> SplitWalk<'r, M> {
             let Some(words) = seen.take().or_else(read) else {
                 return fold_rest(self.at(narrow(index), rules).step_anywhere(), mem, state, work).into();
             };
-            let is_plain = rules.accept_plain(&self.plain, words.1, &mut access);
-            let find = || if SEARCH { SplitRules::search(mem, words, access) } else { SplitRules::find(mem, words, access) };
-            let piece = if is_plain { find() } else { None };
+            let piece = if !rules.accept_plain(&self.plain, words.1, &mut access) {
+                None
+            } else if SEARCH {
+                SplitRules::search(mem, words, access)
+            } else {
+                SplitRules::find(mem, words, access)
+            };
             let Some(piece) = piece else {
                 let walk = self.at(Some(first), rules.uncounted(words.1));
                 return if SEARCH {
