@@ -180,9 +180,9 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
         mem: &'m M,
         init: B,
         mut work: impl FnMut(B, Piece<'m>) -> Result<B, E>,
-        finish: impl FnMut(Result<B, E>) -> u32,
+        mut finish: impl FnMut(Result<B, E>) -> u32,
     ) -> Result<usize, FatalError> {
-        let work = Pieces { mem, init, work: &mut work, finish };
+        let work = Pieces { mem, init, work: &mut work, finish: &mut finish };
         if limit == 1 {
             let wanted = self.run(|positions, in_flight| ring.serve_one(positions, in_flight, work))?;
             if wanted == Some(true) {

@@ -85,7 +85,8 @@ impl Layout {
     #[inline]
     #[must_use]
     pub const fn used_event(self) -> usize {
-        Self::available_entry(self.size.get())
+        // PERF: the size would need one more operation than the last slot (`direct-1-burst-1`).
+        Self::available_entry(self.size.last_slot()) + Self::ENTRY
     }
 
     /// Returns the offset of the used ring's element for `slot` in the Device Area.
