@@ -6,7 +6,7 @@ use virtio_queue_core::{
 };
 
 use crate::unpublished::Unpublished;
-use crate::{Turn, WaitsFor};
+use virtio_vhost_user::{Turn, WaitsFor};
 
 /// The number of chains that are fetched before the first of them is used. Meanwhile, their bytes move into the cache.
 const BATCH: usize = 32;

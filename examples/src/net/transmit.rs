@@ -4,11 +4,14 @@ use virtio_chain::ReadableChain;
 use virtio_mem_traits::{Access, DeviceRange, DriverMem};
 use virtio_queue_core::{Chain, DescChain, DriverNotify, FatalError, Piece, QueueState, Ring, Token};
 
+use super::NetDevice;
 use super::batch::{Batch, Packets, serve};
-use super::{Count, HEADER_LEN, Lost, MIN_FRAME, NetDevice, Port};
-use crate::Turn;
+use super::counters::Count;
+use super::port::{Lost, Port};
+use super::wire::{HEADER_LEN, MIN_FRAME};
 use crate::prefetch::prefetch_to_read;
 use crate::unpublished::Unpublished;
+use virtio_vhost_user::Turn;
 
 impl<P: Port> NetDevice<P> {
     /// Takes the next packets from the transmit queue, as far as the port has room, but no more than `limit`: VIRTIO
