@@ -122,8 +122,10 @@ fn corruption() -> impl Strategy<Value = Corruption> {
     let len = prop_oneof![4 => 0..10_u32, 4 => (0..12_u32).prop_map(|entries| 16 * entries), 1 => any::<u32>()];
     let last = prop_oneof![4 => (0..8_u32, 0..10_u32).prop_map(|(flags, next)| flags | next << 16), 1 => any::<u32>()];
     prop_oneof![
-        2 => (0..3_usize, any::<Index>(), any::<u8>()).prop_map(|(area, at, value)| Corruption::Byte { area, at, value }),
-        6 => (any::<Index>(), addr, len, last).prop_map(|(at, addr, len, last)| Corruption::Descriptor { at, addr, len, last }),
+        2 => (0..3_usize, any::<Index>(), any::<u8>())
+            .prop_map(|(area, at, value)| Corruption::Byte { area, at, value }),
+        6 => (any::<Index>(), addr, len, last)
+            .prop_map(|(at, addr, len, last)| Corruption::Descriptor { at, addr, len, last }),
         1 => any::<u16>().prop_map(Corruption::Index),
         6 => (0..9_u16, 0..8_u16).prop_map(|(head, flags)| Corruption::Offer { head, flags }),
     ]
@@ -177,7 +179,8 @@ pub(crate) fn honest() -> impl Strategy<Value = Action> {
         8 => then().prop_map(Action::Fetch),
         4 => vec(then(), 0..6).prop_map(Action::Burst),
         4 => (0..10_usize).prop_map(|limit| Action::Serve { limit }),
-        4 => (0..10_usize, any::<bool>(), any::<bool>()).prop_map(|(limit, writes, keep)| Action::Gather { limit, writes, keep }),
+        4 => (0..10_usize, any::<bool>(), any::<bool>())
+            .prop_map(|(limit, writes, keep)| Action::Gather { limit, writes, keep }),
         6 => any::<Index>().prop_map(Action::Complete),
         3 => any::<(Index, bool)>().prop_map(|(count, backwards)| Action::CompleteAll { count, backwards }),
         3 => any::<Index>().prop_map(Action::PutBack),

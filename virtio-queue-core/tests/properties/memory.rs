@@ -1,6 +1,6 @@
 //! Memory that counts what a device does with it, and refuses what a device must not do.
 
-use std::cell::{Cell, RefCell};
+use core::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -46,6 +46,11 @@ impl Watched {
     /// Returns the number of translations and reported accesses so far.
     pub(crate) fn work(&self) -> u64 {
         self.work.get()
+    }
+
+    /// Begins to count anew.
+    pub(crate) fn reset_work(&self) {
+        self.work.set(0);
     }
 
     /// Calls `action`, and returns its result and the work in it.

@@ -93,7 +93,7 @@ impl Model {
         let written = self.returned.remove(&id).expect("a chain that is taken back was returned");
         let chain = self.chains.remove(&id).expect("a chain is taken back once");
         assert_eq!(bytes.len(), written as usize, "chain {id}");
-        assert!(written as u64 <= chain.writable_len() && bytes.iter().copied().eq(pattern(written)));
+        assert!(u64::from(written) <= chain.writable_len() && bytes.iter().copied().eq(pattern(written)));
         let at = self.fetched.iter().position(|other| *other == id).expect("it was fetched");
         self.fetched.remove(at);
     }

@@ -1,6 +1,6 @@
 //! The kinds of rings, each made in its own way.
 
-use std::cell::RefCell;
+use core::cell::RefCell;
 use std::rc::Rc;
 
 use virtio_queue_core::packed::PackedRing;
@@ -62,7 +62,9 @@ impl Recorder for Book {
     fn unfetched(&mut self, head: Head) {
         // Chains that were adopted are not in this book.
         let mut heads = self.0.borrow_mut();
-        heads.pop_if(|last| *last == head);
+        if heads.last() == Some(&head) {
+            heads.pop();
+        }
         assert!(!heads.contains(&head), "{head:?} is put back, and was not the last one");
     }
 
