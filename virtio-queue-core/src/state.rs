@@ -278,7 +278,7 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
 
     /// Calls `work`, which handles many chains, and returns its result. In a broken queue, the result is the default.
     #[inline(always)]
-    fn run<T: Default>(
+    fn run<T: Default + PartialEq>(
         &mut self,
         work: impl FnOnce(&mut R::Positions, u16) -> Result<T, FatalError>,
     ) -> Result<T, FatalError> {
@@ -290,7 +290,9 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
         match work(&mut self.positions, self.in_flight) {
             Ok(done) => {
                 self.fault = None;
-                self.unfetched = 0;
+                if done != T::default() {
+                    self.unfetched = 0;
+                }
                 Ok(done)
             }
             Err(error) => Err(self.break_now(error)),
