@@ -3,7 +3,7 @@
 use virtio_mem_traits::{Access, DeviceRange, DriverMem, DriverRange, TranslateError};
 use virtio_queue_core::{ChainElements, ChainError, ChainErrorKind, Element};
 
-use crate::{Remaining, TransferError};
+use crate::error::{Remaining, TransferError};
 
 /// A piece of memory, in driver terms and in device terms.
 pub(crate) type Piece<'c> = (DriverRange, DeviceRange<'c>);

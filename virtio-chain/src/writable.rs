@@ -6,8 +6,10 @@ use core::ops::{Deref, DerefMut};
 use virtio_queue_core::{Chain, Refused, ReturnError};
 
 use crate::cursor::Cursor;
+use crate::error::IncompleteError;
+use crate::readable::ReadableChain;
+use crate::writer::Writer;
 use crate::writer::used_len;
-use crate::{IncompleteError, ReadableChain, Writer};
 
 /// A chain whose answer the device writes.
 ///
@@ -74,6 +76,53 @@ impl<C: Chain> WritableChain<C> {
         // The chain is present unless the memory panicked: each method that returns it consumes `self`, and `try_`
         // variants put a refused one back.
         self.writer.chain().map_or(0, C::id)
+    }
+}
+
+/// From reading to writing.
+impl<C: Chain> ReadableChain<C> {
+    /// Turns to the writable half, if all readable bytes were read or skipped.
+    ///
+    /// To continue with unread bytes, use [`WritableChain::from_incomplete_readable`].
+    ///
+    /// # Errors
+    ///
+    /// If readable bytes are left, or the chain is malformed. On an error, the chain was returned with nothing written.
+    /// [`try_into_writable`](Self::try_into_writable) keeps it.
+    #[inline]
+    pub fn into_writable(self) -> Result<WritableChain<C>, IncompleteError> {
+        self.try_into_writable().map_err(|refused| refused.error)
+    }
+
+    /// Turns to the writable half, as [`into_writable`](Self::into_writable) does. On an error, gives `self` back.
+    ///
+    /// # Errors
+    ///
+    /// If readable bytes are left, or the chain is malformed. The error contains `self`, unchanged.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use virtio_fake_driver::{DriverChain, SplitFixture};
+    /// # let mut fixture = SplitFixture::new(16);
+    /// # let queue = &mut fixture.queue;
+    /// # fixture.driver.add(&DriverChain::new().readable(b"too long").writable(1)).unwrap();
+    /// use virtio_chain::{ReadableChain, WritableChain};
+    ///
+    /// let mut request = ReadableChain::new(queue.next_chain()?.ok_or("nothing is available")?);
+    /// let _: [u8; 3] = request.read_obj()?;
+    /// let mut answer = match request.try_into_writable() {
+    ///     Ok(answer) => answer,
+    ///     Err(refused) => WritableChain::from_incomplete_readable(refused.chain),
+    /// };
+    /// answer.write_all(&[0xff])?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn try_into_writable(self) -> Result<WritableChain<C>, Refused<Self, IncompleteError>> {
+        match self.check_read() {
+            Ok(()) => Ok(WritableChain::from_incomplete_readable(self)),
+            Err(error) => Err(Refused { chain: self, error }),
+        }
     }
 }
 

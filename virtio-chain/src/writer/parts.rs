@@ -5,7 +5,7 @@ use core::ptr;
 use virtio_queue_core::{ChainElements, Refused};
 
 use super::Writer;
-use crate::{JoinError, TransferError};
+use crate::error::{JoinError, TransferError};
 
 /// Writers of a borrowed chain, with splits and joins.
 impl<'c, C: ChainElements + ?Sized> Writer<&'c C> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::thread;
 
+use allocation_counter::measure;
 use virtio_fake_driver::features::{EVENT_IDX, INDIRECT_DESC, RING_PACKED};
 use virtio_mem_traits::{Access, DriverAddr, DriverMem, DriverRange, HeapMem};
 use virtio_queue_core::{AnyQueue, AnyRing, Armed, QueueConfig, RingFeatures};
@@ -73,6 +74,25 @@ fn heads_that_share_one_table_are_kept_up_to_the_budget() {
                 assert!(kept.iter().all(|chain| chain.id() > id), "nothing is fetched twice");
                 assert!(queue.next_chain().unwrap().is_none() && queue.is_full());
             }
+        }
+    }
+}
+
+/// INV-9, KEEP-4: what is kept for a driver that makes chains as long as it can has the stated number of bytes.
+#[test]
+fn bytes_kept_are_bounded_by_the_budget() {
+    for format in FORMATS {
+        for (budget, elements) in [(1 << 16, 1 << 16), (1 << 15, 1 << 15), (10, 1 << 15)] {
+            let queue = one_table_for_all(format, budget);
+            let mut kept = Vec::with_capacity(4);
+            let taken = measure(|| {
+                kept.extend(core::iter::from_fn(|| queue.next_chain().unwrap()));
+                // At the limit, the next chain is looked at and put back, again and again.
+                (0..10).for_each(|_| assert!(queue.next_chain().unwrap().is_none()));
+            });
+            assert!((24 * elements..=48 * elements + 1024).contains(&taken.bytes_max), "{taken:?}");
+            let left = measure(|| drop(kept));
+            assert!(taken.bytes_current + left.bytes_current <= 0 && left.bytes_total <= 1024, "{left:?}");
         }
     }
 }

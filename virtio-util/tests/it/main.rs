@@ -11,6 +11,8 @@ mod driver;
 #[cfg(all(feature = "eventfd", target_os = "linux"))]
 mod event_fd;
 #[cfg(feature = "std")]
+mod fairness;
+#[cfg(feature = "std")]
 mod in_order;
 #[cfg(feature = "std")]
 mod interrupted;

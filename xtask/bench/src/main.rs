@@ -6,6 +6,7 @@ mod cost;
 mod criterion;
 mod filter;
 mod instructions;
+mod measurement;
 mod programs;
 mod rounds;
 mod targets;

@@ -12,8 +12,8 @@ use virtio_mem_traits::{
 use virtio_queue_core::packed::PackedRing;
 use virtio_queue_core::split::SplitRing;
 use virtio_queue_core::{
-    AnyRing, Chain, ChainError, ChainErrorKind, DescChain, DriverNotify, FatalError, FromConfig, Piece, Queue,
-    QueueConfig, Restorable, RingFeatures, Walk,
+    AnyRing, Chain, ChainError, ChainErrorKind, DescChain, DriverNotify, FatalError, FromConfig, Gathered, Piece,
+    Queue, QueueConfig, Restorable, RingFeatures, Walk,
 };
 
 const BASE: u64 = 0x1000_0000;
@@ -223,23 +223,22 @@ fn serve_in_bulk<R: FromConfig<Mem = Arc<Cut>>>(
     driver: &mut Meddler<'_>,
 ) -> (Vec<Seen>, Option<FatalError>) {
     let mem = Arc::clone(queue.mem());
-    let (mut all, mut batch) = (Vec::<Seen>::new(), Vec::new());
+    let (mut all, mut chains) = (Vec::<Seen>::new(), Gathered::<7>::new());
     let (ring, state) = queue.parts_mut();
     while all.len() < limit {
         let access = if all.len() % 2 == 0 { Access::Read } else { Access::Write };
-        let gathered = match state.gather(ring, limit - all.len(), &*mem, access, |chain| batch.push(chain)) {
+        let gathered = match state.gather(ring, limit - all.len(), &*mem, access, &mut chains) {
             Ok(gathered) => gathered,
             Err(error) => return (all, Some(error)),
         };
-        assert_eq!((gathered, usize::from(state.in_flight())), (batch.len(), batch.len()));
+        assert_eq!((gathered, usize::from(state.in_flight())), (chains.len(), chains.len()));
         driver.gathered += gathered;
-        let chains = batch.drain(..).map(|chain| {
-            let Piece { range, memory, access: found } = chain.piece();
+        let work = |Piece { range, memory, access: found }: Piece<'_>| {
             assert_eq!((range.len(), found), (memory.len() as u64, access));
             all.push((vec![place(memory, access)], None));
-            (chain.into_token(), all.last().map_or(0, written))
-        });
-        state.complete_all(ring, chains).unwrap();
+            Some(all.last().map_or(0, written))
+        };
+        state.complete_gathered(ring, &mut chains, work).unwrap();
         if all.len() < limit {
             match state.fetch(ring) {
                 Ok(Some(token)) => {
