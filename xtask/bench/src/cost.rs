@@ -96,8 +96,9 @@ fn sentence(report: &Report) -> Result<String> {
     };
     let (ours, peer, limit) = (count("split")?, count(PEER)?, count("raw-split")?);
     Ok(format!(
-        "A chain of one descriptor in a split ring takes {ours} instructions here, {peer} with rust-vmm's `{PEER}`, and \
-         {limit}\nin a loop that checks nothing. [How fast?](docs/benchmarks.md) explains the measurements."
+        "A chain of one descriptor in a split ring takes {ours} instructions here, {peer} with rust-vmm's \
+         `{PEER}`, and {limit}\nin a loop that checks nothing. [How fast?](docs/benchmarks.md) explains the \
+         measurements."
     ))
 }
 
