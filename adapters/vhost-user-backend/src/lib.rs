@@ -172,6 +172,7 @@ extern crate alloc;
 mod call;
 mod error;
 mod queues;
+mod setup;
 mod state;
 mod types;
 #[cfg(feature = "vhost-user-backend-0-22")]

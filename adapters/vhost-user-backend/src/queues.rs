@@ -9,6 +9,7 @@ use virtio_util::OwnedChain;
 use super::types::{VringBitmap, VringMem, VringQueue};
 use super::vring::Vring;
 use crate::error::VringError;
+use crate::setup::Setup;
 
 /// The queues of a device, with the features and the memory that all vrings share.
 ///
@@ -30,15 +31,6 @@ struct Inner<B: VringBitmap> {
     setup: Setup,
     /// The vrings for which a queue was requested.
     vrings: Vec<Vring<B>>,
-}
-
-/// The data that creates queues.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Setup {
-    /// All negotiated features.
-    pub(crate) features: u64,
-    pub(crate) chain_len: Option<u32>,
-    pub(crate) budget: usize,
 }
 
 impl<B: VringBitmap> Queues<B> {

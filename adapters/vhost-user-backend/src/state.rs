@@ -8,10 +8,10 @@ use virtio_ring::RingFeatures;
 use virtio_vm_memory::VmMemory;
 
 use super::framework::vm_memory::GuestMemoryMmap;
-use super::queues::Setup;
 use super::types::{GuestMem, VringBitmap, VringMem, VringQueue};
 use crate::call::Call;
 use crate::error::VringError;
+use crate::setup::Setup;
 
 /// The state of a vring, under its lock.
 #[derive(Debug)]

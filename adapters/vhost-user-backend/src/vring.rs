@@ -13,11 +13,11 @@ use virtio_util::{DescChainStream, EventFd, OwnedChain};
 
 use super::framework::vhost_user_backend::{VringMutex, VringState, VringStateGuard, VringStateMutGuard, VringT};
 use super::framework::virtio_queue::Error as VirtQueueError;
-use super::queues::Setup;
 use super::state::State;
 use super::types::{GuestMem, VringBitmap, VringMem, VringQueue};
 use crate::call::{Call, event_fd};
 use crate::error::VringError;
+use crate::setup::Setup;
 
 /// A vring of `vhost-user-backend` with a queue of this workspace. Use it as the type `Vring` of a device.
 ///

@@ -37,12 +37,15 @@ fn check_crate(sources: &BTreeMap<Module, String>) -> Vec<String> {
         for path in paths(module, &tokens(source), sources) {
             let target = (0..=path.len()).rev().find_map(|len| sources.get_key_value(path.get(..len)?));
             match target {
-                Some((root, _)) if root.is_empty() => violations.push(format!(
+                // A module that is written in the root itself is a module like any other.
+                Some((root, _)) if root.is_empty() && !is_below_module(&path) => violations.push(format!(
                     "`{}` imports `crate::{}` from the root: name the module that defines it",
                     module.join("::"),
                     path.join("::")
                 )),
-                Some((target, _)) if target != module => _ = imports.entry(module).or_default().insert(target),
+                Some((target, _)) if target != module && !target.is_empty() => {
+                    _ = imports.entry(module).or_default().insert(target)
+                }
                 _ => {}
             }
         }
@@ -53,6 +56,11 @@ fn check_crate(sources: &BTreeMap<Module, String>) -> Vec<String> {
         violations.push(format!("these files import in a circle: {}", circular.join(", ")));
     }
     violations
+}
+
+/// Returns whether a path from the root on begins with a module. By convention, no other thing with parts is in lower case.
+fn is_below_module(path: &Module) -> bool {
+    path.len() > 1 && path.first().is_some_and(|first| first.starts_with(char::is_lowercase))
 }
 
 /// Returns whether a path of imports leads from `from` to `to`.
@@ -189,6 +197,7 @@ mod tests {
         let violation = "`a` imports `crate::B` from the root: name the module that defines it";
         check(&[root, ("a.rs", "use crate::B;"), ("b.rs", "struct B;")], &[violation]);
         check(&[root, ("a.rs", "use super::{B};"), ("b.rs", "struct B;")], &[violation]);
+        check(&[("lib.rs", "mod a; mod here {}"), ("a.rs", "use crate::here::B;")], &[]);
         check(&[root, ("a.rs", "use crate::b::B;"), ("b.rs", "pub(crate) struct B; impl B { fn f(self) {} }")], &[]);
     }
 
