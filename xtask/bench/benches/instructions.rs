@@ -27,9 +27,8 @@ use self::support::device::Contender;
 use self::support::device::memcpy::MEMCPY;
 use self::support::device::ours::{
     ANY_PACKED, ANY_SPLIT, COPY, OWNED, PACKED, PACKED_BULK, PACKED_CACHE, PACKED_CHAINS, PACKED_GUEST,
-    PACKED_GUEST_TABLE, PACKED_IN_ORDER, PACKED_PACKETS, PACKED_SHARED, PACKED_STREAM, PACKED_TOKENS, REQUEST, SPLIT,
-    SPLIT_BULK, SPLIT_CACHE, SPLIT_CHAINS, SPLIT_GUEST, SPLIT_GUEST_TABLE, SPLIT_IN_ORDER, SPLIT_PACKETS, SPLIT_SHARED,
-    SPLIT_STREAM, SPLIT_TOKENS,
+    PACKED_IN_ORDER, PACKED_PACKETS, PACKED_SHARED, PACKED_STREAM, PACKED_TOKENS, REQUEST, SPLIT, SPLIT_BULK,
+    SPLIT_CACHE, SPLIT_CHAINS, SPLIT_GUEST, SPLIT_IN_ORDER, SPLIT_PACKETS, SPLIT_SHARED, SPLIT_STREAM, SPLIT_TOKENS,
 };
 use self::support::device::peer::{self, VIRTIO_QUEUE};
 use self::support::device::raw::{RAW_PACKED, RAW_SPLIT};
@@ -74,7 +73,7 @@ fn all() -> Vec<Counted> {
     let queues =
         [SPLIT, PACKED, SPLIT_CHAINS, PACKED_CHAINS, ANY_SPLIT, ANY_PACKED, RAW_SPLIT, RAW_PACKED, VIRTIO_QUEUE];
     let orders = [SPLIT_TOKENS, PACKED_TOKENS, SPLIT_IN_ORDER, PACKED_IN_ORDER];
-    let memories = [SPLIT_CACHE, PACKED_CACHE, SPLIT_GUEST, PACKED_GUEST, SPLIT_GUEST_TABLE, PACKED_GUEST_TABLE];
+    let memories = [SPLIT_CACHE, PACKED_CACHE, SPLIT_GUEST, PACKED_GUEST];
     let one = ("direct-1-burst-32".to_owned(), Shape::BASE);
     let eight = ("direct-8-burst-32".to_owned(), Shape { descriptors: 8, ..Shape::BASE });
     let shared = ("shared-1".to_owned(), Shape { queue_size: 1024, ..Shape::BASE });
