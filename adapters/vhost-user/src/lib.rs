@@ -274,6 +274,7 @@ mod log;
 #[expect(unsafe_code, reason = "what is mapped is vouched for here")]
 mod memory;
 mod options;
+mod own_record;
 mod patience;
 mod program;
 mod report;

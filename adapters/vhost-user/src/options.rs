@@ -42,6 +42,10 @@ pub struct Options {
     /// Offer to use buffers in order
     #[arg(long)]
     pub in_order: bool,
+    /// Record in this file what is in flight if the front end keeps no record, so that the next process can go on after
+    /// a crash
+    #[arg(long, value_name = "PATH")]
+    pub record: Option<PathBuf>,
     /// Look for requests all the time while there are any, rather than wait for notifications
     #[arg(long)]
     pub poll: bool,
@@ -72,6 +76,7 @@ impl Options {
             no_event_idx: false,
             no_indirect: false,
             in_order: false,
+            record: None,
             poll: false,
         }
     }
