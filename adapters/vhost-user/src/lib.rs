@@ -260,13 +260,14 @@
 //! order, as `vhost-user-net` and `vhost-user-rng` do. Of a packed ring there is no such index in memory, and what QEMU
 //! says of it is out of date: the device rests until the driver resets it.
 //!
-//! For these devices, the back end can keep the record by itself: `--record PATH`, or [`Options::record`]. The file must
+//! For packed rings, the back end can keep the record by itself: `--record PATH`, or [`Options::record`]. The file must
 //! be one that the next process finds, and each back end needs its own. The record is of one guest, which is known by
 //! its memory: with another guest, or with other features, it begins anew. The guest goes on working after the front end
 //! has connected again. This is lost:
 //!
-//! * Of a network device, packets that the host had for the guest, and packets that the process had in its hands. A
-//!   packet of the guest can be sent twice. TCP sends again what is lost. The link is down meanwhile.
+//! * Of a network device, packets that the host had for the guest, and packets of the guest that were in flight: QEMU
+//!   itself drops those in a split ring. In a packed ring, one can be sent twice. TCP sends again what is lost. The link is
+//!   down meanwhile.
 //! * Of an entropy device, nothing. A reader waits until there is a back end again.
 //!
 //! A driver that is reset while no process serves it begins a new ring, of which the record knows nothing. Reset it once

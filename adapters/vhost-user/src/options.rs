@@ -42,8 +42,8 @@ pub struct Options {
     /// Offer to use buffers in order
     #[arg(long)]
     pub in_order: bool,
-    /// Record in this file what is in flight if the front end keeps no record, so that the next process can go on after
-    /// a crash
+    /// Record in this file what is in flight in packed rings if the front end keeps no record, so that the next process
+    /// can go on after a crash
     #[arg(long, value_name = "PATH")]
     pub record: Option<PathBuf>,
     /// Look for requests all the time while there are any, rather than wait for kicks: a busy worker takes a whole

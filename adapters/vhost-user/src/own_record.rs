@@ -1,6 +1,8 @@
 //! The record of the chains in flight that a back end keeps by itself, in a file.
 //!
-//! It is for front ends that keep none. The file begins with a [`Header`], which says which guest the record is of. The
+//! It is for packed rings of front ends that keep none. Where a split ring is, its used index says. QEMU itself uses what
+//! a network device has left in flight in such a ring, so a record would be wrong there.
+//! The file begins with a [`Header`], which says which guest the record is of. The
 //! record itself is as front ends have it: see [`Inflight`].
 
 use std::fs::{File, OpenOptions};
@@ -9,7 +11,6 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use virtio_queue_core::packed::PackedRing;
-use virtio_queue_core::split::SplitRing;
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
 use crate::inflight::Inflight;
@@ -39,7 +40,6 @@ pub(crate) struct Header {
 pub(crate) struct OwnRecord {
     pub(crate) inflight: Inflight,
     queues: u16,
-    packed: bool,
 }
 
 impl Header {
@@ -54,7 +54,7 @@ impl OwnRecord {
     /// # Errors
     ///
     /// If the file cannot be made, written or mapped.
-    pub(crate) fn open(path: &Path, header: &Header, packed: bool) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path, header: &Header) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
         let [queues, size] = [header.queues, header.queue_size].map(|number| u16::try_from(number).unwrap_or(u16::MAX));
@@ -65,16 +65,12 @@ impl OwnRecord {
             file.set_len(BEGINNING + len)?;
             file.write_all_at(header.as_bytes(), 0)?;
         }
-        Ok(Self { inflight: Inflight::map(&file, BEGINNING, len, queues, size)?, queues, packed })
+        Ok(Self { inflight: Inflight::map(&file, BEGINNING, len, queues, size)?, queues })
     }
 
     /// Forgets what is recorded of a queue: the front end knows where it is.
     pub(crate) fn forget(&self, index: usize) {
-        if self.packed {
-            self.inflight.forget::<PackedRing<GuestMem>>(index);
-        } else {
-            self.inflight.forget::<SplitRing<GuestMem>>(index);
-        }
+        self.inflight.forget::<PackedRing<GuestMem>>(index);
     }
 
     /// Forgets what is recorded of all queues.

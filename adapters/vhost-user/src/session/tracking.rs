@@ -40,13 +40,17 @@ impl<D: VhostUserDevice> Session<'_, D> {
         Ok(())
     }
 
-    /// Records in a file what is in flight, if that is wanted, the front end keeps no record, and enough is known.
+    /// Records in a file what is in flight in packed rings, if that is wanted, the front end keeps no record, and enough
+    /// is known.
     pub(super) fn open_own_record(&mut self) {
         let (None, None, Some(path)) = (&self.record, &self.own_record, &self.options.record) else { return };
         let (Some((features, rings)), Some(memory)) = (self.accepted, self.memory.identity()) else { return };
+        if !rings.contains(RingFeatures::RING_PACKED) {
+            return;
+        }
         let queues = u16::try_from(self.device.num_queues()).unwrap_or(u16::MAX);
         let header = Header::new(memory, features, queues, self.options.queue_size);
-        match OwnRecord::open(path, &header, rings.contains(RingFeatures::RING_PACKED)) {
+        match OwnRecord::open(path, &header) {
             Ok(own) => self.own_record = Some(own),
             Err(error) => report(format_args!("nothing is recorded in {}: {error}", path.display())),
         }

@@ -8,6 +8,7 @@ mod devices;
 mod front_end;
 mod memory;
 mod places;
+mod record;
 mod shapes;
 mod signals;
 mod stop;
