@@ -169,6 +169,22 @@ impl<M: StableMem> RegionTable<M> {
     }
 }
 
+/// Creates a table without regions.
+impl<M: StableMem> Default for RegionTable<M> {
+    fn default() -> Self {
+        Self {
+            regions: Vec::new(),
+            largest: Region::empty(),
+            parts: Vec::new(),
+            shift: 0,
+            lowest: DriverAddr(0),
+            last: true,
+            reports_reading: false,
+            reports_writing: false,
+        }
+    }
+}
+
 /// Returns a region in device terms.
 fn known<M: StableMem>((range, mem): &(DriverRange, M)) -> Region<M> {
     Region::new(mem.clone(), *range)

@@ -61,6 +61,18 @@ pub(crate) struct Inflight {
 }
 
 impl Inflight {
+    /// Returns how long a record is of `queues` queues with at most `queue_size` descriptors each, in either format.
+    pub(crate) fn len(queues: u16, queue_size: u16) -> u64 {
+        layout::PACKED.stride(queue_size) * u64::from(queues)
+    }
+
+    /// Forgets what is recorded of the queue `index`, in the format of `R`.
+    pub(crate) fn forget<R: Recordable>(&self, index: usize) {
+        if let Ok(record) = self.queue::<R>(index) {
+            record.store(layout::Common::VERSION, 0_u16);
+        }
+    }
+
     /// Makes a file for the record of `queues` queues with at most `queue_size` descriptors each, in either format, and
     /// returns it with its size. It is sealed: nobody can make it shorter.
     ///
@@ -68,7 +80,7 @@ impl Inflight {
     ///
     /// If the system refuses it.
     pub(crate) fn create(queues: u16, queue_size: u16) -> io::Result<(File, u64)> {
-        let size = layout::PACKED.stride(queue_size) * u64::from(queues);
+        let size = Self::len(queues, queue_size);
         let file = memfd_create("virtio-inflight", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
         ftruncate(&file, size)?;
         fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;

@@ -3,6 +3,7 @@
 use core::ptr::NonNull;
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
 use memmap2::{Advice, MmapOptions, MmapRaw};
@@ -77,6 +78,12 @@ impl Memory {
         Logged::new(Arc::clone(&self.table), log)
     }
 
+    /// Returns what tells the memory from that of another guest: the device and the inode of the file that the first
+    /// region is in, unless there is no region.
+    pub(crate) fn identity(&self) -> Option<[u64; 2]> {
+        self.table.regions().first().map(|(_, mapping)| mapping.file)
+    }
+
     /// Returns the end of the last region, as the guest knows it.
     pub(crate) fn end(&self) -> u64 {
         self.table.regions().last().map_or(0, |(guest, _)| guest.start().0.saturating_add(guest.len()))
@@ -119,6 +126,8 @@ pub struct Mapping {
     pages: MmapRaw,
     /// Where in them the region begins. INVARIANT: `skipped + guest.len()` is not beyond the end of `pages`.
     skipped: usize,
+    /// The device and the inode of its file.
+    file: [u64; 2],
     /// Where in its file the region begins.
     offset: u64,
     guest: DriverRange,
@@ -132,7 +141,8 @@ impl Mapping {
     /// reserved, and which are in no core dump. The file itself is not needed any longer.
     fn new(region: &VhostUserMemoryRegion, file: &File) -> io::Result<(DriverRange, Arc<Self>)> {
         let (guest, user) = ranges(region)?;
-        let (offset, file_len) = (region.mmap_offset, file.metadata()?.len());
+        let metadata = file.metadata()?;
+        let (offset, file_len) = (region.mmap_offset, metadata.len());
         if offset.checked_add(guest.len()).is_none_or(|end| end > file_len) {
             let text = format!("memory region {guest} at {offset:#x} must be in its file of {file_len:#x} bytes");
             return Err(io::Error::other(text));
@@ -147,7 +157,8 @@ impl Mapping {
         let _ = pages.advise(Advice::DontDump);
         let guarded = Guarded::new(pages.as_mut_ptr().addr(), pages.len(), to_usize(page)?)?;
         let skipped = to_usize(skipped)?;
-        let mapping = Self { _guarded: guarded, pages, skipped, offset, guest, user, _addresses: addresses };
+        let file = [metadata.dev(), metadata.ino()];
+        let mapping = Self { _guarded: guarded, pages, skipped, file, offset, guest, user, _addresses: addresses };
         Ok((guest, Arc::new(mapping)))
     }
 }

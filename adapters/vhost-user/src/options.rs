@@ -42,7 +42,12 @@ pub struct Options {
     /// Offer to use buffers in order
     #[arg(long)]
     pub in_order: bool,
-    /// Look for requests all the time while there are any, rather than wait for notifications
+    /// Record in this file what is in flight in packed rings if the front end keeps no record, so that the next process
+    /// can go on after a crash
+    #[arg(long, value_name = "PATH")]
+    pub record: Option<PathBuf>,
+    /// Look for requests all the time while there are any, rather than wait for kicks: a busy worker takes a whole
+    /// processor, and waits for kicks after a few milliseconds without requests
     #[arg(long)]
     pub poll: bool,
 }
@@ -72,6 +77,7 @@ impl Options {
             no_event_idx: false,
             no_indirect: false,
             in_order: false,
+            record: None,
             poll: false,
         }
     }

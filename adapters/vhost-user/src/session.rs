@@ -26,6 +26,7 @@ use crate::lanes::{MAX_LANES, POLLS};
 use crate::log::Log;
 use crate::memory::Memory;
 use crate::options::Options;
+use crate::own_record::OwnRecord;
 use crate::patience::Patience;
 use crate::report::report;
 use crate::sigbus::take_replaced;
@@ -67,6 +68,8 @@ pub(crate) struct Session<'d, D: VhostUserDevice> {
     lost: bool,
     /// Where what is in flight is recorded.
     record: Option<Inflight>,
+    /// Where it is recorded if the front end keeps no record.
+    own_record: Option<OwnRecord>,
     /// Where the pages are marked that are written, and what is signalled then.
     log: Option<Arc<Log>>,
     log_call: Call,
@@ -79,8 +82,23 @@ impl<'d, D: VhostUserDevice> Session<'d, D> {
     pub(crate) fn new(device: &'d D, options: &'d Options, socket: &'d Socket) -> Self {
         let (protocol, memory) = (VhostUserProtocolFeatures::empty(), Memory::default());
         let groups = new_groups(device);
-        let (record, log, log_call, log_all, lost) = (None, None, Call::default(), false, false);
-        Self { device, options, socket, accepted: None, protocol, memory, groups, record, log, log_call, log_all, lost }
+        let (accepted, record, own_record, log, log_call) = (None, None, None, None, Call::default());
+        let (log_all, lost) = (false, false);
+        Self {
+            device,
+            options,
+            socket,
+            accepted,
+            protocol,
+            memory,
+            groups,
+            lost,
+            record,
+            own_record,
+            log,
+            log_call,
+            log_all,
+        }
     }
 
     /// Answers the front end until it goes, or says what is no message.
@@ -121,7 +139,8 @@ impl<'d, D: VhostUserDevice> Session<'d, D> {
         let Ok(Some(enable)) = enable else { return false };
         let done = self.set_vring_enable(enable.index.get(), enable.enabled == 1);
         let _ = done.as_ref().inspect_err(|error| refuse(error));
-        enable.answer(connection, done.is_ok()).is_ok()
+        // Whoever did not negotiate answers gets none, whatever it asks for.
+        !self.protocol.contains(REPLY_ACK) || enable.answer(connection, done.is_ok()).is_ok()
     }
 
     /// Returns the features that are offered.
@@ -151,7 +170,8 @@ impl<'d, D: VhostUserDevice> Session<'d, D> {
     fn setup(&self, memory: &Memory) -> Option<Setup> {
         let (accepted, features) = self.accepted?;
         let polls = if self.options.poll { POLLS } else { 0 };
-        let (limits, record) = (self.options.limits(), self.record.clone());
+        let own_record = || self.own_record.as_ref().map(|own| own.inflight.clone());
+        let (limits, record) = (self.options.limits(), self.record.clone().or_else(own_record));
         let (memory, log, log_all) = (memory.clone(), self.log.clone(), self.log_all);
         Some(Setup { memory, accepted, features, limits, polls, record, log, log_all })
     }
@@ -159,6 +179,7 @@ impl<'d, D: VhostUserDevice> Session<'d, D> {
     /// Changes something of a ring, while nothing is fetched from it, and returns what `change` does. It runs from then
     /// on, if all has been said.
     fn change<T>(&mut self, index: u32, change: impl FnOnce(&mut Vring) -> T) -> Result<T> {
+        self.open_own_record();
         let (setup, device, patience) = (self.setup(&self.memory), self.device, Patience::new(self.socket));
         let (group, place) = self.group(index)?;
         group.pause(&patience).map_err(Error::ReqHandlerError)?;
@@ -208,6 +229,9 @@ impl<'d, D: VhostUserDevice> Session<'d, D> {
         let (group, place) = self.group(index)?;
         let stopped = group.pause(&patience).and_then(|()| group.stop(place, &patience));
         stopped.map_err(Error::ReqHandlerError)?;
+        if let Some(own) = &self.own_record {
+            own.forget(usize::try_from(index).unwrap_or(usize::MAX));
+        }
         self.change(index, |vring| {
             vring.kick = None;
             vring.base
@@ -260,8 +284,7 @@ fn refuse(error: &Error) {
 fn new_groups<D: VhostUserDevice>(device: &D) -> Vec<Group> {
     const { assert!(0 < D::QUEUES_PER_WORKER && D::QUEUES_PER_WORKER <= MAX_LANES) };
     let (count, step) = (device.num_queues(), D::QUEUES_PER_WORKER);
-    let firsts = (0..count).step_by(step).enumerate();
-    firsts.map(|(index, first)| Group::new(index, first, step.min(count - first))).collect()
+    (0..count).step_by(step).map(|first| Group::new(first, step.min(count - first))).collect()
 }
 
 /// A ring that the device does not have.
@@ -299,6 +322,7 @@ impl<D: VhostUserDevice> VhostUserBackendReqHandlerMut for Session<'_, D> {
         let patience = Patience::new(self.socket);
         let ended: Vec<_> = self.groups.iter_mut().map(|group| group.end(&patience)).collect();
         self.groups = new_groups(self.device);
+        self.own_record.take().iter().for_each(OwnRecord::forget_all);
         (self.accepted, self.record, self.log_all) = (None, None, false);
         ended.into_iter().collect::<io::Result<()>>().map_err(Error::ReqHandlerError)
     }
@@ -322,6 +346,7 @@ impl<D: VhostUserDevice> VhostUserBackendReqHandlerMut for Session<'_, D> {
                 return Err(refused("features cannot change while a ring is running"));
             }
             self.groups.iter_mut().for_each(Group::forget_worker);
+            self.own_record = None;
         }
         let log_all = features & LOG_ALL != 0;
         if log_all && !self.log_all {

@@ -199,7 +199,8 @@ mod tests {
         let mappings = || fs::read_to_string("/proc/self/maps").unwrap().lines().count();
         let ((pages, _guarded), before) = (cut(4000), mappings());
         (0..2000).for_each(|at| access(&pages, 2 * at * page_size(), 1));
-        let more = mappings() - before;
+        // Other tests give up mappings meanwhile.
+        let more = mappings().saturating_sub(before);
         assert!(more < 100, "{more} mappings for one that was cut");
     }
 }

@@ -2,19 +2,17 @@
 
 use alloc::sync::Arc;
 
-use virtio_mem_traits::StableMem;
-
+use crate::handle::Handle;
 use crate::memory::Memory;
 use crate::vm_memory::VmMemory;
 
 /// Lets queues own the snapshots of one version of vm-memory.
 macro_rules! snapshots {
     ($version:ident) => {
-        // SAFETY: (1) a guard keeps the memory alive that it was created with, as an `Arc` does. This also holds after
-        // another memory takes its place in the `GuestMemoryAtomic`. While the guard lives, nothing borrows that memory
-        // mutably. A translation borrows from the memory, not from the guard, for as long as the memory can be
-        // borrowed.
-        unsafe impl<M: Memory + $version::GuestMemory> StableMem for VmMemory<$version::GuestMemoryLoadGuard<M>> {}
+        // SAFETY: (1) a guard dereferences to the memory that it was created with, as an `Arc` does, and so do its clones.
+        // (2) It keeps that memory alive, also after another memory takes its place in the `GuestMemoryAtomic`. While
+        // the guard lives, nothing borrows that memory mutably.
+        unsafe impl<M: Memory + $version::GuestMemory> Handle for $version::GuestMemoryLoadGuard<M> {}
 
         /// Takes the current snapshot.
         impl<M: Memory + $version::GuestMemory> From<&$version::GuestMemoryAtomic<M>> for VmMemory<Arc<M>> {

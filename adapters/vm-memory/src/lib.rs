@@ -55,13 +55,17 @@
 //! | --- | --- |
 //! | `Arc<GuestMemoryMmap<B>>` | `VmMemory::new(arc)`, a `VmMemory<Arc<GuestMemoryMmap<B>>>` |
 //! | `GuestMemoryAtomic<GuestMemoryMmap<B>>` | `VmMemory::from(&atomic)`, of the same type |
-//! | any `GuestAddressSpace` as a type parameter `S` | `VmMemory::new(space.memory())`, a `VmMemory<S::T>` |
+//! | any `GuestAddressSpace` as a type parameter `S` | `VmMemory::new(space.memory())`, a `VmMemory<S::T>`, if `S::T` is a [`Handle`] |
 //! | a `GuestRegionCollection` of your own regions | the same, if they implement [`Region`] |
 //! | your own memory | the same, if it implements [`Memory`] |
 //!
-//! With an `Arc`, or with the guard of a `GuestMemoryAtomic`, a `VmMemory` is a
-//! [`StableMem`](virtio_mem_traits::StableMem). With other handles, it is only a
-//! [`DriverMem`](virtio_mem_traits::DriverMem).
+//! Each `VmMemory` is a [`StableMem`](virtio_mem_traits::StableMem), so a queue can own it.
+//!
+//! # Speed
+//!
+//! Make one `VmMemory` for each memory, and clone it for each queue. The first one translates every region: it takes note
+//! of its place, its length and its rights. Then an address is found as in a `RegionTable` of virtio-util, with as many
+//! loads, also among hundreds of regions. A [`RegionCache`](virtio_mem_traits::RegionCache) around it gains nothing.
 //!
 //! # Memory that is replaced
 //!
@@ -102,9 +106,7 @@
 //!
 //! # When not to use it
 //!
-//! For memory that you map yourself: [`DriverMem`](virtio_mem_traits::DriverMem) has only one required method. With
-//! many regions and much traffic, wrap the memory in a [`RegionCache`](virtio_mem_traits::RegionCache), because
-//! vm-memory searches its regions for each address.
+//! For memory that you map yourself: [`DriverMem`](virtio_mem_traits::DriverMem) has only one required method.
 //!
 //! # Features
 //!
@@ -131,9 +133,12 @@ extern crate alloc;
 
 #[cfg(feature = "atomic")]
 mod atomic;
+mod handle;
 mod mapping;
 mod memory;
+mod searched;
 mod vm_memory;
 
+pub use self::handle::Handle;
 pub use self::memory::{Memory, Region};
 pub use self::vm_memory::VmMemory;

@@ -37,16 +37,14 @@ macro_rules! memories {
         impl<R: Region + $version::GuestMemoryRegion> Memory for $version::GuestRegionCollection<R> {
             type Region = R;
 
-            // PERF: most memories have one region, and vm-memory's search costs more
-            // (`split-guest-table/direct-8-burst-32`).
-            #[inline(always)]
+            #[inline]
             fn find(&self, addr: DriverAddr) -> Option<&R> {
-                let first = $version::$backend::iter(self).next()?;
-                let offset = addr.0.wrapping_sub($version::GuestMemoryRegion::start_addr(first).0);
-                if offset < $version::GuestMemoryRegion::len(first) {
-                    return Some(first);
-                }
                 $version::$backend::find_region(self, $version::GuestAddress(addr.0))
+            }
+
+            #[inline]
+            fn regions(&self) -> impl Iterator<Item = &R> {
+                $version::$backend::iter(self)
             }
         }
 

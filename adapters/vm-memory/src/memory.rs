@@ -18,6 +18,11 @@ pub trait Memory {
 
     /// Returns the region that contains `addr`, or `None`.
     fn find(&self, addr: DriverAddr) -> Option<&Self::Region>;
+
+    /// Returns all regions, in any order.
+    ///
+    /// [`VmMemory`](crate::VmMemory) translates each of them once. If two overlap, or one is empty, it searches instead.
+    fn regions(&self) -> impl Iterator<Item = &Self::Region>;
 }
 
 /// A part of a memory that is contiguous for both the driver and the device.
@@ -59,7 +64,7 @@ pub trait Region {
     fn range(&self) -> DriverRange;
 
     /// Returns the whole region in device terms. Its length must be that of [`range`](Self::range). Returns `None` if
-    /// the region does not allow `access`.
+    /// the region does not allow `access`. The result does not change: a [`VmMemory`](crate::VmMemory) asks once.
     fn memory(&self, access: Access) -> Option<DeviceRange<'_>>;
 
     /// Records that the device has written `len` bytes at `offset`. All of these bytes must be in the region.

@@ -1,16 +1,22 @@
 //! The adapter type.
 
 use alloc::sync::Arc;
-use core::ops::Deref;
 
 use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, StableMem, TranslateError};
+use virtio_util::RegionTable;
 
+use crate::handle::Handle;
 use crate::memory::{Memory, Region};
+use crate::searched::Searched;
 
 /// A memory of vm-memory as driver memory, through a handle `H`.
 ///
-/// The handle is an `Arc` of a `GuestMemoryMmap`, or the guard that `GuestMemoryAtomic::memory` returns. With either
-/// handle, a queue can own its memory. With any other handle, such as a reference, you can still access the memory.
+/// The handle is an `Arc` of a `GuestMemoryMmap`, the guard that `GuestMemoryAtomic::memory` returns, or another
+/// [`Handle`]. A queue can own a `VmMemory`. A clone is another handle on the same memory, and costs one atomic
+/// addition.
+///
+/// [`new`](Self::new) looks at all regions once, and takes note of the place, the length and the rights of each of them.
+/// An access does not go through vm-memory any more, so it costs as much as in a [`RegionTable`].
 ///
 /// A translation ends at the end of a region, even if the next region begins at the next address. A region that is not
 /// mapped for both reading and writing refuses every access.
@@ -32,74 +38,63 @@ use crate::memory::{Memory, Region};
 /// assert_eq!(piece.read::<u32>(0)?, 7);
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct VmMemory<H> {
-    handle: H,
+    shared: Arc<Shared<H>>,
 }
 
-impl<H: Deref<Target: Memory>> VmMemory<H> {
-    /// Wraps the memory behind `handle`.
+/// What all clones have in common.
+#[derive(Debug)]
+struct Shared<H> {
+    /// The regions, translated.
+    table: RegionTable<Searched<H>>,
+    searched: Searched<H>,
+}
+
+impl<H: Handle> VmMemory<H> {
+    /// Wraps the memory behind `handle`, and translates its regions.
+    ///
+    /// Call it once for each memory, and clone the result for each queue.
     ///
     /// For the current snapshot of any `GuestAddressSpace`, call `VmMemory::new(space.memory())`. For a
     /// `GuestMemoryAtomic`, call `VmMemory::from(&atomic)`: its handle is better suited to being kept.
-    #[inline]
     #[must_use]
-    pub const fn new(handle: H) -> Self {
-        Self { handle }
+    pub fn new(handle: H) -> Self {
+        let searched = Searched::new(handle);
+        let regions = searched.handle().regions().map(|region| (region.range(), searched.clone()));
+        // The regions of a memory that breaks its contract are searched each time.
+        let table = RegionTable::new(regions).unwrap_or_default();
+        Self { shared: Arc::new(Shared { table, searched }) }
     }
 
     /// Returns the handle.
     #[inline]
     #[must_use]
-    pub const fn handle(&self) -> &H {
-        &self.handle
-    }
-
-    /// Marks written bytes, region by region.
-    #[inline]
-    fn mark_dirty(&self, range: DriverRange) {
-        let mut rest = range;
-        while !rest.is_empty() {
-            // A range that was translated before exists. Any other report is ignored.
-            let Some(region) = self.handle.find(rest.start()) else { return };
-            let around = region.range();
-            let Some(offset) = around.offset_of(rest.start()) else { return };
-            let part = rest.prefix(around.len() - offset);
-            let (Ok(offset), Ok(len)) = (usize::try_from(offset), usize::try_from(part.len())) else { return };
-            region.mark_dirty(offset, len);
-            rest = rest.after(part.len());
-        }
+    pub fn handle(&self) -> &H {
+        self.shared.searched.handle()
     }
 }
 
-impl<H: Deref<Target: Memory>> DriverMem for VmMemory<H> {
+impl<H: Handle> DriverMem for VmMemory<H> {
     #[inline]
     fn translate(&self, range: DriverRange, access: Access) -> Result<DeviceRange<'_>, TranslateError> {
-        let (around, memory) = self.region(range, access)?;
-        let offset = around.start().0.abs_diff(range.start().0);
-        let rest = memory.after(usize::try_from(offset).unwrap_or(usize::MAX));
-        Ok(rest.prefix(usize::try_from(range.len()).unwrap_or(usize::MAX)))
+        self.shared.searched.translate(range, access)
     }
 
     #[inline]
     fn region(&self, range: DriverRange, access: Access) -> Result<(DriverRange, DeviceRange<'_>), TranslateError> {
-        let addr = range.start();
-        let Some(region) = self.handle.find(addr) else { return Err(TranslateError::Unmapped { addr }) };
-        let Some(memory) = region.memory(access) else { return Err(TranslateError::Denied { addr, access }) };
-        Ok((region.range(), memory))
+        self.shared.searched.region(range, access)
     }
 
     #[inline]
     fn translations_last(&self) -> bool {
-        true
+        self.shared.searched.translations_last()
     }
 
-    // PERF: this compares once with the end of the region (`split-guest-table/direct-8-burst-32`).
+    // PERF: the table is one load away, and vm-memory's mapping is four (`split-guest/direct-8-burst-32`).
     #[inline(always)]
     fn translate_at_once(&self, addr: DriverAddr, len: u32, access: Access) -> Option<DeviceRange<'_>> {
-        let region = self.handle.find(addr)?;
-        let offset = addr.0.wrapping_sub(region.range().start().0);
-        region.memory(access)?.slice(usize::try_from(offset).ok()?, usize::try_from(len).ok()?)
+        self.shared.table.translate_at_once(addr, len, access)
     }
 
     #[inline(always)]
@@ -109,12 +104,10 @@ impl<H: Deref<Target: Memory>> DriverMem for VmMemory<H> {
 
     #[inline]
     fn written(&self, range: DriverRange) {
-        if <H::Target as Memory>::Region::is_tracked() {
-            self.mark_dirty(range);
-        }
+        self.shared.searched.written(range);
     }
 }
 
-// SAFETY: (1) while a handle on the memory lives, the memory stays in place, and nothing borrows it mutably. A
-// translation borrows from the memory, not from the handle, for as long as the memory can be borrowed.
-unsafe impl<M: Memory> StableMem for VmMemory<Arc<M>> {}
+// SAFETY: (1) the clones share the handle, which is dropped after the last of them. A translation comes from the memory
+// behind it, and a `Handle` keeps that in place. The regions in the table are translations of the same memory.
+unsafe impl<H: Handle> StableMem for VmMemory<H> {}

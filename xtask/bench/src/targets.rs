@@ -16,6 +16,7 @@ const PACKETS: &str = "batch of 64-byte packets, copy included";
 const OWNED: &str = "64 bytes read, owned chain to borrowed one";
 const LTO: &str = "virtio-queue to split, fat LTO, bursts of 32";
 const REGIONS: &str = "8 descriptors, 512 memory regions to 1";
+const GUEST: &str = "memory of vm-memory to region table";
 const COPY: &str = "4 KiB of payload, time to memcpy";
 const TIME: &str = "time to raw loop";
 const SIZE: &str = "queue size 32768 to 256, time";
@@ -67,6 +68,22 @@ pub(crate) const TARGETS: &[Target] = &[
     counts!(LTO, "8 indirect", "-lto/virtio-queue/indirect-8-burst-32", "-lto/split/indirect-8-burst-32", AtLeast(4.8)),
     counts!(REGIONS, "split", "/split/regions-512", "/split/regions-1", AtMost(1.5)),
     counts!(REGIONS, "packed", "/packed/regions-512", "/packed/regions-1", AtMost(1.5)),
+    counts!(GUEST, "split, 1 descriptor", "/split-guest/direct-1-burst-32", "/split/direct-1-burst-32", AtMost(1.05)),
+    counts!(GUEST, "split, 8 descriptors", "/split-guest/direct-8-burst-32", "/split/direct-8-burst-32", AtMost(1.05)),
+    counts!(
+        GUEST,
+        "packed, 1 descriptor",
+        "/packed-guest/direct-1-burst-32",
+        "/packed/direct-1-burst-32",
+        AtMost(1.05)
+    ),
+    counts!(
+        GUEST,
+        "packed, 8 descriptors",
+        "/packed-guest/direct-8-burst-32",
+        "/packed/direct-8-burst-32",
+        AtMost(1.05)
+    ),
     target(COPY, "read", "payload-read/chain/4096", "payload-read/memcpy/4096", AtMost(1.1)),
     target(COPY, "written", "payload-write/chain/4096", "payload-write/memcpy/4096", AtMost(1.1)),
     target(TIME, "split, 1 descriptor", "chain-direct/split/1", "chain-direct/raw-split/1", Shown),

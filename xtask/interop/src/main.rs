@@ -40,7 +40,7 @@ const DRIVERS: [(&str, &str); 6] = [
     ("virtio-driver", "vhost-user-blk against libblkio's driver, the crate virtio-driver, over a socket"),
     ("linux", "vhost-user-blk, -net and -rng against the drivers of a Linux guest under QEMU"),
     ("dpdk", "vhost-user-net against DPDK's virtio-user, under testpmd"),
-    ("recovery", "vhost-user-blk, killed and started again while a Linux guest works"),
+    ("recovery", "vhost-user-blk, -net and -rng, killed and started again while a Linux guest works"),
     ("migration", "vhost-user-blk and -net, while a Linux guest goes from one QEMU to another"),
     ("hotplug", "vhost-user-blk and -net, while memory comes and goes, and a Linux guest or its drivers are reset"),
 ];

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use vhost::vhost_user::message::{VhostUserInflight, VhostUserLog};
 use vhost::vhost_user::{Error, Result};
 use virtio_mem_traits::DriverAddr;
+use virtio_queue_core::RingFeatures;
 
 use super::{REPLY_ACK, Session, refuse, refused};
 use crate::early::SetLogFd;
@@ -15,7 +16,9 @@ use crate::group::Group;
 use crate::inflight::Inflight;
 use crate::log::Log;
 use crate::memory::Memory;
+use crate::own_record::{Header, OwnRecord};
 use crate::patience::Patience;
+use crate::report::report;
 use crate::vhost_user_device::VhostUserDevice;
 
 impl<D: VhostUserDevice> Session<'_, D> {
@@ -35,6 +38,22 @@ impl<D: VhostUserDevice> Session<'_, D> {
         let record = Inflight::map(file, inflight.mmap_offset, inflight.mmap_size, queues, size);
         self.record = Some(record.map_err(Error::ReqHandlerError)?);
         Ok(())
+    }
+
+    /// Records in a file what is in flight in packed rings, if that is wanted, the front end keeps no record, and enough
+    /// is known.
+    pub(super) fn open_own_record(&mut self) {
+        let (None, None, Some(path)) = (&self.record, &self.own_record, &self.options.record) else { return };
+        let (Some((features, rings)), Some(memory)) = (self.accepted, self.memory.identity()) else { return };
+        if !rings.contains(RingFeatures::RING_PACKED) {
+            return;
+        }
+        let queues = u16::try_from(self.device.num_queues()).unwrap_or(u16::MAX);
+        let header = Header::new(memory, features, queues, self.options.queue_size);
+        match OwnRecord::open(path, &header) {
+            Ok(own) => self.own_record = Some(own),
+            Err(error) => report(format_args!("nothing is recorded in {}: {error}", path.display())),
+        }
     }
 
     /// Marks pages in another log from now on.

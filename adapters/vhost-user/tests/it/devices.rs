@@ -22,7 +22,7 @@ impl VhostUserDevice for TestDevice {
     const TYPE: &'static str = "console";
     const CAPABILITIES: &'static [&'static str] = &["upper-case"];
 
-    fn worker(&self, _index: usize, _features: u64) -> Worker {
+    fn worker(&self, _queue: usize, _features: u64) -> Worker {
         (self.0)()
     }
 
@@ -62,6 +62,17 @@ fn spawning(runtime: &Arc<Runtime>) -> Worker {
     })
 }
 
+/// Waits until there is a chain before it takes one.
+fn waiting() -> Worker {
+    Worker::asynchronous(|mut chains| async move {
+        while chains.available().await {
+            // The driver still has it.
+            tokio::task::yield_now().await;
+            chains.next_chain().await.into_iter().for_each(answer);
+        }
+    })
+}
+
 /// Returns a device of each shape, with its name.
 pub(crate) fn all() -> Vec<(&'static str, TestDevice)> {
     let runtime = runtime();
@@ -69,6 +80,7 @@ pub(crate) fn all() -> Vec<(&'static str, TestDevice)> {
         ("at once", TestDevice::new(|| Worker::at_once(|chain| answer(chain)))),
         ("compiled for each format", TestDevice::new(|| Worker::serve(Compiled))),
         ("deferred", TestDevice::new(|| Worker::deferred(answer))),
+        ("waiting", TestDevice::new(waiting)),
         ("asynchronous", TestDevice::new(move || spawning(&runtime))),
     ]
 }
@@ -78,9 +90,33 @@ pub(crate) fn handing_over() -> (TestDevice, Receiver<KeptChain>, Receiver<()>) 
     let ((sender, chains), (asks, asked)) = (channel(), channel());
     let device = TestDevice::new(move || {
         let (sender, asks) = (sender.clone(), asks.clone());
-        Worker::deferred(move |chain| drop(sender.send(chain))).on_stop(move |_| asks.send(()).unwrap_or_default())
+        Worker::on_stop(move |_| asks.send(()).unwrap_or_default()).deferred(move |chain| drop(sender.send(chain)))
     });
     (device, chains, asked)
+}
+
+/// Returns a device that keeps its chains, and puts them back when it is asked to. It calls `take` on the thread of the
+/// queue, with a chain in its hands, and `ask` when it is asked to put back.
+pub(crate) fn keeping_with(
+    take: impl Fn(usize) + Send + Sync + 'static,
+    ask: impl Fn() + Send + Sync + 'static,
+) -> TestDevice {
+    let (take, ask) = (Arc::new(take), Arc::new(ask));
+    TestDevice::new(move || {
+        let kept: Arc<Mutex<Vec<KeptChain>>> = Arc::default();
+        let (keep, take, ask) = (Arc::clone(&kept), Arc::clone(&take), Arc::clone(&ask));
+        let put_back = move |_| {
+            ask();
+            while let Some(chain) = kept.lock().unwrap().pop() {
+                let _ = chain.unfetch();
+            }
+        };
+        Worker::on_stop(put_back).deferred(move |chain| {
+            let count = keep.lock().unwrap().len();
+            take(count);
+            keep.lock().unwrap().push(chain);
+        })
+    })
 }
 
 /// Returns a device that keeps its chains without work to do, and puts them back when it is asked to.
@@ -89,15 +125,15 @@ pub(crate) fn keeping() -> (TestDevice, Receiver<()>) {
     let (sender, taken): (Sender<()>, _) = channel();
     let device = TestDevice::new(move || {
         let (keep, put_back, sender) = (Arc::clone(&kept), Arc::clone(&kept), sender.clone());
-        let worker = Worker::deferred(move |chain| {
-            keep.lock().unwrap().push(chain);
-            sender.send(()).unwrap();
-        });
-        worker.on_stop(move |_| {
+        let put_back = move |_| {
             while let Some(chain) = put_back.lock().unwrap().pop() {
                 // After a reset there is nowhere to put it back to.
                 let _ = chain.unfetch();
             }
+        };
+        Worker::on_stop(put_back).deferred(move |chain| {
+            keep.lock().unwrap().push(chain);
+            sender.send(()).unwrap();
         })
     });
     (device, taken)

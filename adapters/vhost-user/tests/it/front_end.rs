@@ -1,6 +1,7 @@
 //! A front end, its memory, and drivers in it.
 
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
@@ -30,8 +31,15 @@ pub(crate) struct Running<D: VhostUserDevice + 'static> {
 
 impl<D: VhostUserDevice + 'static> Running<D> {
     pub(crate) fn new(device: D) -> Self {
+        Self::recording(device, None)
+    }
+
+    /// Keeps a record of what is in flight in a file.
+    pub(crate) fn recording(device: D, record: Option<&Path>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let back_end = Arc::new(BackEnd::new(Options::at(folder.path().join("socket")), device).unwrap());
+        let mut options = Options::at(folder.path().join("socket"));
+        options.record = record.map(Into::into);
+        let back_end = Arc::new(BackEnd::new(options, device).unwrap());
         let served = Arc::clone(&back_end);
         let thread = Some(thread::spawn(move || served.serve().unwrap()));
         Self { back_end, thread, folder }
@@ -72,7 +80,12 @@ impl FrontEnd {
 
     /// Connects, negotiates features of the rings, and shares all of the memory.
     pub(crate) fn new<D: VhostUserDevice>(back_end: &Running<D>, ring: u64) -> Self {
-        let mut front_end = Self::on(back_end.connect());
+        Self::of(back_end, ring, Arc::new(memory()))
+    }
+
+    /// Does so for a guest that has this memory.
+    pub(crate) fn of<D: VhostUserDevice>(back_end: &Running<D>, ring: u64, memory: Arc<GuestMemoryMmap>) -> Self {
+        let mut front_end = Self { memory, ..Self::on(back_end.connect()) };
         front_end.negotiate(ring);
         REGIONS.iter().for_each(|at| front_end.add(*at));
         front_end

@@ -1,17 +1,17 @@
 //! The suite for implementors of `DriverMem`.
 
-use core::ops::Deref;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use virtio_mem_traits::conformance::{Probe, check};
 use virtio_mem_traits::{Access, DriverAddr, DriverRange};
-use virtio_vm_memory::{Memory, VmMemory};
+use virtio_vm_memory::{Handle, VmMemory};
 use vm_memory::bitmap::{AtomicBitmap, NewBitmap};
 use vm_memory::{GuestAddress, GuestMemoryMmap};
 
 use crate::memories::{Bytes, memory, range};
 
-fn passes(memory: impl Deref<Target: Memory>, mapped: DriverRange, absent: u64) {
+fn passes(memory: impl Handle, mapped: DriverRange, absent: u64) {
     check(&VmMemory::new(memory), &Probe { mapped, access: Access::ReadWrite, absent: DriverAddr(absent) });
 }
 
@@ -48,7 +48,7 @@ fn suite_at_the_end_of_addresses_passes() {
 #[test]
 fn suite_with_owning_handles_passes() {
     passes(Arc::new(memory::<()>()), range(0x1_0000, 0x8000), 0x1_8000);
-    passes(Box::new(memory::<()>()), range(0x1_0000, 0x8000), 0x1_8000);
+    passes(Rc::new(memory::<()>()), range(0x1_0000, 0x8000), 0x1_8000);
 }
 
 #[cfg(feature = "atomic")]

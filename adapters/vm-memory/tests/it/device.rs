@@ -1,10 +1,8 @@
 //! The device under test.
 
-use core::ops::Deref;
-
-use virtio_mem_traits::{Access, DriverMem, DriverRange, StableMem};
+use virtio_mem_traits::{Access, DriverMem, DriverRange};
 use virtio_queue_core::{AnyQueue, DriverNotify, QueueConfig};
-use virtio_vm_memory::{Memory, VmMemory};
+use virtio_vm_memory::{Handle, VmMemory};
 
 pub(crate) struct Nobody;
 
@@ -15,18 +13,12 @@ impl DriverNotify for Nobody {
 pub(crate) type Queue<H> = AnyQueue<VmMemory<H>, Nobody>;
 
 /// Makes a queue in the memory that `handle` is on.
-pub(crate) fn queue<H: Clone + Deref<Target: Memory>>(config: &QueueConfig, handle: H) -> Queue<H>
-where
-    VmMemory<H>: StableMem,
-{
+pub(crate) fn queue<H: Handle>(config: &QueueConfig, handle: H) -> Queue<H> {
     AnyQueue::new(config, VmMemory::new(handle), Nobody).unwrap()
 }
 
 /// Writes in upper case what the driver sent, for every chain that is available, and returns how many that were.
-pub(crate) fn serve<H: Clone + Deref<Target: Memory>>(queue: &mut Queue<H>) -> usize
-where
-    VmMemory<H>: StableMem,
-{
+pub(crate) fn serve<H: Handle>(queue: &mut Queue<H>) -> usize {
     let mut burst = queue.burst();
     let mut served = 0;
     while let Some(chain) = burst.next_chain().unwrap() {

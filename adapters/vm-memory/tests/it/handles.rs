@@ -1,12 +1,11 @@
 //! Which handles keep what was translated.
 
-use core::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use static_assertions::{assert_impl_all, assert_not_impl_any};
 use virtio_mem_traits::{Access, Area, DriverMem, ReadWrite, StableMem};
-use virtio_vm_memory::{Memory, VmMemory};
+use virtio_vm_memory::{Handle, Memory, VmMemory};
 use vm_memory::bitmap::AtomicBitmap;
 use vm_memory::{GuestMemoryMmap, Iommu, IommuMemory, Iotlb, Permissions};
 
@@ -31,18 +30,16 @@ impl Iommu for Mappings {
 
 assert_impl_all!(VmMemory<Arc<GuestMemoryMmap>>: StableMem, Send, Sync);
 assert_impl_all!(VmMemory<Arc<GuestMemoryMmap<AtomicBitmap>>>: StableMem, Send, Sync);
-assert_impl_all!(VmMemory<Rc<GuestMemoryMmap>>: DriverMem);
-assert_not_impl_any!(VmMemory<Rc<GuestMemoryMmap>>: StableMem);
-assert_not_impl_any!(VmMemory<Box<GuestMemoryMmap>>: StableMem);
+assert_impl_all!(VmMemory<Rc<GuestMemoryMmap>>: StableMem);
+assert_not_impl_any!(VmMemory<Rc<GuestMemoryMmap>>: Send);
+assert_impl_all!(VmMemory<&'static GuestMemoryMmap>: StableMem, Send, Sync);
+assert_not_impl_any!(VmMemory<Box<GuestMemoryMmap>>: DriverMem, StableMem);
 assert_not_impl_any!(IommuMemory<GuestMemoryMmap, Mappings>: Memory);
 assert_not_impl_any!(VmMemory<Arc<IommuMemory<GuestMemoryMmap, Mappings>>>: DriverMem, StableMem);
 
 #[test]
 fn memory_lives_as_long_as_an_area_in_it() {
-    fn check<H: Clone + Deref<Target: Memory>>(mem: VmMemory<H>)
-    where
-        VmMemory<H>: StableMem,
-    {
+    fn check<H: Handle>(mem: VmMemory<H>) {
         let area = Area::<_, ReadWrite, 4>::new(mem, range(0x1_0000, 16)).unwrap();
         let moved = Box::new(area);
         moved.store_relaxed(4, 7_u32).unwrap();

@@ -26,6 +26,7 @@ fn region_not_mapped_for_reading_and_writing_is_denied() {
             let denied = TranslateError::Denied { addr: DriverAddr(0x1ff0), access };
             assert_eq!(mem.translate(range(0x1ff0, 1), access).unwrap_err(), denied, "{prot}");
             assert_eq!(mem.region(range(0x1ff0, 1), access).unwrap_err(), denied, "{prot}");
+            assert!(mem.translate_at_once(DriverAddr(0x1ff0), 1, access).is_none(), "{prot}");
             assert!(mem.translate(range(0x2000, 1), access).is_ok(), "{prot}");
         }
     }

@@ -1,10 +1,8 @@
 //! Queues in the memories of vm-memory.
 
-use core::ops::Deref;
 use std::sync::Arc;
 
-use virtio_mem_traits::StableMem;
-use virtio_vm_memory::{Memory, VmMemory};
+use virtio_vm_memory::{Handle, Memory};
 use vm_memory::bitmap::AtomicBitmap;
 use vm_memory::{Bytes, GuestAddress, GuestMemory, GuestMemoryMmap};
 
@@ -16,10 +14,7 @@ use crate::memories::{SEAM, memory};
 const BUFFERS: [(u64, u32); 2] = [(SEAM - 5, 12), (0x2_0000, 12)];
 
 /// Sends chains until the ring has come around several times, two in a burst.
-fn send<H: Clone + Deref<Target = M>, M: Memory + GuestMemory>(handle: H, mut driver: impl Driver)
-where
-    VmMemory<H>: StableMem,
-{
+fn send<H: Handle<Target = M>, M: Memory + GuestMemory>(handle: H, mut driver: impl Driver) {
     let memory = handle.clone();
     let mut queue = queue(&config(&driver), handle);
     assert_eq!(serve(&mut queue), 0);

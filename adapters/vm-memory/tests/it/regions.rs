@@ -76,6 +76,10 @@ impl Memory for Slots {
     fn find(&self, addr: DriverAddr) -> Option<&Slot> {
         self.0.iter().find(|slot| slot.range().offset_of(addr).is_some())
     }
+
+    fn regions(&self) -> impl Iterator<Item = &Slot> {
+        self.0.iter()
+    }
 }
 
 #[test]
@@ -87,6 +91,34 @@ fn memory_of_ones_own_is_driver_memory() {
     assert!(mem.translate(range(0x4000, 8), Access::Read).is_err());
     let denied = TranslateError::Denied { addr: DriverAddr(0x5000), access: Access::Write };
     assert_eq!(mem.translate(range(0x5000, 8), Access::Write).unwrap_err(), denied);
+}
+
+/// What is found at once is what is found by a search, and nothing else.
+#[test]
+fn translation_at_once_agrees_with_search() {
+    let memory = memory::<()>();
+    let mem = VmMemory::new(&memory);
+    let starts = [0, 0xffff, 0x1_0000, SEAM - 1, SEAM, SEAM + 8, 0x1_7fff, 0x1_8000, 0x1_ffff, 0x2_3ff8, u64::MAX];
+    for (start, len) in starts.into_iter().flat_map(|start| [1, 2, 8, 9, 0x4000, u32::MAX].map(|len| (start, len))) {
+        let whole = DriverRange::new(DriverAddr(start), len.into());
+        let searched = |access| mem.translate_all(whole?, access).ok();
+        for access in [Access::Read, Access::Write] {
+            let found = mem.translate_at_once(DriverAddr(start), len, access);
+            let places = [found, searched(access)].map(|piece| piece.map(|piece| (piece.as_ptr(), piece.len())));
+            assert_eq!(places[0], places[1], "{start:#x}, {len:#x}, {access:?}");
+        }
+    }
+}
+
+/// Regions that overlap are no table, and each address is found as the memory says.
+#[test]
+fn memory_with_overlapping_regions_is_searched() {
+    let slot = |start| Slot(GuestRegionMmap::from_range(GuestAddress(start), 0x1000, None).unwrap());
+    let slots = Slots(vec![slot(0x3000), slot(0x3800)]);
+    let mem = VmMemory::new(&slots);
+    assert_eq!(mem.translate(range(0x3ffe, 8), Access::Read).unwrap().len(), 2);
+    assert_eq!(mem.translate(range(0x4000, 8), Access::Read).unwrap().len(), 8);
+    assert!(mem.translate_at_once(DriverAddr(0x3ffe), 1, Access::Read).is_none());
 }
 
 #[test]

@@ -27,9 +27,12 @@ pub(crate) struct GuestMem {
 impl VmMem for GuestMem {
     type Region = GuestRegionMmap;
 
-    #[inline(always)]
     fn find(&self, addr: DriverAddr) -> Option<&GuestRegionMmap> {
         self.guest.find(addr)
+    }
+
+    fn regions(&self) -> impl Iterator<Item = &GuestRegionMmap> {
+        self.guest.regions()
     }
 }
 
@@ -62,20 +65,11 @@ impl LookUp for Arc<Table> {
     }
 }
 
-/// It searches.
+/// What is recommended as well.
 impl LookUp for Guest {
-    type Through<'m> = RegionCache<'m, Self>;
+    type Through<'m> = &'m Self;
 
-    fn look_up(&self) -> RegionCache<'_, Self> {
-        RegionCache::new(self)
-    }
-}
-
-/// By itself.
-impl LookUp for Arc<Guest> {
-    type Through<'m> = &'m Guest;
-
-    fn look_up(&self) -> &Guest {
+    fn look_up(&self) -> &Self {
         self
     }
 }

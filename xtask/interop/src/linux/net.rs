@@ -52,7 +52,7 @@ impl GuestDevice for Interface {
     }
 
     fn start(&self, program: &Path, queues: u16) -> Result<BackEnd> {
-        self.start_at(BackEnd::new_socket(), program, TAP, queues)
+        self.start_at(BackEnd::new_socket(), program, TAP, queues, &[])
     }
 
     fn boot(&self, system: &System, case: &Case, back_end: &BackEnd, task: &str) -> Result<Guest> {
@@ -114,8 +114,16 @@ impl Interface {
 
     /// Starts a back end at `socket` that is connected to the interface `tap` of the network. Where there is more than
     /// one of them, answers go through the oldest that there still is.
-    pub(super) fn start_at(&self, socket: PathBuf, program: &Path, tap: &str, queues: u16) -> Result<BackEnd> {
-        let args = ["--mode", "tap", "--tap", tap, "--queues", &queues.to_string()];
+    pub(super) fn start_at(
+        &self,
+        socket: PathBuf,
+        program: &Path,
+        tap: &str,
+        queues: u16,
+        more: &[&str],
+    ) -> Result<BackEnd> {
+        let queues = queues.to_string();
+        let args = [&["--mode", "tap", "--tap", tap, "--queues", &queues], more].concat();
         let back_end = self.network.inside(|| BackEnd::start_at(socket, program, &args))?;
         self.network.bring_up(tap, ADDRESS)?;
         Ok(back_end)

@@ -10,6 +10,7 @@ use rand::{RngExt, SeedableRng};
 use super::rig::{Rig, Servers, moments};
 use super::system::System;
 use super::worker::{Setup, Worker};
+use crate::back_end::BackEnd;
 use crate::extent::Extent;
 use crate::matrix::Row;
 
@@ -20,23 +21,36 @@ const PAUSE: Duration = Duration::from_millis(400);
 /// QEMU connects again each second.
 const RECONNECTING: Setup<'static> = Setup { place: 0, memory: "256", socket: ",reconnect=1", options: &[] };
 
-/// Kills the back end of a disk as often as `extent` says, in each format, and returns whether nothing was lost.
+/// Who is killed under a guest.
+#[derive(Clone, Copy)]
+enum Victim {
+    Disk,
+    Net,
+    Rng,
+}
+
+/// Kills each back end as often as `extent` says, in each format, and returns whether nothing was lost.
 pub(crate) fn run(extent: &Extent) -> Result<bool> {
     let (system, servers, mut moments) = (System::prepare()?, Servers::prepare(extent)?, moments(extent));
+    let victims: &[_] = if extent.peer { &[Victim::Disk] } else { &[Victim::Disk, Victim::Net, Victim::Rng] };
     let mut passed = true;
-    for &features in servers.formats() {
+    for (&features, &victim) in
+        servers.formats().iter().flat_map(|features| victims.iter().map(move |of| (features, of)))
+    {
         let about = format!("back end killed {} times", extent.kills);
-        let row = Row { driver: "Linux", device: servers.disk(), features, about };
+        let row = Row { driver: "Linux", device: victim.device(&servers), features, about };
         let mut moments = Xoshiro256PlusPlus::from_rng(&mut moments);
-        let result = Rig::with_disk(&system, &servers, features);
-        passed &= row.report(&result.and_then(|rig| survive(&rig, extent.kills, &mut moments)));
+        let result = victim.rig(&system, &servers, features);
+        passed &= row.report(&result.and_then(|rig| survive(&rig, victim, extent.kills, &mut moments)));
     }
     Ok(passed)
 }
 
 /// Returns the number of requests that a guest has made.
-fn survive(rig: &Rig<'_>, kills: u32, moments: &mut Xoshiro256PlusPlus) -> Result<u64> {
-    let mut back_end = rig.start_disk(0)?;
+fn survive(rig: &Rig<'_>, victim: Victim, kills: u32, moments: &mut Xoshiro256PlusPlus) -> Result<u64> {
+    // The disk is there in any case.
+    let _disk = if let Victim::Disk = victim { None } else { Some(rig.start_disk(0)?) };
+    let mut back_end = victim.start(rig)?;
     let mut worker = Worker::start(rig, &RECONNECTING)?;
     worker.load()?;
     worker.begin()?;
@@ -44,10 +58,45 @@ fn survive(rig: &Rig<'_>, kills: u32, moments: &mut Xoshiro256PlusPlus) -> Resul
     for kill in 1..=kills {
         thread::sleep(moments.random_range(Duration::ZERO..WORK));
         ensure!(back_end.is_running()?, "the back end has ended before kill {kill}");
-        back_end.kill_at_work(moments).with_context(|| format!("kill {kill}"))?;
+        victim.kill(back_end, moments).with_context(|| format!("kill {kill}"))?;
         thread::sleep(moments.random_range(Duration::ZERO..PAUSE));
-        back_end = rig.start_disk(0)?;
+        back_end = victim.start(rig)?;
         worker.advance().with_context(|| format!("after kill {kill}"))?;
     }
     worker.finish()
+}
+
+impl Victim {
+    fn device(self, servers: &Servers) -> &'static str {
+        match self {
+            Self::Disk => servers.disk(),
+            Self::Net => "vhost-user-net",
+            Self::Rng => "vhost-user-rng",
+        }
+    }
+
+    fn rig<'a>(self, system: &'a System, servers: &'a Servers, features: u64) -> Result<Rig<'a>> {
+        match self {
+            Self::Disk => Rig::with_disk(system, servers, features),
+            Self::Net => Rig::with_both(system, servers, features),
+            Self::Rng => Rig::with_entropy(system, servers, features),
+        }
+    }
+
+    fn start(self, rig: &Rig<'_>) -> Result<BackEnd> {
+        match self {
+            Self::Disk => rig.start_disk(0),
+            Self::Net => rig.start_recorded_net(),
+            Self::Rng => rig.start_recorded_rng(),
+        }
+    }
+
+    /// Kills a disk while it has a request in its hands. The others have one nearly always.
+    fn kill(self, back_end: BackEnd, moments: &mut Xoshiro256PlusPlus) -> Result<()> {
+        if let Self::Disk = self {
+            return back_end.kill_at_work(moments);
+        }
+        back_end.kill();
+        Ok(())
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 use tempfile::TempDir;
@@ -21,13 +21,13 @@ const SPLIT: u64 = EVENT_IDX | INDIRECT_DESC;
 
 /// Who serves the devices.
 pub(super) enum Servers {
-    /// The programs of this project: one for the disk, and one for the network.
-    Ours(PathBuf, PathBuf),
+    /// The programs of this project: one for the disk, one for the network, and one for random bytes.
+    Ours { disk: PathBuf, net: PathBuf, rng: PathBuf },
     /// `qemu-storage-daemon`, which serves disks only.
     Peer,
 }
 
-/// A disk and, maybe, a network. Back ends are at places, which are numbers: 0 for the first of each.
+/// A disk and, maybe, a network or a source of random bytes. Back ends are at places, which are numbers: 0 for the first of each.
 pub(super) struct Rig<'a> {
     pub(super) system: &'a System,
     servers: &'a Servers,
@@ -35,6 +35,8 @@ pub(super) struct Rig<'a> {
     pub(super) features: u64,
     pub(super) image: Image,
     pub(super) network: Option<Interface>,
+    /// The program that has random bytes, if the guest has a device for them.
+    pub(super) entropy: Option<PathBuf>,
     directory: TempDir,
 }
 
@@ -45,13 +47,14 @@ impl Servers {
             ensure_installed(&missing(&[("qemu-storage-daemon", "qemu-system-common")]))?;
             return Ok(Self::Peer);
         }
-        Ok(Self::Ours(build("vhost-user-blk")?, build("vhost-user-net")?))
+        let [disk, net, rng] = ["vhost-user-blk", "vhost-user-net", "vhost-user-rng"].map(build);
+        Ok(Self::Ours { disk: disk?, net: net?, rng: rng? })
     }
 
     /// Returns the features of the rings that guests negotiate. `qemu-storage-daemon` has no packed rings.
     pub(super) const fn formats(&self) -> &'static [u64] {
         match self {
-            Self::Ours(..) => &[SPLIT, SPLIT | RING_PACKED],
+            Self::Ours { .. } => &[SPLIT, SPLIT | RING_PACKED],
             Self::Peer => &[SPLIT],
         }
     }
@@ -59,7 +62,7 @@ impl Servers {
     /// Returns what serves the disk.
     pub(super) const fn disk(&self) -> &'static str {
         match self {
-            Self::Ours(..) => "vhost-user-blk",
+            Self::Ours { .. } => "vhost-user-blk",
             Self::Peer => "qemu-storage-d.",
         }
     }
@@ -67,7 +70,7 @@ impl Servers {
     /// Returns what serves the disk and the network.
     pub(super) const fn both(&self) -> &'static str {
         match self {
-            Self::Ours(..) => "blk and net",
+            Self::Ours { .. } => "blk and net",
             Self::Peer => self.disk(),
         }
     }
@@ -76,14 +79,24 @@ impl Servers {
 impl<'a> Rig<'a> {
     /// Makes a disk, with files of the host on it.
     pub(super) fn with_disk(system: &'a System, servers: &'a Servers, features: u64) -> Result<Self> {
-        Ok(Self { system, servers, features, image: Image::with_room()?, network: None, directory: TempDir::new()? })
+        let (image, directory) = (Image::with_room()?, TempDir::new()?);
+        Ok(Self { system, servers, features, image, network: None, entropy: None, directory })
     }
 
     /// Makes a network as well, if there is somebody to serve it.
     pub(super) fn with_both(system: &'a System, servers: &'a Servers, features: u64) -> Result<Self> {
         let mut rig = Self::with_disk(system, servers, features)?;
-        if let Servers::Ours(..) = servers {
+        if let Servers::Ours { .. } = servers {
             rig.network = Some(Interface::for_workers()?);
+        }
+        Ok(rig)
+    }
+
+    /// Makes a source of random bytes as well, if there is somebody to serve it.
+    pub(super) fn with_entropy(system: &'a System, servers: &'a Servers, features: u64) -> Result<Self> {
+        let mut rig = Self::with_disk(system, servers, features)?;
+        if let Servers::Ours { rng, .. } = servers {
+            rig.entropy = Some(rng.clone());
         }
         Ok(rig)
     }
@@ -97,15 +110,29 @@ impl<'a> Rig<'a> {
     pub(super) fn start_disk(&self, place: usize) -> Result<BackEnd> {
         let (socket, image) = (self.socket("disk", place), self.image.path());
         match self.servers {
-            Servers::Ours(program, _) => BackEnd::start_at(socket, program, &["--image", &image.to_string_lossy()]),
+            Servers::Ours { disk, .. } => BackEnd::start_at(socket, disk, &["--image", &image.to_string_lossy()]),
             Servers::Peer => peer::start(socket, &peer_disk(&image)),
         }
     }
 
     /// Starts a back end for the network, if there is one.
     pub(super) fn start_net(&self, place: usize) -> Result<Option<BackEnd>> {
-        let (Some(network), Servers::Ours(_, program)) = (&self.network, self.servers) else { return Ok(None) };
-        network.start_at(self.socket("net", place), program, &format!("tap{place}"), 1).map(Some)
+        let (Some(network), Servers::Ours { net, .. }) = (&self.network, self.servers) else { return Ok(None) };
+        network.start_at(self.socket("net", place), net, &format!("tap{place}"), 1, &[]).map(Some)
+    }
+
+    /// Starts a back end for the network that records what is in flight, and may be killed.
+    pub(super) fn start_recorded_net(&self) -> Result<BackEnd> {
+        let (Some(network), Servers::Ours { net, .. }) = (&self.network, self.servers) else { bail!("no network") };
+        let record = self.socket("net-record", 0);
+        network.start_at(self.socket("net", 0), net, "tap0", 1, &["--record", &record.to_string_lossy()])
+    }
+
+    /// Starts a back end for random bytes that records what is in flight, and may be killed.
+    pub(super) fn start_recorded_rng(&self) -> Result<BackEnd> {
+        let program = self.entropy.as_ref().context("no random bytes")?;
+        let record = self.socket("rng-record", 0);
+        BackEnd::start_at(self.socket("rng", 0), program, &["--record", &record.to_string_lossy()])
     }
 }
 

@@ -10,6 +10,7 @@ use super::guest::{Guest, properties};
 use super::monitor::Monitor;
 use super::net::Interface;
 use super::rig::Rig;
+use super::rng::Entropy;
 
 /// A guest that does what it is asked to.
 pub(super) struct Worker<'r> {
@@ -25,7 +26,7 @@ pub(super) struct Setup<'s> {
     pub(super) place: usize,
     /// Its memory, as QEMU's option `-m` has it.
     pub(super) memory: &'s str,
-    /// More of what QEMU is told about the socket of the disk.
+    /// More of what QEMU is told about the sockets of the devices.
     pub(super) socket: &'s str,
     /// More options.
     pub(super) options: &'s [&'s str],
@@ -50,9 +51,14 @@ impl<'r> Worker<'r> {
         command.args(["-chardev", &format!("{}{socket}", chardev("disk"))]);
         command.args(["-device", &format!("vhost-user-blk-pci,chardev=disk,num-queues=1{properties}")]);
         if rig.network.is_some() {
-            command.args(["-chardev", &chardev("net"), "-netdev", "vhost-user,id=network,chardev=net"]);
+            command.args(["-chardev", &format!("{}{socket}", chardev("net"))]);
+            command.args(["-netdev", "vhost-user,id=network,chardev=net"]);
             // As for all guests with a network.
             command.args(["-device", &format!("virtio-net-pci,netdev=network,vectors=0,romfile={properties}")]);
+        }
+        if rig.entropy.is_some() {
+            command.args(["-chardev", &format!("{}{socket}", chardev("rng"))]);
+            command.args(["-device", &format!("vhost-user-rng-pci,chardev=rng,vectors=2{properties}")]);
         }
         let guest = Guest::run(command)?;
         match Monitor::accept(&listener) {
@@ -71,12 +77,19 @@ impl<'r> Worker<'r> {
             self.guest.ask("set_up_network virtio1")?;
             self.guest.said_features(&case, Interface::MULTI_QUEUE).context("the network")?;
         }
+        if self.rig.entropy.is_some() {
+            self.guest.ask("load virtio-rng virtio1")?;
+            self.guest.said_features(&case, Entropy::MULTI_QUEUE).context("the random bytes")?;
+        }
         Ok(())
     }
 
     /// Lets it begin to work.
     pub(super) fn begin(&mut self) -> Result<()> {
         self.guest.ask("use_disk")?;
+        if self.rig.entropy.is_some() {
+            self.guest.ask("use_rng")?;
+        }
         match &self.rig.network {
             Some(network) => self.guest.ask(&format!("use_net {}", network.offered())),
             None => Ok(()),

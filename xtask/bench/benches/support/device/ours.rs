@@ -69,10 +69,6 @@ pub(crate) const PACKED_CACHE: Contender = Contender::new("packed-cache", Packed
 
 pub(crate) const SPLIT_GUEST: Contender = Contender::new("split-guest", Split, guest::<SplitRing<Guest>>);
 pub(crate) const PACKED_GUEST: Contender = Contender::new("packed-guest", Packed, guest::<PackedRing<Guest>>);
-pub(crate) const SPLIT_GUEST_TABLE: Contender =
-    Contender::new("split-guest-table", Split, guest_table::<SplitRing<Arc<Guest>>>);
-pub(crate) const PACKED_GUEST_TABLE: Contender =
-    Contender::new("packed-guest-table", Packed, guest_table::<PackedRing<Arc<Guest>>>);
 
 pub(crate) const SPLIT_TOKENS: Contender = Contender::new("split", Split, tokens::<InSplit>);
 pub(crate) const PACKED_TOKENS: Contender = Contender::new("packed", Packed, tokens::<InPacked>);
@@ -134,11 +130,6 @@ fn cache<R: FromConfig<Mem = Arc<Table>> + 'static>(ring: &Ring) -> Box<dyn Devi
 /// Returns a device on memory of vm-memory.
 fn guest<R: FromConfig<Mem = Guest> + 'static>(ring: &Ring) -> Box<dyn Device> {
     Box::new(Served::<R>::new(ring, ring.memory.guest()))
-}
-
-/// Returns a device that searches memory of vm-memory for each address.
-fn guest_table<R: FromConfig<Mem = Arc<Guest>> + 'static>(ring: &Ring) -> Box<dyn Device> {
-    Box::new(Served::<R>::new(ring, Arc::new(ring.memory.guest())))
 }
 
 fn tokens<R: FromConfig<Mem = Table> + 'static>(ring: &Ring) -> Box<dyn Device> {
