@@ -230,10 +230,9 @@ impl<'d, D: VhostUserDevice> Session<'d, D> {
         if let Some(own) = &self.own_record {
             own.forget(usize::try_from(index).unwrap_or(usize::MAX));
         }
-        self.change(index, |vring| {
-            vring.kick = None;
-            vring.base
-        })
+        let (group, place) = self.group(index)?;
+        group.has_stopped(place);
+        self.change(index, |vring| vring.base)
     }
 
     /// Returns the indices of all rings, as messages have them.
@@ -429,6 +428,9 @@ impl<D: VhostUserDevice> VhostUserBackendReqHandlerMut for Session<'_, D> {
         };
         let saved =
             SavedQueue::from_vring_base(base, self.ring_features()).map_err(|error| refused(error.to_string()))?;
+        let patience = Patience::new(self.socket);
+        let (group, place) = self.group(index)?;
+        group.begins_at(place, &saved, &patience).map_err(Error::ReqHandlerError)?;
         self.set_up(index, |vring| vring.base = Some(saved))
     }
 

@@ -5,6 +5,7 @@
 
 mod devices;
 mod front_end;
+mod lives;
 mod memory;
 mod places;
 mod shapes;
