@@ -94,6 +94,30 @@ pub(crate) fn handing_over() -> (TestDevice, Receiver<KeptChain>, Receiver<()>) 
     (device, chains, asked)
 }
 
+/// Returns a device that keeps its chains, and puts them back when it is asked to. It calls `take` on the thread of the
+/// queue, with a chain in its hands, and `ask` when it is asked to put back.
+pub(crate) fn keeping_with(
+    take: impl Fn(usize) + Send + Sync + 'static,
+    ask: impl Fn() + Send + Sync + 'static,
+) -> TestDevice {
+    let (take, ask) = (Arc::new(take), Arc::new(ask));
+    TestDevice::new(move || {
+        let kept: Arc<Mutex<Vec<KeptChain>>> = Arc::default();
+        let (keep, take, ask) = (Arc::clone(&kept), Arc::clone(&take), Arc::clone(&ask));
+        let worker = Worker::deferred(move |chain| {
+            let count = keep.lock().unwrap().len();
+            take(count);
+            keep.lock().unwrap().push(chain);
+        });
+        worker.on_stop(move |_| {
+            ask();
+            while let Some(chain) = kept.lock().unwrap().pop() {
+                let _ = chain.unfetch();
+            }
+        })
+    })
+}
+
 /// Returns a device that keeps its chains without work to do, and puts them back when it is asked to.
 pub(crate) fn keeping() -> (TestDevice, Receiver<()>) {
     let kept: Arc<Mutex<Vec<KeptChain>>> = Arc::default();

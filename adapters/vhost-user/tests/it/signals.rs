@@ -17,7 +17,7 @@ use crate::shapes::FORMATS;
 const FLAVOURS: [EventfdFlags; 2] = [EventfdFlags::empty(), EventfdFlags::SEMAPHORE];
 
 /// Returns an eventfd without room.
-fn full(flags: EventfdFlags) -> OwnedFd {
+pub(crate) fn full(flags: EventfdFlags) -> OwnedFd {
     let full = event_fd(0, flags);
     rustix::io::write(&full, &(u64::MAX - 1).to_ne_bytes()).unwrap();
     full

@@ -1,17 +1,24 @@
 //! Stopping rings whose chains are out.
 
+use std::os::fd::OwnedFd;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
-use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use std::{env, fs, thread};
 
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, poll};
+use rustix::io::ioctl_fionbio;
 use vhost::VhostBackend;
 use vhost::vhost_user::VhostUserFrontend;
+use virtio_fake_driver::features::RING_PACKED;
 use virtio_vhost_user::Worker;
 
-use crate::devices::{TestDevice, answer, handing_over, keeping};
-use crate::front_end::{FrontEnd, Running, question};
+use crate::devices::{TestDevice, answer, handing_over, keeping, keeping_with};
+use crate::front_end::{FrontEnd, Running, Signals, event, question};
 use crate::shapes::FORMATS;
+use crate::signals::full;
 
 #[test]
 fn stop_waits_for_chains_in_flight() {
@@ -52,6 +59,102 @@ fn chains_that_are_put_back_are_fetched_again() {
             signals = front_end.start_with(0, &driver, base, signals);
         }
     }
+}
+
+/// The device has a chain in its hands while the front end stops the queue. Whoever waits for the queue makes room in its
+/// call again and again, which shows that it has been there and did not ask.
+#[test]
+fn chains_are_put_back_between_two_polls_alone() {
+    for ring in FORMATS {
+        let call = Arc::new(full(EventfdFlags::NONBLOCK));
+        let (in_hands, asked_too_early) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let (begun, begins) = channel();
+        let (rooms, holds) = (Arc::clone(&call), Arc::clone(&in_hands));
+        let take = move |count| {
+            if count == 1 {
+                holds.store(true, Ordering::SeqCst);
+                begun.send(()).unwrap();
+                (0..3).for_each(|_| wait_until_room_is_made(&rooms));
+                holds.store(false, Ordering::SeqCst);
+            }
+        };
+        let (holds, early) = (in_hands, Arc::clone(&asked_too_early));
+        let ask = move || {
+            early.fetch_or(holds.load(Ordering::SeqCst), Ordering::SeqCst);
+        };
+        let back_end = Running::new(keeping_with(take, ask));
+        let mut front_end = FrontEnd::new(&back_end, ring);
+        let mut driver = front_end.driver(0, 8);
+        let signals = Signals { call: call.try_clone().unwrap(), ..Signals::new() };
+        let start = if ring & RING_PACKED == 0 { 0 } else { 0x8000 };
+        let signals = front_end.start_with(0, &driver, start, signals);
+        (0..2).for_each(|_| signals.send(&mut driver, &question("later")));
+        signals.kick();
+        begins.recv().unwrap();
+        let base = front_end.connection.get_vring_base(0).unwrap();
+        assert!(!asked_too_early.load(Ordering::SeqCst), "the device was asked while it had a chain in its hands");
+        assert_eq!((base & 0x7fff, driver.reap_all().unwrap().len()), (0, 0));
+    }
+}
+
+/// Waits until somebody has taken what an eventfd counts, and fills it again.
+fn wait_until_room_is_made(event: &OwnedFd) {
+    let deadline = Instant::now() + Duration::from_secs(8);
+    let mut events = [PollFd::new(event, PollFlags::IN)];
+    while poll(&mut events, Some(&Timespec::default())).unwrap() == 1 && Instant::now() < deadline {
+        thread::yield_now();
+    }
+    let _ = rustix::io::write(event, &(u64::MAX - 1).to_ne_bytes());
+}
+
+/// Whoever runs this test alone counts its threads: those of other tests would be counted as well.
+#[test]
+fn notify_threads_end_with_their_ring() {
+    const ALONE: &str = "VIRTIO_VHOST_USER_ALONE";
+    if env::var_os(ALONE).is_none() {
+        let mut alone = Command::new(env::current_exe().unwrap());
+        alone.args(["--exact", "stop::notify_threads_end_with_their_ring"]).env(ALONE, "1");
+        let output = alone.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        return;
+    }
+    let (device, chains, _) = handing_over();
+    let back_end = Running::new(device);
+    for round in 0..20 {
+        let mut front_end = FrontEnd::new(&back_end, FORMATS[round % FORMATS.len()]);
+        let mut driver = front_end.driver(0, 8);
+        // A call without room holds up the thread that signals it.
+        let signals = Signals { call: full(EventfdFlags::empty()), ..Signals::new() };
+        let start = if FORMATS[round % FORMATS.len()] & RING_PACKED == 0 { 0 } else { 0x8000 };
+        front_end.set_up(0, &driver, start, &signals);
+        ioctl_fionbio(&signals.call, false).unwrap();
+        front_end.connection.set_vring_enable(0, true).unwrap();
+        front_end.connection.set_vring_kick(0, &event(&signals.kick)).unwrap();
+        signals.send(&mut driver, &question("one"));
+        signals.kick();
+        answer(chains.recv().unwrap());
+        match round % 3 {
+            0 => drop(front_end.connection.get_vring_base(0).unwrap()),
+            1 => front_end.connection.reset_device().unwrap(),
+            _ => {}
+        }
+        drop(front_end);
+        back_end.check_serves();
+        let deadline = Instant::now() + Duration::from_secs(8);
+        while notify_threads() > 0 {
+            assert!(Instant::now() < deadline, "round {round}: {} threads are left", notify_threads());
+            thread::yield_now();
+        }
+    }
+}
+
+/// Returns how many threads of this process notify drivers.
+fn notify_threads() -> usize {
+    let names = fs::read_dir("/proc/self/task").unwrap().filter_map(|task| {
+        // One that has ended meanwhile has no name any more.
+        fs::read_to_string(task.ok()?.path().join("comm")).ok()
+    });
+    names.filter(|name| name.trim_end() == "virtio-notify").count()
 }
 
 #[test]
