@@ -120,7 +120,7 @@ impl<'d, D: VhostUserDevice> Session<'d, D> {
         let patience = Patience::new(self.socket);
         for group in &mut self.groups {
             if let Err(error) = group.end(&patience) {
-                report(format_args!("a front end has gone: {error}"));
+                report(format_args!("{error}"));
             }
         }
         self.log_call.settle();
@@ -273,6 +273,8 @@ fn converse<D: VhostUserDevice>(session: &Arc<Mutex<Session<'_, D>>>, connection
 
 fn refuse(error: &Error) {
     match error {
+        // The front end is not to blame for that.
+        Error::ReqHandlerError(error) if error.kind() == ErrorKind::TimedOut => report(format_args!("{error}")),
         Error::ReqHandlerError(error) => report(format_args!("refused what the front end says: {error}")),
         error => report(format_args!("refused what the front end says: {error}")),
     }
@@ -495,8 +497,16 @@ impl<D: VhostUserDevice> VhostUserBackendReqHandlerMut for Session<'_, D> {
         Ok(all.skip(offset as usize).take(size as usize).collect())
     }
 
-    fn set_config(&mut self, _offset: u32, _buf: &[u8], _flags: VhostUserConfigFlags) -> Result<()> {
-        Err(refused("nothing in the configuration space can be written"))
+    fn set_config(&mut self, offset: u32, bytes: &[u8], _flags: VhostUserConfigFlags) -> Result<()> {
+        let (at, count, len) = (offset as usize, bytes.len(), self.device.config().len());
+        if at.checked_add(count).is_none_or(|end| end > len) {
+            let text = format!("there are no {count} bytes at {at} of the configuration space: it has {len}");
+            return Err(refused(text));
+        }
+        if self.device.write_config(at, bytes) {
+            return Ok(());
+        }
+        Err(refused(format!("the device does not let {count} bytes at {at} of its configuration space be written")))
     }
 
     fn set_gpu_socket(&mut self, _socket: GpuBackend) -> Result<()> {

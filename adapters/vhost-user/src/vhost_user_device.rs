@@ -36,9 +36,60 @@ pub trait VhostUserDevice: Send + Sync {
         0
     }
 
-    /// Returns the configuration space, which can be read and not written. By default, it is empty.
+    /// Returns the configuration space as it is now. By default, it is empty.
+    ///
+    /// A front end that reads beyond the end finds zeros there.
     fn config(&self) -> Vec<u8> {
         Vec::new()
+    }
+
+    /// Takes over what the driver writes at `offset` of the configuration space (`SET_CONFIG`), and returns whether that
+    /// can be written. By default, nothing can be, and the front end is told so.
+    ///
+    /// `bytes` has at least one byte, and lies within [`config`](Self::config), which returns what was written from then
+    /// on. The values are the driver's: they can be anything.
+    ///
+    /// It is called on the thread of the messages while workers serve. Most devices of QEMU write the whole space
+    /// although the driver has written one field: take over what can be written, and ignore the rest.
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicU8, Ordering};
+    ///
+    /// use virtio_vhost_user::{VhostUserDevice, Worker};
+    ///
+    /// /// Has a configuration space of four bytes, of which the driver writes the last one.
+    /// struct Volume {
+    ///     level: AtomicU8,
+    /// }
+    ///
+    /// impl VhostUserDevice for Volume {
+    ///     const TYPE: &'static str = "sound";
+    ///
+    ///     fn config(&self) -> Vec<u8> {
+    ///         vec![1, 0, 0, self.level.load(Ordering::Relaxed)]
+    ///     }
+    ///
+    ///     fn write_config(&self, offset: usize, bytes: &[u8]) -> bool {
+    ///         let level = 3_usize.checked_sub(offset).and_then(|at| bytes.get(at));
+    ///         if let Some(level) = level {
+    ///             self.level.store(*level, Ordering::Relaxed);
+    ///         }
+    ///         level.is_some()
+    ///     }
+    ///
+    ///     fn worker(&self, _index: usize, _features: u64) -> Worker {
+    ///         Worker::at_once(|chain| drop(chain))
+    ///     }
+    /// }
+    ///
+    /// let device = Volume { level: AtomicU8::new(0) };
+    /// assert!(device.write_config(0, &[9, 9, 9, 7]));
+    /// assert_eq!(device.config(), [1, 0, 0, 7]);
+    /// assert!(!device.write_config(0, &[9]));
+    /// ```
+    fn write_config(&self, offset: usize, bytes: &[u8]) -> bool {
+        let _ = (offset, bytes);
+        false
     }
 
     /// Returns the number of queues: virtqueues, not pairs of them. By default, there are as many as belong together.
