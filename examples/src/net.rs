@@ -74,14 +74,14 @@ impl<P: Port> NetDevice<P> {
 impl<P: Port> Serve for NetDevice<P> {
     fn serve_queue<R: Ring, N: DriverNotify>(
         &mut self,
-        index: usize,
+        place: usize,
         ring: &R,
         state: &mut QueueState<R, N>,
         budget: usize,
     ) -> Result<Turn, FatalError> {
         let mem = RegionCache::new(ring.mem());
         let mut count = Count::default();
-        let (turn, counter) = match index {
+        let (turn, counter) = match place {
             RECEIVE => {
                 let turn = in_batches(budget, |limit| self.receive(limit, ring, state, &mem, &mut count))?;
                 (turn, &self.counters.received)
@@ -106,8 +106,8 @@ impl<P: Port> Serve for NetDevice<P> {
         self.port.rest();
     }
 
-    fn release<R: Ring, N: DriverNotify>(&mut self, index: usize, ring: &R, state: &mut QueueState<R, N>) {
-        if index == RECEIVE {
+    fn release<R: Ring, N: DriverNotify>(&mut self, place: usize, ring: &R, state: &mut QueueState<R, N>) {
+        if place == RECEIVE {
             self.gathered.put_back(ring, state);
         }
     }

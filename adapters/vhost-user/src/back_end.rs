@@ -23,7 +23,7 @@ use crate::socket::Socket;
 /// impl VhostUserDevice for Zeros {
 ///     const TYPE: &'static str = "rng";
 ///
-///     fn worker(&self, _index: usize, _features: u64) -> Worker {
+///     fn worker(&self, _queue: usize, _features: u64) -> Worker {
 ///         Worker::at_once(|chain| drop(WritableChain::new(chain).write_all(&[0; 64])))
 ///     }
 /// }
@@ -57,17 +57,23 @@ impl<D: VhostUserDevice> BackEnd<D> {
     /// Serves one front end after the other, until it is [stopped](Self::stop). If a connected socket was inherited, it
     /// serves the front end that is connected, and returns when that has gone.
     ///
-    /// When a front end has gone, the [report](VhostUserDevice::report) of the device goes to the standard output of
-    /// the program, unless it is empty. What is wrong goes to the standard error.
+    /// Nothing goes to the standard output of the program. What is wrong goes to the standard error. The
+    /// [report](VhostUserDevice::report) of the device is for [`run`](crate::run), and for whoever asks the
+    /// [device](Self::device).
     ///
     /// # Errors
     ///
     /// If nobody can connect any more.
     pub fn serve(&self) -> io::Result<()> {
+        self.serve_each(|_| ())
+    }
+
+    /// Does so, and calls `gone` when a front end has gone.
+    fn serve_each(&self, gone: impl Fn(&Self)) -> io::Result<()> {
         while let Some(connection) = self.socket.accept()? {
             Session::new(&self.device, &self.options, &self.socket).run(connection);
             self.socket.hang_up();
-            say(self.device.report());
+            gone(self);
         }
         Ok(())
     }
@@ -84,13 +90,13 @@ impl<D: VhostUserDevice> BackEnd<D> {
     }
 
     /// Writes the report of the device to the standard output, unless nobody reads that.
-    pub fn report(&self) {
+    pub(crate) fn report(&self) {
         say(self.device.report());
     }
 
-    /// Serves, and says what was wrong.
+    /// Serves, writes the report of the device when a front end has gone, and says what was wrong.
     pub(crate) fn serve_reporting(&self) -> bool {
-        self.serve().inspect_err(|error| report(format_args!("error: {error}"))).is_ok()
+        self.serve_each(Self::report).inspect_err(|error| report(format_args!("error: {error}"))).is_ok()
     }
 }
 

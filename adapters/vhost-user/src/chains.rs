@@ -22,14 +22,14 @@ pub(crate) type Shared = SharedQueue<AnyRecordedRing, NotifyThread>;
 #[derive(Debug)]
 pub struct Chains {
     stream: DescChainStream<AnyRecordedRing, NotifyThread>,
-    index: usize,
+    place: usize,
     /// Whether there was a chain of late.
     useful: Arc<AtomicBool>,
 }
 
 impl Chains {
-    pub(crate) fn new(queue: Shared, index: usize, useful: Arc<AtomicBool>) -> Self {
-        Self { stream: DescChainStream::new(queue), index, useful }
+    pub(crate) fn new(queue: Shared, place: usize, useful: Arc<AtomicBool>) -> Self {
+        Self { stream: DescChainStream::new(queue), place, useful }
     }
 
     /// Waits for the next chain, and returns it, or `None` at the end.
@@ -37,10 +37,35 @@ impl Chains {
         core::future::poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
     }
 
-    /// Returns the index of the queue among those that belong together.
+    /// Waits until a chain is available, and takes none. Returns `true` then, and `false` at the end.
+    ///
+    /// Use it if the device must prepare something before it takes a chain. The chain stays with the driver meanwhile, so
+    /// the queue can stop. After `true`, [`next_chain`](Self::next_chain) returns the chain at once, unless the queue
+    /// stops first.
+    ///
+    /// ```
+    /// use virtio_vhost_user::Worker;
+    ///
+    /// # async fn input() -> Vec<u8> { Vec::new() }
+    /// Worker::asynchronous(|mut chains| async move {
+    ///     while chains.available().await {
+    ///         let bytes = input().await;
+    ///         let Some(chain) = chains.next_chain().await else { return };
+    ///         # drop(bytes);
+    ///         let _ = chain.return_written(0);
+    ///     }
+    /// });
+    /// ```
+    pub async fn available(&mut self) -> bool {
+        let next = core::future::poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await;
+        // Nobody has fetched another one meanwhile: a queue has one stream. If the queue broke, the next chain says so.
+        next.map(KeptChain::unfetch).is_some()
+    }
+
+    /// Returns the place of the queue among those that belong together: 0 if there is one queue per worker.
     #[must_use]
-    pub const fn index(&self) -> usize {
-        self.index
+    pub const fn place(&self) -> usize {
+        self.place
     }
 }
 

@@ -30,7 +30,8 @@ pub(crate) struct DeferredLane {
     queue: Shared,
     /// What an earlier process had fetched, and this one must before it can say where the ring is.
     left: Left,
-    index: usize,
+    /// Its place among the queues that belong together.
+    place: usize,
     /// Where the ring is, as the guest knows it.
     areas: [DriverAddr; 3],
     doors: Arc<Doors>,
@@ -54,7 +55,7 @@ struct Doors {
 /// What a queue begins with.
 pub(crate) struct Beginning {
     pub(crate) name: String,
-    pub(crate) index: usize,
+    pub(crate) place: usize,
     pub(crate) queue: Queue<AnyRecordedRing, NotifyThread>,
     pub(crate) left: Left,
     pub(crate) areas: [DriverAddr; 3],
@@ -66,10 +67,10 @@ pub(crate) struct Beginning {
 impl DeferredLane {
     /// Begins to serve a queue.
     pub(crate) fn spawn(beginning: Beginning, device: &mut Deferred) -> io::Result<Self> {
-        let Beginning { name, index, queue, left, areas, kick, call, error } = beginning;
+        let Beginning { name, place, queue, left, areas, kick, call, error } = beginning;
         let (wake, useful) = (Arc::new(EventFd::new()?), Arc::new(AtomicBool::new(false)));
         let queue = SharedQueue::new(queue);
-        let serving = (device.start)(Chains::new(queue.clone(), index, Arc::clone(&useful)));
+        let serving = (device.start)(Chains::new(queue.clone(), place, Arc::clone(&useful)));
         let (kick, stopped, turn) = (Mutex::new(kick), AtomicBool::new(false), Mutex::default());
         let doors = Arc::new(Doors { name, kick, call, error, wake, stopped, turn, useful });
         let (sender, ended) = mpsc::sync_channel(1);
@@ -78,7 +79,7 @@ impl DeferredLane {
             inside.drive(serving, &served);
             drop(sender);
         })?;
-        Ok(Self { queue, left, index, areas, doors, ended })
+        Ok(Self { queue, left, place, areas, doors, ended })
     }
 
     /// Goes by another kick.
@@ -152,7 +153,7 @@ impl DeferredLane {
             // Again and again: another thread of the device can have a chain in its hands. The thread of the queue has
             // none between two polls, so that the device can put back the last chain first.
             if let Ok(_between_polls) = self.doors.turn.try_lock() {
-                (device.put_back)(self.index);
+                (device.put_back)(self.place);
             }
             self.doors.call.make_room();
             patience.check(|| self.keeps_chains())?;

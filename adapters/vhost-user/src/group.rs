@@ -14,9 +14,7 @@ use crate::worker::{Deferred, Shape};
 
 /// The rings that one worker serves.
 pub(crate) struct Group {
-    /// Which of the device's groups it is.
-    index: usize,
-    /// The index of its first ring in the device.
+    /// The number of its first ring in the device.
     first: usize,
     vrings: Vec<Vring>,
     /// What serves them. It is made when the first of them runs.
@@ -30,11 +28,11 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    /// Returns the group `index` of a device, with `len` rings from `first` on, of which nothing has been said.
-    pub(crate) fn new(index: usize, first: usize, len: usize) -> Self {
+    /// Returns the group of a device that has `len` rings from `first` on, of which nothing has been said.
+    pub(crate) fn new(first: usize, len: usize) -> Self {
         let vrings = (first..first + len).map(|index| Vring { index, ..Vring::default() }).collect();
         let deferred = (0..len).map(|_| None).collect();
-        Self { index, first, vrings, worker: None, has_stopped: false, thread: None, deferred }
+        Self { first, vrings, worker: None, has_stopped: false, thread: None, deferred }
     }
 
     /// Returns its rings.
@@ -150,8 +148,8 @@ impl Group {
         if self.worker.is_none() && !self.vrings.iter().any(|vring| vring.ready().is_some()) {
             return Ok(());
         }
-        let index = self.index;
-        let worker = self.worker.take().unwrap_or_else(|| device.worker(index, setup.accepted).0);
+        let first = self.first;
+        let worker = self.worker.take().unwrap_or_else(|| device.worker(first, setup.accepted).0);
         match worker {
             Shape::AtOnce(device) => self.start_at_once(place, setup, device),
             Shape::Deferred(mut device) => {

@@ -39,18 +39,18 @@ const SPINS: u32 = 1000;
 ///
 /// Everything that is [`Serve`] is that for every kind, chosen when the program is compiled.
 pub(crate) trait ServeRing<R: Ring> {
-    fn turn(&mut self, index: usize, ring: &R, state: &mut QueueState<R, Call>) -> Result<Turn, FatalError>;
-    fn give_back(&mut self, index: usize, ring: &R, state: &mut QueueState<R, Call>);
+    fn turn(&mut self, place: usize, ring: &R, state: &mut QueueState<R, Call>) -> Result<Turn, FatalError>;
+    fn give_back(&mut self, place: usize, ring: &R, state: &mut QueueState<R, Call>);
     fn wake(&self) -> Option<BorrowedFd<'_>>;
 }
 
 impl<S: Serve, R: Ring> ServeRing<R> for S {
-    fn turn(&mut self, index: usize, ring: &R, state: &mut QueueState<R, Call>) -> Result<Turn, FatalError> {
-        self.serve_queue(index, ring, state, BURST)
+    fn turn(&mut self, place: usize, ring: &R, state: &mut QueueState<R, Call>) -> Result<Turn, FatalError> {
+        self.serve_queue(place, ring, state, BURST)
     }
 
-    fn give_back(&mut self, index: usize, ring: &R, state: &mut QueueState<R, Call>) {
-        self.release(index, ring, state);
+    fn give_back(&mut self, place: usize, ring: &R, state: &mut QueueState<R, Call>) {
+        self.release(place, ring, state);
     }
 
     fn wake(&self) -> Option<BorrowedFd<'_>> {

@@ -21,7 +21,7 @@
 //! impl VhostUserDevice for Clock {
 //!     const TYPE: &'static str = "rng";
 //!
-//!     fn worker(&self, _index: usize, _features: u64) -> Worker {
+//!     fn worker(&self, _queue: usize, _features: u64) -> Worker {
 //!         Worker::at_once(|chain| {
 //!             let now = UNIX_EPOCH.elapsed().map_or(0, |passed| passed.as_secs());
 //!             // A chain that is malformed or too short goes back with what was written.
@@ -87,7 +87,7 @@
 //! impl VhostUserDevice for UpperCase {
 //!     const TYPE: &'static str = "console";
 //!
-//!     fn worker(&self, _index: usize, _features: u64) -> Worker {
+//!     fn worker(&self, _queue: usize, _features: u64) -> Worker {
 //!         let pool = self.pool.clone();
 //!         Worker::deferred(move |chain| drop(pool.send(chain)))
 //!     }
@@ -126,7 +126,7 @@
 //! impl VhostUserDevice for Slow {
 //!     const TYPE: &'static str = "rng";
 //!
-//!     fn worker(&self, _index: usize, _features: u64) -> Worker {
+//!     fn worker(&self, _queue: usize, _features: u64) -> Worker {
 //!         let tasks = self.runtime.handle().clone();
 //!         Worker::asynchronous(move |mut chains| {
 //!             let tasks = tasks.clone();
@@ -189,6 +189,47 @@
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Testing
+//!
+//! A worker needs a front end. What a worker is made of needs none:
+//!
+//! | the device | the test |
+//! | --- | --- |
+//! | answers in a function of any [`Chain`](virtio_queue_core::Chain), in any shape | calls the function with a chain of a fixture, as above |
+//! | is a [`Device`] | calls [`Device::serve`] with the queue of a fixture |
+//! | is [`Serve`] | calls [`Serve::serve_queue`] with the two parts of the queue of a fixture |
+//!
+//! The fixture of the crate `virtio-fake-driver` is a driver and a queue in the same memory, in either format:
+//!
+//! ```
+//! use virtio_chain::WritableChain;
+//! use virtio_fake_driver::{AnyFixtureOptions, DriverChain};
+//! use virtio_queue_core::{Chain, FatalError};
+//! use virtio_vhost_user::{Device, Serve, WaitsFor};
+//!
+//! struct Zeros;
+//!
+//! impl Device for Zeros {
+//!     type Error = FatalError;
+//!
+//!     fn process(&mut self, chain: impl Chain) -> Result<u64, FatalError> {
+//!         let _ = WritableChain::new(chain).write_all(&[0; 8]);
+//!         Ok(8)
+//!     }
+//! }
+//!
+//! let mut fixture = AnyFixtureOptions::default().build()?;
+//! (0..3).try_for_each(|_| fixture.driver.add(&DriverChain::new().writable(8)).map(drop))?;
+//! let (ring, state) = fixture.queue.parts_mut();
+//! let turn = Zeros.serve_queue(0, ring, state, 2)?;
+//! assert_eq!((turn.chains, turn.waits_for), (2, WaitsFor::Turn));
+//! assert_eq!(fixture.driver.reap_all()?.len(), 2);
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! To test the whole back end, give one end of a `UnixStream::pair` to [`Options::inherited`], and the other end to a
+//! front end, such as `Frontend` of the crate `vhost`.
+//!
 //! # When things happen
 //!
 //! Messages are handled on the thread of [`run`] or [`BackEnd::serve`]. Each worker has a thread of its own while one of
@@ -201,8 +242,8 @@
 //! | removes the region that a ring is in | the ring rests until there is one again | nothing is fetched until there is one again |
 //! | disables a ring | the ring rests until it is enabled | nothing is fetched until it is enabled |
 //! | names another eventfd for calls or errors | goes on | go on |
-//! | stops a ring (`GET_VRING_BASE`) | is answered between two chains | is answered when none is in flight: see [`Worker::on_stop`] |
-//! | resets the device, or goes | stops between two chains | cannot be returned any more; all are waited for until they are dropped: see [`Worker::on_stop`] |
+//! | stops a ring (`GET_VRING_BASE`) | is answered between two chains | is answered when none is in flight: see [`OnStop`] |
+//! | resets the device, or goes | stops between two chains | cannot be returned any more; all are waited for until they are dropped: see [`OnStop`] |
 //!
 //! A device has ten seconds for a request that the front end waits for. After that the front end loses it, and the back
 //! end goes on with the next one.
@@ -216,8 +257,28 @@
 //!
 //! What a front end does without a record is its own matter. QEMU keeps one for disks alone. Of the other devices it
 //! says where a split ring is by its used index. So whatever was in flight is served again, if the device answers in
-//! order, as `vhost-user-net` and `vhost-user-rng` do: a packet can be sent twice. Of a packed ring there is no such
-//! index in memory, and what QEMU says of it is out of date: the device rests until the driver resets it.
+//! order, as `vhost-user-net` and `vhost-user-rng` do. Of a packed ring there is no such index in memory, and what QEMU
+//! says of it is out of date: the device rests until the driver resets it.
+//!
+//! For these devices, the back end can keep the record by itself: `--record PATH`, or [`Options::record`]. The file must
+//! be one that the next process finds, and each back end needs its own. The record is of one guest, which is known by
+//! its memory: with another guest, or with other features, it begins anew. The guest goes on working after the front end
+//! has connected again. This is lost:
+//!
+//! * Of a network device, packets that the host had for the guest, and packets that the process had in its hands. A
+//!   packet of the guest can be sent twice. TCP sends again what is lost. The link is down meanwhile.
+//! * Of an entropy device, nothing. A reader waits until there is a back end again.
+//!
+//! A driver that is reset while no process serves it begins a new ring, of which the record knows nothing. Reset it once
+//! more, with a back end.
+//!
+//! # Polling
+//!
+//! With `--poll`, or [`Options::poll`], the thread of a worker that answers at once does not wait for a kick while there
+//! is work. It looks at its rings again and again, and tells the driver that kicks are not needed. After 10,000 looks in
+//! vain, which take a few milliseconds, it asks for kicks and waits. So a device without work takes no processor time, and
+//! a device with work takes a whole processor for each worker. Use it if the driver has a processor of its own, and
+//! latency counts. Workers that answer later ignore it.
 //!
 //! # Migration
 //!
@@ -300,4 +361,4 @@ pub use options::Options;
 pub use program::run;
 pub use serve::{Device, Serve, Served, Turn, WaitsFor};
 pub use vhost_user_device::VhostUserDevice;
-pub use worker::{BorrowedChain, KeptChain, Worker};
+pub use worker::{BorrowedChain, KeptChain, OnStop, Worker};

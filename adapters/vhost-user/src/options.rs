@@ -46,7 +46,8 @@ pub struct Options {
     /// a crash
     #[arg(long, value_name = "PATH")]
     pub record: Option<PathBuf>,
-    /// Look for requests all the time while there are any, rather than wait for notifications
+    /// Look for requests all the time while there are any, rather than wait for kicks: a busy worker takes a whole
+    /// processor, and waits for kicks after a few milliseconds without requests
     #[arg(long)]
     pub poll: bool,
 }

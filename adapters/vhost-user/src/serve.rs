@@ -90,7 +90,7 @@ impl Served {
 /// Every [`Device`] is one, with a single queue. One that has to see several queues at a time, or that answers the
 /// driver when something happens elsewhere, implements this trait instead.
 pub trait Serve {
-    /// Serves the queue `index` of those that belong together, in its two parts, as far as there is something to do,
+    /// Serves the queue at `place` of those that belong together, in its two parts, as far as there is something to do,
     /// but with no more than `budget` chains. Notifications by the driver stay as they are.
     ///
     /// Chains are returned in the order in which they were fetched: the driver may have been promised that.
@@ -100,7 +100,7 @@ pub trait Serve {
     /// If the queue is broken, whether it broke now or earlier.
     fn serve_queue<R: Ring, N: DriverNotify>(
         &mut self,
-        index: usize,
+        place: usize,
         ring: &R,
         state: &mut QueueState<R, N>,
         budget: usize,
@@ -116,9 +116,9 @@ pub trait Serve {
     /// A pause in which the front end changes something of a queue that goes on is no rest.
     fn rest(&mut self) {}
 
-    /// Gives chains of the queue `index` back that are still held, before the queue pauses. A queue that is broken takes
+    /// Gives chains of the queue at `place` back that are still held, before the queue pauses. A queue that is broken takes
     /// none.
-    fn release<R: Ring, N: DriverNotify>(&mut self, _index: usize, _ring: &R, _state: &mut QueueState<R, N>) {}
+    fn release<R: Ring, N: DriverNotify>(&mut self, _place: usize, _ring: &R, _state: &mut QueueState<R, N>) {}
 
     /// Returns what can be read when there is something to do for a queue that [waits for the
     /// device](WaitsFor::Device).
@@ -152,7 +152,7 @@ pub enum WaitsFor {
 impl<D: Device> Serve for D {
     fn serve_queue<R: Ring, N: DriverNotify>(
         &mut self,
-        _index: usize,
+        _place: usize,
         ring: &R,
         state: &mut QueueState<R, N>,
         budget: usize,

@@ -138,7 +138,8 @@ impl<'d, D: VhostUserDevice> Session<'d, D> {
         let Ok(Some(enable)) = enable else { return false };
         let done = self.set_vring_enable(enable.index.get(), enable.enabled == 1);
         let _ = done.as_ref().inspect_err(|error| refuse(error));
-        enable.answer(connection, done.is_ok()).is_ok()
+        // Whoever did not negotiate answers gets none, whatever it asks for.
+        !self.protocol.contains(REPLY_ACK) || enable.answer(connection, done.is_ok()).is_ok()
     }
 
     /// Returns the features that are offered.
@@ -283,8 +284,7 @@ fn refuse(error: &Error) {
 fn new_groups<D: VhostUserDevice>(device: &D) -> Vec<Group> {
     const { assert!(0 < D::QUEUES_PER_WORKER && D::QUEUES_PER_WORKER <= MAX_LANES) };
     let (count, step) = (device.num_queues(), D::QUEUES_PER_WORKER);
-    let firsts = (0..count).step_by(step).enumerate();
-    firsts.map(|(index, first)| Group::new(index, first, step.min(count - first))).collect()
+    (0..count).step_by(step).map(|first| Group::new(first, step.min(count - first))).collect()
 }
 
 /// A ring that the device does not have.

@@ -20,15 +20,16 @@ pub trait VhostUserDevice: Send + Sync {
     /// serves them.
     ///
     /// Queues that do different work and need not see each other do not belong together: the default of 1 is right for
-    /// them. [`worker`](Self::worker) returns another one for each index, also of another shape.
+    /// them. [`worker`](Self::worker) returns another one for each queue, also of another shape.
     const QUEUES_PER_WORKER: usize = 1;
 
-    /// Returns what serves the queue `index`, for a driver that accepted `features`.
+    /// Returns what serves a queue, for a driver that accepted `features`. `queue` is the number of the queue in the
+    /// device, from 0 on, as the specification of the device type counts its queues.
     ///
-    /// With several [queues per worker](Self::QUEUES_PER_WORKER), these are the queues from
-    /// `index * QUEUES_PER_WORKER` on. A worker is made when the first of them starts, and serves them until the driver
+    /// With several [queues per worker](Self::QUEUES_PER_WORKER), the worker serves the queues from `queue` on, which is
+    /// a multiple of `QUEUES_PER_WORKER`. A worker is made when the first of them starts, and serves them until the driver
     /// resets the device or the front end goes.
-    fn worker(&self, index: usize, features: u64) -> Worker;
+    fn worker(&self, queue: usize, features: u64) -> Worker;
 
     /// Returns the feature bits of the device type that the device offers: by default, none. Those of the queues are not
     /// among them: see [`Options`](crate::Options).
@@ -77,7 +78,7 @@ pub trait VhostUserDevice: Send + Sync {
     ///         level.is_some()
     ///     }
     ///
-    ///     fn worker(&self, _index: usize, _features: u64) -> Worker {
+    ///     fn worker(&self, _queue: usize, _features: u64) -> Worker {
     ///         Worker::at_once(|chain| drop(chain))
     ///     }
     /// }
@@ -97,9 +98,9 @@ pub trait VhostUserDevice: Send + Sync {
         Self::QUEUES_PER_WORKER
     }
 
-    /// Returns what the device has done until now, for people, in lines without the last end of line. It is printed to
-    /// the standard output when a front end has gone, with all that served it, and at any time on SIGUSR1. By default,
-    /// it is empty, and nothing is printed.
+    /// Returns what the device has done until now, for people, in lines without the last end of line. [`run`](crate::run)
+    /// prints it to the standard output when a front end has gone, with all that served it, and at any time on SIGUSR1.
+    /// By default, it is empty, and nothing is printed.
     fn report(&self) -> String {
         String::new()
     }

@@ -218,13 +218,13 @@ impl Vring {
     /// # Errors
     ///
     /// If it cannot run like that.
-    pub(crate) fn beginning(&self, name: String, index: usize, setup: &Setup) -> Result<Option<Beginning>, NotRunning> {
+    pub(crate) fn beginning(&self, name: String, place: usize, setup: &Setup) -> Result<Option<Beginning>, NotRunning> {
         let Some(kick) = self.ready().cloned() else { return Ok(None) };
         let areas = self.areas_in_guest(&setup.memory).map_err(NotRunning::NotThere)?;
         let (call, error) = (self.call.clone(), self.error.clone());
         let notify = NotifyThread::new(call.clone()).map_err(NotRunning::NotThere)?;
         let (queue, left) = self.queue(setup, notify)?;
-        Ok(Some(Beginning { name, index, queue, left, areas, kick, call, error }))
+        Ok(Some(Beginning { name, place, queue, left, areas, kick, call, error }))
     }
 
     /// Goes on with what serves the ring already, if it is to run.

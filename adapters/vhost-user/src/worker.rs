@@ -32,6 +32,8 @@ pub type KeptChain = OwnedChain<GuestMem>;
 /// | later, in any order, from any thread | [`deferred`](Self::deferred) |
 /// | in tasks | [`asynchronous`](Self::asynchronous) |
 ///
+/// A device that keeps chains without work to do begins with [`on_stop`](Self::on_stop).
+///
 /// A device that answers at once and is faster with several chains at a time, or that has to see two queues, is
 /// [`Serve`], and is handed to [`serve`](Self::serve).
 pub struct Worker(pub(crate) Shape);
@@ -44,12 +46,15 @@ pub(crate) enum Shape {
 /// A future that serves a queue.
 pub(crate) type Serving = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// What puts back the chains of the queue at a place.
+type PutBack = Box<dyn FnMut(usize) + Send>;
+
 /// What serves a queue whose chains are out while others are fetched.
 pub(crate) struct Deferred {
     /// Begins to serve.
     pub(crate) start: Box<dyn FnMut(Chains) -> Serving + Send>,
     /// Puts back what is held without work to do.
-    pub(crate) put_back: Box<dyn FnMut(usize) + Send>,
+    pub(crate) put_back: PutBack,
 }
 
 impl Worker {
@@ -156,48 +161,79 @@ impl Worker {
         Self(Shape::AtOnce(Box::new(device)))
     }
 
-    /// Calls `put_back` when the front end waits until no chain is out: when it stops a queue, starts or ends a log of
-    /// dirty pages, resets the device, or goes. `put_back` is handed the place of the queue among those that belong
-    /// together: 0 if there is one queue per worker.
-    ///
-    /// A device that keeps chains until something happens elsewhere, such as buffers for input, must put these back, the
-    /// one that was fetched last first. The driver does not notice it. A front end that waits too long loses the device,
-    /// and the device still has chains that nobody waits for.
-    ///
-    /// `put_back` is called again and again until no chain is out, on the thread of the messages. The thread of the queue
-    /// waits meanwhile, so every chain that was fetched is with the device by then. [`OwnedChain::unfetch`] puts a chain
-    /// back:
-    ///
-    /// ```
-    /// use std::sync::{Arc, Mutex, PoisonError};
-    ///
-    /// use virtio_vhost_user::{KeptChain, Worker};
-    ///
-    /// // Buffers for input, in the order in which they were fetched. Whoever has input takes the first one.
-    /// let kept: Arc<Mutex<Vec<KeptChain>>> = Arc::default();
-    /// let taken = Arc::clone(&kept);
-    /// let take = move |chain| taken.lock().unwrap_or_else(PoisonError::into_inner).push(chain);
-    /// Worker::deferred(take).on_stop(move |_| {
-    ///     let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-    ///     // After a reset there is no place to put it back to. Then this drops it.
-    ///     while let Some(chain) = kept.pop() {
-    ///         let _ = chain.unfetch();
-    ///     }
-    /// });
-    /// ```
-    ///
-    /// If another thread of the device has a chain in its hands that was fetched later, the others cannot be put back
-    /// before it: `unfetch` would return them with nothing written. [`OwnedChain::try_unfetch`] hands such a chain back,
-    /// to be kept until the next call.
-    ///
-    /// A worker of another shape than [`deferred`](Self::deferred) and [`asynchronous`](Self::asynchronous) keeps no
-    /// chain, and `put_back` is not called. [`Serve::release`] is for devices that are [`Serve`].
-    #[must_use]
-    pub fn on_stop(mut self, put_back: impl FnMut(usize) + Send + 'static) -> Self {
+    /// Begins a worker that is told when the front end waits until no chain is out: [`OnStop`] has the two shapes that
+    /// keep chains.
+    pub fn on_stop(put_back: impl FnMut(usize) + Send + 'static) -> OnStop {
+        OnStop(Box::new(put_back))
+    }
+
+    fn putting_back(mut self, put_back: PutBack) -> Self {
         if let Shape::Deferred(deferred) = &mut self.0 {
-            deferred.put_back = Box::new(put_back);
+            deferred.put_back = put_back;
         }
         self
+    }
+}
+
+/// A worker that puts chains back when a queue stops: what [`Worker::on_stop`] returns.
+///
+/// Its function is called when the front end waits until no chain is out: when it stops a queue, starts or ends a log of
+/// dirty pages, resets the device, or goes. The function is handed the place of the queue among those that belong
+/// together: 0 if there is one queue per worker.
+///
+/// A device that keeps chains until something happens elsewhere, such as buffers for input, must put these back, the
+/// one that was fetched last first. The driver does not notice it. A front end that waits too long loses the device,
+/// and the device still has chains that nobody waits for.
+///
+/// The function is called again and again until no chain is out, on the thread of the messages. The thread of the queue
+/// waits meanwhile, so every chain that was fetched is with the device by then. [`OwnedChain::unfetch`] puts a chain
+/// back:
+///
+/// ```
+/// use std::sync::{Arc, Mutex, PoisonError};
+///
+/// use virtio_vhost_user::{KeptChain, Worker};
+///
+/// // Buffers for input, in the order in which they were fetched. Whoever has input takes the first one.
+/// let kept: Arc<Mutex<Vec<KeptChain>>> = Arc::default();
+/// let taken = Arc::clone(&kept);
+/// let take = move |chain| taken.lock().unwrap_or_else(PoisonError::into_inner).push(chain);
+/// let put_back = move |_| {
+///     let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+///     // After a reset there is no place to put it back to. Then this drops it.
+///     while let Some(chain) = kept.pop() {
+///         let _ = chain.unfetch();
+///     }
+/// };
+/// Worker::on_stop(put_back).deferred(take);
+/// ```
+///
+/// If another thread of the device has a chain in its hands that was fetched later, the others cannot be put back
+/// before it: `unfetch` would return them with nothing written. [`OwnedChain::try_unfetch`] hands such a chain back,
+/// to be kept until the next call.
+///
+/// A worker of another shape keeps no chain. [`Serve::release`] is for devices that are [`Serve`].
+#[must_use = "`deferred` or `asynchronous` makes a worker of it"]
+pub struct OnStop(PutBack);
+
+impl OnStop {
+    /// Hands each chain to `take`, as [`Worker::deferred`] does.
+    pub fn deferred(self, take: impl FnMut(KeptChain) + Send + 'static) -> Worker {
+        Worker::deferred(take).putting_back(self.0)
+    }
+
+    /// Lets a future take the chains, as [`Worker::asynchronous`] does.
+    pub fn asynchronous<F>(self, serve: impl FnMut(Chains) -> F + Send + 'static) -> Worker
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        Worker::asynchronous(serve).putting_back(self.0)
+    }
+}
+
+impl fmt::Debug for OnStop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Worker::on_stop(..)")
     }
 }
 
@@ -238,7 +274,7 @@ struct Each<F>(F);
 impl<F: FnMut(BorrowedChain<'_>)> ServeRing<AnyRecordedRing> for Each<F> {
     fn turn(
         &mut self,
-        _index: usize,
+        _place: usize,
         ring: &AnyRecordedRing,
         state: &mut QueueState<AnyRecordedRing, Call>,
     ) -> Result<Turn, FatalError> {
@@ -256,7 +292,7 @@ impl<F: FnMut(BorrowedChain<'_>)> ServeRing<AnyRecordedRing> for Each<F> {
         Ok(Turn { chains, waits_for })
     }
 
-    fn give_back(&mut self, _index: usize, _ring: &AnyRecordedRing, _state: &mut QueueState<AnyRecordedRing, Call>) {}
+    fn give_back(&mut self, _place: usize, _ring: &AnyRecordedRing, _state: &mut QueueState<AnyRecordedRing, Call>) {}
 
     fn wake(&self) -> Option<BorrowedFd<'_>> {
         None

@@ -63,7 +63,7 @@ impl VhostUserDevice for Disk {
     const TYPE: &'static str = "block";
     const CAPABILITIES: &'static [&'static str] = &["read-only", "blk-file"];
 
-    fn worker(&self, _index: usize, features: u64) -> Worker {
+    fn worker(&self, _queue: usize, features: u64) -> Worker {
         let mut device = BlockDevice::new(Arc::clone(self.device.storage()), self.id);
         device.accept(features);
         Worker::serve(device)

@@ -107,8 +107,8 @@ impl VhostUserDevice for Network {
     const QUEUES_PER_WORKER: usize = 2;
 
     #[expect(clippy::indexing_slicing, reason = "there are as many workers as pairs")]
-    fn worker(&self, index: usize, features: u64) -> Worker {
-        let Pair { port, accepted, counters } = &self.pairs[index];
+    fn worker(&self, queue: usize, features: u64) -> Worker {
+        let Pair { port, accepted, counters } = &self.pairs[queue / Self::QUEUES_PER_WORKER];
         // Relaxed: it is a number, for people.
         accepted.store(features, Ordering::Relaxed);
         Worker::serve(NetDevice::new(port.clone(), features, Arc::clone(counters)))

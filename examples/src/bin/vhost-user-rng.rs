@@ -23,7 +23,7 @@ struct Rng;
 impl VhostUserDevice for Rng {
     const TYPE: &'static str = "rng";
 
-    fn worker(&self, _index: usize, _features: u64) -> Worker {
+    fn worker(&self, _queue: usize, _features: u64) -> Worker {
         Worker::serve(RngDevice::new(OsEntropy))
     }
 }

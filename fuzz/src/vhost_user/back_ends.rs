@@ -41,7 +41,7 @@ impl VhostUserDevice for Shape {
     const TYPE: &'static str = "console";
     const QUEUES_PER_WORKER: usize = 2;
 
-    fn worker(&self, _index: usize, _features: u64) -> Worker {
+    fn worker(&self, _queue: usize, _features: u64) -> Worker {
         (self.0)()
     }
 
@@ -80,16 +80,16 @@ fn pool() -> impl Fn() -> Worker {
 fn keeping() -> Worker {
     let kept: Arc<Mutex<Vec<KeptChain>>> = Arc::default();
     let put_back = Arc::clone(&kept);
-    let worker = Worker::deferred(move |chain| {
+    let worker = Worker::on_stop(move |_| {
+        while let Some(chain) = put_back.lock().unwrap().pop() {
+            let _ = chain.try_unfetch();
+        }
+    });
+    worker.deferred(move |chain| {
         let mut kept = kept.lock().unwrap();
         kept.push(chain);
         if kept.len() > 3 {
             answer(kept.remove(0));
-        }
-    });
-    worker.on_stop(move |_| {
-        while let Some(chain) = put_back.lock().unwrap().pop() {
-            let _ = chain.try_unfetch();
         }
     })
 }

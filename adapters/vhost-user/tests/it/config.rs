@@ -16,7 +16,7 @@ struct Configured(Mutex<[u8; 8]>);
 impl VhostUserDevice for Configured {
     const TYPE: &'static str = "console";
 
-    fn worker(&self, _index: usize, _features: u64) -> Worker {
+    fn worker(&self, _queue: usize, _features: u64) -> Worker {
         Worker::at_once(|chain| answer(chain))
     }
 

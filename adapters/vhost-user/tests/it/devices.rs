@@ -33,7 +33,7 @@ impl VhostUserDevice for TestDevice {
     const TYPE: &'static str = "console";
     const CAPABILITIES: &'static [&'static str] = &["upper-case"];
 
-    fn worker(&self, _index: usize, _features: u64) -> Worker {
+    fn worker(&self, _queue: usize, _features: u64) -> Worker {
         (self.0)()
     }
 
@@ -73,6 +73,17 @@ fn spawning(runtime: &Arc<Runtime>) -> Worker {
     })
 }
 
+/// Waits until there is a chain before it takes one.
+fn waiting() -> Worker {
+    Worker::asynchronous(|mut chains| async move {
+        while chains.available().await {
+            // The driver still has it.
+            tokio::task::yield_now().await;
+            chains.next_chain().await.into_iter().for_each(answer);
+        }
+    })
+}
+
 /// Returns a device of each shape, with its name.
 pub(crate) fn all() -> Vec<(&'static str, TestDevice)> {
     let runtime = runtime();
@@ -80,6 +91,7 @@ pub(crate) fn all() -> Vec<(&'static str, TestDevice)> {
         ("at once", TestDevice::new(|| Worker::at_once(|chain| answer(chain)))),
         ("compiled for each format", TestDevice::new(|| Worker::serve(Compiled))),
         ("deferred", TestDevice::new(|| Worker::deferred(answer))),
+        ("waiting", TestDevice::new(waiting)),
         ("asynchronous", TestDevice::new(move || spawning(&runtime))),
     ]
 }
@@ -89,7 +101,7 @@ pub(crate) fn handing_over() -> (TestDevice, Receiver<KeptChain>, Receiver<()>) 
     let ((sender, chains), (asks, asked)) = (channel(), channel());
     let device = TestDevice::new(move || {
         let (sender, asks) = (sender.clone(), asks.clone());
-        Worker::deferred(move |chain| drop(sender.send(chain))).on_stop(move |_| asks.send(()).unwrap_or_default())
+        Worker::on_stop(move |_| asks.send(()).unwrap_or_default()).deferred(move |chain| drop(sender.send(chain)))
     });
     (device, chains, asked)
 }
@@ -104,16 +116,16 @@ pub(crate) fn keeping_with(
     TestDevice::new(move || {
         let kept: Arc<Mutex<Vec<KeptChain>>> = Arc::default();
         let (keep, take, ask) = (Arc::clone(&kept), Arc::clone(&take), Arc::clone(&ask));
-        let worker = Worker::deferred(move |chain| {
-            let count = keep.lock().unwrap().len();
-            take(count);
-            keep.lock().unwrap().push(chain);
-        });
-        worker.on_stop(move |_| {
+        let put_back = move |_| {
             ask();
             while let Some(chain) = kept.lock().unwrap().pop() {
                 let _ = chain.unfetch();
             }
+        };
+        Worker::on_stop(put_back).deferred(move |chain| {
+            let count = keep.lock().unwrap().len();
+            take(count);
+            keep.lock().unwrap().push(chain);
         })
     })
 }
@@ -124,15 +136,15 @@ pub(crate) fn keeping() -> (TestDevice, Receiver<()>) {
     let (sender, taken): (Sender<()>, _) = channel();
     let device = TestDevice::new(move || {
         let (keep, put_back, sender) = (Arc::clone(&kept), Arc::clone(&kept), sender.clone());
-        let worker = Worker::deferred(move |chain| {
-            keep.lock().unwrap().push(chain);
-            sender.send(()).unwrap();
-        });
-        worker.on_stop(move |_| {
+        let put_back = move |_| {
             while let Some(chain) = put_back.lock().unwrap().pop() {
                 // After a reset there is nowhere to put it back to.
                 let _ = chain.unfetch();
             }
+        };
+        Worker::on_stop(put_back).deferred(move |chain| {
+            keep.lock().unwrap().push(chain);
+            sender.send(()).unwrap();
         })
     });
     (device, taken)

@@ -36,7 +36,7 @@ impl VhostUserDevice for Pair {
     const TYPE: &'static str = "net";
     const QUEUES_PER_WORKER: usize = 2;
 
-    fn worker(&self, _index: usize, _features: u64) -> Worker {
+    fn worker(&self, _queue: usize, _features: u64) -> Worker {
         (self.0)()
     }
 }

@@ -39,17 +39,18 @@ impl Keeper {
 impl VhostUserDevice for Keeper {
     const TYPE: &'static str = "console";
 
-    fn worker(&self, _index: usize, _features: u64) -> Worker {
+    fn worker(&self, _queue: usize, _features: u64) -> Worker {
         let [keeper, putter] = [self.clone(), self.clone()];
         let keep = move |chain| {
             keeper.0.0.lock().unwrap().push(chain);
             keeper.0.1.notify_all();
         };
-        Worker::deferred(keep).on_stop(move |_| {
+        let put_back = move |_| {
             while let Some(chain) = { putter.0.0.lock().unwrap().pop() } {
                 let _ = chain.unfetch();
             }
-        })
+        };
+        Worker::on_stop(put_back).deferred(keep)
     }
 }
 
