@@ -57,7 +57,7 @@ fn write_within_what_can_be_written_reaches_the_device() {
 #[test]
 fn write_that_makes_no_sense_is_refused_and_the_front_end_goes_on() {
     let back_end = Running::new(Configured(Mutex::new([9; 8])));
-    for (offset, count) in [(0, 1), (3, 2), (0, 8), (7, 2), (8, 1), (0, 9), (4, 5), (0, 256), (255, 1)] {
+    for (offset, count) in [(0, 1), (3, 2), (0, 8), (7, 2), (8, 1), (0, 9), (4, 5), (0, 256), (4095, 1)] {
         assert_eq!(write(&back_end, offset, &vec![1; count]), (false, vec![9; 8]), "{count} bytes at {offset}");
     }
 }
@@ -81,7 +81,7 @@ fn write_that_is_no_message_is_refused_and_ends_the_conversation() {
         (4, u32::MAX, 0, 4),
         (u32::MAX, 1, 0, 1),
         (u32::MAX, u32::MAX, 0, 4),
-        (253, 4, 0, 4),
+        (4093, 4, 0, 4),
         (4, 4, 4, 4),
     ] {
         let connection = back_end.connect();
@@ -89,10 +89,11 @@ fn write_that_is_no_message_is_refused_and_ends_the_conversation() {
         let mut front_end = FrontEnd::on(connection);
         front_end.negotiate(0);
         let message = [SET_CONFIG, VERSION_AND_NEED_REPLY, 12 + count, offset, size, flags];
-        raw.write_all(&message.map(u32::to_ne_bytes).concat()).unwrap();
-        raw.write_all(&vec![1; count as usize]).unwrap();
+        let mut bytes = message.map(u32::to_ne_bytes).concat();
+        bytes.resize(bytes.len() + count as usize, 1);
+        raw.write_all(&bytes).unwrap();
         let mut answers = Vec::new();
-        raw.read_to_end(&mut answers).unwrap();
+        raw.read_to_end(&mut answers).unwrap_or_else(|error| panic!("{message:?}: {error}, {answers:?}"));
         let refused = answers.last_chunk().map(|result| u64::from_ne_bytes(*result) != 0);
         assert_eq!((answers.len(), refused), (20, Some(true)), "{message:?}");
         back_end.check_serves();
