@@ -165,8 +165,9 @@ impl DeferredLane {
     /// Says that the device is to blame, and what it has to do.
     fn keeps_chains(&self) -> String {
         let (count, name) = (self.queue.chains_out(), &self.doors.name);
+        let chains = if count == 1 { "chain" } else { "chains" };
         format!(
-            "the device still holds {count} chains of {name}; put them back in `Worker::on_stop`; \
+            "the device still holds {count} {chains} of {name}; put them back in `Worker::on_stop`; \
              an async device waits for input before it takes a chain"
         )
     }
