@@ -33,6 +33,9 @@ impl Chains {
     }
 
     /// Waits for the next chain, and returns it, or `None` at the end.
+    ///
+    /// A call finds a chain that was put back ([`KeptChain::unfetch`]) without a kick. A call that waits already does not
+    /// notice it: put chains back in the task that calls this.
     pub async fn next_chain(&mut self) -> Option<KeptChain> {
         core::future::poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
     }

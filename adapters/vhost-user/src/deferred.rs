@@ -119,7 +119,7 @@ impl DeferredLane {
     pub(crate) fn stop(&self, device: &mut Deferred, patience: &Patience<'_>) -> io::Result<Option<SavedQueue>> {
         while !self.left.is_nothing() {
             self.queue.resume();
-            patience.check("chains of an earlier process have not been served")?;
+            patience.check(|| format!("{}: chains of an earlier process have not been served", self.doors.name))?;
             thread::park_timeout(STEP);
         }
         self.queue.pause();
@@ -156,17 +156,27 @@ impl DeferredLane {
                 (device.put_back)(self.place);
             }
             self.doors.call.make_room();
-            patience.check("the device keeps chains of a queue that stops: `OnStop` puts them back")?;
+            patience.check(|| self.keeps_chains())?;
             thread::park_timeout(STEP);
         }
         Ok(())
+    }
+
+    /// Says that the device is to blame, and what it has to do.
+    fn keeps_chains(&self) -> String {
+        let (count, name) = (self.queue.chains_out(), &self.doors.name);
+        let chains = if count == 1 { "chain" } else { "chains" };
+        format!(
+            "the device still holds {count} {chains} of {name}; put them back in `Worker::on_stop`; \
+             an async device waits for input before it takes a chain"
+        )
     }
 
     /// Waits for the end of the thread. It has nothing to do any more, and can do no harm.
     fn end_thread(&self, patience: &Patience<'_>) {
         while self.ended.recv_timeout(STEP) == Err(RecvTimeoutError::Timeout) {
             self.doors.error.make_room();
-            if patience.check("a queue is still being served").is_err() {
+            if patience.check(|| format!("{} is still being served", self.doors.name)).is_err() {
                 return;
             }
         }

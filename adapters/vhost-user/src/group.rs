@@ -2,7 +2,7 @@
 
 use std::io;
 
-use virtio_queue_core::RingFeatures;
+use virtio_queue_core::{RingFeatures, SavedQueue};
 
 use crate::deferred::DeferredLane;
 use crate::lanes::{AtOnce, Lane, Lanes, Thread};
@@ -19,6 +19,8 @@ pub(crate) struct Group {
     vrings: Vec<Vring>,
     /// What serves them. It is made when the first of them runs.
     worker: Option<Shape>,
+    /// Whether the worker has seen all of its rings stop. Then another driver can be the one who starts them.
+    has_stopped: bool,
     /// The thread that serves them at once, and has the worker, and which of them it serves, by their places.
     thread: Option<(Thread, Vec<usize>)>,
     /// Those whose chains are out while others are fetched, by their places.
@@ -30,7 +32,7 @@ impl Group {
     pub(crate) fn new(first: usize, len: usize) -> Self {
         let vrings = (first..first + len).map(|index| Vring { index, ..Vring::default() }).collect();
         let deferred = (0..len).map(|_| None).collect();
-        Self { first, vrings, worker: None, thread: None, deferred }
+        Self { first, vrings, worker: None, has_stopped: false, thread: None, deferred }
     }
 
     /// Returns its rings.
@@ -85,6 +87,26 @@ impl Group {
             vring.stopped_at(stopped.as_ref().copied().unwrap_or_default());
         }
         stopped.map(drop)
+    }
+
+    /// Takes note of that the front end has stopped the ring at `place`, until it names another kick.
+    pub(crate) fn has_stopped(&mut self, place: usize) {
+        self.vrings.iter_mut().skip(place).take(1).for_each(|vring| vring.kick = None);
+        self.has_stopped = self.worker.is_some() && self.vrings.iter().all(|vring| vring.kick.is_none());
+    }
+
+    /// Forgets the worker if the front end says that the ring at `place` begins at `base`, and the ring stopped
+    /// elsewhere: another driver starts it. A front end that only pauses says where the ring stopped.
+    ///
+    /// # Errors
+    ///
+    /// If another of the rings has begun already, and the device does not return all chains before patience ends.
+    pub(crate) fn begins_at(&mut self, place: usize, base: &SavedQueue, patience: &Patience<'_>) -> io::Result<()> {
+        if self.has_stopped && self.vrings.get(place).is_some_and(|vring| vring.begins_anew_at(base)) {
+            self.rest(patience)?;
+            self.forget_worker();
+        }
+        Ok(())
     }
 
     /// Stops all rings with nothing in flight, and takes note of where they are.
@@ -206,7 +228,7 @@ impl Group {
 
     /// Forgets what served the rings: the driver wants something else from now on.
     pub(crate) fn forget_worker(&mut self) {
-        self.worker = None;
+        (self.worker, self.has_stopped) = (None, false);
     }
 
     fn name(&self, place: usize) -> String {

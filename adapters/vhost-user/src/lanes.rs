@@ -86,6 +86,7 @@ pub(crate) type Saved = Vec<(usize, SavedQueue)>;
 
 /// A thread with the rings that it serves.
 pub(crate) struct Thread {
+    name: String,
     stop: Arc<Stop>,
     rest: Receiver<Rest>,
     signals: Vec<Signals>,
@@ -137,7 +138,7 @@ impl Thread {
         let stopped = Arc::clone(&stop);
         let (sender, rest) = mpsc::sync_channel(1);
         let (told, of_all) = (name.clone(), signals.clone());
-        thread::Builder::new().name(name).spawn(move || {
+        thread::Builder::new().name(name.clone()).spawn(move || {
             if let Ok(saved) = catch_unwind(AssertUnwindSafe(|| device.run(lanes, polls, &stopped))) {
                 // Nobody waits for it any more if it took too long.
                 let _ = sender.send(Rest { device, saved });
@@ -146,7 +147,7 @@ impl Thread {
             report(format_args!("{told} is broken: the device has panicked"));
             of_all.iter().for_each(|signals| signals.error.notify());
         })?;
-        Ok(Self { stop, rest, signals })
+        Ok(Self { name, stop, rest, signals })
     }
 
     /// Stops with nothing in flight, and returns what is left, unless the device has panicked.
@@ -166,7 +167,7 @@ impl Thread {
                 call.make_room();
                 error.make_room();
             }
-            patience.check("a request that was being served has not ended")?;
+            patience.check(|| format!("{}: a request that is being served has not ended", self.name))?;
         }
     }
 }

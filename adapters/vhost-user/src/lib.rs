@@ -46,27 +46,32 @@
 //!
 //! ```no_run
 //! use std::process::ExitCode;
+//! use std::hash::{DefaultHasher, Hasher};
 //! use std::sync::{Arc, Mutex, PoisonError, mpsc};
 //! use std::thread;
 //!
 //! use virtio_chain::ReadableChain;
 //! use virtio_vhost_user::{KeptChain, Options, VhostUserDevice, Worker};
 //!
-//! /// Writes in upper case what the driver sends, on a pool of threads.
-//! struct UpperCase {
+//! /// Answers with a checksum of what the driver sends, on a pool of threads.
+//! struct Checksums {
 //!     pool: mpsc::Sender<KeptChain>,
 //! }
 //!
 //! fn answer(chain: KeptChain) -> Option<()> {
-//!     let mut text = [0; 512];
+//!     let (mut checksum, mut part) = (DefaultHasher::new(), [0; 512]);
 //!     let mut request = ReadableChain::new(chain);
-//!     let len = request.read(&mut text).ok()?;
-//!     text.make_ascii_uppercase();
+//!     loop {
+//!         match request.read(&mut part).ok()? {
+//!             0 => break,
+//!             len => checksum.write(part.get(..len)?),
+//!         }
+//!     }
 //!     // The drop returns the chain, with the length of what was written.
-//!     request.into_writable().ok()?.write_all(text.get(..len)?).ok()
+//!     request.into_writable().ok()?.write_all(&checksum.finish().to_le_bytes()).ok()
 //! }
 //!
-//! impl UpperCase {
+//! impl Checksums {
 //!     fn new() -> Self {
 //!         let (pool, chains) = mpsc::channel();
 //!         let chains = Arc::new(Mutex::new(chains));
@@ -84,8 +89,8 @@
 //!     }
 //! }
 //!
-//! impl VhostUserDevice for UpperCase {
-//!     const TYPE: &'static str = "console";
+//! impl VhostUserDevice for Checksums {
+//!     const TYPE: &'static str = "checksum";
 //!
 //!     fn worker(&self, _queue: usize, _features: u64) -> Worker {
 //!         let pool = self.pool.clone();
@@ -99,11 +104,14 @@
 //! #     options: Options,
 //! # }
 //! fn main() -> ExitCode {
-//!     virtio_vhost_user::run(|args: Args| Ok((args.options, UpperCase::new())))
+//!     virtio_vhost_user::run(|args: Args| Ok((args.options, Checksums::new())))
 //! }
 //! ```
 //!
-//! And one that is **`async`**, with a task for each chain:
+//! The pool has an answer for each chain. A device that keeps chains until something happens elsewhere has to put them
+//! back when the queue stops: see [`Worker::on_stop`].
+//!
+//! One that is **`async`**, with a task for each chain:
 //!
 //! ```no_run
 //! use std::process::ExitCode;
@@ -149,10 +157,114 @@
 //! }
 //! ```
 //!
-//! [`Worker::serve`] is for devices that are faster with many chains at a time, and for those that have to see two
+//! And one whose **input comes when it comes**. The driver's buffers for input stay in the queue until there is some, so
+//! that the queue can stop at any time. Each queue has a worker, and both share what outlives them:
+//!
+//! ```no_run
+//! use std::io::{self, Write};
+//! use std::process::ExitCode;
+//! use std::sync::Arc;
+//! use std::sync::atomic::{AtomicUsize, Ordering};
+//! use std::thread;
+//!
+//! use tokio::sync::{Mutex, mpsc};
+//! use virtio_chain::{ReadableChain, WritableChain};
+//! use virtio_queue_core::Chain;
+//! use virtio_vhost_user::{Chains, Options, VhostUserDevice, Worker};
+//!
+//! /// The driver reads what people type, and what it writes is printed.
+//! struct Console {
+//!     terminal: Arc<Terminal>,
+//! }
+//!
+//! /// What both queues have.
+//! struct Terminal {
+//!     lines: Mutex<mpsc::Receiver<String>>,
+//!     received: AtomicUsize,
+//!     sent: AtomicUsize,
+//! }
+//!
+//! impl Terminal {
+//!     fn new() -> Self {
+//!         let (sender, lines) = mpsc::channel(16);
+//!         thread::spawn(move || {
+//!             for line in io::stdin().lines().map_while(Result::ok) {
+//!                 if sender.blocking_send(line + "\n").is_err() {
+//!                     return;
+//!                 }
+//!             }
+//!         });
+//!         Self { lines: Mutex::new(lines), received: AtomicUsize::new(0), sent: AtomicUsize::new(0) }
+//!     }
+//!
+//!     /// Serves the receive queue. Channels of tokio need no runtime.
+//!     async fn receive(&self, mut chains: Chains) {
+//!         // No chain is taken while this waits.
+//!         while chains.available().await {
+//!             let Some(line) = self.lines.lock().await.recv().await else { break };
+//!             let mut rest = line.as_bytes();
+//!             while !rest.is_empty() {
+//!                 let Some(chain) = chains.next_chain().await else { return };
+//!                 // A malformed chain goes back with nothing written.
+//!                 let written = WritableChain::new(chain).write(rest).unwrap_or(0);
+//!                 rest = rest.get(written..).unwrap_or_default();
+//!                 self.received.fetch_add(written, Ordering::Relaxed);
+//!             }
+//!         }
+//!         // There is no more input. A future that ends would leave the queue broken.
+//!         std::future::pending().await
+//!     }
+//!
+//!     /// Serves the transmit queue.
+//!     fn transmit(&self, chain: impl Chain) {
+//!         let (mut request, mut part) = (ReadableChain::new(chain), [0; 512]);
+//!         while let Ok(len @ 1..) = request.read(&mut part) {
+//!             self.sent.fetch_add(len, Ordering::Relaxed);
+//!             let _ = io::stdout().write_all(part.get(..len).unwrap_or_default());
+//!         }
+//!     }
+//! }
+//!
+//! impl VhostUserDevice for Console {
+//!     const TYPE: &'static str = "console";
+//!
+//!     fn num_queues(&self) -> usize {
+//!         2
+//!     }
+//!
+//!     fn worker(&self, queue: usize, _features: u64) -> Worker {
+//!         let terminal = Arc::clone(&self.terminal);
+//!         if queue == 0 {
+//!             Worker::asynchronous(move |chains| {
+//!                 let terminal = Arc::clone(&terminal);
+//!                 async move { terminal.receive(chains).await }
+//!             })
+//!         } else {
+//!             Worker::at_once(move |chain| terminal.transmit(chain))
+//!         }
+//!     }
+//!
+//!     fn report(&self) -> String {
+//!         let [received, sent] = [&self.terminal.received, &self.terminal.sent].map(|count| count.load(Ordering::Relaxed));
+//!         format!("{received} bytes received, {sent} bytes sent")
+//!     }
+//! }
+//!
+//! # #[derive(clap::Parser)]
+//! # struct Args {
+//! #     #[command(flatten)]
+//! #     options: Options,
+//! # }
+//! fn main() -> ExitCode {
+//!     virtio_vhost_user::run(|args: Args| Ok((args.options, Console { terminal: Arc::new(Terminal::new()) })))
+//! }
+//! ```
+//!
+//! If the input comes from a file descriptor, [`Serve`] with [`wake`](Serve::wake) needs no thread for it.
+//! [`Worker::serve`] is also for devices that are faster with many chains at a time, and for those that have to see two
 //! queues.
 //!
-//! The examples need these crates, and the last one tokio:
+//! The examples need these crates, and the `async` ones tokio:
 //!
 //! ```toml
 //! [dependencies]
@@ -242,8 +354,16 @@
 //! | removes the region that a ring is in | the ring rests until there is one again | nothing is fetched until there is one again |
 //! | disables a ring | the ring rests until it is enabled | nothing is fetched until it is enabled |
 //! | names another eventfd for calls or errors | goes on | go on |
+//! | writes to the configuration space (`SET_CONFIG`) | goes on, and is told: see [`VhostUserDevice::write_config`] | go on as well |
 //! | stops a ring (`GET_VRING_BASE`) | is answered between two chains | is answered when none is in flight: see [`OnStop`] |
-//! | resets the device, or goes | stops between two chains | cannot be returned any more; all are waited for until they are dropped: see [`OnStop`] |
+//! | starts a ring where it stopped | the same worker goes on | the same worker goes on |
+//! | starts a ring elsewhere, after all rings of the worker stopped | another worker is made | another worker is made |
+//! | accepts other features | another worker is made | another worker is made |
+//! | resets the device (`RESET_DEVICE`), or goes | stops between two chains | cannot be returned any more; all are waited for until they are dropped: see [`OnStop`] |
+//!
+//! In QEMU, `stop` and `cont` stop and start a ring at the same place. If the guest reboots, or unbinds its driver and
+//! binds one again, QEMU stops all rings, and starts them at their beginning. It resets few devices. So the next driver
+//! has another worker: [`VhostUserDevice::worker`] has the exact rule.
 //!
 //! A device has ten seconds for a request that the front end waits for. After that the front end loses it, and the back
 //! end goes on with the next one.
@@ -295,7 +415,7 @@
 //! | message or feature | consequence |
 //! | --- | --- |
 //! | `STATUS` (`GET_STATUS`, `SET_STATUS`) | The device does not see the status of the driver. A ring that breaks signals its error eventfd instead of DEVICE_NEEDS_RESET. |
-//! | `CONFIG_CHANGE` (`BACKEND_CONFIG_CHANGE_MSG`) | The configuration space does not change while a front end is connected. |
+//! | `CONFIG_CHANGE` (`BACKEND_CONFIG_CHANGE_MSG`) | The device cannot tell the driver that the configuration space has changed. |
 //! | `NET_MTU` | The front end does not set the MTU of a network device. |
 //! | `RARP` | After a migration, QEMU itself or the guest announces where a network device is. |
 //! | IOTLB messages, ACCESS_PLATFORM (feature bit 33) | There is no IOMMU between device and memory. A driver that accepts ACCESS_PLATFORM is refused. |

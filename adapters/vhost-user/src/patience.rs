@@ -1,5 +1,6 @@
 //! How long the main thread waits for a device.
 
+use core::fmt::Display;
 use core::time::Duration;
 use std::io::{self, ErrorKind};
 use std::time::Instant;
@@ -29,12 +30,12 @@ impl<'s> Patience<'s> {
     ///
     /// # Errors
     ///
-    /// If it is not, because of `what`.
-    pub(crate) fn check(&self, what: &str) -> io::Result<()> {
+    /// If it is not. The error says what `reason` returns.
+    pub(crate) fn check<T: Display>(&self, reason: impl FnOnce() -> T) -> io::Result<()> {
         let bound = if self.end.is_stopped() { END } else { REQUEST };
         if self.since.elapsed() < bound {
             return Ok(());
         }
-        Err(io::Error::new(ErrorKind::TimedOut, format!("{what} after {} s", bound.as_secs())))
+        Err(io::Error::new(ErrorKind::TimedOut, format!("gave up after {} s: {}", bound.as_secs(), reason())))
     }
 }

@@ -89,9 +89,116 @@ impl Served {
 ///
 /// Every [`Device`] is one, with a single queue. One that has to see several queues at a time, or that answers the
 /// driver when something happens elsewhere, implements this trait instead.
+///
+/// # Who does what
+///
+/// | | |
+/// | --- | --- |
+/// | which thread | [`serve_queue`](Self::serve_queue), [`release`](Self::release) and [`wake`](Self::wake) are called on the thread of the worker, [`start`](Self::start) and [`rest`](Self::rest) on the thread of the messages while the other one does not run |
+/// | who publishes what was used | `serve_queue`, before it returns: [`Burst::finish`] does it |
+/// | who asks the driver for notifications | the caller, if the queue [waits for the driver](WaitsFor::Driver); `serve_queue` leaves them as they are |
+/// | who drains the file descriptor of `wake` | `serve_queue`; a descriptor that stays readable wakes the thread again at once |
+///
+/// # Examples
+///
+/// A receive queue that is fed from a file descriptor. It takes a chain only when there is input for it:
+///
+/// ```
+/// use std::io::{ErrorKind, Read, Write};
+/// use std::os::fd::{AsFd, BorrowedFd};
+/// use std::os::unix::net::UnixStream;
+///
+/// use virtio_chain::WritableChain;
+/// use virtio_fake_driver::{AnyFixtureOptions, DriverChain};
+/// use virtio_queue_core::{Burst, DriverNotify, FatalError, QueueState, Ring};
+/// use virtio_vhost_user::{Serve, Turn, WaitsFor, Worker};
+///
+/// /// Hands what comes from a socket to the driver.
+/// struct Receive {
+///     /// Does not block.
+///     socket: UnixStream,
+///     ended: bool,
+///     /// What was read, and not handed to the driver yet.
+///     input: Vec<u8>,
+/// }
+///
+/// impl Receive {
+///     /// Returns whether there is input.
+///     fn has_input(&mut self) -> bool {
+///         let mut part = [0; 512];
+///         while self.input.is_empty() && !self.ended {
+///             match self.socket.read(&mut part) {
+///                 Ok(len) => {
+///                     self.input.extend(part.iter().take(len));
+///                     self.ended = len == 0;
+///                 }
+///                 Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
+///                 Err(error) => self.ended = error.kind() != ErrorKind::Interrupted,
+///             }
+///         }
+///         !self.input.is_empty()
+///     }
+/// }
+///
+/// impl Serve for Receive {
+///     fn serve_queue<R: Ring, N: DriverNotify>(
+///         &mut self,
+///         _place: usize,
+///         ring: &R,
+///         state: &mut QueueState<R, N>,
+///         budget: usize,
+///     ) -> Result<Turn, FatalError> {
+///         let mut burst = Burst::new(ring, state);
+///         let (mut chains, mut waits_for) = (0, WaitsFor::Turn);
+///         while chains < budget {
+///             if !self.has_input() {
+///                 waits_for = WaitsFor::Device;
+///                 break;
+///             }
+///             let Some(chain) = burst.next_chain()? else {
+///                 waits_for = WaitsFor::Driver;
+///                 break;
+///             };
+///             chains += 1;
+///             // A malformed chain goes back with nothing written.
+///             let written = WritableChain::new(chain).write(&self.input).unwrap_or(0);
+///             self.input.drain(..written);
+///         }
+///         burst.finish()?;
+///         Ok(Turn { chains, waits_for })
+///     }
+///
+///     fn wake(&self) -> Option<BorrowedFd<'_>> {
+///         // At its end, a socket can be read for ever.
+///         (!self.ended).then(|| self.socket.as_fd())
+///     }
+/// }
+///
+/// let (mut sender, socket) = UnixStream::pair()?;
+/// socket.set_nonblocking(true)?;
+/// let mut receive = Receive { socket, ended: false, input: Vec::new() };
+///
+/// let mut fixture = AnyFixtureOptions::default().build()?;
+/// (0..2).try_for_each(|_| fixture.driver.add(&DriverChain::new().writable(8)).map(drop))?;
+/// let (ring, state) = fixture.queue.parts_mut();
+/// let turn = receive.serve_queue(0, ring, state, 64)?;
+/// assert_eq!((turn.chains, turn.waits_for), (0, WaitsFor::Device));
+/// sender.write_all(b"hello")?;
+/// let turn = receive.serve_queue(0, ring, state, 64)?;
+/// assert_eq!((turn.chains, turn.waits_for), (1, WaitsFor::Device));
+/// assert_eq!(fixture.driver.reap()?.ok_or("nothing was used")?.written(), b"hello");
+///
+/// // This is what `VhostUserDevice::worker` returns.
+/// Worker::serve(receive);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 pub trait Serve {
     /// Serves the queue at `place` of those that belong together, in its two parts, as far as there is something to do,
     /// but with no more than `budget` chains. Notifications by the driver stay as they are.
+    ///
+    /// `budget` is at least 1. A queue that takes more keeps the other queues of the worker waiting, and the front end that
+    /// wants to stop it. After a turn in which it took a chain, the queue has another one at once. After a turn without a
+    /// chain, it has one when [what it waits for](Turn::waits_for) has happened.
     ///
     /// Chains are returned in the order in which they were fetched: the driver may have been promised that.
     ///
@@ -122,6 +229,9 @@ pub trait Serve {
 
     /// Returns what can be read when there is something to do for a queue that [waits for the
     /// device](WaitsFor::Device).
+    ///
+    /// [`serve_queue`](Self::serve_queue) reads it until it would block. One that stays readable, as a pipe does at its
+    /// end, keeps the thread busy: return `None` then. It is asked for before each wait.
     ///
     /// There is no such thing where another queue is what such a queue waits for.
     fn wake(&self) -> Option<BorrowedFd<'_>> {

@@ -121,7 +121,7 @@ impl<'d, D: VhostUserDevice> Session<'d, D> {
         let patience = Patience::new(self.socket);
         for group in &mut self.groups {
             if let Err(error) = group.end(&patience) {
-                report(format_args!("a front end has gone: {error}"));
+                report(format_args!("{error}"));
             }
         }
         self.log_call.settle();
@@ -232,10 +232,9 @@ impl<'d, D: VhostUserDevice> Session<'d, D> {
         if let Some(own) = &self.own_record {
             own.forget(usize::try_from(index).unwrap_or(usize::MAX));
         }
-        self.change(index, |vring| {
-            vring.kick = None;
-            vring.base
-        })
+        let (group, place) = self.group(index)?;
+        group.has_stopped(place);
+        self.change(index, |vring| vring.base)
     }
 
     /// Returns the indices of all rings, as messages have them.
@@ -276,6 +275,8 @@ fn converse<D: VhostUserDevice>(session: &Arc<Mutex<Session<'_, D>>>, connection
 
 fn refuse(error: &Error) {
     match error {
+        // The front end is not to blame for that.
+        Error::ReqHandlerError(error) if error.kind() == ErrorKind::TimedOut => report(format_args!("{error}")),
         Error::ReqHandlerError(error) => report(format_args!("refused what the front end says: {error}")),
         error => report(format_args!("refused what the front end says: {error}")),
     }
@@ -430,6 +431,9 @@ impl<D: VhostUserDevice> VhostUserBackendReqHandlerMut for Session<'_, D> {
         };
         let saved =
             SavedQueue::from_vring_base(base, self.ring_features()).map_err(|error| refused(error.to_string()))?;
+        let patience = Patience::new(self.socket);
+        let (group, place) = self.group(index)?;
+        group.begins_at(place, &saved, &patience).map_err(Error::ReqHandlerError)?;
         self.set_up(index, |vring| vring.base = Some(saved))
     }
 
@@ -494,8 +498,16 @@ impl<D: VhostUserDevice> VhostUserBackendReqHandlerMut for Session<'_, D> {
         Ok(all.skip(offset as usize).take(size as usize).collect())
     }
 
-    fn set_config(&mut self, _offset: u32, _buf: &[u8], _flags: VhostUserConfigFlags) -> Result<()> {
-        Err(refused("nothing in the configuration space can be written"))
+    fn set_config(&mut self, offset: u32, bytes: &[u8], _flags: VhostUserConfigFlags) -> Result<()> {
+        let (at, count, len) = (offset as usize, bytes.len(), self.device.config().len());
+        if at.checked_add(count).is_none_or(|end| end > len) {
+            let text = format!("there are no {count} bytes at {at} of the configuration space: it has {len}");
+            return Err(refused(text));
+        }
+        if self.device.write_config(at, bytes) {
+            return Ok(());
+        }
+        Err(refused(format!("the device does not let {count} bytes at {at} of its configuration space be written")))
     }
 
     fn set_gpu_socket(&mut self, _socket: GpuBackend) -> Result<()> {

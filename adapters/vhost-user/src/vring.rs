@@ -94,6 +94,8 @@ pub(crate) struct Vring {
     pub(crate) log: Option<DriverAddr>,
     /// Whether somebody has been told that it cannot run.
     pub(crate) rests: bool,
+    /// Whether it was served once. Then `base` is where it stopped, until another is said.
+    pub(crate) was_served: bool,
 }
 
 /// Where a ring is, in the addresses of the front end.
@@ -237,12 +239,17 @@ impl Vring {
         areas.and_then(|areas| lane.go_on(self.memory(setup, areas), areas)).map_err(NotRunning::NotThere)
     }
 
+    /// Returns whether the ring is to begin elsewhere than where it stopped. A ring that broke stopped nowhere.
+    pub(crate) fn begins_anew_at(&self, base: &SavedQueue) -> bool {
+        self.was_served && self.base.map(|stopped| stopped.vring_base()) != Some(base.vring_base())
+    }
+
     /// Takes note of where the ring stopped. It goes on from there.
     ///
     /// A broken ring is nowhere and does not: it has to be set up again, with a new kick.
     pub(crate) fn stopped_at(&mut self, base: Option<SavedQueue>) {
         self.base = base;
-        self.rests = false;
+        (self.rests, self.was_served) = (false, true);
         if base.is_none() {
             self.kick = None;
         }

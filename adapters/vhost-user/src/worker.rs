@@ -20,7 +20,10 @@ use crate::serve::{Serve, Turn, WaitsFor};
 pub type BorrowedChain<'b> = BurstChain<'b, AnyRecordedRing, Call>;
 
 /// A chain that can be kept and sent to other threads: one of a device that answers [later](Worker::deferred).
-pub type KeptChain = OwnedChain<GuestMem>;
+///
+/// `M` is the memory. A device that is written for any `M` is tested with the memory of a test, in which a
+/// [`SharedQueue`](virtio_util::SharedQueue) makes such chains. `Worker` takes those with the default.
+pub type KeptChain<M = GuestMem> = OwnedChain<M>;
 
 /// What serves a queue of a device.
 ///
@@ -31,6 +34,8 @@ pub type KeptChain = OwnedChain<GuestMem>;
 /// | while it is called | [`at_once`](Self::at_once) |
 /// | later, in any order, from any thread | [`deferred`](Self::deferred) |
 /// | in tasks | [`asynchronous`](Self::asynchronous) |
+/// | while it is called, with input from a file descriptor | [`serve`](Self::serve): [`Serve`] with [`wake`](Serve::wake) |
+/// | while it is called, but cannot always take a chain | [`serve`](Self::serve): [`Serve`] with [`WaitsFor::Device`] |
 ///
 /// A device that keeps chains without work to do begins with [`on_stop`](Self::on_stop).
 ///
@@ -87,6 +92,12 @@ impl Worker {
     /// The chain is owned: it can be sent to a pool of threads or wait for I/O, and is returned by [`return_written`]
     /// or by dropping it, in any order, by any thread. `take` is called on the thread of the queue.
     ///
+    /// If a chain can be out for long, begin with [`on_stop`](Self::on_stop). A queue cannot stop while one of its chains
+    /// is out: after ten seconds, the front end loses the device.
+    ///
+    /// With several queues per worker, `take` gets the chains of all of them, one at a time, and is not told which queue a
+    /// chain is from.
+    ///
     /// [`return_written`]: OwnedChain::return_written
     ///
     /// ```
@@ -118,7 +129,10 @@ impl Worker {
     /// Lets the future that `serve` returns take the chains from a stream.
     ///
     /// The future is polled on the thread of the queue, in no runtime. It usually spawns a task for each chain in the
-    /// runtime of the device: chains are owned. `serve` is called each time that a driver starts the queue.
+    /// runtime of the device: chains are owned. `serve` is called each time that a queue starts, also after a pause.
+    ///
+    /// A future that waits only for chains, for channels and locks needs no runtime: those of `tokio::sync` wake whoever
+    /// polls them. Timers and I/O of tokio need one.
     ///
     /// * When the queue stops, [`Chains`] ends. A future that waits for something else then is dropped.
     /// * A future that ends before `Chains` does, or panics, leaves the queue broken.

@@ -91,12 +91,13 @@ impl FrontEnd {
         front_end
     }
 
-    fn negotiate(&mut self, ring: u64) {
+    pub(crate) fn negotiate(&mut self, ring: u64) {
         self.features = ring | VERSION_1 | PROTOCOL_FEATURES;
         self.connection.set_owner().unwrap();
         assert_eq!(self.connection.get_features().unwrap() & self.features, self.features);
         let offered = self.connection.get_protocol_features().unwrap();
         let accepted = VhostUserProtocolFeatures::REPLY_ACK
+            | VhostUserProtocolFeatures::CONFIG
             | VhostUserProtocolFeatures::CONFIGURE_MEM_SLOTS
             | VhostUserProtocolFeatures::LOG_SHMFD
             | VhostUserProtocolFeatures::MQ

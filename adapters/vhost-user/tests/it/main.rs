@@ -4,8 +4,10 @@
 #![allow(clippy::std_instead_of_alloc, clippy::std_instead_of_core, reason = "tests have the standard library")]
 
 mod answers;
+mod config;
 mod devices;
 mod front_end;
+mod lives;
 mod memory;
 mod places;
 mod record;
