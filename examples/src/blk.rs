@@ -32,7 +32,7 @@ pub use wire::{
     feature,
 };
 
-use crate::{Device, Served};
+use virtio_vhost_user::{Device, Served};
 
 /// A block device on a storage.
 ///

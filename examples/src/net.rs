@@ -12,6 +12,7 @@ mod batch;
 mod counters;
 mod frame;
 mod loopback;
+mod merged_buffers;
 mod port;
 mod receive;
 mod sink;
@@ -24,7 +25,6 @@ mod wire;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
-use virtio_mem_traits::RegionCache;
 use virtio_queue_core::{DriverNotify, FatalError, QueueState, Ring};
 
 pub use any_port::AnyPort;
@@ -36,9 +36,9 @@ pub use source::Source;
 pub use tap::{Tap, TapQueues};
 pub use wire::{HEADER_LEN, MAX_FRAME, MAX_PACKET, MIN_FRAME, NetConfig, NetHeader, feature};
 
-use crate::{Serve, Turn, WaitsFor};
-use batch::in_batches;
-use receive::Gathered;
+use batch::{Batch, in_batches};
+use merged_buffers::MergedBuffers;
+use virtio_vhost_user::{Serve, Turn, WaitsFor};
 
 /// The place of the queue with buffers for the driver, in a pair.
 pub const RECEIVE: usize = 0;
@@ -52,7 +52,7 @@ pub const TRANSMIT: usize = 1;
 #[derive(Debug)]
 pub struct NetDevice<P> {
     port: P,
-    gathered: Gathered,
+    merged: MergedBuffers,
     counters: Arc<Counters>,
 }
 
@@ -60,7 +60,7 @@ impl<P: Port> NetDevice<P> {
     /// Creates a device for a driver that accepted `features`.
     #[must_use]
     pub fn new(port: P, features: u64, counters: Arc<Counters>) -> Self {
-        Self { port, gathered: Gathered::new(features), counters }
+        Self { port, merged: MergedBuffers::new(features), counters }
     }
 
     /// Returns the port.
@@ -79,15 +79,15 @@ impl<P: Port> Serve for NetDevice<P> {
         state: &mut QueueState<R, N>,
         budget: usize,
     ) -> Result<Turn, FatalError> {
-        let mem = RegionCache::new(ring.mem());
-        let mut count = Count::default();
+        let mem = ring.mem();
+        let (mut batch, mut count) = (Batch::new(), Count::default());
         let (turn, counter) = match index {
             RECEIVE => {
-                let turn = in_batches(budget, |limit| self.receive(limit, ring, state, &mem, &mut count))?;
+                let turn = in_batches(budget, |limit| self.receive(limit, ring, state, mem, &mut batch, &mut count))?;
                 (turn, &self.counters.received)
             }
             TRANSMIT => {
-                let turn = in_batches(budget, |limit| self.transmit(limit, ring, state, &mem, &mut count))?;
+                let turn = in_batches(budget, |limit| self.transmit(limit, ring, state, mem, &mut batch, &mut count))?;
                 (turn, &self.counters.transmitted)
             }
             _ => return Ok(Turn { chains: 0, waits_for: WaitsFor::Device }),
@@ -108,7 +108,7 @@ impl<P: Port> Serve for NetDevice<P> {
 
     fn release<R: Ring, N: DriverNotify>(&mut self, index: usize, ring: &R, state: &mut QueueState<R, N>) {
         if index == RECEIVE {
-            self.gathered.put_back(ring, state);
+            self.merged.put_back(ring, state);
         }
     }
 

@@ -14,7 +14,7 @@ use virtio_queue_core::Chain;
 pub use entropy::{Entropy, OsEntropy, SeededEntropy};
 pub use error::RngError;
 
-use crate::Device;
+use virtio_vhost_user::Device;
 
 /// The largest number of random bytes for one chain.
 pub const MAX_BYTES: usize = 4096;

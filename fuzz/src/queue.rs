@@ -1,12 +1,13 @@
 //! Raw bytes as the memory of a queue, and a device that does anything in any order.
 
+use std::iter;
 use std::sync::Arc;
 
 use virtio_chain::{ReadableChain, WritableChain};
 use virtio_queue_core::packed::PackedRing;
 use virtio_queue_core::split::SplitRing;
 use virtio_queue_core::{
-    Access, AnyRing, Chain, ChainError, FatalError, FromConfig, InOrderRing, OrderSlot, OrderedRing, Piece, Queue,
+    Access, AnyRing, Chain, ChainError, FatalError, FromConfig, Gathered, InOrderRing, OrderSlot, OrderedRing, Piece, Queue,
     QueueConfig, Restorable, ReturnError, Ring as QueueRing, SavedQueue, Token,
 };
 
@@ -227,18 +228,19 @@ impl<R: FromConfig + Restorable + QueueRing<Mem = Mem>> Run<'_, R> {
     fn gather(&mut self) {
         let (limit, access) = (usize::from(self.input.u8() % 16), self.input.one_of(&[Access::Read, Access::Write]));
         let mem = Arc::clone(&self.mem);
-        let mut gathered = Vec::new();
-        let count = self.queue.gather(limit, &*mem, access, |chain| {
-            assert_eq!(chain.piece().memory.access(), access);
-            gathered.push(chain.into_token());
-        });
+        let mut chains = Gathered::<8>::new();
+        let count = self.queue.gather(limit, &*mem, access, &mut chains);
         if let Some(count) = self.report(count) {
-            assert_eq!(count, gathered.len());
+            assert_eq!(count, chains.len());
         }
-        let kept = gathered.split_off(self.input.below(gathered.len() + 1));
-        let done = self.queue.complete_all(gathered.into_iter().map(|token| (token, 0)));
+        assert!(chains.pieces().all(|piece| piece.memory.access() == access && piece.access == access));
+        let mut left = self.input.below(chains.len() + 1);
+        let done = self.queue.complete_gathered(&mut chains, |_| {
+            left = left.checked_sub(1)?;
+            Some(0)
+        });
         assert!(done.is_ok() || self.queue.is_broken(), "{done:?}");
-        self.tokens.extend(kept);
+        self.tokens.extend(iter::from_fn(|| chains.pop()));
     }
 
     fn any_token(&mut self) -> Option<Token> {

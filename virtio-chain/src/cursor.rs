@@ -3,7 +3,7 @@
 use virtio_mem_traits::{Access, DeviceRange, DriverMem, DriverRange, TranslateError};
 use virtio_queue_core::{ChainElements, ChainError, ChainErrorKind, Element};
 
-use crate::{Remaining, TransferError};
+use crate::error::{Remaining, TransferError};
 
 /// A piece of memory, in driver terms and in device terms.
 pub(crate) type Piece<'c> = (DriverRange, DeviceRange<'c>);
@@ -52,12 +52,14 @@ impl<P: Clone> Cursor<P> {
         }
     }
 
-    /// Returns the beginning of the writable half of the same chain. The cursor can be anywhere in the readable half.
+    /// Returns the beginning of the writable half of the same chain, if there still is one. The cursor can be anywhere
+    /// in the readable half.
     #[inline]
-    pub(crate) fn into_writable(self, chain: &impl ChainElements<Place = P>) -> Self {
+    pub(crate) fn into_writable(self, chain: Option<&impl ChainElements<Place = P>>) -> Self {
         // If the memory of a readable element does not exist, the chain continues. If a walk found the chain malformed,
         // it does not.
-        let fault = self.fault().filter(|_| chain.next_element(&mut self.place.clone()).is_none());
+        let next = |chain: &_| ChainElements::next_element(chain, &mut self.place.clone());
+        let fault = self.fault().filter(|_| chain.and_then(next).is_none());
         Self {
             access: Access::Write,
             rest: if let Course::Ended(beyond) = self.course { beyond } else { DriverRange::EMPTY },

@@ -4,9 +4,12 @@ use std::io::{self, ErrorKind, Read, Write};
 
 use virtio_queue_core::{Chain, ChainElements};
 
-use crate::{
-    IncompleteError, ReadableChain, Reader, TransferCause, TransferError, TransferFailed, WritableChain, Writer,
-};
+use crate::error::{IncompleteError, TransferError};
+use crate::readable::ReadableChain;
+use crate::reader::Reader;
+use crate::transfer::{TransferCause, TransferFailed};
+use crate::writable::WritableChain;
+use crate::writer::Writer;
 
 /// Each call fills `buf` from as many pieces as needed. At the end, a call returns `Ok(0)`. If the chain is malformed,
 /// a call returns the bytes before the fault. The next call fails with the kind `InvalidData`.

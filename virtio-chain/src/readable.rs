@@ -6,12 +6,13 @@ use core::ops::{Deref, DerefMut};
 use virtio_queue_core::{Chain, Refused};
 
 use crate::cursor::Cursor;
-use crate::{IncompleteError, Reader, WritableChain};
+use crate::error::IncompleteError;
+use crate::reader::Reader;
 
 /// A chain whose request the device reads.
 ///
-/// It is a [`Reader`] that owns the chain. After the request, turn it into a [`WritableChain`] for the answer. A drop
-/// returns the chain with nothing written.
+/// It is a [`Reader`] that owns the chain. After the request, turn it into a [`WritableChain`](crate::WritableChain)
+/// for the answer. A drop returns the chain with nothing written.
 ///
 /// It is `Send` if the chain is `Send`, in generic code as well. So a task can hold it while it waits.
 ///
@@ -53,54 +54,12 @@ impl<C: Chain> ReadableChain<C> {
     }
 
     /// Returns the chain, unchanged. Reading it again starts from its beginning.
+    ///
+    /// Returns `None` if the memory panicked in an earlier read: the chain was dropped then.
     #[inline]
     #[must_use]
-    pub fn into_chain(self) -> C {
+    pub fn into_chain(self) -> Option<C> {
         self.reader.into_parts().0
-    }
-
-    /// Turns to the writable half, if all readable bytes were read or skipped.
-    ///
-    /// To continue with unread bytes, use [`WritableChain::from_incomplete_readable`].
-    ///
-    /// # Errors
-    ///
-    /// If readable bytes are left, or the chain is malformed. On an error, the chain was returned with nothing written.
-    /// [`try_into_writable`](Self::try_into_writable) keeps it.
-    #[inline]
-    pub fn into_writable(self) -> Result<WritableChain<C>, IncompleteError> {
-        self.try_into_writable().map_err(|refused| refused.error)
-    }
-
-    /// Turns to the writable half, as [`into_writable`](Self::into_writable) does. On an error, gives `self` back.
-    ///
-    /// # Errors
-    ///
-    /// If readable bytes are left, or the chain is malformed. The error contains `self`, unchanged.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use virtio_fake_driver::{DriverChain, SplitFixture};
-    /// # let mut fixture = SplitFixture::new(16);
-    /// # let queue = &mut fixture.queue;
-    /// # fixture.driver.add(&DriverChain::new().readable(b"too long").writable(1)).unwrap();
-    /// use virtio_chain::{ReadableChain, WritableChain};
-    ///
-    /// let mut request = ReadableChain::new(queue.next_chain()?.ok_or("nothing is available")?);
-    /// let _: [u8; 3] = request.read_obj()?;
-    /// let mut answer = match request.try_into_writable() {
-    ///     Ok(answer) => answer,
-    ///     Err(refused) => WritableChain::from_incomplete_readable(refused.chain),
-    /// };
-    /// answer.write_all(&[0xff])?;
-    /// # Ok::<_, Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn try_into_writable(self) -> Result<WritableChain<C>, Refused<Self, IncompleteError>> {
-        match self.check_read() {
-            Ok(()) => Ok(WritableChain::from_incomplete_readable(self)),
-            Err(error) => Err(Refused { chain: self, error }),
-        }
     }
 
     /// Returns the chain to the driver, if all readable bytes were read or skipped and it has no writable bytes.
@@ -126,14 +85,14 @@ impl<C: Chain> ReadableChain<C> {
         if let Err(error) = self.check_read().and_then(|()| self.check_nothing_to_write()) {
             return Err(Refused { chain: self, error });
         }
-        let (chain, cursor) = self.into_parts();
+        let (Some(chain), cursor) = self.into_parts() else { return Ok(()) };
         chain.return_unchecked(0).map_err(|refused| Refused {
             chain: Self { reader: Reader::at(refused.chain, cursor) },
             error: refused.error.into(),
         })
     }
 
-    fn check_read(&self) -> Result<(), IncompleteError> {
+    pub(crate) fn check_read(&self) -> Result<(), IncompleteError> {
         if let Some(error) = self.reader.cursor().fault() {
             return Err(error.into());
         }
@@ -145,14 +104,14 @@ impl<C: Chain> ReadableChain<C> {
 
     fn check_nothing_to_write(&self) -> Result<(), IncompleteError> {
         let Some(chain) = self.reader.chain() else { return Ok(()) };
-        match self.reader.cursor().clone().into_writable(chain).remaining(chain)? {
+        match self.reader.cursor().clone().into_writable(Some(chain)).remaining(chain)? {
             left if left.bytes > 0 => Err(IncompleteError::Unwritten(left)),
             _ => Ok(()),
         }
     }
 
     #[inline]
-    pub(crate) fn into_parts(self) -> (C, Cursor<C::Place>) {
+    pub(crate) fn into_parts(self) -> (Option<C>, Cursor<C::Place>) {
         self.reader.into_parts()
     }
 }

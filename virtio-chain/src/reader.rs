@@ -7,15 +7,18 @@ use virtio_queue_core::{ChainElements, ChainError};
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::cursor::Cursor;
-use crate::{Lent, Remaining, SettleError, TransferError, TransferFailed};
+use crate::error::{Remaining, TransferError};
+use crate::lent::{Lent, SettleError};
+use crate::transfer::TransferFailed;
 
 /// A position in the readable bytes of a chain, or in a part of them.
 ///
 /// Most devices use a reader through [`ReadableChain`](crate::ReadableChain), which owns its chain and is a
 /// `Reader<C>`. [`Reader::new`] borrows a chain, and returns a `Reader<&C>`.
 ///
-/// A reader is the chain with plain data, so it can be held wherever the chain can be. After an error, the reader is at
-/// its end.
+/// A reader is the chain with plain data, so it can be held wherever the chain can be. After a
+/// [`ChainError`](virtio_queue_core::ChainError), the reader is at its end. After an error of a device's own work in a
+/// [`transfer`](Self::transfer), it is after the moved bytes.
 ///
 /// ```
 /// # use virtio_fake_driver::{DriverChain, SplitFixture};
@@ -104,11 +107,8 @@ impl<C: ChainElements> Reader<C> {
     }
 
     #[inline]
-    pub(crate) fn into_parts(self) -> (C, Cursor<C::Place>) {
-        match self.chain {
-            Some(chain) => (chain, self.cursor),
-            None => unreachable!("a read puts the chain back when it ends"),
-        }
+    pub(crate) fn into_parts(self) -> (Option<C>, Cursor<C::Place>) {
+        (self.chain, self.cursor)
     }
 
     /// Copies the next bytes into `buf`, and returns their number. It is less than `buf.len()` only at the end.
@@ -247,8 +247,8 @@ impl<C: ChainElements> Reader<C> {
     /// of moved bytes.
     ///
     /// `work` must return how many bytes it moved, counted from the first byte. One call gets at most
-    /// [32](Lent::MAX_PIECES) pieces. `work` is called again while it moves all bytes that it gets. When it moves fewer
-    /// bytes, the transfer ends. The reader is then after the moved bytes.
+    /// 256 pieces, which is 1 MiB in pages. `work` is called again while it moves all bytes that it gets. When it moves
+    /// fewer bytes, the transfer ends. The reader is then after the moved bytes.
     ///
     /// # Errors
     ///

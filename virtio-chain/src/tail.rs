@@ -5,7 +5,8 @@ use core::fmt;
 use virtio_queue_core::{Chain, ChainElements};
 
 use crate::cursor::Cursor;
-use crate::{JoinError, TransferError, WritableChain};
+use crate::error::{JoinError, TransferError};
+use crate::writable::WritableChain;
 
 /// The last bytes of an answer, such as a status after a payload. The device writes them later.
 ///

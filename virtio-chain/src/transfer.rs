@@ -6,11 +6,16 @@ use virtio_mem_traits::IoVec;
 use virtio_queue_core::{ChainElements, ChainError};
 
 use crate::cursor::Cursor;
-use crate::lent::Lent;
 use crate::pieces::Pieces;
 
 /// The number of pieces that is enough for most transfers.
 const FEW: usize = 4;
+
+/// The number of pieces that is enough for most of the other transfers.
+const MANY: usize = 32;
+
+/// The largest number of pieces in one call: the pages of 1 MiB, which is the largest request of many drivers.
+const MOST: usize = 256;
 
 /// The result of a step of a transfer.
 enum Step {
@@ -24,7 +29,7 @@ enum Step {
 
 impl<P: Clone> Cursor<P> {
     /// Passes pieces to `work`, of at most `limit` bytes in total, until `work` moves fewer bytes than it got.
-    // PERF: only a transfer of many pieces makes room for many (`payload-read-64`, transfer).
+    // PERF: only a transfer of many pieces makes room for many, which are 32 bytes each (`payload-read-64`, transfer).
     pub(crate) fn transfer<E>(
         &mut self,
         chain: &impl ChainElements<Place = P>,
@@ -34,10 +39,13 @@ impl<P: Clone> Cursor<P> {
         let start = self.position();
         loop {
             let left = limit - (self.position() - start);
-            let step = match self.transfer_pieces::<FEW, _>(chain, left, &mut work) {
-                Ok(Step::TooMany) => self.transfer_pieces::<{ Lent::MAX_PIECES }, _>(chain, left, &mut work),
-                step => step,
-            };
+            let mut step = self.transfer_pieces::<FEW, _>(chain, left, &mut work);
+            if let Ok(Step::TooMany) = step {
+                step = self.transfer_pieces::<MANY, _>(chain, left, &mut work);
+            }
+            if let Ok(Step::TooMany) = step {
+                step = self.transfer_pieces::<MOST, _>(chain, left, &mut work);
+            }
             let moved = self.position() - start;
             match step.map_err(|cause| TransferFailed { moved, cause })? {
                 Step::All if moved < limit => {}
@@ -58,7 +66,7 @@ impl<P: Clone> Cursor<P> {
         if pieces.len == 0 {
             return Ok(Step::Last);
         }
-        if pieces.is_full() && N < Lent::MAX_PIECES {
+        if pieces.is_full() && N < MOST {
             return Ok(Step::TooMany);
         }
         pieces.before_transfer(chain.mem(), self.access());

@@ -6,8 +6,10 @@ use core::ops::{Deref, DerefMut};
 use virtio_queue_core::{Chain, Refused, ReturnError};
 
 use crate::cursor::Cursor;
+use crate::error::IncompleteError;
+use crate::readable::ReadableChain;
+use crate::writer::Writer;
 use crate::writer::used_len;
-use crate::{IncompleteError, ReadableChain, Writer};
 
 /// A chain whose answer the device writes.
 ///
@@ -63,7 +65,7 @@ impl<C: Chain> WritableChain<C> {
     #[must_use]
     pub fn from_incomplete_readable(readable: ReadableChain<C>) -> Self {
         let (chain, cursor) = readable.into_parts();
-        let cursor = cursor.into_writable(&chain);
+        let cursor = cursor.into_writable(chain.as_ref());
         Self { writer: Writer::at(chain, cursor) }
     }
 
@@ -71,9 +73,56 @@ impl<C: Chain> WritableChain<C> {
     #[inline]
     #[must_use]
     pub fn id(&self) -> u16 {
-        // The chain is present: each method that returns it consumes `self`, and `try_` variants put a refused one
-        // back.
+        // The chain is present unless the memory panicked: each method that returns it consumes `self`, and `try_`
+        // variants put a refused one back.
         self.writer.chain().map_or(0, C::id)
+    }
+}
+
+/// From reading to writing.
+impl<C: Chain> ReadableChain<C> {
+    /// Turns to the writable half, if all readable bytes were read or skipped.
+    ///
+    /// To continue with unread bytes, use [`WritableChain::from_incomplete_readable`].
+    ///
+    /// # Errors
+    ///
+    /// If readable bytes are left, or the chain is malformed. On an error, the chain was returned with nothing written.
+    /// [`try_into_writable`](Self::try_into_writable) keeps it.
+    #[inline]
+    pub fn into_writable(self) -> Result<WritableChain<C>, IncompleteError> {
+        self.try_into_writable().map_err(|refused| refused.error)
+    }
+
+    /// Turns to the writable half, as [`into_writable`](Self::into_writable) does. On an error, gives `self` back.
+    ///
+    /// # Errors
+    ///
+    /// If readable bytes are left, or the chain is malformed. The error contains `self`, unchanged.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use virtio_fake_driver::{DriverChain, SplitFixture};
+    /// # let mut fixture = SplitFixture::new(16);
+    /// # let queue = &mut fixture.queue;
+    /// # fixture.driver.add(&DriverChain::new().readable(b"too long").writable(1)).unwrap();
+    /// use virtio_chain::{ReadableChain, WritableChain};
+    ///
+    /// let mut request = ReadableChain::new(queue.next_chain()?.ok_or("nothing is available")?);
+    /// let _: [u8; 3] = request.read_obj()?;
+    /// let mut answer = match request.try_into_writable() {
+    ///     Ok(answer) => answer,
+    ///     Err(refused) => WritableChain::from_incomplete_readable(refused.chain),
+    /// };
+    /// answer.write_all(&[0xff])?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn try_into_writable(self) -> Result<WritableChain<C>, Refused<Self, IncompleteError>> {
+        match self.check_read() {
+            Ok(()) => Ok(WritableChain::from_incomplete_readable(self)),
+            Err(error) => Err(Refused { chain: self, error }),
+        }
     }
 }
 
@@ -82,6 +131,8 @@ impl<C: Chain> WritableChain<C> {
     /// Returns the chain, unchanged.
     ///
     /// The chain does not know how many bytes were written. A drop of the chain reports 0 bytes to the driver.
+    ///
+    /// Returns `None` if the memory panicked in an earlier read or write: the chain was dropped then.
     ///
     /// ```
     /// # use virtio_fake_driver::{DriverChain, SplitFixture};
@@ -92,17 +143,14 @@ impl<C: Chain> WritableChain<C> {
     /// let mut answer = WritableChain::new(queue.next_chain()?.ok_or("nothing is available")?);
     /// answer.write_all(b"later")?;
     /// let written = answer.prefix();
-    /// let token = answer.into_chain().into_token();
+    /// let token = answer.into_chain().ok_or("the memory panicked")?.into_token();
     /// queue.complete(token, written)?;
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     #[inline]
     #[must_use]
-    pub fn into_chain(mut self) -> C {
-        match self.writer.chain_mut().take() {
-            Some(chain) => chain,
-            None => unreachable!("a method that takes the chain consumes the `WritableChain`"),
-        }
+    pub fn into_chain(mut self) -> Option<C> {
+        self.writer.chain_mut().take()
     }
 
     /// Returns the chain to the driver, if all writable bytes were written.

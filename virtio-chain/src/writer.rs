@@ -10,7 +10,9 @@ use virtio_queue_core::{ChainElements, ChainError};
 use zerocopy::{Immutable, IntoBytes};
 
 use crate::cursor::Cursor;
-use crate::{Lent, Remaining, SettleError, TransferCause, TransferError, TransferFailed};
+use crate::error::{Remaining, TransferError};
+use crate::lent::{Lent, SettleError};
+use crate::transfer::{TransferCause, TransferFailed};
 
 /// A position in the writable bytes of a chain, or in a part of them.
 ///
@@ -20,9 +22,10 @@ use crate::{Lent, Remaining, SettleError, TransferCause, TransferError, Transfer
 /// Most devices use a writer through [`WritableChain`](crate::WritableChain), which owns its chain and is a
 /// `Writer<C>`. [`Writer::new`] borrows a chain, and returns a `Writer<&C>`.
 ///
-/// A writer is the chain with plain data, so it can be held wherever the chain can be. After an error, the writer is at
-/// its end. [Split off](crate::WritableChain::split_last) a part that you must write after an error, such as a status,
-/// before you write the rest.
+/// A writer is the chain with plain data, so it can be held wherever the chain can be. After a
+/// [`ChainError`](virtio_queue_core::ChainError), the writer is at its end. After an error of a device's own work in a
+/// [`transfer`](Self::transfer), it is after the moved bytes. [Split off](crate::WritableChain::split_last) a part that
+/// you must write after an error, such as a status, before you write the rest.
 ///
 /// ```
 /// # use virtio_fake_driver::{DriverChain, SplitFixture};
@@ -63,13 +66,13 @@ impl<C: ChainElements> Writer<C> {
     #[inline]
     pub(crate) fn of(chain: C) -> Self {
         let cursor = Cursor::new(&chain, Access::Write);
-        Self::at(chain, cursor)
+        Self::at(Some(chain), cursor)
     }
 
     #[inline]
-    pub(crate) fn at(chain: C, cursor: Cursor<C::Place>) -> Self {
+    pub(crate) fn at(chain: Option<C>, cursor: Cursor<C::Place>) -> Self {
         let start = cursor.position();
-        Self { chain: ManuallyDrop::new(Some(chain)), cursor, written: 0, start, whole_until: start }
+        Self { chain: ManuallyDrop::new(chain), cursor, written: 0, start, whole_until: start }
     }
 
     /// Records that the `len` bytes before the position were written.
@@ -245,9 +248,9 @@ impl<C: ChainElements> Writer<C> {
     /// written bytes.
     ///
     /// `work` must return how many bytes it wrote, counted from the first byte. One call gets at most
-    /// [32](Lent::MAX_PIECES) pieces. `work` is called again while it writes all bytes that it gets. When it writes
-    /// fewer bytes, the transfer ends. The writer is then after the written bytes. Only these bytes count as written,
-    /// and only these are reported to the memory.
+    /// 256 pieces, which is 1 MiB in pages. `work` is called again while it writes all bytes that it gets. When it
+    /// writes fewer bytes, the transfer ends. The writer is then after the written bytes. Only these bytes count as
+    /// written, and only these are reported to the memory.
     ///
     /// # Errors
     ///

@@ -4,11 +4,14 @@ use core::marker::PhantomData;
 use core::ptr::NonNull;
 use core::{error, fmt};
 
+use crate::access::Access;
 use crate::access::{Readable, Rights, Writable};
+use crate::device_array::DeviceArray;
+use crate::device_range::{AccessError, DeviceRange};
+use crate::driver_mem::{StableMem, TranslateError};
+use crate::driver_range::{DriverAddr, DriverRange};
+use crate::word::{Word, Words};
 use crate::word::{load_words, store_words};
-use crate::{
-    Access, AccessError, DeviceArray, DeviceRange, DriverAddr, DriverRange, StableMem, TranslateError, Word, Words,
-};
 
 /// A part of driver memory that is proved once and accessed word by word.
 ///

@@ -8,7 +8,9 @@
 //! check(&mem, &Probe { mapped: mem.range(), access: Access::ReadWrite, absent: DriverAddr(0x2000) });
 //! ```
 
-use crate::{Access, DriverAddr, DriverMem, DriverRange};
+use crate::access::Access;
+use crate::driver_mem::DriverMem;
+use crate::driver_range::{DriverAddr, DriverRange};
 
 /// Tells the suite which addresses of a memory are mapped and which are not.
 ///

@@ -24,31 +24,22 @@
 //!    they read;
 //! 2. no Rust reference to any of those bytes is alive during the call, so the private slice does not overlap them.
 
-#[cfg(virtio_loom)]
-pub(crate) use crate::model::{copy_in, copy_out};
+// Sanitizers cannot check assembly, so `--cfg virtio_portable` selects the loops for them.
+#[cfg(all(
+    target_arch = "x86_64",
+    target_pointer_width = "64",
+    target_feature = "sse2",
+    not(any(miri, virtio_portable))
+))]
+pub(crate) use x86_64::{copy_in, copy_out};
 
-#[cfg(not(virtio_loom))]
-pub(crate) use memory::{copy_in, copy_out};
-
-/// The copies for this machine. Sanitizers cannot check assembly, so `--cfg virtio_portable` selects the loops for
-/// them.
-pub(crate) mod memory {
-    #[cfg(all(
-        target_arch = "x86_64",
-        target_pointer_width = "64",
-        target_feature = "sse2",
-        not(any(miri, virtio_portable))
-    ))]
-    pub(crate) use super::x86_64::{copy_in, copy_out};
-
-    #[cfg(not(all(
-        target_arch = "x86_64",
-        target_pointer_width = "64",
-        target_feature = "sse2",
-        not(any(miri, virtio_portable))
-    )))]
-    pub(crate) use super::portable::{copy_in, copy_out};
-}
+#[cfg(not(all(
+    target_arch = "x86_64",
+    target_pointer_width = "64",
+    target_feature = "sse2",
+    not(any(miri, virtio_portable))
+)))]
+pub(crate) use portable::{copy_in, copy_out};
 
 #[cfg(all(
     target_arch = "x86_64",
@@ -353,9 +344,7 @@ mod x86_64 {
 ))]
 mod portable {
     use core::ptr::NonNull;
-    use core::sync::atomic::{AtomicU8, Ordering};
-
-    use crate::word::Atomic;
+    use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
     const WORD: usize = size_of::<u64>();
 
@@ -372,8 +361,8 @@ mod portable {
         let mut words = rest.chunks_exact_mut(WORD);
         for word in &mut words {
             // SAFETY: as above; `at` is aligned after the head.
-            let value = unsafe { u64::load_relaxed(at.cast()) };
-            word.copy_from_slice(&value.to_ne_bytes());
+            let atomic = unsafe { AtomicU64::from_ptr(at.cast().as_ptr()) };
+            word.copy_from_slice(&atomic.load(Ordering::Relaxed).to_ne_bytes());
             // SAFETY: as above.
             at = unsafe { at.add(WORD) };
         }
@@ -400,7 +389,8 @@ mod portable {
             let mut value = [0; WORD];
             value.copy_from_slice(word);
             // SAFETY: as above; `at` is aligned after the head.
-            unsafe { u64::store_relaxed(at.cast(), u64::from_ne_bytes(value)) };
+            let atomic = unsafe { AtomicU64::from_ptr(at.cast().as_ptr()) };
+            atomic.store(u64::from_ne_bytes(value), Ordering::Relaxed);
             // SAFETY: as above.
             at = unsafe { at.add(WORD) };
         }

@@ -3,9 +3,11 @@
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
+use crate::access::{ReadOnly, Readable, Rights, Writable};
+use crate::device_range::DeviceRange;
 use crate::device_range::is_aligned;
+use crate::word::{Word, Words};
 use crate::word::{load_words, store_words};
-use crate::{DeviceRange, ReadOnly, Readable, Rights, Word, Words, Writable};
 
 /// A [`DeviceRange`] viewed as an array of `T`.
 ///

@@ -7,8 +7,13 @@ use core::{error, fmt, slice};
 
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
+use crate::access::Access;
+#[cfg(not(virtio_loom))]
+use crate::copy;
+#[cfg(virtio_loom)]
+use crate::model as copy;
+use crate::word::{Word, Words};
 use crate::word::{load_words, store_words};
-use crate::{Access, Word, Words, copy};
 
 /// A contiguous piece of driver memory that the device can access during `'a`.
 ///

@@ -2,7 +2,9 @@
 
 use core::{error, fmt};
 
-use crate::{Access, DeviceRange, DriverAddr, DriverRange};
+use crate::access::Access;
+use crate::device_range::DeviceRange;
+use crate::driver_range::{DriverAddr, DriverRange};
 
 /// The memory that a driver shares with a device. Other projects call it guest memory.
 ///

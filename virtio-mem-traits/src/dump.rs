@@ -4,9 +4,12 @@ use core::marker::PhantomData;
 use core::ptr::NonNull;
 use core::{error, fmt};
 
+use crate::access::Access;
+use crate::device_range::DeviceRange;
+use crate::driver_mem::{DriverMem, TranslateError};
+use crate::driver_range::{DriverAddr, DriverRange};
 #[cfg(feature = "alloc")]
-use crate::HeapMem;
-use crate::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, TranslateError};
+use crate::heap::HeapMem;
 
 /// A memory dump as driver memory.
 ///

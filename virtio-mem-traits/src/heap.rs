@@ -5,7 +5,14 @@ use core::alloc::Layout;
 use core::ptr::NonNull;
 use core::{error, fmt};
 
-use crate::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, TranslateError, copy};
+use crate::access::Access;
+#[cfg(not(virtio_loom))]
+use crate::copy;
+use crate::device_range::DeviceRange;
+use crate::driver_mem::{DriverMem, TranslateError};
+use crate::driver_range::{DriverAddr, DriverRange};
+#[cfg(virtio_loom)]
+use crate::model as copy;
 
 /// One zeroed, page-aligned region of driver memory, allocated on the heap.
 ///

@@ -6,7 +6,7 @@ use core::ptr;
 
 use static_assertions::{const_assert, const_assert_eq};
 
-use crate::DeviceRange;
+use crate::device_range::DeviceRange;
 
 /// A piece of driver memory in the form that `readv`, `writev` and io_uring take: POSIX's `struct iovec`.
 ///

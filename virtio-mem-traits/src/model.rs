@@ -7,7 +7,7 @@ use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 use std::sync::OnceLock;
 
-use crate::copy::memory;
+use crate::copy;
 
 /// The place of an access or a fence in the source.
 pub type Site = &'static Location<'static>;
@@ -63,20 +63,20 @@ pub(crate) fn store<W>(ptr: NonNull<W>, value: u64, order: Ordering) -> bool {
 
 /// # Safety
 ///
-/// As for the copies of [`memory`].
+/// As for the function of [`copy`] with the same name.
 pub(crate) unsafe fn copy_in(shared: NonNull<u8>, private: &mut [u8]) {
     if !MODEL.get().is_some_and(|model| model.read(shared.addr().get(), private)) {
         // SAFETY: the caller guarantees it.
-        unsafe { memory::copy_in(shared, private) }
+        unsafe { copy::copy_in(shared, private) }
     }
 }
 
 /// # Safety
 ///
-/// As for the copies of [`memory`].
+/// As for the function of [`copy`] with the same name.
 pub(crate) unsafe fn copy_out(private: &[u8], shared: NonNull<u8>) {
     if !MODEL.get().is_some_and(|model| model.write(shared.addr().get(), private)) {
         // SAFETY: the caller guarantees it.
-        unsafe { memory::copy_out(private, shared) }
+        unsafe { copy::copy_out(private, shared) }
     }
 }

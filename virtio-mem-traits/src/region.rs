@@ -4,7 +4,10 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
-use crate::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, StableMem};
+use crate::access::Access;
+use crate::device_range::DeviceRange;
+use crate::driver_mem::{DriverMem, StableMem};
+use crate::driver_range::{DriverAddr, DriverRange};
 
 /// The place of a region, for reading, writing or both. An address in it is found with two comparisons.
 ///

@@ -3,9 +3,12 @@
 use core::cell::Cell;
 use core::fmt;
 
+use crate::access::Access;
+use crate::device_range::DeviceRange;
 use crate::driver_mem::whole;
+use crate::driver_mem::{DriverMem, TranslateError};
+use crate::driver_range::{DriverAddr, DriverRange};
 use crate::region::Known;
-use crate::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, TranslateError};
 
 /// A driver memory that remembers one region of another memory.
 ///

@@ -165,14 +165,15 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
 
     /// Gathers at most `limit` available chains of one element each, and returns the number of chains.
     ///
-    /// It stops at the first chain that is not a single element for `access` in one piece of `mem`.
+    /// It stops at the first chain that is not a single element for `access` in one piece of `mem`, and if `chains` has
+    /// no more room. It gathers none if chains are left in `chains`.
     ///
     /// It is for devices that move packets: the device can prefetch the memory of all chains before it copies the first
     /// one. [`next_chain`](Self::next_chain) returns the chain at which it stopped, if there is one. If the queue's
     /// memory wants [reports](DriverMem::reports) of accesses, no chain is gathered.
     ///
-    /// The chains stay in flight until their tokens are given to [`complete_all`](Self::complete_all) or to
-    /// [`complete`](Self::complete). If `take` panics, the queue is broken.
+    /// The chains stay in flight until [`complete_gathered`](Self::complete_gathered) returns them, or
+    /// [`complete`](Self::complete) with their [tokens](Gathered::pop).
     ///
     /// # Errors
     ///
@@ -186,7 +187,7 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
     /// # use virtio_mem_traits::HeapMem;
     /// # use virtio_queue_core::{DriverAddr, QueueLimits, SplitQueue};
     /// # use virtio_util::NotificationCounter;
-    /// use virtio_queue_core::{Access, DriverMem};
+    /// use virtio_queue_core::{Access, DriverMem, Gathered};
     ///
     /// # let mem = Arc::new(HeapMem::new(DriverAddr(0x1000_0000), 1 << 16)?);
     /// # let mut driver = Driver::<Split>::new(Arc::clone(&mem), 16, DriverOptions::default());
@@ -194,45 +195,52 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
     /// # let mut queue = SplitQueue::new(&config, Arc::clone(&mem), NotificationCounter::new())?;
     /// # driver.add(&DriverChain::new().writable(64)).unwrap();
     /// # driver.add(&DriverChain::new().writable(64)).unwrap();
-    /// let mut batch = Vec::new();
-    /// let gathered = queue.gather(32, &*mem, Access::Write, |chain| batch.push(chain))?;
+    /// let mut chains = Gathered::<32>::new();
+    /// let gathered = queue.gather(32, &*mem, Access::Write, &mut chains)?;
     /// assert_eq!(gathered, 2);
-    /// // Prefetch here, then write into each of them:
-    /// let written = batch.drain(..).map(|chain| {
-    ///     let piece = chain.piece();
-    ///     let len = if piece.memory.write_bytes(0, b"packet").is_ok() { 6 } else { 0 };
-    ///     mem.written(piece.range.prefix(len));
-    ///     (chain.into_token(), len as u32)
-    /// });
-    /// queue.complete_all(written)?;
+    /// // Prefetch `chains.pieces()` here, then write a packet into each of them:
+    /// queue.complete_gathered(&mut chains, |piece| {
+    ///     piece.memory.write_bytes(0, b"packet").ok()?;
+    ///     mem.written(piece.range.prefix(6));
+    ///     Some(6)
+    /// })?;
+    /// assert!(chains.is_empty());
+    /// # assert_eq!(driver.reap_all().unwrap().len(), 2);
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     #[inline(always)]
-    pub fn gather<'m, M: DriverMem + ?Sized>(
+    pub fn gather<'m, M: DriverMem + ?Sized, const C: usize>(
         &mut self,
         limit: usize,
         mem: &'m M,
         access: Access,
-        take: impl FnMut(Gathered<'m>),
+        chains: &mut Gathered<'m, C>,
     ) -> Result<usize, FatalError> {
-        self.state.gather(&self.ring, limit, mem, access, take)
+        self.state.gather(&self.ring, limit, mem, access, chains)
     }
 
-    /// Returns the chains of many tokens, and publishes them together.
+    /// Returns gathered chains in the order of their fetching, and publishes them together.
     ///
-    /// Each token comes with the number of bytes that were written, as for [`complete`](Self::complete).
+    /// `work` gets the element of each chain, and returns the number of bytes that were written, as for
+    /// [`complete`](Self::complete). It returns `None` for a chain that cannot be returned in this way. This chain and
+    /// the ones after it stay in `chains`: [`Gathered::pop`] takes it out, and another call continues.
+    ///
+    /// If `work` panics, the queue is broken.
     ///
     /// # Errors
     ///
-    /// If a token is not for a chain in flight in this queue: the chains of the other tokens were returned. If the
-    /// queue is broken.
+    /// If the chains are not in flight in this queue: `chains` keeps them. If the queue is broken: they are gone.
     ///
     /// # Examples
     ///
     /// See [`gather`](Self::gather).
     #[inline(always)]
-    pub fn complete_all(&mut self, chains: impl IntoIterator<Item = (Token, u32)>) -> Result<(), ReturnError> {
-        let completed = self.state.complete_all(&self.ring, chains);
+    pub fn complete_gathered<'m, const C: usize>(
+        &mut self,
+        chains: &mut Gathered<'m, C>,
+        work: impl FnMut(Piece<'m>) -> Option<u32>,
+    ) -> Result<(), ReturnError> {
+        let completed = self.state.complete_gathered(&self.ring, chains, work);
         self.state.publish(&self.ring)?;
         completed
     }

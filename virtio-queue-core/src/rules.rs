@@ -13,6 +13,7 @@
 //! upper flags, AVAIL and USED among them, are ignored.
 
 use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange};
+use virtio_ring::packed::DescriptorFlags;
 
 use crate::{ChainErrorKind, Element, Piece, QueueConfig, RingFeatures};
 
@@ -94,13 +95,19 @@ impl<const FLAGS: u32> Limits<FLAGS> {
             Access::Write => Rules::<FLAGS>::WRITABLE,
             Access::ReadWrite => return None,
         };
-        Some(Only { phase, odd: self.plain.odd | NEXT << FLAGS, access })
+        Some(Only { flipped: 0, phase, odd: self.plain.odd | NEXT << FLAGS, access })
     }
 
     /// Returns whether a list of this many elements is too long.
     #[inline(always)]
     pub(crate) const fn is_too_long(&self, elements: u16) -> bool {
         elements as u32 > self.elements
+    }
+
+    /// Returns whether `left` is 0, or more elements than a list can have.
+    #[inline(always)]
+    pub(crate) const fn is_none_or_too_many(&self, left: u32) -> bool {
+        left.wrapping_sub(1) >= self.elements
     }
 
     /// Returns the range of an indirect table, and the number of its descriptors.
@@ -114,9 +121,25 @@ impl<const FLAGS: u32> Limits<FLAGS> {
     }
 }
 
+impl PackedLimits {
+    /// Returns the values that the only element of a list is compared with, for reading or for writing, where the driver
+    /// makes descriptors available with the wrap counter `wrap`.
+    #[inline(always)]
+    pub(crate) const fn only_available(&self, access: Access, wrap: bool) -> Option<Only<48>> {
+        let Some(only) = self.only(access) else { return None };
+        let [avail, used] = [DescriptorFlags::AVAIL.0 as u64, DescriptorFlags::USED.0 as u64];
+        // An available descriptor has one of the two flags. Without it, the descriptor has neither.
+        let flipped = if wrap { avail } else { used } << 48;
+        Some(Only { flipped, odd: only.odd | (avail | used) << 48, ..only })
+    }
+}
+
 /// The values that the only element of a chain is compared with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Only<const FLAGS: u32> {
+    /// The bits of the second word of its descriptor that are inverted before the test. None of them takes part in the
+    /// addition.
+    flipped: u64,
     /// The number that is added to the second word of its descriptor, as in the [rules](Rules).
     phase: u64,
     /// The bits that the sum does not have, NEXT among them.
@@ -125,15 +148,17 @@ pub(crate) struct Only<const FLAGS: u32> {
 }
 
 impl<const FLAGS: u32> Only<FLAGS> {
-    /// Translates the range of a descriptor, if the descriptor is plain, alone, for this access, and translates at
-    /// once.
+    /// Returns whether a descriptor is plain, alone and for this access, by its second word.
     ///
     /// PERF: the access is known before the descriptor is (`direct-1-burst-32` of the bulk queues).
     #[inline(always)]
+    pub(crate) const fn accepts(&self, word: u64) -> bool {
+        (word ^ self.flipped).wrapping_add(self.phase) & self.odd == 0
+    }
+
+    /// Translates the range of an accepted descriptor, if it translates at once.
+    #[inline(always)]
     pub(crate) fn find<'m, M: DriverMem + ?Sized>(&self, mem: &'m M, (addr, word): Words) -> Option<DeviceRange<'m>> {
-        if word.wrapping_add(self.phase) & self.odd != 0 {
-            return None;
-        }
         let Claim { len, .. } = Rules::<FLAGS>::claim((addr, word));
         mem.translate_at_once(addr, len, self.access)
     }
@@ -197,6 +222,18 @@ impl<const FLAGS: u32> Rules<FLAGS> {
         Self { budget: plain.budget & !SLOW | slow, phase: Self::READABLE }
     }
 
+    /// Returns the rules with no element plain any more.
+    #[inline(always)]
+    pub(crate) const fn slow(self) -> Self {
+        Self { budget: self.budget | SLOW, ..self }
+    }
+
+    /// Returns the access of the next plain element, unless it is the first writable one.
+    #[inline(always)]
+    pub(crate) const fn access(&self) -> Access {
+        if self.phase == Self::READABLE { Access::Read } else { Access::Write }
+    }
+
     /// Returns whether no element is plain any more.
     #[inline(always)]
     pub(crate) const fn is_slow(&self) -> bool {
@@ -206,11 +243,15 @@ impl<const FLAGS: u32> Rules<FLAGS> {
     /// Accepts an ordinary element by the second word of its descriptor. Returns `false` if the element needs the slow
     /// path: the caller must then [undo the count](Self::uncounted), and call [`accept`](Self::accept). Must not be
     /// called when [slow](Self::is_slow).
+    ///
+    /// `access` must be what [`access`](Self::access) returns. It changes at the first writable element.
+    ///
+    /// PERF: a loop keeps it in a register, and does not take it from each descriptor (`direct-8-burst-32`).
     #[inline(always)]
-    pub(crate) fn accept_plain(&mut self, plain: &Plain<FLAGS>, word: u64) -> bool {
+    pub(crate) fn accept_plain(&mut self, plain: &Plain<FLAGS>, word: u64, access: &mut Access) -> bool {
         let (budget, too_many) = (self.budget + length(word)).overflowing_add(plain.one);
         self.budget = budget;
-        !too_many && self.is_in_order(plain, word)
+        !too_many && self.is_in_order(plain, word, access)
     }
 
     /// Returns the rules as they were before an element was counted by [`accept_plain`](Self::accept_plain).
@@ -219,12 +260,12 @@ impl<const FLAGS: u32> Rules<FLAGS> {
         Self { budget: self.budget.wrapping_sub(ONE_ELEMENT).wrapping_sub(length(word)), ..self }
     }
 
-    /// Accepts the next element of a list if it is plain. Counts only its bytes: the elements of a list that is too
-    /// long are slow.
+    /// Accepts the next element of a list if it is plain, as [`accept_plain`](Self::accept_plain) does. Counts only its
+    /// bytes: the elements of a list that is too long are slow.
     #[inline(always)]
-    pub(crate) fn accept_plain_in_list(&mut self, plain: &Plain<FLAGS>, word: u64) -> bool {
+    pub(crate) fn accept_plain_in_list(&mut self, plain: &Plain<FLAGS>, word: u64, access: &mut Access) -> bool {
         self.budget += length(word);
-        self.is_in_order(plain, word)
+        self.is_in_order(plain, word, access)
     }
 
     /// Returns the rules as they were before an element was counted by
@@ -236,7 +277,7 @@ impl<const FLAGS: u32> Rules<FLAGS> {
 
     /// Tests the second word of a descriptor, and changes to the writable phase at the first writable element.
     #[inline(always)]
-    const fn is_in_order(&mut self, plain: &Plain<FLAGS>, word: u64) -> bool {
+    const fn is_in_order(&mut self, plain: &Plain<FLAGS>, word: u64, access: &mut Access) -> bool {
         if word.wrapping_add(self.phase) & plain.odd == 0 {
             return true;
         }
@@ -244,6 +285,7 @@ impl<const FLAGS: u32> Rules<FLAGS> {
         let is_writable = word.wrapping_add(Self::WRITABLE) & plain.odd == 0;
         if is_writable {
             self.phase = Self::WRITABLE;
+            *access = Access::Write;
         }
         is_writable
     }
@@ -282,21 +324,21 @@ impl<const FLAGS: u32> Rules<FLAGS> {
         Claim { addr, len, access }
     }
 
-    /// Translates the range of a plain descriptor, if it translates at once.
+    /// Translates the range of a plain descriptor for `access`, if it translates at once.
     #[inline(always)]
-    pub(crate) fn find<M: DriverMem + ?Sized>(mem: &M, words: Words) -> Option<Piece<'_>> {
-        let Claim { addr, len, access } = Self::claim(words);
+    pub(crate) fn find<M: DriverMem + ?Sized>(mem: &M, words: Words, access: Access) -> Option<Piece<'_>> {
+        let Claim { addr, len, .. } = Self::claim(words);
         Some(piece(addr, len, access, mem.translate_at_once(addr, len, access)?))
     }
 
     /// Translates the range of a plain descriptor, if it is in one piece.
     #[inline(always)]
-    pub(crate) fn search<M: DriverMem + ?Sized>(mem: &M, words: Words) -> Option<Piece<'_>> {
-        let found = Self::find(mem, words);
+    pub(crate) fn search<M: DriverMem + ?Sized>(mem: &M, words: Words, access: Access) -> Option<Piece<'_>> {
+        let found = Self::find(mem, words, access);
         if found.is_some() {
             return found;
         }
-        let Element { range, access } = Self::claim(words).element()?;
+        let Element { range, .. } = Self::claim(words).element()?;
         let memory = mem.translate_all(range, access).ok()?;
         Some(Piece { range, memory, access })
     }

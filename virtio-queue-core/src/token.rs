@@ -109,7 +109,7 @@ pub(crate) struct Generation(
 
 impl Generation {
     /// The generation of no queue. Every queue refuses a token of this generation.
-    const NONE: Self = Self(0xffff << 48);
+    pub(crate) const NONE: Self = Self(0xffff << 48);
 
     /// Begins a new generation.
     pub(crate) fn begin() -> Self {

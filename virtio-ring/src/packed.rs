@@ -90,7 +90,7 @@ mod off_wrap;
 mod queue_size;
 mod ring_position;
 
-pub use descriptor::{BufferId, Descriptor, DescriptorFlags, UsedDescriptor};
+pub use descriptor::{BufferId, Descriptor, DescriptorFlags, DescriptorTable, UsedDescriptor};
 pub use descriptor_area::{DescriptorArea, Slots};
 pub use device_area::DeviceArea;
 pub use driver_area::DriverArea;
@@ -101,6 +101,3 @@ pub use queue_size::QueueSize;
 pub use ring_position::RingPosition;
 
 pub use crate::descriptor_table::{DescriptorIndex, TableError};
-
-/// A table of descriptors of a packed virtqueue: its ring, or an indirect one.
-pub type DescriptorTable<'m, M> = crate::descriptor_table::DescriptorTable<'m, M, Descriptor>;

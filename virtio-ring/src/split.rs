@@ -61,16 +61,15 @@ mod driver_area;
 mod layout;
 mod queue_size;
 mod ring_index;
+mod used_element;
 
-pub use descriptor::{Descriptor, DescriptorFlags};
+pub use descriptor::{Descriptor, DescriptorFlags, DescriptorTable};
 pub use descriptor_area::DescriptorArea;
-pub use device_area::{DeviceArea, UsedElement, UsedElements, UsedFlags};
+pub use device_area::{DeviceArea, UsedElements, UsedFlags};
 pub use driver_area::{AvailableEntries, AvailableFlags, DriverArea};
 pub use layout::Layout;
 pub use queue_size::QueueSize;
 pub use ring_index::RingIndex;
+pub use used_element::UsedElement;
 
 pub use crate::descriptor_table::{DescriptorIndex, TableError};
-
-/// A table of descriptors of a split virtqueue.
-pub type DescriptorTable<'m, M> = crate::descriptor_table::DescriptorTable<'m, M, Descriptor>;

@@ -10,7 +10,11 @@ use event_listener::EventListener;
 use futures_core::{FusedStream, Stream};
 use virtio_queue_core::{DriverNotify, FatalError};
 
-use crate::{Lock, OwnedChain, SharedQueue, SharedRing};
+#[cfg(feature = "std")]
+use crate::lock::DefaultLock;
+use crate::lock::Lock;
+use crate::owned_chain::OwnedChain;
+use crate::shared_queue::{SharedQueue, SharedRing};
 
 /// The chains of a [`SharedQueue`], as a stream. The stream waits while no chain is available, and ends with the
 /// [queue](SharedQueue#the-end-of-a-queue).
@@ -69,7 +73,7 @@ use crate::{Lock, OwnedChain, SharedQueue, SharedRing};
 /// # }
 /// ```
 #[cfg(feature = "std")]
-pub struct DescChainStream<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock = crate::DefaultLock> {
+pub struct DescChainStream<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock = DefaultLock> {
     queue: SharedQueue<R, N, L>,
     /// The listener for the next wake-up. `None` after the wake-up, because a listener that is ready cannot be polled
     /// again.

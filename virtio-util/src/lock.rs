@@ -42,7 +42,8 @@
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a kind of lock for a shared queue",
     note = "with the feature `std`, omit the parameter: the default lock is `std::sync::Mutex`",
-    note = "with `lock_api-0-4`, parking_lot 0.12's `Mutex<()>` is a kind of lock; with `lock_api-0-5`, parking_lot 0.13's is",
+    note = "with `lock_api-0-4`, parking_lot 0.12's `Mutex<()>` is a kind of lock; with `lock_api-0-5`, parking_lot \
+            0.13's is",
     note = "without `std`, implement `virtio_util::Lock` for a type of your own"
 )]
 #[doc(alias = "RawMutex")]

@@ -2,6 +2,8 @@
 
 mod burst;
 mod inner;
+mod phase;
+mod ring;
 mod state;
 mod waiting;
 
@@ -10,36 +12,24 @@ use core::convert::Infallible;
 use core::fmt;
 
 use virtio_queue_core::{
-    AdoptError, AnyRing, Armed, ConfigError, DriverNotify, FatalError, Head, Queue, Restorable, ReturnError, Ring,
+    AdoptError, AnyRing, Armed, ConfigError, DriverNotify, FatalError, Head, Queue, Restorable, ReturnError,
     SavedQueue, Token,
 };
 use virtio_ring::packed::Descriptor;
 
 pub use self::burst::SharedBurst;
+pub use self::ring::SharedRing;
+
 use self::inner::Inner;
 use self::state::State;
-use crate::owned_chain::Home;
-use crate::{Lock, OwnedChain};
+#[cfg(feature = "std")]
+use crate::lock::DefaultLock;
+use crate::lock::Lock;
+use crate::owned_chain::{Home, OwnedChain};
 
 /// The default [budget](SharedQueue#the-budget) of a [`SharedQueue`], in elements. With it, a queue of size 256 has
 /// room for 256 elements in each of its chains.
 pub const DEFAULT_BUDGET: usize = 1 << 16;
-
-/// A ring whose queue can be shared. Every ring that can be sent to another thread with its memory is one.
-///
-/// The rings of virtio-queue-core need a memory handle that is `StableMem + Send + 'static`. The usual handle is an
-/// `Arc` of a memory.
-#[diagnostic::on_unimplemented(
-    message = "a queue on a `{Self}` cannot be shared between threads",
-    label = "must be a ring that can be sent to another thread",
-    note = "the first type parameter is a ring: write `SharedAnyQueue<M, N>` for an `AnyQueue<M, N>`, and `SharedQueue<SplitRing<M>, N>` for a `SplitQueue<M, N>`",
-    note = "the memory handle must be `Send + 'static`: an `Arc<M>` is, a `&M` and an `Rc<M>` are not",
-    note = "in tests, `AnyFixture::new` and `build` use an `Rc`: call `AnyFixtureOptions::build_plain`, which uses an `Arc`"
-)]
-pub trait SharedRing: Ring<Mem: Clone, Positions: Send> + Send + 'static {}
-
-#[diagnostic::do_not_recommend]
-impl<R: Ring<Mem: Clone, Positions: Send> + Send + 'static> SharedRing for R {}
 
 /// A handle on a virtqueue that several threads or tasks use. A clone is another handle on the same queue.
 ///
@@ -127,7 +117,7 @@ impl<R: Ring<Mem: Clone, Positions: Send> + Send + 'static> SharedRing for R {}
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 #[cfg(feature = "std")]
-pub struct SharedQueue<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock = crate::DefaultLock> {
+pub struct SharedQueue<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock = DefaultLock> {
     pub(crate) inner: Arc<Inner<R, N, L>>,
 }
 
@@ -165,7 +155,7 @@ pub struct SharedQueue<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock>
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 #[cfg(feature = "std")]
-pub type SharedAnyQueue<M, N, L = crate::DefaultLock> = SharedQueue<AnyRing<M>, N, L>;
+pub type SharedAnyQueue<M, N, L = DefaultLock> = SharedQueue<AnyRing<M>, N, L>;
 
 /// A shared queue whose format the negotiated features decide. The memory handle must be `M: StableMem + Send +
 /// 'static`.

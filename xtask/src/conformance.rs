@@ -5,10 +5,11 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
+use crate::sources::sources;
 use clauses::Clauses;
 use xtask_support::cargo::workspace_root;
 
@@ -55,13 +56,8 @@ type Coverage = BTreeMap<String, BTreeSet<String>>;
 fn read() -> Result<(Clauses, Coverage)> {
     let root = workspace_root();
     let list = fs::read_to_string(root.join("docs/conformance.md")).context("docs/conformance.md")?;
-    let list_files = ["ls-files", "--cached", "--others", "--exclude-standard", "*.rs"];
-    let files = Command::new("git").args(list_files).current_dir(root).output().context("git")?;
-    ensure!(files.status.success(), "git ls-files: {}", String::from_utf8_lossy(&files.stderr));
     let mut coverage = Coverage::new();
-    for file in String::from_utf8(files.stdout)?.lines() {
-        // A file that git knows may have been removed.
-        let Ok(source) = fs::read_to_string(root.join(file)) else { continue };
+    for (file, source) in sources(&["*.rs"])? {
         for test in tests::find(&source) {
             for id in test.ids {
                 coverage.entry(id).or_default().insert(format!("{}::{}", file.trim_end_matches(".rs"), test.name));

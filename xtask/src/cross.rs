@@ -36,9 +36,10 @@ struct Machine {
     skip: &'static str,
 }
 
-/// QEMU's emulator of processes, 7.2, does not know `preadv2`, so nothing can be read without waiting. It swaps the bytes of
-/// an eventfd's counter for a machine with the other byte order, but not through a duplicate of the descriptor. The same
-/// tests pass on i386, which needs no emulator, and the counter is a number in the order of the machine on all of them.
+/// QEMU's emulator of processes, 7.2, does not know `preadv2`, so nothing can be read without waiting. It swaps the
+/// bytes of an eventfd's counter for a machine with the other byte order, but not through a duplicate of the
+/// descriptor. The same tests pass on i386, which needs no emulator, and the counter is a number in the order of the
+/// machine on all of them.
 const QEMU_HAS_OTHER_EVENTFDS: &str = "--skip event_fd::";
 
 const MACHINES: [Machine; 3] = [

@@ -32,7 +32,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 /// Builds the models, and returns the program that they are in.
 fn build() -> Result<PathBuf> {
     let spinner = Spinner::new("the models are built".to_owned());
-    let line = "test --locked --manifest-path xtask/loom/Cargo.toml --no-run --test it --message-format=json-render-diagnostics";
+    let line = "test --locked --manifest-path xtask/loom/Cargo.toml --no-run --test it \
+                --message-format=json-render-diagnostics";
     let cargo = Cargo::new(line).env("RUSTFLAGS", "--cfg virtio_loom");
     let printed = cargo.env("CARGO_TARGET_DIR", metadata()?.target_directory.join("loom")).run(&spinner)?;
     let messages = Message::parse_stream(printed.as_bytes());

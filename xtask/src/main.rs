@@ -11,6 +11,7 @@ mod msrv;
 mod mutants;
 mod oldest_rust;
 mod sanitize;
+mod sources;
 mod test;
 
 use std::process::ExitCode;

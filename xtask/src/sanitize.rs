@@ -1,7 +1,7 @@
 //! `cargo xtask sanitize`: threads that move chains, under a sanitizer.
 //!
-//! A sanitizer sees no assembly, so copies are loops of atomic accesses here. The unit tests of virtio-mem-traits compare
-//! the two byte by byte.
+//! A sanitizer sees no assembly, so copies are loops of atomic accesses here. The unit tests of virtio-mem-traits
+//! compare the two byte by byte.
 
 use std::env;
 use std::path::Path;

@@ -4,10 +4,10 @@ use core::mem;
 use core::ops::Range;
 
 use arrayvec::ArrayVec;
-use virtio_mem_traits::{Access, DeviceRange, DriverMem, DriverRange, RegionCache};
+use virtio_mem_traits::{Access, DeviceRange, DriverMem, DriverRange};
 use virtio_queue_core::{ChainError, DescChain, DriverNotify, Element, FatalError, QueueState, Ring, Token};
 
-use super::{RequestHeader, Status};
+use super::wire::{RequestHeader, Status};
 use crate::prefetch::{prefetch_to_read, prefetch_to_write};
 use crate::unpublished::Unpublished;
 
@@ -80,18 +80,6 @@ pub(super) struct Payloads<'m> {
     pieces: ArrayVec<DeviceRange<'m>, MAX_PIECES>,
 }
 
-/// Two region caches, because payloads and the other parts of a request are often in different regions.
-pub(super) struct Caches<'m, M: ?Sized> {
-    frames: RegionCache<'m, M>,
-    payloads: RegionCache<'m, M>,
-}
-
-impl<'m, M: DriverMem + ?Sized> Caches<'m, M> {
-    pub(super) fn new(mem: &'m M) -> Self {
-        Self { frames: RegionCache::new(mem), payloads: RegionCache::new(mem) }
-    }
-}
-
 impl<'m> Batch<'m> {
     /// Returns whether the batch has so many bytes that the turn of the queue must end.
     #[inline]
@@ -108,14 +96,13 @@ impl<'m> Batch<'m> {
     pub(super) fn fetch<R: Ring, N: DriverNotify>(
         &mut self,
         limit: usize,
-        ring: &R,
+        ring: &'m R,
         queue: &mut QueueState<R, N>,
-        mem: &'m Caches<'_, R::Mem>,
     ) -> Result<(), FatalError> {
         while self.requests.len() < limit && !self.is_full() {
             let Some(token) = queue.fetch(ring)? else { break };
             let chain = DescChain::new(ring, token, Unpublished(queue));
-            let parts = self.payloads.take_apart(chain.walk(), mem);
+            let parts = self.payloads.take_apart(chain.walk(), ring.mem());
             self.bytes += if let Some(Parts { header, payload, status }) = &parts {
                 // Few headers are in two cache lines.
                 prefetch_to_read(header.bytes.prefix(1));
@@ -146,12 +133,12 @@ impl<'m> Payloads<'m> {
     /// Returns the parts of a request, if it has the usual layout. Adds the pieces of its payload to the batch. If the
     /// layout turns out to be another one, some unused pieces stay.
     #[inline]
-    fn take_apart<M: DriverMem + ?Sized>(
+    fn take_apart<M: DriverMem>(
         &mut self,
         mut elements: impl Iterator<Item = Result<Element, ChainError>>,
-        mem: &'m Caches<'_, M>,
+        mem: &'m M,
     ) -> Option<Parts<'m>> {
-        let header = piece(elements.next()?.ok()?, Access::Read, size_of::<RequestHeader>(), &mem.frames)?;
+        let header = piece(elements.next()?.ok()?, Access::Read, size_of::<RequestHeader>(), mem)?;
         let mut last = elements.next()?.ok()?;
         let mut payload = Payload { places: self.pieces.len()..self.pieces.len(), bytes: 0, access: None };
         for element in elements {
@@ -159,12 +146,12 @@ impl<'m> Payloads<'m> {
             if *payload.access.get_or_insert(access) != access {
                 return None;
             }
-            self.pieces.try_push(mem.payloads.translate_all(range, access).ok()?).ok()?;
+            self.pieces.try_push(mem.translate_all(range, access).ok()?).ok()?;
             self.ranges.push(range);
             payload.bytes += range.len();
         }
         payload.places.end = self.pieces.len();
-        let status = piece(last, Access::Write, 1, &mem.frames)?;
+        let status = piece(last, Access::Write, 1, mem)?;
         Some(Parts { header, payload, status })
     }
 }

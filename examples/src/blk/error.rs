@@ -7,7 +7,7 @@ use std::io;
 use virtio_chain::{TransferCause, TransferError};
 use virtio_queue_core::{ChainError, ReturnError};
 
-use super::{MAX_SEGMENT_SECTORS, MAX_SEGMENTS, Status};
+use super::wire::{MAX_SEGMENT_SECTORS, MAX_SEGMENTS, Status};
 
 /// The reason why a request failed.
 #[derive(Debug)]

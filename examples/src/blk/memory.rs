@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{PoisonError, RwLock};
 
-use super::Storage;
+use super::storage::Storage;
 
 /// A storage in memory. A drop loses its bytes.
 #[derive(Debug)]

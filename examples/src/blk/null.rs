@@ -4,7 +4,7 @@ use std::io;
 
 use virtio_mem_traits::DeviceRange;
 
-use super::Storage;
+use super::storage::Storage;
 
 /// A storage that stores nothing, to measure everything except the storage. It does not access driver memory. Other
 /// buffers get zeroes.

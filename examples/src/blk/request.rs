@@ -6,11 +6,11 @@ use virtio_chain::{Reader, TransferError, Writer};
 use virtio_queue_core::ChainElements;
 use zerocopy::{FromZeros, IntoBytes};
 
+use super::BlockDevice;
+use super::error::RequestError;
 use super::moving::{read_chain, write_chain};
-use super::{
-    BlockDevice, MAX_SEGMENT_SECTORS, MAX_SEGMENTS, RequestError, RequestHeader, RequestType, SECTOR_SIZE, Segment,
-    Storage,
-};
+use super::storage::Storage;
+use super::wire::{MAX_SEGMENT_SECTORS, MAX_SEGMENTS, RequestHeader, RequestType, SECTOR_SIZE, Segment};
 
 impl<S: Storage> BlockDevice<S> {
     /// Processes `request`, writes its result to `payload`, and returns the number of bytes of storage.

@@ -23,10 +23,12 @@ use std::io;
 use virtio_mem_traits::DriverMem;
 use virtio_queue_core::{DescChain, DriverNotify, FatalError, QueueState, Ring};
 
-use super::batch::{Batch, Caches, MAX_BYTES, MAX_REQUESTS, Parts, Payloads, Request, State};
-use super::{BlockDevice, RequestHeader, RequestType, Status, Storage};
+use super::BlockDevice;
+use super::batch::{Batch, MAX_BYTES, MAX_REQUESTS, Parts, Payloads, Request, State};
+use super::storage::Storage;
+use super::wire::{RequestHeader, RequestType, Status};
 use crate::unpublished::Unpublished;
-use crate::{Device, Served};
+use virtio_vhost_user::{Device, Served};
 
 /// How many requests are answered together if none of them has to wait: with a few, the driver is at work with some
 /// while the device is with others. Next to 32, 16 made a fourth more requests without a medium, and a tenth more of a
@@ -43,12 +45,11 @@ impl<S: Storage> BlockDevice<S> {
         queue: &mut QueueState<R, N>,
         budget: u32,
     ) -> Result<Served, FatalError> {
-        let mem = Caches::new(ring.mem());
         let mut served = Served { pending: true, ..Served::default() };
         while served.pending && served.requests < budget && served.bytes < MAX_BYTES {
             let limit = MAX_REQUESTS.min((budget - served.requests) as usize);
             let mut batch = Batch::default();
-            served.pending = self.fill(&mut batch, limit, ring, queue, &mem)?;
+            served.pending = self.fill(&mut batch, limit, ring, queue)?;
             let Batch { requests, payloads, .. } = &mut batch;
             self.wait_for_reads(requests, payloads);
             self.commit_writes(requests);
@@ -68,14 +69,13 @@ impl<S: Storage> BlockDevice<S> {
         &self,
         batch: &mut Batch<'m>,
         limit: usize,
-        ring: &R,
+        ring: &'m R,
         queue: &mut QueueState<R, N>,
-        mem: &'m Caches<'_, R::Mem>,
     ) -> Result<bool, FatalError> {
         loop {
             let begun = batch.requests.len();
             let enough = limit.min(begun + GROUP);
-            batch.fetch(enough, ring, queue, mem)?;
+            batch.fetch(enough, ring, queue)?;
             let (mut waits, mut known) = (false, true);
             for request in batch.requests.iter_mut().skip(begun) {
                 request.state = self.begin(request, &batch.payloads, ring.mem());

@@ -2,7 +2,11 @@
 
 use std::os::fd::BorrowedFd;
 
-use super::{Loopback, Lost, Port, Sink, Source, Tap};
+use super::loopback::Loopback;
+use super::port::{Lost, Port};
+use super::sink::Sink;
+use super::source::Source;
+use super::tap::Tap;
 
 /// The port that was chosen when the program was started.
 #[derive(Clone, Debug)]

@@ -1,24 +1,32 @@
 //! Fetches chains together.
 
-use core::iter;
-
-use arrayvec::ArrayVec;
 use virtio_mem_traits::{Access, DriverMem};
 use virtio_queue_core::{
-    ChainError, DescChain, DriverNotify, FatalError, Gathered, Piece, QueueState, Ring, Token, Walk,
+    Chain, ChainError, DescChain, DriverNotify, FatalError, Gathered, Piece, QueueState, Ring, Token, Walk,
 };
 
 use crate::unpublished::Unpublished;
-use crate::{Turn, WaitsFor};
+use virtio_vhost_user::{Turn, WaitsFor};
 
 /// The number of chains that are fetched before the first of them is used. Meanwhile, their bytes move into the cache.
 const BATCH: usize = 32;
 
-/// A fetched chain.
-pub(super) struct Fetched<'m> {
-    token: Token,
-    /// Its memory, if it is a single element in one piece.
-    pub(super) piece: Option<Piece<'m>>,
+/// Chains that were fetched together.
+pub(super) type Batch<'m> = Gathered<'m, BATCH>;
+
+/// The work on the chains of one queue.
+pub(super) trait Packets {
+    /// The access to a chain that has only a packet.
+    const ACCESS: Access;
+
+    /// Begins to move the bytes of pieces into the cache.
+    fn prefetch<'m>(&mut self, pieces: impl Iterator<Item = Piece<'m>>);
+
+    /// Moves the next packet if it belongs into this piece alone, and returns the number of written bytes.
+    fn in_piece(&mut self, piece: &Piece<'_>, mem: &impl DriverMem) -> Option<u32>;
+
+    /// Moves the next packet, or a part of it, and completes the chain. This is for any chain.
+    fn in_chain<R: Ring, N: DriverNotify>(&mut self, token: Token, ring: &R, state: &mut QueueState<R, N>);
 }
 
 /// Calls `serve` with how many chains it may take, again and again while it takes that many, but not beyond `budget`.
@@ -46,71 +54,65 @@ pub(super) fn turn_of_batch(chains: usize, limit: usize) -> Turn {
     Turn { chains, waits_for }
 }
 
-/// Chains that were fetched together.
-pub(super) type Batch<'m> = ArrayVec<Fetched<'m>, BATCH>;
-
-/// Fetches chains into `batch` until it holds `limit` of them or there are no more. Those of one element, which most
-/// packets are, are gathered.
+/// Serves chains until there were `limit` of them or there are no more. Those of one element, which most packets are, are
+/// gathered.
 ///
 /// # Errors
 ///
 /// If the queue is broken.
 #[inline]
-pub(super) fn fetch<'m, R: Ring, N: DriverNotify>(
-    batch: &mut Batch<'m>,
+pub(super) fn serve<'m, R: Ring, N: DriverNotify, M: DriverMem, P: Packets>(
+    packets: &mut P,
     limit: usize,
     ring: &R,
     state: &mut QueueState<R, N>,
-    mem: &'m impl DriverMem,
-    access: Access,
-) -> Result<(), FatalError> {
-    while batch.len() < limit {
-        state.gather(ring, limit - batch.len(), mem, access, |chain| batch.push(Fetched::from(chain)))?;
-        if batch.len() < limit {
+    mem: &'m M,
+    batch: &mut Batch<'m>,
+) -> Result<Turn, FatalError> {
+    let mut chains = 0;
+    while chains < limit {
+        chains += state.gather(ring, limit - chains, mem, P::ACCESS, batch)?;
+        packets.prefetch(batch.pieces());
+        complete(packets, batch, ring, state, mem);
+        if chains < limit {
             let Some(token) = state.fetch(ring)? else { break };
-            let chain = DescChain::new(ring, token, Unpublished(state));
-            let piece = only_piece(chain.walk(), mem, access);
-            batch.push(Fetched { token: chain.into_token(), piece });
+            serve_chain(packets, token, ring, state, mem);
+            chains += 1;
         }
     }
-    Ok(())
+    Ok(turn_of_batch(chains, limit))
 }
 
-impl<'m> From<Gathered<'m>> for Fetched<'m> {
-    #[inline]
-    fn from(chain: Gathered<'m>) -> Self {
-        Self { piece: Some(chain.piece()), token: chain.into_token() }
+/// Completes the chains of a batch, in their order. A broken queue reports its fault at the publication.
+#[inline]
+fn complete<'m, R: Ring, N: DriverNotify, M: DriverMem, P: Packets>(
+    packets: &mut P,
+    batch: &mut Batch<'m>,
+    ring: &R,
+    state: &mut QueueState<R, N>,
+    mem: &'m M,
+) {
+    loop {
+        let _ = state.complete_gathered(ring, batch, |piece| packets.in_piece(&piece, mem));
+        let Some(token) = batch.pop() else { return };
+        packets.in_chain(token, ring, state);
     }
 }
 
-/// Completes the chains of a batch, in their order. `work` completes a single piece, and returns the number of written
-/// bytes. `otherwise` completes all other chains, and those that `work` refuses.
+/// Completes a chain that was not gathered.
 #[inline]
-pub(super) fn complete<D, R: Ring, N: DriverNotify>(
-    batch: Batch<'_>,
-    device: &mut D,
+fn serve_chain<R: Ring, N: DriverNotify, P: Packets>(
+    packets: &mut P,
+    token: Token,
     ring: &R,
     state: &mut QueueState<R, N>,
-    mut work: impl FnMut(&mut D, &Piece<'_>) -> Option<u32>,
-    mut otherwise: impl FnMut(&mut D, Token, &mut QueueState<R, N>),
+    mem: &impl DriverMem,
 ) {
-    let mut chains = batch.into_iter();
-    loop {
-        let mut other = None;
-        let pieces = iter::from_fn(|| {
-            let Fetched { token, piece } = chains.next()?;
-            match piece.and_then(|piece| work(device, &piece)) {
-                Some(written) => Some((token, written)),
-                None => {
-                    other = Some(token);
-                    None
-                }
-            }
-        });
-        // A broken queue reports its fault at the publication.
-        let _ = state.complete_all(ring, pieces);
-        let Some(token) = other else { return };
-        otherwise(device, token, state);
+    let chain = DescChain::new(ring, token, Unpublished(state));
+    let piece = only_piece(chain.walk(), mem, P::ACCESS);
+    match piece.and_then(|piece| packets.in_piece(&piece, mem)) {
+        Some(written) => _ = chain.return_unchecked(written),
+        None => packets.in_chain(chain.into_token(), ring, state),
     }
 }
 

@@ -2,7 +2,8 @@
 
 use zerocopy::IntoBytes;
 
-use super::{Lost, MAX_PACKET, NetHeader, Port};
+use super::port::{Lost, Port};
+use super::wire::{MAX_PACKET, NetHeader};
 
 /// The number of packets of the largest length that fit.
 const LARGEST: usize = 32;

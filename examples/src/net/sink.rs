@@ -1,7 +1,8 @@
 //! A port that takes everything.
 
 use super::frame::is_sound;
-use super::{HEADER_LEN, Lost, MAX_PACKET, Port};
+use super::port::{Lost, Port};
+use super::wire::{HEADER_LEN, MAX_PACKET};
 
 /// Takes every packet, checks whether it is sound, and never has a packet for the driver.
 #[derive(Clone, Debug)]

@@ -3,7 +3,8 @@
 use zerocopy::IntoBytes;
 
 use super::frame::NumberedFrame;
-use super::{HEADER_LEN, Lost, MAX_FRAME, NetHeader, Port};
+use super::port::{Lost, Port};
+use super::wire::{HEADER_LEN, MAX_FRAME, NetHeader};
 
 /// Has UDP packets for the driver, numbered and all of the same length, and takes none from it.
 ///

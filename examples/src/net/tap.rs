@@ -12,7 +12,8 @@ use rustix::ioctl::{Opcode, Updater, ioctl, opcode};
 use static_assertions::const_assert_eq;
 use zerocopy::IntoBytes;
 
-use super::{HEADER_LEN, Lost, MAX_FRAME, NetHeader, Port};
+use super::port::{Lost, Port};
+use super::wire::{HEADER_LEN, MAX_FRAME, NetHeader};
 
 /// A TAP device of the host, or one of its queues.
 ///

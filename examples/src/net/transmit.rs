@@ -2,13 +2,16 @@
 
 use virtio_chain::ReadableChain;
 use virtio_mem_traits::{Access, DeviceRange, DriverMem};
-use virtio_queue_core::{Chain, DescChain, DriverNotify, FatalError, Piece, QueueState, Ring};
+use virtio_queue_core::{Chain, DescChain, DriverNotify, FatalError, Piece, QueueState, Ring, Token};
 
-use super::batch::{Batch, complete, fetch, turn_of_batch};
-use super::{Count, HEADER_LEN, Lost, MIN_FRAME, NetDevice, Port};
-use crate::Turn;
+use super::NetDevice;
+use super::batch::{Batch, Packets, serve};
+use super::counters::Count;
+use super::port::{Lost, Port};
+use super::wire::{HEADER_LEN, MIN_FRAME};
 use crate::prefetch::prefetch_to_read;
 use crate::unpublished::Unpublished;
+use virtio_vhost_user::Turn;
 
 impl<P: Port> NetDevice<P> {
     /// Takes the next packets from the transmit queue, as far as the port has room, but no more than `limit`: VIRTIO
@@ -17,29 +20,17 @@ impl<P: Port> NetDevice<P> {
     /// The device does not read their headers. Each field needs a feature that the device does not offer. If a frame
     /// begins at a cache line, the line before it stays in the driver's processor.
     #[inline]
-    pub(super) fn transmit<R: Ring, N: DriverNotify>(
+    pub(super) fn transmit<'m, R: Ring, N: DriverNotify>(
         &mut self,
         limit: usize,
         ring: &R,
         state: &mut QueueState<R, N>,
-        mem: &impl DriverMem,
+        mem: &'m impl DriverMem,
+        batch: &mut Batch<'m>,
         count: &mut Count,
     ) -> Result<Turn, FatalError> {
         let limit = limit.min(self.port.capacity());
-        let mut batch = Batch::new();
-        fetch(&mut batch, limit, ring, state, mem, Access::Read)?;
-        let turn = turn_of_batch(batch.len(), limit);
-        batch.iter().filter_map(|chain| chain.piece).for_each(|piece| prefetch_to_read(piece.memory.after(HEADER_LEN)));
-        let mut taking = Taking { port: &mut self.port, count };
-        let piece = |to: &mut Taking<'_, P>, piece: &Piece<'_>| {
-            mem.before_read(piece.range.after(HEADER_LEN as u64));
-            to.take(|room| read_piece(piece.memory, room));
-            Some(0)
-        };
-        complete(batch, &mut taking, ring, state, piece, |to, token, state| {
-            to.take(|room| read_chain(DescChain::new(ring, token, Unpublished(state)), room));
-        });
-        Ok(turn)
+        serve(&mut Taking { port: &mut self.port, count }, limit, ring, state, mem, batch)
     }
 }
 
@@ -47,6 +38,26 @@ impl<P: Port> NetDevice<P> {
 struct Taking<'d, P> {
     port: &'d mut P,
     count: &'d mut Count,
+}
+
+impl<P: Port> Packets for Taking<'_, P> {
+    const ACCESS: Access = Access::Read;
+
+    #[inline]
+    fn prefetch<'m>(&mut self, pieces: impl Iterator<Item = Piece<'m>>) {
+        pieces.for_each(|piece| prefetch_to_read(piece.memory.after(HEADER_LEN)));
+    }
+
+    #[inline]
+    fn in_piece(&mut self, piece: &Piece<'_>, mem: &impl DriverMem) -> Option<u32> {
+        mem.before_read(piece.range.after(HEADER_LEN as u64));
+        self.take(|room| read_piece(piece.memory, room));
+        Some(0)
+    }
+
+    fn in_chain<R: Ring, N: DriverNotify>(&mut self, token: Token, ring: &R, state: &mut QueueState<R, N>) {
+        self.take(|room| read_chain(DescChain::new(ring, token, Unpublished(state)), room));
+    }
 }
 
 impl<P: Port> Taking<'_, P> {

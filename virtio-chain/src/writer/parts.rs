@@ -5,7 +5,7 @@ use core::ptr;
 use virtio_queue_core::{ChainElements, Refused};
 
 use super::Writer;
-use crate::{JoinError, TransferError};
+use crate::error::{JoinError, TransferError};
 
 /// Writers of a borrowed chain, with splits and joins.
 impl<'c, C: ChainElements + ?Sized> Writer<&'c C> {
@@ -27,7 +27,7 @@ impl<'c, C: ChainElements + ?Sized> Writer<&'c C> {
     pub fn split_at(&mut self, len: u64) -> Result<Self, TransferError> {
         let available = TransferError::Short { wanted: len, available: 0 };
         let chain = self.chain.ok_or(available)?;
-        Ok(Self::at(chain, self.cursor.split_at(&chain, len)?))
+        Ok(Self::at(Some(chain), self.cursor.split_at(&chain, len)?))
     }
 
     /// Splits before the last `len` bytes, such as a status, and returns these bytes. You can write them even if the
@@ -39,7 +39,7 @@ impl<'c, C: ChainElements + ?Sized> Writer<&'c C> {
     pub fn split_last(&mut self, len: u64) -> Result<Self, TransferError> {
         let available = TransferError::Short { wanted: len, available: 0 };
         let chain = self.chain.ok_or(available)?;
-        Ok(Self::at(chain, self.cursor.split_last(&chain, len)?))
+        Ok(Self::at(Some(chain), self.cursor.split_last(&chain, len)?))
     }
 
     /// Continues at the position of `tail`, which was split off from here.

@@ -315,11 +315,15 @@ fn memory_that_panics_leaves_nothing_to_be_read_or_written() {
                 panic::catch_unwind(AssertUnwindSafe(|| readable.read(&mut [0; 8]))).unwrap_err();
                 assert_eq!((readable.read(&mut [0; 8]), readable.skip(8)), (Ok(0), Ok(0)));
                 assert_eq!(readable.remaining(), Ok(Remaining::default()));
+                let mut writable = WritableChain::from_incomplete_readable(readable);
+                assert_eq!((writable.write(&[0; 8]), writable.prefix()), (Ok(0), 0));
+                assert!(writable.into_chain().is_none());
                 return;
             }
             let mut writable = readable.into_writable().unwrap();
             panic::catch_unwind(AssertUnwindSafe(|| writable.write(&[0; 8]))).unwrap_err();
             assert_eq!((writable.write(&[0; 8]), writable.skip(8)), (Ok(0), Ok(0)));
+            assert!(writable.into_chain().is_none());
         });
     }
 }

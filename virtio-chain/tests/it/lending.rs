@@ -234,7 +234,7 @@ fn settle_of_a_chain_that_broke_counts_and_the_next_step_is_told() {
         let token = rig.fetch().into_token();
         let mut chain = WritableChain::new(rig.queue.chain(token).unwrap());
         let lent = chain.lend(12).unwrap();
-        let token = chain.into_chain().into_token();
+        let token = chain.into_chain().unwrap().into_token();
         (bad.spoil)(&Place::find(&rig, id, 1));
         let mut chain = WritableChain::new(rig.queue.chain(token).unwrap());
         scatter(&mem, lent.io_vecs(), b"abcdefgh");

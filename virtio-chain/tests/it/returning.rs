@@ -60,7 +60,7 @@ fn into_chain_returns_the_chain_as_it_was() {
     let mut bytes = ReadableChain::new(rig.fetch());
     assert_eq!(bytes.id(), id);
     assert_eq!(bytes.skip(9), Ok(4));
-    let chain = bytes.into_chain();
+    let chain = bytes.into_chain().unwrap();
     assert_eq!(chain.walk().count(), 3);
     let token = chain.into_token();
     assert!(rig.try_reap().is_none());
@@ -75,7 +75,7 @@ fn into_chain_of_a_writable_forgets_what_was_written() {
     let id = rig.add(&message());
     let mut bytes = WritableChain::new(rig.fetch());
     bytes.write_all(b"abcde").unwrap();
-    let chain = bytes.into_chain();
+    let chain = bytes.into_chain().unwrap();
     assert_eq!((chain.id(), chain.walk().count()), (id, 3));
     drop(chain);
     rig.reap().check(0, &[(0, b"abcde")]);
@@ -93,7 +93,7 @@ fn errors_of_the_usual_calls_are_static() {
         (|chain| Ok(written(chain).return_written(2)?), 1),
         (
             |chain| {
-                let chain = chain.into_chain();
+                let chain = chain.into_chain().unwrap();
                 let mut writer = Writer::new(&chain);
                 let tail = writer.clone();
                 Ok(writer.join(tail)?)

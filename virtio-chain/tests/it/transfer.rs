@@ -1,8 +1,9 @@
 //! Pieces that are handed to work like `readv` and `writev`, and what is accounted for.
 
 use virtio_chain::{IoVec, ReadableChain, TransferCause, TransferFailed, WritableChain};
-use virtio_fake_driver::MemEvent;
+use virtio_fake_driver::{MemEvent, features};
 use virtio_mem_traits::{DriverAddr, DriverRange};
+use virtio_queue_core::QueueLimits;
 
 use super::bad::set_element;
 use super::rig::{Message, Rig, gather, scatter};
@@ -10,6 +11,22 @@ use super::rig::{Message, Rig, gather, scatter};
 /// What a call of the work is handed: the lengths of the pieces.
 fn lens(pieces: &[IoVec]) -> Vec<usize> {
     pieces.iter().map(IoVec::len).collect()
+}
+
+/// A call gets all pieces of a chain, up to 256: a request of 1 MiB in pages is one system call.
+#[test]
+fn transfer_of_a_chain_is_one_call() {
+    for count in [1, 4, 5, 32, 33, 255, 256] {
+        let parts = vec![&b"ab"[..]; count];
+        Rig::new().serve(&Message::new(&parts, &[]), |chain| {
+            let mut calls = Vec::new();
+            let moved = ReadableChain::new(chain).transfer(2 * count as u64, |pieces| {
+                calls.push(pieces.len());
+                Ok::<_, ()>(lens(pieces).iter().sum())
+            });
+            assert_eq!((moved, calls), (Ok(2 * count as u64), vec![count]));
+        });
+    }
 }
 
 /// FRAME-1: pieces in their order, the last of them cut at the limit.
@@ -32,22 +49,22 @@ fn transfer_hands_out_what_lies_ahead_up_to_the_limit() {
     }
 }
 
-/// Long chains are handed out 32 pieces at a time, until the work moves less than it could.
+/// Long chains are handed out 256 pieces at a time, until the work moves less than it could.
 #[test]
 fn transfer_of_many_pieces_calls_the_work_again() {
-    let parts = vec![&b"ab"[..]; 70];
+    let parts = vec![&b"ab"[..]; 600];
     let message = Message::new(&parts, &[]);
     // How many bytes the work takes in all, and the calls that come of it.
     let cases: [(usize, &[usize], u64); 6] = [
-        (140, &[32, 32, 6], 140),
-        (1000, &[32, 32, 6], 140),
-        (64, &[32, 32], 64),
-        (63, &[32], 63),
-        (65, &[32, 32], 65),
-        (0, &[32], 0),
+        (1200, &[256, 256, 88], 1200),
+        (9999, &[256, 256, 88], 1200),
+        (1024, &[256, 256, 88], 1024),
+        (1023, &[256, 256], 1023),
+        (511, &[256], 511),
+        (0, &[256], 0),
     ];
     for (takes, expected, total) in cases {
-        Rig::new().serve(&message, |chain| {
+        Rig::with(1024, features::INDIRECT_DESC, QueueLimits::default()).serve(&message, |chain| {
             let (mut chain, mut calls, mut left) = (ReadableChain::new(chain), Vec::new(), takes);
             let moved = chain.transfer(u64::MAX, |pieces| {
                 calls.push(pieces.len());
@@ -57,7 +74,7 @@ fn transfer_of_many_pieces_calls_the_work_again() {
             });
             assert_eq!((moved, chain.position()), (Ok(total), total), "{takes} bytes");
             assert_eq!(calls, expected, "{takes} bytes");
-            assert_eq!(chain.remaining().unwrap().bytes, 140 - total, "{takes} bytes");
+            assert_eq!(chain.remaining().unwrap().bytes, 1200 - total, "{takes} bytes");
         });
     }
 }
@@ -108,28 +125,29 @@ fn transfer_of_elements_in_pieces_hands_out_pieces() {
 /// Work that is interrupted says so, what it had moved is not lost, and it can go on.
 #[test]
 fn transfer_interrupted_goes_on_where_it_was() {
-    let room = vec![2; 40];
-    let expected: Vec<u8> = (0..80).collect();
-    let answer = Rig::new().serve(&Message::new(&[], &room), |chain| {
-        let mem = std::rc::Rc::clone(chain.mem());
-        let (mut chain, mut rest, mut calls) = (WritableChain::new(chain), &expected[..], 0);
-        let mut results = Vec::new();
-        while chain.remaining().unwrap().bytes > 0 {
-            results.push(chain.transfer(u64::MAX, |pieces| {
-                calls += 1;
-                if calls % 2 == 0 {
-                    return Err("interrupted");
-                }
-                let count = scatter(&mem, pieces, rest);
-                rest = &rest[count..];
-                Ok(count)
-            }));
-        }
-        let interrupted = Err(TransferFailed { moved: 64, cause: TransferCause::Work("interrupted") });
-        assert_eq!(results, [interrupted, Ok(16)]);
-        chain.return_complete().unwrap();
-    });
-    answer.check(80, &[(0, &expected)]);
+    let room = vec![1; 260];
+    let expected: Vec<u8> = (0..=255).chain(0..4).collect();
+    let answer =
+        Rig::with(512, features::INDIRECT_DESC, QueueLimits::default()).serve(&Message::new(&[], &room), |chain| {
+            let mem = std::rc::Rc::clone(chain.mem());
+            let (mut chain, mut rest, mut calls) = (WritableChain::new(chain), &expected[..], 0);
+            let mut results = Vec::new();
+            while chain.remaining().unwrap().bytes > 0 {
+                results.push(chain.transfer(u64::MAX, |pieces| {
+                    calls += 1;
+                    if calls % 2 == 0 {
+                        return Err("interrupted");
+                    }
+                    let count = scatter(&mem, pieces, rest);
+                    rest = &rest[count..];
+                    Ok(count)
+                }));
+            }
+            let interrupted = Err(TransferFailed { moved: 256, cause: TransferCause::Work("interrupted") });
+            assert_eq!(results, [interrupted, Ok(4)]);
+            chain.return_complete().unwrap();
+        });
+    answer.check(260, &[(0, &expected)]);
 }
 
 /// SPLIT-USED-4, SPLIT-USED-10: work that claims more than it was handed is refused, and nothing of it counts.

@@ -13,8 +13,8 @@ use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange,
 use virtio_queue_core::ConfigError;
 use virtio_util::RegionTable;
 
-use crate::device::{heap, panic_of, range, serve};
 use crate::echo;
+use crate::support::{heap, panic_of, range, serve};
 
 /// Regions of so many bytes one after the other, from 0x1000 on, with a hole after the last.
 fn regions(lens: &[usize]) -> Arc<RegionTable<Arc<HeapMem>>> {
@@ -138,8 +138,8 @@ fn access_to_what_is_not_there_is_refused_in_plain_words() {
     let read = |addr, len| panic_of(|| view.peek(DriverAddr(addr), len));
     assert_eq!(
         read(0x1002, 3),
-        "the driver needs 3 bytes at 0x1002: no driver memory at 0x1004: the address must lie in memory that driver and \
-         device share"
+        "the driver needs 3 bytes at 0x1002: no driver memory at 0x1004: the address must lie in memory that driver \
+         and device share"
     );
     assert_eq!(read(u64::MAX, 2), "2 bytes at 0xffffffffffffffff end beyond 2^64");
     let write = panic_of(|| view.poke(DriverAddr(0xfff), &[1; 5]));

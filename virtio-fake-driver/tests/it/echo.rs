@@ -10,7 +10,7 @@ use virtio_mem_traits::{Access, DriverAddr, DriverMem, DriverRange, HeapMem, Sta
 use virtio_queue_core::{Armed, FromConfig, Queue, QueueLimits, SavedQueue};
 use virtio_util::NotificationCounter;
 
-use crate::device::{answer_to, serve};
+use crate::support::{answer_to, serve};
 
 /// Sends `count` random chains through, in batches of any size, and checks what each side gets of the other.
 pub(crate) fn check<F, M, D>(mut fixture: Fixture<F, M, D>, bytes: u32, count: usize)

@@ -8,7 +8,7 @@ use virtio_fake_driver::{
 };
 use virtio_queue_core::{Chain, ChainErrorKind, ConfigError, FatalError, QueueLimits};
 
-use crate::device::{answer_to, serve};
+use crate::support::{answer_to, serve};
 
 #[test]
 fn driver_goes_on_while_a_chain_is_held() {

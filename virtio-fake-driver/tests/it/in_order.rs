@@ -4,8 +4,9 @@ use virtio_fake_driver::features::{IN_ORDER, INDIRECT_DESC};
 use virtio_fake_driver::{DeviceViolation, DriverChain, DriverOptions, PackedDriver, SplitDriver, UsedBuffer};
 use virtio_mem_traits::DriverAddr;
 
-use crate::device::{Puppet, heap};
 use crate::packed;
+use crate::split::Puppet;
+use crate::support::heap;
 
 const OPTIONS: DriverOptions = DriverOptions { features: IN_ORDER | INDIRECT_DESC, start: None, scramble: Some(4) };
 

@@ -6,7 +6,7 @@ use virtio_fake_driver::{
 };
 use virtio_queue_core::{Armed, FromConfig, Queue, QueueLimits, SavedQueue};
 
-use crate::device::{answer_to, heap, serve};
+use crate::support::{answer_to, heap, serve};
 
 fn chain() -> DriverChain {
     DriverChain::new().writable(9)

@@ -10,7 +10,7 @@ use virtio_mem_traits::{
     Access, Area, DriverAddr, DriverMem, DriverRange, HeapMem, ReadOnly, ReadWrite, TranslateError,
 };
 
-use crate::device::{heap, range};
+use crate::support::{heap, range};
 
 fn mem() -> Rc<TestMem> {
     Rc::new(TestMem::new(heap()))

@@ -4,7 +4,7 @@ use virtio_fake_driver::{
     AnyDriver, DriverChain, DriverOptions, NotificationData, PackedDriver, SplitDriver, features,
 };
 
-use crate::device::heap;
+use crate::support::heap;
 
 fn options(start: u16) -> DriverOptions {
     DriverOptions { start: Some(start), ..Default::default() }

@@ -1,4 +1,4 @@
-//! The driver of a packed ring. What it has in common with that of a split one is tested there.
+//! The driver of a packed ring.
 
 mod device;
 mod golden;

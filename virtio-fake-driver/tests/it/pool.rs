@@ -3,7 +3,7 @@
 use virtio_fake_driver::AddressPool;
 use virtio_mem_traits::DriverAddr;
 
-use crate::device::range;
+use crate::support::range;
 
 #[test]
 fn blocks_are_aligned_and_apart() {

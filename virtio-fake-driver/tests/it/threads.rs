@@ -13,7 +13,7 @@ use virtio_mem_traits::{DriverAddr, HeapMem};
 use virtio_queue_core::{Armed, DriverNotify, Queue, QueueLimits};
 use virtio_util::RegionTable;
 
-use crate::device::{answer_to, serve};
+use crate::support::{answer_to, serve};
 
 assert_impl_all!(Driver<Split>: Send);
 assert_impl_all!(Driver<Packed>: Send);

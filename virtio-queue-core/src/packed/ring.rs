@@ -271,7 +271,7 @@ impl<M: StableMem> Ring for PackedRing<M> {
     #[inline(always)]
     fn start(&self, head: Head) -> PackedPlace {
         let first = OffWrap::from_bits(head.first()).offset();
-        PackedPlace::new(&self.limits, BufferId(head.id()), first, head.slots())
+        PackedPlace::before(&self.limits.plain, BufferId(head.id()), first, head.slots())
     }
 
     #[inline(always)]

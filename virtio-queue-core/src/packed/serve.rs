@@ -27,7 +27,7 @@ impl<M: StableMem> PackedRing<M> {
             let run = self.serve_run(positions, room, limit - served, &mut work);
             (served, room) = (served + run.0, room - run.1);
             if served < limit {
-                let Some(slots) = self.serve_slowly(positions, room, &mut work)? else { break };
+                let Some(slots) = self.serve_slowly(positions, room, work.again())? else { break };
                 (served, room) = (served + 1, room - slots);
             }
         }
@@ -160,7 +160,7 @@ impl<M: StableMem> PackedRing<M> {
         &self,
         positions: &mut PackedPositions,
         room: u16,
-        work: &mut impl ServeChain,
+        work: impl ServeChain,
     ) -> Result<Option<u16>, FatalError> {
         self.serve_next(positions, room, work)
     }
@@ -179,13 +179,13 @@ impl<M: StableMem> PackedRing<M> {
         access: Access,
         mut take: impl FnMut(Head, DriverAddr, DeviceRange<'m>),
     ) -> Result<u16, FatalError> {
-        let Some(only) = self.limits().only(access) else { return Ok(0) };
         let first = positions.next_available;
+        let Some(only) = self.limits().only_available(access, first.wrap()) else { return Ok(0) };
         let room = self.room(positions, in_flight).min(self.size.get() - first.slot());
         let slots = self.descriptor_area.slots(first.slot(), room).prefix(limit);
         let mut done = 0;
         while let Some(word) = slots.first(done) {
-            if !flags(word).is_available(first.wrap()) {
+            if !only.accepts(word) {
                 break;
             }
             let Some(addr) = slots.addr(done) else { break };
@@ -249,15 +249,16 @@ fn next_quick_list(
     if !flags(word).is_available(wrap) {
         return None;
     }
+    let list = slots.after(first);
     if !flags(word).contains(DescriptorFlags::NEXT) {
-        return Some((id(word), slots.descriptors(first, first)?));
+        return Some((id(word), list.descriptors(1)));
     }
-    let mut last = first;
+    let mut len = 1;
     loop {
-        last += 1;
-        let word = slots.later(last)?;
-        if !flags(word).contains(DescriptorFlags::NEXT) {
-            return if last - first < most { Some((id(word), slots.descriptors(first, last)?)) } else { None };
+        let (id, flags) = list.later(len)?;
+        len += 1;
+        if !flags.contains(DescriptorFlags::NEXT) {
+            return if len <= most { Some((id, list.descriptors(len))) } else { None };
         }
     }
 }

@@ -62,6 +62,12 @@ impl PackedPlace {
         }
     }
 
+    /// Returns the place in front of a list, for [`step`](Self::step), which finds out whether the list is too long.
+    #[inline(always)]
+    pub(super) const fn before(plain: &PackedPlain, id: BufferId, first: u16, slots: u16) -> Self {
+        Self { indirect: None, next: first, left: slots as u32, id, slots, rules: PackedRules::new(plain) }
+    }
+
     /// Accepts the element of a descriptor, if it is plain.
     #[inline(always)]
     fn accept_plain(&mut self, plain: &PackedPlain, descriptor: Descriptor) -> Option<Element> {
@@ -69,7 +75,7 @@ impl PackedPlace {
         if self.rules.is_slow() {
             return None;
         }
-        if !self.rules.accept_plain_in_list(plain, descriptor.word()) {
+        if !self.rules.accept_plain_in_list(plain, descriptor.word(), &mut self.rules.access()) {
             self.rules = self.rules.uncounted_in_list(descriptor.word());
             return None;
         }
@@ -90,8 +96,14 @@ impl PackedPlace {
     // payload-read-64).
     #[inline(always)]
     pub(super) fn step<M: StableMem>(&mut self, ring: &PackedRing<M>) -> Option<Result<Element, ChainError>> {
-        if self.left == 0 {
-            return None;
+        // PERF: one test finds both the end and a list that is too long (`payload-read-64`).
+        if ring.limits().is_none_or_too_many(self.left) {
+            if self.left == 0 {
+                return None;
+            }
+            let (place, item) = self.step_in_long_list(ring);
+            *self = place;
+            return item;
         }
         if self.indirect.is_some() {
             let (place, item) = self.step_in_table(ring);
@@ -107,6 +119,15 @@ impl PackedPlace {
                 item
             }
         }
+    }
+
+    /// Takes one step in a list that is too long. None of its elements is plain.
+    #[cold]
+    #[inline(never)]
+    fn step_in_long_list<M: StableMem>(self, ring: &PackedRing<M>) -> Step<Self> {
+        let mut walk = PackedWalk::from_place(ring, Self { rules: self.rules.slow(), ..self });
+        let item = walk.next();
+        (walk.place, item)
     }
 
     /// Takes one step in an indirect table.
@@ -199,8 +220,37 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
         self.list = self.list.after(1);
     }
 
+    /// Folds the only descriptor that is left, if it can be read at once. Other functions fold one that is not plain.
+    ///
+    /// PERF: a usual list has one descriptor, and needs no loop (`direct-1-burst-32`, `indirect-8-burst-32`).
+    #[inline(always)]
+    fn fold_last<'m, P: DriverMem + ?Sized, B, E: From<ChainError>>(
+        self,
+        mem: &'m P,
+        init: B,
+        mut work: impl FnMut(B, Piece<'m>) -> Result<B, E>,
+    ) -> Result<B, E> {
+        let PackedPlace { indirect, id, slots, rules, .. } = self.place;
+        let Some(words) = Descriptor::load(self.list, 0).map(words) else {
+            return fold_rest(self.at(0, rules).step_anywhere(), mem, init, work).into();
+        };
+        let (mut accepted, mut access) = (rules, rules.access());
+        if accepted.accept_plain_in_list(&self.plain, words.1, &mut access) {
+            if let Some(piece) = PackedRules::find(mem, words, access) {
+                return work(init, piece);
+            }
+        }
+        if indirect.is_none() && words.1 & INDIRECT != 0 {
+            Self::fold_table(self.ring, (id, slots), rules, words, mem, init, work)
+        } else {
+            self.at(0, rules).fold_on(words, mem, init, work)
+        }
+        .into()
+    }
+
     /// Folds plain descriptors, from `seen` or else from the next one on. Other functions continue at the first one
     /// that is not plain.
+    /// A table is not plain: its descriptor is alone in its list, or malformed.
     ///
     /// With `SEARCH`, memory that is not found at once is searched for.
     ///
@@ -215,6 +265,7 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
         mut work: impl FnMut(B, Piece<'m>) -> Result<B, E>,
     ) -> Result<B, E> {
         let (mut list, mut rules, mut state) = (self.list, self.place.rules, init);
+        let mut access = rules.access();
         loop {
             let done = self.list.len() - list.len();
             let read = || Descriptor::load(list, 0).map(words);
@@ -224,15 +275,17 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
                 }
                 return fold_rest(self.at(done, rules).step_anywhere(), mem, state, work).into();
             };
-            let find = || if SEARCH { PackedRules::search(mem, words) } else { PackedRules::find(mem, words) };
-            let piece = if rules.accept_plain_in_list(&self.plain, words.1) { find() } else { None };
+            let piece = if !rules.accept_plain_in_list(&self.plain, words.1, &mut access) {
+                None
+            } else if SEARCH {
+                PackedRules::search(mem, words, access)
+            } else {
+                PackedRules::find(mem, words, access)
+            };
             let Some(piece) = piece else {
                 let walk = self.at(done, rules.uncounted_in_list(words.1));
-                let PackedPlace { indirect, id, slots, rules, .. } = walk.place;
                 return if SEARCH {
                     fold_rest(walk.step(descriptor(words)), mem, state, work)
-                } else if indirect.is_none() && words.1 & INDIRECT != 0 {
-                    Self::fold_table(walk.ring, (id, slots), rules, words, mem, state, work)
                 } else {
                     walk.fold_on(words, mem, state, work)
                 }
@@ -427,6 +480,9 @@ impl<M: StableMem> Walk for PackedWalk<'_, M> {
     ) -> Result<B, E> {
         if self.is_slow() {
             return fold_rest((self, None), mem, init, work).into();
+        }
+        if self.place.left == 1 {
+            return self.fold_last(mem, init, work);
         }
         self.run::<false, _, _, _>(None, mem, init, work)
     }

@@ -29,7 +29,7 @@ impl<M: StableMem> SplitRing<M> {
             let run = self.serve_run(positions, count, &mut work)?;
             served += usize::from(run);
             if run == 0 {
-                served += usize::from(self.serve_slowly(positions, &mut work)?);
+                served += usize::from(self.serve_slowly(positions, work.again())?);
             }
         }
         Ok(served)
@@ -97,7 +97,7 @@ impl<M: StableMem> SplitRing<M> {
     /// Serves the next chain if an access needs a search.
     #[cold]
     #[inline(never)]
-    fn serve_slowly(&self, positions: &mut SplitPositions, work: &mut impl ServeChain) -> Result<bool, FatalError> {
+    fn serve_slowly(&self, positions: &mut SplitPositions, work: impl ServeChain) -> Result<bool, FatalError> {
         self.serve_next(positions, work)
     }
 }
@@ -121,6 +121,9 @@ impl<M: StableMem> SplitRing<M> {
         let mut done = 0;
         while let Some(head) = entries.get(done) {
             let Some(words) = Descriptor::load(table, head.0.into()).map(words) else { break };
+            if !only.accepts(words.1) {
+                break;
+            }
             let Some(memory) = only.find(mem, words) else { break };
             take(Head::new(head.0, first.advanced(narrow(done)).get(), 1), words.0, memory);
             done += 1;

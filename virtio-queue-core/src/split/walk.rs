@@ -59,7 +59,7 @@ impl SplitPlace {
         if self.rules.is_slow() {
             return None;
         }
-        if !self.rules.accept_plain(plain, descriptor.word()) {
+        if !self.rules.accept_plain(plain, descriptor.word(), &mut self.rules.access()) {
             self.rules = self.rules.uncounted(descriptor.word());
             return None;
         }
@@ -151,6 +151,37 @@ impl<'r, M: StableMem> SplitWalk<'r, M> {
         DescriptorTable::from_parts(table.mem(), self.place.indirect.unwrap_or(table.range()), self.entries)
     }
 
+    /// Folds the next descriptor if it is the last one. Other functions fold one that is not plain, and longer chains.
+    ///
+    /// PERF: a usual chain has one descriptor, and needs no loop (`direct-1-burst-1`, `indirect-8-burst-32`).
+    #[inline(always)]
+    fn fold_last<'m, P: DriverMem + ?Sized, B, E: From<ChainError>>(
+        self,
+        mem: &'m P,
+        init: B,
+        mut work: impl FnMut(B, Piece<'m>) -> Result<B, E>,
+    ) -> Result<B, E> {
+        let SplitPlace { indirect, next: Some(next), head, rules } = self.place else { return Ok(init) };
+        let Some(words) = Descriptor::load(self.entries, next.0.into()).map(words) else {
+            return fold_rest(self.at(Some(next), rules).step_anywhere(), mem, init, work).into();
+        };
+        if words.1 & NEXT != 0 {
+            return self.at(Some(next), rules).run::<false, _, _, _>(Some(words), mem, init, work);
+        }
+        let (mut accepted, mut access) = (rules, rules.access());
+        if accepted.accept_plain(&self.plain, words.1, &mut access) {
+            if let Some(piece) = SplitRules::find(mem, words, access) {
+                return work(init, piece);
+            }
+        }
+        if indirect.is_none() && words.1 & INDIRECT != 0 {
+            Self::fold_table(self.ring, head, rules, words, mem, init, work)
+        } else {
+            self.at(Some(next), rules).fold_on(words, mem, init, work)
+        }
+        .into()
+    }
+
     /// Folds plain descriptors, from `seen` or else from the next one on. Other functions continue at the first one
     /// that is not plain.
     ///
@@ -168,13 +199,19 @@ impl<'r, M: StableMem> SplitWalk<'r, M> {
     ) -> Result<B, E> {
         let Some(first) = self.place.next else { return Ok(init) };
         let (mut index, mut rules, mut state) = (usize::from(first.0), self.place.rules, init);
+        let mut access = rules.access();
         loop {
             let read = || Descriptor::load(self.entries, index).map(words);
             let Some(words) = seen.take().or_else(read) else {
                 return fold_rest(self.at(narrow(index), rules).step_anywhere(), mem, state, work).into();
             };
-            let find = || if SEARCH { SplitRules::search(mem, words) } else { SplitRules::find(mem, words) };
-            let piece = if rules.accept_plain(&self.plain, words.1) { find() } else { None };
+            let piece = if !rules.accept_plain(&self.plain, words.1, &mut access) {
+                None
+            } else if SEARCH {
+                SplitRules::search(mem, words, access)
+            } else {
+                SplitRules::find(mem, words, access)
+            };
             let Some(piece) = piece else {
                 let walk = self.at(Some(first), rules.uncounted(words.1));
                 return if SEARCH {
@@ -366,7 +403,7 @@ impl<M: StableMem> Walk for SplitWalk<'_, M> {
         if self.is_slow() {
             return fold_rest((self, None), mem, init, work).into();
         }
-        self.run::<false, _, _, _>(None, mem, init, work)
+        self.fold_last(mem, init, work)
     }
 }
 

@@ -1,109 +1,87 @@
-//! What the themes share: queues, chains written by hand, logs taken apart, and a device.
+//! What the themes share: queues, descriptors written by hand, logs taken apart, and a device.
 
-use std::rc::Rc;
-use std::sync::OnceLock;
+pub(crate) mod packed;
+pub(crate) mod split;
+mod walk;
 
-use virtio_fake_driver::split::{Descriptor, RawSplit, UsedElement};
+use virtio_fake_driver::split::Descriptor;
 use virtio_fake_driver::{
-    Driver, DriverChain, Format, MemEvent, QueueFormat, SplitFixture, SplitFixtureOptions, TestMem, Traffic,
-    TrafficLimits, features,
+    Driver, DriverChain, Fixture, FixtureOptions, Format, MemEvent, QueueFormat, TestMem, Traffic, TrafficLimits,
+    features,
 };
-use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, HeapMem, StableMem, TranslateError};
+use virtio_mem_traits::{Access, DriverAddr, DriverMem, DriverRange, StableMem};
 use virtio_queue_core::{
-    ChainError, DescChain, DriverNotify, Element, FatalError, Piece, Queue, QueueConfig, QueueLimits, ReturnTo, Ring,
-    Walk,
+    Armed, ChainError, DescChain, DriverNotify, Element, FatalError, Piece, Queue, QueueConfig, ReturnError, ReturnTo,
+    Ring, Token,
 };
 use virtio_util::NotificationCounter;
 
+pub(crate) use walk::{Everywhere, Plain, WAYS, Way, plain, walk, walk_next, walk_once};
+
+/// Runs a check with each format: as its own type, and chosen when the queue is made.
+macro_rules! for_each_format {
+    ($check:ident($features:expr $(, $other:expr)*)) => {
+        $check::<virtio_fake_driver::Split>($features $(, $other)*);
+        $check::<virtio_fake_driver::Packed>($features $(, $other)*);
+        $check::<virtio_fake_driver::Any>($features $(, $other)*);
+        $check::<virtio_fake_driver::Any>($features | virtio_fake_driver::features::RING_PACKED $(, $other)*);
+    };
+}
+
+pub(crate) use for_each_format;
+
 pub(crate) const INDIRECT: u64 = features::INDIRECT_DESC;
 pub(crate) const EVENT_IDX: u64 = features::EVENT_IDX;
+pub(crate) const IN_ORDER: u64 = features::IN_ORDER;
+
+/// The features that change what a ring looks like, in every combination.
+pub(crate) const RING_SETS: [u64; 4] = [0, INDIRECT, EVENT_IDX, INDIRECT | EVENT_IDX];
 
 /// An address in every fixture's memory, behind the rings of a queue of up to 256: half of the memory is for buffers
 /// and indirect tables that a test writes itself.
 pub(crate) const SPACE: u64 = 0x1000_8000;
 
-/// A queue and its driver, and memory that tells tales.
-pub(crate) type Fixture = SplitFixture<Rc<TestMem>>;
-
-pub(crate) fn options(size: u16, features: u64) -> SplitFixtureOptions {
+pub(crate) fn options<F: Format>(size: u16, features: u64) -> FixtureOptions<F> {
     // Little, where that is enough: all of it is zeroed for each fixture.
-    let memory_len = if size > 256 { 1 << 20 } else { 1 << 16 };
-    SplitFixtureOptions { size, features, memory_len, ..Default::default() }
+    let memory_len = if size > 256 { 1 << 21 } else { 1 << 16 };
+    FixtureOptions { size, features, memory_len, ..Default::default() }
 }
 
-pub(crate) fn fixture(size: u16, features: u64) -> Fixture {
+pub(crate) fn start<F: QueueFormat>(size: u16, features: u64) -> Fixture<F> {
     options(size, features).build().unwrap()
 }
 
-/// A fixture whose chains may have other than as many elements as the queue has descriptors.
-pub(crate) fn fixture_with_chain_len(size: u16, features: u64, chain_len: Option<u32>) -> Fixture {
-    let limits = QueueLimits { chain_len, ..QueueLimits::default() };
-    SplitFixtureOptions { limits, ..options(size, features) }.build().unwrap()
+/// A descriptor of either format, as a test writes it by hand.
+pub(crate) trait ByHand: Copy {
+    /// Its other field, `next` or the Buffer ID, is absurd.
+    fn new(addr: u64, len: u32, flags: u16) -> Self;
 }
 
-/// The features that change what a ring looks like, in every combination.
-pub(crate) const RING_SETS: [u64; 4] = [0, INDIRECT, EVENT_IDX, INDIRECT | EVENT_IDX];
+/// The driver's memory, with descriptors of one format in it.
+pub(crate) trait Tables {
+    type Descriptor: ByHand;
 
-/// Descriptors by hand. `next` is absurd unless the descriptor is [`linked`].
-pub(crate) fn readable(addr: u64, len: u32) -> Descriptor {
-    Descriptor { addr: DriverAddr(addr), len, flags: 0, next: u16::MAX }
+    fn write(&self, addr: DriverAddr, descriptor: Self::Descriptor);
 }
 
-pub(crate) fn writable(addr: u64, len: u32) -> Descriptor {
-    Descriptor { flags: Descriptor::WRITE, ..readable(addr, len) }
+pub(crate) fn readable<D: ByHand>(addr: u64, len: u32) -> D {
+    D::new(addr, len, 0)
+}
+
+pub(crate) fn writable<D: ByHand>(addr: u64, len: u32) -> D {
+    D::new(addr, len, Descriptor::WRITE)
 }
 
 /// A reference to an indirect table.
-pub(crate) fn table(addr: u64, len: u32) -> Descriptor {
-    Descriptor { flags: Descriptor::INDIRECT, ..readable(addr, len) }
-}
-
-pub(crate) fn linked(descriptor: Descriptor, next: u16) -> Descriptor {
-    Descriptor { flags: descriptor.flags | Descriptor::NEXT, next, ..descriptor }
-}
-
-/// Links descriptors that lie one after the other from index `first` on.
-pub(crate) fn in_line(first: u16, descriptors: &[Descriptor]) -> Vec<Descriptor> {
-    let end = first + descriptors.len() as u16;
-    let link = |(index, descriptor): (u16, &Descriptor)| match index + 1 {
-        next if next == end => *descriptor,
-        next => linked(*descriptor, next),
-    };
-    (first..).zip(descriptors).map(link).collect()
-}
-
-/// Writes descriptors into the queue's own table, from index 0 on.
-pub(crate) fn write_direct(raw: &RawSplit, descriptors: &[Descriptor]) {
-    for (index, descriptor) in (0..).zip(descriptors) {
-        raw.set_descriptor(index, *descriptor);
-    }
+pub(crate) fn table<D: ByHand>(addr: u64, len: u32) -> D {
+    D::new(addr, len, Descriptor::INDIRECT)
 }
 
 /// Writes descriptors into an indirect table at `addr`.
-pub(crate) fn write_table(raw: &RawSplit, addr: u64, descriptors: &[Descriptor]) {
+pub(crate) fn write_table<R: Tables>(raw: &R, addr: u64, descriptors: &[R::Descriptor]) {
     for (offset, descriptor) in (0..).step_by(16).zip(descriptors) {
-        raw.set_descriptor_at(DriverAddr(addr + offset), *descriptor);
+        raw.write(DriverAddr(addr + offset), *descriptor);
     }
-}
-
-/// Makes the chains at `heads` available by one store of the index, whatever they are and whether or not there is room.
-pub(crate) fn offer(raw: &RawSplit, heads: &[u16]) {
-    let mut index = raw.available_index();
-    for head in heads {
-        raw.set_available_entry(index % raw.areas().size, *head);
-        index = index.wrapping_add(1);
-    }
-    raw.set_available_index(index);
-}
-
-pub(crate) const fn used(id: u32, len: u32) -> UsedElement {
-    UsedElement { id, len }
-}
-
-/// The used elements at the indices from `first` on, up to the used index.
-pub(crate) fn used_since(raw: &RawSplit, first: u16) -> Vec<UsedElement> {
-    let count = raw.used_index().wrapping_sub(first);
-    (0..count).map(|n| raw.used_element(first.wrapping_add(n) % raw.areas().size)).collect()
 }
 
 pub(crate) fn range(addr: u64, len: u64) -> DriverRange {
@@ -122,59 +100,54 @@ pub(crate) fn accesses(log: &[MemEvent]) -> Vec<MemEvent> {
     log.iter().copied().filter(|event| !matches!(event, MemEvent::Translate { .. })).collect()
 }
 
-/// An element as plain values: its address, its length, and whether the device may write it.
-pub(crate) type Plain = (u64, u64, bool);
-
-pub(crate) fn plain(element: Element) -> Plain {
-    let Element { range, access } = element;
-    let write = match access {
-        Access::Read => false,
-        Access::Write => true,
-        Access::ReadWrite => panic!("{range} is neither readable nor writable"),
-    };
-    (range.start().0, range.len(), write)
+/// Fetches a chain, which has to be there.
+#[track_caller]
+pub(crate) fn fetch<R: Ring, N: DriverNotify>(queue: &mut Queue<R, N>) -> Token {
+    queue.next_chain().unwrap().expect("a chain is available").into_token()
 }
 
-/// How to walk along a chain.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Way {
-    /// As an iterator.
-    Loop,
-    /// As a fold.
-    Fold,
-    /// As an iterator for the first element, and as a fold for the others.
-    Mixed,
+/// Fetches a chain, writes five bytes to the beginning of its first element, and returns it.
+pub(crate) fn write_hello<R: Ring, N: DriverNotify>(queue: &mut Queue<R, N>) {
+    let chain = queue.next_chain().unwrap().unwrap();
+    let Element { range, access } = chain.walk().next().unwrap().unwrap();
+    let range = range.prefix(5);
+    chain.mem().translate_all(range, access).unwrap().write_bytes(0, b"hello").unwrap();
+    chain.mem().written(range);
+    chain.return_written(5).unwrap();
 }
 
-pub(crate) const WAYS: [Way; 3] = [Way::Loop, Way::Fold, Way::Mixed];
-
-/// Memory that has something at every address, in pieces of odd length: all of them are the same.
-pub(crate) struct Everywhere(HeapMem);
-
-impl Everywhere {
-    const PIECE: u64 = (1 << 24) + 1;
-
-    pub(crate) fn get() -> &'static Self {
-        static EVERYWHERE: OnceLock<Everywhere> = OnceLock::new();
-        EVERYWHERE.get_or_init(|| Self(HeapMem::new(DriverAddr(0), Self::PIECE as usize).unwrap()))
-    }
-
-    /// Adds a piece to the elements that it is the next part of.
-    pub(crate) fn collect(elements: &mut Vec<Plain>, piece: &Piece<'_>) {
-        let Piece { range, memory, access } = *piece;
-        assert_eq!((memory.len() as u64, memory.access()), (range.len(), access));
-        let (start, len, write) = plain(Element { range, access });
-        match elements.last_mut() {
-            Some(last) if last.1 % Self::PIECE == 0 && (last.0 + last.1, last.2) == (start, write) => last.1 += len,
-            _ => elements.push((start, len, write)),
+/// Checks that a queue is broken for good, and accesses nothing any more whatever is asked of it. The first report was
+/// made already if `reported`; `tokens` are in flight.
+#[track_caller]
+pub(crate) fn check_dead<R: Ring, N: DriverNotify>(
+    queue: &mut Queue<R, N>,
+    mem: &TestMem,
+    fault: FatalError,
+    reported: bool,
+    tokens: Vec<Token>,
+) {
+    assert!(queue.is_broken());
+    assert_eq!(queue.fault(), Some(fault));
+    let refused = Err(ReturnError::Broken(fault));
+    let ((), log) = logged(mem, || {
+        if !reported {
+            assert_eq!(queue.next_chain().unwrap_err(), fault);
         }
-    }
-}
-
-impl DriverMem for Everywhere {
-    fn translate(&self, asked: DriverRange, access: Access) -> Result<DeviceRange<'_>, TranslateError> {
-        self.0.translate(range(0, asked.len().min(Self::PIECE)), access)
-    }
+        let made_up = [0, 1 << 16].map(Token::from_u64);
+        tokens.into_iter().chain(made_up).for_each(|token| assert_eq!(queue.complete(token, 0), refused));
+        for _ in 0..3 {
+            assert!(queue.next_chain().unwrap().is_none());
+            queue.suppress_notifications();
+            assert_eq!(queue.enable_notifications(), Ok(Armed::Waiting));
+            let mut burst = queue.burst();
+            assert!(burst.next_chain().unwrap().is_none());
+            assert_eq!(burst.complete(Token::from_u64(1 << 16), 0), refused);
+            assert_eq!(burst.flush(), Err(fault));
+            assert_eq!(burst.finish(), Err(fault));
+            drop(queue.burst());
+        }
+    });
+    assert_eq!(log, []);
 }
 
 /// Serves chains. `work` is told how many bytes are writable in each, or what is wrong with it.
@@ -185,51 +158,6 @@ pub(crate) fn serve_chains<R: Ring, N: DriverNotify>(
 ) -> Result<usize, FatalError> {
     let add = |sum, piece: Piece<'_>| Ok(if piece.access.writes() { sum + piece.memory.len() as u32 } else { sum });
     queue.serve(limit, Everywhere::get(), 0, add, work)
-}
-
-/// Walks along a chain, to its end or its error, which is final; in all ways, which are the same.
-pub(crate) fn walk<R: Ring, T: ReturnTo<R>>(chain: &DescChain<'_, R, T>) -> (Vec<Plain>, Option<ChainError>) {
-    let [found, folded, mixed] = WAYS.map(|way| walk_once(chain, way));
-    assert_eq!(found, folded);
-    assert_eq!(found, mixed);
-    found
-}
-
-/// Walks along a chain in one way.
-pub(crate) fn walk_once<R: Ring, T: ReturnTo<R>>(
-    chain: &DescChain<'_, R, T>,
-    way: Way,
-) -> (Vec<Plain>, Option<ChainError>) {
-    let mut walk = chain.walk();
-    let mut elements = Vec::new();
-    let singly = match way {
-        Way::Loop => usize::MAX,
-        Way::Fold => 0,
-        Way::Mixed => 1,
-    };
-    for element in walk.by_ref().take(singly) {
-        match element {
-            Ok(element) => elements.push(plain(element)),
-            Err(error) => {
-                assert_eq!(walk.next(), None, "nothing comes after an error");
-                return (elements, Some(error));
-            }
-        }
-    }
-    let result = walk.clone().try_fold_pieces(Everywhere::get(), elements.len(), |count, piece| {
-        Everywhere::collect(&mut elements, &piece);
-        Ok(count + 1)
-    });
-    let result = result.map(|count| assert!(count >= elements.len(), "the state is what was returned"));
-    if singly > elements.len() {
-        assert_eq!((result, walk.next()), (Ok(()), None), "a walk that has ended stays so");
-    }
-    (elements, result.err())
-}
-
-/// Walks along the next chain, which has to be there, and returns it with nothing written.
-pub(crate) fn walk_next<R: Ring, N: DriverNotify>(queue: &mut Queue<R, N>) -> (Vec<Plain>, Option<ChainError>) {
-    walk(&queue.next_chain().unwrap().expect("a chain is available"))
 }
 
 /// What the device of these tests answers: what it was sent, over and over.
@@ -284,8 +212,8 @@ pub(crate) fn traffic<F: Format>(driver: &Driver<F>, seed: u64, elements: u16, b
 }
 
 /// Runs some random chains through a queue, one after the other, with a kick and an interrupt for each.
-pub(crate) fn smoke<F: QueueFormat, M: StableMem>(fixture: &mut virtio_fake_driver::Fixture<F, M>, count: usize) {
-    let virtio_fake_driver::Fixture { queue, driver, notifications, .. } = fixture;
+pub(crate) fn smoke<F: QueueFormat, M: StableMem>(fixture: &mut Fixture<F, M>, count: usize) {
+    let Fixture { queue, driver, notifications, .. } = fixture;
     for chain in traffic(driver, 1, 8, 64).take(count) {
         one_chain(queue, driver, notifications, &chain);
     }

@@ -8,7 +8,7 @@ use virtio_mem_traits::{DeviceArray, DriverAddr, DriverRange};
 use zerocopy::little_endian::U64;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, transmute};
 
-use crate::descriptor_table::{TableEntry, sealed};
+use crate::descriptor_table::{self, TableEntry, sealed};
 use crate::flags::fmt_flags;
 
 /// A private copy of a descriptor, exactly as the driver wrote it. Nothing in it has been checked.
@@ -301,3 +301,6 @@ impl From<Descriptor> for UsedDescriptor {
         Self { len: descriptor.len(), id: descriptor.id(), flags: descriptor.flags() }
     }
 }
+
+/// A table of descriptors of a packed virtqueue: its ring, or an indirect one.
+pub type DescriptorTable<'m, M> = descriptor_table::DescriptorTable<'m, M, Descriptor>;

@@ -4,7 +4,9 @@ use virtio_mem_traits::{
     Access, Area, AreaError, DeviceArray, DriverAddr, DriverRange, ReadWrite, StableMem, TranslateError,
 };
 
-use super::{BufferId, Descriptor, DescriptorFlags, DescriptorTable, Layout, RingPosition, UsedDescriptor};
+use super::descriptor::{BufferId, Descriptor, DescriptorFlags, DescriptorTable, UsedDescriptor};
+use super::layout::Layout;
+use super::ring_position::RingPosition;
 
 const ALIGN: usize = Layout::DESCRIPTOR_AREA_ALIGN;
 
@@ -141,11 +143,18 @@ impl<'a> Slots<'a> {
         Self(self.0.prefix(len))
     }
 
-    /// Returns the descriptors from index `first` to `last`, both included, or `None` if one of them does not exist.
+    /// Returns the slots without the first `len`, or no slots if there are not more than `len`.
     #[inline(always)]
     #[must_use]
-    pub fn descriptors(&self, first: usize, last: usize) -> Option<DeviceArray<'a, [u64; 2]>> {
-        self.0.slice(first, last).map(DeviceArray::reader)
+    pub fn after(self, len: usize) -> Self {
+        Self(self.0.after(len))
+    }
+
+    /// Returns the first `len` descriptors, or all descriptors if there are fewer.
+    #[inline(always)]
+    #[must_use]
+    pub fn descriptors(&self, len: usize) -> DeviceArray<'a, [u64; 2]> {
+        self.0.prefix(len).reader()
     }
 
     /// Reads the second word of the descriptor at `index`, or returns `None` if there is no such slot.
@@ -166,13 +175,13 @@ impl<'a> Slots<'a> {
         self.0.load_field::<u64, { Descriptor::ADDR }>(index).map(|addr| DriverAddr(u64::from_le(addr)))
     }
 
-    /// Reads the second word of the descriptor at `index`, or returns `None` if there is no such slot.
+    /// Reads the Buffer ID and the flags of the descriptor at `index`, or returns `None` if there is no such slot.
     ///
     /// The read is that of [`DescriptorArea::later`].
     #[inline(always)]
     #[must_use]
-    pub fn later(&self, index: usize) -> Option<u64> {
-        self.0.load_field::<u64, { Descriptor::LEN }>(index).map(u64::from_le)
+    pub fn later(&self, index: usize) -> Option<(BufferId, DescriptorFlags)> {
+        self.0.load_field::<u32, { Descriptor::ID }>(index).map(id_and_flags)
     }
 
     /// Writes a used descriptor to the slot at `index`, and returns whether there is such a slot.

@@ -4,7 +4,8 @@ use virtio_mem_traits::{
     Area, AreaError, DriverAddr, DriverRange, ReadOnly, Rights, StableMem, TranslateError, WriteOnly,
 };
 
-use super::{EventSuppression, Layout};
+use super::event_suppression::EventSuppression;
+use super::layout::Layout;
 
 const ALIGN: usize = Layout::DEVICE_AREA_ALIGN;
 

@@ -2,7 +2,8 @@
 
 use virtio_mem_traits::{Area, AreaError, DriverAddr, DriverRange, ReadOnly, StableMem, TranslateError};
 
-use super::{EventSuppression, Layout};
+use super::event_suppression::EventSuppression;
+use super::layout::Layout;
 
 const ALIGN: usize = Layout::DRIVER_AREA_ALIGN;
 

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::OffWrap;
+use super::off_wrap::OffWrap;
 
 /// An event suppression structure, as one word of 32 bits.
 ///

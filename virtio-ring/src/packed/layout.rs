@@ -1,6 +1,7 @@
 //! The layout of the three areas of a packed virtqueue.
 
-use super::{Descriptor, QueueSize};
+use super::descriptor::Descriptor;
+use super::queue_size::QueueSize;
 
 /// The sizes, offsets and alignments of the three areas of a packed virtqueue of a given size, all in bytes.
 ///

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::QueueSize;
+use super::queue_size::QueueSize;
 
 /// The offset of a descriptor in the ring, with the wrap counter at that offset.
 ///

@@ -1,6 +1,6 @@
 //! The size of a packed virtqueue.
 
-use crate::QueueSizeError;
+use crate::queue_size_error::QueueSizeError;
 
 /// The number of descriptors of a packed ring, from 1 to 32768. It does not need to be a power of two.
 ///

@@ -1,6 +1,7 @@
 //! Positions in a packed ring.
 
-use super::{OffWrap, QueueSize};
+use super::off_wrap::OffWrap;
+use super::queue_size::QueueSize;
 
 /// A slot of a packed ring of a given size, with the wrap counter at that slot.
 ///

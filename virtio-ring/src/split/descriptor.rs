@@ -8,8 +8,7 @@ use virtio_mem_traits::{DeviceArray, DriverAddr, DriverRange};
 use zerocopy::little_endian::U64;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, transmute};
 
-use crate::DescriptorIndex;
-use crate::descriptor_table::{TableEntry, sealed};
+use crate::descriptor_table::{self, DescriptorIndex, TableEntry, sealed};
 use crate::flags::fmt_flags;
 
 /// A private copy of a descriptor, exactly as the driver wrote it. Nothing in it has been checked.
@@ -184,3 +183,6 @@ impl fmt::Debug for DescriptorFlags {
         write!(f, "DescriptorFlags({self})")
     }
 }
+
+/// A table of descriptors of a split virtqueue.
+pub type DescriptorTable<'m, M> = descriptor_table::DescriptorTable<'m, M, Descriptor>;

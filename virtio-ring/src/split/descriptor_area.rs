@@ -2,7 +2,8 @@
 
 use virtio_mem_traits::{Area, AreaError, DriverAddr, DriverRange, ReadOnly, StableMem, TranslateError};
 
-use super::{DescriptorTable, Layout};
+use super::descriptor::DescriptorTable;
+use super::layout::Layout;
 
 const ALIGN: usize = Layout::DESCRIPTOR_AREA_ALIGN;
 

@@ -6,7 +6,9 @@ use virtio_mem_traits::{
     Access, Area, AreaError, DeviceArray, DriverAddr, DriverRange, ReadOnly, StableMem, TranslateError,
 };
 
-use super::{DescriptorIndex, Layout, RingIndex};
+use super::layout::Layout;
+use super::ring_index::RingIndex;
+use crate::descriptor_table::DescriptorIndex;
 use crate::flags::fmt_flags;
 
 const ALIGN: usize = Layout::DRIVER_AREA_ALIGN;

@@ -1,6 +1,8 @@
 //! The layout of the three areas of a split virtqueue.
 
-use super::{Descriptor, QueueSize, UsedElement};
+use super::descriptor::Descriptor;
+use super::queue_size::QueueSize;
+use super::used_element::UsedElement;
 
 /// The sizes, offsets and alignments of the three areas of a split virtqueue of a given size, all in bytes.
 ///
@@ -83,7 +85,8 @@ impl Layout {
     #[inline]
     #[must_use]
     pub const fn used_event(self) -> usize {
-        Self::available_entry(self.size.get())
+        // PERF: the size would need one more operation than the last slot (`direct-1-burst-1`).
+        Self::available_entry(self.size.last_slot()) + Self::ENTRY
     }
 
     /// Returns the offset of the used ring's element for `slot` in the Device Area.

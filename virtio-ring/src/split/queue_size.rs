@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::QueueSizeError;
+use crate::queue_size_error::QueueSizeError;
 
 /// The number of descriptors of a split virtqueue: a power of two from 1 to 32768.
 ///

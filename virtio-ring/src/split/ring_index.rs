@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use super::queue_size::QueueSize;
+
 /// An index into an available or used ring. It counts all entries ever made, modulo 2^16.
 ///
 /// Two indices have no order. An index can be advanced, gives its distance from another index, and gives its slot in a
@@ -52,7 +54,7 @@ impl RingIndex {
     /// Returns the slot of a ring of `size` entries, always less than `size`.
     #[inline]
     #[must_use]
-    pub const fn slot(self, size: super::QueueSize) -> u16 {
+    pub const fn slot(self, size: QueueSize) -> u16 {
         self.0 & size.last_slot()
     }
 }

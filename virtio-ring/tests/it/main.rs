@@ -3,12 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 #![allow(clippy::cast_possible_truncation, reason = "models count in wider types, modulo what the ring counts in")]
 
-mod log_mem;
+mod support;
 
-mod areas;
-mod event;
-mod features;
-mod layout;
-mod notification;
+mod both;
 mod packed;
-mod table;
+mod split;

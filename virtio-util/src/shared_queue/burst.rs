@@ -4,8 +4,8 @@ use core::fmt;
 
 use virtio_queue_core::{Burst, BurstChain, DriverNotify, FatalError, Queue, ReturnError, Token};
 
-use super::SharedRing;
-use super::state::Phase;
+use super::phase::Phase;
+use super::ring::SharedRing;
 
 /// A [`Burst`] on a shared queue, which is locked meanwhile.
 ///

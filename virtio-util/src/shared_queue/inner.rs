@@ -6,9 +6,9 @@ use core::mem;
 use event_listener::Event;
 use virtio_queue_core::{DriverNotify, ReturnError, Token};
 
-use super::SharedRing;
+use super::ring::SharedRing;
 use super::state::{State, Wakes, refused};
-use crate::Lock;
+use crate::lock::Lock;
 use crate::owned_chain::{Home, Kept};
 
 /// The data that the handles and the chains of a queue share.

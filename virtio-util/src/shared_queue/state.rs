@@ -6,14 +6,15 @@ use core::convert::Infallible;
 use core::task::Poll;
 
 use virtio_queue_core::{
-    AdoptError, Armed, DriverNotify, FatalError, Head, Queue, Refused, Resetting, Restorable, ReturnError, Token,
+    AdoptError, Armed, DriverNotify, FatalError, Head, Queue, Refused, Restorable, ReturnError, Token,
 };
 use virtio_ring::packed::Descriptor;
 
-use super::{SharedBurst, SharedRing};
-use crate::OwnedChain;
+use super::burst::SharedBurst;
+use super::phase::Phase;
+use super::ring::SharedRing;
 use crate::elements::Elements;
-use crate::owned_chain::{Home, Kept};
+use crate::owned_chain::{Home, Kept, OwnedChain};
 
 /// A queue, and the count of its chains that are out.
 pub(super) struct State<R: SharedRing, N> {
@@ -49,28 +50,6 @@ impl Out {
     fn release(&mut self, elements: usize) {
         self.chains -= 1;
         self.elements -= elements;
-    }
-}
-
-/// The phase in the life of the queue.
-pub(super) enum Phase<R: SharedRing, N> {
-    /// The queue runs, or is broken.
-    Running(Queue<R, N>),
-    /// The queue is being reset.
-    Resetting(Resetting<R, N>),
-    /// The queue was taken out.
-    TakenOut,
-}
-
-impl<R: SharedRing, N: DriverNotify> Phase<R, N> {
-    /// Takes back a chain that the driver will never see returned.
-    #[cold]
-    pub(super) fn discard(&mut self, token: Token) -> Result<(), ReturnError> {
-        let id = token.id();
-        if let Self::Resetting(resetting) = self {
-            resetting.discard(token)?;
-        }
-        Err(ReturnError::Stale { id })
     }
 }
 

@@ -9,11 +9,12 @@ use event_listener::Listener;
 use virtio_queue_core::FatalError;
 use virtio_queue_core::{DriverNotify, Queue};
 
+use super::SharedQueue;
+use super::ring::SharedRing;
 use super::state::{Seen, State, Wakes};
-use super::{SharedQueue, SharedRing};
-use crate::Lock;
+use crate::lock::Lock;
 #[cfg(feature = "std")]
-use crate::OwnedChain;
+use crate::owned_chain::OwnedChain;
 
 /// Waiting for chains.
 impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N, L> {

@@ -68,8 +68,8 @@ fn wake_of_one_thread_is_passed_on_while_there_are_chains() {
     }
 }
 
-/// INV-3: whoever looks first is told why the queue broke, one of those who wait or the one who does not; the others learn that it is
-/// over.
+/// INV-3: whoever looks first is told why the queue broke, one of those who wait or the one who does not; the others
+/// learn that it is over.
 #[test]
 fn wait_chain_ends_when_the_queue_breaks_or_ends() {
     let _watchdog = Watchdog::new();

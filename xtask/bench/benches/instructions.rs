@@ -26,10 +26,10 @@ use anyhow::Result;
 use self::support::device::Contender;
 use self::support::device::memcpy::MEMCPY;
 use self::support::device::ours::{
-    ANY_PACKED, ANY_SPLIT, COPY, OWNED, PACKED, PACKED_BULK, PACKED_CACHE, PACKED_CHAINS, PACKED_GUEST,
-    PACKED_GUEST_TABLE, PACKED_IN_ORDER, PACKED_PACKETS, PACKED_SHARED, PACKED_STREAM, PACKED_TOKENS, REQUEST, SPLIT,
-    SPLIT_BULK, SPLIT_CACHE, SPLIT_CHAINS, SPLIT_GUEST, SPLIT_GUEST_TABLE, SPLIT_IN_ORDER, SPLIT_PACKETS, SPLIT_SHARED,
-    SPLIT_STREAM, SPLIT_TOKENS,
+    ANY_PACKED, ANY_PACKED_BULK, ANY_SPLIT, ANY_SPLIT_BULK, COPY, OWNED, PACKED, PACKED_BULK, PACKED_BULK_IN_ORDER,
+    PACKED_CACHE, PACKED_CHAINS, PACKED_GUEST, PACKED_GUEST_TABLE, PACKED_IN_ORDER, PACKED_PACKETS, PACKED_SHARED,
+    PACKED_STREAM, PACKED_TOKENS, REQUEST, SPLIT, SPLIT_BULK, SPLIT_BULK_IN_ORDER, SPLIT_CACHE, SPLIT_CHAINS,
+    SPLIT_GUEST, SPLIT_GUEST_TABLE, SPLIT_IN_ORDER, SPLIT_PACKETS, SPLIT_SHARED, SPLIT_STREAM, SPLIT_TOKENS,
 };
 use self::support::device::peer::{self, VIRTIO_QUEUE};
 use self::support::device::raw::{RAW_PACKED, RAW_SPLIT};
@@ -73,6 +73,7 @@ fn callgrind_counted(lanes: &mut [Lane]) -> Result<()> {
 fn all() -> Vec<Counted> {
     let queues =
         [SPLIT, PACKED, SPLIT_CHAINS, PACKED_CHAINS, ANY_SPLIT, ANY_PACKED, RAW_SPLIT, RAW_PACKED, VIRTIO_QUEUE];
+    let bulk = [SPLIT_BULK, PACKED_BULK, ANY_SPLIT_BULK, ANY_PACKED_BULK, SPLIT_BULK_IN_ORDER, PACKED_BULK_IN_ORDER];
     let orders = [SPLIT_TOKENS, PACKED_TOKENS, SPLIT_IN_ORDER, PACKED_IN_ORDER];
     let memories = [SPLIT_CACHE, PACKED_CACHE, SPLIT_GUEST, PACKED_GUEST, SPLIT_GUEST_TABLE, PACKED_GUEST_TABLE];
     let one = ("direct-1-burst-32".to_owned(), Shape::BASE);
@@ -81,7 +82,7 @@ fn all() -> Vec<Counted> {
     let stream = ("stream-1".to_owned(), Shape { burst: 1, ..Shape::BASE });
     let counted = [
         each(&queues, chain_shapes()),
-        each(&[SPLIT_BULK, PACKED_BULK], vec![one.clone()]),
+        each(&bulk, vec![one.clone()]),
         each(&memories, vec![one, eight]),
         each(&[SPLIT, PACKED], region_shapes()),
         each(&orders, order_shapes()),

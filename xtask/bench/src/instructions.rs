@@ -8,8 +8,8 @@ use std::{fs, iter, thread};
 use anyhow::{Context, Result, anyhow, ensure};
 
 use super::filter::Filter;
+use super::measurement::Measurement;
 use super::programs::{Program, run};
-use super::rounds::Measurement;
 use xtask_report::spread::Round;
 use xtask_report::{CaseId, Unit};
 use xtask_support::Spinner;

@@ -5,6 +5,7 @@
 mod criterion;
 mod filter;
 mod instructions;
+mod measurement;
 mod programs;
 mod rounds;
 mod targets;
@@ -23,8 +24,9 @@ use xtask_report::{Beginning, Kind, Name, Report};
 /// What all reports of this verb have in common.
 const KIND: Kind = Kind {
     title: "virtio devices in Rust: benchmark report",
-    legend: "Circles are split virtqueues and squares packed ones. Dashed with open marks is the limit: a loop without any \
-             check, or a plain copy. A mark is the median of seven rounds; the whisker reaches from quartile to quartile.",
+    legend: "Circles are split virtqueues and squares packed ones. Dashed with open marks is the limit: a loop without \
+             any check, or a plain copy. A mark is the median of seven rounds; the whisker reaches from quartile to \
+             quartile.",
     targets: targets::TARGETS,
     docs: "cargo xtask bench --docs",
 };

@@ -9,7 +9,7 @@ use std::thread;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use cargo_metadata::Message;
 
-use super::rounds::step;
+use super::measurement::step;
 use xtask_support::Spinner;
 use xtask_support::cargo::{Cargo, program, workspace_root};
 

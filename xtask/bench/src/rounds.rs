@@ -1,28 +1,17 @@
 //! All cases, measured in rounds: each contender meets the machine as it is early, in the middle and late.
 
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal};
-use std::time::Instant;
 
 use anyhow::{Result, ensure};
 
 use super::filter::Filter;
+use super::measurement::{Measurement, step};
 use super::programs::Programs;
 use super::{criterion, instructions, two_cores};
-use xtask_report::spread::Round;
-use xtask_report::{Case, CaseId, Unit};
-use xtask_support::Spinner;
+use xtask_report::Case;
 
 /// How often everything is measured. With an odd number, a round that was disturbed does not show in the median.
 pub(crate) const ROUNDS: usize = 7;
-
-/// What was measured of a case in one round.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Measurement {
-    pub(crate) id: CaseId,
-    pub(crate) unit: Unit,
-    pub(crate) round: Round,
-}
 
 /// Measures the cases that `filter` wants.
 pub(crate) fn measure(programs: &Programs, filter: &Filter) -> Result<Vec<Case>> {
@@ -50,18 +39,6 @@ pub(crate) fn measure(programs: &Programs, filter: &Filter) -> Result<Vec<Case>>
     Ok(cases)
 }
 
-/// Shows `title` and what happens, and how long that took.
-pub(crate) fn step<T>(title: &str, run: impl FnOnce(&Spinner) -> Result<T>) -> Result<T> {
-    if !io::stderr().is_terminal() {
-        eprintln!("{title}");
-    }
-    let begin = Instant::now();
-    let spinner = Spinner::new(title.to_owned());
-    let result = run(&spinner)?;
-    spinner.finish(&format!("{title}: {:.1} s", begin.elapsed().as_secs_f64()));
-    Ok(result)
-}
-
 /// Puts together what was measured of each case.
 ///
 /// # Errors
@@ -82,6 +59,9 @@ fn join(rounds: Vec<Vec<Measurement>>) -> Result<Vec<Case>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use xtask_report::spread::Round;
+    use xtask_report::{CaseId, Unit};
 
     fn round(names: &[&str]) -> Vec<Measurement> {
         let id = |name: &&str| CaseId::new("order", name, "1");

@@ -4,8 +4,8 @@ use anyhow::{Context, Result, anyhow};
 use serde::Deserialize;
 
 use super::filter::Filter;
+use super::measurement::Measurement;
 use super::programs::{Program, run};
-use super::rounds::Measurement;
 use xtask_report::spread::Round;
 use xtask_report::{CaseId, Unit};
 use xtask_support::Spinner;

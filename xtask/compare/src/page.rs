@@ -25,9 +25,9 @@ pub(super) fn page(title: &str, warning: Option<&str>, comparison: &Comparison<'
         p {
             "The change of the cost of each case: of its ratio to a yardstick in the same round where there is one, "
             "else of itself at the pace of all yardsticks. Red is slower and green is faster, by more than "
-            (threshold) " % (instruction counts: 2 %) from quartile to quartile and in the best samples, and in those by "
-            "more than the machine varies. A yellow outline is as much in the median, but not in all of these, which is "
-            "noise; a grey one is a yardstick. The whisker reaches as far as the quartiles allow."
+            (threshold) " % (instruction counts: 2 %) from quartile to quartile and in the best samples, and in those "
+            "by more than the machine varies. A yellow outline is as much in the median, but not in all of these, "
+            "which is noise; a grey one is a yardstick. The whisker reaches as far as the quartiles allow."
         }
         @if let Some(warning) = warning { p.warning { (warning) } }
         @for (side, cases) in [("before", &comparison.only_base), ("after", &comparison.only_new)] {

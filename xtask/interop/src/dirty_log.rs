@@ -98,8 +98,8 @@ impl Driver {
         Ok(before)
     }
 
-    /// Copies all that was staged to the memory that the device sees, and then what lets the device see it: a device may
-    /// look at its ring without a kick. Returns what is there then.
+    /// Copies all that was staged to the memory that the device sees, and then what lets the device see it: a device
+    /// may look at its ring without a kick. Returns what is there then.
     fn publish(&mut self) -> Result<Vec<u8>> {
         let staged = self.read_own()?;
         self.shared.write_all_at(&staged, 0)?;

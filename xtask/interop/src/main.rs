@@ -29,8 +29,8 @@ use extent::Extent;
 /// What all reports about whole devices have in common.
 const KIND: Kind = Kind {
     title: "virtio devices in Rust: whole devices",
-    legend: "Two back ends serve the same driver in turns, each time as new processes: ours in blue, and another in green. A bar \
-             is the median of the rounds; the whisker reaches from quartile to quartile.",
+    legend: "Two back ends serve the same driver in turns, each time as new processes: ours in blue, and another in \
+             green. A bar is the median of the rounds; the whisker reaches from quartile to quartile.",
     targets: targets::TARGETS,
     docs: "cargo xtask interop --bench --docs",
 };

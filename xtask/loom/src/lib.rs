@@ -4,9 +4,9 @@
 //! by the rules of C11. The queue and the driver of a [`Rig`] share words that are loom's. Byte order is that of a
 //! little-endian machine.
 //!
-//! What is not modelled: locks other than that of a shared queue, and whatever `event-listener` does inside. Each of its
-//! operations counts as one step. A thread that sleeps in `SharedQueue::wait_chain` sleeps for the operating system, and
-//! loom cannot wake it: the stress program is for that.
+//! What is not modelled: locks other than that of a shared queue, and whatever `event-listener` does inside. Each of
+//! its operations counts as one step. A thread that sleeps in `SharedQueue::wait_chain` sleeps for the operating
+//! system, and loom cannot wake it: the stress program is for that.
 
 #[cfg(not(virtio_loom))]
 compile_error!("build this with `--cfg virtio_loom`: `cargo xtask loom` does that");

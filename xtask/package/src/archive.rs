@@ -70,7 +70,8 @@ impl Archive {
     }
 
     /// Returns a call of cargo for what was unpacked, which finds the others that are not published where they were
-    /// unpacked. A Rust that takes what is not stable builds many crates in another way, and so has a folder of its own.
+    /// unpacked. A Rust that takes what is not stable builds many crates in another way, and so has a folder of its
+    /// own.
     fn cargo(&self, line: &str, folder: &str, all: &[&Package], metadata: &Metadata) -> Cargo {
         let mut cargo = Cargo::new(line).env("CARGO_TARGET_DIR", metadata.target_directory.join(folder));
         for other in all {

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Result;
 
-use super::about::{About, Commit, Extent, Seconds, Toolchain};
-use super::machine;
+use crate::about::{About, Commit, Extent, Seconds, Toolchain};
+use crate::machine;
 
 /// When something began, and how things were then.
 pub struct Beginning {

@@ -4,54 +4,10 @@
 //! of the page replaces the colours of text and grid where the reader likes it dark.
 
 mod axis;
+mod canvas;
 mod lines;
 mod marker;
 mod rows;
 
-use anyhow::Result;
-use plotters::coord::Shift;
-use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
-
 pub use lines::{Lines, Point, Series};
 pub use rows::{Bar, Row, Rows};
-
-/// Text and axes.
-const INK: RGBColor = RGBColor(51, 51, 51);
-/// Lines that guide the eye.
-const GRID: RGBColor = RGBColor(221, 221, 221);
-/// The width of a chart.
-const WIDTH: u32 = 1240;
-/// The height of text.
-const TEXT: u32 = 34;
-
-/// A picture, or a part of it, with pixels as coordinates.
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-
-/// Returns the SVG that `draw` draws.
-fn svg(height: u32, draw: impl FnOnce(&Area<'_>) -> Result<()>) -> Result<String> {
-    let mut svg = String::new();
-    let area = SVGBackend::with_string(&mut svg, (WIDTH, height)).into_drawing_area();
-    draw(&area)?;
-    area.present()?;
-    drop(area);
-    Ok(svg)
-}
-
-/// Writes `text` so that `at` is in the middle of its height, and at its left or right end.
-fn write(area: &Area<'_>, text: &str, at: (i32, i32), end: HPos) -> Result<()> {
-    let style = ("sans-serif", TEXT).into_font().color(&INK).pos(Pos::new(end, VPos::Center));
-    area.draw_text(text, &style, at)?;
-    Ok(())
-}
-
-/// Draws the range in which a value varied, along one of the axes.
-fn whisker(area: &Area<'_>, from: (i32, i32), to: (i32, i32), colour: RGBColor) -> Result<()> {
-    area.draw(&PathElement::new([from, to], colour.stroke_width(2)))?;
-    let (across_x, across_y) = if from.0 == to.0 { (8, 0) } else { (0, 8) };
-    for (x, y) in [from, to] {
-        let ends = [(x - across_x, y - across_y), (x + across_x, y + across_y)];
-        area.draw(&PathElement::new(ends, colour.stroke_width(2)))?;
-    }
-    Ok(())
-}

@@ -4,27 +4,33 @@ use std::fs;
 
 use anyhow::{Context, Result, anyhow, ensure};
 
-use super::about::list;
-use super::{Kind, Report, target};
+use crate::about::list;
+use crate::kind::Kind;
+use crate::report::Report;
+use crate::target;
 use xtask_support::cargo::workspace_root;
 
 const FILE: &str = "docs/benchmarks.md";
 
-/// Writes the figures of `report` into the documentation.
-pub(crate) fn publish(report: &Report, kind: &Kind) -> Result<()> {
-    let measured = kind.targets.iter().any(|target| target.measure(report).is_some());
-    ensure!(measured, "the report has none of the figures that `{}` writes", kind.docs);
-    let path = workspace_root().join(FILE);
-    let text = fs::read_to_string(&path).with_context(|| FILE)?;
-    fs::write(&path, splice(&text, report, kind)?).with_context(|| FILE)?;
-    println!("{FILE} has the figures of {}", report.about.date);
-    Ok(())
+impl Report {
+    /// Writes its figures into the documentation.
+    pub fn publish(&self, kind: &Kind) -> Result<()> {
+        let measured = kind.targets.iter().any(|target| target.measure(self).is_some());
+        ensure!(measured, "the report has none of the figures that `{}` writes", kind.docs);
+        let path = workspace_root().join(FILE);
+        let text = fs::read_to_string(&path).with_context(|| FILE)?;
+        fs::write(&path, splice(&text, self, kind)?).with_context(|| FILE)?;
+        println!("{FILE} has the figures of {}", self.about.date);
+        Ok(())
+    }
 }
 
-/// Checks that the documentation has a place for reports of this kind.
-pub(crate) fn check(kind: &Kind) -> Result<()> {
-    let text = fs::read_to_string(workspace_root().join(FILE)).with_context(|| FILE)?;
-    place(&text, kind).map(drop)
+impl Kind {
+    /// Checks that the documentation has a place for the figures of such reports.
+    pub fn check_docs(&self) -> Result<()> {
+        let text = fs::read_to_string(workspace_root().join(FILE)).with_context(|| FILE)?;
+        place(&text, self).map(drop)
+    }
 }
 
 /// Returns `text` with the figures of `report` between the marks, where everything is from a report.
@@ -82,6 +88,6 @@ mod tests {
     #[test]
     fn report_of_another_kind_is_an_error() {
         let other = report([case("burst-8", "split", "1", [1.0; 3])]);
-        assert!(publish(&other, &KIND).unwrap_err().to_string().contains("none of the figures"));
+        assert!(other.publish(&KIND).unwrap_err().to_string().contains("none of the figures"));
     }
 }

@@ -2,7 +2,10 @@
 
 use std::cmp::Ordering;
 
-use super::{Case, Report, Unit, contender};
+use crate::case::Case;
+use crate::contender;
+use crate::report::Report;
+use crate::unit::Unit;
 
 /// What a figure shows.
 #[derive(Debug, Clone, Copy)]

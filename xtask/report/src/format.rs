@@ -1,7 +1,7 @@
 //! Numbers for people.
 
-use super::Unit;
-use super::spread::Spread;
+use crate::spread::Spread;
+use crate::unit::Unit;
 
 /// Returns `value` with three digits that say something, or all those before the point.
 pub fn number(value: f64) -> String {

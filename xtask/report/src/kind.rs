@@ -1,9 +1,6 @@
 //! What a report is of.
 
-use anyhow::Result;
-
-use super::docs;
-use super::target::Target;
+use crate::target::Target;
 
 /// What is not measured and yet in every report of a kind.
 pub struct Kind {
@@ -14,11 +11,4 @@ pub struct Kind {
     pub targets: &'static [Target],
     /// What writes its figures into the documentation, and marks the place there.
     pub docs: &'static str,
-}
-
-impl Kind {
-    /// Checks that the documentation has a place for the figures of such reports.
-    pub fn check_docs(&self) -> Result<()> {
-        docs::check(self)
-    }
 }

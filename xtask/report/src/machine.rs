@@ -9,7 +9,7 @@ use std::thread;
 
 use anyhow::{Context, Result, ensure};
 
-use super::about::{Commit, Machine};
+use crate::about::{Commit, Machine};
 use xtask_support::cargo::{program, workspace_root};
 
 /// Returns what was typed.

@@ -3,13 +3,17 @@
 use anyhow::Result;
 use maud::{Markup, html};
 
-use super::chart::{Bar, Lines, Point, Row, Rows, Series};
-use super::contender::{Line, Style, rank, style_of};
-use super::figure::{Figure, Shows, figures};
-use super::format::{short, short_rate, value};
-use super::frame::{chart, facts, page as frame, table};
-use super::spread::Spread;
-use super::{Case, Kind, Report, Unit, tables, target};
+use crate::case::Case;
+use crate::chart::{Bar, Lines, Point, Row, Rows, Series};
+use crate::contender::{Line, Style, rank, style_of};
+use crate::figure::{Figure, Shows, figures};
+use crate::format::{short, short_rate, value};
+use crate::frame::{chart, facts, page as frame, table};
+use crate::kind::Kind;
+use crate::report::Report;
+use crate::spread::Spread;
+use crate::unit::Unit;
+use crate::{tables, target};
 
 /// Returns the whole page.
 pub(crate) fn page(report: &Report, kind: &Kind) -> Result<String> {

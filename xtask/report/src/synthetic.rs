@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::about::{About, Extent, Machine, Seconds, Toolchain};
-use super::spread::Round;
-use super::{Case, CaseId, Report, Unit};
+use crate::about::{About, Extent, Machine, Seconds, Toolchain};
+use crate::case::{Case, CaseId};
+use crate::report::Report;
+use crate::spread::Round;
+use crate::unit::Unit;
 
 /// Returns a case with these medians, quartiles one percent away, and all samples within two percent.
 pub fn case(figure: &str, contender: &str, value: &str, medians: impl IntoIterator<Item = f64>) -> Case {

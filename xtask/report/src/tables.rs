@@ -1,11 +1,15 @@
 //! The figures as tables, for the terminal and for report.md.
 
-use super::about::list;
-use super::contender::peer;
-use super::figure::{Figure, Shows, figures};
-use super::format::{number, range, rate, value};
-use super::spread::Spread;
-use super::{Case, Kind, Report, Unit, target};
+use crate::about::list;
+use crate::case::Case;
+use crate::contender::peer;
+use crate::figure::{Figure, Shows, figures};
+use crate::format::{number, range, rate, value};
+use crate::kind::Kind;
+use crate::report::Report;
+use crate::spread::Spread;
+use crate::target;
+use crate::unit::Unit;
 use xtask_support::markdown;
 
 /// A table, of which the first columns are texts and the rest numbers.

@@ -1,8 +1,9 @@
 //! How fast something is to be, and whether it is.
 
-use super::format::number;
-use super::spread::Spread;
-use super::{Case, Report};
+use crate::case::Case;
+use crate::format::number;
+use crate::report::Report;
+use crate::spread::Spread;
 use xtask_support::markdown;
 
 use Bound::{AtLeast, AtMost, Nothing, Shown, Under};

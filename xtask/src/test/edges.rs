@@ -67,6 +67,11 @@ const RULES: &[Rule] = &[
         external: Only(&["clap", "futures-core", "libc", "memmap2", "rustix", "signal-hook", "vhost", "zerocopy"]),
     },
     Rule {
+        name: "adapter-test-support",
+        internal: &["virtio-mem-traits", "virtio-queue-core", "virtio-chain", "virtio-fake-driver"],
+        external: Any,
+    },
+    Rule {
         name: "virtio-examples",
         internal: &[
             "virtio-mem-traits",
@@ -91,6 +96,12 @@ const ABOVE: &str = "xtask";
 /// What tests may use beyond that: the fake driver, and what it builds on.
 const FOR_TESTS: &[&str] =
     &["virtio-fake-driver", "virtio-util", "virtio-queue-core", "virtio-ring", "virtio-mem-traits"];
+
+/// What the tests of adapters alone may use as well.
+const FOR_TESTS_OF_ADAPTERS: &str = "adapter-test-support";
+
+/// The adapters.
+const ADAPTERS: &[&str] = &["virtio-vm-memory", "virtio-vhost-user", "virtio-vhost-user-backend"];
 
 /// All that a consumer of virtio-ring compiles.
 const BELOW_RING: &[&str] = &[
@@ -140,7 +151,9 @@ fn check_edge(edge: &Edge<'_>) -> Result<(), String> {
     };
     let for_tests = kind == DependencyKind::Development;
     let allowed = match (internal, &rule.external) {
-        (true, _) => rule.internal.contains(&to) || (for_tests && (FOR_TESTS.contains(&to) || from == to)),
+        (true, _) if rule.internal.contains(&to) => true,
+        (true, _) if to == FOR_TESTS_OF_ADAPTERS => for_tests && ADAPTERS.contains(&from),
+        (true, _) => for_tests && (FOR_TESTS.contains(&to) || from == to),
         (false, Only(names)) => for_tests || names.contains(&to),
         (false, Any) => true,
     };
@@ -185,6 +198,7 @@ mod tests {
         check("virtio-vm-memory", "virtio-chain", FOR_TESTS, true, None);
         check("virtio-vhost-user-backend", "virtio-vm-memory", NORMAL, true, None);
         check("virtio-vhost-user-backend", "virtio-fake-driver", FOR_TESTS, true, None);
+        check("virtio-vhost-user", "adapter-test-support", FOR_TESTS, true, None);
         check("virtio-examples", "virtio-vm-memory", NORMAL, true, None);
         check("virtio-examples", "anything", NORMAL, false, None);
     }
@@ -201,6 +215,10 @@ mod tests {
         check("virtio-queue-core", "virtio-vm-memory", FOR_TESTS, true, Some(sentence));
         let sentence = "virtio-vm-memory must not depend on virtio-vhost-user-backend";
         check("virtio-vm-memory", "virtio-vhost-user-backend", NORMAL, true, Some(sentence));
+        let sentence = "virtio-vhost-user must not depend on adapter-test-support";
+        check("virtio-vhost-user", "adapter-test-support", NORMAL, true, Some(sentence));
+        let sentence = "the tests of virtio-chain must not depend on adapter-test-support";
+        check("virtio-chain", "adapter-test-support", FOR_TESTS, true, Some(sentence));
         let sentence = "the tests of virtio-ring must not depend on virtio-chain";
         check("virtio-ring", "virtio-chain", FOR_TESTS, true, Some(sentence));
     }

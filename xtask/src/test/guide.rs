@@ -58,7 +58,8 @@ mod tests {
 
     #[test]
     fn code_of_a_file_is_the_block_behind_its_name() {
-        let guide = "`src/a.rs` is first.\n\n`src/a.rs`:\n\n```rust\nfn a() {}\n```\n\n`src/b.rs`:\n\n```rust\nfn b() {}\n```\n";
+        let block = |name| format!("`src/{name}.rs`:\n\n```rust\nfn {name}() {{}}\n```\n");
+        let guide = &format!("`src/a.rs` is first.\n\n{}\n{}", block("a"), block("b"));
         assert_eq!(code(guide, "src/a.rs"), Some("fn a() {}"));
         assert_eq!(code(guide, "src/b.rs"), Some("fn b() {}"));
         assert_eq!(code(guide, "src/c.rs"), None);

@@ -80,7 +80,7 @@ fn lines_with(found: &[Token<'_>], pattern: &str) -> Vec<usize> {
 }
 
 /// Returns the Rust files below `root`, without what cargo and git keep there.
-fn source_files(root: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn source_files(root: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut directories = vec![root.to_owned()];
     while let Some(directory) = directories.pop() {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, bail};
 use cargo_metadata::Package;
 
-use super::{edges, guide, house_rules};
+use super::{circles, code_map, edges, guide, house_rules};
 use crate::conformance;
 use xtask_support::Spinner;
 use xtask_support::cargo::{Cargo, metadata, workspace_root};
@@ -131,7 +131,11 @@ fn edges(spinner: &Spinner) -> Result<()> {
 
 fn rules(_: &Spinner) -> Result<()> {
     let folders: Vec<_> = libraries()?.iter().map(folder).collect::<Result<_>>()?;
-    unless_any(&house_rules::check_tree(workspace_root(), &folders)?)
+    let mut violations = house_rules::check_tree(workspace_root(), &folders)?;
+    let everywhere: Vec<_> = metadata()?.packages.iter().map(folder).collect::<Result<_>>()?;
+    violations.extend(circles::check_tree(workspace_root(), &everywhere)?);
+    violations.extend(code_map::check_tree(workspace_root())?);
+    unless_any(&violations)
 }
 
 /// Returns where a package is, from the directory of the workspace.

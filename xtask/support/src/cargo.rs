@@ -9,7 +9,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use cargo_metadata::{Metadata, MetadataCommand};
 
-use crate::Spinner;
+use crate::spinner::Spinner;
 
 /// Returns the directory of the workspace.
 pub fn workspace_root() -> &'static Path {

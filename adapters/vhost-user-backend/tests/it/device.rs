@@ -1,11 +1,10 @@
 //! The device under test: it answers in upper case, when it is allowed to.
 
 use core::time::Duration;
-use std::io::{self, Read, Write};
+use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use virtio_chain::ReadableChain;
 use virtio_fake_driver::features::{EVENT_IDX, INDIRECT_DESC, RING_PACKED, VERSION_1};
 use virtio_util::OwnedChain;
 use virtio_vhost_user_backend::VringError;
@@ -56,16 +55,6 @@ impl<B: VringBitmap> Device<B> {
         let (sender, chains) = channel();
         (Self::with_queues(queues, move |chain| sender.send(chain).unwrap()).0, chains)
     }
-}
-
-/// Writes in upper case what the driver sent.
-pub(crate) fn answer<B: VringBitmap>(chain: Chain<B>) {
-    let mut request = ReadableChain::new(chain);
-    let mut text = String::new();
-    request.read_to_string(&mut text).unwrap();
-    let mut answer = request.into_writable().unwrap();
-    answer.write_all(text.to_uppercase().as_bytes()).unwrap();
-    answer.return_prefix().unwrap();
 }
 
 /// Returns what comes next.

@@ -1,17 +1,13 @@
 //! A front end, its memory, and drivers in it.
 
 use core::any::Any;
-use std::fs::File;
-use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 
-use rustix::fs::{MemfdFlags, memfd_create};
-use virtio_fake_driver::{AnyDriver, DriverChain, DriverOptions, UsedBuffer};
+use adapter_test_support::{LEN, REGIONS, Signals, event, shared_file};
+use virtio_fake_driver::{AnyDriver, DriverOptions};
 use virtio_mem_traits::{DriverAddr, DriverRange};
 use virtio_vm_memory::VmMemory;
-use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
-use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use super::device::{Device, FEATURES};
 use super::framework::GuestMemoryBackend;
@@ -25,13 +21,6 @@ use super::framework::vm_memory::mmap::NewBitmap;
 use super::framework::vm_memory::{FileOffset, GuestAddress, GuestMemoryMmap};
 
 pub(crate) type Driver = AnyDriver<VringMem>;
-
-/// Where the regions of the memory are, each as long as the others: one for each ring, and one for buffers alone.
-pub(crate) const REGIONS: [u64; 3] = [0x1_0000, 0x10_0000, 0x20_0000];
-pub(crate) const LEN: usize = 0x1_0000;
-
-/// Where the front end ends the wait for what never comes, in milliseconds.
-const PATIENCE: i32 = 20_000;
 
 /// What a driver accepts, of what a device offers.
 pub(crate) const fn negotiated(ring: u64) -> u64 {
@@ -111,9 +100,9 @@ impl FrontEnd {
         self.connection.set_vring_num(index, size).unwrap();
         self.connection.set_vring_base(index, base).unwrap();
         self.connection.set_vring_addr(index, &config).unwrap();
-        self.connection.set_vring_err(index, &signals.error).unwrap();
-        self.connection.set_vring_call(index, &signals.call).unwrap();
-        self.connection.set_vring_kick(index, &signals.kick).unwrap();
+        self.connection.set_vring_err(index, &event(&signals.error)).unwrap();
+        self.connection.set_vring_call(index, &event(&signals.call)).unwrap();
+        self.connection.set_vring_kick(index, &event(&signals.kick)).unwrap();
         self.connection.set_vring_enable(index, true).unwrap();
         signals
     }
@@ -126,71 +115,4 @@ impl FrontEnd {
 fn memory() -> GuestMemoryMmap {
     let ranges = REGIONS.map(|at| (GuestAddress(at), LEN, Some(FileOffset::new(shared_file(LEN as u64), 0))));
     GuestMemoryMmap::from_ranges_with_files(ranges).unwrap()
-}
-
-pub(crate) fn shared_file(len: u64) -> File {
-    let file = File::from(memfd_create("shared", MemfdFlags::CLOEXEC).unwrap());
-    file.set_len(len).unwrap();
-    file
-}
-
-/// The eventfds of a ring.
-pub(crate) struct Signals {
-    pub(crate) kick: EventFd,
-    pub(crate) call: EventFd,
-    pub(crate) error: EventFd,
-}
-
-impl Signals {
-    fn new() -> Self {
-        let [kick, call, error] = [(); 3].map(|()| event_fd());
-        Self { kick, call, error }
-    }
-
-    /// Sends a chain.
-    pub(crate) fn send(&self, driver: &mut Driver, chain: &DriverChain) {
-        driver.add(chain).unwrap();
-        if driver.needs_kick() {
-            self.kick.write(1).unwrap();
-        }
-    }
-
-    /// Waits until `count` buffers are used, and returns them.
-    pub(crate) fn receive(&self, driver: &mut Driver, count: usize) -> Vec<UsedBuffer> {
-        let mut used = Vec::new();
-        loop {
-            used.extend(driver.reap_all().unwrap());
-            if used.len() >= count {
-                return used;
-            }
-            if driver.enable_interrupts() {
-                continue;
-            }
-            wait(&self.call);
-        }
-    }
-
-    /// Sends a text, and waits for the answer.
-    pub(crate) fn ask(&self, driver: &mut Driver, text: &str) -> String {
-        self.send(driver, &question(text));
-        let used = self.receive(driver, 1);
-        assert_eq!(used.len(), 1);
-        String::from_utf8(used[0].written().to_vec()).unwrap()
-    }
-}
-
-pub(crate) fn question(text: &str) -> DriverChain {
-    DriverChain::new().readable(text).writable(u32::try_from(text.len()).unwrap())
-}
-
-pub(crate) fn event_fd() -> EventFd {
-    EventFd::new(EFD_NONBLOCK).unwrap()
-}
-
-/// Waits for a signal, and takes it.
-pub(crate) fn wait(signal: &EventFd) {
-    let epoll = Epoll::new().unwrap();
-    epoll.ctl(ControlOperation::Add, signal.as_raw_fd(), EpollEvent::new(EventSet::IN, 0)).unwrap();
-    assert_eq!(epoll.wait(PATIENCE, &mut [EpollEvent::default()]).unwrap(), 1, "there is no signal");
-    signal.read().unwrap();
 }

@@ -4,15 +4,16 @@ use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 
+use adapter_test_support::{REGIONS, answer, question, shared_file};
 use virtio_fake_driver::DriverChain;
 use virtio_fake_driver::features::{EVENT_IDX, RING_PACKED};
 use virtio_mem_traits::DriverAddr;
 
-use super::device::{Device, UpperCase, answer, next, nothing_comes};
+use super::device::{Device, UpperCase, next, nothing_comes};
 use super::framework::vhost::vhost_user::VhostUserFrontend;
 use super::framework::vhost::{VhostBackend, VhostUserDirtyLogRegion};
 use super::framework::vhost_user_backend::bitmap::BitmapMmapRegion;
-use super::front_end::{FrontEnd, REGIONS, question, shared_file};
+use super::front_end::FrontEnd;
 
 const FORMATS: [u64; 2] = [EVENT_IDX, RING_PACKED | EVENT_IDX];
 
@@ -85,7 +86,7 @@ fn ring_whose_region_is_away_pauses() {
 
         front_end.share(&REGIONS[1..]);
         signals.send(&mut driver, &question("later"));
-        signals.kick.write(1).unwrap();
+        signals.kick();
         answer(early);
         assert_eq!(signals.receive(&mut driver, 1)[0].written(), b"EARLY");
         assert!(nothing_comes(&chains));

@@ -4,11 +4,12 @@ use core::time::Duration;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 
+use adapter_test_support::{answer, question};
 use virtio_fake_driver::features::{EVENT_IDX, RING_PACKED};
 
-use super::device::{UpperCase, answer, next, nothing_comes};
+use super::device::{UpperCase, next, nothing_comes};
 use super::framework::vhost::VhostBackend;
-use super::front_end::{FrontEnd, question};
+use super::front_end::FrontEnd;
 
 /// BASE-1, BASE-2: a ring goes on where it stopped, at every position of the ring and in either lap of a packed one.
 #[test]
@@ -73,7 +74,7 @@ fn ring_that_is_stopped_fetches_nothing() {
         let signals = front_end.start(0, &driver, 0);
         let base = front_end.connection.get_vring_base(0).unwrap();
         driver.add(&question("while it is stopped")).unwrap();
-        signals.kick.write(1).unwrap();
+        signals.kick();
         assert_eq!(front_end.connection.get_vring_base(0).unwrap(), base);
         assert!(nothing_comes(&chains));
         let signals = front_end.start(0, &driver, u16::try_from(base).unwrap());
@@ -96,7 +97,7 @@ fn base_that_is_set_while_the_ring_runs_ends_its_queue() {
     assert!(driver.reap_all().unwrap().is_empty());
 
     // The next queue begins at the base, and fetches the chain once more.
-    signals.kick.write(1).unwrap();
+    signals.kick();
     answer(next(&chains));
     assert_eq!(signals.receive(&mut driver, 1)[0].written(), b"LOST");
 }

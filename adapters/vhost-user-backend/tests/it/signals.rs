@@ -2,17 +2,18 @@
 
 use std::fs::File;
 
+use adapter_test_support::{answer, event, event_fd, question};
 use rustix::event::{EventfdFlags, eventfd};
 use virtio_fake_driver::features::{EVENT_IDX, RING_PACKED};
 use virtio_util::EventFd;
 
-use super::device::{UpperCase, answer, next, nothing_comes};
+use super::device::{UpperCase, next, nothing_comes};
 use super::framework::adapter::{GuestMem, Vring};
 use super::framework::vhost::VhostBackend;
 use super::framework::vhost::vhost_user::VhostUserFrontend;
 use super::framework::vhost_user_backend::VringT;
 use super::framework::vm_memory::GuestMemoryMmap;
-use super::front_end::{FrontEnd, event_fd, question};
+use super::front_end::FrontEnd;
 
 /// Each answer is signalled once, through the eventfd that is named then.
 #[test]
@@ -25,14 +26,14 @@ fn call_is_swapped_while_chains_are_out() {
         old.send(&mut driver, &question("text"));
         let kept = next(&chains);
         // The queue has signalled when it was made.
-        assert_eq!(old.call.read().unwrap(), 1);
+        assert_eq!(event(&old.call).read().unwrap(), 1);
 
-        let new = event_fd();
+        let new = event(&event_fd(EventfdFlags::NONBLOCK));
         front_end.connection.set_vring_call(0, &new).unwrap();
         assert!(new.read().is_err());
         answer(kept);
         assert_eq!(new.read().unwrap(), 1);
-        assert!(old.call.read().is_err());
+        assert!(event(&old.call).read().is_err());
         assert_eq!(driver.reap_all().unwrap().len(), 1);
     }
 }

@@ -1,24 +1,13 @@
 //! The devices under test: they answer in upper case, each in another shape.
 
-use std::io::{Read, Write};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use adapter_test_support::answer;
 use tokio::runtime::{Builder, Runtime};
-use virtio_chain::ReadableChain;
 use virtio_queue_core::{Chain, FatalError};
 use virtio_vhost_user::{Device, KeptChain, VhostUserDevice, Worker};
-
-/// Writes in upper case what the driver sent.
-pub(crate) fn answer(chain: impl Chain) {
-    let mut request = ReadableChain::new(chain);
-    let mut text = String::new();
-    request.read_to_string(&mut text).unwrap();
-    let mut answer = request.into_writable().unwrap();
-    answer.write_all(text.to_uppercase().as_bytes()).unwrap();
-    answer.return_prefix().unwrap();
-}
 
 /// A device that serves its queues with what a function returns.
 pub(crate) struct TestDevice(Box<dyn Fn() -> Worker + Send + Sync>);

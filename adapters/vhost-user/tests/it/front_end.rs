@@ -1,36 +1,25 @@
 //! A front end, its memory, and drivers in it.
 
-use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
-use rustix::fs::{MemfdFlags, memfd_create};
+use adapter_test_support::{LEN, PATIENCE, REGIONS, Signals, event, shared_file};
 use tempfile::TempDir;
 use vhost::vhost_user::message::{VhostUserHeaderFlag, VhostUserProtocolFeatures};
 use vhost::vhost_user::{Frontend, VhostUserFrontend};
 use vhost::{VhostBackend, VhostUserMemoryRegionInfo, VringConfigData};
 use virtio_fake_driver::features::VERSION_1;
-use virtio_fake_driver::{AnyDriver, DriverChain, DriverOptions, UsedBuffer};
+use virtio_fake_driver::{AnyDriver, DriverOptions};
 use virtio_mem_traits::{DriverAddr, DriverRange};
 use virtio_vhost_user::{BackEnd, Options, VhostUserDevice};
 use virtio_vm_memory::VmMemory;
 use vm_memory::{FileOffset, GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
-use vmm_sys_util::eventfd::EventFd;
 
 pub(crate) type Driver = AnyDriver<VmMemory<Arc<GuestMemoryMmap>>>;
 
-/// Where the regions of the memory are, each as long as the others: one for each ring, and one for buffers alone.
-pub(crate) const REGIONS: [u64; 3] = [0x1_0000, 0x10_0000, 0x20_0000];
-pub(crate) const LEN: usize = 0x1_0000;
-
 /// The feature bit with which a front end negotiates protocol features.
 pub(crate) const PROTOCOL_FEATURES: u64 = 1 << 30;
-
-/// How long anything may take, in seconds.
-const PATIENCE: i64 = 20;
 
 /// A back end that runs in this process, until it is dropped.
 pub(crate) struct Running<D: VhostUserDevice + 'static> {
@@ -77,7 +66,7 @@ pub(crate) struct FrontEnd {
 impl FrontEnd {
     /// Begins on a connection, and says nothing.
     pub(crate) fn on(connection: UnixStream) -> Self {
-        connection.set_read_timeout(Some(std::time::Duration::from_secs(PATIENCE.unsigned_abs()))).unwrap();
+        connection.set_read_timeout(Some(PATIENCE)).unwrap();
         Self { connection: Frontend::from_stream(connection, 2), memory: Arc::new(memory()), features: 0 }
     }
 
@@ -176,95 +165,4 @@ impl FrontEnd {
 fn memory() -> GuestMemoryMmap {
     let ranges = REGIONS.map(|at| (GuestAddress(at), LEN, Some(FileOffset::new(shared_file(LEN as u64), 0))));
     GuestMemoryMmap::from_ranges_with_files(ranges).unwrap()
-}
-
-pub(crate) fn shared_file(len: u64) -> File {
-    let file = File::from(memfd_create("shared", MemfdFlags::CLOEXEC).unwrap());
-    file.set_len(len).unwrap();
-    file
-}
-
-/// The eventfds of a ring.
-pub(crate) struct Signals {
-    pub(crate) kick: OwnedFd,
-    pub(crate) call: OwnedFd,
-    pub(crate) error: OwnedFd,
-}
-
-impl Signals {
-    pub(crate) fn new() -> Self {
-        let [kick, call, error] = [(); 3].map(|()| event_fd(0, EventfdFlags::NONBLOCK));
-        Self { kick, call, error }
-    }
-
-    pub(crate) fn kick(&self) {
-        signal(&self.kick);
-    }
-
-    /// Sends a chain.
-    pub(crate) fn send(&self, driver: &mut Driver, chain: &DriverChain) {
-        driver.add(chain).unwrap();
-        if driver.needs_kick() {
-            self.kick();
-        }
-    }
-
-    /// Waits until `count` buffers are used, and returns them.
-    #[track_caller]
-    pub(crate) fn receive(&self, driver: &mut Driver, count: usize) -> Vec<UsedBuffer> {
-        let mut used = Vec::new();
-        loop {
-            used.extend(driver.reap_all().unwrap());
-            if used.len() >= count {
-                return used;
-            }
-            if !driver.enable_interrupts() {
-                wait(&self.call);
-            }
-        }
-    }
-
-    /// Sends a text, and waits for the answer.
-    #[track_caller]
-    pub(crate) fn ask(&self, driver: &mut Driver, text: &str) -> String {
-        self.send(driver, &question(text));
-        let used = self.receive(driver, 1);
-        assert_eq!(used.len(), 1);
-        String::from_utf8(used[0].written().to_vec()).unwrap()
-    }
-}
-
-pub(crate) fn question(text: &str) -> DriverChain {
-    DriverChain::new().readable(text).writable(u32::try_from(text.len()).unwrap())
-}
-
-pub(crate) fn event_fd(count: u32, flags: EventfdFlags) -> OwnedFd {
-    eventfd(count, flags | EventfdFlags::CLOEXEC).unwrap()
-}
-
-/// Returns an eventfd as the crate `vhost` takes it.
-pub(crate) fn event(fd: &OwnedFd) -> EventFd {
-    use std::os::fd::{FromRawFd, IntoRawFd};
-    let fd = fd.try_clone().unwrap().into_raw_fd();
-    // SAFETY: nobody else has this duplicate.
-    unsafe { EventFd::from_raw_fd(fd) }
-}
-
-pub(crate) fn signal(event: &OwnedFd) {
-    rustix::io::write(event, &1_u64.to_ne_bytes()).unwrap();
-}
-
-/// Waits until `fd` can be read.
-#[track_caller]
-pub(crate) fn wait_readable(fd: impl AsFd) {
-    let patience = Timespec { tv_sec: PATIENCE, tv_nsec: 0 };
-    let ready = poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&patience)).unwrap();
-    assert_eq!(ready, 1, "nothing came");
-}
-
-/// Waits for a signal, and takes it.
-#[track_caller]
-pub(crate) fn wait(event: &OwnedFd) {
-    wait_readable(event);
-    rustix::io::read(event, &mut [0; 8]).unwrap();
 }

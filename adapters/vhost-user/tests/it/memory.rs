@@ -3,13 +3,14 @@
 use std::fs::File;
 use std::os::fd::AsRawFd;
 
+use adapter_test_support::{REGIONS, answer, question, shared_file};
 use vhost::vhost_user::VhostUserFrontend;
 use vhost::{VhostBackend, VhostUserDirtyLogRegion, VhostUserMemoryRegionInfo};
 use virtio_fake_driver::DriverChain;
 use virtio_mem_traits::DriverAddr;
 
-use crate::devices::{all, answer, handing_over};
-use crate::front_end::{FrontEnd, REGIONS, Running, question, shared_file};
+use crate::devices::{all, handing_over};
+use crate::front_end::{FrontEnd, Running};
 use crate::shapes::FORMATS;
 
 /// What a front end does with the region of a ring, and undoes.

@@ -1,12 +1,13 @@
 //! Devices of each shape serve both formats.
 
+use adapter_test_support::{REGIONS, answer, question, wait};
 use vhost::VhostBackend;
 use virtio_chain::WritableChain;
 use virtio_fake_driver::features::{EVENT_IDX, INDIRECT_DESC, RING_PACKED};
 use virtio_vhost_user::Worker;
 
 use crate::devices::{TestDevice, all, handing_over};
-use crate::front_end::{FrontEnd, Running, question, wait};
+use crate::front_end::{FrontEnd, Running};
 
 pub(crate) const FORMATS: [u64; 4] = [0, EVENT_IDX, RING_PACKED, RING_PACKED | EVENT_IDX];
 
@@ -63,7 +64,7 @@ fn kept_chains_return_in_any_order() {
         }
         let mut kept: Vec<_> = chains.iter().take(3).collect();
         while let Some(chain) = kept.pop() {
-            crate::devices::answer(chain);
+            answer(chain);
         }
         let used = signals.receive(&mut driver, 3);
         let answers: Vec<_> = used.iter().map(|used| used.written()).collect();
@@ -93,9 +94,9 @@ fn queue_that_its_driver_breaks_is_told_of_and_can_be_started_again() {
 pub(crate) fn break_split(front_end: &FrontEnd) {
     use vm_memory::{Bytes, GuestAddress};
     let driver = front_end.driver(1, 8);
-    let [descriptors, available, _] = driver.area_addresses().map(|addr| addr.0 - crate::front_end::REGIONS[1]);
+    let [descriptors, available, _] = driver.area_addresses().map(|addr| addr.0 - REGIONS[1]);
     assert!(available > descriptors);
-    let index = GuestAddress(crate::front_end::REGIONS[0] + available + 2);
+    let index = GuestAddress(REGIONS[0] + available + 2);
     front_end.memory.write_obj(1000_u16, index).unwrap();
 }
 

@@ -5,20 +5,21 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::thread;
 use std::time::Duration;
 
+use adapter_test_support::{REGIONS, Signals, event, event_fd, question, signal};
 use rustix::event::EventfdFlags;
 use rustix::io::ioctl_fionbio;
 use vhost::VhostBackend;
 use vhost::vhost_user::VhostUserFrontend;
 
 use crate::devices::all;
-use crate::front_end::{FrontEnd, Running, Signals, event, event_fd, question, signal};
+use crate::front_end::{FrontEnd, Running};
 use crate::shapes::FORMATS;
 
 const FLAVOURS: [EventfdFlags; 2] = [EventfdFlags::empty(), EventfdFlags::SEMAPHORE];
 
 /// Returns an eventfd without room.
 fn full(flags: EventfdFlags) -> OwnedFd {
-    let full = event_fd(0, flags);
+    let full = event_fd(flags);
     rustix::io::write(&full, &(u64::MAX - 1).to_ne_bytes()).unwrap();
     full
 }
@@ -29,9 +30,9 @@ type Say = fn(&mut FrontEnd);
 const SAY: [Say; 6] = [
     |front_end| assert!(front_end.connection.get_vring_base(0).is_ok()),
     |front_end| front_end.connection.set_vring_enable(0, false).unwrap(),
-    |front_end| front_end.connection.set_vring_call(0, &event(&event_fd(0, EventfdFlags::empty()))).unwrap(),
-    |front_end| front_end.connection.set_vring_kick(0, &event(&event_fd(0, EventfdFlags::empty()))).unwrap(),
-    |front_end| front_end.remove(crate::front_end::REGIONS[2]),
+    |front_end| front_end.connection.set_vring_call(0, &event(&event_fd(EventfdFlags::empty()))).unwrap(),
+    |front_end| front_end.connection.set_vring_kick(0, &event(&event_fd(EventfdFlags::empty()))).unwrap(),
+    |front_end| front_end.remove(REGIONS[2]),
     |front_end| front_end.connection.reset_device().unwrap(),
 ];
 
@@ -115,7 +116,7 @@ fn kick_that_is_a_semaphore_is_as_good_as_another() {
         let back_end = Running::new(device);
         let mut front_end = FrontEnd::new(&back_end, 0);
         let mut driver = front_end.driver(0, 8);
-        let kick = event_fd(0, EventfdFlags::SEMAPHORE | EventfdFlags::NONBLOCK);
+        let kick = event_fd(EventfdFlags::SEMAPHORE | EventfdFlags::NONBLOCK);
         let signals = front_end.start_with(0, &driver, 0, Signals { kick, ..Signals::new() });
         for _ in 0..200 {
             (0..3).for_each(|_| signal(&signals.kick));
@@ -134,7 +135,7 @@ fn call_that_is_named_at_run_time_is_signalled_from_then_on() {
             let mut signals = front_end.start(0, &driver);
             for _ in 0..20 {
                 assert_eq!(signals.ask(&mut driver, name), name.to_uppercase());
-                signals.call = event_fd(0, EventfdFlags::NONBLOCK);
+                signals.call = event_fd(EventfdFlags::NONBLOCK);
                 front_end.connection.set_vring_call(0, &event(&signals.call)).unwrap();
             }
         }

@@ -1,28 +1,49 @@
 //! Stopping rings whose chains are out.
 
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use adapter_test_support::{Signals, answer, question};
 use vhost::VhostBackend;
 use vhost::vhost_user::VhostUserFrontend;
-use virtio_vhost_user::Worker;
+use virtio_vhost_user::{KeptChain, Worker};
 
-use crate::devices::{TestDevice, answer, handing_over, keeping};
-use crate::front_end::{FrontEnd, Running, question};
+use crate::devices::{TestDevice, handing_over, keeping};
+use crate::front_end::{Driver, FrontEnd, Running};
 use crate::shapes::FORMATS;
 
-#[test]
-fn stop_waits_for_chains_in_flight() {
-    for ring in FORMATS {
+/// A ring with a chain that the device has handed over to the test.
+struct Out {
+    back_end: Running<TestDevice>,
+    front_end: FrontEnd,
+    driver: Driver,
+    signals: Signals,
+    /// Where the next chains come.
+    chains: Receiver<KeptChain>,
+    /// Where the device is asked to put chains back.
+    asked: Receiver<()>,
+    kept: KeptChain,
+}
+
+impl Out {
+    fn new(ring: u64, text: &str) -> Self {
         let (device, chains, asked) = handing_over();
         let back_end = Running::new(device);
         let mut front_end = FrontEnd::new(&back_end, ring);
         let mut driver = front_end.driver(0, 8);
         let signals = front_end.start(0, &driver);
-        signals.send(&mut driver, &question("slow"));
+        signals.send(&mut driver, &question(text));
         let kept = chains.recv().unwrap();
+        Self { back_end, front_end, driver, signals, chains, asked, kept }
+    }
+}
+
+#[test]
+fn stop_waits_for_chains_in_flight() {
+    for ring in FORMATS {
+        let Out { back_end: _back_end, front_end, mut driver, asked, kept, .. } = Out::new(ring, "slow");
         let base = thread::scope(|scope| {
             let stopped = scope.spawn(|| front_end.connection.get_vring_base(0).unwrap());
             asked.recv().unwrap();
@@ -56,13 +77,7 @@ fn chains_that_are_put_back_are_fetched_again() {
 
 #[test]
 fn device_that_never_returns_a_chain_loses_its_front_end_and_serves_the_next_one() {
-    let (device, chains, _) = handing_over();
-    let back_end = Running::new(device);
-    let mut front_end = FrontEnd::new(&back_end, 0);
-    let mut driver = front_end.driver(0, 8);
-    let signals = front_end.start(0, &driver);
-    signals.send(&mut driver, &question("never"));
-    let kept = chains.recv().unwrap();
+    let Out { back_end, front_end, chains, kept, .. } = Out::new(0, "never");
     assert!(front_end.connection.get_vring_base(0).is_err());
     let mut next = FrontEnd::new(&back_end, 0);
     let mut driver = next.driver(0, 8);
@@ -99,13 +114,7 @@ fn device_that_never_ends_a_request_loses_its_front_end_and_serves_the_next_one(
 
 #[test]
 fn end_of_the_program_does_not_wait_for_chains() {
-    let (device, chains, _) = handing_over();
-    let back_end = Running::new(device);
-    let mut front_end = FrontEnd::new(&back_end, 0);
-    let mut driver = front_end.driver(0, 8);
-    let signals = front_end.start(0, &driver);
-    signals.send(&mut driver, &question("never"));
-    let kept = chains.recv().unwrap();
+    let Out { back_end, front_end: _front_end, kept, .. } = Out::new(0, "never");
     let began = std::time::Instant::now();
     drop(back_end);
     assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
@@ -115,13 +124,7 @@ fn end_of_the_program_does_not_wait_for_chains() {
 #[test]
 fn reset_waits_for_chains_and_what_returns_after_it_is_refused() {
     for ring in FORMATS {
-        let (device, chains, asked) = handing_over();
-        let back_end = Running::new(device);
-        let mut front_end = FrontEnd::new(&back_end, ring);
-        let mut driver = front_end.driver(0, 8);
-        let signals = front_end.start(0, &driver);
-        signals.send(&mut driver, &question("reset"));
-        let kept = chains.recv().unwrap();
+        let Out { back_end: _back_end, mut front_end, mut driver, asked, kept, .. } = Out::new(ring, "reset");
         thread::scope(|scope| {
             let reset = scope.spawn(|| front_end.connection.reset_device().unwrap());
             asked.recv().unwrap();
@@ -135,13 +138,7 @@ fn reset_waits_for_chains_and_what_returns_after_it_is_refused() {
 #[test]
 fn ring_that_is_disabled_lets_its_chains_return_and_fetches_none() {
     for ring in FORMATS {
-        let (device, chains, _) = handing_over();
-        let back_end = Running::new(device);
-        let mut front_end = FrontEnd::new(&back_end, ring);
-        let mut driver = front_end.driver(0, 8);
-        let signals = front_end.start(0, &driver);
-        signals.send(&mut driver, &question("first"));
-        let kept = chains.recv().unwrap();
+        let Out { back_end: _back_end, mut front_end, mut driver, signals, chains, kept, .. } = Out::new(ring, "first");
         front_end.connection.set_vring_enable(0, false).unwrap();
         signals.send(&mut driver, &question("second"));
         signals.kick();

@@ -1,12 +1,12 @@
 //! Chains that are kept while memory comes and goes under their queue.
 
-use std::io::{Read, Write};
 use std::sync::Arc;
 use std::thread;
 
-use virtio_chain::{ReadableChain, WritableChain};
+use adapter_test_support::answer;
+use virtio_chain::WritableChain;
 use virtio_queue_core::AnyRing;
-use virtio_util::{OwnedChain, SharedQueue};
+use virtio_util::SharedQueue;
 use virtio_vm_memory::VmMemory;
 use vm_memory::{
     Bytes, GuestAddress, GuestAddressSpace, GuestMemoryAtomic, GuestMemoryMmap, GuestRegionMmap, MemoryRegionAddress,
@@ -20,16 +20,6 @@ type Mem = VmMemory<Arc<GuestMemoryMmap>>;
 
 /// Where the VMM plugs memory in.
 const PLUGGED: GuestAddress = GuestAddress(0x4_0000);
-
-/// Writes in upper case what the driver sent.
-fn answer(chain: OwnedChain<Mem>) {
-    let mut request = ReadableChain::new(chain);
-    let mut text = String::new();
-    request.read_to_string(&mut text).unwrap();
-    let mut answer = request.into_writable().unwrap();
-    answer.write_all(text.to_uppercase().as_bytes()).unwrap();
-    answer.return_prefix().unwrap();
-}
 
 /// A region is plugged in and taken away while chains are out. Each chain keeps the memory that it was fetched from.
 fn check(base: Arc<GuestMemoryMmap>, mut driver: impl Driver) {

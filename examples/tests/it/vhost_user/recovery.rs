@@ -151,7 +151,8 @@ fn split_ring_without_a_record_goes_on_from_the_used_index() {
     }
 }
 
-/// A network device sends each packet, once more if it cannot know that it did, and has all buffers for those that come.
+/// A network device sends each packet, once more if it cannot know that it did, and has all buffers for those that
+/// come.
 #[test]
 fn network_that_is_killed_goes_on_from_a_record() {
     for features in [0, PACKED] {

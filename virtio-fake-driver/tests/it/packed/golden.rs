@@ -5,7 +5,7 @@ use virtio_fake_driver::packed::{Descriptor, EventSuppression, PackedAreas};
 use virtio_fake_driver::{AddressPool, DriverChain, DriverView, PackedDriver, PackedOptions};
 use virtio_mem_traits::DriverAddr;
 
-use crate::device::{heap, range};
+use crate::support::{heap, range};
 
 const RING: DriverAddr = DriverAddr(0x1010);
 const DRIVER: DriverAddr = DriverAddr(0x1104);

@@ -6,7 +6,7 @@ use virtio_fake_driver::{AddError, DriverChain, PackedOptions};
 use virtio_mem_traits::DriverAddr;
 
 use super::device::{Fetched, list, with_puppet};
-use crate::device::panic_of;
+use crate::support::panic_of;
 
 const INDIRECT: PackedOptions = PackedOptions { features: INDIRECT_DESC, start: None, scramble: None };
 

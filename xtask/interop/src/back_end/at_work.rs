@@ -1,8 +1,8 @@
 //! The moments at which a back end has a request in its hands.
 //!
 //! What is killed at any moment has nothing in its hands nearly always: an emulated guest is slow, and a request from
-//! the page cache takes microseconds. So a back end is frozen again and again, until a thread of it was in the middle of
-//! a request.
+//! the page cache takes microseconds. So a back end is frozen again and again, until a thread of it was in the middle
+//! of a request.
 
 use std::fs;
 use std::thread;

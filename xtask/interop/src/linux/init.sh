@@ -86,7 +86,8 @@ net() {
     say fetched "$(hash < /tmp/fetched)"
     say sent "$(hash < /tmp/sent)"
     say queues "$(ls -d /sys/class/net/eth0/queues/rx-* | wc -l)"
-    say requests $(($(cat /sys/class/net/eth0/statistics/rx_packets) + $(cat /sys/class/net/eth0/statistics/tx_packets)))
+    counted=/sys/class/net/eth0/statistics
+    say requests $(($(cat $counted/rx_packets) + $(cat $counted/tx_packets)))
 }
 
 # Sends and receives until the guest is killed.
@@ -254,8 +255,8 @@ send() {
     nc 192.0.2.1 7002 < /tmp/fetched
 }
 
-# Takes the disk away from its driver while requests are under way, and gives it back. Whoever reads finds the end of the
-# disk then, and whoever writes cannot go on.
+# Takes the disk away from its driver while requests are under way, and gives it back. Whoever reads finds the end of
+# the disk then, and whoever writes cannot go on.
 rebind_disk() {
     umount /mnt
     # They go on until there is no disk any more.

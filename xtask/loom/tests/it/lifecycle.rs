@@ -22,7 +22,8 @@ fn check_start(mut rig: Rig) {
     assert!(found || kicked, "the first kick was lost");
 }
 
-/// GEN-9, BAR-2, BAR-6, DRV-ANOT-1: the first look comes after what the driver is asked for, so the first chain is not missed.
+/// GEN-9, BAR-2, BAR-6, DRV-ANOT-1: the first look comes after what the driver is asked for, so the first chain is not
+/// missed.
 #[test]
 fn starting_against_a_publish_loses_no_kick() {
     check(check_start);

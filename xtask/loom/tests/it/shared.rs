@@ -56,8 +56,8 @@ fn chains_of_two_threads_are_returned_once() {
     });
 }
 
-/// KEEP-2, KEEP-3, BAR-3, BAR-7: a chain that is dropped in another thread is published, and the interrupt for it is not
-/// lost.
+/// KEEP-2, KEEP-3, BAR-3, BAR-7: a chain that is dropped in another thread is published, and the interrupt for it is
+/// not lost.
 #[test]
 fn dropping_elsewhere_against_enabling_loses_no_interrupt() {
     check(|mut rig: Rig| {

@@ -62,8 +62,8 @@ fn burst_against_enabling_is_seen_as_a_whole() {
     });
 }
 
-/// BAR-8: a driver can look at any used descriptor, not only at the one that publishes the others, and finds what stands
-/// behind it.
+/// BAR-8: a driver can look at any used descriptor, not only at the one that publishes the others, and finds what
+/// stands behind it.
 #[test]
 fn serving_against_a_look_at_the_second_descriptor_finds_its_answer() {
     check(|mut rig: Rig| {

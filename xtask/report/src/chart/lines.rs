@@ -6,7 +6,8 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
 use super::axis::LogAxis;
-use super::{Area, GRID, INK, TEXT, WIDTH, marker, svg, whisker, write};
+use super::canvas::{Area, GRID, INK, TEXT, WIDTH, svg, whisker, write};
+use super::marker;
 use crate::contender::Style;
 use crate::format::short;
 use crate::spread::Spread;

@@ -4,7 +4,7 @@ use anyhow::Result;
 use plotters::element::DashedPathElement;
 use plotters::prelude::*;
 
-use super::Area;
+use super::canvas::Area;
 use crate::contender::{Line, Marker, Style};
 
 /// Half the width of a marker.

@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow};
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
-use super::{Area, GRID, INK, TEXT, WIDTH, svg, whisker, write};
+use super::canvas::{Area, GRID, INK, TEXT, WIDTH, svg, whisker, write};
 use crate::spread::Spread;
 
 /// The height of a row.

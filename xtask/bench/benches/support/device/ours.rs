@@ -48,6 +48,18 @@ pub(crate) const SPLIT_BULK: Contender =
     Contender::new("split-bulk", Split, |ring| Box::new(Bulk::<InSplit>::new(ring)));
 pub(crate) const PACKED_BULK: Contender =
     Contender::new("packed-bulk", Packed, |ring| Box::new(Bulk::<InPacked>::new(ring)));
+pub(crate) const ANY_SPLIT_BULK: Contender =
+    Contender::new("any-split-bulk", Split, |ring| Box::new(Bulk::<InEither>::new(ring)));
+pub(crate) const ANY_PACKED_BULK: Contender =
+    Contender::new("any-packed-bulk", Packed, |ring| Box::new(Bulk::<InEither>::new(ring)));
+pub(crate) const SPLIT_BULK_IN_ORDER: Contender = Contender {
+    reports: Reports::Batches,
+    ..Contender::new("split-bulk-in-order", Split, |ring| Box::new(Bulk::<BatchedSplit>::new(ring)))
+};
+pub(crate) const PACKED_BULK_IN_ORDER: Contender = Contender {
+    reports: Reports::Batches,
+    ..Contender::new("packed-bulk-in-order", Packed, |ring| Box::new(Bulk::<BatchedPacked>::new(ring)))
+};
 pub(crate) const SPLIT_CHAINS: Contender = Contender::new("split-chains", Split, bursts::<InSplit>);
 pub(crate) const PACKED_CHAINS: Contender = Contender::new("packed-chains", Packed, bursts::<InPacked>);
 pub(crate) const SPLIT_FLAT: Contender = Contender::new("split-flat", Split, flat::<SplitRing<Arc<HeapMem>>>);

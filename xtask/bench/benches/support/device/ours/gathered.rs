@@ -1,7 +1,6 @@
 //! Chains of one element, gathered and put back many at a time.
 
 use anyhow::{Result, bail};
-use arrayvec::ArrayVec;
 use virtio_mem_traits::Access;
 use virtio_queue_core::{DescChain, FromConfig, Gathered, Queue, Walk};
 
@@ -34,19 +33,17 @@ impl<R: FromConfig<Mem = Table>> Device for Bulk<R> {
     fn serve(&mut self) -> Result<u64> {
         let mem = self.mem.look_up();
         let (mut sum, mut left) = (0_u64, self.chains);
-        let mut batch = ArrayVec::<Gathered<'_>, BATCH>::new();
+        let mut chains = Gathered::<BATCH>::new();
         while left > 0 {
             let mut done = 0;
             let (ring, state) = self.queue.parts_mut();
             while done < self.burst {
-                let gathered = state.gather(ring, self.burst - done, &mem, Access::Write, |chain| batch.push(chain))?;
-                let chains = batch.drain(..).map(|chain| {
-                    let memory = chain.memory();
-                    let len = u32::try_from(memory.len()).unwrap_or_default();
-                    sum = counted(sum, memory.as_ptr().addr().get() as u64, len);
-                    (chain.into_token(), len)
-                });
-                state.complete_all(ring, chains)?;
+                let gathered = state.gather(ring, self.burst - done, &mem, Access::Write, &mut chains)?;
+                state.complete_gathered(ring, &mut chains, |piece| {
+                    let len = u32::try_from(piece.memory.len()).unwrap_or_default();
+                    sum = counted(sum, piece.memory.as_ptr().addr().get() as u64, len);
+                    Some(len)
+                })?;
                 done += gathered;
                 if done < self.burst {
                     // The memory has not been looked up yet.

@@ -1,7 +1,6 @@
 //! What a network device does with packets for the driver.
 
 use anyhow::{Result, ensure};
-use arrayvec::ArrayVec;
 use virtio_mem_traits::{Access, DriverMem};
 use virtio_queue_core::{FromConfig, Gathered, Queue};
 
@@ -34,25 +33,20 @@ impl<R: FromConfig<Mem = Table>> Device for Packets<R> {
     fn serve(&mut self) -> Result<u64> {
         let mem = self.mem.look_up();
         let (mut sum, mut left) = (0_u64, self.chains);
-        let mut batch = ArrayVec::<Gathered<'_>, BATCH>::new();
+        let mut chains = Gathered::<BATCH>::new();
         while left > 0 {
             let (ring, state) = self.queue.parts_mut();
-            let gathered = state.gather(ring, BATCH.min(left), &mem, Access::Write, |chain| batch.push(chain))?;
+            let gathered = state.gather(ring, BATCH.min(left), &mem, Access::Write, &mut chains)?;
             ensure!(gathered != 0, MISSING);
-            for chain in &batch {
-                let piece = chain.piece();
-                piece.memory.write_bytes(0, &self.packet)?;
+            state.complete_gathered(ring, &mut chains, |piece| {
+                piece.memory.write_bytes(0, &self.packet).ok()?;
                 if mem.reports(Access::Write) {
                     mem.written(piece.range.prefix(self.packet.len() as u64));
                 }
-            }
-            let chains = batch.drain(..).map(|chain| {
-                let memory = chain.memory();
-                let len = u32::try_from(memory.len()).unwrap_or_default();
-                sum = counted(sum, memory.as_ptr().addr().get() as u64, len);
-                (chain.into_token(), len)
-            });
-            state.complete_all(ring, chains)?;
+                let len = u32::try_from(piece.memory.len()).unwrap_or_default();
+                sum = counted(sum, piece.memory.as_ptr().addr().get() as u64, len);
+                Some(len)
+            })?;
             state.publish(ring)?;
             left -= gathered;
         }

@@ -48,20 +48,33 @@ impl Outcome {
     }
 }
 
+/// The two ways are functions of their own, as in a device that has only one of them.
+impl<R: FromConfig<Mem: LookUp + Clone>> Served<R> {
+    #[inline(never)]
+    fn one_by_one(&mut self, outcome: &mut Outcome) -> Result<()> {
+        let mem = self.mem.look_up();
+        for _ in 0..self.chains {
+            let served = self.queue.serve(1, &mem, (0, 0), add, |walked| outcome.finish(walked))?;
+            ensure!(served == 1, MISSING);
+        }
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn in_bursts(&mut self, outcome: &mut Outcome) -> Result<()> {
+        let mem = self.mem.look_up();
+        for _ in 0..self.chains / self.burst {
+            let served = self.queue.serve(self.burst, &mem, (0, 0), add, |walked| outcome.finish(walked))?;
+            ensure!(served == self.burst, MISSING);
+        }
+        Ok(())
+    }
+}
+
 impl<R: FromConfig<Mem: LookUp + Clone>> Device for Served<R> {
     fn serve(&mut self) -> Result<u64> {
-        let (mem, mut outcome) = (self.mem.look_up(), Outcome::default());
-        if self.burst == 1 {
-            for _ in 0..self.chains {
-                let served = self.queue.serve(1, &mem, (0, 0), add, |walked| outcome.finish(walked))?;
-                ensure!(served == 1, MISSING);
-            }
-        } else {
-            for _ in 0..self.chains / self.burst {
-                let served = self.queue.serve(self.burst, &mem, (0, 0), add, |walked| outcome.finish(walked))?;
-                ensure!(served == self.burst, MISSING);
-            }
-        }
+        let mut outcome = Outcome::default();
+        if self.burst == 1 { self.one_by_one(&mut outcome) } else { self.in_bursts(&mut outcome) }?;
         outcome.failed.map_or(Ok(outcome.sum), Err)
     }
 

@@ -1,0 +1,108 @@
+//! Walking along chains, in every way that there is.
+
+use std::sync::OnceLock;
+
+use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, HeapMem, TranslateError};
+use virtio_queue_core::{ChainError, DescChain, DriverNotify, Element, Piece, Queue, ReturnTo, Ring, Walk};
+
+use super::range;
+
+/// An element as plain values: its address, its length, and whether the device may write it.
+pub(crate) type Plain = (u64, u64, bool);
+
+pub(crate) fn plain(element: Element) -> Plain {
+    let Element { range, access } = element;
+    let write = match access {
+        Access::Read => false,
+        Access::Write => true,
+        Access::ReadWrite => panic!("{range} is neither readable nor writable"),
+    };
+    (range.start().0, range.len(), write)
+}
+
+/// How to walk along a chain.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Way {
+    /// As an iterator.
+    Loop,
+    /// As a fold.
+    Fold,
+    /// As an iterator for the first element, and as a fold for the others.
+    Mixed,
+}
+
+pub(crate) const WAYS: [Way; 3] = [Way::Loop, Way::Fold, Way::Mixed];
+
+/// Memory that has something at every address, in pieces of odd length: all of them are the same.
+pub(crate) struct Everywhere(HeapMem);
+
+impl Everywhere {
+    const PIECE: u64 = (1 << 24) + 1;
+
+    pub(crate) fn get() -> &'static Self {
+        static EVERYWHERE: OnceLock<Everywhere> = OnceLock::new();
+        EVERYWHERE.get_or_init(|| Self(HeapMem::new(DriverAddr(0), Self::PIECE as usize).unwrap()))
+    }
+
+    /// Adds a piece to the elements that it is the next part of.
+    pub(crate) fn collect(elements: &mut Vec<Plain>, piece: &Piece<'_>) {
+        let Piece { range, memory, access } = *piece;
+        assert_eq!((memory.len() as u64, memory.access()), (range.len(), access));
+        let (start, len, write) = plain(Element { range, access });
+        match elements.last_mut() {
+            Some(last) if last.1 % Self::PIECE == 0 && (last.0 + last.1, last.2) == (start, write) => last.1 += len,
+            _ => elements.push((start, len, write)),
+        }
+    }
+}
+
+impl DriverMem for Everywhere {
+    fn translate(&self, asked: DriverRange, access: Access) -> Result<DeviceRange<'_>, TranslateError> {
+        self.0.translate(range(0, asked.len().min(Self::PIECE)), access)
+    }
+}
+
+/// Walks along a chain, to its end or its error, which is final; in all ways, which are the same.
+pub(crate) fn walk<R: Ring, T: ReturnTo<R>>(chain: &DescChain<'_, R, T>) -> (Vec<Plain>, Option<ChainError>) {
+    let [found, folded, mixed] = WAYS.map(|way| walk_once(chain, way));
+    assert_eq!(found, folded);
+    assert_eq!(found, mixed);
+    found
+}
+
+/// Walks along a chain in one way.
+pub(crate) fn walk_once<R: Ring, T: ReturnTo<R>>(
+    chain: &DescChain<'_, R, T>,
+    way: Way,
+) -> (Vec<Plain>, Option<ChainError>) {
+    let mut walk = chain.walk();
+    let mut elements = Vec::new();
+    let singly = match way {
+        Way::Loop => usize::MAX,
+        Way::Fold => 0,
+        Way::Mixed => 1,
+    };
+    for element in walk.by_ref().take(singly) {
+        match element {
+            Ok(element) => elements.push(plain(element)),
+            Err(error) => {
+                assert_eq!(walk.next(), None, "nothing comes after an error");
+                return (elements, Some(error));
+            }
+        }
+    }
+    let result = walk.clone().try_fold_pieces(Everywhere::get(), elements.len(), |count, piece| {
+        Everywhere::collect(&mut elements, &piece);
+        Ok(count + 1)
+    });
+    let result = result.map(|count| assert!(count >= elements.len(), "the state is what was returned"));
+    if singly > elements.len() {
+        assert_eq!((result, walk.next()), (Ok(()), None), "a walk that has ended stays so");
+    }
+    (elements, result.err())
+}
+
+/// Walks along the next chain, which has to be there, and returns it with nothing written.
+pub(crate) fn walk_next<R: Ring, N: DriverNotify>(queue: &mut Queue<R, N>) -> (Vec<Plain>, Option<ChainError>) {
+    walk(&queue.next_chain().unwrap().expect("a chain is available"))
+}

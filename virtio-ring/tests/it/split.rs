@@ -1,0 +1,5 @@
+//! Split virtqueues.
+
+mod areas;
+mod layout;
+mod table;
