@@ -7,8 +7,8 @@ use virtio_chain::{ReadableChain, WritableChain};
 use virtio_queue_core::packed::PackedRing;
 use virtio_queue_core::split::SplitRing;
 use virtio_queue_core::{
-    Access, AnyRing, Chain, ChainError, FatalError, FromConfig, Gathered, InOrderRing, OrderSlot, OrderedRing, Piece, Queue,
-    QueueConfig, Restorable, ReturnError, Ring as QueueRing, SavedQueue, Token,
+    Access, AnyRing, Chain, ChainError, FatalError, FromConfig, Gathered, InOrderRing, OrderSlot, OrderedRing, Piece,
+    Queue, QueueConfig, Restorable, ReturnError, Ring as QueueRing, SavedQueue, Token,
 };
 
 use crate::input::Input;

@@ -6,12 +6,16 @@ use core::ops::Range;
 
 use virtio_mem_traits::{DriverAddr, DriverMem, HeapMem};
 
+use crate::driver::Driver;
+use crate::error::DeviceViolation;
 use crate::features::RING_PACKED;
 use crate::format::{Format, InFlight, Side, Used};
+use crate::options::DriverOptions;
 use crate::packed::{PackedSide, RawPacked};
 use crate::placed::Placed;
+use crate::pool::AddressPool;
 use crate::split::{RawSplit, SplitSide};
-use crate::{AddressPool, DeviceViolation, Driver, DriverOptions, DriverView};
+use crate::view::DriverView;
 
 /// The format that the features select: packed with RING_PACKED, split without it.
 ///

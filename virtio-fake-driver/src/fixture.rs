@@ -11,7 +11,13 @@ use virtio_queue_core::{AnyRing, ConfigError, FromConfig, Queue, QueueConfig, Qu
 use virtio_ring::RingFeatures;
 use virtio_util::NotificationCounter;
 
-use crate::{Any, Driver, DriverOptions, Format, Packed, Split, TestMem};
+use crate::any::Any;
+use crate::driver::Driver;
+use crate::format::Format;
+use crate::memory::TestMem;
+use crate::options::DriverOptions;
+use crate::packed::Packed;
+use crate::split::Split;
 
 /// The first address of the memory of a fixture's driver.
 const BASE: DriverAddr = DriverAddr(0x1000_0000);

@@ -6,8 +6,11 @@ use core::ops::Range;
 
 use virtio_mem_traits::{DriverAddr, DriverMem};
 
+use crate::error::DeviceViolation;
+use crate::options::DriverOptions;
 use crate::placed::Placed;
-use crate::{AddressPool, DeviceViolation, DriverOptions, DriverView};
+use crate::pool::AddressPool;
+use crate::view::DriverView;
 
 /// A format of virtqueues: [`Split`](crate::Split), [`Packed`](crate::Packed), or [`Any`](crate::Any).
 ///

@@ -87,6 +87,7 @@ mod format;
 mod free_list;
 mod memory;
 mod notification_data;
+mod options;
 pub mod packed;
 mod placed;
 mod pool;
@@ -97,7 +98,7 @@ mod view;
 
 pub use any::{Any, AnyDriver, AnyRaw};
 pub use chain::DriverChain;
-pub use driver::{Driver, DriverOptions};
+pub use driver::Driver;
 pub use error::{AddError, DeviceViolation};
 pub use fixture::{
     AnyFixture, AnyFixtureOptions, Fixture, FixtureOptions, PackedFixture, PackedFixtureOptions, QueueFormat,
@@ -106,6 +107,7 @@ pub use fixture::{
 pub use format::Format;
 pub use memory::{MemEvent, TestMem};
 pub use notification_data::NotificationData;
+pub use options::DriverOptions;
 pub use packed::{Packed, PackedDriver, PackedOptions};
 pub use pool::AddressPool;
 pub use split::{Split, SplitDriver, SplitOptions};

@@ -8,7 +8,7 @@ use core::fmt;
 
 use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, HeapMem, TranslateError};
 
-use crate::DriverView;
+use crate::view::DriverView;
 
 /// Driver memory for tests of a device.
 ///

@@ -4,9 +4,12 @@ use alloc::vec::Vec;
 
 use virtio_mem_traits::{DriverAddr, DriverMem, DriverRange};
 
+use crate::chain::DriverChain;
 use crate::chain::{Content, TablePlace};
+use crate::error::AddError;
+use crate::pool::AddressPool;
 use crate::used::poison;
-use crate::{AddError, AddressPool, DriverChain, DriverView};
+use crate::view::DriverView;
 
 /// The size of a descriptor in bytes. Both formats have the same.
 const DESCRIPTOR: u64 = 16;

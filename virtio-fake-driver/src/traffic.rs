@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 
-use crate::DriverChain;
+use crate::chain::DriverChain;
 
 /// An endless supply of random chains. The same seed gives the same chains on every host.
 ///

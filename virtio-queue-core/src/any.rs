@@ -6,12 +6,16 @@ use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, StableMem};
 use virtio_ring::RingFeatures;
 use virtio_ring::packed::Descriptor;
 
+use crate::config::{ConfigError, QueueConfig};
+use crate::error::{ChainError, FatalError};
+use crate::head::Head;
+use crate::notify::Armed;
 use crate::packed::{PackedPlace, PackedPositions, PackedRing, PackedWalk};
+use crate::recorded::Record;
+use crate::ring::{FromConfig, Ring, ServeChain};
+use crate::saved::{Restorable, RestoreError, SavedQueue};
 use crate::split::{SplitPlace, SplitPositions, SplitRing, SplitWalk};
-use crate::{
-    Armed, ChainError, ConfigError, Element, FatalError, FromConfig, Head, Piece, QueueConfig, Record, Restorable,
-    RestoreError, Ring, SavedQueue, ServeChain, Walk,
-};
+use crate::walk::{Element, Piece, Walk};
 
 /// A ring of the format that was negotiated.
 ///

@@ -2,7 +2,12 @@
 
 use core::fmt;
 
-use crate::{DescChain, DriverNotify, FatalError, QueueState, Refused, ReturnError, ReturnTo, Ring, Token};
+use crate::chain::{DescChain, ReturnTo};
+use crate::error::{FatalError, Refused, ReturnError};
+use crate::notify::DriverNotify;
+use crate::ring::Ring;
+use crate::state::QueueState;
+use crate::token::Token;
 
 /// A run of chains that are published together at its end.
 ///

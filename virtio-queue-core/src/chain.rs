@@ -5,7 +5,12 @@ use core::iter::FusedIterator;
 
 use virtio_mem_traits::DriverMem;
 
-use crate::{ChainError, DriverNotify, Element, QueueState, Refused, ReturnError, Ring, Token, Walk};
+use crate::error::{ChainError, Refused, ReturnError};
+use crate::notify::DriverNotify;
+use crate::ring::Ring;
+use crate::state::QueueState;
+use crate::token::Token;
+use crate::walk::{Element, Walk};
 
 /// A descriptor chain whose elements can be read one by one.
 ///

@@ -5,7 +5,7 @@ use core::{error, fmt};
 use virtio_mem_traits::{AreaError, DriverAddr};
 use virtio_ring::{QueueSizeError, RingFeatures};
 
-use crate::FatalError;
+use crate::error::FatalError;
 
 /// The ring features that [`AnyQueue`](crate::AnyQueue) supports.
 ///
@@ -74,8 +74,8 @@ impl QueueConfig {
         Self { size, descriptor_area, driver_area, device_area, features, limits }
     }
 
-    /// Checks the parts that do not depend on the format.
-    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+    /// Checks all parts except the format and the areas, and returns the size. `queue_size` checks a size for the format.
+    pub(crate) fn check<S>(&self, queue_size: impl Fn(u16) -> Result<S, QueueSizeError>) -> Result<S, ConfigError> {
         let (size, limit) = (self.size, self.limits.queue_size);
         if size > limit {
             return Err(ConfigError::SizeOverLimit { size, limit });
@@ -87,7 +87,8 @@ impl QueueConfig {
         if !unsupported.is_empty() {
             return Err(ConfigError::Features(unsupported));
         }
-        Ok(())
+        queue_size(limit).map_err(ConfigError::Limit)?;
+        queue_size(size).map_err(ConfigError::Size)
     }
 
     pub(crate) fn chain_limit(&self) -> u32 {

@@ -4,8 +4,10 @@ use core::{fmt, iter, slice};
 
 use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverRange};
 
+use crate::head::Head;
 use crate::token::Generation;
-use crate::{Head, Piece, Token};
+use crate::token::Token;
+use crate::walk::Piece;
 
 /// Up to `N` gathered chains, each of which is a single element in one piece of memory.
 ///

@@ -7,10 +7,13 @@ use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem};
 use virtio_ring::RingFeatures;
 use virtio_ring::packed::Descriptor;
 
-use crate::{
-    Armed, ChainError, ConfigError, Element, FatalError, FromConfig, Head, KeepsDescriptors, QueueConfig, Restorable,
-    RestoreError, Ring, SavedQueue,
-};
+use crate::config::{ConfigError, QueueConfig};
+use crate::error::{ChainError, FatalError};
+use crate::head::Head;
+use crate::notify::Armed;
+use crate::ring::{FromConfig, KeepsDescriptors, Ring};
+use crate::saved::{Restorable, RestoreError, SavedQueue};
+use crate::walk::Element;
 
 /// A ring that uses buffers in the order in which the driver made them available, if IN_ORDER was negotiated.
 ///

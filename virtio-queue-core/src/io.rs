@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind};
 
-use crate::{ChainError, FatalError, ReturnError};
+use crate::error::{ChainError, FatalError, ReturnError};
 
 /// Converts into an error of the kind `InvalidData`.
 impl From<ChainError> for io::Error {

@@ -10,9 +10,13 @@
 
 use core::fmt;
 
-use crate::{
-    Armed, DriverNotify, FatalError, Queue, QueueState, Restorable, RestoreError, ReturnError, Ring, SavedQueue, Token,
-};
+use crate::error::{FatalError, ReturnError};
+use crate::notify::{Armed, DriverNotify};
+use crate::queue::Queue;
+use crate::ring::Ring;
+use crate::saved::{Restorable, RestoreError, SavedQueue};
+use crate::state::QueueState;
+use crate::token::Token;
 
 impl<R: Ring, N: DriverNotify> Queue<R, N> {
     /// Begins to reset the queue.

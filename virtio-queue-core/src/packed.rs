@@ -2,6 +2,7 @@
 //!
 //! VIRTIO 1.4 §2.8 "Packed Virtqueues".
 
+mod descriptors;
 mod positions;
 mod restore;
 mod ring;

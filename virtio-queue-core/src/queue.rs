@@ -4,13 +4,21 @@ use core::fmt;
 
 use virtio_mem_traits::{Access, DriverMem};
 
+use crate::any::AnyRing;
+use crate::burst::Burst;
+use crate::chain::DescChain;
+use crate::config::{ConfigError, QueueConfig};
+use crate::error::{AdoptError, ChainError, FatalError, Refused, ReturnError};
+use crate::gathered::Gathered;
+use crate::head::Head;
+use crate::notify::{Armed, DriverNotify};
 use crate::packed::PackedRing;
+use crate::ring::{FromConfig, KeepsDescriptors, Ring};
+use crate::saved::{Restorable, SavedQueue};
 use crate::split::SplitRing;
-use crate::{
-    AdoptError, AnyRing, Armed, Burst, ChainError, ConfigError, DescChain, DriverNotify, FatalError, FromConfig,
-    Gathered, Head, KeepsDescriptors, Piece, QueueConfig, QueueState, Refused, Restorable, ReturnError, Ring,
-    SavedQueue, Token,
-};
+use crate::state::QueueState;
+use crate::token::Token;
+use crate::walk::Piece;
 
 /// A virtqueue of a device: it fetches descriptor chains, and returns them to the driver.
 ///

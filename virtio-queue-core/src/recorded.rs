@@ -4,10 +4,13 @@ use core::{fmt, mem};
 
 use virtio_ring::packed::Descriptor;
 
-use crate::{
-    Armed, ChainError, ConfigError, Element, FatalError, Head, KeepsDescriptors, Restorable, RestoreError, Ring,
-    SavedQueue,
-};
+use crate::config::ConfigError;
+use crate::error::{ChainError, FatalError};
+use crate::head::Head;
+use crate::notify::Armed;
+use crate::ring::{KeepsDescriptors, Ring};
+use crate::saved::{Restorable, RestoreError, SavedQueue};
+use crate::walk::Element;
 
 /// Records which chains are in flight, so that a later process can continue with them.
 ///

@@ -4,7 +4,11 @@ use core::fmt;
 
 use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem};
 
-use crate::{Armed, ChainError, ConfigError, Element, FatalError, Head, Piece, QueueConfig, Walk};
+use crate::config::{ConfigError, QueueConfig};
+use crate::error::{ChainError, FatalError};
+use crate::head::Head;
+use crate::notify::Armed;
+use crate::walk::{Element, Piece, Walk};
 
 /// A ring in one format, and the operations on it.
 ///

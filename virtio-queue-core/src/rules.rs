@@ -13,9 +13,12 @@
 //! upper flags, AVAIL and USED among them, are ignored.
 
 use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange};
+use virtio_ring::RingFeatures;
 use virtio_ring::packed::DescriptorFlags;
 
-use crate::{ChainErrorKind, Element, Piece, QueueConfig, RingFeatures};
+use crate::config::QueueConfig;
+use crate::error::ChainErrorKind;
+use crate::walk::{Element, Piece};
 
 /// The flag of an element that is not the last one, in either format.
 const NEXT: u64 = 1;

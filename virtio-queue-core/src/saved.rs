@@ -5,7 +5,11 @@ use core::{error, fmt};
 use virtio_ring::RingFeatures;
 use virtio_ring::packed::Descriptor;
 
-use crate::{ChainError, ConfigError, Element, FatalError, Head, Ring};
+use crate::config::ConfigError;
+use crate::error::{ChainError, FatalError};
+use crate::head::Head;
+use crate::ring::Ring;
+use crate::walk::Element;
 
 /// The positions of a queue, in a form that can be stored or sent.
 ///

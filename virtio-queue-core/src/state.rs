@@ -4,13 +4,17 @@ use core::fmt;
 
 use virtio_mem_traits::{Access, DriverMem};
 
+use crate::error::{AdoptError, ChainError, FatalError, Refused, ReturnError};
+use crate::gathered::Gathered;
 use crate::gathered::{Single, heads};
+use crate::head::Head;
+use crate::notify::{Armed, DriverNotify};
 use crate::ring::Pieces;
+use crate::ring::Ring;
+use crate::saved::Restorable;
 use crate::token::Generation;
-use crate::{
-    AdoptError, Armed, ChainError, DriverNotify, FatalError, Gathered, Head, Piece, Refused, Restorable, ReturnError,
-    Ring, Token,
-};
+use crate::token::Token;
+use crate::walk::Piece;
 
 /// The part of a queue that changes: positions, chains in flight, and the latch. The other part is the [ring](Ring).
 ///

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use crate::Head;
+use crate::head::Head;
 
 /// The right to complete one chain, as a number.
 ///

@@ -4,7 +4,7 @@ use core::iter::FusedIterator;
 
 use virtio_mem_traits::{Access, DeviceRange, DriverMem, DriverRange, TranslateError};
 
-use crate::{ChainError, ChainErrorKind};
+use crate::error::{ChainError, ChainErrorKind};
 
 /// An element of a buffer: memory that the device can read, or memory that it can write.
 ///

@@ -6,6 +6,7 @@ mod edges;
 mod guide;
 mod house_rules;
 mod lexer;
+mod lines;
 mod steps;
 
 use std::io::{self, IsTerminal};

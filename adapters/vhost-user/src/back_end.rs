@@ -3,11 +3,11 @@
 use core::fmt;
 use std::io;
 
-use crate::VhostUserDevice;
 use crate::options::Options;
 use crate::report::{report, say};
 use crate::session::Session;
 use crate::socket::Socket;
+use crate::vhost_user_device::VhostUserDevice;
 
 /// A device behind a socket, served to one front end after the other.
 ///

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use futures_core::Stream;
 use virtio_util::{DescChainStream, NotifyThread, SharedQueue};
 
-use crate::KeptChain;
 use crate::inflight::AnyRecordedRing;
+use crate::worker::KeptChain;
 
 /// A queue whose chains are out while others are fetched. Nobody is held up by the eventfd of its front end.
 pub(crate) type Shared = SharedQueue<AnyRecordedRing, NotifyThread>;

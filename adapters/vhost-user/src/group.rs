@@ -4,11 +4,11 @@ use std::io;
 
 use virtio_queue_core::RingFeatures;
 
-use crate::VhostUserDevice;
 use crate::deferred::DeferredLane;
 use crate::lanes::{AtOnce, Lane, Lanes, Thread};
 use crate::patience::Patience;
 use crate::report::report;
+use crate::vhost_user_device::VhostUserDevice;
 use crate::vring::{NotRunning, Setup, Vring, VringRing};
 use crate::worker::{Deferred, Shape};
 

@@ -21,7 +21,7 @@ use crate::inflight::{AnyRecordedRing, Left};
 use crate::memory::GuestMem;
 use crate::patience::Patience;
 use crate::report::report;
-use crate::{Serve, Turn, WaitsFor};
+use crate::serve::{Serve, Turn, WaitsFor};
 
 /// The most rings that a thread can have.
 pub(crate) const MAX_LANES: usize = 2;

@@ -11,9 +11,11 @@ use clap::Parser;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
+use crate::back_end::BackEnd;
 use crate::options::{Options, PRINT_CAPABILITIES};
 use crate::report::{finish, report, say};
-use crate::{BackEnd, VhostUserDevice, sigbus};
+use crate::sigbus;
+use crate::vhost_user_device::VhostUserDevice;
 
 /// Is the `main` of a back end: makes a device as the arguments `A` say, and serves it to one front end after the
 /// other, until SIGTERM or SIGINT. When they can connect, a line on the standard output says so.

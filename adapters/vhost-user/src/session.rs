@@ -25,12 +25,13 @@ use crate::inflight::Inflight;
 use crate::lanes::{MAX_LANES, POLLS};
 use crate::log::Log;
 use crate::memory::Memory;
+use crate::options::Options;
 use crate::patience::Patience;
 use crate::report::report;
 use crate::sigbus::take_replaced;
 use crate::socket::Socket;
+use crate::vhost_user_device::VhostUserDevice;
 use crate::vring::{Areas, Setup, Vring};
-use crate::{Options, VhostUserDevice};
 
 /// The feature bit that belongs to this protocol, and is none of a device's.
 const PROTOCOL_FEATURES: u64 = VhostUserVirtioFeatures::PROTOCOL_FEATURES.bits();

@@ -1,6 +1,6 @@
 //! What a device type says of itself.
 
-use crate::Worker;
+use crate::worker::Worker;
 
 /// A device, as vhost-user front ends get to know it.
 ///

@@ -14,7 +14,7 @@ use crate::event::Call;
 use crate::inflight::AnyRecordedRing;
 use crate::lanes::{self, AtOnce, Lanes, Saved, ServeRing, Stop};
 use crate::memory::GuestMem;
-use crate::{Serve, Turn, WaitsFor};
+use crate::serve::{Serve, Turn, WaitsFor};
 
 /// A chain of a device that answers [at once](Worker::at_once): it is borrowed, and returned at the end of a burst.
 pub type BorrowedChain<'b> = BurstChain<'b, AnyRecordedRing, Call>;

@@ -54,8 +54,8 @@ pub(super) fn turn_of_batch(chains: usize, limit: usize) -> Turn {
     Turn { chains, waits_for }
 }
 
-/// Serves chains until there were `limit` of them or there are no more. Those of one element, which most packets are, are
-/// gathered.
+/// Serves chains until there were `limit` of them or there are no more. Those of one element, which most packets are,
+/// are gathered.
 ///
 /// # Errors
 ///

@@ -5,26 +5,9 @@ use core::sync::atomic::Ordering;
 use virtio_mem_traits::{DriverMem, fence};
 
 use super::Driver;
-use crate::NotificationData;
+use super::signals::Interrupts;
 use crate::format::{Format, Side};
-
-/// Which interrupts the driver has asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Interrupts {
-    /// No interrupts.
-    Off,
-    /// One for every buffer that is used when no used buffer is left to reap.
-    EveryBuffer,
-    /// One interrupt, for a later buffer.
-    Later,
-}
-
-/// The numbers of kicks and of suppressed kicks.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct KickCounts {
-    given: usize,
-    suppressed: usize,
-}
+use crate::notification_data::NotificationData;
 
 /// Kicks: available buffer notifications.
 impl<F: Format, M: DriverMem + Clone> Driver<F, M> {

@@ -5,9 +5,10 @@ use alloc::vec::Vec;
 use virtio_mem_traits::DriverMem;
 
 use super::Driver;
+use crate::error::DeviceViolation;
 use crate::features::IN_ORDER;
 use crate::format::{Format, Side, Used};
-use crate::{DeviceViolation, UsedBuffer};
+use crate::used::UsedBuffer;
 
 /// Takes buffers back.
 impl<F: Format, M: DriverMem + Clone> Driver<F, M> {

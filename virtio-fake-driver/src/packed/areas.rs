@@ -2,8 +2,8 @@
 
 use virtio_mem_traits::{DriverAddr, DriverRange};
 
-use super::Descriptor;
-use crate::AddressPool;
+use super::descriptor::Descriptor;
+use crate::pool::AddressPool;
 use crate::pool::field;
 
 /// The three areas of a packed virtqueue, and the range of each field.

@@ -4,9 +4,14 @@ use alloc::sync::Arc;
 
 use virtio_mem_traits::{DriverMem, HeapMem};
 
-use super::{PackedAreas, PackedSide, RawPacked};
+use super::areas::PackedAreas;
+use super::raw::RawPacked;
+use super::side::PackedSide;
+use crate::driver::Driver;
 use crate::format::Format;
-use crate::{AddressPool, Driver, DriverOptions, DriverView};
+use crate::options::DriverOptions;
+use crate::pool::AddressPool;
+use crate::view::DriverView;
 
 /// The format of packed virtqueues.
 ///

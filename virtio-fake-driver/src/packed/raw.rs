@@ -4,8 +4,10 @@ use alloc::sync::Arc;
 
 use virtio_mem_traits::{DriverAddr, DriverMem, DriverRange, HeapMem};
 
-use super::{Descriptor, EventSuppression, PackedAreas, UsedDescriptor};
-use crate::DriverView;
+use super::areas::PackedAreas;
+use super::descriptor::{Descriptor, UsedDescriptor};
+use super::event_suppression::EventSuppression;
+use crate::view::DriverView;
 
 /// A packed virtqueue without any rules.
 ///

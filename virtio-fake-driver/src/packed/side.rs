@@ -5,12 +5,18 @@ use core::ops::Range;
 
 use virtio_mem_traits::{DriverAddr, DriverMem};
 
-use super::{Descriptor, EventSuppression, PackedAreas, RawPacked};
+use super::areas::PackedAreas;
+use super::descriptor::Descriptor;
+use super::event_suppression::EventSuppression;
+use super::raw::RawPacked;
+use crate::error::DeviceViolation;
 use crate::features::{EVENT_IDX, IN_ORDER, RING_PACKED};
 use crate::format::{InFlight, Side, Used};
 use crate::free_list::FreeList;
+use crate::options::DriverOptions;
 use crate::placed::{Element, Placed, Table};
-use crate::{AddressPool, DeviceViolation, DriverOptions, DriverView};
+use crate::pool::AddressPool;
+use crate::view::DriverView;
 
 /// The bit of the wrap counter, in the form of a position in events and notifications.
 const WRAP: u16 = 1 << 15;

@@ -4,9 +4,14 @@ use alloc::sync::Arc;
 
 use virtio_mem_traits::{DriverMem, HeapMem};
 
-use super::{RawSplit, SplitAreas, SplitSide};
+use super::areas::SplitAreas;
+use super::raw::RawSplit;
+use super::side::SplitSide;
+use crate::driver::Driver;
 use crate::format::Format;
-use crate::{AddressPool, Driver, DriverOptions, DriverView};
+use crate::options::DriverOptions;
+use crate::pool::AddressPool;
+use crate::view::DriverView;
 
 /// The format of split virtqueues.
 ///

@@ -4,8 +4,9 @@ use alloc::sync::Arc;
 
 use virtio_mem_traits::{DriverAddr, DriverMem, DriverRange, HeapMem};
 
-use super::{Descriptor, SplitAreas};
-use crate::DriverView;
+use super::areas::SplitAreas;
+use super::descriptor::Descriptor;
+use crate::view::DriverView;
 
 /// A split virtqueue without any rules.
 ///

@@ -5,12 +5,17 @@ use core::ops::Range;
 
 use virtio_mem_traits::{DriverAddr, DriverMem};
 
-use super::{Descriptor, RawSplit, SplitAreas};
+use super::areas::SplitAreas;
+use super::descriptor::Descriptor;
+use super::raw::RawSplit;
+use crate::error::DeviceViolation;
 use crate::features::{EVENT_IDX, IN_ORDER, RING_PACKED};
 use crate::format::{InFlight, Side, Used};
 use crate::free_list::FreeList;
+use crate::options::DriverOptions;
 use crate::placed::{Element, Placed, Table};
-use crate::{AddressPool, DeviceViolation, DriverOptions, DriverView};
+use crate::pool::AddressPool;
+use crate::view::DriverView;
 
 /// NO_NOTIFY in the flags of the used ring, and NO_INTERRUPT in the flags of the available ring.
 const NO_NOTIFICATION: u16 = 1;

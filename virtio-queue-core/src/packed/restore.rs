@@ -6,10 +6,14 @@ use virtio_ring::packed::{BufferId, Descriptor, DescriptorFlags, DescriptorIndex
 use super::positions::PackedPositions;
 use super::ring::PackedRing;
 use super::stored::StoredList;
+use crate::config::ConfigError;
+use crate::error::{ChainError, FatalError};
+use crate::head::Head;
+use crate::recorded::Record;
+use crate::ring::FromConfig;
 use crate::saved::Saved;
-use crate::{
-    ChainError, ConfigError, Element, FatalError, FromConfig, Head, Record, Restorable, RestoreError, SavedQueue,
-};
+use crate::saved::{Restorable, RestoreError, SavedQueue};
+use crate::walk::Element;
 
 impl<M: StableMem> Restorable for PackedRing<M> {
     fn in_memory(&self, mem: M) -> Result<Self, ConfigError> {
@@ -28,11 +32,11 @@ impl<M: StableMem> Restorable for PackedRing<M> {
         if (next_available, next_used) == (0, 0) && self.is_new()? {
             return Ok(self.at(RingPosition::START));
         }
-        let place = |bits| RingPosition::from_off_wrap(OffWrap::from_bits(bits), self.size);
+        let place = |bits| RingPosition::from_off_wrap(OffWrap::from_bits(bits), self.descriptors.size);
         let (Some(available), Some(used)) = (place(next_available), place(next_used)) else {
-            return Err(RestoreError::Position { saved: *saved, size: self.size.get() });
+            return Err(RestoreError::Position { saved: *saved, size: self.descriptors.size.get() });
         };
-        let size = self.size.get();
+        let size = self.descriptors.size.get();
         let apart = u16::try_from(self.distance(used, available)).ok().filter(|slots| *slots <= size);
         let lost = apart.ok_or(RestoreError::Lost { available: next_available, used: next_used, size })?;
         Ok(PackedPositions { next_used: used, lost, ..self.at(available) })
@@ -40,7 +44,7 @@ impl<M: StableMem> Restorable for PackedRing<M> {
 
     fn adopt(&self, positions: &mut PackedPositions, head: Head, in_flight: u16) -> Option<Head> {
         positions.lost = positions.lost.checked_sub(head.slots()).filter(|_| head.slots() != 0)?;
-        let first = positions.next_used.advanced(in_flight, self.size).off_wrap().bits();
+        let first = positions.next_used.advanced(in_flight, self.descriptors.size).off_wrap().bits();
         Some(Head::new(head.id(), first, head.slots()))
     }
 
@@ -53,7 +57,7 @@ impl<M: StableMem> Restorable for PackedRing<M> {
         head: Head,
         stored: &'r [Descriptor],
     ) -> impl Iterator<Item = Result<Element, ChainError>> {
-        StoredList::new(self, BufferId(head.id()), stored)
+        StoredList::new(&self.descriptors, BufferId(head.id()), stored)
     }
 }
 
@@ -65,8 +69,8 @@ impl<M: StableMem> PackedRing<M> {
     /// in each descriptor that it has made available since. But some front ends send 0 for a new ring, as for a split
     /// one.
     fn is_new(&self) -> Result<bool, FatalError> {
-        for slot in 0..self.size.get() {
-            let (_, flags) = self.descriptor_area.later(slot)?;
+        for slot in 0..self.descriptors.size.get() {
+            let (_, flags) = self.descriptors.area.later(slot)?;
             if flags.contains(DescriptorFlags::USED) {
                 return Ok(false);
             }
@@ -76,7 +80,7 @@ impl<M: StableMem> PackedRing<M> {
 
     /// Returns the number of slots that `later` is ahead of `earlier`, modulo two laps of the ring.
     fn distance(&self, earlier: RingPosition, later: RingPosition) -> u32 {
-        let size = u32::from(self.size.get());
+        let size = u32::from(self.descriptors.size.get());
         let linear = |position: RingPosition| u32::from(position.slot()) + if position.wrap() { 0 } else { size };
         (linear(later) + 2 * size - linear(earlier)) % (2 * size)
     }
@@ -84,11 +88,11 @@ impl<M: StableMem> PackedRing<M> {
 
 impl<M: StableMem> Record for PackedRing<M> {
     fn stored(&self, head: Head) -> impl Iterator<Item = Result<Descriptor, FatalError>> {
-        let first = RingPosition::from_off_wrap(OffWrap::from_bits(head.first()), self.size);
-        let slots = first
-            .into_iter()
-            .flat_map(move |first| (0..head.slots()).map(move |count| first.advanced(count, self.size).slot()));
-        slots.map(|slot| self.table().get(DescriptorIndex(slot)).map_err(lost))
+        let first = RingPosition::from_off_wrap(OffWrap::from_bits(head.first()), self.descriptors.size);
+        let slots = first.into_iter().flat_map(move |first| {
+            (0..head.slots()).map(move |count| first.advanced(count, self.descriptors.size).slot())
+        });
+        slots.map(|slot| self.descriptors.table().get(DescriptorIndex(slot)).map_err(lost))
     }
 
     fn next_used(&self, positions: &PackedPositions) -> u16 {

@@ -6,40 +6,32 @@ use virtio_mem_traits::{Access, AreaError, DeviceRange, DriverAddr, DriverMem, S
 use virtio_ring::RingFeatures;
 use virtio_ring::event::packed_crossed;
 use virtio_ring::packed::{
-    BufferId, DescriptorArea, DescriptorFlags, DescriptorTable, DeviceArea, DriverArea, EventSuppression, Layout,
-    NotificationMode, OffWrap, QueueSize, RingPosition, UsedDescriptor,
+    BufferId, DescriptorArea, DescriptorFlags, DeviceArea, DriverArea, EventSuppression, Layout, NotificationMode,
+    OffWrap, QueueSize, RingPosition, UsedDescriptor,
 };
 
+use super::descriptors::Descriptors;
 use super::positions::{PackedPositions, Wanted};
 use super::walk::{PackedPlace, PackedWalk};
+use crate::config::{ConfigError, QueueArea, QueueConfig};
+use crate::error::{ChainError, FatalError};
+use crate::head::Head;
+use crate::notify::Armed;
+use crate::ring::{FromConfig, Ring, ServeChain};
 use crate::rules::PackedLimits;
-use crate::{
-    Armed, ChainError, ConfigError, Element, FatalError, FromConfig, Head, QueueArea, QueueConfig, Ring, ServeChain,
-};
+use crate::walk::Element;
 
 /// A packed ring: three proved areas, and the negotiated features.
 #[derive(Debug)]
 pub struct PackedRing<M> {
-    pub(super) descriptor_area: DescriptorArea<M>,
+    pub(super) descriptors: Descriptors<M>,
     pub(super) driver_area: DriverArea<M>,
     pub(super) device_area: DeviceArea<M>,
-    pub(super) size: QueueSize,
     pub(super) features: RingFeatures,
-    pub(super) limits: PackedLimits,
     pub(super) config: QueueConfig,
 }
 
 impl<M: StableMem> PackedRing<M> {
-    #[inline(always)]
-    pub(super) fn table(&self) -> DescriptorTable<'_, M> {
-        self.descriptor_area.table()
-    }
-
-    #[inline(always)]
-    pub(super) const fn limits(&self) -> &PackedLimits {
-        &self.limits
-    }
-
     pub(super) fn event_idx(&self) -> bool {
         self.features.contains(RingFeatures::EVENT_IDX)
     }
@@ -50,7 +42,7 @@ impl<M: StableMem> PackedRing<M> {
     /// (PACK-WRAP-6). If lists were put back, `next` is the position behind those.
     #[inline]
     fn look(&self, next: RingPosition) -> Result<Option<First>, FatalError> {
-        let first = self.descriptor_area.first(next)?;
+        let first = self.descriptors.area.first(next)?;
         Ok(Some(first).filter(|(_, flags)| flags.is_available(next.wrap())))
     }
 
@@ -114,7 +106,11 @@ impl<M: StableMem> PackedRing<M> {
     /// driver, a list is in flight until it is published as used.
     #[inline]
     pub(super) fn room(&self, positions: &PackedPositions, in_flight: u16) -> u16 {
-        self.size.get().saturating_sub(in_flight).saturating_sub(positions.unpublished_slots + positions.lost)
+        self.descriptors
+            .size
+            .get()
+            .saturating_sub(in_flight)
+            .saturating_sub(positions.unpublished_slots + positions.lost)
     }
 
     /// Returns the Buffer ID of the next available list and the number of its slots, if there is one.
@@ -132,10 +128,10 @@ impl<M: StableMem> PackedRing<M> {
         let Some(first) = first else { return Ok(None) };
         let (id, slots) = self.list(start, first)?;
         if slots > room {
-            let size = self.size.get();
+            let size = self.descriptors.size.get();
             return Err(FatalError::Oversubscribed { available: slots, in_flight: size - room, size });
         }
-        positions.next_available = start.advanced(slots, self.size);
+        positions.next_available = start.advanced(slots, self.descriptors.size);
         Ok(Some((id, slots)))
     }
 
@@ -157,11 +153,11 @@ impl<M: StableMem> PackedRing<M> {
         let position = positions.next_used;
         let used = UsedDescriptor::new(id, written, position.wrap());
         if positions.unpublished.is_some() {
-            self.descriptor_area.set_used(position, used)?;
+            self.descriptors.area.set_used(position, used)?;
         } else {
             positions.unpublished = Some((position, used));
         }
-        positions.next_used = position.advanced(slots, self.size);
+        positions.next_used = position.advanced(slots, self.descriptors.size);
         positions.unpublished_slots += slots;
         Ok(())
     }
@@ -171,15 +167,15 @@ impl<M: StableMem> PackedRing<M> {
     /// The driver makes the first descriptor available last, so the others are complete (PACK-SG-6). Their wrap bits do
     /// not tell where the list ends, and are ignored.
     fn measure(&self, start: RingPosition) -> Result<(BufferId, u16), FatalError> {
-        let (size, start) = (self.size.get(), start.slot());
+        let (size, start) = (self.descriptors.size.get(), start.slot());
         for slot in start + 1..size {
-            let (id, flags) = self.descriptor_area.later(slot)?;
+            let (id, flags) = self.descriptors.area.later(slot)?;
             if !flags.contains(DescriptorFlags::NEXT) {
                 return Ok((id, slot - start + 1));
             }
         }
         for slot in 0..start {
-            let (id, flags) = self.descriptor_area.later(slot)?;
+            let (id, flags) = self.descriptors.area.later(slot)?;
             if !flags.contains(DescriptorFlags::NEXT) {
                 return Ok((id, size - start + slot + 1));
             }
@@ -193,24 +189,24 @@ type First = (BufferId, DescriptorFlags);
 
 impl<M: StableMem> FromConfig for PackedRing<M> {
     fn from_config(config: &QueueConfig, mem: M) -> Result<Self, ConfigError> {
-        config.check()?;
         if !config.features.contains(RingFeatures::RING_PACKED) {
             return Err(ConfigError::Format { packed: false });
         }
-        QueueSize::new(config.limits.queue_size).map_err(ConfigError::Limit)?;
-        let size = QueueSize::new(config.size).map_err(ConfigError::Size)?;
+        let size = config.check(QueueSize::new)?;
         let layout = Layout::new(size);
         let failed = |area| move |error| ConfigError::Area { area, error };
         let descriptor_area = DescriptorArea::new(mem.clone(), layout, config.descriptor_area);
         let driver_area = DriverArea::new(mem.clone(), layout, config.driver_area);
         let device_area = DeviceArea::new(mem, layout, config.device_area);
         Ok(Self {
-            descriptor_area: descriptor_area.map_err(failed(QueueArea::Descriptor))?,
+            descriptors: Descriptors {
+                area: descriptor_area.map_err(failed(QueueArea::Descriptor))?,
+                size,
+                limits: PackedLimits::new(config),
+            },
             driver_area: driver_area.map_err(failed(QueueArea::Driver))?,
             device_area: device_area.map_err(failed(QueueArea::Device))?,
-            size,
             features: config.features,
-            limits: PackedLimits::new(config),
             config: *config,
         })
     }
@@ -227,12 +223,12 @@ impl<M: StableMem> Ring for PackedRing<M> {
 
     #[inline]
     fn mem(&self) -> &M {
-        self.descriptor_area.mem()
+        self.descriptors.mem()
     }
 
     #[inline]
     fn size(&self) -> u16 {
-        self.size.get()
+        self.descriptors.size.get()
     }
 
     fn activate(&self) -> Result<PackedPositions, FatalError> {
@@ -251,8 +247,9 @@ impl<M: StableMem> Ring for PackedRing<M> {
     }
 
     fn unfetch(&self, positions: &mut PackedPositions, head: Head) -> Result<bool, FatalError> {
-        let start = RingPosition::from_off_wrap(OffWrap::from_bits(head.first()), self.size);
-        let last = start.filter(|start| start.advanced(head.slots(), self.size) == positions.next_available);
+        let start = RingPosition::from_off_wrap(OffWrap::from_bits(head.first()), self.descriptors.size);
+        let last =
+            start.filter(|start| start.advanced(head.slots(), self.descriptors.size) == positions.next_available);
         let Some(start) = last else { return Ok(false) };
         // A used descriptor can have been written over a chain of an earlier process.
         let Some(first) = self.look(start)? else { return Ok(false) };
@@ -265,18 +262,18 @@ impl<M: StableMem> Ring for PackedRing<M> {
 
     #[inline(always)]
     fn walk(&self, head: Head) -> PackedWalk<'_, M> {
-        PackedWalk::new(self, BufferId(head.id()), OffWrap::from_bits(head.first()).offset(), head.slots())
+        PackedWalk::new(&self.descriptors, BufferId(head.id()), OffWrap::from_bits(head.first()).offset(), head.slots())
     }
 
     #[inline(always)]
     fn start(&self, head: Head) -> PackedPlace {
         let first = OffWrap::from_bits(head.first()).offset();
-        PackedPlace::before(&self.limits.plain, BufferId(head.id()), first, head.slots())
+        PackedPlace::before(&self.descriptors.limits.plain, BufferId(head.id()), first, head.slots())
     }
 
     #[inline(always)]
     fn next_element(&self, place: &mut PackedPlace) -> Option<Result<Element, ChainError>> {
-        place.step(self)
+        place.step(&self.descriptors)
     }
 
     /// The driver reads used descriptors in order, and stops at the first one that is not used. So the later ones are
@@ -335,7 +332,7 @@ impl<M: StableMem> Ring for PackedRing<M> {
     fn publish(&self, positions: &mut PackedPositions) -> Result<bool, FatalError> {
         let count = core::mem::take(&mut positions.unpublished_slots);
         let Some((position, used)) = positions.unpublished.take() else { return Ok(false) };
-        self.descriptor_area.set_used(position, used)?;
+        self.descriptors.area.set_used(position, used)?;
         // The flags are stored before the driver's request is loaded, and the driver stores its request before it reads
         // the ring again. Each side has a full fence between the two accesses. So at least one side sees the value that
         // the other stored (BAR-7).
@@ -344,7 +341,7 @@ impl<M: StableMem> Ring for PackedRing<M> {
             NotificationMode::Enable => true,
             NotificationMode::Disable => false,
             NotificationMode::Descriptor(event) => {
-                packed_crossed(self.size, event, positions.next_used.off_wrap(), count.into())
+                packed_crossed(self.descriptors.size, event, positions.next_used.off_wrap(), count.into())
             }
         })
     }
@@ -365,7 +362,7 @@ impl<M: StableMem> Ring for PackedRing<M> {
         _in_flight: u16,
         unfetched: u16,
     ) -> Result<Armed, FatalError> {
-        let next = positions.next_available.advanced(unfetched, self.size);
+        let next = positions.next_available.advanced(unfetched, self.descriptors.size);
         Ok(if self.arm(positions, next)?.is_some() { Armed::MoreAvailable } else { Armed::Waiting })
     }
 }

@@ -8,7 +8,9 @@ use virtio_ring::packed::{BufferId, DescriptorFlags, NotificationMode, RingPosit
 use super::positions::PackedPositions;
 use super::ring::PackedRing;
 use super::walk::PackedWalk;
-use crate::{FatalError, Head, Ring, ServeChain};
+use crate::error::FatalError;
+use crate::head::Head;
+use crate::ring::{Ring, ServeChain};
 
 /// Serving: each list is completed as soon as the device has seen it.
 impl<M: StableMem> PackedRing<M> {
@@ -48,13 +50,13 @@ impl<M: StableMem> PackedRing<M> {
         work: &mut impl ServeChain,
     ) -> (usize, u16) {
         let (available, used) = (positions.next_available, positions.next_used);
-        let to_end = |position: RingPosition| self.size.get() - position.slot();
-        let most = self.limits.elements();
+        let to_end = |position: RingPosition| self.descriptors.size.get() - position.slot();
+        let most = self.descriptors.limits.elements();
         let count = room.min(to_end(available)).min(to_end(used));
-        let lists = self.descriptor_area.slots(available.slot(), count);
-        let places = self.descriptor_area.slots(used.slot(), count);
+        let lists = self.descriptors.area.slots(available.slot(), count);
+        let places = self.descriptors.area.slots(used.slot(), count);
         let (lists, places) = (lists.prefix(places.len()), places.prefix(lists.len()));
-        let walk = PackedWalk::new(self, BufferId(0), available.slot(), 0);
+        let walk = PackedWalk::new(&self.descriptors, BufferId(0), available.slot(), 0);
         // The first used descriptor is held back, because it publishes the batch.
         let held_back = if positions.unpublished.is_none() { 0 } else { usize::MAX };
         let (mut served, mut slots) = (0, 0);
@@ -71,8 +73,8 @@ impl<M: StableMem> PackedRing<M> {
             served += 1;
         }
         let slots = narrow(slots);
-        positions.next_available = available.advanced(slots, self.size);
-        positions.next_used = used.advanced(slots, self.size);
+        positions.next_available = available.advanced(slots, self.descriptors.size);
+        positions.next_used = used.advanced(slots, self.descriptors.size);
         positions.unpublished_slots += slots;
         (served, slots)
     }
@@ -88,17 +90,17 @@ impl<M: StableMem> PackedRing<M> {
         mut work: impl ServeChain,
     ) -> Result<Option<bool>, FatalError> {
         let (available, used) = (positions.next_available, positions.next_used);
-        let lists = self.descriptor_area.slots(available.slot(), self.size.get());
-        let next = next_quick_list(lists, 0, available.wrap(), self.limits.elements());
+        let lists = self.descriptors.area.slots(available.slot(), self.descriptors.size.get());
+        let next = next_quick_list(lists, 0, available.wrap(), self.descriptors.limits.elements());
         let Some((id, list)) = next.filter(|(_, list)| self.is_usual(positions, in_flight, narrow(list.len()))) else {
             return self.serve_one_slowly(positions, in_flight, work);
         };
         let slots = narrow(list.len());
-        let next_used = used.advanced(slots, self.size);
-        positions.next_available = available.advanced(slots, self.size);
-        let walk = PackedWalk::new(self, id, available.slot(), 0);
+        let next_used = used.advanced(slots, self.descriptors.size);
+        positions.next_available = available.advanced(slots, self.descriptors.size);
+        let walk = PackedWalk::new(&self.descriptors, id, available.slot(), 0);
         let written = work.serve(walk.of(id, available.slot(), list));
-        self.descriptor_area.set_used(used, UsedDescriptor::new(id, written, used.wrap()))?;
+        self.descriptors.area.set_used(used, UsedDescriptor::new(id, written, used.wrap()))?;
         positions.next_used = next_used;
         // As in `publish`: the flags are stored before the driver's wish is loaded (BAR-7).
         fence(Ordering::SeqCst);
@@ -114,7 +116,7 @@ impl<M: StableMem> PackedRing<M> {
     /// both sides have the end of the ring before them after it.
     #[inline(always)]
     fn is_usual(&self, positions: &PackedPositions, in_flight: u16, slots: u16) -> bool {
-        let (slots, size) = (u32::from(slots), u32::from(self.size.get()));
+        let (slots, size) = (u32::from(slots), u32::from(self.descriptors.size.get()));
         let before_end = |position: RingPosition| u32::from(position.slot()) + slots < size;
         positions.unpublished.is_none()
             && u32::from(in_flight) + u32::from(positions.lost) + slots <= size
@@ -148,7 +150,7 @@ impl<M: StableMem> PackedRing<M> {
     ) -> Result<Option<u16>, FatalError> {
         let first = positions.next_available.slot();
         let Some((id, slots)) = self.next_list(positions, room)? else { return Ok(None) };
-        let written = work.serve(PackedWalk::new(self, id, first, slots));
+        let written = work.serve(PackedWalk::new(&self.descriptors, id, first, slots));
         self.complete_list(positions, id, slots, written)?;
         Ok(Some(slots))
     }
@@ -180,9 +182,9 @@ impl<M: StableMem> PackedRing<M> {
         mut take: impl FnMut(Head, DriverAddr, DeviceRange<'m>),
     ) -> Result<u16, FatalError> {
         let first = positions.next_available;
-        let Some(only) = self.limits().only_available(access, first.wrap()) else { return Ok(0) };
-        let room = self.room(positions, in_flight).min(self.size.get() - first.slot());
-        let slots = self.descriptor_area.slots(first.slot(), room).prefix(limit);
+        let Some(only) = self.descriptors.limits.only_available(access, first.wrap()) else { return Ok(0) };
+        let room = self.room(positions, in_flight).min(self.descriptors.size.get() - first.slot());
+        let slots = self.descriptors.area.slots(first.slot(), room).prefix(limit);
         let mut done = 0;
         while let Some(word) = slots.first(done) {
             if !only.accepts(word) {
@@ -193,7 +195,7 @@ impl<M: StableMem> PackedRing<M> {
             take(Head::new(id(word).0, first.off_wrap().bits() + narrow(done), 1), addr, memory);
             done += 1;
         }
-        positions.next_available = first.advanced(narrow(done), self.size);
+        positions.next_available = first.advanced(narrow(done), self.descriptors.size);
         Ok(narrow(done))
     }
 
@@ -209,7 +211,8 @@ impl<M: StableMem> PackedRing<M> {
             let Some((head, written)) = heads.next() else { return Ok(()) };
             self.complete_list(positions, BufferId(head.id()), head.slots(), written)?;
         }
-        let places = |used: RingPosition| self.descriptor_area.slots(used.slot(), self.size.get() - used.slot());
+        let places =
+            |used: RingPosition| self.descriptors.area.slots(used.slot(), self.descriptors.size.get() - used.slot());
         let (mut used, mut done) = (positions.next_used, 0);
         let mut slots = places(used);
         for (head, written) in heads {
@@ -230,7 +233,7 @@ impl<M: StableMem> PackedRing<M> {
     /// Moves the used position behind the slots of lists whose used descriptors were written.
     #[inline(always)]
     fn count_used(&self, positions: &mut PackedPositions, slots: usize) {
-        positions.next_used = positions.next_used.advanced(narrow(slots), self.size);
+        positions.next_used = positions.next_used.advanced(narrow(slots), self.descriptors.size);
         positions.unpublished_slots += narrow(slots);
     }
 }

@@ -5,9 +5,10 @@ use core::slice;
 use virtio_mem_traits::StableMem;
 use virtio_ring::packed::{BufferId, Descriptor, DescriptorFlags};
 
-use super::ring::PackedRing;
+use super::descriptors::Descriptors;
 use super::walk::{PackedPlace, PackedWalk, claim};
-use crate::{ChainError, ChainErrorKind, Element};
+use crate::error::{ChainError, ChainErrorKind};
+use crate::walk::Element;
 
 /// A walk along a list that was stored when it was fetched.
 ///
@@ -16,7 +17,7 @@ use crate::{ChainError, ChainErrorKind, Element};
 /// The rules are those of a [`PackedWalk`]. The stored list is untrusted, like the ring.
 #[derive(Debug)]
 pub(super) struct StoredList<'r, M> {
-    ring: &'r PackedRing<M>,
+    descriptors: &'r Descriptors<M>,
     /// The stored descriptors that are left.
     left: slice::Iter<'r, Descriptor>,
     /// The walk along the indirect table of the list, if it has one.
@@ -25,15 +26,20 @@ pub(super) struct StoredList<'r, M> {
 }
 
 impl<'r, M: StableMem> StoredList<'r, M> {
-    pub(super) fn new(ring: &'r PackedRing<M>, id: BufferId, stored: &'r [Descriptor]) -> Self {
+    pub(super) fn new(descriptors: &'r Descriptors<M>, id: BufferId, stored: &'r [Descriptor]) -> Self {
         // A list that is longer than a ring breaks the limit on elements in any case.
         let slots = u16::try_from(stored.len()).unwrap_or(u16::MAX);
-        Self { ring, left: stored.iter(), table: None, place: PackedPlace::new(ring.limits(), id, 0, slots) }
+        Self {
+            descriptors,
+            left: stored.iter(),
+            table: None,
+            place: PackedPlace::new(&descriptors.limits, id, 0, slots),
+        }
     }
 
     /// Continues in the indirect table of a descriptor.
     fn enter(&mut self, descriptor: Descriptor) -> Result<(), ChainErrorKind> {
-        let walk = PackedWalk::from_place(self.ring, self.place);
+        let walk = PackedWalk::from_place(self.descriptors, self.place);
         self.table = Some(walk.enter(descriptor)?);
         Ok(())
     }
@@ -42,7 +48,7 @@ impl<'r, M: StableMem> StoredList<'r, M> {
         if descriptor.flags().contains(DescriptorFlags::INDIRECT) {
             return self.enter(descriptor).map(|()| None);
         }
-        self.place.rules.accept(self.ring.limits(), claim(descriptor))
+        self.place.rules.accept(&self.descriptors.limits, claim(descriptor))
     }
 
     /// Ends the walk with an error.

@@ -6,10 +6,11 @@ use virtio_mem_traits::{Access, DeviceArray, DriverMem, DriverRange, StableMem};
 use virtio_ring::TableEntry;
 use virtio_ring::packed::{BufferId, Descriptor, DescriptorFlags, DescriptorIndex, DescriptorTable};
 
-use super::ring::PackedRing;
+use super::descriptors::Descriptors;
+use crate::error::{ChainError, ChainErrorKind};
 use crate::rules::{Claim, PackedLimits, PackedPlain, PackedRules, Words};
+use crate::walk::{Element, Piece, Walk};
 use crate::walk::{Rest, Step, fold_rest};
-use crate::{ChainError, ChainErrorKind, Element, Piece, Ring, Walk};
 
 /// A walk along a list in a packed ring, or along the indirect table of its only descriptor.
 ///
@@ -24,7 +25,7 @@ use crate::{ChainError, ChainErrorKind, Element, Piece, Ring, Walk};
 /// (PACK-IND-1). So there are no loops.
 #[derive(Debug)]
 pub struct PackedWalk<'r, M> {
-    ring: &'r PackedRing<M>,
+    descriptors: &'r Descriptors<M>,
     /// The descriptors that are left and can be read at once, from the next one on.
     list: DeviceArray<'r, [u64; 2]>,
     plain: PackedPlain,
@@ -95,26 +96,26 @@ impl PackedPlace {
     // PERF: a plain descriptor of the queue's own table updates the place without a copy (`bench instructions`,
     // payload-read-64).
     #[inline(always)]
-    pub(super) fn step<M: StableMem>(&mut self, ring: &PackedRing<M>) -> Option<Result<Element, ChainError>> {
+    pub(super) fn step<M: StableMem>(&mut self, descriptors: &Descriptors<M>) -> Option<Result<Element, ChainError>> {
         // PERF: one test finds both the end and a list that is too long (`payload-read-64`).
-        if ring.limits().is_none_or_too_many(self.left) {
+        if descriptors.limits.is_none_or_too_many(self.left) {
             if self.left == 0 {
                 return None;
             }
-            let (place, item) = self.step_in_long_list(ring);
+            let (place, item) = self.step_in_long_list(descriptors);
             *self = place;
             return item;
         }
         if self.indirect.is_some() {
-            let (place, item) = self.step_in_table(ring);
+            let (place, item) = self.step_in_table(descriptors);
             *self = place;
             return item;
         }
-        let descriptor = ring.table().get_contiguous(DescriptorIndex(self.next));
-        match descriptor.and_then(|descriptor| self.accept_plain(&ring.limits().plain, descriptor)) {
+        let descriptor = descriptors.table().get_contiguous(DescriptorIndex(self.next));
+        match descriptor.and_then(|descriptor| self.accept_plain(&descriptors.limits.plain, descriptor)) {
             Some(element) => Some(Ok(element)),
             None => {
-                let (place, item) = self.step_on(ring, descriptor);
+                let (place, item) = self.step_on(descriptors, descriptor);
                 *self = place;
                 item
             }
@@ -124,16 +125,16 @@ impl PackedPlace {
     /// Takes one step in a list that is too long. None of its elements is plain.
     #[cold]
     #[inline(never)]
-    fn step_in_long_list<M: StableMem>(self, ring: &PackedRing<M>) -> Step<Self> {
-        let mut walk = PackedWalk::from_place(ring, Self { rules: self.rules.slow(), ..self });
+    fn step_in_long_list<M: StableMem>(self, descriptors: &Descriptors<M>) -> Step<Self> {
+        let mut walk = PackedWalk::from_place(descriptors, Self { rules: self.rules.slow(), ..self });
         let item = walk.next();
         (walk.place, item)
     }
 
     /// Takes one step in an indirect table.
     #[inline(never)]
-    fn step_in_table<M: StableMem>(self, ring: &PackedRing<M>) -> (Self, Option<Result<Element, ChainError>>) {
-        let mut walk = PackedWalk::from_place(ring, self);
+    fn step_in_table<M: StableMem>(self, descriptors: &Descriptors<M>) -> (Self, Option<Result<Element, ChainError>>) {
+        let mut walk = PackedWalk::from_place(descriptors, self);
         let item = walk.next();
         (walk.place, item)
     }
@@ -141,8 +142,8 @@ impl PackedPlace {
     /// Takes one step from a descriptor that is not plain, or that cannot be read at once.
     #[cold]
     #[inline(never)]
-    fn step_on<M: StableMem>(self, ring: &PackedRing<M>, descriptor: Option<Descriptor>) -> Step<Self> {
-        let walk = PackedWalk::from_place(ring, self);
+    fn step_on<M: StableMem>(self, descriptors: &Descriptors<M>, descriptor: Option<Descriptor>) -> Step<Self> {
+        let walk = PackedWalk::from_place(descriptors, self);
         let (mut walk, item) = match descriptor {
             Some(descriptor) => walk.step(descriptor),
             None => walk.step_anywhere(),
@@ -155,10 +156,10 @@ impl PackedPlace {
 
 impl<'r, M: StableMem> PackedWalk<'r, M> {
     #[inline(always)]
-    pub(super) fn new(ring: &'r PackedRing<M>, id: BufferId, first: u16, slots: u16) -> Self {
-        let list = ring.table().contiguous().after(first.into()).prefix(slots.into());
-        let (plain, reports) = (ring.limits().plain, ring.mem().reports(Access::Read));
-        Self { ring, list, plain, reports, place: PackedPlace::new(ring.limits(), id, first, slots) }
+    pub(super) fn new(descriptors: &'r Descriptors<M>, id: BufferId, first: u16, slots: u16) -> Self {
+        let list = descriptors.table().contiguous().after(first.into()).prefix(slots.into());
+        let (plain, reports) = (descriptors.limits.plain, descriptors.mem().reports(Access::Read));
+        Self { descriptors, list, plain, reports, place: PackedPlace::new(&descriptors.limits, id, first, slots) }
     }
 
     /// Returns a walk along another list, in a memory that wants no reports. The list must not be too long, and must be
@@ -174,20 +175,20 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
     /// Returns a walk that continues at `place`. An indirect table is translated again. If that fails, each descriptor
     /// is searched for when it is read.
     #[inline(always)]
-    pub(super) fn from_place(ring: &'r PackedRing<M>, place: PackedPlace) -> Self {
+    pub(super) fn from_place(descriptors: &'r Descriptors<M>, place: PackedPlace) -> Self {
         let entries = match place.indirect {
-            None => ring.table().contiguous(),
-            Some(range) => DescriptorTable::indirect(ring.mem(), range)
+            None => descriptors.table().contiguous(),
+            Some(range) => DescriptorTable::indirect(descriptors.mem(), range)
                 .map_or(DeviceArray::empty(), |table: DescriptorTable<'_, M>| table.contiguous()),
         };
         let list = entries.after(place.next.into()).prefix(place.left as usize);
-        Self { list, place, ..Self::new(ring, place.id, place.next, place.slots) }
+        Self { list, place, ..Self::new(descriptors, place.id, place.next, place.slots) }
     }
 
     /// Returns the table that the walk is in. The descriptors of an indirect one are read one by one.
     #[inline(always)]
     fn table(&self) -> DescriptorTable<'r, M> {
-        let table = self.ring.table();
+        let table = self.descriptors.table();
         match self.place.indirect {
             None => table,
             Some(range) => DescriptorTable::from_parts(table.mem(), range, DeviceArray::empty()),
@@ -200,7 +201,7 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
         if self.reports && !self.list.is_empty() {
             let range = self.table().range();
             let offset = (Descriptor::SIZE * usize::from(self.place.next)) as u64;
-            self.ring.mem().before_read(range.after(offset).prefix(Descriptor::SIZE as u64));
+            self.descriptors.mem().before_read(range.after(offset).prefix(Descriptor::SIZE as u64));
         }
         Descriptor::load(self.list, 0)
     }
@@ -241,7 +242,7 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
             }
         }
         if indirect.is_none() && words.1 & INDIRECT != 0 {
-            Self::fold_table(self.ring, (id, slots), rules, words, mem, init, work)
+            Self::fold_table(self.descriptors, (id, slots), rules, words, mem, init, work)
         } else {
             self.at(0, rules).fold_on(words, mem, init, work)
         }
@@ -307,7 +308,7 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
     /// PERF: this is a usual case, so the function takes its arguments in registers (`indirect-8-burst-32`).
     #[inline(never)]
     fn fold_table<'m, P: DriverMem + ?Sized, B, E: From<ChainError>>(
-        ring: &'r PackedRing<M>,
+        descriptors: &'r Descriptors<M>,
         (id, slots): (BufferId, u16),
         rules: PackedRules,
         words: Words,
@@ -315,7 +316,7 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
         init: B,
         work: impl FnMut(B, Piece<'m>) -> Result<B, E>,
     ) -> Rest<B, E> {
-        match Self::new(ring, id, 0, slots).at(0, rules).enter(descriptor(words)) {
+        match Self::new(descriptors, id, 0, slots).at(0, rules).enter(descriptor(words)) {
             Ok(table) => table.run::<false, _, _, _>(None, mem, init, work).into(),
             Err(kind) => Rest::Failed(ChainError { id: id.0, kind }.into()),
         }
@@ -357,7 +358,7 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
     /// and the descriptor itself is not an element. It must be alone in its list (PACK-SG-5).
     #[inline(always)]
     pub(super) fn enter(self, descriptor: Descriptor) -> Result<Self, ChainErrorKind> {
-        let limits = self.ring.limits();
+        let limits = &self.descriptors.limits;
         if !limits.indirect {
             return Err(ChainErrorKind::IndirectNotNegotiated);
         }
@@ -368,7 +369,7 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
         if left > MAX_ENTRIES {
             return Err(ChainErrorKind::TableLen { len: descriptor.len() });
         }
-        let table = DescriptorTable::indirect(self.ring.mem(), range).map_err(ChainErrorKind::Memory)?;
+        let table = DescriptorTable::indirect(self.descriptors.mem(), range).map_err(ChainErrorKind::Memory)?;
         let place = PackedPlace { indirect: Some(range), next: 0, left, ..self.place };
         Ok(Self { list: table.contiguous().prefix(left as usize), place, ..self })
     }
@@ -376,7 +377,7 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
     /// Returns whether the walk is at the end of the ring, and must continue at the beginning.
     #[inline(always)]
     fn is_at_end(&self) -> bool {
-        self.place.indirect.is_none() && self.place.next == self.ring.size()
+        self.place.indirect.is_none() && self.place.next == self.descriptors.size.get()
     }
 
     /// Reads the next descriptor, which cannot be read at once, and takes a step.
@@ -385,7 +386,7 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
     fn step_anywhere(mut self) -> Step<Self> {
         if self.is_at_end() {
             self.place.next = 0;
-            self.list = self.ring.table().contiguous().prefix(self.place.left as usize);
+            self.list = self.descriptors.table().contiguous().prefix(self.place.left as usize);
         }
         match self.table().get(DescriptorIndex(self.place.next)) {
             Ok(descriptor) => self.step(descriptor),
@@ -402,7 +403,7 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
             return entered.map_or_else(|kind| self.fail(kind), |walk| (walk, None));
         }
         self.advance();
-        match self.place.rules.accept(self.ring.limits(), claim(descriptor)) {
+        match self.place.rules.accept(&self.descriptors.limits, claim(descriptor)) {
             Ok(element) => (self, element.map(Ok)),
             Err(kind) => self.fail(kind),
         }

@@ -8,10 +8,14 @@ use virtio_ring::split::RingIndex;
 
 use super::positions::SplitPositions;
 use super::ring::SplitRing;
+use crate::config::ConfigError;
+use crate::error::{ChainError, FatalError};
+use crate::head::Head;
+use crate::recorded::Record;
+use crate::ring::{FromConfig, Ring};
 use crate::saved::Saved;
-use crate::{
-    ChainError, ConfigError, Element, FatalError, FromConfig, Head, Record, Restorable, RestoreError, Ring, SavedQueue,
-};
+use crate::saved::{Restorable, RestoreError, SavedQueue};
+use crate::walk::Element;
 
 impl<M: StableMem> Restorable for SplitRing<M> {
     fn in_memory(&self, mem: M) -> Result<Self, ConfigError> {

@@ -6,41 +6,32 @@ use virtio_mem_traits::{Access, AreaError, DeviceRange, DriverAddr, DriverMem, S
 use virtio_ring::RingFeatures;
 use virtio_ring::event::split_crossed;
 use virtio_ring::split::{
-    DescriptorArea, DescriptorIndex, DescriptorTable, DeviceArea, DriverArea, Layout, QueueSize, RingIndex,
-    UsedElement, UsedFlags,
+    DescriptorArea, DescriptorIndex, DeviceArea, DriverArea, Layout, QueueSize, RingIndex, UsedElement, UsedFlags,
 };
 
+use super::descriptors::Descriptors;
 use super::positions::{SplitPositions, Wanted};
 use super::walk::{SplitPlace, SplitWalk};
+use crate::config::{ConfigError, QueueArea, QueueConfig};
+use crate::error::{ChainError, FatalError};
+use crate::head::Head;
+use crate::notify::Armed;
+use crate::ring::{FromConfig, KeepsDescriptors, Ring, ServeChain};
 use crate::rules::SplitLimits;
-use crate::{
-    Armed, ChainError, ConfigError, Element, FatalError, FromConfig, Head, KeepsDescriptors, QueueArea, QueueConfig,
-    Ring, ServeChain,
-};
+use crate::walk::Element;
 
 /// A split ring: three proved areas, and the negotiated features.
 #[derive(Debug)]
 pub struct SplitRing<M> {
-    pub(super) descriptor_area: DescriptorArea<M>,
+    pub(super) descriptors: Descriptors<M>,
     pub(super) driver_area: DriverArea<M>,
     pub(super) device_area: DeviceArea<M>,
     pub(super) size: QueueSize,
     pub(super) features: RingFeatures,
-    pub(super) limits: SplitLimits,
     pub(super) config: QueueConfig,
 }
 
 impl<M: StableMem> SplitRing<M> {
-    #[inline(always)]
-    pub(super) fn table(&self) -> DescriptorTable<'_, M> {
-        self.descriptor_area.table()
-    }
-
-    #[inline(always)]
-    pub(super) const fn limits(&self) -> &SplitLimits {
-        &self.limits
-    }
-
     fn event_idx(&self) -> bool {
         self.features.contains(RingFeatures::EVENT_IDX)
     }
@@ -151,24 +142,24 @@ impl<M: StableMem> SplitRing<M> {
 
 impl<M: StableMem> FromConfig for SplitRing<M> {
     fn from_config(config: &QueueConfig, mem: M) -> Result<Self, ConfigError> {
-        config.check()?;
         if config.features.contains(RingFeatures::RING_PACKED) {
             return Err(ConfigError::Format { packed: true });
         }
-        QueueSize::new(config.limits.queue_size).map_err(ConfigError::Limit)?;
-        let size = QueueSize::new(config.size).map_err(ConfigError::Size)?;
+        let size = config.check(QueueSize::new)?;
         let layout = Layout::new(size);
         let failed = |area| move |error| ConfigError::Area { area, error };
         let descriptor_area = DescriptorArea::new(mem.clone(), layout, config.descriptor_area);
         let driver_area = DriverArea::new(mem.clone(), layout, config.driver_area);
         let device_area = DeviceArea::new(mem, layout, config.device_area);
         Ok(Self {
-            descriptor_area: descriptor_area.map_err(failed(QueueArea::Descriptor))?,
+            descriptors: Descriptors {
+                area: descriptor_area.map_err(failed(QueueArea::Descriptor))?,
+                limits: SplitLimits::new(config),
+            },
             driver_area: driver_area.map_err(failed(QueueArea::Driver))?,
             device_area: device_area.map_err(failed(QueueArea::Device))?,
             size,
             features: config.features,
-            limits: SplitLimits::new(config),
             config: *config,
         })
     }
@@ -185,7 +176,7 @@ impl<M: StableMem> Ring for SplitRing<M> {
 
     #[inline]
     fn mem(&self) -> &M {
-        self.descriptor_area.mem()
+        self.descriptors.mem()
     }
 
     #[inline]
@@ -226,17 +217,17 @@ impl<M: StableMem> Ring for SplitRing<M> {
 
     #[inline(always)]
     fn walk(&self, head: Head) -> SplitWalk<'_, M> {
-        SplitWalk::new(self, DescriptorIndex(head.id()))
+        SplitWalk::new(&self.descriptors, DescriptorIndex(head.id()))
     }
 
     #[inline(always)]
     fn start(&self, head: Head) -> SplitPlace {
-        SplitPlace::new(&self.limits.plain, DescriptorIndex(head.id()))
+        SplitPlace::new(&self.descriptors.limits.plain, DescriptorIndex(head.id()))
     }
 
     #[inline(always)]
     fn next_element(&self, place: &mut SplitPlace) -> Option<Result<Element, ChainError>> {
-        place.step(self)
+        place.step(&self.descriptors)
     }
 
     #[inline(always)]

@@ -7,7 +7,9 @@ use virtio_ring::split::{Descriptor, DescriptorIndex, UsedElement};
 use super::positions::SplitPositions;
 use super::ring::SplitRing;
 use super::walk::{SplitWalk, words};
-use crate::{FatalError, Head, Ring, ServeChain};
+use crate::error::FatalError;
+use crate::head::Head;
+use crate::ring::{Ring, ServeChain};
 
 /// Serving: each chain is completed as soon as the device has seen it.
 impl<M: StableMem> SplitRing<M> {
@@ -50,7 +52,7 @@ impl<M: StableMem> SplitRing<M> {
         let entries = self.driver_area.entries(positions.next_available, count);
         let elements = self.device_area.used_elements(positions.next_used, narrow(entries.len()));
         let entries = entries.prefix(elements.len());
-        let walk = SplitWalk::new(self, DescriptorIndex(0));
+        let walk = SplitWalk::new(&self.descriptors, DescriptorIndex(0));
         let mut done = 0;
         while let Some(head) = entries.get(done) {
             if !walk.has(head) {
@@ -87,7 +89,7 @@ impl<M: StableMem> SplitRing<M> {
             return Ok(false);
         }
         let head = self.head(positions.next_available)?;
-        let written = work.serve(SplitWalk::new(self, head));
+        let written = work.serve(SplitWalk::new(&self.descriptors, head));
         self.device_area.set_used(positions.next_used, UsedElement::new(head, written))?;
         positions.next_available = positions.next_available.advanced(1);
         positions.next_used = positions.next_used.advanced(1);
@@ -114,10 +116,10 @@ impl<M: StableMem> SplitRing<M> {
         access: Access,
         mut take: impl FnMut(Head, DriverAddr, DeviceRange<'m>),
     ) -> Result<u16, FatalError> {
-        let Some(only) = self.limits().only(access) else { return Ok(0) };
+        let Some(only) = self.descriptors.limits.only(access) else { return Ok(0) };
         let (available, first) = (self.available(positions)?, positions.next_available);
         let count = available.min(u16::try_from(limit).unwrap_or(u16::MAX));
-        let (entries, table) = (self.driver_area.entries(first, count), self.table().contiguous());
+        let (entries, table) = (self.driver_area.entries(first, count), self.descriptors.table().contiguous());
         let mut done = 0;
         while let Some(head) = entries.get(done) {
             let Some(words) = Descriptor::load(table, head.0.into()).map(words) else { break };

@@ -6,10 +6,11 @@ use virtio_mem_traits::{Access, DeviceArray, DriverMem, DriverRange, StableMem};
 use virtio_ring::TableEntry;
 use virtio_ring::split::{Descriptor, DescriptorFlags, DescriptorIndex, DescriptorTable};
 
-use super::ring::SplitRing;
+use super::descriptors::Descriptors;
+use crate::error::{ChainError, ChainErrorKind};
 use crate::rules::{Claim, SplitPlain, SplitRules, Words};
+use crate::walk::{Element, Piece, Walk};
 use crate::walk::{Rest, Step, fold_rest};
-use crate::{ChainError, ChainErrorKind, Element, Piece, Ring, Walk};
 
 /// A walk along a chain in a split ring.
 ///
@@ -26,7 +27,7 @@ use crate::{ChainError, ChainErrorKind, Element, Piece, Ring, Walk};
 /// (DRV-DESC-2).
 #[derive(Debug)]
 pub struct SplitWalk<'r, M> {
-    ring: &'r SplitRing<M>,
+    descriptors: &'r Descriptors<M>,
     /// The part of the current table that can be read at once.
     entries: DeviceArray<'r, [u64; 2]>,
     plain: SplitPlain,
@@ -71,17 +72,17 @@ impl SplitPlace {
     // PERF: a plain descriptor of the queue's own table updates the place without a copy (`bench instructions`,
     // payload-read-64).
     #[inline(always)]
-    pub(super) fn step<M: StableMem>(&mut self, ring: &SplitRing<M>) -> Option<Result<Element, ChainError>> {
+    pub(super) fn step<M: StableMem>(&mut self, descriptors: &Descriptors<M>) -> Option<Result<Element, ChainError>> {
         if self.indirect.is_some() {
-            let (place, item) = self.step_in_table(ring);
+            let (place, item) = self.step_in_table(descriptors);
             *self = place;
             return item;
         }
-        let descriptor = ring.table().get_contiguous(self.next?);
-        match descriptor.and_then(|descriptor| self.accept_plain(&ring.limits().plain, descriptor)) {
+        let descriptor = descriptors.table().get_contiguous(self.next?);
+        match descriptor.and_then(|descriptor| self.accept_plain(&descriptors.limits.plain, descriptor)) {
             Some(element) => Some(Ok(element)),
             None => {
-                let (place, item) = self.step_on(ring, descriptor);
+                let (place, item) = self.step_on(descriptors, descriptor);
                 *self = place;
                 item
             }
@@ -90,8 +91,8 @@ impl SplitPlace {
 
     /// Takes one step in an indirect table.
     #[inline(never)]
-    fn step_in_table<M: StableMem>(self, ring: &SplitRing<M>) -> (Self, Option<Result<Element, ChainError>>) {
-        let mut walk = SplitWalk::from_place(ring, self);
+    fn step_in_table<M: StableMem>(self, descriptors: &Descriptors<M>) -> (Self, Option<Result<Element, ChainError>>) {
+        let mut walk = SplitWalk::from_place(descriptors, self);
         let item = walk.next();
         (walk.place, item)
     }
@@ -99,8 +100,8 @@ impl SplitPlace {
     /// Takes one step from a descriptor that is not plain, or that cannot be read at once.
     #[cold]
     #[inline(never)]
-    fn step_on<M: StableMem>(self, ring: &SplitRing<M>, descriptor: Option<Descriptor>) -> Step<Self> {
-        let walk = SplitWalk::from_place(ring, self);
+    fn step_on<M: StableMem>(self, descriptors: &Descriptors<M>, descriptor: Option<Descriptor>) -> Step<Self> {
+        let walk = SplitWalk::from_place(descriptors, self);
         let (mut walk, item) = match descriptor {
             Some(descriptor) => walk.step(descriptor),
             None => walk.step_anywhere(),
@@ -113,10 +114,10 @@ impl SplitPlace {
 
 impl<'r, M: StableMem> SplitWalk<'r, M> {
     #[inline(always)]
-    pub(super) fn new(ring: &'r SplitRing<M>, head: DescriptorIndex) -> Self {
-        let (entries, plain) = (ring.table().contiguous(), ring.limits().plain);
-        let reports = ring.mem().reports(Access::Read);
-        Self { ring, entries, plain, reports, place: SplitPlace::new(&plain, head) }
+    pub(super) fn new(descriptors: &'r Descriptors<M>, head: DescriptorIndex) -> Self {
+        let (entries, plain) = (descriptors.table().contiguous(), descriptors.limits.plain);
+        let reports = descriptors.mem().reports(Access::Read);
+        Self { descriptors, entries, plain, reports, place: SplitPlace::new(&plain, head) }
     }
 
     /// Returns a walk along another chain, in a memory that wants no reports. Values that are the same for all chains
@@ -135,19 +136,19 @@ impl<'r, M: StableMem> SplitWalk<'r, M> {
     /// Returns a walk that continues at `place`. An indirect table is translated again. If that fails, each descriptor
     /// is searched for when it is read.
     #[inline(always)]
-    pub(super) fn from_place(ring: &'r SplitRing<M>, place: SplitPlace) -> Self {
+    pub(super) fn from_place(descriptors: &'r Descriptors<M>, place: SplitPlace) -> Self {
         let entries = match place.indirect {
-            None => ring.table().contiguous(),
-            Some(range) => DescriptorTable::indirect(ring.mem(), range)
+            None => descriptors.table().contiguous(),
+            Some(range) => DescriptorTable::indirect(descriptors.mem(), range)
                 .map_or(DeviceArray::empty(), |table: DescriptorTable<'_, M>| table.contiguous()),
         };
-        Self { entries, place, ..Self::new(ring, place.head) }
+        Self { entries, place, ..Self::new(descriptors, place.head) }
     }
 
     /// Returns the table that the walk is in.
     #[inline(always)]
     fn table(&self) -> DescriptorTable<'r, M> {
-        let table = self.ring.table();
+        let table = self.descriptors.table();
         DescriptorTable::from_parts(table.mem(), self.place.indirect.unwrap_or(table.range()), self.entries)
     }
 
@@ -175,7 +176,7 @@ impl<'r, M: StableMem> SplitWalk<'r, M> {
             }
         }
         if indirect.is_none() && words.1 & INDIRECT != 0 {
-            Self::fold_table(self.ring, head, rules, words, mem, init, work)
+            Self::fold_table(self.descriptors, head, rules, words, mem, init, work)
         } else {
             self.at(Some(next), rules).fold_on(words, mem, init, work)
         }
@@ -217,7 +218,7 @@ impl<'r, M: StableMem> SplitWalk<'r, M> {
                 return if SEARCH {
                     fold_rest(walk.step(descriptor(words)), mem, state, work)
                 } else if walk.place.indirect.is_none() && words.1 & INDIRECT != 0 {
-                    Self::fold_table(walk.ring, walk.place.head, walk.place.rules, words, mem, state, work)
+                    Self::fold_table(walk.descriptors, walk.place.head, walk.place.rules, words, mem, state, work)
                 } else {
                     walk.fold_on(words, mem, state, work)
                 }
@@ -242,7 +243,7 @@ impl<'r, M: StableMem> SplitWalk<'r, M> {
     /// PERF: this is a usual case, so the function takes its arguments in registers (`indirect-8-burst-32`).
     #[inline(never)]
     fn fold_table<'m, P: DriverMem + ?Sized, B, E: From<ChainError>>(
-        ring: &'r SplitRing<M>,
+        descriptors: &'r Descriptors<M>,
         head: DescriptorIndex,
         rules: SplitRules,
         words: Words,
@@ -250,7 +251,7 @@ impl<'r, M: StableMem> SplitWalk<'r, M> {
         init: B,
         work: impl FnMut(B, Piece<'m>) -> Result<B, E>,
     ) -> Rest<B, E> {
-        match Self::new(ring, head).at(None, rules).enter(descriptor(words)) {
+        match Self::new(descriptors, head).at(None, rules).enter(descriptor(words)) {
             Ok(table) => table.run::<false, _, _, _>(None, mem, init, work).into(),
             Err(kind) => Rest::Failed(ChainError { id: head.0, kind }.into()),
         }
@@ -279,7 +280,7 @@ impl<'r, M: StableMem> SplitWalk<'r, M> {
     /// chain.
     #[inline(always)]
     fn enter(self, descriptor: Descriptor) -> Result<Self, ChainErrorKind> {
-        let limits = self.ring.limits();
+        let limits = &self.descriptors.limits;
         if !limits.indirect {
             return Err(ChainErrorKind::IndirectNotNegotiated);
         }
@@ -287,7 +288,7 @@ impl<'r, M: StableMem> SplitWalk<'r, M> {
             return Err(ChainErrorKind::IndirectWithNext);
         }
         let (range, _) = limits.table(claim(descriptor))?;
-        let table = DescriptorTable::indirect(self.ring.mem(), range).map_err(ChainErrorKind::Memory)?;
+        let table = DescriptorTable::indirect(self.descriptors.mem(), range).map_err(ChainErrorKind::Memory)?;
         let place = SplitPlace { indirect: Some(range), next: Some(DescriptorIndex(0)), ..self.place };
         Ok(Self { entries: table.contiguous(), place, ..self })
     }
@@ -315,7 +316,7 @@ impl<'r, M: StableMem> SplitWalk<'r, M> {
             return entered.map_or_else(|kind| self.fail(kind), |walk| (walk, None));
         }
         self.place.next = next(descriptor);
-        match self.place.rules.accept(self.ring.limits(), claim(descriptor)) {
+        match self.place.rules.accept(&self.descriptors.limits, claim(descriptor)) {
             Ok(element) => (self, element.map(Ok)),
             Err(kind) => self.fail(kind),
         }

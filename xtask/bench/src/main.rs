@@ -2,6 +2,7 @@
 
 #![expect(clippy::std_instead_of_alloc, clippy::std_instead_of_core, reason = "it runs where there is a terminal")]
 
+mod cost;
 mod criterion;
 mod filter;
 mod instructions;
@@ -15,6 +16,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
 use clap::Parser;
+use cost::Cost;
 use filter::Filter;
 use programs::Programs;
 use xtask_report::about::Extent;
@@ -44,7 +46,7 @@ struct Args {
     /// What to call the report, which is written to target/bench-reports
     #[arg(long, value_name = "NAME", default_value = "latest")]
     save: Name,
-    /// Measure nothing, but write the figures of this report into docs/benchmarks.md
+    /// Measure nothing, but write the figures of this report into docs/benchmarks.md and README.md
     #[arg(long, value_name = "NAME", exclusive = true)]
     docs: Option<Name>,
     /// Measure only cases whose name, FIGURE/CONTENDER/VALUE, this regular expression matches
@@ -58,10 +60,17 @@ fn main() -> ExitCode {
 /// Measures and writes the report, or publishes one.
 fn run(args: &Args) -> Result<ExitCode> {
     match &args.docs {
-        Some(name) => Report::load(name)?.publish(&KIND)?,
+        Some(name) => publish(&Report::load(name)?)?,
         None => measure(args)?.save(&KIND, &args.save)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes a report into the documentation: all of it, or nothing if something is missing.
+fn publish(report: &Report) -> Result<()> {
+    let cost = Cost::of(report)?;
+    report.publish(&KIND)?;
+    cost.publish(&KIND)
 }
 
 fn measure(args: &Args) -> Result<Report> {

@@ -35,16 +35,28 @@ impl Kind {
 
 /// Returns `text` with the figures of `report` between the marks, where everything is from a report.
 fn splice(text: &str, report: &Report, kind: &Kind) -> Result<String> {
-    let [begin, end] = marks(kind);
-    let (before, after) = place(text, kind)?;
-    Ok(format!("{before}{begin}\n{}\n{end}{after}", figures(report, kind)))
+    kind.splice(FILE, text, &figures(report, kind))
+}
+
+impl Kind {
+    /// Returns the text of `file` with `new` between the marks, where everything is from a report.
+    pub fn splice(&self, file: &str, text: &str, new: &str) -> Result<String> {
+        let [begin, end] = marks(self);
+        let (before, after) = place_in(file, text, self)?;
+        Ok(format!("{before}{begin}\n{new}\n{end}{after}"))
+    }
 }
 
 /// Returns what is before and behind the marks.
 fn place<'t>(text: &'t str, kind: &Kind) -> Result<(&'t str, &'t str)> {
+    place_in(FILE, text, kind)
+}
+
+/// Returns what is before and behind the marks in the text of `file`.
+fn place_in<'t>(file: &str, text: &'t str, kind: &Kind) -> Result<(&'t str, &'t str)> {
     let [begin, end] = marks(kind);
     let parts = text.split_once(&begin).and_then(|(before, rest)| Some((before, rest.split_once(&end)?.1)));
-    parts.ok_or_else(|| anyhow!("{FILE} has not both lines:\n{begin}{end}"))
+    parts.ok_or_else(|| anyhow!("{file} has not both lines:\n{begin}{end}"))
 }
 
 fn marks(kind: &Kind) -> [String; 2] {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, bail};
 use cargo_metadata::Package;
 
-use super::{circles, code_map, edges, guide, house_rules};
+use super::{circles, code_map, edges, guide, house_rules, lines};
 use crate::conformance;
 use xtask_support::Spinner;
 use xtask_support::cargo::{Cargo, metadata, workspace_root};
@@ -135,6 +135,7 @@ fn rules(_: &Spinner) -> Result<()> {
     let everywhere: Vec<_> = metadata()?.packages.iter().map(folder).collect::<Result<_>>()?;
     violations.extend(circles::check_tree(workspace_root(), &everywhere)?);
     violations.extend(code_map::check_tree(workspace_root())?);
+    violations.extend(lines::check_tree()?);
     unless_any(&violations)
 }
 

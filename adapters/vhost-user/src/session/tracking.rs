@@ -9,7 +9,6 @@ use vhost::vhost_user::{Error, Result};
 use virtio_mem_traits::DriverAddr;
 
 use super::{REPLY_ACK, Session, refuse, refused};
-use crate::VhostUserDevice;
 use crate::early::SetLogFd;
 use crate::event::event_fd;
 use crate::group::Group;
@@ -17,6 +16,7 @@ use crate::inflight::Inflight;
 use crate::log::Log;
 use crate::memory::Memory;
 use crate::patience::Patience;
+use crate::vhost_user_device::VhostUserDevice;
 
 impl<D: VhostUserDevice> Session<'_, D> {
     /// Makes a file in which is recorded what is in flight, for the front end to keep.

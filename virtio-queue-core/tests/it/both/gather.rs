@@ -72,8 +72,8 @@ fn lens(chains: &Chains<'_>) -> Vec<usize> {
     chains.pieces().map(|piece| piece.memory.len()).collect()
 }
 
-/// REG-6, SPLIT-UNOT-2, PACK-MB-1: what was gathered is in flight until it is completed. It is published and notified of
-/// together, also where the ring comes to its end.
+/// REG-6, SPLIT-UNOT-2, PACK-MB-1: what was gathered is in flight until it is completed. It is published and notified
+/// of together, also where the ring comes to its end.
 #[test]
 fn gathered_chains_are_in_flight_and_returned_together() {
     fn check<F: QueueFormat>(features: u64) {
@@ -104,8 +104,8 @@ fn gathered_chains_are_in_flight_and_returned_together() {
     for_each_format!(check(EVENT_IDX));
 }
 
-/// REG-6: a chain that the device does not complete with the others stays in flight, and so do those after it. It can be
-/// taken out and completed by itself, in any order.
+/// REG-6: a chain that the device does not complete with the others stays in flight, and so do those after it. It can
+/// be taken out and completed by itself, in any order.
 #[test]
 fn chain_that_is_left_out_stays_in_flight() {
     fn check<F: QueueFormat>(features: u64) {
@@ -218,8 +218,8 @@ fn chains_of_another_queue_are_refused() {
     for_each_format!(check_both(0));
 }
 
-/// INV-3: with a token that is used twice, more chains can be returned than there are. The rest is refused, and the count
-/// does not wrap around.
+/// INV-3: with a token that is used twice, more chains can be returned than there are. The rest is refused, and the
+/// count does not wrap around.
 #[test]
 fn chains_that_tokens_returned_are_refused() {
     fn check<F: QueueFormat>(features: u64) {
