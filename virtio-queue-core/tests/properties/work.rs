@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use virtio_fake_driver::features::{EVENT_IDX, IN_ORDER, INDIRECT_DESC, RING_PACKED, VERSION_1};
 use virtio_queue_core::{
-    Access, AnyRing, ChainError, DriverAddr, Head, Queue, QueueConfig, Record, Restorable, RingFeatures, SavedQueue,
-    Token,
+    Access, AnyRing, ChainError, DriverAddr, FatalError, Gathered, Head, Queue, QueueConfig, Record, Restorable,
+    RingFeatures, SavedQueue, Token,
 };
 use virtio_util::NotificationCounter;
 
@@ -90,6 +90,15 @@ impl<R: Make> Rig<R> {
         self.mem.work() - before
     }
 
+    /// Returns all chains, and publishes them together.
+    fn complete_all(&mut self, backwards: bool) {
+        if backwards {
+            self.tokens.reverse();
+        }
+        let mut burst = self.queue.burst();
+        self.tokens.drain(..).for_each(|token| burst.complete(token, 1).unwrap());
+    }
+
     fn walk(&mut self) {
         let chain = self.queue.next_chain().unwrap().unwrap();
         self.mem.reset_work();
@@ -142,6 +151,11 @@ fn write_offer(mem: &Watched, packed: bool, offer: Offer) {
 
 type Any = AnyRing<Mem>;
 
+fn gather(rig: &mut Rig<Any>, limit: usize) -> Result<usize, FatalError> {
+    let mem = Rc::clone(&rig.mem);
+    rig.queue.gather(limit, &*mem, Access::Write, &mut Gathered::<16>::new())
+}
+
 /// Returns the work of each operation with one format.
 fn measure(packed: bool) -> Vec<(&'static str, u64)> {
     let rig = |offer| Rig::<Any>::new(packed, offer);
@@ -179,27 +193,21 @@ fn measure(packed: bool) -> Vec<(&'static str, u64)> {
         ("serve one", serve(1)),
         ("serve three", serve(3)),
         ("serve without a limit", serve(usize::MAX)),
-        (
-            "gather with reports",
-            rig(Offer::Packets).work(|rig| rig.queue.gather(9, &*Rc::clone(&rig.mem), Access::Write, |_| {})),
-        ),
+        ("gather with reports", rig(Offer::Packets).work(|rig| gather(rig, 9))),
         (
             "gather three",
             unreported(|rig| {
-                let _ = rig.queue.gather(3, &*Rc::clone(&rig.mem), Access::Write, |_| {});
+                let _ = gather(rig, 3);
             }),
         ),
         (
             "gather without a limit",
             unreported(|rig| {
-                let _ = rig.queue.gather(usize::MAX, &*Rc::clone(&rig.mem), Access::Write, |_| {});
+                let _ = gather(rig, usize::MAX);
             }),
         ),
         ("complete", all(Offer::Tables).work(|rig| rig.queue.complete(rig.tokens.remove(3), 1))),
-        (
-            "complete all",
-            all(Offer::Tables).work(|rig| rig.queue.complete_all(rig.tokens.drain(..).map(|token| (token, 1)))),
-        ),
+        ("complete all", all(Offer::Tables).work(|rig| rig.complete_all(false))),
         ("put back the longest", all(Offer::Longest).work(|rig| rig.queue.unfetch(rig.tokens.remove(0)))),
         ("suppress", all(Offer::Tables).work(|rig| rig.queue.suppress_notifications())),
         ("enable", all(Offer::Tables).work(|rig| rig.queue.enable_notifications())),
@@ -246,7 +254,7 @@ fn restore(packed: bool, base: Option<u32>) -> u64 {
 /// Returns all chains in an order in which all are published at the end, with walks that find that none can be skipped.
 fn in_order(packed: bool) -> u64 {
     let mut rig = Rig::<InOrder<Any>>::with(packed, Offer::Tables, IN_ORDER, true).fetch_all();
-    rig.work(|rig| rig.queue.complete_all(rig.tokens.drain(..).rev().map(|token| (token, 1))))
+    rig.work(|rig| rig.complete_all(true))
 }
 
 /// The steps along a chain that is too long: its elements, and the first one above the limit.

@@ -1,11 +1,14 @@
 //! What the device does, and what it must see.
 
 use core::cell::RefCell;
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use virtio_mem_traits::{Access, DriverRange};
-use virtio_queue_core::{Armed, ChainError, DescChain, FatalError, Head, Piece, Queue, ReturnError, ReturnTo, Token};
+use virtio_queue_core::{
+    Armed, ChainError, DescChain, FatalError, Gathered, Head, Piece, Queue, ReturnError, ReturnTo, Token,
+};
 
 use super::{Device, Run, Seen, look};
 use crate::action::{Action, After, Then};
@@ -135,28 +138,39 @@ impl<R: Make> Run<R> {
         }
     }
 
+    /// Gathers chains, and keeps all of them, or returns all up to the third.
     fn gather(&mut self, limit: usize, writes: bool, keep: bool) {
         let access = if writes { Access::Write } else { Access::Read };
-        let Self { queue, model, wrote, mem, held, honest, .. } = self;
-        let mut gathered = Vec::new();
-        let count = queue.as_mut().unwrap().gather(limit, &**mem, access, |chain| {
-            let (piece, mut seen) = (chain.piece(), Seen::default());
-            seen.element(mem, wrote, piece.range, piece.access);
-            let token = chain.into_token();
-            let (id, fetch) = if *honest { model.fetch() } else { (token.id(), 0) };
-            if *honest {
-                seen.check(&model.chains[&id]);
-            }
-            gathered.push(Held { token, id, fetch: Some(fetch), written: seen.written, writable: seen.writable });
-        });
-        let first = held.len();
-        held.append(&mut gathered);
+        let (mem, mut chains) = (Rc::clone(&self.mem), Gathered::<8>::new());
+        let count = self.queue().gather(limit, &*mem, access, &mut chains);
         if let Some(count) = self.report(count) {
-            assert!(count <= limit && count == self.held.len() - first);
+            assert!(count <= limit && count == chains.len());
         }
+        let mut fetched: VecDeque<_> = chains.pieces().map(|piece| self.look_at(&piece)).collect();
         if !keep {
-            self.complete_all(self.held.len() - first, true);
+            let mut written = fetched.iter().map(|(_, _, seen)| seen.written).take(2);
+            let returned = self.queue().complete_gathered(&mut chains, |_| written.next());
+            for (id, _, seen) in fetched.drain(..fetched.len() - chains.len()).collect::<Vec<_>>() {
+                self.returned(id, seen.written, returned);
+            }
         }
+        while let (Some(token), Some((_, fetch, seen))) = (chains.pop(), fetched.pop_front()) {
+            let Seen { written, writable, .. } = seen;
+            self.held.push(Held { id: token.id(), token, fetch, written, writable });
+        }
+    }
+
+    /// Does the request in the element of a gathered chain. Returns its id and the number of its fetch, if they are
+    /// known.
+    fn look_at(&mut self, piece: &Piece<'_>) -> (u16, Option<usize>, Seen) {
+        let mut seen = Seen::default();
+        seen.element(&self.mem, &self.wrote, piece.range, piece.access);
+        if !self.honest {
+            return (0, None, seen);
+        }
+        let (id, fetch) = self.model.fetch();
+        seen.check(&self.model.chains[&id]);
+        (id, Some(fetch), seen)
     }
 
     /// Checks what became of a chain that was returned.
@@ -172,15 +186,17 @@ impl<R: Make> Run<R> {
         self.returned(held.id, held.written, returned);
     }
 
-    /// Returns the chains that were fetched last.
+    /// Returns the chains that were fetched last, and publishes them together.
     fn complete_all(&mut self, count: usize, backwards: bool) {
         let mut last = self.held.split_off(self.held.len() - count);
         if backwards {
             last.reverse();
         }
-        let ids: Vec<_> = last.iter().map(|held| (held.id, held.written)).collect();
-        let returned = self.queue().complete_all(last.into_iter().map(|held| (held.token, held.written)));
-        ids.into_iter().for_each(|(id, written)| self.returned(id, written, returned));
+        let mut burst = self.queue.as_mut().unwrap().burst();
+        let returned: Vec<_> =
+            last.into_iter().map(|held| (held.id, held.written, burst.complete(held.token, held.written))).collect();
+        drop(burst);
+        returned.into_iter().for_each(|(id, written, returned)| self.returned(id, written, returned));
     }
 
     fn put_back(&mut self, held: Held) {
