@@ -90,6 +90,7 @@ mod notification_data;
 pub mod packed;
 mod placed;
 mod pool;
+mod restrictions;
 pub mod split;
 mod traffic;
 mod used;
