@@ -10,6 +10,8 @@ mod echo;
 mod errors;
 mod fixture;
 mod golden;
+#[cfg(feature = "hostile")]
+mod hostile;
 mod in_order;
 mod interrupts;
 mod kicks;
