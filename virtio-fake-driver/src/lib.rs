@@ -76,6 +76,8 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+#[cfg(feature = "hostile")]
+extern crate std;
 
 mod any;
 mod chain;
@@ -85,12 +87,15 @@ pub mod features;
 mod fixture;
 mod format;
 mod free_list;
+#[cfg(feature = "hostile")]
+pub mod hostile;
 mod memory;
 mod notification_data;
 mod options;
 pub mod packed;
 mod placed;
 mod pool;
+mod restrictions;
 pub mod split;
 mod traffic;
 mod used;

@@ -8,6 +8,7 @@ use core::fmt;
 
 use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, HeapMem, TranslateError};
 
+use crate::restrictions::Restrictions;
 use crate::view::DriverView;
 
 /// Driver memory for tests of a device.
@@ -42,9 +43,7 @@ use crate::view::DriverView;
 /// ```
 pub struct TestMem<M = Arc<HeapMem>> {
     view: DriverView<M>,
-    /// Restrictions of the device. A later rule overrides earlier rules.
-    rules: RefCell<Vec<Rule>>,
-    splits: RefCell<Vec<DriverAddr>>,
+    restrictions: RefCell<Restrictions>,
     log: RefCell<Option<Vec<MemEvent>>>,
     hook: RefCell<Option<Hook<M>>>,
 }
@@ -80,12 +79,6 @@ pub enum MemEvent {
     Written(DriverRange),
 }
 
-struct Rule {
-    range: DriverRange,
-    /// `None` if the range is a hole.
-    allowed: Option<Access>,
-}
-
 type Hook<M> = Box<dyn FnMut(&TestMem<M>, MemEvent)>;
 
 impl<M> TestMem<M> {
@@ -94,8 +87,7 @@ impl<M> TestMem<M> {
     pub const fn new(mem: M) -> Self {
         Self {
             view: DriverView::new(mem),
-            rules: RefCell::new(Vec::new()),
-            splits: RefCell::new(Vec::new()),
+            restrictions: RefCell::new(Restrictions::new()),
             log: RefCell::new(None),
             hook: RefCell::new(None),
         }
@@ -114,37 +106,17 @@ impl<M> TestMem<M> {
     ///
     /// This call overrides earlier ones for the same addresses.
     pub fn restrict(&self, range: DriverRange, access: Access) {
-        self.rules.borrow_mut().push(Rule { range, allowed: Some(access) });
+        self.restrictions.borrow_mut().restrict(range, Some(access));
     }
 
     /// Makes a hole of `range` for the device, from now on.
     pub fn unmap(&self, range: DriverRange) {
-        self.rules.borrow_mut().push(Rule { range, allowed: None });
+        self.restrictions.borrow_mut().restrict(range, None);
     }
 
     /// Ends every translation at `addr` that begins before it, as if another piece of memory began there.
     pub fn split_at(&self, addr: DriverAddr) {
-        self.splits.borrow_mut().push(addr);
-    }
-
-    fn allowed(&self, addr: DriverAddr) -> Option<Access> {
-        let rules = self.rules.borrow();
-        let rule = rules.iter().rev().find(|rule| rule.range.offset_of(addr).is_some());
-        rule.map_or(Some(Access::ReadWrite), |rule| rule.allowed)
-    }
-
-    fn allows(&self, addr: DriverAddr, access: Access) -> bool {
-        self.allowed(addr).is_some_and(|allowed| allowed.allows(access))
-    }
-
-    /// Returns the length of the piece at the start of `range`, whose first byte is allowed. The piece ends at a split,
-    /// or at the edge of a rule where `access` is not allowed any more.
-    fn piece_len(&self, range: DriverRange, access: Access) -> u64 {
-        let (splits, rules) = (self.splits.borrow(), self.rules.borrow());
-        let edges = rules.iter().flat_map(|rule| [rule.range.start(), rule.range.after(rule.range.len()).start()]);
-        let ends = splits.iter().copied().chain(edges.filter(|edge| !self.allows(*edge, access)));
-        let lens = ends.filter_map(|end| range.offset_of(end)).filter(|len| *len != 0);
-        lens.min().unwrap_or(range.len())
+        self.restrictions.borrow_mut().split_at(addr);
     }
 }
 
@@ -204,12 +176,8 @@ impl<M> TestMem<M> {
 impl<M: DriverMem> DriverMem for TestMem<M> {
     fn translate(&self, range: DriverRange, access: Access) -> Result<DeviceRange<'_>, TranslateError> {
         self.event(MemEvent::Translate { range, access });
-        let addr = range.start();
-        match self.allowed(addr) {
-            None => Err(TranslateError::Unmapped { addr }),
-            Some(allowed) if !allowed.allows(access) => Err(TranslateError::Denied { addr, access }),
-            Some(_) => self.view.mem().translate(range.prefix(self.piece_len(range, access)), access),
-        }
+        let piece = self.restrictions.borrow().piece(range, access)?;
+        self.view.mem().translate(piece, access)
     }
 
     fn before_read(&self, range: DriverRange) {

@@ -13,6 +13,8 @@ mod chain;
 mod echo;
 mod errors;
 mod fixture;
+#[cfg(feature = "hostile")]
+mod hostile;
 mod in_order;
 mod lifecycle;
 mod memory;

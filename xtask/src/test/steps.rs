@@ -132,8 +132,7 @@ fn edges(spinner: &Spinner) -> Result<()> {
 fn rules(_: &Spinner) -> Result<()> {
     let folders: Vec<_> = libraries()?.iter().map(folder).collect::<Result<_>>()?;
     let mut violations = house_rules::check_tree(workspace_root(), &folders)?;
-    let everywhere: Vec<_> = metadata()?.packages.iter().map(folder).collect::<Result<_>>()?;
-    violations.extend(circles::check_tree(workspace_root(), &everywhere)?);
+    violations.extend(circles::check_tree(workspace_root())?);
     violations.extend(code_map::check_tree(workspace_root())?);
     violations.extend(lines::check_tree()?);
     unless_any(&violations)
