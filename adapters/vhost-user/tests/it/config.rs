@@ -3,11 +3,12 @@
 use std::io::{Read, Write};
 use std::sync::Mutex;
 
+use adapter_test_support::answer;
 use vhost::vhost_user::VhostUserFrontend;
 use vhost::vhost_user::message::VhostUserConfigFlags;
 use virtio_vhost_user::{VhostUserDevice, Worker};
 
-use crate::devices::{TestDevice, answer};
+use crate::devices::TestDevice;
 use crate::front_end::{FrontEnd, Running};
 
 /// Has eight bytes, of which the last four can be written.

@@ -1,5 +1,6 @@
 //! How long a worker serves.
 
+use adapter_test_support::{Signals, wait};
 use vhost::VhostBackend;
 use virtio_chain::WritableChain;
 use virtio_fake_driver::DriverChain;
@@ -8,7 +9,7 @@ use virtio_queue_core::Chain;
 use virtio_vhost_user::{VhostUserDevice, Worker};
 
 use crate::devices::TestDevice;
-use crate::front_end::{Driver, FrontEnd, Running, Signals};
+use crate::front_end::{Driver, FrontEnd, Running};
 use crate::shapes::{FORMATS, break_split};
 
 /// Writes how many chains a worker has seen.
@@ -102,7 +103,7 @@ fn ring_that_broke_has_a_new_worker_when_it_starts_again() {
             assert_eq!(ask(&signals, &mut driver), 1);
             break_split(&front_end);
             signals.kick();
-            crate::front_end::wait(&signals.error);
+            wait(&signals.error);
             assert_eq!(stop(&front_end, 0), 0);
         }
     }

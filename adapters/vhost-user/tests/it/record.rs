@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use adapter_test_support::{answer, question};
 use vhost::VhostBackend;
 use virtio_fake_driver::features::{EVENT_IDX, RING_PACKED};
 
-use crate::devices::{TestDevice, all, answer, handing_over};
-use crate::front_end::{FrontEnd, Running, question};
+use crate::devices::{TestDevice, all, handing_over};
+use crate::front_end::{FrontEnd, Running};
 use crate::shapes::FORMATS;
 
 /// Where a packed ring begins. It is what a front end says that knows no better.
