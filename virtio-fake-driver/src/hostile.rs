@@ -1,4 +1,31 @@
-//! Attacks on a device: a driver that breaks every rule, in every way.
+//! Attacks on a device: a driver that breaks each rule, in many ways.
+//!
+//! [`run`] drives a device through all attacks and returns a [`Report`]. An attack has the id of the rule that it breaks
+//! (`DRV-*`), or of a behaviour that a device must expect (`HOST-*`). The ids are those of `docs/conformance.md`. For
+//! each id, the report contains the result, the amount of work, the touched areas, and the [breaches](Breach).
+//!
+//! A breach is a panic, work without a bound, an access to memory that was not lent for it, a length that was not
+//! written, a chain that was completed twice, or a chain that was lost.
+//!
+//! # Examples
+//!
+//! A test for a device:
+//!
+//! ```
+//! use virtio_fake_driver::hostile;
+//!
+//! let report = hostile::run(|queue| {
+//!     while let Some(chain) = queue.next_chain()? {
+//!         let _ = chain.return_written(0);
+//!     }
+//!     Ok(())
+//! });
+//! assert!(report.passed(), "{report}");
+//! ```
+//!
+//! # Limits
+//!
+//! The kit stops a device when it makes too many accesses or translations. It cannot stop a loop that makes none.
 
 mod attack;
 mod breach;
@@ -31,13 +58,15 @@ pub use self::report::{Finding, Report, RingFormat, Row};
 pub use self::setup::{DeviceResult, HostileQueue, Setup};
 pub use self::work::{Touched, Work};
 
-/// Runs all attacks.
+/// Runs all attacks on a device that `serve` serves, with the default options of a [`Kit`].
+///
+/// `serve` must answer all available chains of the queue. It returns an error only if the queue returned one.
 #[must_use]
 pub fn run(serve: impl FnMut(&mut HostileQueue) -> DeviceResult) -> Report {
     Kit::new().run(serve)
 }
 
-/// Returns ids.
+/// Returns the ids of all attacks on queues of one format.
 pub fn ids(format: RingFormat) -> impl Iterator<Item = &'static str> {
     let ids: BTreeSet<_> = cases().filter_map(|case| case.id(format == RingFormat::Packed)).collect();
     ids.into_iter()
