@@ -1,8 +1,9 @@
 //! Attacks on a device: a driver that breaks each rule, in many ways.
 //!
-//! [`run`] drives a device through all attacks and returns a [`Report`]. An attack has the id of the rule that it breaks
-//! (`DRV-*`), or of a behaviour that a device must expect (`HOST-*`). The ids are those of `docs/conformance.md`. For
-//! each id, the report contains the result, the amount of work, the touched areas, and the [breaches](Breach).
+//! [`run`] drives a device through all attacks and returns a [`Report`]. An attack has the id of the rule that it
+//! breaks (`DRV-*`), or of a behaviour that a device must expect (`HOST-*`). The ids are those of
+//! `docs/conformance.md`. For each id, the report contains the result, the amount of work, the touched areas, and the
+//! [breaches](Breach).
 //!
 //! A breach is a panic, work without a bound, an access to memory that was not lent for it, a length that was not
 //! written, a chain that was completed twice, or a chain that was lost.

@@ -74,7 +74,8 @@ impl QueueConfig {
         Self { size, descriptor_area, driver_area, device_area, features, limits }
     }
 
-    /// Checks all parts except the format and the areas, and returns the size. `queue_size` checks a size for the format.
+    /// Checks all parts except the format and the areas, and returns the size. `queue_size` checks a size for the
+    /// format.
     pub(crate) fn check<S>(&self, queue_size: impl Fn(u16) -> Result<S, QueueSizeError>) -> Result<S, ConfigError> {
         let (size, limit) = (self.size, self.limits.queue_size);
         if size > limit {

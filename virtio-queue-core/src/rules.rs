@@ -125,8 +125,8 @@ impl<const FLAGS: u32> Limits<FLAGS> {
 }
 
 impl PackedLimits {
-    /// Returns the values that the only element of a list is compared with, for reading or for writing, where the driver
-    /// makes descriptors available with the wrap counter `wrap`.
+    /// Returns the values that the only element of a list is compared with, for reading or for writing, where the
+    /// driver makes descriptors available with the wrap counter `wrap`.
     #[inline(always)]
     pub(crate) const fn only_available(&self, access: Access, wrap: bool) -> Option<Only<48>> {
         let Some(only) = self.only(access) else { return None };

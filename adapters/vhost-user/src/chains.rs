@@ -34,17 +34,17 @@ impl Chains {
 
     /// Waits for the next chain, and returns it, or `None` at the end.
     ///
-    /// A call finds a chain that was put back ([`KeptChain::unfetch`]) without a kick. A call that waits already does not
-    /// notice it: put chains back in the task that calls this.
+    /// A call finds a chain that was put back ([`KeptChain::unfetch`]) without a kick. A call that waits already does
+    /// not notice it: put chains back in the task that calls this.
     pub async fn next_chain(&mut self) -> Option<KeptChain> {
         core::future::poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
     }
 
     /// Waits until a chain is available, and takes none. Returns `true` then, and `false` at the end.
     ///
-    /// Use it if the device must prepare something before it takes a chain. The chain stays with the driver meanwhile, so
-    /// the queue can stop. After `true`, [`next_chain`](Self::next_chain) returns the chain at once, unless the queue
-    /// stops first.
+    /// Use it if the device must prepare something before it takes a chain. The chain stays with the driver meanwhile,
+    /// so the queue can stop. After `true`, [`next_chain`](Self::next_chain) returns the chain at once, unless the
+    /// queue stops first.
     ///
     /// ```
     /// use virtio_vhost_user::Worker;

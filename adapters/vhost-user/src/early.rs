@@ -1,8 +1,9 @@
 //! What the crate that understands all other messages does not.
 //!
-//! The crate `vhost` refuses two messages that the vhost-user text has. One is SET_LOG_FD. The other is SET_VRING_ENABLE,
-//! if it comes too early: QEMU 7.2 enables the rings of a network device before it says which features it accepts, and
-//! not again afterwards. It may: that rings can be enabled follows from what the back end offered.
+//! The crate `vhost` refuses two messages that the vhost-user text has. One is SET_LOG_FD. The other is
+//! SET_VRING_ENABLE, if it comes too early: QEMU 7.2 enables the rings of a network device before it says which
+//! features it accepts, and not again afterwards. It may: that rings can be enabled follows from what the back end
+//! offered.
 
 use core::mem::MaybeUninit;
 use std::fs::File;

@@ -38,8 +38,8 @@ pub(crate) trait Recordable: Record {
     /// What writes it.
     type Recorder<M: StableMem>: Recorder + Clone;
 
-    /// Goes on from what was recorded of this ring, which `config` is of, or begins a record of it at `base` if there is
-    /// none. Returns where the ring is; what must be fetched again is known to the recorder.
+    /// Goes on from what was recorded of this ring, which `config` is of, or begins a record of it at `base` if there
+    /// is none. Returns where the ring is; what must be fetched again is known to the recorder.
     ///
     /// # Errors
     ///

@@ -1,8 +1,8 @@
 //! vhost-user back ends for virtio devices.
 //!
-//! A back end is a program that serves a device to whoever connects to a socket: QEMU, Cloud Hypervisor, DPDK, libblkio.
-//! Everything that device types have in common in that is here. A device implements one trait, [`VhostUserDevice`], and
-//! has a back end.
+//! A back end is a program that serves a device to whoever connects to a socket: QEMU, Cloud Hypervisor, DPDK,
+//! libblkio. Everything that device types have in common in that is here. A device implements one trait,
+//! [`VhostUserDevice`], and has a back end.
 //!
 //! # Examples
 //!
@@ -157,8 +157,8 @@
 //! }
 //! ```
 //!
-//! And one whose **input comes when it comes**. The driver's buffers for input stay in the queue until there is some, so
-//! that the queue can stop at any time. Each queue has a worker, and both share what outlives them:
+//! And one whose **input comes when it comes**. The driver's buffers for input stay in the queue until there is some,
+//! so that the queue can stop at any time. Each queue has a worker, and both share what outlives them:
 //!
 //! ```no_run
 //! use std::io::{self, Write};
@@ -245,8 +245,8 @@
 //!     }
 //!
 //!     fn report(&self) -> String {
-//!         let [received, sent] = [&self.terminal.received, &self.terminal.sent].map(|count| count.load(Ordering::Relaxed));
-//!         format!("{received} bytes received, {sent} bytes sent")
+//!         let [received, sent] = [&self.terminal.received, &self.terminal.sent].map(|count|
+//!         count.load(Ordering::Relaxed)); format!("{received} bytes received, {sent} bytes sent")
 //!     }
 //! }
 //!
@@ -277,8 +277,8 @@
 //! # One function for all shapes
 //!
 //! A [`BorrowedChain`] and a [`KeptChain`] are different types. Both are a [`Chain`](virtio_queue_core::Chain), and so
-//! are those of the crate `virtio-fake-driver`. A device that answers in a function of any `Chain` can change its shape,
-//! and is tested without a front end:
+//! are those of the crate `virtio-fake-driver`. A device that answers in a function of any `Chain` can change its
+//! shape, and is tested without a front end:
 //!
 //! ```
 //! use virtio_chain::WritableChain;
@@ -344,8 +344,8 @@
 //!
 //! # When things happen
 //!
-//! Messages are handled on the thread of [`run`] or [`BackEnd::serve`]. Each worker has a thread of its own while one of
-//! its queues runs.
+//! Messages are handled on the thread of [`run`] or [`BackEnd::serve`]. Each worker has a thread of its own while one
+//! of its queues runs.
 //!
 //! | the front end | a device that answers at once | chains of other devices |
 //! | --- | --- | --- |
@@ -372,8 +372,8 @@
 //!
 //! A front end can keep a record of what is in flight (`INFLIGHT_SHMFD`), and hand it to the process that comes next.
 //! That process hands out every chain which the other had fetched and not returned once more, in the order of before,
-//! and then what is new. No chain is lost, and none is returned twice, at whatever moment the other was killed. A device
-//! has to bear that a request is done twice: the one before may have written the disk, and not said so.
+//! and then what is new. No chain is lost, and none is returned twice, at whatever moment the other was killed. A
+//! device has to bear that a request is done twice: the one before may have written the disk, and not said so.
 //!
 //! What a front end does without a record is its own matter. QEMU keeps one for disks alone. Of the other devices it
 //! says where a split ring is by its used index. So whatever was in flight is served again, if the device answers in
@@ -382,31 +382,32 @@
 //!
 //! For packed rings, the back end can keep the record by itself: `--record PATH`, or [`Options::record`]. The file must
 //! be one that the next process finds, and each back end needs its own. The record is of one guest, which is known by
-//! its memory: with another guest, or with other features, it begins anew. The guest goes on working after the front end
-//! has connected again. This is lost:
+//! its memory: with another guest, or with other features, it begins anew. The guest goes on working after the front
+//! end has connected again. This is lost:
 //!
 //! * Of a network device, packets that the host had for the guest, and packets of the guest that were in flight: QEMU
-//!   itself drops those in a split ring. In a packed ring, one can be sent twice. TCP sends again what is lost. The link is
-//!   down meanwhile.
-//! * Of an entropy device, nothing. A reader waits until there is a back end again.
+//!   itself drops those in a split ring. In a packed ring, one can be sent twice. TCP sends again what is lost. The
+//!   link is down meanwhile.
+//! * Of an entropy device, nothing. A reader waits until there is a back end again. QEMU 7.2 cannot connect its
+//!   entropy device again with `reconnect=`.
 //!
-//! A driver that is reset while no process serves it begins a new ring, of which the record knows nothing. Reset it once
-//! more, with a back end.
+//! A driver that is reset while no process serves it begins a new ring, of which the record knows nothing. Reset it
+//! once more, with a back end.
 //!
 //! # Polling
 //!
-//! With `--poll`, or [`Options::poll`], the thread of a worker that answers at once does not wait for a kick while there
-//! is work. It looks at its rings again and again, and tells the driver that kicks are not needed. After 10,000 looks in
-//! vain, which take a few milliseconds, it asks for kicks and waits. So a device without work takes no processor time, and
-//! a device with work takes a whole processor for each worker. Use it if the driver has a processor of its own, and
-//! latency counts. Workers that answer later ignore it.
+//! With `--poll`, or [`Options::poll`], the thread of a worker that answers at once does not wait for a kick while
+//! there is work. It looks at its rings again and again, and tells the driver that kicks are not needed. After 10,000
+//! looks in vain, which take a few milliseconds, it asks for kicks and waits. So a device without work takes no
+//! processor time, and a device with work takes a whole processor for each worker. Use it if the driver has a processor
+//! of its own, and latency counts. Workers that answer later ignore it.
 //!
 //! # Migration
 //!
-//! A front end that migrates a guest shares a log of dirty pages (`LOG_SHMFD`, LOG_ALL, the log addresses of rings). All
-//! that the device writes is marked in it before the driver is told. The log is switched on and off while nothing is in
-//! flight, as when a ring stops. A log that is too small for the memory is refused, and so is
-//! memory beyond the end of the log while pages are marked.
+//! A front end that migrates a guest shares a log of dirty pages (`LOG_SHMFD`, LOG_ALL, the log addresses of rings).
+//! All that the device writes is marked in it before the driver is told. The log is switched on and off while nothing
+//! is in flight, as when a ring stops. A log that is too small for the memory is refused, and so is memory beyond the
+//! end of the log while pages are marked.
 //!
 //! # What is not offered
 //!
@@ -434,9 +435,9 @@
 //!
 //! Two things it can do all the same:
 //!
-//! * It can share a file of a file system that it serves itself (FUSE), and answer nobody who looks at the file. The back
-//!   end then waits for as long, and SIGKILL alone ends it. Let no front end mount such a file system that you do not
-//!   trust.
+//! * It can share a file of a file system that it serves itself (FUSE), and answer nobody who looks at the file. The
+//!   back end then waits for as long, and SIGKILL alone ends it. Let no front end mount such a file system that you do
+//!   not trust.
 //! * It can leave pages of its memory to the device to write first. The system counts these as memory of the back end.
 
 #![deny(unsafe_code)]

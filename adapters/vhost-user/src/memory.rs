@@ -189,8 +189,8 @@ impl DriverMem for Mapping {
         let start = unsafe { pages.add(self.skipped + skipped) };
         // SAFETY: (1) the `len` bytes are in the mapping, which is for reading and writing, bound to no thread and
         // there until the drop of `self`; an access to a page that its file does not have by then is a signal, which
-        // ends the process or gives the mapping another page (`sigbus`); (2) the mapping leaves this module as a `DeviceRange` only; (3) it is one mapping, and no longer
-        // than `isize::MAX`, or it could not have been made.
+        // ends the process or gives the mapping another page (`sigbus`); (2) the mapping leaves this module as a
+        // `DeviceRange` only; (3) it is one mapping, and no longer than `isize::MAX`, or it could not have been made.
         Ok(unsafe { DeviceRange::new(start, len, access) })
     }
 

@@ -28,7 +28,12 @@ pub struct Options {
     #[arg(long)]
     print_capabilities: bool,
     /// The largest queue that a front end may set up
-    #[arg(long, value_name = "N", default_value_t = DEFAULT_QUEUE_SIZE, value_parser = value_parser!(u16).range(1..=32768))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = DEFAULT_QUEUE_SIZE,
+        value_parser = value_parser!(u16).range(1..=32768)
+    )]
     pub queue_size: u16,
     /// Do not offer packed rings
     #[arg(long)]

@@ -1,9 +1,8 @@
 //! The record of the chains in flight that a back end keeps by itself, in a file.
 //!
-//! It is for packed rings of front ends that keep none. Where a split ring is, its used index says. QEMU itself uses what
-//! a network device has left in flight in such a ring, so a record would be wrong there.
-//! The file begins with a [`Header`], which says which guest the record is of. The
-//! record itself is as front ends have it: see [`Inflight`].
+//! It is for packed rings of front ends that keep none. Where a split ring is, its used index says. QEMU itself uses
+//! what a network device has left in flight in such a ring, so a record would be wrong there. The file begins with a
+//! [`Header`], which says which guest the record is of. The record itself is as front ends have it: see [`Inflight`].
 
 use std::fs::{File, OpenOptions};
 use std::io;

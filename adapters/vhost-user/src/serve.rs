@@ -196,9 +196,9 @@ pub trait Serve {
     /// Serves the queue at `place` of those that belong together, in its two parts, as far as there is something to do,
     /// but with no more than `budget` chains. Notifications by the driver stay as they are.
     ///
-    /// `budget` is at least 1. A queue that takes more keeps the other queues of the worker waiting, and the front end that
-    /// wants to stop it. After a turn in which it took a chain, the queue has another one at once. After a turn without a
-    /// chain, it has one when [what it waits for](Turn::waits_for) has happened.
+    /// `budget` is at least 1. A queue that takes more keeps the other queues of the worker waiting, and the front end
+    /// that wants to stop it. After a turn in which it took a chain, the queue has another one at once. After a turn
+    /// without a chain, it has one when [what it waits for](Turn::waits_for) has happened.
     ///
     /// Chains are returned in the order in which they were fetched: the driver may have been promised that.
     ///
@@ -223,8 +223,8 @@ pub trait Serve {
     /// A pause in which the front end changes something of a queue that goes on is no rest.
     fn rest(&mut self) {}
 
-    /// Gives chains of the queue at `place` back that are still held, before the queue pauses. A queue that is broken takes
-    /// none.
+    /// Gives chains of the queue at `place` back that are still held, before the queue pauses. A queue that is broken
+    /// takes none.
     fn release<R: Ring, N: DriverNotify>(&mut self, _place: usize, _ring: &R, _state: &mut QueueState<R, N>) {}
 
     /// Returns what can be read when there is something to do for a queue that [waits for the

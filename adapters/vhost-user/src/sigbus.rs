@@ -1,11 +1,11 @@
 //! Memory that is there, and cannot be accessed all the same.
 //!
-//! A front end can make the file of a region shorter after it was mapped. And a file can have holes that its file system
-//! has no room for. An access to such a page is SIGBUS, which would end the program. Here it gets a page of its own
-//! instead, which the front end does not see. So the front end harms its own device, and nobody else.
+//! A front end can make the file of a region shorter after it was mapped. And a file can have holes that its file
+//! system has no room for. An access to such a page is SIGBUS, which would end the program. Here it gets a page of its
+//! own instead, which the front end does not see. So the front end harms its own device, and nobody else.
 //!
-//! A page that was replaced is a mapping of its own for the kernel, which has only so many for a process. So a region of
-//! which several pages were replaced is replaced as a whole.
+//! A page that was replaced is a mapping of its own for the kernel, which has only so many for a process. So a region
+//! of which several pages were replaced is replaced as a whole.
 
 use core::ffi::c_void;
 use core::ptr;
@@ -115,8 +115,8 @@ fn set_handler(handler: usize) -> io::Result<()> {
     if set == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Replaces the page that was accessed if its file does not have it, or lets the access end the program when it is tried
-/// again.
+/// Replaces the page that was accessed if its file does not have it, or lets the access end the program when it is
+/// tried again.
 extern "C" fn handle(_signal: c_int, info: *const siginfo_t, _context: *mut c_void) {
     // SAFETY: the kernel calls this, with SA_SIGINFO, and with a structure that is there while this runs.
     let info = unsafe { &*info };

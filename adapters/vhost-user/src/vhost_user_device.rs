@@ -9,8 +9,8 @@ use crate::worker::Worker;
 /// See the [crate documentation](crate#examples).
 pub trait VhostUserDevice: Send + Sync {
     /// The name of the device type in the schema `vhost-user.json` of QEMU: `"block"`, `"net"`, `"rng"`. The program
-    /// prints it for `--print-capabilities`, and nothing else depends on it. A type that the schema does not have, such as
-    /// I2C or GPIO, goes by a name of your choice.
+    /// prints it for `--print-capabilities`, and nothing else depends on it. A type that the schema does not have, such
+    /// as I2C or GPIO, goes by a name of your choice.
     const TYPE: &'static str;
 
     /// The features of the program in that schema: `["read-only", "blk-file"]` of a block device. By default, none.
@@ -19,13 +19,13 @@ pub trait VhostUserDevice: Send + Sync {
     /// How many queues belong together, at most two: 2 of a network device, which receives and transmits. One worker
     /// serves them.
     ///
-    /// A worker that is [`deferred`](Worker::deferred) or [`asynchronous`](Worker::asynchronous) serves each of them on a
-    /// thread of its own. `deferred` does not say which of them a chain is from: use `asynchronous`, where
+    /// A worker that is [`deferred`](Worker::deferred) or [`asynchronous`](Worker::asynchronous) serves each of them on
+    /// a thread of its own. `deferred` does not say which of them a chain is from: use `asynchronous`, where
     /// [`Chains::place`](crate::Chains::place) says it, or one queue per worker.
     ///
     /// Queues that do different work and need not see each other do not belong together: the default of 1 is right for
-    /// them. [`worker`](Self::worker) returns another one for each queue, also of another shape. Leave this at 1 then, and
-    /// override [`num_queues`](Self::num_queues). What the workers share is in an `Arc` of the device.
+    /// them. [`worker`](Self::worker) returns another one for each queue, also of another shape. Leave this at 1 then,
+    /// and override [`num_queues`](Self::num_queues). What the workers share is in an `Arc` of the device.
     const QUEUES_PER_WORKER: usize = 1;
 
     /// Returns what serves a queue, for a driver that accepted `features`. `queue` is the number of the queue in the
@@ -34,32 +34,33 @@ pub trait VhostUserDevice: Send + Sync {
     /// `features` has the feature bits of the device type and those of the queues, such as VERSION_1 (bit 32) and
     /// RING_PACKED (bit 34).
     ///
-    /// With several [queues per worker](Self::QUEUES_PER_WORKER), the worker serves the queues from `queue` on, which is
-    /// a multiple of `QUEUES_PER_WORKER`.
+    /// With several [queues per worker](Self::QUEUES_PER_WORKER), the worker serves the queues from `queue` on, which
+    /// is a multiple of `QUEUES_PER_WORKER`.
     ///
     /// # The life of a worker
     ///
-    /// A worker is made when the first of its queues starts. The front end chooses the order: QEMU starts queue 0 first,
-    /// which is served before the others have workers. A worker serves its queues until one of these things happens.
-    /// Then this function makes another one.
+    /// A worker is made when the first of its queues starts. The front end chooses the order: QEMU starts queue 0
+    /// first, which is served before the others have workers. A worker serves its queues until one of these things
+    /// happens. Then this function makes another one.
     ///
     /// * The front end goes, or resets the device (`RESET_DEVICE`).
     /// * The driver accepts other features.
-    /// * All queues of the worker have stopped, and one of them starts elsewhere than where it stopped. So another driver
-    ///   starts it, or it was broken.
+    /// * All queues of the worker have stopped, and one of them starts elsewhere than where it stopped. So another
+    ///   driver starts it, or it was broken.
     ///
-    /// A pause is none of these: after `stop` and `cont` of QEMU, a queue starts where it stopped, and its worker goes on.
+    /// A pause is none of these: after `stop` and `cont` of QEMU, a queue starts where it stopped, and its worker goes
+    /// on.
     ///
-    /// QEMU sends no `RESET_DEVICE` to most devices. If the guest reboots, or its driver is unbound and bound again, QEMU
-    /// stops all queues, and starts them at their beginning. That is the third case. One thing remains: a queue that
-    /// stopped exactly at its beginning looks as if it was paused. Usually no chain was ever returned in it. If all
-    /// queues of a worker are like that, the worker goes on with the new driver.
+    /// QEMU sends no `RESET_DEVICE` to most devices. If the guest reboots, or its driver is unbound and bound again,
+    /// QEMU stops all queues, and starts them at their beginning. That is the third case. One thing remains: a queue
+    /// that stopped exactly at its beginning looks as if it was paused. Usually no chain was ever returned in it. If
+    /// all queues of a worker are like that, the worker goes on with the new driver.
     ///
     /// So what belongs to one driver belongs into the worker, and what outlives a driver into the device.
     fn worker(&self, queue: usize, features: u64) -> Worker;
 
-    /// Returns the feature bits of the device type that the device offers: by default, none. Those of the queues are not
-    /// among them: see [`Options`](crate::Options).
+    /// Returns the feature bits of the device type that the device offers: by default, none. Those of the queues are
+    /// not among them: see [`Options`](crate::Options).
     fn features(&self) -> u64 {
         0
     }
@@ -71,11 +72,11 @@ pub trait VhostUserDevice: Send + Sync {
         Vec::new()
     }
 
-    /// Takes over what the driver writes at `offset` of the configuration space (`SET_CONFIG`), and returns whether that
-    /// can be written. By default, nothing can be, and the front end is told so.
+    /// Takes over what the driver writes at `offset` of the configuration space (`SET_CONFIG`), and returns whether
+    /// that can be written. By default, nothing can be, and the front end is told so.
     ///
-    /// `bytes` has at least one byte, and lies within [`config`](Self::config), which returns what was written from then
-    /// on. The values are the driver's: they can be anything.
+    /// `bytes` has at least one byte, and lies within [`config`](Self::config), which returns what was written from
+    /// then on. The values are the driver's: they can be anything.
     ///
     /// It is called on the thread of the messages while workers serve. Most devices of QEMU write the whole space
     /// although the driver has written one field: take over what can be written, and ignore the rest.
@@ -125,9 +126,9 @@ pub trait VhostUserDevice: Send + Sync {
         Self::QUEUES_PER_WORKER
     }
 
-    /// Returns what the device has done until now, for people, in lines without the last end of line. [`run`](crate::run)
-    /// prints it to the standard output when a front end has gone, with all that served it, and at any time on SIGUSR1.
-    /// By default, it is empty, and nothing is printed.
+    /// Returns what the device has done until now, for people, in lines without the last end of line.
+    /// [`run`](crate::run) prints it to the standard output when a front end has gone, with all that served it, and at
+    /// any time on SIGUSR1. By default, it is empty, and nothing is printed.
     fn report(&self) -> String {
         String::new()
     }

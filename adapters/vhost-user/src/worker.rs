@@ -68,8 +68,8 @@ impl Worker {
     /// `answer` reads and writes the chain, and returns it by [`return_written`] or by dropping it. It is called on the
     /// thread of the queue. Chains that are available at the same time are published together.
     ///
-    /// Write the closure into the call: `at_once(|chain| answer(chain))`. A closure that is made before, or the name of a
-    /// generic function, is refused as "not general enough".
+    /// Write the closure into the call: `at_once(|chain| answer(chain))`. A closure that is made before, or the name of
+    /// a generic function, is refused as "not general enough".
     ///
     /// [`return_written`]: virtio_queue_core::DescChain::return_written
     ///
@@ -92,11 +92,11 @@ impl Worker {
     /// The chain is owned: it can be sent to a pool of threads or wait for I/O, and is returned by [`return_written`]
     /// or by dropping it, in any order, by any thread. `take` is called on the thread of the queue.
     ///
-    /// If a chain can be out for long, begin with [`on_stop`](Self::on_stop). A queue cannot stop while one of its chains
-    /// is out: after ten seconds, the front end loses the device.
+    /// If a chain can be out for long, begin with [`on_stop`](Self::on_stop). A queue cannot stop while one of its
+    /// chains is out: after ten seconds, the front end loses the device.
     ///
-    /// With several queues per worker, `take` gets the chains of all of them, one at a time, and is not told which queue a
-    /// chain is from.
+    /// With several queues per worker, `take` gets the chains of all of them, one at a time, and is not told which
+    /// queue a chain is from.
     ///
     /// [`return_written`]: OwnedChain::return_written
     ///
@@ -131,8 +131,8 @@ impl Worker {
     /// The future is polled on the thread of the queue, in no runtime. It usually spawns a task for each chain in the
     /// runtime of the device: chains are owned. `serve` is called each time that a queue starts, also after a pause.
     ///
-    /// A future that waits only for chains, for channels and locks needs no runtime: those of `tokio::sync` wake whoever
-    /// polls them. Timers and I/O of tokio need one.
+    /// A future that waits only for chains, for channels and locks needs no runtime: those of `tokio::sync` wake
+    /// whoever polls them. Timers and I/O of tokio need one.
     ///
     /// * When the queue stops, [`Chains`] ends. A future that waits for something else then is dropped.
     /// * A future that ends before `Chains` does, or panics, leaves the queue broken.
@@ -191,8 +191,8 @@ impl Worker {
 
 /// A worker that puts chains back when a queue stops: what [`Worker::on_stop`] returns.
 ///
-/// Its function is called when the front end waits until no chain is out: when it stops a queue, starts or ends a log of
-/// dirty pages, resets the device, or goes. The function is handed the place of the queue among those that belong
+/// Its function is called when the front end waits until no chain is out: when it stops a queue, starts or ends a log
+/// of dirty pages, resets the device, or goes. The function is handed the place of the queue among those that belong
 /// together: 0 if there is one queue per worker.
 ///
 /// A device that keeps chains until something happens elsewhere, such as buffers for input, must put these back, the

@@ -9,9 +9,9 @@ use crate::vm_memory::VmMemory;
 /// Lets queues own the snapshots of one version of vm-memory.
 macro_rules! snapshots {
     ($version:ident) => {
-        // SAFETY: (1) a guard dereferences to the memory that it was created with, as an `Arc` does, and so do its clones.
-        // (2) It keeps that memory alive, also after another memory takes its place in the `GuestMemoryAtomic`. While
-        // the guard lives, nothing borrows that memory mutably.
+        // SAFETY: (1) a guard dereferences to the memory that it was created with, as an `Arc` does, and so do its
+        // clones. (2) It keeps that memory alive, also after another memory takes its place in the `GuestMemoryAtomic`.
+        // While the guard lives, nothing borrows that memory mutably.
         unsafe impl<M: Memory + $version::GuestMemory> Handle for $version::GuestMemoryLoadGuard<M> {}
 
         /// Takes the current snapshot.

@@ -6,6 +6,11 @@ use core::ops::Deref;
 
 use crate::memory::Memory;
 
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not keep a memory in place",
+    label = "this must be `Arc<M>`, `Rc<M>`, `&M` or a `GuestMemoryLoadGuard<M>`, of a memory `M`",
+    note = "a memory `M` is a `GuestMemoryMmap`, or implements `Memory`"
+)]
 /// A handle that keeps a memory in place while it lives.
 ///
 /// It is what a [`VmMemory`](crate::VmMemory) is made of: an `Arc`, an `Rc` or a reference, or the guard that
@@ -17,11 +22,6 @@ use crate::memory::Memory;
 /// An implementor guarantees, until the handle and all its clones are dropped:
 /// 1. the handle and its clones always dereference to the same memory. This also holds after the handle was moved.
 /// 2. nothing moves this memory, drops it, or borrows it mutably.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` does not keep a memory in place",
-    label = "this must be `Arc<M>`, `Rc<M>`, `&M` or a `GuestMemoryLoadGuard<M>`, of a memory `M`",
-    note = "a memory `M` is a `GuestMemoryMmap`, or implements `Memory`"
-)]
 pub unsafe trait Handle: Deref<Target: Memory> + Clone {}
 
 // SAFETY: (1) all clones point to one memory. (2) An `Arc` lends it immutably while there is another handle, and a

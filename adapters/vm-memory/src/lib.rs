@@ -63,9 +63,10 @@
 //!
 //! # Speed
 //!
-//! Make one `VmMemory` for each memory, and clone it for each queue. The first one translates every region: it takes note
-//! of its place, its length and its rights. Then an address is found as in a `RegionTable` of virtio-util, with as many
-//! loads, also among hundreds of regions. A [`RegionCache`](virtio_mem_traits::RegionCache) around it gains nothing.
+//! Make one `VmMemory` for each memory, and clone it for each queue. The first one translates every region: it takes
+//! note of its place, its length and its rights. Then an address is found as in a `RegionTable` of virtio-util, with as
+//! many loads, also among hundreds of regions. A [`RegionCache`](virtio_mem_traits::RegionCache) around it gains
+//! nothing.
 //!
 //! # Memory that is replaced
 //!

@@ -21,7 +21,8 @@ pub trait Memory {
 
     /// Returns all regions, in any order.
     ///
-    /// [`VmMemory`](crate::VmMemory) translates each of them once. If two overlap, or one is empty, it searches instead.
+    /// [`VmMemory`](crate::VmMemory) translates each of them once. If two overlap, or one is empty, it searches
+    /// instead.
     fn regions(&self) -> impl Iterator<Item = &Self::Region>;
 }
 

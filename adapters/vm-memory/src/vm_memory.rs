@@ -15,8 +15,8 @@ use crate::searched::Searched;
 /// [`Handle`]. A queue can own a `VmMemory`. A clone is another handle on the same memory, and costs one atomic
 /// addition.
 ///
-/// [`new`](Self::new) looks at all regions once, and takes note of the place, the length and the rights of each of them.
-/// An access does not go through vm-memory any more, so it costs as much as in a [`RegionTable`].
+/// [`new`](Self::new) looks at all regions once, and takes note of the place, the length and the rights of each of
+/// them. An access does not go through vm-memory any more, so it costs as much as in a [`RegionTable`].
 ///
 /// A translation ends at the end of a region, even if the next region begins at the next address. A region that is not
 /// mapped for both reading and writing refuses every access.

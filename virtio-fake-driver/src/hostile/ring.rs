@@ -154,7 +154,8 @@ impl Ring {
         either!(self, ring => ring.used())
     }
 
-    /// Goes on to the next used buffer, after those for `lists`, and clears descriptors, so that stale ones lend nothing.
+    /// Goes on to the next used buffer, after those for `lists`, and clears descriptors, so that stale ones lend
+    /// nothing.
     pub(super) fn pass(&mut self, lists: &[Made]) {
         either!(self, ring => ring.pass(lists));
     }

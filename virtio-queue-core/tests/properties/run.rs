@@ -309,7 +309,9 @@ impl<R: Make> Run<R> {
             self.stale.push(number);
         }
         assert_eq!((self.mem.work(), self.notifications.take()), (work, 0), "a queue that is being reset is silent");
-        let ring = resetting.finish().map_or_else(|_| R::make(&self.config, Rc::clone(&self.mem)), |(ring, _)| ring);
+        // A new ring: a recorder knows nothing of the reset.
+        let _ = resetting.finish();
+        let ring = R::make(&self.config, Rc::clone(&self.mem));
         self.driver = self.driver.take().map(|driver| driver.reset(self.setup.size));
         self.queue = Some(Queue::from_ring(ring, Arc::clone(&self.notifications)).unwrap());
         (self.model, self.honest, self.reported) = (Model::new(), true, false);

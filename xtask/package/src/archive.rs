@@ -48,7 +48,8 @@ impl Archive {
             fs::remove_dir_all(&self.folder)?;
         }
         let parent = self.folder.parent().context("a package is in a folder")?;
-        // With the time of now: cargo takes a source that is older than what was built from the last package for the same.
+        // With the time of now: cargo takes a source that is older than what was built from the last package for the
+        // same.
         command::run(Command::new("tar").arg("-xzmf").arg(self.file()).arg("-C").arg(parent))
     }
 

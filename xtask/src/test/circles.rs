@@ -76,7 +76,8 @@ fn check_crate(sources: &BTreeMap<Module, String>) -> Vec<String> {
     violations
 }
 
-/// Returns whether a path from the root on begins with a module. By convention, no other thing with parts is in lower case.
+/// Returns whether a path from the root on begins with a module. By convention, no other thing with parts is in lower
+/// case.
 fn is_below_module(path: &Module) -> bool {
     path.len() > 1 && path.first().is_some_and(|first| first.starts_with(char::is_lowercase))
 }
@@ -109,8 +110,11 @@ fn module_of(path: &Path) -> Module {
 /// Returns the paths into the own crate that the file of `module` names, from the root on, except in its tests.
 fn paths(module: &Module, tokens: &[Token<'_>], sources: &BTreeMap<Module, String>) -> Vec<Module> {
     let texts: Vec<_> = tokens.iter().map(|token| token.text).collect();
+    // Tests, and modules in the file, come last.
     let tests = texts.windows(7).position(|window| window == ["#", "[", "cfg", "(", "test", ")", "]"]);
-    let texts = texts.get(..tests.unwrap_or(texts.len())).unwrap_or_default();
+    let inner = texts.windows(3).position(|window| matches!(window, ["mod", _, "{"]));
+    let end = tests.into_iter().chain(inner).min().unwrap_or(texts.len());
+    let texts = texts.get(..end).unwrap_or_default();
     let mut found = Vec::new();
     for (index, text) in texts.iter().enumerate() {
         let rest = texts.get(index..).unwrap_or_default();

@@ -36,7 +36,8 @@ pub(crate) struct PackedRecorder<M> {
     next: Vec<u16>,
     /// The last entry of the chain that begins with each.
     last: Vec<u16>,
-    /// How many entries that chain has. A driver that gives two chains the same Buffer ID has one returned as the other.
+    /// How many entries that chain has. A driver that gives two chains the same Buffer ID has one returned as the
+    /// other.
     lens: Vec<u16>,
     /// How many entries can be taken.
     free: u16,

@@ -10,8 +10,8 @@
 //! Killed before the used index of the ring is stored, the process has returned nothing of the batch. Killed after it,
 //! it has returned all of the batch: `used_idx` is behind by as many chains as the list from `last_batch_head` has.
 //!
-//! The next process puts back what is in flight, if the available ring still has it in its order. Otherwise the recorder
-//! lets it be fetched again.
+//! The next process puts back what is in flight, if the available ring still has it in its order. Otherwise the
+//! recorder lets it be fetched again.
 
 use std::collections::VecDeque;
 

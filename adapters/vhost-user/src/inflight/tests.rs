@@ -16,7 +16,8 @@ use virtio_util::NotificationCounter;
 
 use super::{InflightError, QueueRecord, Recordable};
 
-/// Memory in which a ring lies, and behind it its record. It can be made what it was after so many stores of the device.
+/// Memory in which a ring lies, and behind it its record. It can be made what it was after so many stores of the
+/// device.
 pub(super) struct Memory {
     heap: HeapMem,
     left: Cell<Option<usize>>,

@@ -40,8 +40,8 @@ impl<D: VhostUserDevice> Session<'_, D> {
         Ok(())
     }
 
-    /// Records in a file what is in flight in packed rings, if that is wanted, the front end keeps no record, and enough
-    /// is known.
+    /// Records in a file what is in flight in packed rings, if that is wanted, the front end keeps no record, and
+    /// enough is known.
     pub(super) fn open_own_record(&mut self) {
         let (None, None, Some(path)) = (&self.record, &self.own_record, &self.options.record) else { return };
         let (Some((features, rings)), Some(memory)) = (self.accepted, self.memory.identity()) else { return };

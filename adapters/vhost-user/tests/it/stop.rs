@@ -82,8 +82,8 @@ fn chains_that_are_put_back_are_fetched_again() {
     }
 }
 
-/// The device has a chain in its hands while the front end stops the queue. Whoever waits for the queue makes room in its
-/// call again and again, which shows that it has been there and did not ask.
+/// The device has a chain in its hands while the front end stops the queue. Whoever waits for the queue makes room in
+/// its call again and again, which shows that it has been there and did not ask.
 #[test]
 fn chains_are_put_back_between_two_polls_alone() {
     for ring in FORMATS {

@@ -247,12 +247,6 @@ use_net() {
     work send net
 }
 
-# Starts who reads random bytes.
-use_rng() {
-    test "$(cat /sys/class/misc/hw_random/rng_current)" = virtio_rng.0
-    work random hwrng
-}
-
 random() {
     head -c 500 "/dev/$1" > /tmp/random
     test "$(gzip < /tmp/random | wc -c)" -gt 500

@@ -26,13 +26,12 @@ const RECONNECTING: Setup<'static> = Setup { place: 0, memory: "256", socket: ",
 enum Victim {
     Disk,
     Net,
-    Rng,
 }
 
 /// Kills each back end as often as `extent` says, in each format, and returns whether nothing was lost.
 pub(crate) fn run(extent: &Extent) -> Result<bool> {
     let (system, servers, mut moments) = (System::prepare()?, Servers::prepare(extent)?, moments(extent));
-    let victims: &[_] = if extent.peer { &[Victim::Disk] } else { &[Victim::Disk, Victim::Net, Victim::Rng] };
+    let victims: &[_] = if extent.peer { &[Victim::Disk] } else { &[Victim::Disk, Victim::Net] };
     let mut passed = true;
     for (&features, &victim) in
         servers.formats().iter().flat_map(|features| victims.iter().map(move |of| (features, of)))
@@ -71,7 +70,6 @@ impl Victim {
         match self {
             Self::Disk => servers.disk(),
             Self::Net => "vhost-user-net",
-            Self::Rng => "vhost-user-rng",
         }
     }
 
@@ -79,7 +77,6 @@ impl Victim {
         match self {
             Self::Disk => Rig::with_disk(system, servers, features),
             Self::Net => Rig::with_both(system, servers, features),
-            Self::Rng => Rig::with_entropy(system, servers, features),
         }
     }
 
@@ -87,7 +84,6 @@ impl Victim {
         match self {
             Self::Disk => rig.start_disk(0),
             Self::Net => rig.start_recorded_net(),
-            Self::Rng => rig.start_recorded_rng(),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 use tempfile::TempDir;
@@ -21,13 +21,13 @@ const SPLIT: u64 = EVENT_IDX | INDIRECT_DESC;
 
 /// Who serves the devices.
 pub(super) enum Servers {
-    /// The programs of this project: one for the disk, one for the network, and one for random bytes.
-    Ours { disk: PathBuf, net: PathBuf, rng: PathBuf },
+    /// The programs of this project: one for the disk and one for the network.
+    Ours { disk: PathBuf, net: PathBuf },
     /// `qemu-storage-daemon`, which serves disks only.
     Peer,
 }
 
-/// A disk and, maybe, a network or a source of random bytes. Back ends are at places, which are numbers: 0 for the first of each.
+/// A disk and, maybe, a network. Back ends are at places, which are numbers: 0 for the first of each.
 pub(super) struct Rig<'a> {
     pub(super) system: &'a System,
     servers: &'a Servers,
@@ -35,8 +35,6 @@ pub(super) struct Rig<'a> {
     pub(super) features: u64,
     pub(super) image: Image,
     pub(super) network: Option<Interface>,
-    /// The program that has random bytes, if the guest has a device for them.
-    pub(super) entropy: Option<PathBuf>,
     directory: TempDir,
 }
 
@@ -47,8 +45,8 @@ impl Servers {
             ensure_installed(&missing(&[("qemu-storage-daemon", "qemu-system-common")]))?;
             return Ok(Self::Peer);
         }
-        let [disk, net, rng] = ["vhost-user-blk", "vhost-user-net", "vhost-user-rng"].map(build);
-        Ok(Self::Ours { disk: disk?, net: net?, rng: rng? })
+        let [disk, net] = ["vhost-user-blk", "vhost-user-net"].map(build);
+        Ok(Self::Ours { disk: disk?, net: net? })
     }
 
     /// Returns the features of the rings that guests negotiate. `qemu-storage-daemon` has no packed rings.
@@ -80,7 +78,7 @@ impl<'a> Rig<'a> {
     /// Makes a disk, with files of the host on it.
     pub(super) fn with_disk(system: &'a System, servers: &'a Servers, features: u64) -> Result<Self> {
         let (image, directory) = (Image::with_room()?, TempDir::new()?);
-        Ok(Self { system, servers, features, image, network: None, entropy: None, directory })
+        Ok(Self { system, servers, features, image, network: None, directory })
     }
 
     /// Makes a network as well, if there is somebody to serve it.
@@ -88,15 +86,6 @@ impl<'a> Rig<'a> {
         let mut rig = Self::with_disk(system, servers, features)?;
         if let Servers::Ours { .. } = servers {
             rig.network = Some(Interface::for_workers()?);
-        }
-        Ok(rig)
-    }
-
-    /// Makes a source of random bytes as well, if there is somebody to serve it.
-    pub(super) fn with_entropy(system: &'a System, servers: &'a Servers, features: u64) -> Result<Self> {
-        let mut rig = Self::with_disk(system, servers, features)?;
-        if let Servers::Ours { rng, .. } = servers {
-            rig.entropy = Some(rng.clone());
         }
         Ok(rig)
     }
@@ -126,13 +115,6 @@ impl<'a> Rig<'a> {
         let (Some(network), Servers::Ours { net, .. }) = (&self.network, self.servers) else { bail!("no network") };
         let record = self.socket("net-record", 0);
         network.start_at(self.socket("net", 0), net, "tap0", 1, &["--record", &record.to_string_lossy()])
-    }
-
-    /// Starts a back end for random bytes that records what is in flight, and may be killed.
-    pub(super) fn start_recorded_rng(&self) -> Result<BackEnd> {
-        let program = self.entropy.as_ref().context("no random bytes")?;
-        let record = self.socket("rng-record", 0);
-        BackEnd::start_at(self.socket("rng", 0), program, &["--record", &record.to_string_lossy()])
     }
 }
 

@@ -10,7 +10,6 @@ use super::guest::{Guest, properties};
 use super::monitor::Monitor;
 use super::net::Interface;
 use super::rig::Rig;
-use super::rng::Entropy;
 
 /// A guest that does what it is asked to.
 pub(super) struct Worker<'r> {
@@ -56,10 +55,6 @@ impl<'r> Worker<'r> {
             // As for all guests with a network.
             command.args(["-device", &format!("virtio-net-pci,netdev=network,vectors=0,romfile={properties}")]);
         }
-        if rig.entropy.is_some() {
-            command.args(["-chardev", &format!("{}{socket}", chardev("rng"))]);
-            command.args(["-device", &format!("vhost-user-rng-pci,chardev=rng,vectors=2{properties}")]);
-        }
         let guest = Guest::run(command)?;
         match Monitor::accept(&listener) {
             Ok(monitor) => Ok(Self { rig, guest, monitor }),
@@ -77,19 +72,12 @@ impl<'r> Worker<'r> {
             self.guest.ask("set_up_network virtio1")?;
             self.guest.said_features(&case, Interface::MULTI_QUEUE).context("the network")?;
         }
-        if self.rig.entropy.is_some() {
-            self.guest.ask("load virtio-rng virtio1")?;
-            self.guest.said_features(&case, Entropy::MULTI_QUEUE).context("the random bytes")?;
-        }
         Ok(())
     }
 
     /// Lets it begin to work.
     pub(super) fn begin(&mut self) -> Result<()> {
         self.guest.ask("use_disk")?;
-        if self.rig.entropy.is_some() {
-            self.guest.ask("use_rng")?;
-        }
         match &self.rig.network {
             Some(network) => self.guest.ask(&format!("use_net {}", network.offered())),
             None => Ok(()),
