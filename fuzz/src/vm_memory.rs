@@ -43,7 +43,10 @@ fn check(input: &mut Input<'_>, guest: &Guest, mem: &VmMemory<Arc<Guest>>, range
     let expected = range.len().min(region.len() - offset);
     assert_eq!((piece.len() as u64, piece.access()), (expected, access), "{range}");
     let at_once = u32::try_from(range.len()).ok().and_then(|len| mem.translate_at_once(range.start(), len, access));
-    assert_eq!(at_once.is_some_and(|all| all.as_ptr() == piece.as_ptr()), expected == range.len() && len_fits(range));
+    // Not every range has a quick answer, but each quick answer is the whole range.
+    if let Some(all) = at_once {
+        assert_eq!((all.as_ptr(), all.len() as u64, expected), (piece.as_ptr(), range.len(), range.len()), "{range}");
+    }
     if access.writes() && !piece.is_empty() {
         let mapping: &MmapRegion<AtomicBitmap> = region;
         mapping.bitmap().reset();
@@ -54,8 +57,4 @@ fn check(input: &mut Input<'_>, guest: &Guest, mem: &VmMemory<Arc<Guest>>, range
         let written = (offset + at as u64) / PAGE;
         assert!((0..region.len() / PAGE).all(|page| dirty(page) == (page == written)), "page {written} alone is dirty");
     }
-}
-
-fn len_fits(range: DriverRange) -> bool {
-    u32::try_from(range.len()).is_ok()
 }

@@ -247,11 +247,6 @@ use_net() {
     work send net
 }
 
-random() {
-    head -c 500 "/dev/$1" > /tmp/random
-    test "$(gzip < /tmp/random | wc -c)" -gt 500
-}
-
 fetch() {
     test "$(nc 192.0.2.1 7001 | hash)" = "$1"
 }
