@@ -4,7 +4,7 @@ use virtio_fake_driver::hostile::{self, DeviceResult, HostileQueue, Kit, Report,
 use virtio_queue_core::{Access, AnyQueue, Chain, DriverMem, DriverNotify, FatalError, StableMem};
 use virtio_util::SharedQueue;
 
-/// Reads all readable bytes, and writes zeros to all writable ones, as far as the chain is well formed.
+/// Reads all readable bytes, and writes to all writable ones, as far as the chain is well formed.
 pub(super) fn answer(chain: impl Chain) {
     let (mut place, mut written, mut sum) = (chain.start(), 0_u64, 0_u64);
     while let Some(Ok(element)) = chain.next_element(&mut place) {
@@ -18,8 +18,12 @@ pub(super) fn answer(chain: impl Chain) {
                 piece.read_bytes(0, &mut bytes).unwrap();
                 sum += bytes.len() as u64;
             } else {
-                piece.fill(0, piece.len(), 0).unwrap();
-                chain.mem().written(part);
+                // It is no zero, which unused memory has.
+                piece.fill(0, piece.len(), 0x33).unwrap();
+                // A report that nobody wants would hide whether the kit needs it.
+                if chain.mem().reports(Access::Write) {
+                    chain.mem().written(part);
+                }
                 written += piece.len() as u64;
             }
             rest = rest.after(piece.len() as u64);
