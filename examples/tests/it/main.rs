@@ -14,6 +14,7 @@ mod blk_nonsense;
 mod blk_reports;
 mod blk_requests;
 mod disk;
+mod hostile;
 mod net;
 mod rng;
 mod serve;
