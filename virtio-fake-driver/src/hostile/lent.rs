@@ -88,10 +88,9 @@ impl Lent {
     fn scan_list(&mut self, view: &DriverView, list: DriverRange, poked: DriverRange, is_table: bool) {
         let Some(places) = self.clip(list) else { return };
         let bytes = view.peek(list.start(), places.len());
-        for (offset, bytes) in (0..).step_by(16).zip(bytes.chunks_exact(16)) {
-            if overlap(list.after(offset).prefix(16), poked)
-                && let Ok(bytes) = <[u8; 16]>::try_from(bytes)
-            {
+        let entries = (0..).step_by(16).zip(bytes.chunks_exact(16));
+        for (_, bytes) in entries.filter(|(offset, _)| overlap(list.after(*offset).prefix(16), poked)) {
+            if let Ok(bytes) = <[u8; 16]>::try_from(bytes) {
                 self.lend(view, bytes, is_table);
             }
         }
