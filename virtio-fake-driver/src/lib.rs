@@ -54,8 +54,11 @@
 //!
 //! # Features
 //!
-//! The crate has no features, and allocates. It enables features of other crates that it needs. A device must not rely
-//! on those features, because they are enabled only in tests.
+//! The feature `hostile` adds the module `hostile`: with one call, it attacks a device with everything that a driver can
+//! do wrong. It needs the standard library.
+//!
+//! The crate allocates. It enables features of other crates that it needs. A device must not rely on those features,
+//! because they are enabled only in tests.
 //!
 //! ```toml
 //! [dependencies]
