@@ -54,8 +54,8 @@
 //!
 //! # Features
 //!
-//! The feature `hostile` adds the module `hostile`: with one call, it attacks a device with everything that a driver can
-//! do wrong. It needs the standard library.
+//! The feature `hostile` adds the module `hostile`: with one call, it attacks a device with everything that a driver
+//! can do wrong. It needs the standard library.
 //!
 //! The crate allocates. It enables features of other crates that it needs. A device must not rely on those features,
 //! because they are enabled only in tests.

@@ -247,8 +247,8 @@ impl Attack<'_, '_> {
 
     /// Returns the number of bytes at the start of the memory that must be compared around a call.
     ///
-    /// Without reports, the comparison alone shows what the device wrote, and a long element can go on to the end of the
-    /// memory. With reports, the end of the attack is soon enough for what lies behind the buffers.
+    /// Without reports, the comparison alone shows what the device wrote, and a long element can go on to the end of
+    /// the memory. With reports, the end of the attack is soon enough for what lies behind the buffers.
     fn used_len(&self) -> usize {
         if !self.scene.reports {
             return usize::MAX;
