@@ -26,7 +26,10 @@
 //!
 //! # Limits
 //!
-//! The kit stops a device when it makes too many accesses or translations. It cannot stop a loop that makes none.
+//! * The kit stops a device when it makes too many accesses or translations. It cannot stop a loop that makes none.
+//! * It does not check notifications.
+//! * It attacks one queue at a time.
+//! * If a packed list changes while the device works, the kit does not check whether the buffer was lost.
 
 mod attack;
 mod breach;

@@ -105,18 +105,6 @@ impl<'a, T: Words, A: Rights> DeviceArray<'a, T, A> {
         Self { ptr: ptr.cast(), len: self.len - skipped, ..self }
     }
 
-    /// Returns the elements from `first` to `last`, both included, or `None` if one of them does not exist.
-    #[inline(always)]
-    #[must_use]
-    pub fn slice(self, first: usize, last: usize) -> Option<Self> {
-        if last >= self.len || first > last {
-            return None;
-        }
-        // SAFETY: `first < self.len`, so the result is inside the memory that `ptr` is valid for.
-        let ptr = unsafe { self.ptr.cast::<T>().add(first) };
-        Some(Self { ptr: ptr.cast(), len: last - first + 1, ..self })
-    }
-
     /// Returns the place of the element at `index`, or `None` if there is no such element.
     #[inline(always)]
     fn element(&self, index: usize) -> Option<NonNull<T>> {

@@ -1,7 +1,7 @@
 //! vhost-user back ends for virtio devices.
 //!
-//! A back end is a program that serves a device to whoever connects to a socket: QEMU, Cloud Hypervisor, DPDK,
-//! libblkio. Everything that device types have in common in that is here. A device implements one trait,
+//! A back end is a program that serves a device to each program that connects to its socket: QEMU, Cloud Hypervisor,
+//! DPDK, libblkio. Everything that device types have in common in that is here. A device implements one trait,
 //! [`VhostUserDevice`], and has a back end.
 //!
 //! # Examples
@@ -351,8 +351,8 @@
 //! | --- | --- | --- |
 //! | starts a ring | its thread begins | its thread begins |
 //! | adds, removes or resizes a memory region | pauses between two chains | keep the old memory, and return as ever |
-//! | removes the region that a ring is in | the ring rests until there is one again | nothing is fetched until there is one again |
-//! | disables a ring | the ring rests until it is enabled | nothing is fetched until it is enabled |
+//! | removes the region that contains a ring | serves the ring again when a region contains it | are fetched again when a region contains the ring |
+//! | disables a ring | serves the ring again when it is enabled | are fetched again when it is enabled |
 //! | names another eventfd for calls or errors | goes on | go on |
 //! | writes to the configuration space (`SET_CONFIG`) | goes on, and is told: see [`VhostUserDevice::write_config`] | go on as well |
 //! | stops a ring (`GET_VRING_BASE`) | is answered between two chains | is answered when none is in flight: see [`OnStop`] |
@@ -370,44 +370,45 @@
 //!
 //! # After a crash
 //!
-//! A front end can keep a record of what is in flight (`INFLIGHT_SHMFD`), and hand it to the process that comes next.
-//! That process hands out every chain which the other had fetched and not returned once more, in the order of before,
-//! and then what is new. No chain is lost, and none is returned twice, at whatever moment the other was killed. A
-//! device has to bear that a request is done twice: the one before may have written the disk, and not said so.
+//! A front end can keep a record of the chains in flight (`INFLIGHT_SHMFD`), and give it to the next process. That
+//! process first passes on each chain that the earlier process had fetched and not returned. The order is that of the
+//! first time. Then it passes on the new chains. It does not matter when the earlier process was killed: no chain is
+//! lost, and no chain is returned twice. But a request can be executed twice, because the earlier process can have
+//! written the disk without returning the chain. A device must tolerate that.
 //!
-//! What a front end does without a record is its own matter. QEMU keeps one for disks alone. Of the other devices it
-//! says where a split ring is by its used index. So whatever was in flight is served again, if the device answers in
-//! order, as `vhost-user-net` and `vhost-user-rng` do. Of a packed ring there is no such index in memory, and what QEMU
-//! says of it is out of date: the device rests until the driver resets it.
+//! Without a record, it depends on the front end. QEMU keeps a record only for block devices. For the others, it takes
+//! the position of a split ring from the used index. So chains in flight are served again if the device answers in
+//! order, as `vhost-user-net` and `vhost-user-rng` do. A packed ring has no such index in memory, and the position that
+//! QEMU sends is too old. So the device does nothing until the driver resets it.
 //!
-//! For packed rings, the back end can keep the record by itself: `--record PATH`, or [`Options::record`]. The file must
-//! be one that the next process finds, and each back end needs its own. The record is of one guest, which is known by
-//! its memory: with another guest, or with other features, it begins anew. The guest goes on working after the front
-//! end has connected again. This is lost:
+//! For packed rings, the back end can keep the record itself: `--record PATH`, or [`Options::record`]. Each back end
+//! needs a file of its own, and the next process must use the same file. The record belongs to one guest, which is
+//! recognised by its memory. With another guest or other features, a new record begins. When the front end has
+//! connected again, the guest continues to work. This is lost:
 //!
-//! * Of a network device, packets that the host had for the guest, and packets of the guest that were in flight: QEMU
-//!   itself drops those in a split ring. In a packed ring, one can be sent twice. TCP sends again what is lost. The
-//!   link is down meanwhile.
-//! * Of an entropy device, nothing. A reader waits until there is a back end again. QEMU 7.2 cannot connect its
-//!   entropy device again with `reconnect=`.
+//! * Network: packets from the host for the guest. Packets of the guest that were in flight: with a split ring, QEMU
+//!   drops them; with a packed ring, a packet can be sent twice. TCP sends lost packets again. The link is down until
+//!   the front end has connected again.
+//! * Entropy: nothing. A reader waits until a back end is there again. QEMU 7.2 cannot use `reconnect=` with its
+//!   entropy device.
 //!
-//! A driver that is reset while no process serves it begins a new ring, of which the record knows nothing. Reset it
-//! once more, with a back end.
+//! If a driver is reset while no process serves it, it begins a new ring, but the record does not know that. Reset the
+//! driver once more, with a back end.
 //!
 //! # Polling
 //!
 //! With `--poll`, or [`Options::poll`], the thread of a worker that answers at once does not wait for a kick while
 //! there is work. It looks at its rings again and again, and tells the driver that kicks are not needed. After 10,000
-//! looks in vain, which take a few milliseconds, it asks for kicks and waits. So a device without work takes no
-//! processor time, and a device with work takes a whole processor for each worker. Use it if the driver has a processor
-//! of its own, and latency counts. Workers that answer later ignore it.
+//! looks without a chain, which take a few milliseconds, it asks for kicks and waits. So a device without work takes no
+//! processor time. A device with work uses a whole processor for each worker. Use it if the driver has a processor of
+//! its own, and low latency is important. It has no effect on workers that answer later.
 //!
 //! # Migration
 //!
 //! A front end that migrates a guest shares a log of dirty pages (`LOG_SHMFD`, LOG_ALL, the log addresses of rings).
-//! All that the device writes is marked in it before the driver is told. The log is switched on and off while nothing
-//! is in flight, as when a ring stops. A log that is too small for the memory is refused, and so is memory beyond the
-//! end of the log while pages are marked.
+//! The device marks each page that it writes, before it tells the driver. The log is switched on and off while no chain
+//! is in flight, as when a ring stops. A log that is too small for the memory is refused. While pages are marked,
+//! memory beyond the end of the log is refused too.
 //!
 //! # What is not offered
 //!
@@ -426,19 +427,21 @@
 //!
 //! A front end can make its own device fail, and nothing else:
 //!
-//! * Memory is mapped as far as its file goes. If the front end makes the file shorter afterwards, or the file system
-//!   has no room for a page, the device gets another page instead, which the front end does not see.
-//! * Eventfds can be full, block, or count for ever. A worker can wait in one; whoever waits for the worker makes room.
-//! * What is wrong is said on the standard error, in no more lines than a person can read, and also if nobody reads it.
+//! * Memory is mapped up to the end of its file. If the front end makes the file shorter later, or the file system has
+//!   no room for a page, the device gets another page instead. The front end does not see that page.
+//! * Eventfds can be full, block, or always be readable. A worker can be blocked by one. The thread that waits for the
+//!   worker makes room in it.
+//! * Errors are written to the standard error. The number of lines is limited. A full pipe does not block the device.
 //! * If the system has no memory, files or threads left, a message is refused, or the next front end waits.
-//! * What is shared is mapped in half of the process's addresses, and in a bounded number of mappings. More is refused.
+//! * Shared files are mapped in at most half of the address space of the process, and in a limited number of mappings.
+//!   Further files are refused.
 //!
-//! Two things it can do all the same:
+//! A hostile front end can still do two things:
 //!
-//! * It can share a file of a file system that it serves itself (FUSE), and answer nobody who looks at the file. The
-//!   back end then waits for as long, and SIGKILL alone ends it. Let no front end mount such a file system that you do
-//!   not trust.
-//! * It can leave pages of its memory to the device to write first. The system counts these as memory of the back end.
+//! * It can share a file of a file system that it serves itself (FUSE), and not answer accesses to the file. The back
+//!   end then waits, and only SIGKILL ends it. Do not let a front end mount such a file system if you do not trust it.
+//! * It can leave pages of its memory unwritten, so that the device writes them first. The system counts these pages as
+//!   memory of the back end.
 
 #![deny(unsafe_code)]
 #![expect(clippy::std_instead_of_alloc, reason = "a back end has the standard library")]

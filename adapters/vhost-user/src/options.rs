@@ -47,12 +47,12 @@ pub struct Options {
     /// Offer to use buffers in order
     #[arg(long)]
     pub in_order: bool,
-    /// Record in this file what is in flight in packed rings if the front end keeps no record, so that the next process
-    /// can go on after a crash
+    /// Record the chains in flight of packed rings in this file, so that the next process can continue after a crash;
+    /// for front ends that keep no record
     #[arg(long, value_name = "PATH")]
     pub record: Option<PathBuf>,
-    /// Look for requests all the time while there are any, rather than wait for kicks: a busy worker takes a whole
-    /// processor, and waits for kicks after a few milliseconds without requests
+    /// Do not wait for kicks while there are requests: a busy worker uses a whole processor, and waits for kicks after
+    /// a few milliseconds without requests
     #[arg(long)]
     pub poll: bool,
 }

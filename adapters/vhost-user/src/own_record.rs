@@ -1,8 +1,10 @@
 //! The record of the chains in flight that a back end keeps by itself, in a file.
 //!
-//! It is for packed rings of front ends that keep none. Where a split ring is, its used index says. QEMU itself uses
-//! what a network device has left in flight in such a ring, so a record would be wrong there. The file begins with a
-//! [`Header`], which says which guest the record is of. The record itself is as front ends have it: see [`Inflight`].
+//! It is for packed rings of front ends that keep no record. A split ring needs none: its used index is its position.
+//! For split rings, QEMU itself returns the chains that a network device left in flight, so a record would be wrong.
+//!
+//! The file begins with a [`Header`], which names the guest. After it, the file has the format of a front end's record:
+//! see [`Inflight`].
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -15,18 +17,18 @@ use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 use crate::inflight::Inflight;
 use crate::memory::GuestMem;
 
-/// What the file begins with, in the byte order of the machine.
+/// The first bytes of the file, in the byte order of the machine.
 const MAGIC: u64 = u64::from_be_bytes(*b"virtiofl");
 
-/// Where in the file the record begins.
+/// The offset of the record in the file.
 const BEGINNING: u64 = 4096;
 
-/// What a record is of. A record of anything else is useless.
+/// The guest and the queues that a record belongs to. With others, the record is not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub(crate) struct Header {
     magic: u64,
-    /// The device and the inode of the file that the guest's memory is in.
+    /// The device number and the inode of the file that contains the guest's memory.
     memory: [u64; 2],
     /// The features that the driver accepted.
     features: u64,
@@ -48,7 +50,7 @@ impl Header {
 }
 
 impl OwnRecord {
-    /// Goes on with the record in the file `path`, if it is one of what `header` says, or begins another.
+    /// Continues the record in the file `path` if it has this `header`. Otherwise begins a new record.
     ///
     /// # Errors
     ///
@@ -59,7 +61,7 @@ impl OwnRecord {
         let [queues, size] = [header.queues, header.queue_size].map(|number| u16::try_from(number).unwrap_or(u16::MAX));
         let len = Inflight::len(queues, size);
         if read(&file).as_ref() != Some(header) || file.metadata()?.len() != BEGINNING + len {
-            // Killed in between, the process leaves a file without a header.
+            // If the process is killed in between, the file has no header.
             file.set_len(0)?;
             file.set_len(BEGINNING + len)?;
             file.write_all_at(header.as_bytes(), 0)?;
@@ -67,12 +69,12 @@ impl OwnRecord {
         Ok(Self { inflight: Inflight::map(&file, BEGINNING, len, queues, size)?, queues })
     }
 
-    /// Forgets what is recorded of a queue: the front end knows where it is.
+    /// Clears the record of a queue, because the front end knows its position.
     pub(crate) fn forget(&self, index: usize) {
         self.inflight.forget::<PackedRing<GuestMem>>(index);
     }
 
-    /// Forgets what is recorded of all queues.
+    /// Clears the records of all queues.
     pub(crate) fn forget_all(&self) {
         (0..self.queues.into()).for_each(|index| self.forget(index));
     }

@@ -54,7 +54,7 @@ impl Default for Kit {
     }
 }
 
-/// Options.
+/// The options.
 impl Kit {
     /// Returns all attacks, with the defaults.
     #[must_use]
@@ -153,7 +153,7 @@ impl Kit {
     }
 }
 
-/// Runs.
+/// The attacks.
 impl Kit {
     /// Runs the attacks against a device that serves an [`AnyQueue`](virtio_queue_core::AnyQueue).
     ///

@@ -103,8 +103,8 @@ fn suppressed_until_enabled() {
     }
 }
 
-/// PACK-EVT-7, BAR-6: a driver that makes something available after the device has asked, and before it has looked
-/// again, may not have seen it ask. Enabling finds it.
+/// PACK-EVT-7, BAR-6: the driver makes a chain available after the device has asked, and before the device has looked
+/// again. Perhaps the driver did not see the request. Enabling finds the chain.
 #[test]
 fn enable_finds_what_came_before_second_look() {
     for features in [0, EVENT_IDX] {

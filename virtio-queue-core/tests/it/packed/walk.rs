@@ -18,9 +18,8 @@ pub(super) fn check_table(entries: &[Descriptor], found: &[Plain]) {
     assert!(fixture.queue.next_chain().unwrap().is_none());
 }
 
-/// PACK-IND-1, PACK-IND-2, PACK-IND-3, AMB-7, AMB-8, DRV-PIND-2, REG-1, PACK-USED-3: a table is all of its entries in
-/// their order, and of their flags WRITE counts alone. NEXT ends nothing and leads nowhere, INDIRECT nests nothing, ids
-/// are nobody's.
+/// PACK-IND-1, PACK-IND-2, PACK-IND-3, AMB-7, AMB-8, DRV-PIND-2, REG-1, PACK-USED-3: a walk takes all entries of
+/// a table in their order. It uses only the flag WRITE. NEXT, INDIRECT and the ids have no effect.
 #[test]
 fn flags_in_table_ignored_but_for_write() {
     let found = [(1, 1, false), (2, 2, false), (3, 3, true), (4, 4, true)];

@@ -99,8 +99,8 @@ fn smoke_one(fixture: &mut Fixture, count: usize) {
     assert_eq!(drain(fixture), count);
 }
 
-/// SPLIT-ANOT-7, BAR-2: a driver that makes something available after the device has asked, and before it has
-/// looked again, may not have seen it ask. Enabling finds it.
+/// SPLIT-ANOT-7, BAR-2: the driver makes a chain available after the device has asked, and before the device has looked
+/// again. Perhaps the driver did not see the request. Enabling finds the chain.
 #[test]
 fn enable_finds_what_came_before_second_look() {
     for features in [0, EVENT_IDX] {

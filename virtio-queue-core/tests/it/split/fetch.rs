@@ -84,8 +84,8 @@ fn index_read_only_when_used_up() {
     }
 }
 
-/// SPLIT-ANOT-6, BAR-2: with EVENT_IDX, a queue that has run dry asks for the next entry and looks once more, as the
-/// driver may not have seen it ask. Afterwards it has asked already.
+/// SPLIT-ANOT-6, BAR-2: with EVENT_IDX, an empty queue asks for the next entry and looks once more, because perhaps the
+/// driver did not see the request. It asks only once.
 #[test]
 fn first_poll_of_dry_queue_asks_for_next_entry() {
     let mut fixture = fixture(4, EVENT_IDX);
