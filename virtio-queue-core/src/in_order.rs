@@ -1,7 +1,7 @@
 //! Rings that use buffers in the order in which the driver made them available.
 
-use core::fmt;
 use core::marker::PhantomData;
+use core::{fmt, mem};
 
 use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem};
 use virtio_ring::RingFeatures;
@@ -109,6 +109,8 @@ pub struct InOrderPositions<P, S> {
 struct Order<S> {
     /// A ring buffer of `len` chains from `first` on. It is empty if the order is not kept.
     storage: S,
+    /// The number of places that are used. INVARIANT: `first < room`, or `room` is 0; `len <= room`.
+    room: usize,
     first: usize,
     len: usize,
     /// The number of slots that were returned and are held back.
@@ -116,39 +118,38 @@ struct Order<S> {
 }
 
 impl<S: OrderStorage> Order<S> {
-    /// Returns the places that are used: at most as many as the largest queue has descriptors.
-    fn storage(&mut self) -> &mut [OrderSlot] {
-        let all = self.storage.as_mut();
-        let len = all.len().min(1 << 15);
-        all.get_mut(..len).unwrap_or_default()
+    /// Makes one without chains, for as many as `storage` has places, or as the largest queue has descriptors.
+    fn new(mut storage: S) -> Self {
+        let room = storage.as_mut().len().min(1 << 15);
+        Self { storage, room, first: 0, len: 0, held: 0 }
     }
 
     /// Returns the place of a chain. `index` 0 is the oldest chain in flight.
+    #[inline]
     fn place(&mut self, index: usize) -> Option<&mut OrderSlot> {
-        let (first, storage) = (self.first, self.storage());
-        let (len, place) = (storage.len(), first + index);
-        storage.get_mut(if place < len { place } else { place - len })
+        let place = self.first + index;
+        let place = if place < self.room { place } else { place - self.room };
+        self.storage.as_mut().get_mut(place)
     }
 
     /// Returns the number of free places.
-    fn room(&mut self) -> usize {
-        let len = self.len;
-        self.storage().len() - len
+    const fn free(&self) -> usize {
+        self.room - self.len
     }
 
+    #[inline]
     fn chain(&mut self, index: usize) -> Option<OrderSlot> {
         if index < self.len { self.place(index).copied() } else { None }
     }
 
     /// Stores a chain that was fetched, and returns whether there was room for it.
     fn push(&mut self, head: Head, size: u16, writable: Option<u32>) -> bool {
-        let (len, end) = (self.len, self.first + self.len);
-        let storage = self.storage();
-        let room = storage.len();
-        if len == room {
+        if self.free() == 0 {
             return false;
         }
-        let place = if end < room { end } else { end - room };
+        let end = self.first + self.len;
+        let place = if end < self.room { end } else { end - self.room };
+        let storage = self.storage.as_mut();
         if let Some(chain) = storage.get_mut(place) {
             (chain.head, chain.written, chain.writable) = (head, None, writable);
         }
@@ -165,8 +166,8 @@ impl<S: OrderStorage> Order<S> {
     /// The position where the chain was fetched identifies its place. Two chains can have the same head or Buffer ID
     /// (HOST-6, HOST-19). But in a ring that keeps the order, two chains in flight cannot have the same position.
     fn hold(&mut self, head: Head, size: u16, written: u32) -> bool {
-        let (room, first) = (self.storage().len(), self.first);
-        let place = self.storage().get(slot_of(head, size)).map_or(0, |slot| usize::from(slot.begins_here));
+        let (room, first) = (self.room, self.first);
+        let place = self.storage.as_mut().get(slot_of(head, size)).map_or(0, |slot| usize::from(slot.begins_here));
         let index = if place < first { place + room - first } else { place - first };
         let waits = |chain: &OrderSlot| chain.head == head && chain.written.is_none();
         let Some(chain) = self.chain(index).filter(waits) else { return false };
@@ -177,15 +178,39 @@ impl<S: OrderStorage> Order<S> {
         true
     }
 
+    /// Returns the number of writable bytes of the chain at `index`, if that was counted, and if the chain is the one of
+    /// `head` and was not returned.
+    #[inline]
+    fn writable_at(&mut self, index: usize, head: Head) -> Option<u32> {
+        let chain = self.chain(index)?;
+        if chain.head == head && chain.written.is_none() { chain.writable } else { None }
+    }
+
     /// Removes the `count` oldest chains.
-    fn pop(&mut self, count: usize, slots: u16) {
-        let room = self.storage().len();
+    fn pop(&mut self, count: usize) {
         self.first += count;
-        if self.first >= room {
-            self.first -= room;
+        if self.first >= self.room {
+            self.first -= self.room;
         }
         self.len -= count;
-        self.held -= slots;
+    }
+}
+
+/// Chains that one used element stands for.
+#[derive(Default)]
+struct Batch {
+    count: usize,
+    slots: u16,
+    last: Head,
+    written: u32,
+}
+
+impl Batch {
+    #[inline]
+    fn push(&mut self, head: Head, written: u32) {
+        (self.last, self.written) = (head, written);
+        self.count += 1;
+        self.slots += head.slots();
     }
 }
 
@@ -214,26 +239,35 @@ impl<R: Ring, S: OrderStorage, const ALWAYS: bool> InOrderRing<R, S, ALWAYS> {
 
     fn begin(&self, positions: R::Positions) -> InOrderPositions<R::Positions, S> {
         let storage = S::with_len(if self.ordered { self.ring.size() } else { 0 });
-        InOrderPositions { positions, order: Order { storage, first: 0, len: 0, held: 0 } }
+        InOrderPositions { positions, order: Order::new(storage) }
     }
 
     /// Completes one batch if the oldest chain was returned. Returns whether it did.
     fn put_batch(&self, positions: &mut InOrderPositions<R::Positions, S>) -> Result<bool, FatalError> {
-        let (mut count, mut slots, mut last) = (0, 0, None);
-        while let Some(OrderSlot { head, written: Some(written), writable, .. }) = positions.order.chain(count) {
-            count += 1;
-            slots += head.slots();
-            last = Some((head, written));
+        let mut batch = Batch::default();
+        while let Some(OrderSlot { head, written: Some(written), writable, .. }) = positions.order.chain(batch.count) {
+            batch.push(head, written);
             // The batch can continue only if the driver can skip this chain.
-            let next = positions.order.chain(count).is_some_and(|chain| chain.written.is_some());
+            let next = positions.order.chain(batch.count).is_some_and(|chain| chain.written.is_some());
             if !next || !self.negotiated || !self.is_whole(head, written, writable) {
                 break;
             }
         }
-        let Some((head, written)) = last else { return Ok(false) };
-        self.ring.complete(&mut positions.positions, Head::new(head.id(), head.first(), slots), written)?;
-        positions.order.pop(count, slots);
-        Ok(true)
+        positions.order.held -= batch.slots;
+        let done = batch.count != 0;
+        self.put(positions, batch)?;
+        Ok(done)
+    }
+
+    /// Completes the chains of a batch, which are the oldest ones, if it has any.
+    #[inline(always)]
+    fn put(&self, positions: &mut InOrderPositions<R::Positions, S>, batch: Batch) -> Result<(), FatalError> {
+        let Batch { count, slots, last, written } = batch;
+        if count != 0 {
+            self.ring.complete(&mut positions.positions, Head::new(last.id(), last.first(), slots), written)?;
+            positions.order.pop(count);
+        }
+        Ok(())
     }
 
     /// Returns whether all writable bytes of a chain were written.
@@ -344,7 +378,7 @@ impl<R: Ring, S: OrderStorage, const ALWAYS: bool> Ring for InOrderRing<R, S, AL
         if !self.ordered {
             return self.ring.gather(&mut positions.positions, in_flight, limit, mem, access, take);
         }
-        let limit = limit.min(positions.order.room());
+        let limit = limit.min(positions.order.free());
         let InOrderPositions { positions, order } = positions;
         self.ring.gather(positions, in_flight + held, limit, mem, access, |head, addr, memory| {
             let writable = if access.writes() { memory.len() } else { 0 };
@@ -363,12 +397,22 @@ impl<R: Ring, S: OrderStorage, const ALWAYS: bool> Ring for InOrderRing<R, S, AL
         if !self.ordered {
             return self.ring.complete_all(&mut positions.positions, heads, refuse);
         }
+        // PERF: chains whose turn it is are not held back first (`direct-1-burst-32` of the bulk queues in order).
+        let mut batch = Batch::default();
         for (head, written) in heads {
-            if !positions.order.hold(head, self.ring.size(), written) {
+            let turn = positions.order.writable_at(batch.count, head);
+            if let Some(writable) = turn {
+                batch.push(head, written);
+                if self.negotiated && written == writable {
+                    continue;
+                }
+            }
+            self.put(positions, mem::take(&mut batch))?;
+            if turn.is_none() && !positions.order.hold(head, self.ring.size(), written) {
                 refuse(head);
             }
         }
-        Ok(())
+        self.put(positions, batch)
     }
 
     #[inline]

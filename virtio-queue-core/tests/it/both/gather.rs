@@ -255,6 +255,24 @@ fn panic_while_completing_breaks_queue() {
     for_each_format!(check(0));
 }
 
+/// SPLIT-ORD-1, PACK-INO-1: a gathered chain that is returned later than the ones after it holds them back.
+#[test]
+fn chain_that_is_left_out_holds_later_ones_back() {
+    fn check<F: QueueFormat>(features: u64) {
+        let mut rig = Rig::<Ordered<F>, F>::new(8, features | IN_ORDER, QueueLimits::default());
+        let mem = Arc::clone(&rig.mem);
+        let ids = rig.add(&[4, 5, 6, 7].map(writable));
+        let mut chains = rig.gather(&mem, 8, Access::Write);
+        rig.complete(&mut chains, &[4]).unwrap();
+        let alone = chains.pop().unwrap();
+        rig.complete(&mut chains, &[6, 2]).unwrap();
+        assert_eq!((rig.queue.in_flight(), rig.reap()), (1, vec![(ids[0], 4)]));
+        rig.queue.complete(alone, 5).unwrap();
+        assert_eq!((rig.queue.in_flight(), rig.reap()), (0, vec![(ids[1], 5), (ids[2], 6), (ids[3], 2)]));
+    }
+    for_each_format!(check(0));
+}
+
 /// SPLIT-ORD-5, PACK-INO-3: a buffer that was used completely is skipped, as is one that has no writable part. One that
 /// was not is the last of its batch: a short frame in a long buffer has a used element of its own.
 #[test]
