@@ -1,5 +1,7 @@
 //! Guests that go from one QEMU with its back ends to another while they work.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -25,6 +27,8 @@ const SLOW: u64 = 48 << 20;
 const FAST: u64 = 1 << 30;
 /// For how many milliseconds the guest may stop then.
 const DOWNTIME: u64 = 2000;
+/// The size of a page.
+const PAGE: usize = 4096;
 /// How many front ends look at the log, one after the other.
 const FRONT_ENDS: u32 = 20;
 /// How long a migration may take in all.
@@ -87,25 +91,37 @@ impl<'r> Home<'r> {
         Ok(Self { worker, _disk: disk, _net: net })
     }
 
-    /// Moves the guest to another place.
+    /// Moves the guest to another place, and sees that its memory is the same there before it runs.
     fn leave(mut self, rig: &'r Rig<'r>, place: usize) -> Result<Self> {
         let uri = format!("unix:{}", rig.socket("migration", place).display());
-        let mut next = Self::new(rig, place, &["-incoming", &uri])?;
+        let mut next = Self::new(rig, place, &["-S", "-incoming", &uri])?;
         send(&mut self.worker.monitor, &uri)?;
-        wait_until(|| {
-            let status = next.worker.monitor.execute("query-status", &json!({}))?;
-            Ok(status.get("running") == Some(&Value::Bool(true)))
-        })
-        .context("the guest does not run in its new place")?;
+        next.wait_for(|status| status != "inmigrate").context("the guest does not arrive")?;
+        compare_memory(&self.worker.memory()?, &next.worker.memory()?)?;
+        next.worker.monitor.execute("cont", &json!({}))?;
+        next.wait_for(|status| status == "running").context("the guest does not run in its new place")?;
         Ok(next)
+    }
+
+    /// Waits until the guest is as it is wanted to be.
+    fn wait_for(&mut self, wanted: impl Fn(&str) -> bool) -> Result<()> {
+        wait_until(|| {
+            let status = self.worker.monitor.execute("query-status", &json!({}))?;
+            Ok(status.get("status").and_then(Value::as_str).is_some_and(&wanted))
+        })
     }
 }
 
-/// Sends a guest that works there, and sees that it is not done before much was sent more than once.
+/// Sends a guest that works to another place, and sees that much was sent more than once before it stops.
+///
+/// It is stopped here, and not by QEMU. QEMU looks a last time for pages to send just before it stops a guest. If all
+/// of them were to be sent already, emulated processors are not told to report what they write next, and it is lost:
+/// that was seen with QEMU 7.2, with and without back ends of this project.
 fn send(monitor: &mut Monitor, uri: &str) -> Result<()> {
     set_limits(monitor, SLOW, 1)?;
     monitor.execute("migrate", &json!({ "uri": uri }))?;
     wait_until(|| Ok(progress(monitor)?.1 >= PASSES)).context("the guest is not sent again and again")?;
+    monitor.execute("stop", &json!({}))?;
     set_limits(monitor, FAST, DOWNTIME)?;
     wait_until(|| Ok(progress(monitor)?.0)).context("the guest is not sent")
 }
@@ -131,6 +147,21 @@ fn progress(monitor: &mut Monitor) -> Result<(bool, u64)> {
         }
         _ => Ok((false, passes)),
     }
+}
+
+/// Compares the memory that a guest had with the one that it has.
+fn compare_memory(before: &File, after: &File) -> Result<()> {
+    let (mut old, mut new) = ([0; PAGE], [0; PAGE]);
+    let mut lost = Vec::new();
+    for addr in (0..before.metadata()?.len()).step_by(PAGE) {
+        before.read_exact_at(&mut old, addr)?;
+        after.read_exact_at(&mut new, addr)?;
+        if old != new {
+            lost.push(format!("{addr:#x}"));
+        }
+    }
+    ensure!(lost.is_empty(), "{} pages are not as they were: {}", lost.len(), lost.join(" "));
+    Ok(())
 }
 
 fn wait_until(mut done: impl FnMut() -> Result<bool>) -> Result<()> {
