@@ -3,6 +3,7 @@
 mod circles;
 mod code_map;
 mod edges;
+mod examples;
 mod guide;
 mod house_rules;
 mod lexer;

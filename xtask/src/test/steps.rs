@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, bail};
 use cargo_metadata::Package;
 
-use super::{circles, code_map, edges, guide, house_rules, lines};
+use super::{circles, code_map, edges, examples, guide, house_rules, lines};
 use crate::conformance;
 use xtask_support::Spinner;
 use xtask_support::cargo::{Cargo, metadata, workspace_root};
@@ -24,7 +24,7 @@ pub(super) const STEPS: [Step; 15] = [
     Step { name: "tests", about: "unit and integration tests", run: tests },
     Step { name: "benches", about: "each benchmark once, for what it computes", run: benches },
     Step { name: "doctests", about: "examples in the documentation", run: doctests },
-    Step { name: "examples", about: "the examples of each library, run", run: examples },
+    Step { name: "examples", about: "the examples of each library, run as they say", run: examples },
     Step { name: "guide", about: "the first device, made as its guide says", run: guide::follow },
     Step { name: "no_std", about: "the layers in a program without the standard library", run: no_std },
     Step { name: "outside", about: "a program elsewhere that keeps chains, with each lock", run: outside },
@@ -88,13 +88,7 @@ fn doctests(spinner: &Spinner) -> Result<()> {
 }
 
 fn examples(spinner: &Spinner) -> Result<()> {
-    for package in libraries()? {
-        for example in package.targets.iter().filter(|target| target.is_example()) {
-            Cargo::new(format!("run --locked -p {} --all-features --example {}", package.name, example.name))
-                .run(spinner)?;
-        }
-    }
-    Ok(())
+    examples::run(&libraries()?, spinner)
 }
 
 fn no_std(spinner: &Spinner) -> Result<()> {
