@@ -31,7 +31,7 @@ pub(super) const STEPS: [Step; 15] = [
     Step { name: "corpus", about: "what the fuzzer has found, without the fuzzer", run: corpus },
     Step { name: "edges", about: "who depends on whom", run: edges },
     Step { name: "rules", about: "unsafe code and house rules", run: rules },
-    Step { name: "clauses", about: "every clause has a test or a reason", run: clauses },
+    Step { name: "clauses", about: "every clause has a test or a reason, and code that names it", run: clauses },
     Step { name: "docs", about: "rustdoc with default, no and all features, warnings denied", run: docs },
 ];
 
