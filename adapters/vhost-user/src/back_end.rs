@@ -94,8 +94,8 @@ impl<D: VhostUserDevice> BackEnd<D> {
         say(self.device.report());
     }
 
-    /// Serves, writes the report of the device when a front end has gone, and says what was wrong. At the end, it writes
-    /// the report once more if it has changed since.
+    /// Serves, writes the report of the device when a front end has gone, and says what was wrong. At the end, it
+    /// writes the report once more if it has changed since.
     pub(crate) fn serve_reporting(&self) -> bool {
         let mut last = String::new();
         let served = self.serve_each(|back_end| {
