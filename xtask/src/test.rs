@@ -4,6 +4,7 @@ mod apart;
 mod circles;
 mod code_map;
 mod edges;
+mod examples;
 mod guide;
 mod house_rules;
 mod lexer;

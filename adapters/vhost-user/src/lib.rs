@@ -245,8 +245,9 @@
 //!     }
 //!
 //!     fn report(&self) -> String {
-//!         let [received, sent] = [&self.terminal.received, &self.terminal.sent].map(|count|
-//!         count.load(Ordering::Relaxed)); format!("{received} bytes received, {sent} bytes sent")
+//!         let received = self.terminal.received.load(Ordering::Relaxed);
+//!         let sent = self.terminal.sent.load(Ordering::Relaxed);
+//!         format!("{received} bytes received, {sent} bytes sent")
 //!     }
 //! }
 //!

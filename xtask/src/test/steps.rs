@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use cargo_metadata::Package;
 
 use super::apart::apart;
-use super::{circles, code_map, edges, guide, house_rules, lines};
+use super::{circles, code_map, edges, examples, guide, house_rules, lines};
 use crate::conformance;
 use xtask_support::Spinner;
 use xtask_support::cargo::{Cargo, metadata, workspace_root};
@@ -36,14 +36,14 @@ pub(super) const STEPS: [Step; 15] = [
     Step::new("tests", "unit and integration tests", tests),
     Step::new("benches", "each benchmark once, for what it computes", benches),
     Step::new("doctests", "examples in the documentation", doctests),
-    Step::new("examples", "the examples of each library, run", examples),
+    Step::new("examples", "the examples of each library, run as they say", examples),
     Step::apart("guide", "the first device, made as its guide says", guide::follow),
     Step::apart("no_std", "the layers in a program without the standard library", no_std),
     Step::apart("outside", "a program elsewhere that keeps chains, with each lock", outside),
     Step::apart("corpus", "what the fuzzer has found, without the fuzzer", corpus),
     Step::new("edges", "who depends on whom", edges),
     Step::new("rules", "unsafe code and house rules", rules),
-    Step::new("clauses", "every clause has a test or a reason", clauses),
+    Step::new("clauses", "every clause has a test or a reason, and code that names it", clauses),
     Step::new("docs", "rustdoc with default, no and all features, warnings denied", docs),
 ];
 
@@ -111,13 +111,7 @@ fn doctests(spinner: &Spinner) -> Result<()> {
 }
 
 fn examples(spinner: &Spinner) -> Result<()> {
-    for package in libraries()? {
-        for example in package.targets.iter().filter(|target| target.is_example()) {
-            Cargo::new(format!("run --locked -p {} --all-features --example {}", package.name, example.name))
-                .run(spinner)?;
-        }
-    }
-    Ok(())
+    examples::run(&libraries()?, spinner)
 }
 
 fn no_std(spinner: &Spinner) -> Result<()> {
