@@ -8,4 +8,4 @@ mod random;
 mod rig;
 mod streams;
 
-pub(crate) use rig::Rig;
+pub(crate) use rig::{HostListener, Received, Rig, header, pattern};

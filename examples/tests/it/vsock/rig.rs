@@ -94,8 +94,7 @@ impl Rig {
 
     /// Makes a program of the host that listens for connections of the guest.
     pub(crate) fn listen(&self, port: u32) -> HostListener {
-        let path = PathBuf::from(format!("{}_{port}", self.path.display()));
-        HostListener { socket: UnixListener::bind(&path).unwrap(), path }
+        HostListener::at(&self.path, port)
     }
 
     /// Makes a program of the host that connects to the guest.
@@ -254,6 +253,14 @@ const ATTACKED: Address = Address { guest_port: 1, host_port: 7 };
 pub(crate) struct HostListener {
     pub(crate) socket: UnixListener,
     path: PathBuf,
+}
+
+impl HostListener {
+    /// Listens for connections to `port` of a device whose socket is at `path`.
+    pub(crate) fn at(path: &Path, port: u32) -> Self {
+        let path = PathBuf::from(format!("{}_{port}", path.display()));
+        Self { socket: UnixListener::bind(&path).unwrap(), path }
+    }
 }
 
 impl Drop for HostListener {
