@@ -136,7 +136,9 @@ impl VsockDevice {
         if link.lingers && !link.has_backlog() {
             self.table.remove(id);
         } else if link.connection.is_finished() && !link.lingers {
-            self.reset(id);
+            // The guest waits for this before it uses its port again.
+            self.refusals.push_back(link.connection.address().reset(self.guest_cid));
+            self.table.remove(id);
         } else {
             if link.has_backlog() != link.watches_output {
                 link.watches_output = link.has_backlog();

@@ -25,7 +25,7 @@ pub(super) enum Count {
     GuestBytes(u32),
     /// Bytes of the host.
     HostBytes(u32),
-    /// A packet that tells the guest that something is refused or lost.
+    /// A packet that is refused, or a connection that is lost.
     Refused,
     /// A packet that does not come from the guest, or a chain that has no packet.
     Malformed,

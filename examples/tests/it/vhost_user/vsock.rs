@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use virtio_examples::vsock::{Address, HEADER_LEN, VsockHeader, op};
+use virtio_examples::vsock::{Address, BUF_ALLOC, HEADER_LEN, VsockHeader, op};
 use zerocopy::IntoBytes;
 
 use super::back_end::{BackEnd, PATIENCE, VSOCK, command_of, refusal, socket_path};
@@ -170,6 +170,35 @@ fn streams_outlive_a_pause() {
         guest.send(Address { guest_port: 5, host_port }, op::RST, &[]);
         check_end(&dialled);
     }
+    drop(guest);
+    sockets.back_end.end();
+}
+
+/// No kick and no buffer comes, but there is room in the socket of the program.
+#[test]
+fn kept_bytes_go_on_while_the_receive_queue_is_full() {
+    let sockets = Sockets::start(&[]);
+    let (listener, mut guest) = (sockets.listen(), sockets.guest());
+    let mut program = guest.connect(&listener.socket);
+    let (mut sent, mut forwarded, mut in_vain) = (Vec::new(), 0, 0);
+    while in_vain < 4 {
+        let room = BUF_ALLOC as usize - (sent.len() - forwarded);
+        if room > 0 {
+            let payload = pattern(room.min(2000), sent.len());
+            guest.send(ADDRESS, op::RW, &payload);
+            sent.extend(payload);
+        } else {
+            guest.send(ADDRESS, op::CREDIT_REQUEST, &[]);
+            let before = std::mem::replace(&mut forwarded, guest.next().header.fwd_cnt.get() as usize);
+            in_vain = if forwarded == before { in_vain + 1 } else { 0 };
+        }
+    }
+    // More than there are buffers for.
+    program.write_all(&pattern(40_000, 2)).unwrap();
+    for _ in 0..8 {
+        guest.receive.wait(&guest.memory);
+    }
+    check_next(&program, &sent);
     drop(guest);
     sockets.back_end.end();
 }
