@@ -16,8 +16,8 @@ use super::wire::VsockHeader;
 const MAX_REFUSALS: usize = 256;
 
 impl VsockDevice {
-    /// Takes packets of the guest, but no more than `budget`: also if there is no buffer for an answer, as long as there
-    /// is room for refusals.
+    /// Takes packets of the guest, but no more than `budget`. It does so even if there is no buffer for an answer, as
+    /// long as there is room for refusals.
     pub(super) fn transmit<R: Ring, N: DriverNotify>(
         &mut self,
         ring: &R,

@@ -232,6 +232,18 @@ fn streams_end_with_their_driver() {
 }
 
 #[test]
+fn streams_end_with_a_reset_of_the_device() {
+    let sockets = Sockets::start(&[]);
+    let (listener, mut guest) = (sockets.listen(), sockets.guest());
+    let program = guest.connect(&listener.socket);
+    guest.check_stream(&program, ADDRESS);
+    assert_eq!(guest.front_end.set(RESET_DEVICE, &[]), Answer::Yes);
+    check_end(&program);
+    drop(guest);
+    sockets.back_end.end();
+}
+
+#[test]
 fn three_queues_are_there_and_the_context_id() {
     let sockets = Sockets::start(&[]);
     let mut guest = sockets.guest();
