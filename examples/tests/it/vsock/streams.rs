@@ -1,6 +1,6 @@
 //! Streams between programs of the guest and of the host.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 
@@ -358,6 +358,30 @@ fn fill(rig: &mut Rig) -> Vec<u8> {
             return sent;
         }
     }
+}
+
+/// The socket has room, but not so much that it would say so.
+#[test]
+fn bytes_do_not_overtake_those_that_are_kept() {
+    let mut rig = Rig::new(0);
+    let listener = rig.listen(7);
+    let mut program = rig.connect(&listener, ADDRESS);
+    let (mut sent, mut got) = (fill(&mut rig), Vec::new());
+    rig.say(ADDRESS, op::CREDIT_REQUEST);
+    rig.packets();
+    for round in 0..20 {
+        let mut part = [0; 3000];
+        let len = program.read(&mut part).unwrap();
+        got.extend(&part[..len]);
+        let payload = pattern(100, round);
+        rig.data(ADDRESS, &payload);
+        sent.extend(payload);
+    }
+    while got.len() < sent.len() {
+        got.extend(read(&program).unwrap());
+        rig.serve();
+    }
+    assert!(got == sent, "bytes came in another order than they were sent");
 }
 
 /// A guest that closes a socket waits for RST, which comes when nothing can be lost any more.
