@@ -178,8 +178,8 @@ impl<S: OrderStorage> Order<S> {
         true
     }
 
-    /// Returns the number of writable bytes of the chain at `index`, if that was counted, and if the chain is the one of
-    /// `head` and was not returned.
+    /// Returns the number of writable bytes of the chain at `index`, if that was counted, and if the chain is the one
+    /// of `head` and was not returned.
     #[inline]
     fn writable_at(&mut self, index: usize, head: Head) -> Option<u32> {
         let chain = self.chain(index)?;

@@ -17,7 +17,8 @@ use virtio_queue_core::{Armed, DriverNotify, FatalError, Queue, QueueState, Rest
 use virtio_util::EventFd;
 
 use crate::event::{self, Call, Kick, STEP};
-use crate::inflight::{AnyRecordedRing, Left};
+use crate::inflight::Left;
+use crate::inflight::any::AnyRecordedRing;
 use crate::memory::GuestMem;
 use crate::patience::Patience;
 use crate::report::report;

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+
+use super::apart::apart;
 use xtask_support::Spinner;
 use xtask_support::cargo::{Cargo, metadata, workspace_root};
 
@@ -15,8 +17,7 @@ const FILES: [&str; 3] = ["src/lib.rs", "src/main.rs", "tests/greets.rs"];
 /// Makes the package in the guide, and tests it.
 pub(super) fn follow(spinner: &Spinner) -> Result<()> {
     let guide = fs::read_to_string(workspace_root().join(GUIDE)).context(GUIDE)?;
-    let root = metadata()?.target_directory.join("first-device");
-    let package = root.join("greeter");
+    let package = metadata()?.target_directory.join("first-device/greeter");
     for file in FILES {
         let path = package.join(file);
         fs::create_dir_all(path.parent().context("a file is in a folder")?)?;
@@ -30,8 +31,7 @@ pub(super) fn follow(spinner: &Spinner) -> Result<()> {
         add(line, &workspace, package.as_std_path(), spinner)?;
     }
     for verb in ["clippy --all-targets", "test"] {
-        let cargo = Cargo::new(verb).env("CARGO_TARGET_DIR", root.join("target"));
-        cargo.arg("--manifest-path").arg(package.join("Cargo.toml")).run(spinner)?;
+        apart(verb)?.arg("--manifest-path").arg(package.join("Cargo.toml")).run(spinner)?;
     }
     Ok(())
 }
