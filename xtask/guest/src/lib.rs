@@ -62,7 +62,7 @@ impl Exchanged {
     ///
     /// # Errors
     ///
-    /// None, in fact.
+    /// None: the hashes are in memory.
     pub fn sent(&self) -> io::Result<Hash> {
         hash_all(&self.sent)
     }
@@ -71,7 +71,7 @@ impl Exchanged {
     ///
     /// # Errors
     ///
-    /// None, in fact.
+    /// None: the hashes are in memory.
     pub fn received(&self) -> io::Result<Hash> {
         hash_all(&self.received)
     }

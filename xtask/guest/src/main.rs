@@ -2,11 +2,12 @@
 //!
 //! What is meant for the host is in lines with a mark.
 
+use core::iter;
+use std::env;
 use std::fs::File;
 use std::io::{self, Read};
 use std::net::Shutdown;
 use std::thread;
-use std::{env, iter};
 
 use anyhow::{Result, anyhow, bail};
 use vsock::{VMADDR_CID_ANY, VMADDR_CID_HOST, VsockListener, VsockStream};

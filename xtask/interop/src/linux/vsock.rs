@@ -13,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 use rand::Rng;
 use xtask_guest::{CONNECTIONS, Exchanged, GUEST_PORT, HOST_PORTS, LEN, content};
 
-use super::Case;
+use super::case::Case;
 use super::device::GuestDevice;
 use super::guest::{Guest, PATIENCE};
 use super::system::System;
