@@ -16,3 +16,4 @@ mod recovery;
 mod rings;
 mod rng;
 mod traffic;
+mod vsock;

@@ -15,6 +15,7 @@ pub(crate) mod recovery;
 mod rig;
 mod rng;
 mod system;
+mod vsock;
 mod worker;
 
 use anyhow::{Context, Result};
@@ -27,11 +28,17 @@ use device::GuestDevice;
 use net::Interface;
 use rng::Entropy;
 use system::System;
+use vsock::Sockets;
 
 /// Boots guests with each device, prints a table, and returns whether all went well.
 pub(crate) fn run() -> Result<bool> {
     let system = System::prepare()?;
-    let passed = [run_device::<Disk>(&system)?, run_device::<Interface>(&system)?, run_device::<Entropy>(&system)?];
+    let passed = [
+        run_device::<Disk>(&system)?,
+        run_device::<Interface>(&system)?,
+        run_device::<Entropy>(&system)?,
+        run_device::<Sockets>(&system)?,
+    ];
     Ok(passed.into_iter().all(|passed| passed))
 }
 

@@ -34,6 +34,7 @@ pub(crate) fn socket_path() -> PathBuf {
 pub(crate) const BLK: &str = env!("CARGO_BIN_EXE_vhost-user-blk");
 pub(crate) const NET: &str = env!("CARGO_BIN_EXE_vhost-user-net");
 pub(crate) const RNG: &str = env!("CARGO_BIN_EXE_vhost-user-rng");
+pub(crate) const VSOCK: &str = env!("CARGO_BIN_EXE_vhost-user-vsock");
 
 /// Returns the program of the disk with its arguments.
 pub(crate) fn command(socket: &Path, args: &[&str]) -> Command {
