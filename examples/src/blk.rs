@@ -15,6 +15,7 @@ mod serve;
 mod storage;
 #[expect(unsafe_code, reason = "system calls take pointers")]
 mod straight;
+mod uring;
 mod wire;
 
 use core::fmt;
@@ -27,6 +28,7 @@ pub use file::{FileStorage, FileStorageError};
 pub use memory::MemStorage;
 pub use null::NullStorage;
 pub use storage::Storage;
+pub use uring::{Progress, UringDisk};
 pub use wire::{
     BlockConfig, DeviceId, MAX_SEGMENT_SECTORS, MAX_SEGMENTS, RequestHeader, RequestType, SECTOR_SIZE, Segment, Status,
     feature,
@@ -37,6 +39,7 @@ use virtio_vhost_user::{Device, Served};
 /// A block device on a storage.
 ///
 /// It allocates nothing.
+#[derive(Clone)]
 pub struct BlockDevice<S> {
     storage: S,
     /// The size of the storage. It does not change.
@@ -74,6 +77,11 @@ impl<S: Storage> BlockDevice<S> {
     #[must_use]
     pub fn config(&self, queue_size: u16) -> BlockConfig {
         BlockConfig::new(self.capacity(), self.storage.block_size(), queue_size)
+    }
+
+    /// Returns whether a write must be stable before it is answered.
+    const fn writes_through(&self) -> bool {
+        !self.writeback
     }
 
     /// Returns the number of sectors. The last sector can be incomplete.

@@ -127,13 +127,20 @@ impl<S: Storage> BlockDevice<S> {
         }
     }
 
+    /// Returns the offset of a payload of `len` bytes from `sector` on, if the storage has all of it, and if it is not
+    /// empty.
+    pub(super) fn place(&self, sector: u64, len: u64) -> Option<u64> {
+        let offset = self.offset(sector, len).ok()?;
+        (len > 0 && self.inside(offset, len) == len).then_some(offset)
+    }
+
     fn check_writable(&self) -> Result<(), RequestError> {
         if self.storage.read_only() { Err(RequestError::ReadOnly) } else { Ok(()) }
     }
 
     /// Makes written bytes stable, if the driver does not flush.
     fn commit(&self) -> io::Result<()> {
-        if self.writeback { Ok(()) } else { self.storage.flush() }
+        if self.writes_through() { self.storage.flush() } else { Ok(()) }
     }
 }
 
