@@ -16,3 +16,6 @@ mod recovery;
 mod rings;
 mod rng;
 mod traffic;
+mod uring;
+
+pub(crate) use back_end::wait_readable;

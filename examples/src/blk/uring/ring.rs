@@ -24,6 +24,9 @@ const FILE: types::Fixed = types::Fixed(0);
 /// The operations that the kernel has to know.
 const OPCODES: [u8; 3] = [opcode::Readv::CODE, opcode::Writev::CODE, opcode::Fsync::CODE];
 
+/// The most operations for which the kernel is entered once.
+const MAX_ENTRIES: usize = 64;
+
 /// A bounded number of requests, and the io_uring that works for them.
 pub(super) struct Ring<M: StableMem> {
     ring: IoUring,
@@ -53,9 +56,11 @@ pub(super) struct Ended<M: StableMem> {
 impl<M: StableMem> Ring<M> {
     /// Creates an io_uring for `file`, with at most `depth` requests in flight.
     pub(super) fn new(file: &File, depth: usize) -> io::Result<Self> {
-        let entries = u32::try_from(depth).map_err(io::Error::other)?;
-        // The queue of what has ended is twice as long, so that it has room for all.
-        let ring = IoUring::new(entries)?;
+        let [entries, ended] = [depth.min(MAX_ENTRIES), depth].map(u32::try_from);
+        // There is room for all that can have ended.
+        let ring = IoUring::builder()
+            .setup_cqsize(ended.map_err(io::Error::other)?)
+            .build(entries.map_err(io::Error::other)?)?;
         let mut known = Probe::new();
         ring.submitter().register_probe(&mut known)?;
         if !OPCODES.iter().all(|code| known.is_supported(*code)) {
