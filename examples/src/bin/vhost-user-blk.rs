@@ -3,7 +3,7 @@
 #![expect(clippy::std_instead_of_alloc, reason = "a program has the standard library")]
 
 use core::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -23,6 +23,12 @@ struct Args {
     /// Make the disk read-only
     #[arg(long, conflicts_with = "null")]
     read_only: bool,
+    /// Read and write past the page cache of the host, as far as requests are aligned
+    #[arg(long, conflicts_with = "null")]
+    direct: bool,
+    /// The serial number, which the driver can read: up to 20 ASCII characters
+    #[arg(long, value_name = "TEXT", default_value = "vhost-user-blk")]
+    serial: String,
     /// A disk of so many bytes without a medium, rather than a file: nothing is stored, and nothing is put into buffers
     #[arg(long, value_name = "BYTES", conflicts_with = "blk_file", value_parser = value_parser!(u64).range(1..))]
     null: Option<u64>,
@@ -47,16 +53,25 @@ enum Io {
 fn main() -> ExitCode {
     virtio_vhost_user::run(|args: Args| {
         let storage: SharedStorage = match (&args.blk_file, args.null) {
-            (Some(path), _) if args.read_only => Arc::new(FileStorage::open_read_only(path)?),
-            (Some(path), _) => Arc::new(FileStorage::open(path)?),
+            (Some(path), _) => Arc::new(open(path, &args)?),
             (None, size) => Arc::new(NullStorage::new(size.unwrap_or_default())),
         };
-        let id = DeviceId::new("vhost-user-blk").ok_or("the name is too long")?;
+        let text = "a serial number has at most 20 ASCII characters, none of which is NUL";
+        let id = DeviceId::new(&args.serial).ok_or_else(|| format!("--serial {}: {text}", args.serial))?;
         let device = BlockDevice::new(storage, id);
         let io = io(&args, &device)?;
         let Args { options, queues, .. } = args;
-        Ok((options.clone(), Disk { device, id, io, queues, queue_size: options.queue_size }))
+        Ok((options.clone(), Disk { device, io, queues, queue_size: options.queue_size }))
     })
+}
+
+/// Opens the file as it is to be read and written.
+fn open(path: &Path, args: &Args) -> Result<FileStorage, Box<dyn Error + Send + Sync>> {
+    let file = if args.read_only { FileStorage::open_read_only(path) } else { FileStorage::open(path) }?;
+    if !args.direct {
+        return Ok(file);
+    }
+    Ok(file.past_the_page_cache().map_err(|error| format!("--direct: {}: {error}", path.display()))?)
 }
 
 /// Chooses how the file of `device` is read and written. Says so if it is not as it was wished.
@@ -91,7 +106,6 @@ type SharedStorage = Arc<dyn Storage + Send + Sync>;
 struct Disk {
     /// What all of them say of themselves.
     device: BlockDevice<SharedStorage>,
-    id: DeviceId,
     io: Io,
     queues: u16,
     queue_size: u16,
@@ -102,7 +116,7 @@ impl VhostUserDevice for Disk {
     const CAPABILITIES: &'static [&'static str] = &["read-only", "blk-file"];
 
     fn worker(&self, _queue: usize, features: u64) -> Worker {
-        let mut device = BlockDevice::new(Arc::clone(self.device.storage()), self.id);
+        let mut device = self.device.clone();
         device.accept(features);
         if self.io == Io::Plain {
             return Worker::serve(device);
@@ -125,6 +139,10 @@ impl VhostUserDevice for Disk {
         let mut config = self.device.config(self.queue_size.min(USUAL_QUEUE_SIZE));
         config.num_queues = self.queues.into();
         config.as_bytes().to_vec()
+    }
+
+    fn write_config(&self, offset: usize, bytes: &[u8]) -> bool {
+        self.device.write_config(offset, bytes)
     }
 
     fn num_queues(&self) -> usize {

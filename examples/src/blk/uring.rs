@@ -57,7 +57,7 @@ impl<S: Storage, M: StableMem> UringDisk<S, M> {
     /// resources.
     pub fn new(device: BlockDevice<S>, depth: usize) -> io::Result<Self> {
         let file = device.storage().file().ok_or_else(|| io::Error::other("the storage is not a file"))?;
-        let ring = Ring::new(file, depth)?;
+        let ring = Ring::new(file, device.storage().direct(), depth)?;
         Ok(Self { device, ring })
     }
 

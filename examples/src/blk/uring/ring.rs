@@ -17,9 +17,11 @@ use virtio_chain::Lent;
 use virtio_mem_traits::StableMem;
 
 use super::request::{Operation, Request};
+use crate::blk::direct::{Alignment, Direct};
 
-/// The file, among those that are registered.
+/// The file, among those that are registered, and the same file past the page cache.
 const FILE: types::Fixed = types::Fixed(0);
+const DIRECT: types::Fixed = types::Fixed(1);
 
 /// The operations that the kernel has to know.
 const OPCODES: [u8; 3] = [opcode::Readv::CODE, opcode::Writev::CODE, opcode::Fsync::CODE];
@@ -37,6 +39,8 @@ pub(super) struct Ring<M: StableMem> {
     free: Vec<usize>,
     /// The places of those that the submission queue had no room for.
     waiting: VecDeque<usize>,
+    /// What requests past the page cache have to be like, if there are any.
+    direct: Option<Alignment>,
 }
 
 /// A request, and what the kernel uses for it: memory of its chain, and the array of pieces in the operation.
@@ -54,8 +58,9 @@ pub(super) struct Ended<M: StableMem> {
 }
 
 impl<M: StableMem> Ring<M> {
-    /// Creates an io_uring for `file`, with at most `depth` requests in flight.
-    pub(super) fn new(file: &File, depth: usize) -> io::Result<Self> {
+    /// Creates an io_uring for `file`, with at most `depth` requests in flight. Those that are aligned go to `direct`, if
+    /// that is there.
+    pub(super) fn new(file: &File, direct: Option<&Direct>, depth: usize) -> io::Result<Self> {
         let [entries, ended] = [depth.min(MAX_ENTRIES), depth].map(u32::try_from);
         // There is room for all that can have ended.
         let ring = IoUring::builder()
@@ -66,12 +71,14 @@ impl<M: StableMem> Ring<M> {
         if !OPCODES.iter().all(|code| known.is_supported(*code)) {
             return Err(io::Error::other("the kernel does not know all of its operations"));
         }
-        ring.submitter().register_files(&[file.as_raw_fd()])?;
+        let files = [file, direct.map_or(file, Direct::file)].map(AsRawFd::as_raw_fd);
+        ring.submitter().register_files(&files)?;
         // SAFETY: the io_uring is open until after this statement.
         let borrowed = unsafe { BorrowedFd::borrow_raw(ring.as_raw_fd()) };
         let event = Arc::new(borrowed.try_clone_to_owned()?);
         let flights = (0..depth).map(|_| None).collect();
-        Ok(Self { ring, event, flights, free: (0..depth).rev().collect(), waiting: VecDeque::with_capacity(depth) })
+        let (free, waiting) = ((0..depth).rev().collect(), VecDeque::with_capacity(depth));
+        Ok(Self { ring, event, flights, free, waiting, direct: direct.map(Direct::alignment) })
     }
 
     pub(super) fn has_room(&self) -> bool {
@@ -146,7 +153,7 @@ impl<M: StableMem> Ring<M> {
         let mut queue = self.ring.submission();
         while let Some(place) = self.waiting.front().copied() {
             let Some(Some(flight)) = self.flights.get(place) else { break };
-            let entry = entry(&flight.operation).user_data(place as u64);
+            let entry = entry(&flight.operation, self.direct).user_data(place as u64);
             // SAFETY: the kernel uses the file, which is registered, and for reads and writes:
             // - the array of pieces, which is in a box, so that it does not move with the operation;
             // - the memory that the pieces stand for. They were lent by the chain of the request, which checked that
@@ -184,16 +191,20 @@ impl<M: StableMem> Drop for Ring<M> {
 }
 
 /// Returns the operation as the kernel takes it.
-fn entry(operation: &Operation) -> squeue::Entry {
+fn entry(operation: &Operation, direct: Option<Alignment>) -> squeue::Entry {
+    let file = |lent: &Lent, offset| match direct {
+        Some(alignment) if alignment.fits(lent.io_vecs(), offset) => DIRECT,
+        _ => FILE,
+    };
     match operation {
         Operation::Read(lent, offset) => {
             let (pieces, count) = pieces(lent);
-            opcode::Readv::new(FILE, pieces, count).offset(*offset).build()
+            opcode::Readv::new(file(lent, *offset), pieces, count).offset(*offset).build()
         }
         Operation::Write(lent, offset, stable) => {
             let (pieces, count) = pieces(lent);
             let flags = if *stable { libc::RWF_DSYNC } else { 0 };
-            opcode::Writev::new(FILE, pieces, count).offset(*offset).rw_flags(flags).build()
+            opcode::Writev::new(file(lent, *offset), pieces, count).offset(*offset).rw_flags(flags).build()
         }
         Operation::Sync => opcode::Fsync::new(FILE).flags(types::FsyncFlags::DATASYNC).build(),
     }
