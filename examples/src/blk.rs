@@ -3,6 +3,8 @@
 //! VIRTIO 1.4 §5.2 "Block Device". A [`BlockDevice`] serves a [`Storage`]: a file, memory, or your own type. It reads,
 //! writes, flushes, discards, writes zeroes, and reports its name. A device serves one queue. For several queues,
 //! several devices can share a storage.
+//!
+//! A [`UringDisk`] does the same on a file, with many requests in flight.
 
 mod batch;
 mod cache;

@@ -13,9 +13,10 @@ const SAFE: u32 = 4096;
 
 /// A file that is open a second time, past the page cache of the host.
 ///
-/// The kernel takes only what is [aligned](Alignment) there. All else goes through the page cache. The kernel keeps both
-/// ways consistent. A buffer of our own would not be better: a write of a part of a block would have to read the rest
-/// of the block first, and to keep others from writing it meanwhile, which the page cache does.
+/// The kernel takes only what is [aligned](Alignment) there. All else goes through the page cache, with the file as it
+/// was opened first. The kernel keeps both ways consistent. A buffer of our own would not be better: a write of a part
+/// of a block would have to read the rest of the block first, and to keep others from writing it meanwhile. The page
+/// cache does that.
 #[derive(Debug)]
 pub struct Direct {
     file: File,

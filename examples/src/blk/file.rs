@@ -95,8 +95,8 @@ impl Storage for FileStorage {
         self.size
     }
 
-    /// That of a block device is one that its host cannot do without. A file takes bytes anywhere, unless the page cache
-    /// is passed by.
+    /// That of a block device is one that its host cannot do without. A file takes bytes anywhere, unless requests are
+    /// to pass the page cache by.
     fn block_size(&self) -> u32 {
         self.block_size
     }
@@ -167,7 +167,8 @@ impl Storage for FileStorage {
         true
     }
 
-    /// Makes a hole in the file, whose bytes are read as zeroes. What does not fill a block of the file system is written.
+    /// Makes a hole in the file, whose bytes are read as zeroes. What does not fill a block of the file system is
+    /// written.
     fn release(&self, offset: u64, len: u64) -> io::Result<()> {
         match fallocate(&self.file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, offset, len) {
             Err(Errno::OPNOTSUPP | Errno::INVAL) => self.write_zeroes(offset, len),

@@ -144,8 +144,8 @@ impl<S: Storage> BlockDevice<S> {
     }
 }
 
-/// Sets the bytes of a segment to zero. Without the flag, they stay allocated: VIRTIO 1.4 §5.2.6.2 "Device Requirements:
-/// Device Operation".
+/// Sets the bytes of a segment to zero. Without the flag, they stay allocated: VIRTIO 1.4 §5.2.6.2 "Device
+/// Requirements: Device Operation".
 fn zero(storage: &impl Storage, segment: &Segment, offset: u64, len: u64) -> io::Result<()> {
     if segment.flags.get() & Segment::UNMAP == 0 {
         storage.write_zeroes(offset, len)

@@ -34,7 +34,7 @@ pub trait Storage {
     }
 
     /// Returns the size of the blocks in which the medium works, in bytes, if that is known and requests should be
-    /// aligned to it. It is a power of two, and at least the [`block_size`](Self::block_size). By default, it is `None`.
+    /// aligned to it. It is a power of two, and at least the [`block_size`](Self::block_size). The default is `None`.
     fn physical_block_size(&self) -> Option<u32> {
         None
     }

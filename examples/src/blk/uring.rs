@@ -14,11 +14,10 @@
 //! is malformed or out of range, what is not all inside the file, the name of the device, and what clears sectors.
 //!
 //! A flush need not wait for requests that are in flight. It promises that the writes are stable that were answered
-//! before the driver sent it (VIRTIO 1.4 §5.2.6.2 "Device Requirements: Device Operation"), and the kernel had finished
-//! those.
+//! before the driver sent it (VIRTIO 1.4 §5.2.6.2 "Device Requirements: Device Operation"). The kernel had ended those.
 //!
-//! The memory is not registered (`IORING_REGISTER_BUFFERS`). That would pin the memory of a guest, which comes and goes,
-//! and an operation on a registered buffer has room for a single piece.
+//! The memory is not registered (`IORING_REGISTER_BUFFERS`). That would pin the memory of a guest, which comes and
+//! goes, and an operation on a registered buffer has room for a single piece. The file is registered.
 
 mod request;
 #[expect(unsafe_code, reason = "the kernel is handed pointers, and uses them later")]

@@ -4,8 +4,10 @@ mod medium;
 mod rig;
 mod sandbox;
 
+use std::cell::RefCell;
 use std::fs::{self, File};
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
 
@@ -276,6 +278,37 @@ fn kernel_that_refuses_is_asked_again_or_given_up() {
     }
 }
 
+/// Pieces and offsets of all kinds, past the page cache where they are aligned.
+#[test]
+fn requests_past_the_page_cache_do_what_others_do() {
+    let mut model = pattern(64 * SECTOR + 100);
+    let file = TempFile::new(&model);
+    let Ok(storage) = FileStorage::open(file.path()).unwrap().past_the_page_cache() else { return };
+    let block = storage.block_size() as usize;
+    for features in FORMATS {
+        let mut rig = Rig::new(&storage, features, 8);
+        // Aligned pieces, a piece that begins within a block, and pieces that end in one.
+        for (misplaced, cut) in [(0, block), (1, block), (0, 700)] {
+            for (sector, sectors) in [(0, 16), (8, 8), (3, 9), (56, 8), (63, 1)] {
+                let len = sectors * SECTOR;
+                let place = rig.driver.pool().alloc(len as u64 + 8192, 4096).unwrap().after(misplaced).start();
+                let bytes = sector * SECTOR..sector * SECTOR + len;
+                let data: Vec<u8> = bytes.clone().map(|at| (at / 3) as u8 ^ cut as u8).collect();
+                let chain = DriverChain::new().readable(header(OUT, sector as u64));
+                let chain = chain.readable(&data[..len.min(cut)]).at(place).readable(&data[len.min(cut)..]);
+                rig.add(&chain.writable(1));
+                assert_eq!(rig.finish(1).remove(0).writable(), [OK]);
+                model[bytes.clone()].copy_from_slice(&data);
+                let chain = DriverChain::new().readable(header(IN, sector as u64)).writable(len as u32).at(place);
+                rig.add(&chain.writable(1));
+                let used = rig.finish(1).remove(0);
+                assert_eq!((used.len as usize, &used.writable()[..len]), (len + 1, &model[bytes]));
+            }
+        }
+    }
+    assert!(file.bytes() == model);
+}
+
 #[test]
 fn storage_that_is_no_file_is_refused() {
     let device = BlockDevice::new(MemStorage::new(vec![0; SECTOR]), id());
@@ -297,12 +330,15 @@ fn writes_without_flush_are_written_through() {
     }
 }
 
-/// A device on io_uring under attack.
-fn attacked(setup: &Setup, file: &TempFile) -> DeviceResult<impl FnMut() -> DeviceResult + use<>> {
-    let queue = SharedQueue::new(setup.queue()?);
-    let device = BlockDevice::new(FileStorage::open(file.path())?, id());
-    let mut disk = UringDisk::<_, Arc<HostileMem>>::new(device, 16)?;
+/// A device on io_uring under attack. All attacks have the same io_uring.
+type Attacked = Rc<RefCell<UringDisk<FileStorage, Arc<HostileMem>>>>;
+
+fn attacked(setup: &Setup, disk: &Attacked) -> DeviceResult<impl FnMut() -> DeviceResult + use<>> {
+    let (queue, disk) = (SharedQueue::new(setup.queue()?), Rc::clone(disk));
+    // What is left of an attack that has stopped the device.
+    disk.borrow_mut().finish();
     Ok(move || {
+        let mut disk = disk.borrow_mut();
         loop {
             let mut found = false;
             while let Some(chain) = queue.next_chain().inspect_err(|_| disk.finish())? {
@@ -325,8 +361,11 @@ fn attacked(setup: &Setup, file: &TempFile) -> DeviceResult<impl FnMut() -> Devi
 #[test]
 fn disk_on_io_uring_keeps_all_promises() {
     let file = TempFile::new(&pattern(4 * SECTOR));
+    let mut device = BlockDevice::new(FileStorage::open(file.path()).unwrap(), id());
+    device.accept(feature::FLUSH);
+    let disk = Rc::new(RefCell::new(UringDisk::new(device, 16).unwrap()));
     let kit = Kit::new().request(read(1, 1)).request(write(2, &[7; SECTOR])).request(flush());
-    let report = kit.run_device(|setup| attacked(&setup, &file));
+    let report = kit.run_device(|setup| attacked(&setup, &disk));
     println!("{report}");
     assert!(report.passed(), "{report}");
 }

@@ -44,9 +44,8 @@ fn run_device<D: GuestDevice>(system: &System) -> Result<bool> {
     let program = build(D::PROGRAM)?;
     let cases: Vec<_> = Case::all().into_iter().filter(|case| case.queues <= D::QUEUES).collect();
     let mut passed = true;
-    // Both formats in each way: the format is that of every other case.
-    for (index, case) in cases.iter().enumerate() {
-        let way = &D::WAYS[index / 2 % D::WAYS.len()];
+    // Both formats in each way: the format is another one in every other case.
+    for (case, way) in cases.iter().zip(D::WAYS.iter().flat_map(|way| [way; 2]).cycle()) {
         passed &= row::<D>(case, way, "2 boots").report(&D::run(system, &program, case, way));
     }
     // A back end has as many queues as it was started with.

@@ -1,8 +1,8 @@
 //! An io_uring, with the requests whose memory the kernel uses.
 //!
 //! There are three places for an operation. It waits, because the submission queue is full. It is in the submission
-//! queue. Or the kernel has it. From the submission queue on, its request is in `flights` until the kernel says that the
-//! operation has ended.
+//! queue. Or the kernel has it. From the submission queue on, its request stays in `flights` until the kernel says that
+//! the operation has ended.
 
 use core::mem;
 use std::collections::VecDeque;
@@ -58,8 +58,8 @@ pub(super) struct Ended<M: StableMem> {
 }
 
 impl<M: StableMem> Ring<M> {
-    /// Creates an io_uring for `file`, with at most `depth` requests in flight. Those that are aligned go to `direct`, if
-    /// that is there.
+    /// Creates an io_uring for `file`, with at most `depth` requests in flight. Those that are aligned go to `direct`,
+    /// if that is there.
     pub(super) fn new(file: &File, direct: Option<&Direct>, depth: usize) -> io::Result<Self> {
         let [entries, ended] = [depth.min(MAX_ENTRIES), depth].map(u32::try_from);
         // There is room for all that can have ended.

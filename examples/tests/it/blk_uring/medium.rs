@@ -42,7 +42,7 @@ impl Storage for Files {
     }
 }
 
-/// A pipe as a medium: reads wait until somebody writes, and offsets mean nothing. At its end, the medium is at its end.
+/// A pipe as a medium: reads wait until somebody writes, and offsets mean nothing. Where the pipe ends, the medium does.
 #[derive(Debug)]
 pub(crate) struct Pipe(File);
 

@@ -12,13 +12,14 @@ use virtio_vhost_user::{BackEnd, Options, VhostUserDevice, Worker};
 
 use super::back_end::{self, command, refusal, socket_path};
 use super::driver::{Driver, EVENT_IDX, PACKED};
-use super::front_end::{Answer, FEATURES, FrontEnd, GET_VRING_BASE, RESET_DEVICE, pair};
+use super::front_end::{Answer, FEATURES, FrontEnd, GET_CONFIG, GET_VRING_BASE, RESET_DEVICE, SET_CONFIG, pair};
 use super::guest::Guest;
 use crate::blk_file::TempFile;
 use crate::blk_uring::{Pipe, refuse_io_uring};
-use crate::disk::{IN, OK, OUT, SECTOR, header, pattern};
+use crate::disk::{GET_ID, IN, OK, OUT, SECTOR, header, pattern};
 
 const FLUSH: u64 = 1 << 9;
+const CONFIG_WCE: u64 = 1 << 11;
 /// How many requests are in flight.
 const DEPTH: usize = 128;
 /// How often something happens to them, in each format.
@@ -242,6 +243,53 @@ fn io_uring_is_refused_where_it_cannot_be() {
     for args in table {
         let said = refusal(command(&socket_path(), args));
         assert!(said.starts_with("error: ") && (said.contains("--io") || said.contains("--null")), "{said}");
+    }
+}
+
+/// Past the page cache, or not, in each way: the driver and the file agree.
+#[test]
+fn file_is_read_and_written_past_the_page_cache() {
+    let mut model = pattern(1 << 20);
+    let file = TempFile::new(&model);
+    let path = file.path().to_str().unwrap();
+    if FileStorage::open(path).unwrap().past_the_page_cache().is_err() {
+        return;
+    }
+    for io in ["plain", "uring"] {
+        for features in [EVENT_IDX, PACKED] {
+            let back_end = back_end::BackEnd::start(&["--blk-file", path, "--direct", "--io", io]);
+            let mut driver = Driver::connect(back_end.socket(), features, 1, 64);
+            let config = driver.config();
+            assert!(u32::from(config.blk_size) >= 512);
+            driver.exercise(&mut model, 20, 8, || {});
+            drop(driver);
+            back_end.end();
+            assert!(file.bytes() == model);
+        }
+    }
+}
+
+/// A driver reads the serial number, and chooses the mode of the cache.
+#[test]
+fn serial_number_is_the_one_of_the_command_line() {
+    let file = TempFile::new(&[0; SECTOR]);
+    let path = file.path().to_str().unwrap();
+    for io in ["plain", "uring"] {
+        let back_end = back_end::BackEnd::start(&["--blk-file", path, "--io", io, "--serial", "S/N 0815"]);
+        let mut guest = guest(CONFIG_WCE);
+        let mut front_end = guest.connect(back_end.socket());
+        guest.start(&mut front_end, guest.new_base());
+        for mode in [0, 1] {
+            let written = [pair(32, 1), vec![0; 4], vec![mode]].concat();
+            assert_eq!(front_end.set(SET_CONFIG, &written), Answer::Yes);
+            let read = front_end.ask(GET_CONFIG, &[pair(32, 1), vec![0; 5]].concat()).unwrap();
+            assert_eq!(read.last(), Some(&mode));
+            guest.add(&DriverChain::new().readable(header(GET_ID, 0)).writable(20).writable(1)).unwrap();
+            guest.kick();
+            assert_eq!(guest.wait()[0].writable(), [&b"S/N 0815"[..], &[0; 12], &[OK]].concat());
+        }
+        drop(front_end);
+        back_end.end();
     }
 }
 
