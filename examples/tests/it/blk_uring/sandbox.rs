@@ -24,8 +24,8 @@ fn refuse(call: c_long, error: c_int) -> io::Result<()> {
     let mut filter = [
         // The number of the system call is what its description begins with.
         sock_filter { code: load, jt: 0, jf: 0, k: 0 },
-        sock_filter { code: compare, jt: 0, jf: 1, k: call as u32 },
-        sock_filter { code: end, jt: 0, jf: 0, k: SECCOMP_RET_ERRNO | error as u32 },
+        sock_filter { code: compare, jt: 0, jf: 1, k: call.unsigned_abs() as u32 },
+        sock_filter { code: end, jt: 0, jf: 0, k: SECCOMP_RET_ERRNO | error.unsigned_abs() },
         sock_filter { code: end, jt: 0, jf: 0, k: SECCOMP_RET_ALLOW },
     ];
     let program = sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
