@@ -4,7 +4,7 @@
 //! writes, flushes, discards, writes zeroes, and reports its name. A device serves one queue. For several queues,
 //! several devices can share a storage.
 //!
-//! A [`UringDisk`] does the same on a file, with many requests in flight.
+//! A [`UringDisk`](uring::UringDisk) does the same on a file, with many requests in flight.
 
 mod batch;
 mod cache;
@@ -19,7 +19,7 @@ mod serve;
 mod storage;
 #[expect(unsafe_code, reason = "system calls take pointers")]
 mod straight;
-mod uring;
+pub mod uring;
 mod wire;
 
 use core::fmt;
@@ -35,7 +35,6 @@ pub use file::{FileStorage, FileStorageError};
 pub use memory::MemStorage;
 pub use null::NullStorage;
 pub use storage::Storage;
-pub use uring::{Progress, UringDisk};
 pub use wire::{
     BlockConfig, DeviceId, MAX_SEGMENT_SECTORS, MAX_SEGMENTS, RequestHeader, RequestType, SECTOR_SIZE, Segment, Status,
     Topology, feature,

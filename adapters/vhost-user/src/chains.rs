@@ -39,9 +39,9 @@ impl Chains {
 
     /// Lets the thread of the queue poll the future also while `event` can be read, until the queue stops.
     ///
-    /// So a device whose work ends elsewhere needs no thread to wait for that: `event` can be an io_uring, an eventfd
-    /// or a socket. The future reads it until it would block. One that stays readable keeps the thread busy. There is one
-    /// such file descriptor: another call replaces it.
+    /// So a device whose work ends elsewhere needs no thread to wait for that. `event` can be an io_uring, an eventfd
+    /// or a socket. The future reads it until it would block. One that stays readable keeps the thread busy. There is
+    /// one such file descriptor: another call replaces it.
     ///
     /// ```
     /// use std::future::poll_fn;

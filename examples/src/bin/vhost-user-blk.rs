@@ -8,7 +8,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, ValueEnum, value_parser};
-use virtio_examples::blk::{BlockDevice, DeviceId, FileStorage, NullStorage, Storage, UringDisk, feature};
+use virtio_examples::blk::uring::UringDisk;
+use virtio_examples::blk::{BlockDevice, DeviceId, FileStorage, NullStorage, Storage, feature};
 use virtio_vhost_user::{GuestMem, Options, VhostUserDevice, Worker, report};
 use zerocopy::IntoBytes;
 

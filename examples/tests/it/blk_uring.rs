@@ -13,7 +13,8 @@ use std::thread;
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
-use virtio_examples::blk::{BlockDevice, DeviceId, FileStorage, MemStorage, Storage, UringDisk, feature};
+use virtio_examples::blk::uring::UringDisk;
+use virtio_examples::blk::{BlockDevice, DeviceId, FileStorage, MemStorage, Storage, feature};
 use virtio_fake_driver::hostile::{DeviceResult, HostileMem, Kit, Setup};
 use virtio_fake_driver::{DriverChain, features};
 use virtio_mem_traits::HeapMem;

@@ -42,7 +42,7 @@ impl Storage for Files {
     }
 }
 
-/// A pipe as a medium: reads wait until somebody writes, and offsets mean nothing. Where the pipe ends, the medium does.
+/// A pipe as a medium: reads wait until somebody writes, and offsets mean nothing. The medium ends with the pipe.
 #[derive(Debug)]
 pub(crate) struct Pipe(File);
 

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use virtio_examples::blk::{BlockDevice, Storage, UringDisk};
+use virtio_examples::blk::uring::UringDisk;
+use virtio_examples::blk::{BlockDevice, Storage};
 use virtio_fake_driver::{AnyDriver, AnyFixtureOptions, DriverChain, UsedBuffer, features};
 use virtio_mem_traits::HeapMem;
 use virtio_util::{NotificationCounter, SharedAnyQueue, SharedQueue};

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::thread;
 
 use clap::Parser;
-use virtio_examples::blk::{BlockDevice, DeviceId, FileStorage, Storage, UringDisk};
+use virtio_examples::blk::uring::UringDisk;
+use virtio_examples::blk::{BlockDevice, DeviceId, FileStorage, Storage};
 use virtio_fake_driver::DriverChain;
 use virtio_vhost_user::{BackEnd, Options, VhostUserDevice, Worker};
 
