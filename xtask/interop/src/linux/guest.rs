@@ -1,10 +1,11 @@
 //! A guest under QEMU, and what it says.
 
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Error, Result, anyhow, ensure};
+use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 
 use super::Case;
 use super::system::{KERNEL_PACKAGE, System};
@@ -73,6 +74,23 @@ impl Guest {
         let mut qemu = command.spawn().context("cannot run QEMU")?;
         let input = qemu.stdin.take().context("its input is a pipe")?;
         Ok(Self { qemu, input, output: Output::new(console), console: Vec::new() })
+    }
+
+    /// Returns the memory that the guest has from the beginning.
+    ///
+    /// # Errors
+    ///
+    /// If QEMU is gone.
+    pub(super) fn memory(&self) -> Result<File> {
+        for entry in fs::read_dir(format!("/proc/{}/fd", self.qemu.id()))? {
+            let path = entry?.path();
+            // Others can be closed meanwhile.
+            if fs::read_link(&path).is_ok_and(|name| name.to_string_lossy().starts_with("/memfd:memory-backend-memfd"))
+            {
+                return Ok(File::open(path)?);
+            }
+        }
+        bail!("QEMU has no file of the guest's memory")
     }
 
     /// Asks a guest for something whose task is to obey.

@@ -1,5 +1,7 @@
 //! Guests that go from one QEMU with its back ends to another while they work.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -25,6 +27,10 @@ const SLOW: u64 = 48 << 20;
 const FAST: u64 = 1 << 30;
 /// For how many milliseconds the guest may stop then.
 const DOWNTIME: u64 = 2000;
+/// How often a guest is sent at most.
+const ATTEMPTS: usize = 5;
+/// The size of a page.
+const PAGE: usize = 4096;
 /// How many front ends look at the log, one after the other.
 const FRONT_ENDS: u32 = 20;
 /// How long a migration may take in all.
@@ -87,25 +93,53 @@ impl<'r> Home<'r> {
         Ok(Self { worker, _disk: disk, _net: net })
     }
 
-    /// Moves the guest to another place.
+    /// Moves the guest to another place, and sees that its memory is the same there before it runs.
+    ///
+    /// It is sent again if pages are lost, which is [known of QEMU](send). A log with faults loses pages each time.
     fn leave(mut self, rig: &'r Rig<'r>, place: usize) -> Result<Self> {
         let uri = format!("unix:{}", rig.socket("migration", place).display());
-        let mut next = Self::new(rig, place, &["-incoming", &uri])?;
-        send(&mut self.worker.monitor, &uri)?;
+        for _ in 0..ATTEMPTS {
+            let mut next = Self::new(rig, place, &["-S", "-incoming", &uri])?;
+            send(&mut self.worker.monitor, &uri)?;
+            next.wait_for(|status| status != "inmigrate").context("the guest does not arrive")?;
+            let lost = lost_pages(&self.worker.memory()?, &next.worker.memory()?)?;
+            if lost.is_empty() {
+                next.run().context("in its new place")?;
+                return Ok(next);
+            }
+            println!("{} pages were lost, and the guest is sent again: {}", lost.len(), lost.join(" "));
+            drop(next);
+            self.run().context("in its old place")?;
+        }
+        bail!("pages were lost {ATTEMPTS} times in a row")
+    }
+
+    /// Lets the guest run.
+    fn run(&mut self) -> Result<()> {
+        self.worker.monitor.execute("cont", &json!({}))?;
+        self.wait_for(|status| status == "running").context("the guest does not run")
+    }
+
+    /// Waits until the guest is as it is wanted to be.
+    fn wait_for(&mut self, wanted: impl Fn(&str) -> bool) -> Result<()> {
         wait_until(|| {
-            let status = next.worker.monitor.execute("query-status", &json!({}))?;
-            Ok(status.get("running") == Some(&Value::Bool(true)))
+            let status = self.worker.monitor.execute("query-status", &json!({}))?;
+            Ok(status.get("status").and_then(Value::as_str).is_some_and(&wanted))
         })
-        .context("the guest does not run in its new place")?;
-        Ok(next)
     }
 }
 
-/// Sends a guest that works there, and sees that it is not done before much was sent more than once.
+/// Sends a guest that works to another place, and sees that much was sent more than once before it stops.
+///
+/// Emulated processors of QEMU 7.2 do not report all that they write, with back ends of this project and with
+/// qemu-storage-daemon alike. One page is lost now and then, more often on a busy machine. Many are lost if QEMU looks
+/// for pages to send, finds only those that were to be sent already, and stops the guest soon after. So the guest is
+/// stopped before QEMU does it.
 fn send(monitor: &mut Monitor, uri: &str) -> Result<()> {
     set_limits(monitor, SLOW, 1)?;
     monitor.execute("migrate", &json!({ "uri": uri }))?;
     wait_until(|| Ok(progress(monitor)?.1 >= PASSES)).context("the guest is not sent again and again")?;
+    monitor.execute("stop", &json!({}))?;
     set_limits(monitor, FAST, DOWNTIME)?;
     wait_until(|| Ok(progress(monitor)?.0)).context("the guest is not sent")
 }
@@ -131,6 +165,20 @@ fn progress(monitor: &mut Monitor) -> Result<(bool, u64)> {
         }
         _ => Ok((false, passes)),
     }
+}
+
+/// Returns the addresses of the pages that differ in the memory of a guest and in its copy.
+fn lost_pages(memory: &File, copy: &File) -> Result<Vec<String>> {
+    let (mut old, mut new) = ([0; PAGE], [0; PAGE]);
+    let mut lost = Vec::new();
+    for addr in (0..memory.metadata()?.len()).step_by(PAGE) {
+        memory.read_exact_at(&mut old, addr)?;
+        copy.read_exact_at(&mut new, addr)?;
+        if old != new {
+            lost.push(format!("{addr:#x}"));
+        }
+    }
+    Ok(lost)
 }
 
 fn wait_until(mut done: impl FnMut() -> Result<bool>) -> Result<()> {

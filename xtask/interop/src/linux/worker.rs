@@ -1,5 +1,7 @@
 //! A guest that works while something happens to it, and looks at all that it gets.
 
+use std::fs::File;
+
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
@@ -60,6 +62,11 @@ impl<'r> Worker<'r> {
             Ok(monitor) => Ok(Self { rig, guest, monitor }),
             Err(error) => Err(error.context(guest.last_words())),
         }
+    }
+
+    /// Returns the memory that it has from the beginning.
+    pub(super) fn memory(&self) -> Result<File> {
+        self.guest.memory()
     }
 
     /// Waits until it has booted, and loads the drivers.
