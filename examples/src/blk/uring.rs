@@ -78,7 +78,8 @@ impl<S: Storage, M: StableMem> UringDisk<S, M> {
         self.ring.event()
     }
 
-    /// Begins with a chain, or answers it at once. [`turn`](Self::turn) hands it to the kernel.
+    /// Begins with a chain, or answers it at once. [`turn`](Self::turn) hands it to the kernel. Without
+    /// [room](Self::has_room), the chain is returned with nothing written.
     pub fn take(&mut self, chain: KeptChain<M>) {
         match Request::new(&self.device, chain) {
             Ok(request) => self.next(request.begin()),
