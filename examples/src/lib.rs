@@ -42,6 +42,8 @@
 //! | [`blk::uring`] | Deferred, by io_uring: up to 128 chains are owned, and are answered in any order. |
 //! | [`net`], transmit | At once: the device copies a packet out of its chain, and returns the chain. |
 //! | [`net`], receive | At once if a packet fits into one buffer. Otherwise deferred: the device keeps buffers as tokens. |
+//! | [`vsock`], transmit | At once: the device moves the bytes of a packet into a socket, and returns the chain. |
+//! | [`vsock`], receive | At once: when a socket has bytes, the device moves them into a chain, and returns it. |
 //!
 //! No device here has tasks. The crate `virtio-util` shows a pool of threads and an `async` device, on owned chains.
 
@@ -56,5 +58,6 @@ pub mod net;
 mod prefetch;
 pub mod rng;
 mod unpublished;
+pub mod vsock;
 
 pub use virtio_vhost_user::{Device, Serve, Served, Turn, WaitsFor};

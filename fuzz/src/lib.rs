@@ -20,6 +20,7 @@ mod saved;
 mod shared;
 mod vhost_user;
 mod vm_memory;
+mod vsock;
 
 pub use differential::run as differential;
 
@@ -27,7 +28,7 @@ pub use differential::run as differential;
 pub type Target = fn(&[u8]);
 
 /// All targets, by name.
-pub const TARGETS: [(&str, Target); 10] = [
+pub const TARGETS: [(&str, Target); 11] = [
     ("queue", queue::run),
     ("chain", chain::run),
     ("shared", shared::run),
@@ -35,6 +36,7 @@ pub const TARGETS: [(&str, Target); 10] = [
     ("blk", blk::run),
     ("net", net::run),
     ("rng", rng::run),
+    ("vsock", vsock::run),
     ("vm-memory", vm_memory::run),
     ("vhost-user", vhost_user::run),
     ("differential", |input| _ = differential::run(input)),

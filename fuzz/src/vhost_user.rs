@@ -6,6 +6,7 @@
 mod back_ends;
 mod front_end;
 mod message;
+mod regions;
 mod wire;
 
 use std::sync::{Mutex, PoisonError};

@@ -6,14 +6,13 @@
 //! device does not notice the cuts.
 
 use core::error::Error;
-use std::io::{self, Read};
 
 use virtio_chain::ReadableChain;
 use virtio_fake_driver::{AnyFixtureOptions, DriverChain};
 use virtio_queue_core::{AnyQueue, Chain, DriverNotify, FatalError, StableMem};
 
 /// The length of the longest message that the device accepts. A driver can send one of 4 GiB.
-const LIMIT: u64 = 4096;
+const LIMIT: usize = 4096;
 
 /// Serves every chain that is available. Call it on each kick.
 fn serve<M: StableMem>(queue: &mut AnyQueue<M, impl DriverNotify>) -> Result<(), FatalError> {
@@ -27,13 +26,14 @@ fn serve<M: StableMem>(queue: &mut AnyQueue<M, impl DriverNotify>) -> Result<(),
 }
 
 /// Answers one chain. The chain returns to the driver even on an error.
-fn echo(chain: impl Chain) -> io::Result<()> {
+fn echo(chain: impl Chain) -> Result<(), Box<dyn Error>> {
+    let mut message = [0; LIMIT];
     let mut request = ReadableChain::new(chain);
-    let mut message = Vec::new();
-    io::Read::take(&mut *request, LIMIT).read_to_end(&mut message)?;
-    let mut answer = request.into_writable().map_err(io::Error::other)?;
-    answer.write_all(&message).map_err(io::Error::other)?;
-    answer.return_prefix().map_err(io::Error::other)
+    let len = request.read(&mut message)?;
+    // This is an error if the message is longer than `LIMIT`.
+    let mut answer = request.into_writable()?;
+    answer.write_all(message.get(..len).unwrap_or_default())?;
+    Ok(answer.return_prefix()?)
 }
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -12,7 +12,9 @@ pub(crate) type Piece<'c> = (DriverRange, DeviceRange<'c>);
 /// argument.
 ///
 /// The cursor translates an element piece by piece when the position reaches it, because an element can cross from one
-/// memory region into another. The cursor hides how the driver has cut its message (FRAME-1).
+/// memory region into another. The cursor hides how the driver has cut its message (FRAME-1). It passes over the
+/// elements of the other half: a readable element is never written (SPLIT-DESC-1, PACK-DESC-1), and a writable one is
+/// never read (SPLIT-DESC-2, PACK-DESC-2, INV-7).
 #[derive(Clone, Debug)]
 pub(crate) struct Cursor<P> {
     place: P,

@@ -1,8 +1,8 @@
 //! Reads and writes a descriptor chain as bytes.
 //!
 //! A device reads a request and writes an answer. The driver can cut both into any descriptors, and the device must not
-//! depend on the cuts (VIRTIO 1.4 §2.7.4.1 "Device Requirements: Message Framing", FRAME-1). [`ReadableChain`] reads
-//! the request of the driver. [`WritableChain`] writes the answer of the device. Both return the chain to the driver.
+//! depend on the cuts (VIRTIO 1.4 §2.7.4.1 "Device Requirements: Message Framing"). [`ReadableChain`] reads the request
+//! of the driver. [`WritableChain`] writes the answer of the device. Both return the chain to the driver.
 //!
 //! ```
 //! use virtio_chain::zerocopy::little_endian::U32;

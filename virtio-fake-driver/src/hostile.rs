@@ -34,7 +34,9 @@
 mod attack;
 mod breach;
 mod case;
+mod cases;
 mod cuts;
+mod descriptor;
 mod kit;
 mod ledger;
 mod lent;
@@ -55,7 +57,7 @@ mod work;
 use alloc::collections::BTreeSet;
 
 pub use self::breach::Breach;
-use self::case::{REASONS, cases};
+use self::cases::{REASONS, cases};
 pub use self::kit::Kit;
 pub use self::memory::HostileMem;
 pub use self::report::{Finding, Report, RingFormat, Row};

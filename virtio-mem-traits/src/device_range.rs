@@ -19,10 +19,11 @@ use crate::word::{load_words, store_words};
 ///
 /// Only an implementor of [`DriverMem`](crate::DriverMem) makes a `DeviceRange`. It has a pointer with provenance, a
 /// length, and the access that was proved. It never becomes a reference or a slice, because the driver can write the
-/// same bytes at any time. Each access is a copy, or a single atomic load or store. So a value that was read does not
-/// change afterwards.
+/// same bytes at any time (INV-8). Each access is a copy, or a single atomic load or store. So a value that was read
+/// does not change afterwards (HOST-20, DRV-CLEAN-1). Two ranges can lie over each other (HOST-15, HOST-16).
 ///
-/// The [access](Self::access) is what the device can do. The host always maps the bytes for reading and writing.
+/// The [access](Self::access) is what the device can do (INV-6). The host always maps the bytes for reading and
+/// writing.
 ///
 /// These methods do not report accesses, because a range does not know its memory. If you use them, call
 /// [`before_read`](crate::DriverMem::before_read) before a read and [`written`](crate::DriverMem::written) after a

@@ -11,8 +11,8 @@ use crate::driver_range::{DriverAddr, DriverRange};
 /// # For callers
 ///
 /// [`translate`](Self::translate) can return less than the range that you ask for: memory that is contiguous for the
-/// driver can be in several pieces on the host. Ask again for the rest, or ask for all of it in one piece with
-/// [`translate_all`](Self::translate_all).
+/// driver can be in several pieces on the host (HOST-32). Ask again for the rest, or ask for all of it in one piece
+/// with [`translate_all`](Self::translate_all).
 ///
 /// Report each access to the memory: call [`before_read`](Self::before_read) before a read and
 /// [`written`](Self::written) after a write. The crates of this workspace do that.

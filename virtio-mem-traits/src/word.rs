@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 /// An integer that is loaded or stored in one access: `u16`, `u32` or `u64`.
 ///
 /// Values are in the byte order of the memory. The caller converts them to and from the byte order of the
-/// specification.
+/// specification. So hosts of either order do the same accesses (INV-10).
 ///
 /// ```
 /// use virtio_mem_traits::{AccessError, DeviceRange, Word};

@@ -12,7 +12,7 @@ use crate::token::Token;
 /// A run of chains that are published together at its end.
 ///
 /// The burst holds back each chain that is returned. At its end it publishes all of them, and notifies the driver at
-/// most once.
+/// most once. So all buffers of a network packet become visible together (PACK-MB-2, USER-1).
 ///
 /// A burst ends with [`finish`](Self::finish), or when it is dropped.
 ///

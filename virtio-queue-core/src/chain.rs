@@ -214,7 +214,7 @@ impl<'q, R: Ring, T: ReturnTo<R>> DescChain<'q, R, T> {
     ///
     /// The first `written` writable bytes of the chain must have been written. The length can be less than the number
     /// of bytes that were written, and must never be more. If bytes in the middle were left out, count only the bytes
-    /// before them (VIRTIO 1.4 §2.7.8.2 "Device Requirements: The Virtqueue Used Ring", SPLIT-USED-4).
+    /// before them (VIRTIO 1.4 §2.7.8.2 "Device Requirements: The Virtqueue Used Ring", SPLIT-USED-2, SPLIT-USED-4).
     ///
     /// Unless `written` is 0, this walks along the chain to count its writable bytes. If the length is known to be
     /// right, [`Chain::return_unchecked`] does without that walk.
@@ -248,7 +248,8 @@ impl<'q, R: Ring, T: ReturnTo<R>> DescChain<'q, R, T> {
 
     /// Puts the chain back as if it had not been fetched.
     ///
-    /// The next fetch returns the chain again. Use this if the device has looked at the chain and cannot serve it yet.
+    /// The next fetch returns the chain again (BACK-1). Use this if the device has looked at the chain and cannot serve
+    /// it yet.
     ///
     /// # Errors
     ///

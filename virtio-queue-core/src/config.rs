@@ -9,7 +9,9 @@ use crate::error::FatalError;
 
 /// The ring features that [`AnyQueue`](crate::AnyQueue) supports.
 ///
-/// A device can offer these features for the queue (FEAT-1). It decides by itself which other features it offers.
+/// A device can offer these features for the queue (FEAT-1). It must offer VERSION_1 (FEAT-7). None of the others
+/// requires another one (FEAT-2): an `AnyQueue` accepts each subset that has VERSION_1, and accepts it again after a
+/// reset (FEAT-3, FEAT-4). The device decides by itself which other features it offers.
 ///
 /// A [`SplitQueue`](crate::SplitQueue) supports all of them except RING_PACKED. A [`PackedQueue`](crate::PackedQueue)
 /// requires RING_PACKED. IN_ORDER is not in the list: it needs an [`InOrderRing`](crate::InOrderRing).
@@ -31,7 +33,8 @@ pub const SUPPORTED_RING_FEATURES: RingFeatures = RingFeatures::VERSION_1
 
 /// The configuration of a queue: what the driver set up through the transport, and the limits of the device.
 ///
-/// The values are unchecked until a queue is made of them. The configuration of a running queue cannot be changed.
+/// The values are unchecked until a queue is made of them. The configuration of a running queue cannot be changed
+/// (DRV-INIT-2, DRV-CFG-6).
 ///
 /// ```
 /// use virtio_queue_core::{DriverAddr, QueueConfig, RingFeatures};
@@ -113,8 +116,9 @@ pub struct QueueLimits {
     pub queue_size: u16,
     /// The largest number of elements in a chain, or `None` for the queue size.
     ///
-    /// The limit must be at least 1. Some drivers make indirect chains that are longer than the queue size, which the
-    /// specification forbids (DRV-IND-3). A limit above the queue size accepts such chains.
+    /// The limit must be at least 1. No allocation for a chain exceeds it (INV-9). Some drivers make indirect chains
+    /// that are longer than the queue size, which the specification forbids (DRV-IND-3). A limit above the queue size
+    /// accepts such chains.
     pub chain_len: Option<u32>,
 }
 
@@ -144,6 +148,8 @@ impl Default for QueueLimits {
 #[non_exhaustive]
 pub enum ConfigError {
     /// The format does not allow this queue size.
+    ///
+    /// See DRV-CFG-3.
     Size(QueueSizeError),
     /// The format does not allow the largest queue size that the device shows to the driver.
     ///
@@ -166,6 +172,8 @@ pub enum ConfigError {
         packed: bool,
     },
     /// One of the areas is misaligned, or is not in memory.
+    ///
+    /// See DRV-CFG-1, DRV-CFG-2, DRV-CFG-5 and HOST-13.
     Area {
         /// The area.
         area: QueueArea,

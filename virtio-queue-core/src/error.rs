@@ -22,7 +22,8 @@ use virtio_ring::split::{DescriptorIndex, TableError};
 pub enum FatalError {
     /// The driver made more buffers available than the queue has room for.
     ///
-    /// The buffers in flight take room as well (HOST-3, HOST-4).
+    /// The buffers in flight take room as well (HOST-3, HOST-4, HOST-5, DRV-PSG-3, DRV-PDESC-1). An available index
+    /// that was taken back looks like a jump forward (DRV-AVAIL-1).
     Oversubscribed {
         /// The number of available buffers, as the driver claims.
         available: u16,
@@ -42,14 +43,14 @@ pub enum FatalError {
     },
     /// A list in a packed ring has no last descriptor.
     ///
-    /// Every descriptor of the ring says that the list continues (DRV-PSG-1).
+    /// Every descriptor of the ring says that the list continues (DRV-PSG-1, DRV-PIND-4).
     EndlessList {
         /// The queue size.
         size: u16,
     },
     /// An area of the queue cannot be accessed any more.
     ///
-    /// See HOST-13.
+    /// See HOST-13, DRV-FEAT-4 and DRV-RST-1.
     Area(AreaError),
     /// The ring was used with the positions of a ring of the other format. This is a mistake of the device.
     ForeignPositions,
@@ -92,7 +93,8 @@ impl error::Error for FatalError {}
 
 /// An error in one chain.
 ///
-/// Only this chain is affected. It can be returned, and the chains after it can be fetched.
+/// Only this chain is affected. It can be returned by its id, and the chains after it can be fetched (HOST-28,
+/// HOST-29).
 ///
 /// ```
 /// use virtio_queue_core::{ChainError, ChainErrorKind};
@@ -121,28 +123,28 @@ pub enum ChainErrorKind {
     },
     /// The chain has more elements than the limit allows.
     ///
-    /// A chain that is a loop ends with this error as well (DRV-DESC-2, DRV-IND-3).
+    /// A chain that is a loop ends with this error as well (DRV-DESC-2, DRV-IND-3, DRV-FRM-2, DRV-PSG-1).
     TooManyElements {
         /// The largest number of elements.
         limit: u32,
     },
     /// The elements have more than 2^32 bytes together.
     ///
-    /// See DRV-DESC-1.
+    /// See DRV-DESC-1 and HOST-17.
     TooManyBytes {
         /// The number of bytes, up to and including the element that exceeds the limit.
         total: u64,
     },
     /// A device-readable element follows a device-writable one.
     ///
-    /// See DRV-FRM-1.
+    /// See DRV-FRM-1 and DRV-PSG-2.
     ReadableAfterWritable {
         /// The address of the readable element.
         addr: DriverAddr,
     },
     /// An element or an indirect table would end beyond 2^64.
     ///
-    /// See HOST-9.
+    /// See HOST-9. One that ends at 2^64 is not refused for that (HOST-10).
     RangeOverflow {
         /// The address of the element or table.
         addr: DriverAddr,
@@ -151,7 +153,7 @@ pub enum ChainErrorKind {
     },
     /// The chain has an indirect descriptor, but INDIRECT_DESC was not negotiated.
     ///
-    /// See DRV-IND-1.
+    /// See DRV-IND-1 and DRV-PIND-1.
     IndirectNotNegotiated,
     /// An indirect table contains an indirect descriptor.
     ///
@@ -159,18 +161,19 @@ pub enum ChainErrorKind {
     NestedIndirect,
     /// An indirect descriptor is not the last descriptor of its chain.
     ///
-    /// In a packed ring, it must be the only descriptor of its list (DRV-IND-4).
+    /// In a packed ring, it must be the only descriptor of its list (DRV-IND-4, DRV-PIND-4).
     IndirectWithNext,
     /// The length of an indirect table is wrong.
     ///
-    /// The length must be a multiple of 16, at least 16, and at most 16 times the limit on elements (HOST-7, HOST-8).
+    /// The length must be a multiple of 16, at least 16, and at most 16 times the limit on elements (HOST-7, HOST-8,
+    /// DRV-PIND-3).
     TableLen {
         /// The length in bytes.
         len: u32,
     },
     /// An element or an indirect table cannot be accessed.
     ///
-    /// See HOST-11 and HOST-12.
+    /// See HOST-11, HOST-12, HOST-17, HOST-32, DRV-FEAT-4 and DRV-RST-1.
     Memory(TranslateError),
 }
 

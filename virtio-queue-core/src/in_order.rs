@@ -18,9 +18,11 @@ use crate::walk::Element;
 /// A ring that uses buffers in the order in which the driver made them available, if IN_ORDER was negotiated.
 ///
 /// VIRTIO 1.4 §2.7.9 "In-order use of descriptors", §2.8.8 for packed rings. The device can return chains in any order.
-/// The ring holds back chains that are out of order, in a storage `S`. It publishes batches: one used element stands
-/// for all buffers of its batch. The driver treats all buffers of a batch except the last as completely used. So a
-/// buffer that was not completely written ends its batch (SPLIT-ORD-5, PACK-INO-3).
+/// The ring holds back chains that are out of order, in a storage `S` (FEAT-14, SPLIT-ORD-1, PACK-INO-1). The order is
+/// that of the available ring, or of the slots of a packed ring, whatever the heads and links are (HOST-26). It
+/// publishes batches: one used element stands for all buffers of its batch. The driver treats all buffers of a batch
+/// except the last as completely used. So a buffer that was not completely written ends its batch (SPLIT-ORD-5,
+/// PACK-INO-3).
 ///
 /// ```text
 /// fetched      A B C D E
@@ -178,8 +180,8 @@ impl<S: OrderStorage> Order<S> {
         true
     }
 
-    /// Returns the number of writable bytes of the chain at `index`, if that was counted, and if the chain is the one of
-    /// `head` and was not returned.
+    /// Returns the number of writable bytes of the chain at `index`, if that was counted, and if the chain is the one
+    /// of `head` and was not returned.
     #[inline]
     fn writable_at(&mut self, index: usize, head: Head) -> Option<u32> {
         let chain = self.chain(index)?;

@@ -22,8 +22,8 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
     /// Begins to reset the queue.
     ///
     /// Call this if the driver resets the queue or the device. From now on, the queue accesses no memory and does not
-    /// notify. Chains in flight can only be discarded. While any chain is in flight, the transport must show to the
-    /// driver that the reset is not complete (VIRTIO 1.4 §2.6.1.1 "Virtqueue Reset", QRST-1, QRST-5).
+    /// notify (GEN-5). Chains in flight can only be discarded. While any chain is in flight, the transport must show to
+    /// the driver that the reset is not complete (VIRTIO 1.4 §2.6.1.1 "Virtqueue Reset", QRST-1, QRST-5).
     pub fn reset(self) -> Resetting<R, N> {
         let (ring, state) = self.into_parts();
         Resetting { ring, state }
@@ -81,7 +81,7 @@ impl<R: Ring, N: DriverNotify> Resetting<R, N> {
     /// Returns whether no chain is in flight any more.
     ///
     /// Only then can the transport tell the driver that the reset is complete. After that, the driver can free the
-    /// memory (QRST-6).
+    /// memory (QRST-6, DRV-RST-1, DRV-CFG-7).
     #[must_use]
     pub const fn is_complete(&self) -> bool {
         self.in_flight() == 0
@@ -90,7 +90,7 @@ impl<R: Ring, N: DriverNotify> Resetting<R, N> {
     /// Ends the reset, and returns the ring and the notifier.
     ///
     /// The ring contains the memory handle. A queue that is made after this starts from the beginning of its rings
-    /// (QRST-2, QRST-3).
+    /// (QRST-2, QRST-3, DRV-RST-2).
     ///
     /// # Errors
     ///
@@ -204,7 +204,8 @@ pub struct Suspended<R: Ring, N> {
 impl<R: Ring, N: DriverNotify> Suspended<R, N> {
     /// Resumes the queue where it stopped, and asks the driver for notifications.
     ///
-    /// Check the returned [`Armed`]: the driver does not notify of chains that it added meanwhile.
+    /// Check the returned [`Armed`]: the driver does not notify of chains that it added meanwhile (DRV-SUSP-1,
+    /// DRV-SUSP-2).
     ///
     /// # Errors
     ///
@@ -235,7 +236,7 @@ impl<R: Restorable, N: DriverNotify> Queue<R, N> {
     /// `ring` must be made from the same configuration.
     ///
     /// Chains that the saved queue had fetched and not returned are lost: they do not count as in flight, and do not
-    /// hold up a drain. If their heads were recorded, [adopt](Self::adopt) them.
+    /// hold up a drain (BASE-2). If their heads were recorded, [adopt](Self::adopt) them.
     ///
     /// This asks the driver for notifications. It also notifies the driver once, because a notification of the saved
     /// queue can be lost. Check the returned [`Armed`]: the driver does not notify of chains that it added meanwhile.

@@ -48,8 +48,8 @@ use crate::walk::Piece;
 ///
 /// A malformed chain causes a [`ChainError`](crate::ChainError) when it is walked. Other chains are not affected. An
 /// invalid ring causes a [`FatalError`], which is reported once. The queue is broken from then on: it accesses no
-/// memory, returns no chains and takes none back. The device should set DEVICE_NEEDS_RESET. After the reset, make a new
-/// queue.
+/// memory, returns no chains and takes none back (INV-3, DRV-STAT-2). Nothing that is in memory causes a panic (INV-1).
+/// The device should set DEVICE_NEEDS_RESET. After the reset, make a new queue.
 pub struct Queue<R: Ring, N> {
     ring: R,
     state: QueueState<R, N>,
@@ -63,7 +63,7 @@ pub type PackedQueue<M, N> = Queue<PackedRing<M>, N>;
 
 /// A virtqueue on a ring of the negotiated format.
 ///
-/// The ring is packed if RING_PACKED was negotiated, and split otherwise (FEAT-13).
+/// The ring is packed if RING_PACKED was negotiated, and split otherwise (FEAT-13, DRV-FEAT-6).
 pub type AnyQueue<M, N> = Queue<AnyRing<M>, N>;
 
 /// A chain that is published as soon as it is returned.
@@ -72,8 +72,11 @@ pub type QueueChain<'q, R, N> = DescChain<'q, R, &'q mut QueueState<R, N>>;
 impl<R: FromConfig, N: DriverNotify> Queue<R, N> {
     /// Makes a running queue, after checking the configuration.
     ///
+    /// Call it when the driver has set DRIVER_OK, or has enabled the queue. Before that there is no queue: no memory is
+    /// accessed, no chain is fetched, and no notification is given (GEN-1, GEN-13).
+    ///
     /// This asks the driver for notifications. Serve the queue once after this call: the driver does not notify again
-    /// of chains that are already available (GEN-9).
+    /// of chains that are already available (GEN-9, DRV-INIT-1).
     ///
     /// # Errors
     ///
@@ -104,6 +107,9 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
     /// The chain is published as soon as it is returned. To serve several chains, use a [`burst`](Self::burst).
     ///
     /// If no chain is available and notifications are enabled, the driver will notify of the next one.
+    ///
+    /// Chains come in the order in which the driver made them available (PACK-WRAP-8, USER-3). A kick without a reason
+    /// does no harm: the result is `None` (SPLIT-ANOT-5, HOST-25, DRV-ANOT-2, DRV-ANOT-3).
     ///
     /// # Errors
     ///
@@ -342,7 +348,7 @@ impl<R: Ring, N: DriverNotify> Queue<R, N> {
     ///
     /// This is for a device that has put chains back because it needs more of them.
     /// [`enable_notifications`](Self::enable_notifications) asks for a notification of the first chain that was put
-    /// back. With EVENT_IDX, the driver has notified of that chain already, and does not notify again.
+    /// back. With EVENT_IDX, the driver has notified of that chain already, and does not notify again (BACK-2).
     ///
     /// # Errors
     ///
@@ -365,8 +371,8 @@ impl<R: Restorable, N: DriverNotify> Queue<R, N> {
     /// Call it after memory was added, removed or mapped elsewhere. The areas of the queue stay at the same driver
     /// addresses.
     ///
-    /// Chains in flight stay in flight. An owned chain keeps the memory from which it was fetched. A token is completed
-    /// in the new memory.
+    /// Chains in flight stay in flight. An owned chain keeps the memory from which it was fetched (KEEP-6). A token is
+    /// completed in the new memory.
     ///
     /// # Errors
     ///

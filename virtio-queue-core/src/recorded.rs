@@ -17,7 +17,7 @@ use crate::walk::Element;
 /// This is "Inflight I/O tracking" of vhost-user.
 ///
 /// A [`RecordedRing`] calls these methods in the order that the vhost-user protocol requires, also for each chain of a
-/// burst:
+/// burst (RECORD-1):
 ///
 /// | when | method |
 /// | --- | --- |
@@ -35,7 +35,7 @@ pub trait Recorder {
     ///
     /// In a packed ring, `descriptors` are those of the chain's list, because used descriptors will be written over
     /// them. [`Head::slots`] is the number of them. In a split ring there are none: the head is enough to find the
-    /// chain again.
+    /// chain again (RECORD-2).
     fn fetched(&mut self, head: Head, descriptors: impl Iterator<Item = Descriptor>);
 
     /// Removes the chain that was fetched last: it was put back.
@@ -54,8 +54,8 @@ pub trait Recorder {
     ///
     /// The chains are returned in the order of their fetching. The record contains them already.
     ///
-    /// The ring fetches these chains before any other. The ring must be restored to the positions that it had with
-    /// these chains in flight. By default there are no such chains.
+    /// The ring fetches these chains before any other (RECORD-3). The ring must be restored to the positions that it
+    /// had with these chains in flight. By default there are no such chains.
     fn fetch_again(&mut self) -> Option<Head> {
         None
     }

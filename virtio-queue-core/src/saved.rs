@@ -13,7 +13,7 @@ use crate::walk::Element;
 
 /// The positions of a queue, in a form that can be stored or sent.
 ///
-/// A saved state is untrusted, like driver input.
+/// A saved state is untrusted, like driver input: wrong positions are refused (HOST-30).
 ///
 /// The state of a queue consists of two positions: that of the driver's next available buffer, and that of the device's
 /// next used buffer. All other values are in the configuration or in the driver's memory, or start from zero. Chains in
@@ -26,11 +26,11 @@ use crate::walk::Element;
 /// takes the value of SET_VRING_BASE. Both support both formats:
 ///
 /// * The base of a split ring is the index of the next available entry, from 0 to 65535. The base does not contain the
-///   used index. [`Queue::restore`](crate::Queue::restore) reads the used index once, from the ring's memory.
+///   used index. [`Queue::restore`](crate::Queue::restore) reads the used index once, from the ring's memory (BASE-1).
 /// * The base of a packed ring has the available position in bits 0 to 15 and the used position in bits 16 to 31. A
 ///   position is a slot in bits 0 to 14, and a wrap counter in bit 15.
 /// * A packed ring begins at 0x8000_8000. Some front ends send 0 for a new packed ring. So `restore` treats 0 as the
-///   beginning if no descriptor in the ring has the flag USED, which means that the ring was never used.
+///   beginning if no descriptor in the ring has the flag USED, which means that the ring was never used (BASE-3).
 ///
 /// ```
 /// use virtio_queue_core::{RingFeatures, SavedQueue};
@@ -150,7 +150,7 @@ pub trait Restorable: Ring + Sized {
     /// Returns the positions of a ring that continues at `saved`.
     ///
     /// Buffers between the two positions were fetched by an earlier life of the queue. They are lost, unless they are
-    /// [adopted](crate::Queue::adopt).
+    /// [adopted](crate::Queue::adopt) (BASE-2).
     ///
     /// # Errors
     ///

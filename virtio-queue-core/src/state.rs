@@ -40,7 +40,7 @@ pub struct QueueState<R: Ring, N> {
     positions: R::Positions,
     notify: N,
     generation: Generation,
-    /// Slots fetched and not returned. INVARIANT: at most the ring's size.
+    /// Slots fetched and not returned. INVARIANT: at most the ring's size (INV-5).
     in_flight: u16,
     /// Slots put back since the last fetch.
     unfetched: u16,
@@ -83,7 +83,7 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
 
     /// Puts a chain back as if it had not been fetched.
     ///
-    /// The next fetch returns the chain again. Put chains back in the reverse order of their fetching.
+    /// The next fetch returns the chain again. Put chains back in the reverse order of their fetching (BACK-1).
     ///
     /// # Errors
     ///
@@ -111,7 +111,8 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
 
     /// Completes a chain without publishing it.
     ///
-    /// Afterwards the chain is no longer in flight, even on an error, unless the token was stale.
+    /// Afterwards the chain is no longer in flight, even on an error, unless the token was stale. So each chain is
+    /// completed once (INV-4).
     ///
     /// # Errors
     ///
@@ -428,7 +429,7 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
         error
     }
 
-    /// Reports the error that broke the queue, once. A refused chain does not count as a report.
+    /// Reports the error that broke the queue, once. A refused chain does not count as a report (INV-3, HOST-28).
     #[cold]
     fn report<T>(&mut self) -> Result<Option<T>, FatalError> {
         match self.fault {

@@ -77,10 +77,11 @@ pub struct Piece<'m> {
 /// ```
 ///
 /// The readable elements come first, then the writable ones. The number of elements is at most the queue's limit, and
-/// they have at most 2^32 bytes together. If the chain is malformed, the last item is the error.
+/// they have at most 2^32 bytes together. If the chain is malformed, the last item is the error (INV-12).
 ///
 /// A walk has its own position. A clone reads the descriptors again, and the driver can change them meanwhile. Each
-/// walk checks all that it reads, so such a change harms only the driver.
+/// walk reads a descriptor once, and checks all that it reads, so such a change harms only the driver (HOST-20,
+/// DRV-BAR-1, DRV-PBAR-1, DRV-PDESC-2, DRV-PSG-4).
 pub trait Walk: Clone + FusedIterator<Item = Result<Element, ChainError>> {
     /// Returns the id of the chain: the index of its head in a split ring, its Buffer ID in a packed ring.
     fn id(&self) -> u16;

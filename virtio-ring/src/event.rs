@@ -10,7 +10,7 @@
 //!
 //! `count` is the number of positions since the question was last asked, not since the last publication (EVA-2). An
 //! event inside a skipped list counts like any other (EVA-9). For this reason the functions compare distances, and
-//! never test for equality.
+//! never test for equality. Any event is harmless (HOST-22).
 
 use crate::packed;
 use crate::split::RingIndex;

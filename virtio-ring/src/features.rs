@@ -49,7 +49,7 @@ impl RingFeatures {
     pub const SUSPEND: Self = Self::bit(43);
 
     /// All bits that concern rings. They are listed one by one, because bits 41 and 42 belong to device types
-    /// (FEAT-23).
+    /// (FEAT-23), and bit 37 is SR_IOV, which is for PCI (FEAT-21).
     const RING: u64 = Self::INDIRECT_DESC.bits
         | Self::EVENT_IDX.bits
         | Self::VERSION_1.bits
@@ -71,11 +71,12 @@ impl RingFeatures {
     /// Checks all negotiated bits, and keeps those that concern the rings.
     ///
     /// All other bits are ignored. These are the bits of a device type; bit 30, which vhost-user uses; and
-    /// NOTIFY_ON_EMPTY (24) and ANY_LAYOUT (27), which are for legacy drivers (FEAT-24).
+    /// NOTIFY_ON_EMPTY (24) and ANY_LAYOUT (27), which are for legacy drivers (FEAT-24, LEG-5, LEG-6).
     ///
     /// # Errors
     ///
-    /// If VERSION_1 is missing, because legacy drivers are not supported (FEAT-8).
+    /// If VERSION_1 is missing, because legacy drivers are not supported (DRV-FEAT-3, FEAT-8, LEG-1). They have another
+    /// layout and another byte order (LEG-2, END-2), and use queues before DRIVER_OK (LEG-4).
     pub const fn from_negotiated(bits: u64) -> Result<Self, FeaturesError> {
         if bits & Self::VERSION_1.bits == 0 {
             return Err(FeaturesError::NotVersion1);
@@ -89,7 +90,7 @@ impl RingFeatures {
     ///
     /// # Errors
     ///
-    /// If the driver accepted a bit that was not offered (DRV-FEAT-1), or if VERSION_1 is missing.
+    /// If the driver accepted a bit that was not offered (DRV-FEAT-1, DRV-FEAT-2), or if VERSION_1 is missing.
     pub const fn from_accepted(offered: u64, accepted: u64) -> Result<Self, FeaturesError> {
         if accepted & !offered != 0 {
             return Err(FeaturesError::NotOffered { bits: accepted & !offered });

@@ -10,9 +10,10 @@ use crate::split::RingIndex;
 ///
 /// The transport knows which form was negotiated: 16 bits without NOTIFICATION_DATA, or 32 bits with it. The form is
 /// little-endian on PCI and MMIO, and big-endian on channel I/O. VIRTIO 1.4 §2.9 "Driver Notifications" (NOTIF-1,
-/// NOTIF-2, NOTIF-7).
+/// NOTIF-2, NOTIF-7, DRV-NOT-1).
 ///
-/// Every value in a notification is a hint and can be wrong. Only the ring in memory shows what is available (NOTIF-6).
+/// Every value in a notification is a hint and can be wrong. Only the ring in memory shows what is available (NOTIF-6,
+/// HOST-24, DRV-PDESC-3).
 ///
 /// ```
 /// use virtio_ring::DriverNotification;

@@ -19,9 +19,13 @@ use crate::shared_queue::{SharedQueue, SharedRing};
 /// The chains of a [`SharedQueue`], as a stream. The stream waits while no chain is available, and ends with the
 /// [queue](SharedQueue#the-end-of-a-queue).
 ///
-/// Call [`SharedQueue::wake`] each time the driver kicks, from any thread or task. The chains are [owned](OwnedChain).
-/// Each chain can move into its own task, and returns when that task ends or is cancelled. When the
-/// [budget](SharedQueue#the-budget) is used up, the stream waits until chains have returned.
+/// Call [`SharedQueue::wake`] each time the driver kicks, from any thread or task. In a VMM, that is in the code that
+/// handles the driver's write to the notification register: where the MMIO or PCI write arrives, or where the eventfd
+/// of the kick (KVM calls it an ioeventfd) becomes readable. Without this call, the stream sleeps although the driver
+/// has made chains available.
+///
+/// The chains are [owned](OwnedChain). Each chain can move into its own task, and returns when that task ends or is
+/// cancelled. When the [budget](SharedQueue#the-budget) is used up, the stream waits until chains have returned.
 ///
 /// The stream has a handle on the queue and borrows nothing, so a task can own it. A queue can have several streams.
 /// You can drop a stream at any time: no chain is lost.
@@ -117,8 +121,8 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> DescChainStream<R
     /// The order matters, because the task must not sleep while a chain is available: register, then ask for the kick,
     /// then look once more. If the driver makes a chain available before this look, the look finds it. If the driver
     /// does so after the look, it sees the request for a kick (BAR-2) and kicks, and `wake` finds the waker. If the
-    /// waker were registered after the look, a kick between the two would be lost. The same holds for the return of a
-    /// chain that makes room.
+    /// waker were registered after the look, a kick between the two would be lost (INV-11). The same holds for the
+    /// return of a chain that makes room.
     #[inline]
     fn poll_chain(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<OwnedChain<R::Mem>>, FatalError>> {
         let mut found = self.queue.look();

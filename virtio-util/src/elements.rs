@@ -38,7 +38,7 @@ impl Elements {
     pub(crate) const NONE: Self = Self::Few([None; FEW]);
 
     /// Reads a chain into `self`, which must be empty, and returns the number of elements. Returns `None` if the chain
-    /// has more than `room` elements. Reads at most `room` elements.
+    /// has more than `room` elements. Reads at most `room` elements, so that no chain allocates more (KEEP-4, INV-9).
     // PERF: this fills the caller's value, because to move so many bytes costs more than to copy the usual chain
     // (`shared`).
     #[inline(always)]

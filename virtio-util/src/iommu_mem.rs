@@ -6,7 +6,8 @@ use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange,
 
 /// Translates the addresses that a driver uses into memory addresses.
 ///
-/// A driver uses such addresses if it accepted ACCESS_PLATFORM: VIRTIO 1.4 §6 "Reserved Feature Bits" (FEAT-11).
+/// A driver uses such addresses if it accepted ACCESS_PLATFORM: VIRTIO 1.4 §6 "Reserved Feature Bits" (FEAT-11). So a
+/// device behind an IOMMU should offer this feature (FEAT-9).
 pub trait Iommu {
     /// Returns the memory range for the beginning of `range`. The result is one contiguous piece of at least one byte.
     /// Usually it extends to the end of a page.

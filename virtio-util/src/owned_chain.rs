@@ -14,10 +14,11 @@ use crate::elements::Elements;
 /// It comes from a [`SharedQueue`](crate::SharedQueue) or a [`DescChainStream`](crate::DescChainStream), on a ring of
 /// either format. It has a handle `M` on the memory that it was fetched from, and a private copy of its elements. The
 /// elements were read and checked once. So the chain can be read and written at any time, whatever happens to other
-/// chains and to the queue.
+/// chains and to the queue (KEEP-1, KEEP-6).
 ///
 /// A drop returns the chain to the driver with nothing written. This also happens when its task is cancelled or its
-/// thread panics. The returning thread publishes the chain, and notifies the driver if the driver wants it.
+/// thread panics (KEEP-2). The returning thread publishes the chain, and notifies the driver if the driver wants it
+/// (KEEP-3).
 ///
 /// To read and write the chain as bytes, pass it to `ReadableChain` or `WritableChain` of the crate virtio-chain.
 ///
@@ -175,8 +176,8 @@ impl<M: DriverMem> OwnedChain<M> {
 
     /// Puts the chain back as if it had not been fetched. The next fetch finds it again.
     ///
-    /// Use it if the device has read the chain but cannot process it yet. This call wakes no thread or task: fetch
-    /// again when the device can continue.
+    /// Use it if the device has read the chain but cannot process it yet (BACK-1). This call wakes no thread or task:
+    /// fetch again when the device can continue.
     ///
     /// # Errors
     ///

@@ -45,8 +45,8 @@ pub const DEFAULT_BUDGET: usize = 1 << 16;
 /// # The budget
 ///
 /// A driver can make all of its chains share one large indirect table. So a budget bounds the total number of elements
-/// of the chains that are out. The default is [`DEFAULT_BUDGET`]. The queue puts back a chain that would exceed the
-/// budget, and fetches it again after others have returned. No chain is lost. Meanwhile
+/// of the chains that are out (KEEP-4). The default is [`DEFAULT_BUDGET`]. The queue puts back a chain that would
+/// exceed the budget, and fetches it again after others have returned. No chain is lost. Meanwhile
 /// [`next_chain`](Self::next_chain) returns `None`, and [`is_full`](Self::is_full) returns `true`. When a chain
 /// returns, the queue wakes the threads and tasks that wait. If no chain is out, the next chain is always fetched: the
 /// limits of the queue bound its length.
@@ -61,8 +61,8 @@ pub const DEFAULT_BUDGET: usize = 1 << 16;
 /// * It is taken out, by [`finish_reset`](Self::finish_reset) or [`try_into_queue`](Self::try_into_queue). The
 ///   remaining handles then have no queue.
 ///
-/// After the end, a chain that is out cannot be returned. It can still be read and written until it is dropped.
-/// [`drain`](Self::drain) waits for this drop.
+/// After the end, a chain that is out cannot be returned (KEEP-5). It can still be read and written until it is
+/// dropped. [`drain`](Self::drain) waits for this drop.
 ///
 /// # When not to use it
 ///

@@ -1,6 +1,7 @@
-//! `cargo xtask conformance`: which clauses of the specification are shown by which tests.
+//! `cargo xtask conformance`: which clauses of the specification are shown by which tests, and kept by which code.
 
 mod clauses;
+mod code;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,75 +14,92 @@ use crate::sources::sources;
 use clauses::Clauses;
 use xtask_support::cargo::workspace_root;
 
-/// Compare the list of clauses with the tests that name them
+/// Compare the list of clauses with the tests and the code that name them
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// List every clause with its tests
+    /// List every clause with its tests and its code
     #[arg(long)]
     verbose: bool,
 }
 
 /// Prints what is covered, and why the rest is not.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let (clauses, tests) = read()?;
+    let (clauses, tests, code) = read()?;
     if args.verbose {
-        for (id, names) in &tests {
-            println!("{id:<15} {}", names.iter().map(String::as_str).collect::<Vec<_>>().join(", "));
+        for id in clauses.rules.keys() {
+            println!("{id:<15} tests: {}", listed(tests.get(id)));
+            println!("{:<15} code:  {}", "", listed(code.get(id)));
         }
         println!();
     }
     let covered = clauses.rules.keys().filter(|id| tests.contains_key(*id)).count();
-    println!("{covered} of {} covered", clauses.rules.len());
+    let named = clauses.rules.keys().filter(|id| code.contains_key(*id)).count();
+    println!("{covered} of {} covered, {named} named by code", clauses.rules.len());
     println!();
     for (id, reason) in &clauses.reasons {
         println!("{id:<15} {reason}");
     }
-    let violations = violations(&clauses, &tests);
+    let violations = violations(&clauses, &tests, &code);
     for violation in &violations {
         eprintln!("{violation}");
     }
     Ok(if violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Returns what is amiss between the list and the tests, for `cargo xtask test`.
+/// Returns what is amiss between the list, the tests and the code, for `cargo xtask test`.
 pub(crate) fn check() -> Result<Vec<String>> {
-    let (clauses, tests) = read()?;
-    Ok(violations(&clauses, &tests))
+    let (clauses, tests, code) = read()?;
+    Ok(violations(&clauses, &tests, &code))
 }
 
-/// The names of the tests that name an id.
-type Coverage = BTreeMap<String, BTreeSet<String>>;
+/// The places that name an id: tests, or files of code.
+type Places = BTreeMap<String, BTreeSet<String>>;
 
-/// Reads the list, and all files that git knows or would.
-fn read() -> Result<(Clauses, Coverage)> {
+/// Returns some places in one line.
+fn listed(places: Option<&BTreeSet<String>>) -> String {
+    places.map_or_else(|| "none".to_owned(), |places| places.iter().map(String::as_str).collect::<Vec<_>>().join(", "))
+}
+
+/// Reads the list, and the places in all files that git knows or would.
+fn read() -> Result<(Clauses, Places, Places)> {
     let root = workspace_root();
     let list = fs::read_to_string(root.join("docs/conformance.md")).context("docs/conformance.md")?;
-    let mut coverage = Coverage::new();
+    let (mut tests, mut code) = (Places::new(), Places::new());
     for (file, source) in sources(&["*.rs"])? {
         for test in tests::find(&source) {
             for id in test.ids {
-                coverage.entry(id).or_default().insert(format!("{}::{}", file.trim_end_matches(".rs"), test.name));
+                tests.entry(id).or_default().insert(format!("{}::{}", file.trim_end_matches(".rs"), test.name));
             }
         }
     }
-    Ok((Clauses::parse(&list)?, coverage))
+    for (file, source) in sources(&code::CODE)? {
+        for id in code::find(&file, &source) {
+            code.entry(id).or_default().insert(file.clone());
+        }
+    }
+    Ok((Clauses::parse(&list)?, tests, code))
 }
 
-fn violations(clauses: &Clauses, tests: &Coverage) -> Vec<String> {
+fn violations(clauses: &Clauses, tests: &Places, code: &Places) -> Vec<String> {
+    let Clauses { rules, reasons } = clauses;
     // Other things look like ids too, such as SHA-256.
-    let families: BTreeSet<_> = clauses.rules.keys().map(|id| family(id)).collect();
-    let unknown = tests.iter().filter(|(id, _)| families.contains(family(id)) && !clauses.rules.contains_key(*id));
-    let unknown = unknown.map(|(id, names)| {
-        let names: Vec<_> = names.iter().map(String::as_str).collect();
-        format!("{id} is named by {}, but there is no such clause", names.join(", "))
+    let families: BTreeSet<_> = rules.keys().map(|id| family(id)).collect();
+    let named = tests.iter().chain(code);
+    let unknown = named.filter(|(id, _)| families.contains(family(id)) && !rules.contains_key(*id));
+    let unknown = unknown.map(|(id, places)| {
+        let places = listed(Some(places));
+        format!("{id} is named by {places}, but there is no such clause")
     });
-    let bare = clauses.rules.iter().filter(|(id, _)| !tests.contains_key(*id) && !clauses.reasons.contains_key(*id));
-    let bare = bare.map(|(id, rule)| format!("{id} has neither a test nor a reason: {rule}"));
-    let both = clauses.reasons.keys().filter(|id| tests.contains_key(*id));
+    let without = |places: &Places, id: &String| !places.contains_key(id) && !reasons.contains_key(id);
+    let bare = rules.iter().filter(|(id, _)| without(tests, id));
+    let bare = bare.map(|(id, rule)| format!("{id} has neither a test nor a reason: {}", rule.text));
+    let kept = rules.iter().filter(|(id, rule)| rule.needs_code(id) && without(code, id));
+    let kept = kept.map(|(id, rule)| format!("{id} has neither code that names it nor a reason: {}", rule.text));
+    let both = reasons.keys().filter(|id| tests.contains_key(*id));
     let both = both.map(|id| format!("{id} has a test, and a reason to have none"));
-    let strange = clauses.reasons.keys().filter(|id| !clauses.rules.contains_key(*id));
+    let strange = reasons.keys().filter(|id| !rules.contains_key(*id));
     let strange = strange.map(|id| format!("{id} has a reason to have no test, but there is no such clause"));
-    unknown.chain(bare).chain(both).chain(strange).collect()
+    unknown.chain(bare).chain(kept).chain(both).chain(strange).collect()
 }
 
 /// Returns an id without its number.
@@ -93,16 +111,24 @@ fn family(id: &str) -> &str {
 mod unit_tests {
     use super::*;
 
+    /// Returns what is amiss if the code names AA-1 alone.
     fn amiss(source: &str) -> Vec<String> {
+        amiss_with_code(source, "/// Does (AA-1).")
+    }
+
+    fn amiss_with_code(source: &str, code: &str) -> Vec<String> {
         let list = "## A\n| id | level | rule |\n| --- | --- | --- |\n| AA-1 | MUST | one |\n| AA-2 | MAY | two |\n\
                     ## Not covered by tests here\n| id | reason |\n| --- | --- |\n| AA-2 | transport |\n";
-        let mut coverage = Coverage::new();
+        let (mut tests, mut places) = (Places::new(), Places::new());
         for test in tests::find(source) {
             for id in test.ids {
-                coverage.entry(id).or_default().insert(test.name.clone());
+                tests.entry(id).or_default().insert(test.name.clone());
             }
         }
-        violations(&Clauses::parse(list).unwrap(), &coverage)
+        for id in code::find("a.rs", code) {
+            places.entry(id).or_default().insert("a.rs".to_owned());
+        }
+        violations(&Clauses::parse(list).unwrap(), &tests, &places)
     }
 
     #[test]
@@ -125,5 +151,18 @@ mod unit_tests {
     fn violations_clause_with_test_and_reason_found() {
         let source = "/// AA-1, AA-2\n#[test]\nfn one() {\n}\n";
         assert_eq!(amiss(source), ["AA-2 has a test, and a reason to have none"]);
+    }
+
+    #[test]
+    fn violations_clause_that_no_code_names_found() {
+        let source = "/// AA-1\n#[test]\nfn one() {\n}\n";
+        assert_eq!(amiss_with_code(source, ""), ["AA-1 has neither code that names it nor a reason: one"]);
+    }
+
+    #[test]
+    fn violations_id_in_code_without_a_clause_found() {
+        let source = "/// AA-1\n#[test]\nfn one() {\n}\n";
+        let sentence = "AA-7 is named by a.rs, but there is no such clause";
+        assert_eq!(amiss_with_code(source, "// AA-1, AA-7"), [sentence]);
     }
 }

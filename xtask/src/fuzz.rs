@@ -10,8 +10,8 @@ use xtask_support::Spinner;
 use xtask_support::cargo::{Cargo, host, metadata, workspace_root};
 
 /// The targets, in the order in which they run.
-const TARGETS: [&str; 10] =
-    ["queue", "chain", "shared", "saved", "blk", "net", "rng", "vm-memory", "vhost-user", "differential"];
+const TARGETS: [&str; 11] =
+    ["queue", "chain", "shared", "saved", "blk", "net", "rng", "vsock", "vm-memory", "vhost-user", "differential"];
 
 /// What libFuzzer needs of the compiler: counters on each edge, a table of the edges, and what is compared with what.
 const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \

@@ -68,9 +68,9 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         }
         Some(Verb::Test(args)) => test::run(args),
         Some(Verb::Demo(delegate)) => delegate.run("demo"),
-        Some(Verb::Bench(delegate)) => delegate.run("bench"),
+        Some(Verb::Bench(delegate)) => delegate.run_optimized("bench"),
         Some(Verb::Compare(delegate)) => delegate.run("compare"),
-        Some(Verb::Interop(delegate)) => delegate.run("interop"),
+        Some(Verb::Interop(delegate)) => delegate.run_optimized("interop"),
         Some(Verb::Conformance(args)) => conformance::run(args),
         Some(Verb::Loom(args)) => loom::run(args),
         Some(Verb::Package(delegate)) => delegate.run("package"),

@@ -1,8 +1,10 @@
 //! `cargo xtask test`: everything that a change must pass.
 
+mod apart;
 mod circles;
 mod code_map;
 mod edges;
+mod examples;
 mod guide;
 mod house_rules;
 mod lexer;
@@ -11,11 +13,13 @@ mod steps;
 
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 
-use steps::STEPS;
+use steps::{Place, STEPS, Step};
 use xtask_support::Spinner;
 
 /// Check everything that a change must pass, in minutes
@@ -31,51 +35,76 @@ pub(crate) struct Args {
 
 /// What came of a step.
 struct Outcome {
+    number: usize,
     step: &'static str,
     took: Duration,
     error: Option<String>,
 }
 
-/// Runs the steps.
-pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let wanted = |name| args.steps.is_empty() || args.steps.iter().any(|step| step == name);
-    let steps: Vec<_> = STEPS.iter().filter(|step| wanted(step.name)).collect();
-    let mut outcomes = Vec::new();
-    for (index, step) in steps.iter().enumerate() {
-        let title = format!("[{}/{}] {:<9} {}", index + 1, steps.len(), step.name, step.about);
-        let outcome = run_step(step, title);
-        let failed = outcome.error.is_some();
-        outcomes.push(outcome);
-        if failed && args.fail_fast {
-            break;
-        }
-    }
-    Ok(summarize(&outcomes))
+/// The steps that are wanted, while they run.
+struct Run {
+    steps: Vec<&'static Step>,
+    fail_fast: bool,
+    has_failed: AtomicBool,
 }
 
-fn run_step(step: &steps::Step, title: String) -> Outcome {
+/// Runs the steps, those of both places at the same time.
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let begin = Instant::now();
-    if !io::stderr().is_terminal() {
-        eprintln!("{title}");
+    let wanted = |step: &&Step| args.steps.is_empty() || args.steps.iter().any(|name| name == step.name);
+    let steps = STEPS.iter().filter(wanted).collect();
+    let run = Run { steps, fail_fast: args.fail_fast, has_failed: AtomicBool::new(false) };
+    let mut outcomes = thread::scope(|scope| {
+        let apart = scope.spawn(|| run.place(Place::Apart));
+        let mut outcomes = run.place(Place::Workspace);
+        outcomes.extend(apart.join().map_err(|_| anyhow!("a step panicked"))?);
+        anyhow::Ok(outcomes)
+    })?;
+    outcomes.sort_by_key(|outcome| outcome.number);
+    Ok(summarize(&outcomes, begin.elapsed()))
+}
+
+impl Run {
+    /// Runs the steps of one place, in their order.
+    fn place(&self, place: Place) -> Vec<Outcome> {
+        let mut outcomes = Vec::new();
+        for (number, step) in (1..).zip(&self.steps).filter(|(_, step)| step.place == place) {
+            // Relaxed: nothing is handed over with it.
+            if self.fail_fast && self.has_failed.load(Ordering::Relaxed) {
+                break;
+            }
+            let outcome = self.step(number, step);
+            self.has_failed.fetch_or(outcome.error.is_some(), Ordering::Relaxed);
+            outcomes.push(outcome);
+        }
+        outcomes
     }
-    let spinner = Spinner::new(title.clone());
-    let error = (step.run)(&spinner).err().map(|error| format!("{error:#}"));
-    let took = begin.elapsed();
-    spinner.finish(&match &error {
-        None => format!("{title}: ok, {:.1} s", took.as_secs_f64()),
-        Some(error) => format!("{title}: FAILED, {:.1} s\n{error}", took.as_secs_f64()),
-    });
-    Outcome { step: step.name, took, error }
+
+    fn step(&self, number: usize, step: &Step) -> Outcome {
+        let title = format!("[{number}/{}] {:<9} {}", self.steps.len(), step.name, step.about);
+        let begin = Instant::now();
+        if !io::stderr().is_terminal() {
+            eprintln!("{title}");
+        }
+        let spinner = Spinner::new(title.clone());
+        let error = (step.run)(&spinner).err().map(|error| format!("{error:#}"));
+        let took = begin.elapsed();
+        spinner.finish(&match &error {
+            None => format!("{title}: ok, {:.1} s", took.as_secs_f64()),
+            Some(error) => format!("{title}: FAILED, {:.1} s\n{error}", took.as_secs_f64()),
+        });
+        Outcome { number, step: step.name, took, error }
+    }
 }
 
 /// Prints what ran, with the count as the last line.
-fn summarize(outcomes: &[Outcome]) -> ExitCode {
+fn summarize(outcomes: &[Outcome], took: Duration) -> ExitCode {
     println!();
-    for Outcome { step, took, error } in outcomes {
+    for Outcome { step, took, error, .. } in outcomes {
         let result = if error.is_none() { "ok" } else { "FAILED" };
         println!("{step:<9} {result:<6} {:>6.1} s", took.as_secs_f64());
     }
     let failed = outcomes.iter().filter(|outcome| outcome.error.is_some()).count();
-    println!("{} passed, {failed} failed", outcomes.len() - failed);
+    println!("{} passed, {failed} failed, {:.1} s", outcomes.len() - failed, took.as_secs_f64());
     if failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

@@ -10,38 +10,20 @@
 #![allow(clippy::std_instead_of_alloc, clippy::std_instead_of_core, reason = "tests have the standard library")]
 
 mod signals;
+mod text;
 
 use std::fs::File;
-use std::io::{Read, Write};
 
 use rustix::fs::{MemfdFlags, memfd_create};
-use virtio_chain::ReadableChain;
-use virtio_fake_driver::DriverChain;
-use virtio_queue_core::Chain;
 
 pub use signals::{PATIENCE, Signals, event, event_fd, signal, wait};
+pub use text::{answer, question};
 
 /// Where the regions of the memory are, each as long as the others: one for each ring, and one for buffers alone.
 pub const REGIONS: [u64; 3] = [0x1_0000, 0x10_0000, 0x20_0000];
 
 /// How long each region is.
 pub const LEN: usize = 0x1_0000;
-
-/// Writes in upper case what the driver sent.
-pub fn answer(chain: impl Chain) {
-    let mut request = ReadableChain::new(chain);
-    let mut text = String::new();
-    request.read_to_string(&mut text).unwrap();
-    let mut answer = request.into_writable().unwrap();
-    answer.write_all(text.to_uppercase().as_bytes()).unwrap();
-    answer.return_prefix().unwrap();
-}
-
-/// Returns a chain with a text, and with room for an answer of the same length.
-#[must_use]
-pub fn question(text: &str) -> DriverChain {
-    DriverChain::new().readable(text).writable(u32::try_from(text.len()).unwrap())
-}
 
 /// Returns a file of zeros that two processes can map.
 #[must_use]

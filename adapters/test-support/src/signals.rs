@@ -8,6 +8,8 @@ use virtio_fake_driver::{AnyDriver, DriverChain, UsedBuffer};
 use virtio_mem_traits::DriverMem;
 use vmm_sys_util::eventfd::EventFd;
 
+use crate::text::question;
+
 /// How long anything may take.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -62,7 +64,7 @@ impl Signals {
     /// Sends a text, and waits for the answer.
     #[track_caller]
     pub fn ask<M: DriverMem + Clone>(&self, driver: &mut AnyDriver<M>, text: &str) -> String {
-        self.send(driver, &crate::question(text));
+        self.send(driver, &question(text));
         let used = self.receive(driver, 1);
         assert_eq!(used.len(), 1);
         String::from_utf8(used[0].written().to_vec()).unwrap()

@@ -69,7 +69,7 @@ impl<D: VhostUserDevice> BackEnd<D> {
     }
 
     /// Does so, and calls `gone` when a front end has gone.
-    fn serve_each(&self, gone: impl Fn(&Self)) -> io::Result<()> {
+    fn serve_each(&self, mut gone: impl FnMut(&Self)) -> io::Result<()> {
         while let Some(connection) = self.socket.accept()? {
             Session::new(&self.device, &self.options, &self.socket).run(connection);
             self.socket.hang_up();
@@ -94,9 +94,19 @@ impl<D: VhostUserDevice> BackEnd<D> {
         say(self.device.report());
     }
 
-    /// Serves, writes the report of the device when a front end has gone, and says what was wrong.
+    /// Serves, writes the report of the device when a front end has gone, and says what was wrong. At the end, it
+    /// writes the report once more if it has changed since.
     pub(crate) fn serve_reporting(&self) -> bool {
-        self.serve_each(Self::report).inspect_err(|error| report(format_args!("error: {error}"))).is_ok()
+        let mut last = String::new();
+        let served = self.serve_each(|back_end| {
+            last = back_end.device.report();
+            say(last.clone());
+        });
+        let end = self.device.report();
+        if end != last {
+            say(end);
+        }
+        served.inspect_err(|error| report(format_args!("error: {error}"))).is_ok()
     }
 }
 

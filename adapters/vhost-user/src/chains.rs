@@ -7,13 +7,19 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_core::Stream;
-use virtio_util::{DescChainStream, NotifyThread, SharedQueue};
+use virtio_util::{DescChainStream, NotifyThread, OwnedChain, SharedQueue};
 
-use crate::inflight::AnyRecordedRing;
-use crate::worker::KeptChain;
+use crate::inflight::any::AnyRecordedRing;
+use crate::memory::GuestMem;
 
 /// A queue whose chains are out while others are fetched. Nobody is held up by the eventfd of its front end.
 pub(crate) type Shared = SharedQueue<AnyRecordedRing, NotifyThread>;
+
+/// A chain that can be kept and sent to other threads: one of a device that answers [later](crate::Worker::deferred).
+///
+/// `M` is the memory. A device that is written for any `M` is tested with the memory of a test, in which a
+/// [`SharedQueue`] makes such chains. `Worker` takes those with the default.
+pub type KeptChain<M = GuestMem> = OwnedChain<M>;
 
 /// The chains of a queue, as [`Worker::asynchronous`](crate::Worker::asynchronous) takes them: a stream, which waits
 /// when there is none.

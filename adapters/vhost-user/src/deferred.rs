@@ -19,7 +19,8 @@ use virtio_util::{EventFd, NotifyThread, SharedQueue};
 
 use crate::chains::{Chains, Event, Shared};
 use crate::event::{self, Call, Kick, STEP};
-use crate::inflight::{AnyRecordedRing, Left};
+use crate::inflight::Left;
+use crate::inflight::any::AnyRecordedRing;
 use crate::memory::GuestMem;
 use crate::patience::Patience;
 use crate::report::report;

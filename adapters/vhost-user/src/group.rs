@@ -6,10 +6,11 @@ use virtio_queue_core::{RingFeatures, SavedQueue};
 
 use crate::deferred::DeferredLane;
 use crate::lanes::{AtOnce, Lane, Lanes, Thread};
+use crate::not_running::NotRunning;
 use crate::patience::Patience;
 use crate::report::report;
 use crate::vhost_user_device::VhostUserDevice;
-use crate::vring::{NotRunning, Setup, Vring, VringRing};
+use crate::vring::{Setup, Vring, VringRing};
 use crate::worker::{Deferred, Shape};
 
 /// The rings that one worker serves.

@@ -9,7 +9,7 @@
 //! What is recorded is hostile: the front end owns it. It is read once, when a ring begins, and is only written from
 //! then on.
 
-mod any;
+pub(crate) mod any;
 mod layout;
 mod packed;
 mod split;
@@ -27,7 +27,6 @@ use virtio_mem_traits::{Access, Area, AreaError, DriverMem, ReadWrite, StableMem
 use virtio_queue_core::{QueueConfig, Record, Recorder, SavedQueue};
 
 use crate::shm::{Shm, part};
-pub use any::{AnyRecordedRing, AnyRecorder};
 use layout::QueueLayout;
 
 /// A format of rings, as far as it is recorded.

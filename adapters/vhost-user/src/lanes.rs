@@ -17,7 +17,8 @@ use virtio_queue_core::{Armed, DriverNotify, FatalError, Queue, QueueState, Rest
 use virtio_util::EventFd;
 
 use crate::event::{self, Call, Kick, STEP};
-use crate::inflight::{AnyRecordedRing, Left};
+use crate::inflight::Left;
+use crate::inflight::any::AnyRecordedRing;
 use crate::memory::GuestMem;
 use crate::patience::Patience;
 use crate::report::report;
@@ -230,7 +231,8 @@ fn enable_notifications<R: Restorable>(lanes: &mut Vec<Lane<R>>, device: &mut im
 
 /// Waits for a kick, for the device, or to be stopped. It may also return for no reason.
 fn wait<R: Ring>(lanes: &mut [Lane<R>], device: &impl ServeRing<R>, stop: &Stop) {
-    let wake = device.wake().filter(|_| lanes.iter().any(|lane| lane.waits_for == WaitsFor::Device));
+    let waits_for_device = |lane: &Lane<R>| matches!(lane.waits_for, WaitsFor::Device | WaitsFor::Either);
+    let wake = device.wake().filter(|_| lanes.iter().any(waits_for_device));
     let useless: [_; MAX_LANES] = array::from_fn(|at| lanes.get(at).is_some_and(|lane| lane.kick.is_useless()));
     // Places that are not needed wait for the end as well.
     let kicks = lanes.iter().zip(useless);
@@ -284,7 +286,7 @@ impl<R: Ring> Lane<R> {
     fn enable_notifications(&mut self) -> Result<bool, FatalError> {
         Ok(match self.waits_for {
             WaitsFor::Turn => false,
-            WaitsFor::Driver => self.state.enable_notifications(&self.ring)? == Armed::Waiting,
+            WaitsFor::Driver | WaitsFor::Either => self.state.enable_notifications(&self.ring)? == Armed::Waiting,
             WaitsFor::Device => true,
         })
     }

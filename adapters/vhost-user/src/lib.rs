@@ -245,8 +245,9 @@
 //!     }
 //!
 //!     fn report(&self) -> String {
-//!         let [received, sent] = [&self.terminal.received, &self.terminal.sent].map(|count|
-//!         count.load(Ordering::Relaxed)); format!("{received} bytes received, {sent} bytes sent")
+//!         let received = self.terminal.received.load(Ordering::Relaxed);
+//!         let sent = self.terminal.sent.load(Ordering::Relaxed);
+//!         format!("{received} bytes received, {sent} bytes sent")
 //!     }
 //! }
 //!
@@ -459,8 +460,10 @@ mod lanes;
 mod log;
 #[expect(unsafe_code, reason = "what is mapped is vouched for here")]
 mod memory;
+mod not_running;
 mod options;
 mod own_record;
+mod pages;
 mod patience;
 mod program;
 mod report;
@@ -477,9 +480,9 @@ mod vring;
 mod worker;
 
 pub use back_end::BackEnd;
-pub use chains::Chains;
+pub use chains::{Chains, KeptChain};
 pub use event::Call;
-pub use inflight::{AnyRecordedRing, AnyRecorder};
+pub use inflight::any::{AnyRecordedRing, AnyRecorder};
 pub use log::Logged;
 pub use memory::{GuestMem, Mapping};
 pub use options::Options;
@@ -487,4 +490,4 @@ pub use program::run;
 pub use report::report;
 pub use serve::{Device, Serve, Served, Turn, WaitsFor};
 pub use vhost_user_device::VhostUserDevice;
-pub use worker::{BorrowedChain, KeptChain, OnStop, Worker};
+pub use worker::{BorrowedChain, OnStop, Worker};

@@ -6,24 +6,17 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
-use memmap2::{Advice, MmapOptions, MmapRaw};
-use rustix::fs::{FsWord, fstatfs};
-use rustix::param::page_size;
 use vhost::vhost_user::message::VhostUserMemoryRegion;
 use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, TranslateError};
 use virtio_util::RegionTable;
 
-use crate::addresses::Addresses;
 use crate::log::{Logged, RingLog};
-use crate::sigbus::Guarded;
+use crate::pages::Pages;
 
 /// All memory of a front end, as queues hold it.
 ///
 /// The chains of this back end have it as their memory: see [`ChainElements::mem`](virtio_queue_core::ChainElements).
 pub type GuestMem = Logged<Arc<RegionTable<Arc<Mapping>>>>;
-
-/// The file system of huge pages, as `statfs` knows it.
-const HUGETLBFS: FsWord = 0x958_458f6;
 
 /// The memory table of a front end. It does not change: there is another one instead.
 #[derive(Clone, Debug)]
@@ -113,17 +106,11 @@ fn ranges(region: &VhostUserMemoryRegion) -> io::Result<(DriverRange, DriverRang
     ranges.ok_or_else(|| io::Error::other("a memory region ends beyond 2^64"))
 }
 
-fn to_usize(bytes: u64) -> io::Result<usize> {
-    usize::try_from(bytes).map_err(io::Error::other)
-}
-
 /// One region of memory, mapped.
 #[derive(Debug)]
 pub struct Mapping {
-    /// It is given up before the pages are.
-    _guarded: Guarded,
     /// The pages that the region is in.
-    pages: MmapRaw,
+    pages: Pages,
     /// Where in them the region begins. INVARIANT: `skipped + guest.len()` is not beyond the end of `pages`.
     skipped: usize,
     /// The device and the inode of its file.
@@ -132,13 +119,10 @@ pub struct Mapping {
     offset: u64,
     guest: DriverRange,
     user: DriverRange,
-    /// They are given up after the pages.
-    _addresses: Addresses,
 }
 
 impl Mapping {
-    /// Maps `region`, which lies in `file`, as QEMU does: no more than the pages that it is in, for which nothing is
-    /// reserved, and which are in no core dump. The file itself is not needed any longer.
+    /// Maps `region`, which lies in `file`.
     fn new(region: &VhostUserMemoryRegion, file: &File) -> io::Result<(DriverRange, Arc<Self>)> {
         let (guest, user) = ranges(region)?;
         let metadata = file.metadata()?;
@@ -147,31 +131,10 @@ impl Mapping {
             let text = format!("memory region {guest} at {offset:#x} must be in its file of {file_len:#x} bytes");
             return Err(io::Error::other(text));
         }
-        let page = page_len(file)?;
-        let skipped = offset.checked_rem(page).unwrap_or_default();
-        // Huge pages can be mapped as a whole only.
-        let len = (skipped + guest.len()).checked_next_multiple_of(page).unwrap_or(u64::MAX);
-        let addresses = Addresses::take(len)?;
-        let pages = MmapOptions::new().offset(offset - skipped).len(to_usize(len)?).no_reserve_swap().map_raw(file)?;
-        // Without that, a core dump would have more in it, and all else would work.
-        let _ = pages.advise(Advice::DontDump);
-        let guarded = Guarded::new(pages.as_mut_ptr().addr(), pages.len(), to_usize(page)?)?;
-        let skipped = to_usize(skipped)?;
+        let (pages, skipped) = Pages::map(file, offset, guest.len())?;
         let file = [metadata.dev(), metadata.ino()];
-        let mapping = Self { _guarded: guarded, pages, skipped, file, offset, guest, user, _addresses: addresses };
-        Ok((guest, Arc::new(mapping)))
+        Ok((guest, Arc::new(Self { pages, skipped, file, offset, guest, user })))
     }
-}
-
-/// Returns the length of the pages that `file` is mapped in.
-pub(crate) fn page_len(file: &File) -> io::Result<u64> {
-    let system = fstatfs(file)?;
-    let len = if system.f_type == HUGETLBFS {
-        u64::try_from(system.f_bsize).map_err(io::Error::other)?
-    } else {
-        page_size() as u64
-    };
-    if len.is_power_of_two() { Ok(len) } else { Err(io::Error::other(format!("pages of {len} bytes"))) }
 }
 
 impl DriverMem for Mapping {

@@ -21,7 +21,8 @@ use crate::vhost_user_device::VhostUserDevice;
 /// other, until SIGTERM or SIGINT. When they can connect, a line on the standard output says so.
 ///
 /// What is wrong with the arguments is said in one line, and the exit code is 2 then. SIGUSR1 asks for the
-/// [report](VhostUserDevice::report) of the device.
+/// [report](VhostUserDevice::report) of the device. Without a signal, it is printed when a front end has gone, and at
+/// the end.
 ///
 /// The program follows the "Backend program conventions" of the vhost-user specification: see [`Options`].
 pub fn run<A: Parser, D: VhostUserDevice>(

@@ -228,7 +228,7 @@ pub trait Serve {
     fn release<R: Ring, N: DriverNotify>(&mut self, _place: usize, _ring: &R, _state: &mut QueueState<R, N>) {}
 
     /// Returns what can be read when there is something to do for a queue that [waits for the
-    /// device](WaitsFor::Device).
+    /// device](WaitsFor::Device), or for [either](WaitsFor::Either).
     ///
     /// [`serve_queue`](Self::serve_queue) reads it until it would block. One that stays readable, as a pipe does at its
     /// end, keeps the thread busy: return `None` then. It is asked for before each wait.
@@ -257,6 +257,9 @@ pub enum WaitsFor {
     Driver,
     /// The device has nothing for the driver, or no room for what the driver has. The driver need not notify.
     Device,
+    /// Either of both: the driver has to make something available, or the device has something to do that needs no
+    /// chain.
+    Either,
 }
 
 impl<D: Device> Serve for D {

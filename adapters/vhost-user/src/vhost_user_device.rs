@@ -126,9 +126,17 @@ pub trait VhostUserDevice: Send + Sync {
         Self::QUEUES_PER_WORKER
     }
 
-    /// Returns what the device has done until now, for people, in lines without the last end of line.
-    /// [`run`](crate::run) prints it to the standard output when a front end has gone, with all that served it, and at
-    /// any time on SIGUSR1. By default, it is empty, and nothing is printed.
+    /// Returns what the device has done until now, as lines for people. The last line has no end of line. By default,
+    /// there are no lines, and nothing is printed.
+    ///
+    /// [`run`](crate::run) prints the lines to the standard output:
+    ///
+    /// * when a front end has gone, after its workers have ended;
+    /// * at any time, on SIGUSR1;
+    /// * at the end of the program, if they have changed since the last front end went. If there was no front end, they
+    ///   are printed as they are.
+    ///
+    /// [`BackEnd::serve`](crate::BackEnd::serve) does not print them.
     fn report(&self) -> String {
         String::new()
     }

@@ -7,17 +7,19 @@ use virtio_mem_traits::{DriverAddr, DriverRange};
 use virtio_queue_core::packed::PackedRing;
 use virtio_queue_core::split::SplitRing;
 use virtio_queue_core::{
-    AnyRing, ConfigError, DriverNotify, FromConfig, Queue, QueueConfig, QueueLimits, Restorable, RestoreError,
-    RingFeatures, SavedQueue,
+    AnyRing, DriverNotify, FromConfig, Queue, QueueConfig, QueueLimits, Restorable, RestoreError, RingFeatures,
+    SavedQueue,
 };
 use virtio_util::{EventFd, NotifyThread};
 
 use crate::deferred::{Beginning, DeferredLane};
 use crate::event::Call;
-use crate::inflight::{AnyRecordedRing, AnyRecorder, Inflight, Left};
+use crate::inflight::any::{AnyRecordedRing, AnyRecorder};
+use crate::inflight::{Inflight, Left};
 use crate::lanes::{Lane, Signals};
 use crate::log::{Log, RingLog};
 use crate::memory::{GuestMem, Memory};
+use crate::not_running::NotRunning;
 use crate::report::report;
 
 /// A ring in one of the formats.
@@ -122,15 +124,6 @@ pub(crate) struct Setup {
     pub(crate) log: Option<Arc<Log>>,
     /// Whether all of them are, or those of the rings that have a log.
     pub(crate) log_all: bool,
-}
-
-/// Why a ring does not run.
-#[derive(Debug)]
-pub(crate) enum NotRunning {
-    /// It cannot be where it is said to be, in the memory as it is.
-    NotThere(io::Error),
-    /// What it begins with makes no sense.
-    Broken(io::Error),
 }
 
 impl Vring {
@@ -276,26 +269,5 @@ impl Areas {
                 .ok_or_else(|| io::Error::other(format!("no memory at the ring's address {user:#x}")))
         };
         Ok([guest_addr(self.descriptor)?, guest_addr(self.driver)?, guest_addr(self.device)?])
-    }
-}
-
-impl NotRunning {
-    /// Returns the reason.
-    pub(crate) fn into_error(self) -> io::Error {
-        match self {
-            Self::NotThere(error) | Self::Broken(error) => error,
-        }
-    }
-}
-
-impl From<ConfigError> for NotRunning {
-    fn from(error: ConfigError) -> Self {
-        Self::NotThere(io::Error::other(error))
-    }
-}
-
-impl From<RestoreError> for NotRunning {
-    fn from(error: RestoreError) -> Self {
-        Self::Broken(io::Error::other(error))
     }
 }

@@ -7,23 +7,15 @@ use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use virtio_queue_core::{Burst, BurstChain, FatalError, QueueState};
-use virtio_util::OwnedChain;
 
-use crate::chains::Chains;
+use crate::chains::{Chains, KeptChain};
 use crate::event::Call;
-use crate::inflight::AnyRecordedRing;
+use crate::inflight::any::AnyRecordedRing;
 use crate::lanes::{self, AtOnce, Lanes, Saved, ServeRing, Stop};
-use crate::memory::GuestMem;
 use crate::serve::{Serve, Turn, WaitsFor};
 
 /// A chain of a device that answers [at once](Worker::at_once): it is borrowed, and returned at the end of a burst.
 pub type BorrowedChain<'b> = BurstChain<'b, AnyRecordedRing, Call>;
-
-/// A chain that can be kept and sent to other threads: one of a device that answers [later](Worker::deferred).
-///
-/// `M` is the memory. A device that is written for any `M` is tested with the memory of a test, in which a
-/// [`SharedQueue`](virtio_util::SharedQueue) makes such chains. `Worker` takes those with the default.
-pub type KeptChain<M = GuestMem> = OwnedChain<M>;
 
 /// What serves a queue of a device.
 ///
@@ -98,7 +90,7 @@ impl Worker {
     /// With several queues per worker, `take` gets the chains of all of them, one at a time, and is not told which
     /// queue a chain is from.
     ///
-    /// [`return_written`]: OwnedChain::return_written
+    /// [`return_written`]: virtio_util::OwnedChain::return_written
     ///
     /// ```
     /// use std::sync::mpsc;
@@ -203,6 +195,8 @@ impl Worker {
 /// waits meanwhile, so every chain that was fetched is with the device by then. [`OwnedChain::unfetch`] puts a chain
 /// back:
 ///
+/// [`OwnedChain::unfetch`]: virtio_util::OwnedChain::unfetch
+///
 /// ```
 /// use std::sync::{Arc, Mutex, PoisonError};
 ///
@@ -225,6 +219,8 @@ impl Worker {
 /// If another thread of the device has a chain in its hands that was fetched later, the others cannot be put back
 /// before it: `unfetch` would return them with nothing written. [`OwnedChain::try_unfetch`] hands such a chain back,
 /// to be kept until the next call.
+///
+/// [`OwnedChain::try_unfetch`]: virtio_util::OwnedChain::try_unfetch
 ///
 /// A worker of another shape keeps no chain. [`Serve::release`] is for devices that are [`Serve`].
 #[must_use = "`deferred` or `asynchronous` makes a worker of it"]

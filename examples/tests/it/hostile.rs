@@ -5,11 +5,13 @@ use std::sync::Arc;
 use virtio_examples::blk::{BlockDevice, DeviceId, MemStorage};
 use virtio_examples::net::{Counters, NetDevice, Port, RECEIVE, Sink, Source, TRANSMIT};
 use virtio_examples::rng::{RngDevice, SeededEntropy};
+use virtio_examples::vsock;
 use virtio_fake_driver::DriverChain;
 use virtio_fake_driver::hostile::{Kit, Report};
 use virtio_vhost_user::{Device, Serve};
 
 use crate::disk::{IN, OUT, SECTOR, pattern, request};
+use crate::vsock::Rig;
 
 #[track_caller]
 fn check(report: &Report) {
@@ -76,4 +78,30 @@ fn transmit_queue_keeps_all_promises() {
 fn receive_queue_keeps_all_promises() {
     let kit = Kit::new().request(DriverChain::new().writable(12).writable(100));
     check(&attack_nic(&kit, RECEIVE, || Source::new(80, 1, u64::MAX).unwrap()));
+}
+
+/// Runs the attacks on one queue of a socket device, which has a connection whose program has written much.
+fn attack_sockets(kit: &Kit, place: usize) -> Report {
+    kit.run_device(|setup| {
+        let (mut queue, mut connected) = (setup.queue()?, Rig::connected());
+        Ok(move || {
+            let (ring, state) = queue.parts_mut();
+            connected.device().serve_queue(place, ring, state, 64)?;
+            Ok(())
+        })
+    })
+}
+
+#[test]
+fn transmit_queue_of_sockets_keeps_all_promises() {
+    let packets = [(vsock::op::RW, &b"hello"[..]), (vsock::op::CREDIT_REQUEST, b""), (vsock::op::REQUEST, b"")];
+    let requests = packets.map(|(op, payload)| DriverChain::new().readable(Rig::packet_of_guest(op, payload)));
+    let kit = requests.into_iter().fold(Kit::new(), Kit::request);
+    check(&attack_sockets(&kit, vsock::TRANSMIT));
+}
+
+#[test]
+fn receive_queue_of_sockets_keeps_all_promises() {
+    let kit = Kit::new().request(DriverChain::new().writable(44).writable(100));
+    check(&attack_sockets(&kit, vsock::RECEIVE));
 }

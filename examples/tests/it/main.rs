@@ -21,3 +21,4 @@ mod rng;
 mod serve;
 mod storages;
 mod vhost_user;
+mod vsock;

@@ -17,5 +17,6 @@ mod rings;
 mod rng;
 mod traffic;
 mod uring;
+mod vsock;
 
 pub(crate) use back_end::wait_readable;

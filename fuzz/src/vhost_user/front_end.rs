@@ -15,17 +15,11 @@ use virtio_vm_memory::VmMemory;
 use vm_memory::{FileOffset, GuestAddress, GuestMemoryMmap};
 
 use super::message::{self, Message};
+use super::regions::{REGION_LEN, REGIONS, USER};
 use super::wire::Wire;
 use crate::input::Input;
 
 type Driver = AnyDriver<VmMemory<Arc<GuestMemoryMmap>>>;
-
-/// Where the guest has its memory: regions of equal length, one after the other in one file.
-pub(crate) const REGIONS: [u64; 3] = [0x1_0000, 0x10_0000, 0x20_0000];
-pub(crate) const REGION_LEN: u64 = 0x1_0000;
-
-/// How far the addresses of the front end are from those of the guest.
-pub(crate) const USER: u64 = 0x7000_0000_0000;
 
 /// The length of the files for the log and the record.
 const SHARED_LEN: u64 = 0x1_2000;

@@ -1,6 +1,6 @@
 //! Messages with any numbers in them, most of which make sense.
 
-use super::front_end::{REGION_LEN, REGIONS, USER};
+use super::regions::{REGION_LEN, REGIONS, USER};
 use crate::input::Input;
 
 pub(crate) const SET_FEATURES: u32 = 2;

@@ -8,7 +8,8 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 
 use super::attack::{Attack, Outcome, Reaction, Running, Scene, Start};
-use super::case::{Case, Runs, cases};
+use super::case::{Case, Runs};
+use super::cases::cases;
 use super::report::{Report, RingFormat};
 use super::setup::{DeviceResult, HostileQueue, Setup};
 use crate::chain::DriverChain;

@@ -6,8 +6,9 @@ use alloc::vec::Vec;
 use virtio_mem_traits::{Access, DriverRange};
 
 use super::breach::Breach;
+use super::descriptor::Made;
 use super::memory::HostileMem;
-use super::ring::{Made, Ring};
+use super::ring::Ring;
 
 /// How much of the account can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -8,8 +8,8 @@ use virtio_mem_traits::Access;
 use super::attack::Attack;
 use super::case::Runs::Times;
 use super::case::{Case, pick};
+use super::descriptor::{Descriptor, NEXT, WRITE};
 use super::ledger::Trust;
-use super::ring::{Descriptor, NEXT, WRITE};
 
 pub(super) const CASES: &[Case] = &[
     Case::each(["DRV-FRM-1", "DRV-PSG-2"], "readable elements after writable ones", Times(4), readable_after_writable),

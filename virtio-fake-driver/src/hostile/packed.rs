@@ -8,8 +8,10 @@ use rand::{RngExt, SeedableRng};
 use super::attack::Attack;
 use super::case::Runs::{Accesses, Times};
 use super::case::{Case, pick};
+use super::descriptor::{Descriptor, INDIRECT, NEXT};
 use super::ledger::Trust;
-use super::ring::{Descriptor, INDIRECT, NEXT, PackedRing, Ring, available};
+use super::ring::Ring;
+use super::ring::packed::{PackedRing, available};
 use crate::features::{EVENT_IDX, INDIRECT_DESC};
 use crate::packed::EventSuppression;
 

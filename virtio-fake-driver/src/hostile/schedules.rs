@@ -8,8 +8,10 @@ use virtio_mem_traits::{DriverAddr, DriverRange};
 use super::attack::Attack;
 use super::case::Runs::{Accesses, Times};
 use super::case::{Case, pick};
+use super::descriptor::{Descriptor, INDIRECT, List, NEXT, WRITE};
 use super::ledger::Trust;
-use super::ring::{Descriptor, INDIRECT, List, NEXT, Ring, WRITE, available};
+use super::ring::Ring;
+use super::ring::packed::available;
 use crate::features::INDIRECT_DESC;
 
 /// The changes of a descriptor.

@@ -7,8 +7,10 @@ use virtio_mem_traits::DriverAddr;
 use super::attack::Attack;
 use super::case::Runs::{Accesses, Times};
 use super::case::{Case, pick};
+use super::descriptor::{Descriptor, NEXT};
 use super::ledger::Trust;
-use super::ring::{Descriptor, NEXT, Ring, SplitRing};
+use super::ring::Ring;
+use super::ring::split::SplitRing;
 use crate::features::{EVENT_IDX, IN_ORDER, INDIRECT_DESC};
 
 pub(super) const CASES: &[Case] = &[

@@ -8,8 +8,8 @@ use virtio_mem_traits::DriverAddr;
 use super::attack::Attack;
 use super::case::Runs::Times;
 use super::case::{Case, pick};
+use super::descriptor::{Descriptor, INDIRECT, NEXT, WRITE};
 use super::ledger::Trust;
-use super::ring::{Descriptor, INDIRECT, NEXT, WRITE};
 use crate::features::INDIRECT_DESC;
 use crate::{packed, split};
 

@@ -39,7 +39,8 @@ impl<M: StableMem> PackedRing<M> {
     /// Reads the next descriptor, and returns its Buffer ID and flags if it is available.
     ///
     /// It reads no other descriptor, because the driver makes descriptors available in the order of the ring
-    /// (PACK-WRAP-6). If lists were put back, `next` is the position behind those.
+    /// (PACK-WRAP-6, PACK-WRAP-8). A descriptor with other flags is not used (PACK-DESC-3, HOST-18). If lists were put
+    /// back, `next` is the position behind those.
     #[inline]
     fn look(&self, next: RingPosition) -> Result<Option<First>, FatalError> {
         let first = self.descriptors.area.first(next)?;
@@ -50,7 +51,7 @@ impl<M: StableMem> PackedRing<M> {
     ///
     /// The request is stored before the flags are loaded, and the driver stores the flags before it loads the request.
     /// Each side has a full fence between the two accesses. So at least one side sees the value that the other stored
-    /// (BAR-6). Release and acquire are not enough: they let a load pass an earlier store.
+    /// (BAR-6, INV-11). Release and acquire are not enough: they let a load pass an earlier store.
     fn arm(&self, positions: &mut PackedPositions, position: RingPosition) -> Result<Option<First>, FatalError> {
         let wanted = self.everything_from(position);
         self.ask_for(wanted)?;
@@ -127,6 +128,7 @@ impl<M: StableMem> PackedRing<M> {
         }
         let Some(first) = first else { return Ok(None) };
         let (id, slots) = self.list(start, first)?;
+        // HOST-5, DRV-PSG-3: more slots than are free.
         if slots > room {
             let size = self.descriptors.size.get();
             return Err(FatalError::Oversubscribed { available: slots, in_flight: size - room, size });
@@ -142,6 +144,8 @@ impl<M: StableMem> PackedRing<M> {
     }
 
     /// Marks a list as used.
+    ///
+    /// Its slot is the one behind the list that was completed before: the order is that of completion (PACK-WRAP-9).
     #[inline(always)]
     pub(super) fn complete_list(
         &self,

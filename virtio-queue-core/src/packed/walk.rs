@@ -21,8 +21,9 @@ use crate::walk::{Rest, Step, fold_rest};
 ///     otherwise   it is an element
 /// ```
 ///
-/// The flag NEXT is ignored. The length of the list was found when it was fetched, and all entries of a table are read
-/// (PACK-IND-1). So there are no loops.
+/// The elements come in the order of the list (PACK-SG-1). The flag NEXT is ignored. The length of the list was found
+/// when it was fetched, and all entries of a table are read (PACK-IND-1, DRV-PIND-2). So there are no loops. A walk
+/// reads at most one descriptor more than the limit: that of a table, or the first element above the limit (INV-2).
 #[derive(Debug)]
 pub struct PackedWalk<'r, M> {
     descriptors: &'r Descriptors<M>,

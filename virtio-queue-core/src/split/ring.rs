@@ -45,6 +45,7 @@ impl<M: StableMem> SplitRing<M> {
         let available = index.distance_from(positions.next_available);
         let size = self.size.get();
         let in_flight = positions.next_available.distance_from(positions.published);
+        // HOST-3, HOST-4, DRV-AVAIL-1: no entry is read before this check.
         if u32::from(available) + u32::from(in_flight) > u32::from(size) {
             return Err(FatalError::Oversubscribed { available, in_flight, size });
         }
@@ -56,7 +57,7 @@ impl<M: StableMem> SplitRing<M> {
     ///
     /// The request is stored before the available index is loaded, and the driver stores that index before it loads the
     /// request. Each side has a full fence between the two accesses. So at least one side sees the value that the other
-    /// stored (BAR-2). Release and acquire are not enough: they let a load pass an earlier store.
+    /// stored (BAR-2, INV-11). Release and acquire are not enough: they let a load pass an earlier store.
     fn arm(&self, positions: &mut SplitPositions, index: RingIndex) -> Result<Armed, FatalError> {
         let wanted = self.everything_from(index);
         self.ask_for(wanted)?;
@@ -86,7 +87,7 @@ impl<M: StableMem> SplitRing<M> {
     }
 
     /// Tells the driver which notifications are wanted. With EVENT_IDX the flags stay 0 (SPLIT-ANOT-3). Without
-    /// EVENT_IDX there is no `avail_event` (SPLIT-ANOT-8).
+    /// EVENT_IDX the flags are 0 or 1 (SPLIT-ANOT-1), and there is no `avail_event` (SPLIT-ANOT-8).
     fn ask_for(&self, wanted: Wanted) -> Result<(), AreaError> {
         match wanted {
             Wanted::Entry(index) => self.device_area.set_avail_event(index),
@@ -295,8 +296,10 @@ impl<M: StableMem> Ring for SplitRing<M> {
         // that the other stored (BAR-3).
         fence(Ordering::SeqCst);
         if self.event_idx() {
+            // Only the event decides (SPLIT-UNOT-4, SPLIT-UNOT-5, SPLIT-UNOT-6, DRV-UNOT-2).
             Ok(split_crossed(self.driver_area.used_event()?, positions.next_used, count.into()))
         } else {
+            // Only the flags decide (SPLIT-UNOT-1, SPLIT-UNOT-2, SPLIT-UNOT-3).
             Ok(!self.driver_area.flags()?.no_interrupt())
         }
     }

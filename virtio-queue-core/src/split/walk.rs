@@ -24,7 +24,8 @@ use crate::walk::{Rest, Step, fold_rest};
 /// ```
 ///
 /// Each descriptor counts towards the limit on elements, so a loop ends. Elements without bytes count as well
-/// (DRV-DESC-2).
+/// (DRV-DESC-2). A walk reads at most two descriptors more than the limit: one for a table, and one for the first
+/// element above the limit (INV-2). It follows the links in any order (DRV-DESC-3, DRV-IND-5).
 #[derive(Debug)]
 pub struct SplitWalk<'r, M> {
     descriptors: &'r Descriptors<M>,
@@ -277,7 +278,8 @@ impl<'r, M: StableMem> SplitWalk<'r, M> {
     }
 
     /// Continues at the beginning of the indirect table of a descriptor, which must be the last descriptor of its
-    /// chain.
+    /// chain. Direct elements can come before it (SPLIT-IND-2): the rules go on counting (HOST-31). The WRITE flag of
+    /// the descriptor has no meaning (SPLIT-IND-1).
     #[inline(always)]
     fn enter(self, descriptor: Descriptor) -> Result<Self, ChainErrorKind> {
         let limits = &self.descriptors.limits;

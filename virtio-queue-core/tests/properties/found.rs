@@ -1,14 +1,14 @@
 //! Sequences that have failed once.
 
 use crate::action::{Action, KINDS, Setup, Shape, Then};
-use crate::run_on_ring;
+use crate::run::run;
 
 /// Runs a sequence on every ring, with and without shortcuts.
 #[track_caller]
 fn check(actions: &[Action]) {
     for kind in KINDS {
         for (event_idx, reports) in [(false, false), (false, true), (true, false), (true, true)] {
-            run_on_ring(Setup { kind, size: 4, event_idx, reports }, actions);
+            run(Setup { kind, size: 4, event_idx, reports }, actions);
         }
     }
 }

@@ -18,13 +18,8 @@ mod work;
 use proptest::collection::vec;
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, FileFailurePersistence, TestRunner};
-use virtio_queue_core::AnyRing;
-use virtio_queue_core::packed::PackedRing;
-use virtio_queue_core::split::SplitRing;
 
-use crate::action::{Action, Kind, Setup, honest, hostile, setup};
-use crate::memory::Mem;
-use crate::ring::{InOrder, Ordered, OrderedInArray, Recorded};
+use crate::action::{Action, honest, hostile, setup};
 use crate::run::run;
 
 /// Runs sequences of actions, and reports the shortest that fails.
@@ -36,24 +31,11 @@ fn check(actions: impl Strategy<Value = Action>, seeds: &'static str) {
         ..Config::default()
     };
     let result = TestRunner::new(config).run(&(setup(), vec(actions, 1..80)), |(setup, actions)| {
-        run_on_ring(setup, &actions);
+        run(setup, &actions);
         Ok(())
     });
     if let Err(failure) = result {
         panic!("{failure}");
-    }
-}
-
-fn run_on_ring(setup: Setup, actions: &[Action]) {
-    match setup.kind {
-        Kind::Split => run::<SplitRing<Mem>>(setup, actions),
-        Kind::Packed => run::<PackedRing<Mem>>(setup, actions),
-        Kind::Any | Kind::AnyPacked => run::<AnyRing<Mem>>(setup, actions),
-        Kind::Ordered => run::<Ordered<SplitRing<Mem>>>(setup, actions),
-        Kind::OrderedPacked => run::<OrderedInArray<PackedRing<Mem>>>(setup, actions),
-        Kind::InOrder | Kind::InOrderPacked => run::<InOrder<AnyRing<Mem>>>(setup, actions),
-        Kind::Recorded => run::<Recorded<SplitRing<Mem>>>(setup, actions),
-        Kind::RecordedPacked => run::<Recorded<PackedRing<Mem>>>(setup, actions),
     }
 }
 

@@ -9,15 +9,17 @@ use std::sync::Arc;
 use virtio_fake_driver::features::{EVENT_IDX, IN_ORDER, INDIRECT_DESC, RING_PACKED};
 use virtio_fake_driver::{Any, Driver, DriverChain, DriverOptions};
 use virtio_mem_traits::{Access, DriverMem, DriverRange, HeapMem};
+use virtio_queue_core::packed::PackedRing;
+use virtio_queue_core::split::SplitRing;
 use virtio_queue_core::{
-    ChainElements, ChainError, DescChain, DriverAddr, Queue, QueueConfig, QueueLimits, ReturnTo, Token, Walk,
+    AnyRing, ChainElements, ChainError, DescChain, DriverAddr, Queue, QueueConfig, QueueLimits, ReturnTo, Token, Walk,
 };
 use virtio_util::NotificationCounter;
 
-use crate::action::{Action, After, Corruption, Setup, Shape};
+use crate::action::{Action, After, Corruption, Kind, Setup, Shape};
 use crate::memory::{Mem, Watched};
 use crate::model::{Held, Model, Waits, pattern};
-use crate::ring::Make;
+use crate::ring::{InOrder, Make, Ordered, OrderedInArray, Recorded};
 
 const BASE: u64 = 0x100;
 const LEN: usize = 0x2000;
@@ -42,8 +44,21 @@ struct Run<R: Make> {
     wrote: RefCell<Vec<DriverRange>>,
 }
 
-/// Runs a sequence of actions.
-pub(crate) fn run<R: Make>(setup: Setup, actions: &[Action]) {
+/// Runs a sequence of actions on a ring of the kind that `setup` names.
+pub(crate) fn run(setup: Setup, actions: &[Action]) {
+    match setup.kind {
+        Kind::Split => run_on::<SplitRing<Mem>>(setup, actions),
+        Kind::Packed => run_on::<PackedRing<Mem>>(setup, actions),
+        Kind::Any | Kind::AnyPacked => run_on::<AnyRing<Mem>>(setup, actions),
+        Kind::Ordered => run_on::<Ordered<SplitRing<Mem>>>(setup, actions),
+        Kind::OrderedPacked => run_on::<OrderedInArray<PackedRing<Mem>>>(setup, actions),
+        Kind::InOrder | Kind::InOrderPacked => run_on::<InOrder<AnyRing<Mem>>>(setup, actions),
+        Kind::Recorded => run_on::<Recorded<SplitRing<Mem>>>(setup, actions),
+        Kind::RecordedPacked => run_on::<Recorded<PackedRing<Mem>>>(setup, actions),
+    }
+}
+
+fn run_on<R: Make>(setup: Setup, actions: &[Action]) {
     let mem = Watched::new(BASE, LEN, setup.reports);
     let driver = Driver::<Any>::new(mem.heap(), setup.size, options(setup));
     let config = driver.queue_config(QueueLimits::default());

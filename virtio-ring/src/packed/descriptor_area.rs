@@ -102,7 +102,7 @@ impl<M: StableMem> DescriptorArea<M> {
 
     /// Writes a used descriptor, which publishes it.
     ///
-    /// The driver can see it immediately. The device does not change it afterwards (BAR-9).
+    /// The driver can see it immediately. The device does not change it afterwards (BAR-9, PACK-DESC-4).
     ///
     /// The store is a release. It pairs with the driver's acquire load of the flags. So the driver's later reads see
     /// the bytes that were written into the buffer (BAR-8). The Buffer ID and the length become visible together with

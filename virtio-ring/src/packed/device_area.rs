@@ -11,8 +11,9 @@ const ALIGN: usize = Layout::DEVICE_AREA_ALIGN;
 
 /// The device's event suppression structure, which the device writes.
 ///
-/// A queue never reads its Device Area (LAY-9). By default, a `DeviceArea` can only be written, and asks the memory for
-/// no other right. Tools that read rings prove the area [for reading](Self::for_reading).
+/// A queue never reads its Device Area, whatever the driver writes there (LAY-9, INV-7, HOST-23). By default, a
+/// `DeviceArea` can only be written, and asks the memory for no other right. Tools that read rings prove the area [for
+/// reading](Self::for_reading).
 ///
 /// VIRTIO 1.4 §2.8.10 "Driver and Device Event Suppression".
 ///

@@ -17,10 +17,10 @@ const ALIGN: usize = Layout::DEVICE_AREA_ALIGN;
 
 /// The used ring, which the device writes.
 ///
-/// A queue never reads its used ring (SPLIT-USED-8). By default, a `DeviceArea` can only be written, and asks the
-/// memory for no other right. Tools that read rings prove the area [for reading](Self::for_reading). A vhost-user back
-/// end does so too when it takes a ring over: the front end gives it only the available index, and the used index is
-/// only in memory.
+/// A queue never reads its used ring, whatever the driver writes there (SPLIT-USED-8, INV-7, HOST-23). By default, a
+/// `DeviceArea` can only be written, and asks the memory for no other right. Tools that read rings prove the area [for
+/// reading](Self::for_reading). A vhost-user back end does so too when it takes a ring over: the front end gives it
+/// only the available index, and the used index is only in memory.
 ///
 /// VIRTIO 1.4 §2.7.8 "The Virtqueue Used Ring".
 ///
@@ -92,8 +92,8 @@ impl<M: StableMem> DeviceArea<M> {
 
     /// Writes the element at `index`. The driver does not read it before it is [published](Self::publish).
     ///
-    /// The store is relaxed, because [`publish`](Self::publish) releases it. It consists of two stores of 32 bits,
-    /// because the area is aligned only to 4 bytes.
+    /// The store is relaxed, because [`publish`](Self::publish) releases it (SPLIT-USED-1). It consists of two stores
+    /// of 32 bits, because the area is aligned only to 4 bytes.
     ///
     /// # Errors
     ///

@@ -159,7 +159,7 @@ impl AvailableEntries<'_> {
 
 /// The flags of an available ring.
 ///
-/// Only bit 0 has a meaning (SPLIT-UNOT-9).
+/// Only bit 0 has a meaning (SPLIT-UNOT-9, DRV-UNOT-1).
 ///
 /// ```
 /// use virtio_ring::split::AvailableFlags;

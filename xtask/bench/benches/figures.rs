@@ -6,8 +6,10 @@ use crate::support::device::ours::{
     ANY_PACKED, ANY_SPLIT, COPY, PACKED, PACKED_CHAINS, PACKED_FLAT, PACKED_IN_ORDER, PACKED_SHARED, PACKED_STREAM,
     PACKED_TOKENS, REQUEST, SPLIT, SPLIT_CHAINS, SPLIT_FLAT, SPLIT_IN_ORDER, SPLIT_SHARED, SPLIT_STREAM, SPLIT_TOKENS,
 };
-use crate::support::device::peer::{self, VIRTIO_QUEUE};
-use crate::support::device::raw::{RAW_PACKED, RAW_SPLIT};
+use crate::support::device::peer::VIRTIO_QUEUE;
+use crate::support::device::peer::payloads;
+use crate::support::device::raw::packed::RAW_PACKED;
+use crate::support::device::raw::split::RAW_SPLIT;
 use crate::support::shape::{Completion, Direction, Shape};
 
 /// What is drawn with one pair of axes.
@@ -31,8 +33,8 @@ const ALL: [Contender; 5] = [SPLIT, PACKED, RAW_SPLIT, RAW_PACKED, VIRTIO_QUEUE]
 pub(crate) fn figures() -> Vec<Figure> {
     let flat = [SPLIT_FLAT, PACKED_FLAT];
     let order = [SPLIT_TOKENS, PACKED_TOKENS, SPLIT_IN_ORDER, PACKED_IN_ORDER];
-    let copy = [COPY, &[peer::COPY, MEMCPY]].concat();
-    let request = [REQUEST, &[peer::REQUEST, MEMCPY]].concat();
+    let copy = [COPY, &[payloads::COPY, MEMCPY]].concat();
+    let request = [REQUEST, &[payloads::REQUEST, MEMCPY]].concat();
     vec![
         Figure { name: "chain-direct", contenders: [&ALL[..], &flat].concat(), points: chain_lengths(false) },
         Figure { name: "chain-indirect", contenders: ALL.into(), points: chain_lengths(true) },

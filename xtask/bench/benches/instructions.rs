@@ -31,8 +31,10 @@ use self::support::device::ours::{
     PACKED_TOKENS, REQUEST, SPLIT, SPLIT_BULK, SPLIT_BULK_IN_ORDER, SPLIT_CACHE, SPLIT_CHAINS, SPLIT_GUEST,
     SPLIT_IN_ORDER, SPLIT_PACKETS, SPLIT_SHARED, SPLIT_STREAM, SPLIT_TOKENS,
 };
-use self::support::device::peer::{self, VIRTIO_QUEUE};
-use self::support::device::raw::{RAW_PACKED, RAW_SPLIT};
+use self::support::device::peer::VIRTIO_QUEUE;
+use self::support::device::peer::payloads;
+use self::support::device::raw::packed::RAW_PACKED;
+use self::support::device::raw::split::RAW_SPLIT;
 use self::support::pass::{Bench, Lane, serve};
 use self::support::shape::{Completion, Direction, Shape};
 
@@ -88,8 +90,8 @@ fn all() -> Vec<Counted> {
         each(&orders, order_shapes()),
         each(&[SPLIT_SHARED, PACKED_SHARED], vec![shared]),
         each(&[SPLIT_STREAM, PACKED_STREAM], vec![stream]),
-        each(&[COPY, &[peer::COPY, MEMCPY]].concat(), payload_shapes()),
-        each(&[REQUEST, &[peer::REQUEST]].concat(), small_payload_shapes("request", 32)),
+        each(&[COPY, &[payloads::COPY, MEMCPY]].concat(), payload_shapes()),
+        each(&[REQUEST, &[payloads::REQUEST]].concat(), small_payload_shapes("request", 32)),
         each(OWNED, small_payload_shapes("one-by-one", 1)),
         each(&[SPLIT_PACKETS, PACKED_PACKETS], vec![("packets-64".to_owned(), Shape::BASE)]),
     ];

@@ -80,11 +80,9 @@ fn temporary_file() -> Result<(FileStorage, File)> {
 }
 
 fn summarize(report: &Report, took: Duration) {
-    let per_second = u128::from(report.requests) * 1_000_000_000 / took.as_nanos().max(1);
     println!("requests           {}", report.requests);
     println!("bytes              {}", report.bytes);
     println!("seconds            {:.3}", took.as_secs_f64());
-    println!("chains per second  {per_second}");
     println!("kicks              {}", report.kicks);
     println!("notifications      {}", report.notifications);
     println!("features           {}", feature_names(report.features).join(", "));

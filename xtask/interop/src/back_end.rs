@@ -15,13 +15,22 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 
 use super::output::{Output, PATIENCE};
 use xtask_support::Spinner;
-use xtask_support::cargo::{Cargo, metadata};
+use xtask_support::cargo::{Cargo, host, metadata};
 
 /// Builds the program of a back end for speed, and returns where it is.
 pub(crate) fn build(name: &str) -> Result<PathBuf> {
     let spinner = Spinner::new(format!("building {name}"));
     Cargo::new(format!("build --locked --release --package virtio-examples --bin {name}")).run(&spinner)?;
     Ok(metadata()?.target_directory.join("release").join(name).into_std_path_buf())
+}
+
+/// Builds the program for guests, which have no libraries, and returns where it is.
+pub(crate) fn build_for_guests() -> Result<PathBuf> {
+    let spinner = Spinner::new("building the program of the guests".to_owned());
+    let (host, directory) = (host()?, metadata()?.target_directory.join("guest"));
+    let cargo = Cargo::new(format!("build --locked --release --package xtask-guest --target {host}"));
+    cargo.env("CARGO_TARGET_DIR", &directory).env("RUSTFLAGS", "-C target-feature=+crt-static").run(&spinner)?;
+    Ok(directory.join(host).join("release/xtask-guest").into_std_path_buf())
 }
 
 /// A message of vhost-user without a payload: its number, its flags with the version, and the length of the payload.

@@ -2,7 +2,7 @@
 
 #![expect(clippy::indexing_slicing, reason = "an index is one of a request that was made here")]
 
-mod load;
+pub(crate) mod load;
 
 use std::ops::Range;
 use std::os::fd::AsRawFd;
@@ -17,7 +17,6 @@ use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use virtio_driver::{VhostUser, VirtioBlkQueue, VirtioBlkTransport};
 
 use super::matrix::VERSION_1;
-pub(crate) use load::{Counts, Waiting};
 
 pub(crate) const SECTOR: usize = 512;
 /// The bit by which vhost-user says that there are protocol features. It is no feature of the device.

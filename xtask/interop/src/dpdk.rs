@@ -11,9 +11,8 @@ use anyhow::Result;
 
 use super::back_end::build;
 pub(crate) use bench::bench;
-use case::{Case, Format, Waiting};
+use case::{Case, Format, Traffic, Waiting};
 use testpmd::Testpmd;
-use traffic::Traffic;
 
 /// Runs all combinations and prints them as a table, and returns whether all of them passed.
 pub(crate) fn run() -> Result<bool> {

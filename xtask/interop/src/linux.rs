@@ -1,6 +1,7 @@
 //! A Linux guest under QEMU, against the vhost-user back ends.
 
 mod blk;
+mod case;
 mod device;
 mod guest;
 pub(crate) mod hotplug;
@@ -14,29 +15,30 @@ pub(crate) mod recovery;
 mod rig;
 mod rng;
 mod system;
+mod vsock;
 mod worker;
 
 use anyhow::{Context, Result};
 
 use super::back_end::build;
-use super::matrix::{EVENT_IDX, INDIRECT_DESC, RING_PACKED, Row};
+use super::matrix::Row;
 use blk::Disk;
+use case::Case;
 use device::{GuestDevice, Way};
 use net::Interface;
 use rng::Entropy;
 use system::System;
-
-/// What a guest negotiates.
-struct Case {
-    /// Those of the rings that may be accepted or not.
-    features: u64,
-    queues: u16,
-}
+use vsock::Sockets;
 
 /// Boots guests with each device, prints a table, and returns whether all went well.
 pub(crate) fn run() -> Result<bool> {
     let system = System::prepare()?;
-    let passed = [run_device::<Disk>(&system)?, run_device::<Interface>(&system)?, run_device::<Entropy>(&system)?];
+    let passed = [
+        run_device::<Disk>(&system)?,
+        run_device::<Interface>(&system)?,
+        run_device::<Entropy>(&system)?,
+        run_device::<Sockets>(&system)?,
+    ];
     Ok(passed.into_iter().all(|passed| passed))
 }
 
@@ -60,17 +62,4 @@ fn run_device<D: GuestDevice>(system: &System) -> Result<bool> {
 fn row<D: GuestDevice>(case: &Case, way: &Way, about: &str) -> Row {
     let about = format!("queues: {}, {about}{}", case.queues, way.about);
     Row { driver: "Linux", device: D::PROGRAM, features: case.features, about }
-}
-
-impl Case {
-    /// Returns half of all cases: each combination of any three of the four choices is in one of them.
-    fn all() -> Vec<Self> {
-        let choices = [RING_PACKED, EVENT_IDX, INDIRECT_DESC];
-        let cases = (0_u16..8).map(|pattern| {
-            let chosen = (0..).zip(choices).filter(|(index, _)| pattern & 1 << index != 0);
-            let features = chosen.fold(0, |features, (_, feature)| features | feature);
-            Self { features, queues: if pattern.count_ones() % 2 == 0 { 1 } else { 2 } }
-        });
-        cases.collect()
-    }
 }

@@ -46,7 +46,7 @@ fn function(code: &str) -> Option<&str> {
 
 /// Returns everything in a comment that looks like the id of a clause: words in capitals, and a number, joined by
 /// hyphens.
-fn ids(comment: &str) -> impl Iterator<Item = String> + '_ {
+pub(super) fn ids(comment: &str) -> impl Iterator<Item = String> + '_ {
     let words = comment.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '-');
     words.filter(|word| is_id(word)).map(str::to_owned)
 }

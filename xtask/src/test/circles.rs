@@ -11,43 +11,33 @@ use anyhow::{Context, Result};
 use super::house_rules::source_files;
 use super::lexer::{Token, tokens};
 
-/// The folders of the crates that are checked. virtio-vhost-user, virtio-fake-driver and xtask/interop have circles.
-const CHECKED: &[&str] = &[
-    "virtio-mem-traits",
-    "virtio-ring",
-    "virtio-queue-core",
-    "virtio-chain",
-    "virtio-util",
-    "adapters/vm-memory",
-    "adapters/vhost-user-backend",
-    "examples",
-    "xtask",
-    "xtask/bench",
-    "xtask/compare",
-    "xtask/demo",
-    "xtask/report",
-    "xtask/support",
-];
-
 /// The path of a module below the root of its crate. That of the root is empty.
 type Module = Vec<String>;
 
-/// Returns a sentence for every violation in the crates below `root`.
+/// Returns a sentence for every violation in the crates below `root`: libraries, programs, tests and benchmarks.
 pub(super) fn check_tree(root: &Path) -> Result<Vec<String>> {
+    let mut crates: BTreeMap<_, BTreeMap<Module, String>> = BTreeMap::new();
+    let files = source_files(root)?;
+    let folders: BTreeSet<_> = files.iter().filter(|path| is_root(path)).filter_map(|path| path.parent()).collect();
+    for path in &files {
+        let Some(folder) = path.ancestors().find(|folder| folders.contains(folder)) else { continue };
+        let source = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        crates.entry(folder).or_default().insert(module_of(path.strip_prefix(folder)?), source);
+    }
     let mut violations = Vec::new();
-    for folder in CHECKED {
-        let src = root.join(folder).join("src");
-        let mut sources = BTreeMap::new();
-        for path in source_files(&src)? {
-            let source = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-            sources.insert(module_of(path.strip_prefix(&src)?), source);
-        }
-        violations.extend(check_crate(&sources).into_iter().map(|violation| format!("{folder}/src: {violation}")));
+    for (folder, sources) in crates {
+        let name = folder.strip_prefix(root)?.display();
+        violations.extend(check_crate(&sources).into_iter().map(|violation| format!("{name}: {violation}")));
     }
     Ok(violations)
 }
 
-/// Checks the sources of one crate.
+/// Returns whether a file is the root of a crate. Benchmarks share their folder, and the modules in it.
+fn is_root(path: &Path) -> bool {
+    path.ends_with("lib.rs") || path.ends_with("main.rs") || path.parent().is_some_and(|path| path.ends_with("benches"))
+}
+
+/// Checks the sources of one crate, or of those that share a folder.
 fn check_crate(sources: &BTreeMap<Module, String>) -> Vec<String> {
     let mut violations = Vec::new();
     let mut imports: BTreeMap<&Module, BTreeSet<&Module>> = BTreeMap::new();
@@ -120,7 +110,7 @@ fn paths(module: &Module, tokens: &[Token<'_>], sources: &BTreeMap<Module, Strin
         let rest = texts.get(index..).unwrap_or_default();
         let before = index.checked_sub(1).and_then(|before| texts.get(before)).copied();
         match *text {
-            "crate" | "super" | "self" if before != Some(":") && before != Some("(") => {
+            "crate" | "super" | "self" if before != Some(":") && !is_visibility(texts.get(..index)) => {
                 for path in tree(rest).1 {
                     found.extend(absolute(module, &path));
                 }
@@ -136,6 +126,11 @@ fn paths(module: &Module, tokens: &[Token<'_>], sources: &BTreeMap<Module, Strin
         }
     }
     found
+}
+
+/// Returns whether what follows on `before` says who can see an item: `pub(super)`, `pub(in super::super)`.
+fn is_visibility(before: Option<&[&str]>) -> bool {
+    matches!(before, Some([.., "pub", "("] | [.., "pub", "(", "in"]))
 }
 
 /// Returns how many tokens the path at the start of `texts` has, and the paths that it stands for. A list in braces
@@ -221,6 +216,15 @@ mod tests {
         check(&[root, ("a.rs", "use super::{B};"), ("b.rs", "struct B;")], &[violation]);
         check(&[("lib.rs", "mod a; mod here {}"), ("a.rs", "use crate::here::B;")], &[]);
         check(&[root, ("a.rs", "use crate::b::B;"), ("b.rs", "pub(crate) struct B; impl B { fn f(self) {} }")], &[]);
+    }
+
+    #[test]
+    fn visibility_imports_nothing() {
+        let (root, child) = (("lib.rs", "mod a;"), ("a.rs", "mod b; use b::B;"));
+        check(&[root, child, ("a/b.rs", "pub(in crate::a) struct B; pub(super) struct C; pub(crate) struct D;")], &[]);
+        let circle = "these files import in a circle: a, a::b";
+        check(&[root, child, ("a/b.rs", "fn b() { for _ in crate::a::all() {} }")], &[circle]);
+        check(&[root, child, ("a/b.rs", "fn b() { f(super::all()) }")], &[circle]);
     }
 
     #[test]

@@ -3,20 +3,27 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+
+use super::apart::apart;
 use xtask_support::Spinner;
 use xtask_support::cargo::{Cargo, metadata, workspace_root};
 
 const GUIDE: &str = "docs/guides/first-device.md";
 
-/// The files that the guide has a reader write.
+/// The files that the guide has a reader write, and that are made here.
 const FILES: [&str; 3] = ["src/lib.rs", "src/main.rs", "tests/greets.rs"];
+
+/// A file for the guest, which is not made here.
+const FOR_GUEST: &str = "guest/init";
 
 /// Makes the package in the guide, and tests it.
 pub(super) fn follow(spinner: &Spinner) -> Result<()> {
     let guide = fs::read_to_string(workspace_root().join(GUIDE)).context(GUIDE)?;
-    let root = metadata()?.target_directory.join("first-device");
-    let package = root.join("greeter");
+    let package = metadata()?.target_directory.join("first-device/greeter");
+    for file in FILES.into_iter().chain([FOR_GUEST]) {
+        ensure!(has_folder(&guide, file), "{GUIDE} must have a `mkdir` for the folder of `{file}` before that file");
+    }
     for file in FILES {
         let path = package.join(file);
         fs::create_dir_all(path.parent().context("a file is in a folder")?)?;
@@ -30,8 +37,7 @@ pub(super) fn follow(spinner: &Spinner) -> Result<()> {
         add(line, &workspace, package.as_std_path(), spinner)?;
     }
     for verb in ["clippy --all-targets", "test"] {
-        let cargo = Cargo::new(verb).env("CARGO_TARGET_DIR", root.join("target"));
-        cargo.arg("--manifest-path").arg(package.join("Cargo.toml")).run(spinner)?;
+        apart(verb)?.arg("--manifest-path").arg(package.join("Cargo.toml")).run(spinner)?;
     }
     Ok(())
 }
@@ -46,6 +52,15 @@ fn add(line: &str, workspace: &Path, package: &Path, spinner: &Spinner) -> Resul
     Ok(())
 }
 
+/// Returns whether the folder of `file` is there when the guide comes to that file: `cargo new` makes `src`, and the
+/// guide makes others.
+fn has_folder(guide: &str, file: &str) -> bool {
+    let Some((folder, _)) = file.rsplit_once('/') else { return true };
+    let before = guide.split(&format!("`{file}`:")).next().unwrap_or_default();
+    let made = before.lines().filter_map(|line| line.strip_prefix("mkdir ")).flat_map(str::split_whitespace);
+    folder == "src" || made.map(Path::new).any(|made| made.starts_with(folder))
+}
+
 /// Returns the block of code that follows the name of `file` and a colon.
 fn code<'g>(guide: &'g str, file: &str) -> Option<&'g str> {
     let (_, after) = guide.split_once(&format!("`{file}`:\n\n```rust\n"))?;
@@ -55,6 +70,15 @@ fn code<'g>(guide: &'g str, file: &str) -> Option<&'g str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn folder_of_a_file_is_made_before_the_file() {
+        let guide = "`src/a.rs`:\n\n`b/early`:\n\nmkdir -p b/deep\n\n`b/late`:";
+        assert!(has_folder(guide, "src/a.rs"));
+        assert!(!has_folder(guide, "b/early"));
+        assert!(has_folder(guide, "b/late"));
+        assert!(!has_folder(guide, "deep/late"));
+    }
 
     #[test]
     fn code_of_a_file_is_the_block_behind_its_name() {

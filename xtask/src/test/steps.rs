@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, bail};
 use cargo_metadata::Package;
 
-use super::{circles, code_map, edges, guide, house_rules, lines};
+use super::apart::apart;
+use super::{circles, code_map, edges, examples, guide, house_rules, lines};
 use crate::conformance;
 use xtask_support::Spinner;
 use xtask_support::cargo::{Cargo, metadata, workspace_root};
@@ -14,26 +15,47 @@ use xtask_support::cargo::{Cargo, metadata, workspace_root};
 pub(super) struct Step {
     pub(super) name: &'static str,
     pub(super) about: &'static str,
+    pub(super) place: Place,
     pub(super) run: fn(&Spinner) -> Result<()>,
 }
 
+/// Where a step has cargo compile. Steps in one place follow each other, since cargo locks it. Those in two places run
+/// at the same time: most of them keep no more than one core busy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In the workspace.
+    Workspace,
+    /// Apart from it: packages that are no members.
+    Apart,
+}
+
 pub(super) const STEPS: [Step; 15] = [
-    Step { name: "format", about: "rustfmt", run: format },
-    Step { name: "clippy", about: "all targets with all features, warnings denied", run: clippy },
-    Step { name: "features", about: "each library without features, with each, and with all", run: features },
-    Step { name: "tests", about: "unit and integration tests", run: tests },
-    Step { name: "benches", about: "each benchmark once, for what it computes", run: benches },
-    Step { name: "doctests", about: "examples in the documentation", run: doctests },
-    Step { name: "examples", about: "the examples of each library, run", run: examples },
-    Step { name: "guide", about: "the first device, made as its guide says", run: guide::follow },
-    Step { name: "no_std", about: "the layers in a program without the standard library", run: no_std },
-    Step { name: "outside", about: "a program elsewhere that keeps chains, with each lock", run: outside },
-    Step { name: "corpus", about: "what the fuzzer has found, without the fuzzer", run: corpus },
-    Step { name: "edges", about: "who depends on whom", run: edges },
-    Step { name: "rules", about: "unsafe code and house rules", run: rules },
-    Step { name: "clauses", about: "every clause has a test or a reason", run: clauses },
-    Step { name: "docs", about: "rustdoc with default, no and all features, warnings denied", run: docs },
+    Step::new("format", "rustfmt", format),
+    Step::new("clippy", "all targets with all features, warnings denied", clippy),
+    Step::new("features", "each library without features, with each, and with all", features),
+    Step::new("tests", "unit and integration tests", tests),
+    Step::new("benches", "each benchmark once, for what it computes", benches),
+    Step::new("doctests", "examples in the documentation", doctests),
+    Step::new("examples", "the examples of each library, run as they say", examples),
+    Step::apart("guide", "the first device, made as its guide says", guide::follow),
+    Step::apart("no_std", "the layers in a program without the standard library", no_std),
+    Step::apart("outside", "a program elsewhere that keeps chains, with each lock", outside),
+    Step::apart("corpus", "what the fuzzer has found, without the fuzzer", corpus),
+    Step::new("edges", "who depends on whom", edges),
+    Step::new("rules", "unsafe code and house rules", rules),
+    Step::new("clauses", "every clause has a test or a reason, and code that names it", clauses),
+    Step::new("docs", "rustdoc with default, no and all features, warnings denied", docs),
 ];
+
+impl Step {
+    const fn new(name: &'static str, about: &'static str, run: fn(&Spinner) -> Result<()>) -> Self {
+        Self { name, about, place: Place::Workspace, run }
+    }
+
+    const fn apart(name: &'static str, about: &'static str, run: fn(&Spinner) -> Result<()>) -> Self {
+        Self { name, about, place: Place::Apart, run }
+    }
+}
 
 /// The package of the step `no_std`, which is not in the workspace.
 const NO_STD: &str = "--manifest-path xtask/no-std-proof/Cargo.toml";
@@ -78,7 +100,8 @@ fn tests(spinner: &Spinner) -> Result<()> {
 }
 
 fn benches(spinner: &Spinner) -> Result<()> {
-    Cargo::new("test --locked -p xtask-bench --bench virtqueue --bench instructions").run(spinner)?;
+    // With the features of all packages, as in the tests, so that nothing is compiled twice.
+    Cargo::new("test --locked --workspace --all-features --bench virtqueue --bench instructions").run(spinner)?;
     Ok(())
 }
 
@@ -88,37 +111,27 @@ fn doctests(spinner: &Spinner) -> Result<()> {
 }
 
 fn examples(spinner: &Spinner) -> Result<()> {
-    for package in libraries()? {
-        for example in package.targets.iter().filter(|target| target.is_example()) {
-            Cargo::new(format!("run --locked -p {} --all-features --example {}", package.name, example.name))
-                .run(spinner)?;
-        }
-    }
-    Ok(())
+    examples::run(&libraries()?, spinner)
 }
 
 fn no_std(spinner: &Spinner) -> Result<()> {
-    let target = metadata()?.target_directory.join("no-std-proof");
     for build in ["clippy", "build", "build --release"] {
         let warnings = if build == "clippy" { "-- -D warnings" } else { "" };
-        Cargo::new(format!("{build} --locked {NO_STD} {warnings}")).env("CARGO_TARGET_DIR", &target).run(spinner)?;
+        apart(format!("{build} --locked {NO_STD} {warnings}"))?.run(spinner)?;
     }
     Ok(())
 }
 
 /// Each version of parking_lot alone, and both at once: whoever adds a feature takes none away from others.
 fn outside(spinner: &Spinner) -> Result<()> {
-    let target = metadata()?.target_directory.join("outside-proof");
     for locks in ["", "parking_lot-0-12", "parking_lot-0-13", "parking_lot-0-12,parking_lot-0-13"] {
-        let line = format!("run --locked {OUTSIDE} --features={locks}");
-        Cargo::new(line).env("CARGO_TARGET_DIR", &target).run(spinner)?;
+        apart(format!("run --locked {OUTSIDE} --features={locks}"))?.run(spinner)?;
     }
     Ok(())
 }
 
 fn corpus(spinner: &Spinner) -> Result<()> {
-    let target = metadata()?.target_directory.join("corpus");
-    Cargo::new(format!("test --locked {FUZZ}")).env("CARGO_TARGET_DIR", &target).run(spinner)?;
+    apart(format!("test --locked {FUZZ}"))?.run(spinner)?;
     Ok(())
 }
 

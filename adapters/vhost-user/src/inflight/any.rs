@@ -9,8 +9,8 @@ use super::packed::PackedRecorder;
 use super::split::SplitRecorder;
 use super::{Inflight, InflightError, Left, Recordable};
 use crate::memory::GuestMem;
+use crate::not_running::NotRunning;
 use crate::shm::Shm;
-use crate::vring::NotRunning;
 
 /// A ring whose format is chosen when it begins, as is whether what is in flight is recorded.
 pub type AnyRecordedRing = RecordedRing<AnyRing<GuestMem>, AnyRecorder>;

@@ -34,6 +34,7 @@ pub(crate) fn socket_path() -> PathBuf {
 pub(crate) const BLK: &str = env!("CARGO_BIN_EXE_vhost-user-blk");
 pub(crate) const NET: &str = env!("CARGO_BIN_EXE_vhost-user-net");
 pub(crate) const RNG: &str = env!("CARGO_BIN_EXE_vhost-user-rng");
+pub(crate) const VSOCK: &str = env!("CARGO_BIN_EXE_vhost-user-vsock");
 
 /// Returns the program of the disk with its arguments.
 pub(crate) fn command(socket: &Path, args: &[&str]) -> Command {
@@ -177,17 +178,24 @@ impl BackEnd {
 
     /// Ends it with `signal`, checks that it ended well, and returns what it had to say.
     #[track_caller]
-    pub(crate) fn end_with(mut self, signal: Signal) -> String {
+    pub(crate) fn end_with(self, signal: Signal) -> String {
+        self.end_with_outputs(signal).1
+    }
+
+    /// Does so, and returns what was left on the standard output, and what was on the standard error.
+    #[track_caller]
+    pub(crate) fn end_with_outputs(mut self, signal: Signal) -> (String, String) {
         let pidfd = pidfd_open(self.pid(), PidfdFlags::empty()).unwrap();
         self.signal(signal);
         wait_readable(pidfd, "the end");
         assert_eq!(self.child.wait().unwrap().code(), Some(0));
         assert!(!self.socket.exists(), "the socket is left behind");
-        let mut said = String::new();
+        let (mut printed, mut said) = (String::new(), String::new());
+        self.stdout.read_to_string(&mut printed).unwrap();
         if let Some(mut stderr) = self.child.stderr.take() {
             stderr.read_to_string(&mut said).unwrap();
         }
-        said
+        (printed, said)
     }
 
     /// Ends it, after it had nothing to say.

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
-use super::back_end::{BLK, BackEnd, NET, RNG, refusal, socket_path, wait_readable};
+use super::back_end::{BLK, BackEnd, NET, RNG, VSOCK, refusal, socket_path, wait_readable};
 use super::driver::Driver;
 use super::front_end::{FEATURES, FrontEnd};
 use crate::blk_file::TempFile;
@@ -16,7 +16,12 @@ const RO: u64 = 1 << 5;
 
 #[test]
 fn capabilities_are_printed_whatever_else_is_said() {
-    let table = [(BLK, "block", r#"["read-only", "blk-file"]"#), (NET, "net", "[]"), (RNG, "rng", "[]")];
+    let table = [
+        (BLK, "block", r#"["read-only", "blk-file"]"#),
+        (NET, "net", "[]"),
+        (RNG, "rng", "[]"),
+        (VSOCK, "vsock", "[]"),
+    ];
     let others: [&[&str]; 3] = [&[], &["--socket-path", "/nonexistent/socket"], &["--nonsense", "--fd", "many"]];
     for (program, kind, features) in table {
         for args in others {

@@ -54,8 +54,22 @@ fn packets_come_back_from_a_loopback() {
         }
         drop(front_end);
         assert_eq!(back_end.next_line(), line);
-        back_end.end();
+        // Nothing is new at the end.
+        assert_eq!(back_end.end_with_outputs(Signal::TERM), (String::new(), String::new()));
     }
+}
+
+#[test]
+fn report_is_printed_at_the_end() {
+    let nothing = "0 packets, 0 bytes, 0 errors";
+    let line = format!("pair 0: features 0x0; transmitted {nothing}; received {nothing}\n");
+    // Nobody came.
+    let back_end = BackEnd::start_program(NET, &["--mode", "sink"]);
+    assert_eq!(back_end.end_with_outputs(Signal::TERM).0, line);
+    // A front end is connected.
+    let back_end = BackEnd::start_program(NET, &["--mode", "sink"]);
+    let _front_end = FrontEnd::agreed(back_end.socket(), FEATURES);
+    assert_eq!(back_end.end_with_outputs(Signal::TERM).0, line);
 }
 
 /// What is on its way through the device is not lost, and the other ring does not notice.

@@ -78,10 +78,21 @@ impl RawRing {
 
     /// Resets the ring, which is broken, and lets it run from its beginning. Its memory is that of a new one.
     pub(crate) fn reset(self, memory: &Memory, front_end: &mut FrontEnd) -> Self {
-        self.set_available(memory, 0);
-        memory.write(u64::from(self.index) * RING + 2 * PAGE + 2, &[0; 2]);
         assert_eq!(front_end.stop_ring(self.index), Some(0));
+        self.begin_anew(memory, front_end)
+    }
+
+    /// Lets the ring, which was stopped, run from its beginning. Its memory is that of a new one.
+    pub(crate) fn begin_anew(self, memory: &Memory, front_end: &mut FrontEnd) -> Self {
+        self.set_available_silently(memory, 0);
+        memory.write(u64::from(self.index) * RING + 2 * PAGE + 2, &[0; 2]);
         Self::start(front_end, self.index)
+    }
+
+    /// Lets the ring, which was stopped, go on from `base`.
+    pub(crate) fn go_on(&self, front_end: &mut FrontEnd, base: u32) {
+        assert_eq!(front_end.set_ring(SET_VRING_BASE, self.index, base), Yes);
+        assert_eq!(front_end.set_event(SET_VRING_KICK, self.index.into(), self.kick.as_fd()), Yes);
     }
 
     /// Makes a buffer available, in the next place, with a kick.

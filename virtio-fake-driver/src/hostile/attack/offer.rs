@@ -7,7 +7,7 @@ use virtio_mem_traits::DriverRange;
 
 use super::Attack;
 use crate::chain::Content;
-use crate::hostile::ring::{Descriptor, INDIRECT, List, NEXT, WRITE};
+use crate::hostile::descriptor::{Descriptor, INDIRECT, List, NEXT, WRITE};
 use crate::used::poison;
 
 /// The bytes behind each buffer that are never lent.

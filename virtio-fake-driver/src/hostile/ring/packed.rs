@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use virtio_mem_traits::{DriverAddr, DriverRange};
 
-use super::{Descriptor, Found, INDIRECT, List, Made, NEXT, Slot, WRITE, entries};
+use crate::hostile::descriptor::{Descriptor, Found, INDIRECT, List, Made, NEXT, Slot, WRITE, entries};
 use crate::packed::{self, PackedAreas, RawPacked};
 use crate::pool::AddressPool;
 use crate::view::DriverView;

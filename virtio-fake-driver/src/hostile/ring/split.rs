@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use virtio_mem_traits::{Access, DriverAddr, DriverRange};
 
-use super::{Descriptor, Found, INDIRECT, List, Made, NEXT, Slot, entries};
+use crate::hostile::descriptor::{Descriptor, Found, INDIRECT, List, Made, NEXT, Slot, entries};
 use crate::pool::AddressPool;
 use crate::split::{self, RawSplit, SplitAreas};
 use crate::view::DriverView;

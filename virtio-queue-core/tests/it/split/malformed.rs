@@ -358,8 +358,8 @@ fn malformed_chains_do_not_use_up_queue() {
     }
 }
 
-/// INV-2: the most that a walk reads is one descriptor more than the chain may have elements, and one for the
-/// reference.
+/// INV-2: a walk reads at most two descriptors more than the limit: one for the table, and one for the first element
+/// above the limit.
 #[test]
 fn walk_of_loop_reads_no_more_than_limit() {
     let mut fixture = fixture(8, INDIRECT);

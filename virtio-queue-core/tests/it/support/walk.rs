@@ -5,8 +5,6 @@ use std::sync::OnceLock;
 use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, HeapMem, TranslateError};
 use virtio_queue_core::{ChainError, DescChain, DriverNotify, Element, Piece, Queue, ReturnTo, Ring, Walk};
 
-use super::range;
-
 /// An element as plain values: its address, its length, and whether the device may write it.
 pub(crate) type Plain = (u64, u64, bool);
 
@@ -58,7 +56,7 @@ impl Everywhere {
 
 impl DriverMem for Everywhere {
     fn translate(&self, asked: DriverRange, access: Access) -> Result<DeviceRange<'_>, TranslateError> {
-        self.0.translate(range(0, asked.len().min(Self::PIECE)), access)
+        self.0.translate(self.0.range().prefix(asked.len()), access)
     }
 }
 

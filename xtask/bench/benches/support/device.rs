@@ -9,12 +9,12 @@ pub(crate) mod ours;
 pub(crate) mod peer;
 pub(crate) mod raw;
 
-use super::ring::{Addresses, Ring};
-use super::shape::Format;
+use super::ring::{Addresses, Plan, Reports, Ring, rings};
+use super::shape::{Format, Shape};
 
 /// The other side of a ring.
 pub(crate) trait Device {
-    /// Serves all chains that are available, in bursts, and returns what [`counted`] makes of their descriptors.
+    /// Serves all chains that are available, in bursts, and returns what `counted` makes of their descriptors.
     ///
     /// # Errors
     ///
@@ -46,12 +46,6 @@ pub(crate) trait Device {
 /// What is said if a chain is not there that should be.
 const MISSING: &str = "nothing is available";
 
-/// Adds a descriptor to the sum of all. No order is kept, since two threads have none.
-#[inline]
-pub(crate) fn counted(sum: u64, host: u64, len: u32) -> u64 {
-    sum.wrapping_add(host).wrapping_add(u64::from(len) << 40)
-}
-
 /// One who takes part.
 #[derive(Clone, Copy)]
 pub(crate) struct Contender {
@@ -62,18 +56,13 @@ pub(crate) struct Contender {
     pub(crate) device: fn(&Ring) -> Box<dyn Device>,
 }
 
-/// What a device tells the driver of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reports {
-    /// Each chain.
-    Each,
-    /// The last one of a batch, which stands for all: the rings keep the order, and IN_ORDER was negotiated.
-    Batches,
-}
-
 impl Contender {
     /// Returns one that is told the driver's addresses, and says of each chain that it was used.
     pub(crate) const fn new(name: &'static str, format: Format, device: fn(&Ring) -> Box<dyn Device>) -> Self {
         Self { name, format, addresses: Addresses::Driver, reports: Reports::Each, device }
+    }
+    /// Returns the rings for it, of this shape.
+    pub(crate) fn rings(&self, shape: Shape) -> Vec<Ring> {
+        rings(Plan { format: self.format, addresses: self.addresses, reports: self.reports, shape })
     }
 }

@@ -3,16 +3,10 @@
 //! What it does is prepared, so that it is fast and leaves the caches to the device; what it finds, it believes only if
 //! it was written since.
 
-mod packed;
-mod split;
+pub(crate) mod packed;
+pub(crate) mod split;
 
-use std::rc::Rc;
-
-use self::packed::PackedDriver;
-use self::split::SplitDriver;
-use super::device::Reports;
-use super::ring::{Ring, Used};
-use super::shape::Format;
+use super::ring::{Reports, Ring, Used};
 
 /// One side of a ring.
 pub(crate) trait Driver {
@@ -26,14 +20,6 @@ pub(crate) trait Driver {
     ///
     /// If not all of them were used, or not as they should have been.
     fn take_back(&mut self, used: &mut Vec<Used>) -> Result<(), String>;
-}
-
-/// Returns a driver for the ring.
-pub(crate) fn driver(ring: &Rc<Ring>) -> Box<dyn Driver> {
-    match ring.format {
-        Format::Split => Box::new(SplitDriver::new(Rc::clone(ring))),
-        Format::Packed => Box::new(PackedDriver::new(Rc::clone(ring))),
-    }
 }
 
 /// Takes back the chains of `ring`, for each of which, or for each batch, `take` reads a used element. It is told how

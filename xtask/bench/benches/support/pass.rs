@@ -7,9 +7,11 @@ use anyhow::{Result, anyhow, ensure};
 
 use super::clock::timed;
 use super::device::{Contender, Device};
-use super::driver::{Driver, driver};
-use super::ring::{Ring, Used, rings};
-use super::shape::{Direction, Payload, Shape};
+use super::driver::Driver;
+use super::driver::packed::PackedDriver;
+use super::driver::split::SplitDriver;
+use super::ring::{Ring, Used};
+use super::shape::{Direction, Format, Payload, Shape};
 
 /// One contender at one shape.
 ///
@@ -30,7 +32,7 @@ pub(crate) struct Bench {
 impl Bench {
     /// Prepares the benchmark `name`.
     pub(crate) fn new(name: String, contender: &Contender, shape: Shape) -> Self {
-        let lanes = rings(contender, shape).into_iter().map(|ring| Lane::new(contender, ring));
+        let lanes = contender.rings(shape).into_iter().map(|ring| Lane::new(contender, ring));
         Self { name, lanes: lanes.collect(), passes: Vec::new() }
     }
 
@@ -125,5 +127,13 @@ impl Lane {
             ensure!(written == chains, "the payloads of {written} of {chains} chains are there");
         }
         Ok(())
+    }
+}
+
+/// Returns a driver for the ring.
+fn driver(ring: &Rc<Ring>) -> Box<dyn Driver> {
+    match ring.format {
+        Format::Split => Box::new(SplitDriver::new(Rc::clone(ring))),
+        Format::Packed => Box::new(PackedDriver::new(Rc::clone(ring))),
     }
 }

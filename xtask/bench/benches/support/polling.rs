@@ -1,5 +1,6 @@
 //! Driver and device on two threads, which do nothing but look whether the other one has done something.
 
+mod buffer;
 mod device;
 mod driver;
 
@@ -11,19 +12,17 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, ensure};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-use self::driver::{DriverSide, PackedSide, SplitSide};
+use self::buffer::BURST;
+use self::driver::DriverSide;
+use self::driver::packed::PackedSide;
+use self::driver::split::SplitSide;
 use super::clock::timed;
 use super::device::Contender;
 use super::device::ours::{PACKED, SPLIT};
-use super::device::raw::{RAW_PACKED, RAW_SPLIT};
-use super::ring::{Ring, rings};
+use super::device::raw::packed::RAW_PACKED;
+use super::device::raw::split::RAW_SPLIT;
+use super::ring::Ring;
 use super::shape::Shape;
-
-/// How many chains are published together, at most.
-const BURST: u16 = 32;
-
-/// What is in each buffer once the device has written the number of its chain all over it.
-type Content = [u64; 8];
 
 /// How long the driver waits for a device that does not answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -101,7 +100,7 @@ fn measure<D: DriverSide>(
     effort: &Effort,
 ) -> Result<Measured> {
     let shape = Shape { event_idx: false, burst: BURST, ..Shape::BASE };
-    let ring = rings(contender, shape).swap_remove(0);
+    let ring = contender.rings(shape).swap_remove(0);
     // SAFETY: (1) `ring` outlives the driver; (2) there is one driver.
     let mut driver = unsafe { D::new(&ring) };
     let end = AtomicBool::new(false);

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
-use virtio_mem_traits::DriverAddr;
+use virtio_mem_traits::{DeviceRange, DriverAddr};
 
-use super::device::{Contender, Reports, counted};
 use super::memory::Memory;
-use super::payload;
+use super::payload::{expected, payload};
 use super::shape::{Completion, Direction, Format, PAGE, PAYLOADS, Payload, Shape};
 
 /// Everything about one virtqueue that stays as it is: the driver makes the same chains available again and again.
@@ -60,15 +59,40 @@ pub(crate) enum Addresses {
     Direct,
 }
 
+/// What a device tells the driver of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reports {
+    /// Each chain.
+    Each,
+    /// The last one of a batch, which stands for all: the rings keep the order, and IN_ORDER was negotiated.
+    Batches,
+}
+
+/// What a ring is to be like.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    pub(crate) format: Format,
+    pub(crate) addresses: Addresses,
+    pub(crate) reports: Reports,
+    pub(crate) shape: Shape,
+}
+
+/// Adds a descriptor to the sum of all. No order is kept, since two threads have none.
+#[inline]
+pub(crate) fn counted(sum: u64, host: u64, len: u32) -> u64 {
+    sum.wrapping_add(host).wrapping_add(u64::from(len) << 40)
+}
+
 /// Returns as many rings as one pass of the device goes through, all in one memory.
-pub(crate) fn rings(contender: &Contender, shape: Shape) -> Vec<Ring> {
+pub(crate) fn rings(plan: Plan) -> Vec<Ring> {
+    let shape = plan.shape;
     // Descriptors and their tables, both rings, and what is lost to alignment.
     let room = 48 * u64::from(shape.size()) + 0x400;
     let pool = if shape.payload.is_some() { PAYLOADS.into() } else { POOL };
     let mut memory = Memory::new(shape.regions, pool, room * u64::from(shape.rings()));
-    let areas: Vec<_> = (0..shape.rings()).map(|_| Areas::take(&mut memory, contender.format, shape)).collect();
+    let areas: Vec<_> = (0..shape.rings()).map(|_| Areas::take(&mut memory, plan)).collect();
     let memory = Arc::new(memory);
-    areas.into_iter().map(|areas| areas.into_ring(&memory, contender, shape)).collect()
+    areas.into_iter().map(|areas| areas.into_ring(&memory, plan)).collect()
 }
 
 /// Where the parts of a ring are. They follow each other in memory, as Linux lays them out for modern devices.
@@ -81,7 +105,7 @@ struct Areas {
 }
 
 impl Areas {
-    fn take(memory: &mut Memory, format: Format, shape: Shape) -> Self {
+    fn take(memory: &mut Memory, Plan { format, shape, .. }: Plan) -> Self {
         let size = usize::from(shape.size());
         let (driver, device) = match format {
             Format::Split => (6 + 2 * size, 6 + 8 * size),
@@ -91,12 +115,12 @@ impl Areas {
         Self { descriptor, driver, device, tables: shape.indirect.then(|| memory.take(16 * size)) }
     }
 
-    fn into_ring(self, memory: &Arc<Memory>, contender: &Contender, shape: Shape) -> Ring {
+    fn into_ring(self, memory: &Arc<Memory>, Plan { format, addresses, reports, shape }: Plan) -> Ring {
         let mut places = Xoshiro256PlusPlus::seed_from_u64(SEED);
         let mut buffer = |index: u16| {
             let (addr, len, writable) = place(index, shape, &mut places);
             let host = memory.host(addr);
-            let direct = contender.addresses == Addresses::Direct;
+            let direct = addresses == Addresses::Direct;
             Buffer { addr: if direct { memory.direct(addr) } else { addr }, host, len, writable }
         };
         let mut chain = |number: u16| {
@@ -108,8 +132,8 @@ impl Areas {
         Ring {
             chains: (0..shape.chains()).map(&mut chain).collect(),
             memory: Arc::clone(memory),
-            format: contender.format,
-            reports: contender.reports,
+            format,
+            reports,
             shape,
             descriptor_area: self.descriptor,
             driver_area: self.driver,
@@ -144,7 +168,7 @@ impl Ring {
     pub(crate) fn sum(&self) -> u64 {
         let (numbers, chains) = (0_u32.., &self.chains);
         numbers.zip(chains).fold(0, |sum: u64, (number, chain)| match self.shape.payload {
-            Some(payload) => sum.wrapping_add(payload::expected(payload, number)),
+            Some(payload) => sum.wrapping_add(expected(payload, number)),
             None => chain.buffers.iter().fold(sum, |sum, buffer| counted(sum, buffer.host, buffer.len)),
         })
     }
@@ -172,6 +196,40 @@ impl Ring {
     /// Returns how often the driver wants to be notified: when the first chain was used, or always.
     pub(crate) fn signals(&self) -> u64 {
         if self.shape.event_idx { 1 } else { u64::from(self.shape.chains().div_ceil(self.shape.burst)) }
+    }
+}
+
+/// What the driver does with payloads.
+impl Ring {
+    /// Puts into each chain what the device will read, or zeroes where it will write.
+    pub(crate) fn put_payloads(&self) {
+        self.each_payload(|number, memory, Payload { bytes, direction }| match direction {
+            Direction::Read => memory.write_bytes(0, &payload(number, bytes)).expect("it is writable"),
+            Direction::Write => memory.fill(0, memory.len(), 0).expect("it is writable"),
+        });
+    }
+
+    /// Returns how many of the chains hold what the device wrote into all of them.
+    pub(crate) fn written_payloads(&self) -> u16 {
+        let (mut expected, mut found, mut count) = (Vec::new(), Vec::new(), 0);
+        self.each_payload(|_, memory, Payload { bytes, .. }| {
+            if expected.is_empty() {
+                expected = payload(0, bytes);
+            }
+            found.resize(memory.len(), 0);
+            memory.read_bytes(0, &mut found).expect("it is readable");
+            count += u16::from(found == expected);
+        });
+        count
+    }
+
+    fn each_payload(&self, mut work: impl FnMut(u32, DeviceRange<'_>, Payload)) {
+        let Some(payload) = self.shape.payload else { return };
+        for (number, chain) in (0..).zip(&self.chains) {
+            // The parts of a payload follow each other.
+            let first = chain.buffers[0];
+            work(number, self.memory.range(first.addr, payload.bytes as usize), payload);
+        }
     }
 }
 

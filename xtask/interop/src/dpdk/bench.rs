@@ -10,9 +10,8 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::super::comparison::Comparison;
-use super::case::{self, Format, Waiting};
+use super::case::{self, Format, Traffic, Waiting};
 use super::testpmd::Testpmd;
-use super::traffic::Traffic;
 use xtask_report::{Case, Unit};
 
 /// How long packets are counted in each.

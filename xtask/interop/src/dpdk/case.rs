@@ -4,10 +4,9 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 
-use super::super::matrix::{INDIRECT_DESC, RING_PACKED, Row, VERSION_1};
+use super::super::matrix::{INDIRECT_DESC, RING_PACKED, VERSION_1};
 use super::network::{Network, Report};
 use super::testpmd::Testpmd;
-use super::traffic::Traffic;
 
 const MRG_RXBUF: u64 = 1 << 15;
 const MQ: u64 = 1 << 22;
@@ -65,17 +64,26 @@ pub(super) enum Waiting {
     Polls,
 }
 
-impl Case {
-    /// Runs it and prints its line, and returns whether it passed.
-    pub(super) fn run_and_report(&self, program: &Path) -> bool {
-        let outcome = self.traffic.run(self, program).and_then(|report| self.check(&report).map(|()| report));
-        let features = outcome.as_ref().map_or_else(|_| self.features(), |report| report.features);
-        let row = Row { driver: "testpmd", device: "vhost-user-net", features, about: self.about() };
-        row.report(&outcome.map(|report| report.transmitted.packets + report.received.packets))
-    }
+/// What driver and device send each other.
+#[derive(Clone, Copy)]
+pub(super) enum Traffic {
+    /// Packets of the driver, which the device looks at and counts.
+    Sink,
+    /// Packets of the device, which come into a file.
+    Source,
+    /// Packets from a file, through the device, into another file.
+    Loopback,
+    /// As the first, and the queues are stopped and started again and again.
+    RestartedSink,
+    /// As the second, in the same way.
+    RestartedSource,
+    /// The driver is killed again and again while there is traffic in both directions.
+    Killed,
+}
 
+impl Case {
     /// Returns the features that are to be negotiated.
-    fn features(&self) -> u64 {
+    pub(super) fn features(&self) -> u64 {
         let Self { format: Format { packed, in_order }, mergeable, .. } = *self;
         let chosen = [
             (RING_PACKED, packed),
@@ -94,14 +102,14 @@ impl Case {
         !(self.format.packed && self.mergeable)
     }
 
-    fn about(&self) -> String {
+    pub(super) fn about(&self) -> String {
         let mergeable = if self.mergeable { ", MRG" } else { "" };
         let pairs = if self.pairs > 1 { format!(", {} pairs", self.pairs) } else { String::new() };
         format!("{}{mergeable}{pairs}, {}", self.traffic.name(), self.waiting.name())
     }
 
     /// Checks that what was negotiated is what the case is about.
-    fn check(&self, report: &Report) -> Result<()> {
+    pub(super) fn check(&self, report: &Report) -> Result<()> {
         let (negotiated, asked) = (report.features, self.features());
         ensure!(negotiated == asked, "features {negotiated:#x} were negotiated, of which {asked:#x} were asked for");
         Ok(())
@@ -158,6 +166,19 @@ impl Waiting {
         match self {
             Self::Kicks => "kick",
             Self::Polls => "poll",
+        }
+    }
+}
+
+impl Traffic {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Sink => "sink",
+            Self::Source => "source",
+            Self::Loopback => "loopback",
+            Self::RestartedSink => "sink restarted",
+            Self::RestartedSource => "source restarted",
+            Self::Killed => "driver killed",
         }
     }
 }

@@ -9,7 +9,8 @@ use anyhow::{Context, Result, ensure};
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 
-use super::case::{Case, QUEUE_SIZE};
+use super::super::matrix::Row;
+use super::case::{Case, QUEUE_SIZE, Traffic};
 use super::network::Report;
 use super::pcap;
 use super::testpmd::Testpmd;
@@ -26,44 +27,24 @@ const FILE: usize = 10_000;
 /// How often queues are stopped and started, and programs killed.
 const RESTARTS: u64 = 10;
 
-/// What driver and device send each other.
-#[derive(Clone, Copy)]
-pub(super) enum Traffic {
-    /// Packets of the driver, which the device looks at and counts.
-    Sink,
-    /// Packets of the device, which come into a file.
-    Source,
-    /// Packets from a file, through the device, into another file.
-    Loopback,
-    /// As the first, and the queues are stopped and started again and again.
-    RestartedSink,
-    /// As the second, in the same way.
-    RestartedSource,
-    /// The driver is killed again and again while there is traffic in both directions.
-    Killed,
-}
-
-impl Traffic {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Sink => "sink",
-            Self::Source => "source",
-            Self::Loopback => "loopback",
-            Self::RestartedSink => "sink restarted",
-            Self::RestartedSource => "source restarted",
-            Self::Killed => "driver killed",
-        }
+impl Case {
+    /// Runs it and prints its line, and returns whether it passed.
+    pub(super) fn run_and_report(&self, program: &Path) -> bool {
+        let outcome = self.run(program).and_then(|report| self.check(&report).map(|()| report));
+        let features = outcome.as_ref().map_or_else(|_| self.features(), |report| report.features);
+        let row = Row { driver: "testpmd", device: "vhost-user-net", features, about: self.about() };
+        row.report(&outcome.map(|report| report.transmitted.packets + report.received.packets))
     }
 
     /// Runs it, and returns what the device has done.
-    pub(super) fn run(self, case: &Case, program: &Path) -> Result<Report> {
-        match self {
-            Self::Sink => sink(case, program),
-            Self::Source => source(case, program),
-            Self::Loopback => loopback(case, program),
-            Self::RestartedSink => restarted_sink(case, program),
-            Self::RestartedSource => restarted_source(case, program),
-            Self::Killed => killed(case, program),
+    fn run(&self, program: &Path) -> Result<Report> {
+        match self.traffic {
+            Traffic::Sink => sink(self, program),
+            Traffic::Source => source(self, program),
+            Traffic::Loopback => loopback(self, program),
+            Traffic::RestartedSink => restarted_sink(self, program),
+            Traffic::RestartedSource => restarted_source(self, program),
+            Traffic::Killed => killed(self, program),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 
-use super::Case;
+use super::case::Case;
 use super::device::{GuestDevice, Way};
 use super::guest::Guest;
 use super::image::Image;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
-use super::Case;
+use super::case::Case;
 use super::guest::Guest;
 use super::system::System;
 use crate::back_end::BackEnd;

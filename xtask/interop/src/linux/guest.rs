@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 
-use super::Case;
+use super::case::Case;
 use super::system::{KERNEL_PACKAGE, System};
 use crate::back_end::BackEnd;
 use crate::matrix::{EVENT_IDX, INDIRECT_DESC, RING_PACKED, VERSION_1};

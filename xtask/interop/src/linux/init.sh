@@ -118,6 +118,30 @@ rng_busy() {
     cat /dev/hwrng > /dev/null
 }
 
+# The second time, after the device was taken away from its driver while sockets were used, and given back.
+vsock() {
+    load vmw_vsock_virtio_transport
+    sockets exchange
+    sockets busy > /tmp/busy 2>&1 &
+    busy=$!
+    until grep -q busy /tmp/busy; do
+        sleep 0.2
+    done
+    echo virtio0 > /sys/bus/virtio/drivers/vmw_vsock_virtio_transport/unbind
+    # Its connections are gone, and so it ends.
+    wait "$busy" || true
+    echo virtio0 > /sys/bus/virtio/drivers/vmw_vsock_virtio_transport/bind
+    sockets exchange
+    say queues "$(queues rx)"
+    say requests "$(awk '/virtio0-[rt]x/ { sum += $2 + $3 } END { print sum }' /proc/interrupts)"
+}
+
+# Sends and receives until the guest is killed.
+vsock_busy() {
+    load vmw_vsock_virtio_transport
+    sockets busy
+}
+
 # Does one thing after the other that the host asks for, until it asks for the end.
 obey() {
     stty -F /dev/ttyS0 -echo

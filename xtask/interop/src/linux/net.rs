@@ -10,7 +10,7 @@ use std::thread;
 use anyhow::{Context, Result, ensure};
 use rand::Rng;
 
-use super::Case;
+use super::case::Case;
 use super::device::{GuestDevice, Way};
 use super::guest::{Guest, PATIENCE};
 use super::network::Network;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::Case;
+use super::case::Case;
 use super::device::{GuestDevice, Way};
 use super::guest::Guest;
 use super::system::System;

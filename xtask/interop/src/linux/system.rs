@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use tempfile::NamedTempFile;
 
 use super::initramfs::Initramfs;
+use crate::back_end::build_for_guests;
 use xtask_support::command::{ensure_installed, find, missing};
 
 /// The programs that are called, and the packages that bring them.
@@ -22,7 +23,7 @@ const PROGRAMS: [(&str, &str); 6] = [
 pub(super) const KERNEL_PACKAGE: &str = "linux-image-cloud-amd64";
 
 /// The modules of the kernel that the guest loads.
-const MODULES: [&str; 4] = ["virtio_pci", "virtio_blk", "virtio_net", "virtio-rng"];
+const MODULES: [&str; 5] = ["virtio_pci", "virtio_blk", "virtio_net", "virtio-rng", "vmw_vsock_virtio_transport"];
 
 /// The first process of the guest.
 const INIT: &str = include_str!("init.sh");
@@ -84,6 +85,7 @@ fn make_initramfs(modules: &Path) -> Result<Vec<u8>> {
     }
     initramfs.program(Path::new("init"), INIT.as_bytes());
     initramfs.copy(&find("busybox").context("it was there")?, Path::new("bin/busybox"))?;
+    initramfs.copy(&build_for_guests()?, Path::new("bin/sockets"))?;
     let list = modules.join("modules.dep");
     initramfs.copy(&list, &list)?;
     let list = fs::read_to_string(&list)?;

@@ -5,8 +5,8 @@ use std::fs::File;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::Case;
 use super::blk::Disk;
+use super::case::Case;
 use super::device::GuestDevice;
 use super::guest::{Guest, properties};
 use super::monitor::Monitor;

@@ -16,7 +16,8 @@ use tempfile::NamedTempFile;
 
 use crate::back_end::BackEnd;
 use crate::comparison::{Comparison, ROUNDS};
-use crate::disk::{Counts, Disk, Waiting};
+use crate::disk::Disk;
+use crate::disk::load::{Counts, Waiting};
 use crate::matrix::EVENT_IDX;
 use crate::peer;
 use xtask_report::{Case, CaseId, Unit};

@@ -10,7 +10,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, SeedableRng};
 use tempfile::NamedTempFile;
 
-use super::{DISK_SIZE, QUEUE_SIZE};
+use super::case::{DISK_SIZE, QUEUE_SIZE};
 use crate::back_end::BackEnd;
 use crate::disk::Disk;
 use crate::matrix::{EVENT_IDX, RING_PACKED, Row};

@@ -3,7 +3,7 @@
 use loom::thread;
 use loom_models::{Device, Rig, check};
 
-use crate::{serve, serve_all};
+use crate::support::{serve, serve_all};
 
 /// The device does `work` with what it finds, while the driver makes a chain available.
 fn check_fetch(work: fn(&mut Device)) {

@@ -4,7 +4,7 @@ use loom::thread;
 use loom_models::{Device, Rig, check};
 use virtio_queue_core::Armed;
 
-use crate::{serve, serve_all};
+use crate::support::{serve, serve_all};
 
 /// Fetches and serves a chain, if there is one.
 fn serve_next(queue: &mut Device) -> bool {

@@ -4,7 +4,7 @@ use loom::thread;
 use loom_models::{Rig, check};
 use virtio_queue_core::Queue;
 
-use crate::serve;
+use crate::support::serve;
 
 /// Takes the ring into service in another thread, while the driver makes the first chain available. Until then, the
 /// device's area says that nobody wants to be kicked.

@@ -8,7 +8,7 @@ use virtio_fake_driver::features::IN_ORDER;
 use virtio_mem_traits::HeapMem;
 use virtio_queue_core::{AnyRing, OrderSlot, OrderedRing};
 
-use crate::serve;
+use crate::support::serve;
 
 type Ordered = OrderedRing<AnyRing<Arc<HeapMem>>, [OrderSlot; 4]>;
 

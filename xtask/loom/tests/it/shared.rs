@@ -11,7 +11,7 @@ use virtio_mem_traits::HeapMem;
 use virtio_queue_core::AnyRing;
 use virtio_util::{DEFAULT_BUDGET, DescChainStream, OwnedChain, SharedQueue};
 
-use crate::serve;
+use crate::support::serve;
 
 type Shared = SharedQueue<AnyRing<Arc<HeapMem>>, Signal, LoomLock>;
 

@@ -7,7 +7,7 @@ use virtio_fake_driver::features::RING_PACKED;
 use virtio_fake_driver::packed::Descriptor;
 use virtio_ring::split::{DeviceArea, Layout, QueueSize, RingIndex};
 
-use crate::{serve, serve_all};
+use crate::support::{serve, serve_all};
 
 /// The flags of a descriptor that was used in the first lap.
 const BOTH: u16 = Descriptor::AVAIL | Descriptor::USED;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use super::raw::RawSplit;
+use super::raw::split::RawSplit;
 use super::{Contender, Device};
 use crate::support::memory::Memory;
 use crate::support::payload::{payload, seen};

@@ -3,6 +3,7 @@
 mod bursts;
 mod gathered;
 mod packets;
+pub(crate) mod parts;
 mod payloads;
 mod served;
 mod shared;
@@ -10,15 +11,11 @@ mod stream;
 mod tokens;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use anyhow::Result;
-use virtio_mem_traits::{DriverMem, HeapMem};
+use virtio_mem_traits::HeapMem;
 use virtio_queue_core::packed::PackedRing;
 use virtio_queue_core::split::SplitRing;
-use virtio_queue_core::{
-    AnyRing, DriverNotify, FromConfig, InOrderRing, OrderSlot, Piece, QueueConfig, RingFeatures, Walk,
-};
+use virtio_queue_core::{AnyRing, FromConfig, InOrderRing, OrderSlot};
 
 use self::bursts::Bursts;
 use self::gathered::Bulk;
@@ -28,10 +25,9 @@ use self::served::Served;
 use self::shared::Shared;
 use self::stream::Streamed;
 use self::tokens::Tokens;
-use super::{Contender, Device, Reports, counted};
+use super::{Contender, Device};
 use crate::support::memory::{Guest, Table};
-use crate::support::ring::Ring;
-use crate::support::shape::Format;
+use crate::support::ring::{Reports, Ring};
 use crate::support::shape::Format::{Packed, Split};
 
 type InSplit = SplitRing<Table>;
@@ -134,48 +130,4 @@ fn guest<R: FromConfig<Mem = Guest> + 'static>(ring: &Ring) -> Box<dyn Device> {
 
 fn tokens<R: FromConfig<Mem = Table> + 'static>(ring: &Ring) -> Box<dyn Device> {
     Box::new(Tokens::<R>::new(ring))
-}
-
-/// Returns what a transport would say of the ring.
-pub(crate) fn config(ring: &Ring) -> QueueConfig {
-    let choose = |condition, feature: RingFeatures| if condition { feature.bits() } else { 0 };
-    let bits = RingFeatures::VERSION_1.bits()
-        | RingFeatures::INDIRECT_DESC.bits()
-        | choose(ring.format == Format::Packed, RingFeatures::RING_PACKED)
-        | choose(ring.shape.event_idx, RingFeatures::EVENT_IDX)
-        | choose(ring.reports == Reports::Batches, RingFeatures::IN_ORDER);
-    let features = RingFeatures::from_negotiated(bits).expect("these can be negotiated");
-    QueueConfig::new(ring.shape.size(), features, ring.descriptor_area, ring.driver_area, ring.device_area)
-}
-
-/// A notifier that counts. One thread notifies at a time, the one that has the queue, so that no atomic addition is
-/// needed.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Signals(Arc<AtomicU64>);
-
-impl Signals {
-    fn count(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-impl DriverNotify for Signals {
-    fn notify(&self) {
-        self.0.store(self.count() + 1, Ordering::Relaxed);
-    }
-}
-
-/// Translates all elements of a chain, and returns their sum and the length of the last one.
-///
-/// It is always inlined, as if the loop were written where it is used: that is where a device has it.
-#[inline(always)]
-fn walk(elements: impl Walk, mem: &impl DriverMem) -> Result<(u64, u32)> {
-    elements.try_fold_pieces(mem, (0, 0), add)
-}
-
-/// Adds a piece to the sum of those before it, and puts its length in the place of theirs.
-#[inline(always)]
-fn add((sum, _): (u64, u32), piece: Piece<'_>) -> Result<(u64, u32)> {
-    let len = u32::try_from(piece.memory.len())?;
-    Ok((counted(sum, piece.memory.as_ptr().addr().get() as u64, len), len))
 }

@@ -1,6 +1,6 @@
 //! The peer: virtio-queue of rust-vmm.
 
-mod payloads;
+pub(crate) mod payloads;
 
 use std::sync::Arc;
 
@@ -9,17 +9,13 @@ use virtio_queue::desc::split::Descriptor;
 use virtio_queue::{Queue, QueueT};
 use vm_memory::{GuestMemoryBackend, GuestMemoryMmap};
 
-use self::payloads::{Payloads, Requests};
-use super::{Contender, Device, MISSING, counted};
+use super::{Contender, Device, MISSING};
 use crate::support::memory::Memory;
-use crate::support::ring::Ring;
+use crate::support::ring::{Ring, counted};
 use crate::support::shape::Format;
 
 pub(crate) const VIRTIO_QUEUE: Contender =
     Contender::new("virtio-queue", Format::Split, |ring| Box::new(VirtioQueue::new(ring)));
-pub(crate) const COPY: Contender = Contender::new("virtio-queue", Format::Split, |ring| Box::new(Payloads::new(ring)));
-pub(crate) const REQUEST: Contender =
-    Contender::new("virtio-queue", Format::Split, |ring| Box::new(Requests::new(ring)));
 
 /// A queue, and the memory that it is in.
 struct Peer {

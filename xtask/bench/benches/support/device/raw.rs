@@ -3,31 +3,16 @@
 //! There are no checks and no translation but one addition; what changes is in registers; the memory order is what the
 //! specification demands and no more, with the full fence before the driver's wish is read.
 
-mod packed;
-mod split;
+pub(crate) mod packed;
+pub(crate) mod split;
 
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 
-pub(crate) use self::packed::RawPacked;
-pub(crate) use self::split::RawSplit;
-use super::{Contender, Device, MISSING, counted};
+use super::{Device, MISSING};
 use crate::support::memory::Memory;
-use crate::support::ring::{Addresses, Ring};
-use crate::support::shape::Format;
-
-pub(crate) const RAW_SPLIT: Contender = Contender {
-    addresses: Addresses::Direct,
-    // SAFETY: (1) the device keeps the memory; (2) the benchmark's driver does that.
-    ..Contender::new("raw-split", Format::Split, |ring| Box::new(Raw::new(unsafe { RawSplit::new(ring) }, ring)))
-};
-
-pub(crate) const RAW_PACKED: Contender = Contender {
-    addresses: Addresses::Direct,
-    // SAFETY: (1) the device keeps the memory; (2) the benchmark's driver does that.
-    ..Contender::new("raw-packed", Format::Packed, |ring| Box::new(Raw::new(unsafe { RawPacked::new(ring) }, ring)))
-};
+use crate::support::ring::{Ring, counted};
 
 /// The pointers to a ring, for a loop to keep in registers. They do not keep its memory.
 pub(crate) trait RawRing: Copy {

@@ -12,7 +12,7 @@ use crate::support::ring::{Buffer, Chain, Ring, Used};
 
 /// The device writes over descriptors, so that they have to be written anew in each lap, as in life. They are copied
 /// from a picture of the ring full of descriptors.
-pub(super) struct PackedDriver {
+pub(crate) struct PackedDriver {
     ring: Rc<Ring>,
     /// The descriptors as they are when the wrap counter is set, each as two words.
     picture: Vec<[u64; 2]>,
@@ -24,7 +24,7 @@ pub(super) struct PackedDriver {
 const WRAP: u64 = ((DescriptorFlags::AVAIL.0 | DescriptorFlags::USED.0) as u64) << 48;
 
 impl PackedDriver {
-    pub(super) fn new(ring: Rc<Ring>) -> Self {
+    pub(crate) fn new(ring: Rc<Ring>) -> Self {
         for chain in &ring.chains {
             if let Some(table) = chain.table {
                 let entry = |buffer: &Buffer| describe(*buffer, 0, DescriptorFlags::default());

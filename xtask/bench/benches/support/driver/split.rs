@@ -11,7 +11,7 @@ use crate::support::ring::{Buffer, Chain, Ring, Used};
 
 /// Descriptors and available entries are written once: they are the same in every lap. What is left for a pass is to
 /// advance the available index, and to say of which chain the driver wants to be notified.
-pub(super) struct SplitDriver {
+pub(crate) struct SplitDriver {
     ring: Rc<Ring>,
     layout: Layout,
     /// Where both indices are when nothing is in flight.
@@ -22,7 +22,7 @@ pub(super) struct SplitDriver {
 const NOTHING: [u32; 2] = [u32::MAX; 2];
 
 impl SplitDriver {
-    pub(super) fn new(ring: Rc<Ring>) -> Self {
+    pub(crate) fn new(ring: Rc<Ring>) -> Self {
         let layout = Layout::new(QueueSize::new(ring.shape.size()).expect("shapes have valid sizes"));
         for chain in &ring.chains {
             describe(&ring, chain);

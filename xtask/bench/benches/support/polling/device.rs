@@ -10,9 +10,11 @@ use virtio_queue_core::packed::PackedRing;
 use virtio_queue_core::split::SplitRing;
 use virtio_queue_core::{FromConfig, Piece, Queue};
 
-use super::{BURST, Content};
-use crate::support::device::ours::{Signals, config};
-use crate::support::device::raw::{RawPacked, RawRing, RawSplit};
+use super::buffer::{BURST, Content};
+use crate::support::device::ours::parts::{Signals, config};
+use crate::support::device::raw::RawRing;
+use crate::support::device::raw::packed::RawPacked;
+use crate::support::device::raw::split::RawSplit;
 use crate::support::memory::{LookUp, Table};
 use crate::support::ring::Ring;
 

@@ -1,14 +1,12 @@
 //! The drivers: honest and fast. They write each descriptor anew, as real ones do, and look at everything that comes
 //! back.
 
-mod packed;
-mod split;
+pub(super) mod packed;
+pub(super) mod split;
 
 use anyhow::{Result, ensure};
 
-pub(super) use self::packed::PackedSide;
-pub(super) use self::split::SplitSide;
-use super::Content;
+use super::buffer::{Content, LEN};
 use crate::support::ring::{Chain, Ring};
 
 /// One side of a queue. Chains have one buffer each, which belongs to their slot, and come back in order.
@@ -38,11 +36,6 @@ struct Buffers {
     /// The number that the device will write into the next one to come back.
     number: u64,
 }
-
-/// The length of a buffer.
-const LEN: u32 = 64;
-
-const _: () = assert!(size_of::<Content>() == LEN as usize);
 
 impl Buffers {
     fn new(ring: &Ring) -> Self {

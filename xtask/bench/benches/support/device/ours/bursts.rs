@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use virtio_queue_core::{Chain, FromConfig, Queue};
 
-use super::{Signals, config, walk};
+use super::parts::{Signals, config, walk};
 use crate::support::device::{Device, MISSING};
 use crate::support::memory::{LookUp, Table};
 use crate::support::ring::Ring;

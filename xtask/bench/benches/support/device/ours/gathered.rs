@@ -4,10 +4,10 @@ use anyhow::{Result, bail};
 use virtio_mem_traits::Access;
 use virtio_queue_core::{DescChain, FromConfig, Gathered, Queue, Walk};
 
-use super::{Signals, add, config};
-use crate::support::device::{Device, MISSING, counted};
+use super::parts::{Signals, add, config};
+use crate::support::device::{Device, MISSING};
 use crate::support::memory::{LookUp, Table};
-use crate::support::ring::Ring;
+use crate::support::ring::{Ring, counted};
 
 /// A device that gathers bursts of chains. All of them can be written.
 pub(super) struct Bulk<R: FromConfig> {

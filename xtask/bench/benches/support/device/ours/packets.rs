@@ -4,10 +4,10 @@ use anyhow::{Result, ensure};
 use virtio_mem_traits::{Access, DriverMem};
 use virtio_queue_core::{FromConfig, Gathered, Queue};
 
-use super::{Signals, config};
-use crate::support::device::{Device, MISSING, counted};
+use super::parts::{Signals, config};
+use crate::support::device::{Device, MISSING};
 use crate::support::memory::{LookUp, Table};
-use crate::support::ring::Ring;
+use crate::support::ring::{Ring, counted};
 
 /// How many chains are gathered before the first of them is used.
 const BATCH: usize = 32;

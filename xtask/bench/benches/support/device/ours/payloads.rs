@@ -10,7 +10,7 @@ use virtio_chain::{IoVec, ReadableChain, Reader, WritableChain, Writer};
 use virtio_queue_core::{Chain, ChainElements, ChainError, Element, FromConfig, Head, Queue, Refused, ReturnError};
 use virtio_util::{SharedQueue, SharedRing};
 
-use super::{Signals, config};
+use super::parts::{Signals, config};
 use crate::support::device::{Device, MISSING};
 use crate::support::memory::Table;
 use crate::support::payload::{payload, seen};

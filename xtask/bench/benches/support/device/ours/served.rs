@@ -3,7 +3,7 @@
 use anyhow::{Error, Result, ensure};
 use virtio_queue_core::{FromConfig, Queue};
 
-use super::{Signals, add, config};
+use super::parts::{Signals, add, config};
 use crate::support::device::{Device, MISSING};
 use crate::support::memory::LookUp;
 use crate::support::ring::Ring;

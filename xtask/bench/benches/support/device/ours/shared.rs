@@ -9,7 +9,7 @@ use anyhow::{Result, anyhow};
 use virtio_queue_core::{Chain, FromConfig, Queue};
 use virtio_util::{SharedQueue, SharedRing};
 
-use super::{Signals, config, walk};
+use super::parts::{Signals, config, walk};
 use crate::support::device::Device;
 use crate::support::memory::Table;
 use crate::support::ring::Ring;

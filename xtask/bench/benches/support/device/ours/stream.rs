@@ -8,7 +8,7 @@ use futures_core::Stream;
 use virtio_queue_core::{Chain, FromConfig, Queue};
 use virtio_util::{DescChainStream, SharedQueue, SharedRing};
 
-use super::{Signals, config, walk};
+use super::parts::{Signals, config, walk};
 use crate::support::device::{Device, MISSING};
 use crate::support::memory::Table;
 use crate::support::ring::Ring;

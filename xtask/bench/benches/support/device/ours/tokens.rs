@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use virtio_queue_core::{FromConfig, Queue, Token};
 
-use super::{Signals, config, walk};
+use super::parts::{Signals, config, walk};
 use crate::support::device::{Device, MISSING};
 use crate::support::memory::Table;
 use crate::support::ring::{Ring, completion_order};

@@ -9,10 +9,14 @@ use virtio_queue::{DescriptorChain, QueueT};
 use vm_memory::GuestMemoryMmap;
 
 use super::Peer;
-use crate::support::device::{Device, MISSING};
+use crate::support::device::{Contender, Device, MISSING};
 use crate::support::payload::{payload, seen};
 use crate::support::ring::Ring;
-use crate::support::shape::{Direction, Payload};
+use crate::support::shape::{Direction, Format, Payload};
+
+pub(crate) const COPY: Contender = Contender::new("virtio-queue", Format::Split, |ring| Box::new(Payloads::new(ring)));
+pub(crate) const REQUEST: Contender =
+    Contender::new("virtio-queue", Format::Split, |ring| Box::new(Requests::new(ring)));
 
 /// Copies the payload of a chain, and returns what that adds to the sum.
 #[inline]
@@ -38,7 +42,7 @@ fn used_len(direction: Direction, buf: &[u8]) -> Result<u32> {
 }
 
 /// A device that does all there is to do for a request.
-pub(super) struct Requests {
+struct Requests {
     peer: Peer,
     chains: usize,
     burst: usize,
@@ -47,7 +51,7 @@ pub(super) struct Requests {
 }
 
 impl Requests {
-    pub(super) fn new(ring: &Ring) -> Self {
+    fn new(ring: &Ring) -> Self {
         let Payload { bytes, direction } = ring.shape.payload.expect("the shape has one");
         let (chains, burst) = (ring.chains.len(), ring.shape.burst.into());
         Self { peer: Peer::new(ring), chains, burst, direction, buf: payload(0, bytes) }
@@ -76,7 +80,7 @@ impl Device for Requests {
 }
 
 /// A device of which only the copies are timed: chains are popped before, and used afterwards.
-pub(super) struct Payloads {
+struct Payloads {
     peer: Peer,
     popped: Vec<DescriptorChain<Arc<GuestMemoryMmap>>>,
     heads: Vec<u16>,
@@ -86,7 +90,7 @@ pub(super) struct Payloads {
 }
 
 impl Payloads {
-    pub(super) fn new(ring: &Ring) -> Self {
+    fn new(ring: &Ring) -> Self {
         let Payload { bytes, direction } = ring.shape.payload.expect("the shape has one");
         let (popped, heads, chains) = (Vec::new(), Vec::new(), ring.chains.len());
         Self { peer: Peer::new(ring), popped, heads, chains, direction, buf: payload(0, bytes) }

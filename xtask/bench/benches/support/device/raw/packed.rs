@@ -2,8 +2,16 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
-use super::{RawRing, Served};
-use crate::support::ring::Ring;
+use super::{Raw, RawRing, Served};
+use crate::support::device::Contender;
+use crate::support::ring::{Addresses, Ring};
+use crate::support::shape::Format;
+
+pub(crate) const RAW_PACKED: Contender = Contender {
+    addresses: Addresses::Direct,
+    // SAFETY: (1) the device keeps the memory; (2) the benchmark's driver does that.
+    ..Contender::new("raw-packed", Format::Packed, |ring| Box::new(Raw::new(unsafe { RawPacked::new(ring) }, ring)))
+};
 
 /// The pointers to a packed ring.
 ///
@@ -71,7 +79,7 @@ impl RawPacked {
     ///
     /// 1. The memory of `ring` outlives what is returned.
     /// 2. The driver makes nothing available but well-formed chains, by
-    ///    [direct](crate::support::ring::Addresses::Direct) addresses.
+    ///    [direct](Addresses::Direct) addresses.
     pub(crate) unsafe fn new(ring: &Ring) -> Self {
         let memory = &ring.memory;
         let size = usize::from(ring.shape.size());

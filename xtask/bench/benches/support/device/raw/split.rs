@@ -2,8 +2,16 @@
 
 use std::sync::atomic::{AtomicU16, Ordering, fence};
 
-use super::{RawRing, Served};
-use crate::support::ring::Ring;
+use super::{Raw, RawRing, Served};
+use crate::support::device::Contender;
+use crate::support::ring::{Addresses, Ring};
+use crate::support::shape::Format;
+
+pub(crate) const RAW_SPLIT: Contender = Contender {
+    addresses: Addresses::Direct,
+    // SAFETY: (1) the device keeps the memory; (2) the benchmark's driver does that.
+    ..Contender::new("raw-split", Format::Split, |ring| Box::new(Raw::new(unsafe { RawSplit::new(ring) }, ring)))
+};
 
 /// The pointers to a split ring.
 ///
@@ -43,7 +51,7 @@ impl RawSplit {
     ///
     /// 1. The memory of `ring` outlives what is returned.
     /// 2. The driver makes nothing available but well-formed chains, by
-    ///    [direct](crate::support::ring::Addresses::Direct) addresses.
+    ///    [direct](Addresses::Direct) addresses.
     pub(crate) unsafe fn new(ring: &Ring) -> Self {
         let memory = &ring.memory;
         let size = ring.shape.size();

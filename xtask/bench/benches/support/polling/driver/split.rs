@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicU16, Ordering, fence};
 
 use anyhow::Result;
 
-use super::{Buffers, DriverSide, LEN};
+use super::{Buffers, DriverSide};
+use crate::support::polling::buffer::LEN;
 use crate::support::ring::Ring;
 
 /// INVARIANT: the pointers are those to the areas of a ring that has `mask + 1` slots and is still there.
