@@ -14,7 +14,7 @@ use std::thread;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use virtio_examples::blk::uring::UringDisk;
-use virtio_examples::blk::{BlockDevice, DeviceId, FileStorage, MemStorage, Storage, feature};
+use virtio_examples::blk::{BlockDevice, FileStorage, MemStorage, Storage, feature};
 use virtio_fake_driver::hostile::{DeviceResult, HostileMem, Kit, Setup};
 use virtio_fake_driver::{DriverChain, features};
 use virtio_mem_traits::HeapMem;
@@ -24,15 +24,11 @@ use crate::blk_file::TempFile;
 use crate::disk::{FLUSH, GET_ID, IN, IOERR, OK, OUT, SECTOR, WRITE_ZEROES, header, pattern, request, segment};
 use crate::vhost_user::wait_readable;
 use medium::Files;
-use rig::{FORMATS, Rig};
+use rig::{FORMATS, Rig, id};
 use sandbox::refuse_entering;
 
 pub(crate) use medium::Pipe;
 pub(crate) use sandbox::refuse_io_uring;
-
-fn id() -> DeviceId {
-    DeviceId::new("disk-0").unwrap()
-}
 
 /// Returns a read of so many sectors.
 fn read(sector: u64, sectors: usize) -> DriverChain {

@@ -3,16 +3,19 @@
 use std::sync::Arc;
 
 use virtio_examples::blk::uring::UringDisk;
-use virtio_examples::blk::{BlockDevice, Storage};
+use virtio_examples::blk::{BlockDevice, DeviceId, Storage};
 use virtio_fake_driver::{AnyDriver, AnyFixtureOptions, DriverChain, UsedBuffer, features};
 use virtio_mem_traits::HeapMem;
 use virtio_util::{NotificationCounter, SharedAnyQueue, SharedQueue};
 
-use super::id;
 use crate::vhost_user::wait_readable;
 
 /// The features of a driver in each format.
 pub(crate) const FORMATS: [u64; 2] = [features::INDIRECT_DESC, features::RING_PACKED | features::EVENT_IDX];
+
+pub(crate) fn id() -> DeviceId {
+    DeviceId::new("disk-0").unwrap()
+}
 
 pub(crate) struct Rig<S> {
     pub(crate) disk: UringDisk<S, Arc<HeapMem>>,
