@@ -3,8 +3,12 @@
 //! VIRTIO 1.4 §5.2 "Block Device". A [`BlockDevice`] serves a [`Storage`]: a file, memory, or your own type. It reads,
 //! writes, flushes, discards, writes zeroes, and reports its name. A device serves one queue. For several queues,
 //! several devices can share a storage.
+//!
+//! A [`UringDisk`](uring::UringDisk) does the same on a file, with many requests in flight.
 
 mod batch;
+mod cache;
+mod direct;
 mod error;
 mod file;
 mod memory;
@@ -15,13 +19,17 @@ mod serve;
 mod storage;
 #[expect(unsafe_code, reason = "system calls take pointers")]
 mod straight;
+pub mod uring;
 mod wire;
 
 use core::fmt;
+use core::mem::offset_of;
 
 use virtio_chain::{Reader, TransferError, Writer};
 use virtio_queue_core::{Chain, DriverNotify, FatalError, QueueState, Ring};
 
+use cache::CacheMode;
+pub use direct::{Alignment, Direct};
 pub use error::RequestError;
 pub use file::{FileStorage, FileStorageError};
 pub use memory::MemStorage;
@@ -29,21 +37,24 @@ pub use null::NullStorage;
 pub use storage::Storage;
 pub use wire::{
     BlockConfig, DeviceId, MAX_SEGMENT_SECTORS, MAX_SEGMENTS, RequestHeader, RequestType, SECTOR_SIZE, Segment, Status,
-    feature,
+    Topology, feature,
 };
 
 use virtio_vhost_user::{Device, Served};
+use zerocopy::FromZeros;
 
 /// A block device on a storage.
 ///
-/// It allocates nothing.
+/// It allocates nothing for a request. Clones have the same mode of the write cache: they serve the queues of one disk.
+#[derive(Clone)]
 pub struct BlockDevice<S> {
     storage: S,
     /// The size of the storage. It does not change.
     size: u64,
     id: DeviceId,
-    /// Whether the driver flushes. If so, a write does not need to be stable immediately.
-    writeback: bool,
+    /// The features that the driver accepted.
+    accepted: u64,
+    cache: CacheMode,
 }
 
 impl<S: Storage> BlockDevice<S> {
@@ -51,29 +62,51 @@ impl<S: Storage> BlockDevice<S> {
     #[must_use]
     pub fn new(storage: S, id: DeviceId) -> Self {
         let size = storage.size();
-        Self { storage, size, id, writeback: false }
+        Self { storage, size, id, accepted: 0, cache: CacheMode::new() }
     }
 
     /// Sets the features that the driver accepted.
     ///
     /// With [`feature::FLUSH`], writes are stable only after a flush. Without it, and before this call, each write is
-    /// stable before it completes: VIRTIO 1.4 §5.2.6.2 "Device Requirements: Device Operation".
+    /// stable before it completes: VIRTIO 1.4 §5.2.6.2 "Device Requirements: Device Operation". With
+    /// [`feature::CONFIG_WCE`], the driver chooses.
     pub const fn accept(&mut self, features: u64) {
-        self.writeback = features & feature::FLUSH != 0;
+        self.accepted = features;
     }
 
     /// Returns the features that the device offers, without those of the queue: VIRTIO 1.4 §5.2.3 "Feature bits".
     #[must_use]
     pub fn features(&self) -> u64 {
-        let access = if self.storage.read_only() { feature::RO } else { feature::DISCARD | feature::WRITE_ZEROES };
-        feature::SEG_MAX | feature::BLK_SIZE | feature::FLUSH | access
+        let writable = feature::CONFIG_WCE | feature::DISCARD | feature::WRITE_ZEROES;
+        let access = if self.storage.read_only() { feature::RO } else { writable };
+        let topology = if self.storage.physical_block_size().is_some() { feature::TOPOLOGY } else { 0 };
+        feature::SEG_MAX | feature::BLK_SIZE | feature::FLUSH | access | topology
     }
 
     /// Returns the configuration space, for a queue of at most `queue_size` descriptors: VIRTIO 1.4 §5.2.4 "Device
     /// configuration layout".
     #[must_use]
     pub fn config(&self, queue_size: u16) -> BlockConfig {
-        BlockConfig::new(self.capacity(), self.storage.block_size(), queue_size)
+        let (block_size, physical) = (self.storage.block_size(), self.storage.physical_block_size());
+        BlockConfig {
+            writeback: self.cache.is_writeback().into(),
+            write_zeroes_may_unmap: self.storage.can_release().into(),
+            topology: physical.map_or(Topology::new_zeroed(), |physical| Topology::new(block_size, physical)),
+            ..BlockConfig::new(self.capacity(), block_size, queue_size)
+        }
+    }
+
+    /// Takes over what the driver writes at `offset` of the configuration space, and returns whether that can be
+    /// written: the mode of the write cache can be.
+    pub fn write_config(&self, offset: usize, bytes: &[u8]) -> bool {
+        let mode = offset_of!(BlockConfig, writeback).checked_sub(offset).and_then(|at| bytes.get(at));
+        mode.map(|mode| self.cache.set(*mode)).is_some()
+    }
+
+    /// Returns whether a write must be stable before it is answered.
+    fn writes_through(&self) -> bool {
+        let chosen = self.accepted & feature::CONFIG_WCE != 0 && !self.cache.is_writeback();
+        chosen || self.accepted & feature::FLUSH == 0
     }
 
     /// Returns the number of sectors. The last sector can be incomplete.

@@ -38,14 +38,14 @@
 //! | device | shape |
 //! | --- | --- |
 //! | [`rng`] | At once: [`process`](Device::process) fills a chain and returns it. |
-//! | [`blk`] | At once. Up to 64 requests are held as tokens, wait for their reads together, and are answered in order. |
+//! | [`blk`] | At once, in batches: up to 64 requests are held as tokens, and are answered in order. |
+//! | [`blk::uring`] | Deferred, by io_uring: up to 128 chains are owned, and are answered in any order. |
 //! | [`net`], transmit | At once: the device copies a packet out of its chain, and returns the chain. |
 //! | [`net`], receive | At once if a packet fits into one buffer. Otherwise deferred: the device keeps buffers as tokens. |
 //! | [`vsock`], transmit | At once: the device moves the bytes of a packet into a socket, and returns the chain. |
 //! | [`vsock`], receive | At once: when a socket has bytes, the device moves them into a chain, and returns it. |
 //!
-//! No device here has tasks, or I/O that completes later. The crate `virtio-util` shows a pool of threads and an
-//! `async` device, on owned chains.
+//! No device here has tasks. The crate `virtio-util` shows a pool of threads and an `async` device, on owned chains.
 
 #![deny(unsafe_code)]
 #![expect(clippy::std_instead_of_alloc, reason = "the examples have the standard library")]

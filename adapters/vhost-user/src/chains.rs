@@ -3,7 +3,8 @@
 use core::pin::Pin;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::{Context, Poll};
-use std::sync::Arc;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_core::Stream;
 use virtio_util::{DescChainStream, NotifyThread, OwnedChain, SharedQueue};
@@ -31,11 +32,57 @@ pub struct Chains {
     place: usize,
     /// Whether there was a chain of late.
     useful: Arc<AtomicBool>,
+    event: Arc<Event>,
 }
 
+/// What the thread of a queue waits for as well, if there is anything.
+pub(crate) type Event = Mutex<Option<Arc<OwnedFd>>>;
+
 impl Chains {
-    pub(crate) fn new(queue: Shared, place: usize, useful: Arc<AtomicBool>) -> Self {
-        Self { stream: DescChainStream::new(queue), place, useful }
+    pub(crate) fn new(queue: Shared, place: usize, useful: Arc<AtomicBool>, event: Arc<Event>) -> Self {
+        Self { stream: DescChainStream::new(queue), place, useful, event }
+    }
+
+    /// Lets the thread of the queue poll the future also while `event` can be read, until the queue stops.
+    ///
+    /// So a device whose work ends elsewhere needs no thread to wait for that. `event` can be an io_uring, an eventfd
+    /// or a socket. The future reads it until it would block. One that stays readable keeps the thread busy. There is
+    /// one such file descriptor: another call replaces it.
+    ///
+    /// ```
+    /// use std::future::poll_fn;
+    /// use std::io::{ErrorKind, Read};
+    /// use std::os::unix::net::UnixStream;
+    /// use std::sync::Arc;
+    /// use std::task::Poll;
+    ///
+    /// use virtio_chain::WritableChain;
+    /// use virtio_vhost_user::Worker;
+    ///
+    /// # fn worker(socket: UnixStream) -> std::io::Result<Worker> {
+    /// socket.set_nonblocking(true)?;
+    /// let (socket, event) = (Arc::new(socket.try_clone()?), Arc::new(socket.into()));
+    /// let worker = Worker::asynchronous(move |mut chains| {
+    ///     let (socket, event) = (Arc::clone(&socket), Arc::clone(&event));
+    ///     async move {
+    ///         chains.wake_on(event);
+    ///         let mut part = [0; 64];
+    ///         while chains.available().await {
+    ///             let len = poll_fn(|_| match (&*socket).read(&mut part) {
+    ///                 Err(error) if error.kind() == ErrorKind::WouldBlock => Poll::Pending,
+    ///                 result => Poll::Ready(result.unwrap_or(0)),
+    ///             });
+    ///             let len = len.await;
+    ///             let Some(chain) = chains.next_chain().await else { return };
+    ///             let _ = WritableChain::new(chain).write_all(&part[..len]);
+    ///         }
+    ///     }
+    /// });
+    /// # Ok(worker)
+    /// # }
+    /// ```
+    pub fn wake_on(&mut self, event: Arc<OwnedFd>) {
+        *self.event.lock().unwrap_or_else(PoisonError::into_inner) = Some(event);
     }
 
     /// Waits for the next chain, and returns it, or `None` at the end.

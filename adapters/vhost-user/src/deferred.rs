@@ -17,7 +17,7 @@ use virtio_mem_traits::DriverAddr;
 use virtio_queue_core::{DriverNotify, Queue, SavedQueue};
 use virtio_util::{EventFd, NotifyThread, SharedQueue};
 
-use crate::chains::{Chains, Shared};
+use crate::chains::{Chains, Event, Shared};
 use crate::event::{self, Call, Kick, STEP};
 use crate::inflight::Left;
 use crate::inflight::any::AnyRecordedRing;
@@ -51,6 +51,8 @@ struct Doors {
     /// Held while the future is polled: what it has fetched by then can be in its hands alone.
     turn: Mutex<()>,
     useful: Arc<AtomicBool>,
+    /// What the device waits for as well.
+    event: Arc<Event>,
 }
 
 /// What a queue begins with.
@@ -70,10 +72,11 @@ impl DeferredLane {
     pub(crate) fn spawn(beginning: Beginning, device: &mut Deferred) -> io::Result<Self> {
         let Beginning { name, place, queue, left, areas, kick, call, error } = beginning;
         let (wake, useful) = (Arc::new(EventFd::new()?), Arc::new(AtomicBool::new(false)));
+        let event = Arc::new(Event::default());
         let queue = SharedQueue::new(queue);
-        let serving = (device.start)(Chains::new(queue.clone(), place, Arc::clone(&useful)));
+        let serving = (device.start)(Chains::new(queue.clone(), place, Arc::clone(&useful), Arc::clone(&event)));
         let (kick, stopped, turn) = (Mutex::new(kick), AtomicBool::new(false), Mutex::default());
-        let doors = Arc::new(Doors { name, kick, call, error, wake, stopped, turn, useful });
+        let doors = Arc::new(Doors { name, kick, call, error, wake, stopped, turn, useful, event });
         let (sender, ended) = mpsc::sync_channel(1);
         let (served, inside) = (queue.clone(), Arc::clone(&doors));
         thread::Builder::new().name(doors.name.clone()).spawn(move || {
@@ -227,9 +230,11 @@ impl Doors {
         }
         let useless = kick.is_useless();
         let kicked = if useless { self.wake.as_fd() } else { kick.as_fd() };
-        let mut events = [self.wake.as_fd(), kicked].map(|event| PollFd::from_borrowed_fd(event, PollFlags::IN));
+        let other = self.event.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let other = other.as_ref().map_or(self.wake.as_fd(), AsFd::as_fd);
+        let mut events = [self.wake.as_fd(), kicked, other].map(|event| PollFd::from_borrowed_fd(event, PollFlags::IN));
         event::wait(&mut events, useless);
-        let [_, kicked] = events.map(|event| event.revents().contains(PollFlags::IN));
+        let [_, kicked, _] = events.map(|event| event.revents().contains(PollFlags::IN));
         let _ = self.wake.take();
         if kicked && !useless {
             kick.take();

@@ -487,6 +487,7 @@ pub use log::Logged;
 pub use memory::{GuestMem, Mapping};
 pub use options::Options;
 pub use program::run;
+pub use report::report;
 pub use serve::{Device, Serve, Served, Turn, WaitsFor};
 pub use vhost_user_device::VhostUserDevice;
 pub use worker::{BorrowedChain, OnStop, Worker};

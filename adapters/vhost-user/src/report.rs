@@ -22,7 +22,13 @@ const INTERVAL: Duration = Duration::from_millis(250);
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Writes a line to the standard error, unless there have been too many of late, or nobody reads them.
-pub(crate) fn report(line: fmt::Arguments<'_>) {
+///
+/// The caller never waits. [`run`](crate::run) puts off the end of the program until the lines are written.
+///
+/// ```
+/// virtio_vhost_user::report(format_args!("the medium has {} bad sectors", 3));
+/// ```
+pub fn report(line: fmt::Arguments<'_>) {
     let admitted = limit().admit(Instant::now());
     match admitted {
         Some(0) => send(Line::Error(line.to_string())),

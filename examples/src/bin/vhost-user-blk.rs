@@ -2,13 +2,15 @@
 
 #![expect(clippy::std_instead_of_alloc, reason = "a program has the standard library")]
 
-use std::path::PathBuf;
+use core::error::Error;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{Parser, value_parser};
+use clap::{Parser, ValueEnum, value_parser};
+use virtio_examples::blk::uring::UringDisk;
 use virtio_examples::blk::{BlockDevice, DeviceId, FileStorage, NullStorage, Storage, feature};
-use virtio_vhost_user::{Options, VhostUserDevice, Worker};
+use virtio_vhost_user::{GuestMem, Options, VhostUserDevice, Worker, report};
 use zerocopy::IntoBytes;
 
 /// Serves a disk to vhost-user front ends, one after the other
@@ -22,25 +24,73 @@ struct Args {
     /// Make the disk read-only
     #[arg(long, conflicts_with = "null")]
     read_only: bool,
+    /// Read and write past the page cache of the host, as far as requests are aligned
+    #[arg(long, conflicts_with = "null")]
+    direct: bool,
+    /// The serial number, which the driver can read: up to 20 ASCII characters
+    #[arg(long, value_name = "TEXT", default_value = "vhost-user-blk")]
+    serial: String,
     /// A disk of so many bytes without a medium, rather than a file: nothing is stored, and nothing is put into buffers
     #[arg(long, value_name = "BYTES", conflicts_with = "blk_file", value_parser = value_parser!(u64).range(1..))]
     null: Option<u64>,
+    /// How the file is read and written. Without this option: by io_uring if it can be had and the requests may be
+    /// answered in any order, without polling
+    #[arg(long, conflicts_with = "null")]
+    io: Option<Io>,
     /// The number of queues, each with a thread of its own
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u16).range(1..=256))]
     queues: u16,
 }
 
+/// How a file is read and written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Io {
+    /// By io_uring: many requests are in flight, and are answered in any order
+    Uring,
+    /// By system calls that wait for the medium
+    Plain,
+}
+
 fn main() -> ExitCode {
-    virtio_vhost_user::run(|Args { options, blk_file, read_only, null, queues }| {
-        let storage: SharedStorage = match (blk_file, null) {
-            (Some(path), _) if read_only => Arc::new(FileStorage::open_read_only(path)?),
-            (Some(path), _) => Arc::new(FileStorage::open(path)?),
+    virtio_vhost_user::run(|args: Args| {
+        let storage: SharedStorage = match (&args.blk_file, args.null) {
+            (Some(path), _) => Arc::new(open(path, &args)?),
             (None, size) => Arc::new(NullStorage::new(size.unwrap_or_default())),
         };
-        let id = DeviceId::new("vhost-user-blk").ok_or("the name is too long")?;
-        let disk = Disk { device: BlockDevice::new(storage, id), id, queues, queue_size: options.queue_size };
-        Ok((options, disk))
+        let text = "a serial number has at most 20 ASCII characters, none of which is NUL";
+        let id = DeviceId::new(&args.serial).ok_or_else(|| format!("--serial {}: {text}", args.serial))?;
+        let device = BlockDevice::new(storage, id);
+        let io = io(&args, &device)?;
+        let Args { options, queues, .. } = args;
+        Ok((options.clone(), Disk { device, io, queues, queue_size: options.queue_size }))
     })
+}
+
+/// Opens the file as it is to be read and written.
+fn open(path: &Path, args: &Args) -> Result<FileStorage, Box<dyn Error + Send + Sync>> {
+    let file = if args.read_only { FileStorage::open_read_only(path) } else { FileStorage::open(path) }?;
+    if !args.direct {
+        return Ok(file);
+    }
+    Ok(file.past_the_page_cache().map_err(|error| format!("--direct: {}: {error}", path.display()))?)
+}
+
+/// Chooses how the file of `device` is read and written. Says so if it is not as it was wished.
+fn io(args: &Args, device: &BlockDevice<SharedStorage>) -> Result<Io, Box<dyn Error + Send + Sync>> {
+    let Args { options, null, io, .. } = args;
+    let plain = options.in_order || options.poll || null.is_some();
+    match io {
+        Some(Io::Uring) if plain => Err("--io uring can be used neither with --in-order nor with --poll".into()),
+        None if plain => Ok(Io::Plain),
+        Some(Io::Plain) => Ok(Io::Plain),
+        Some(Io::Uring) | None => Ok(match UringDisk::<_, GuestMem>::new(BlockDevice::clone(device), 1) {
+            Ok(_) => Io::Uring,
+            Err(error) => {
+                report(format_args!("plain reads and writes are used, because there is no io_uring: {error}"));
+                Io::Plain
+            }
+        }),
+    }
 }
 
 /// The default size of QEMU's queues. A front end sets its queue size only after it has read the configuration space.
@@ -48,13 +98,16 @@ fn main() -> ExitCode {
 /// requests, Linux waits forever to send one.
 const USUAL_QUEUE_SIZE: u16 = 128;
 
+/// How many requests of a queue are in flight at most, if they are done by io_uring.
+const DEPTH: usize = 128;
+
 type SharedStorage = Arc<dyn Storage + Send + Sync>;
 
 /// A disk with one block device for each queue.
 struct Disk {
     /// What all of them say of themselves.
     device: BlockDevice<SharedStorage>,
-    id: DeviceId,
+    io: Io,
     queues: u16,
     queue_size: u16,
 }
@@ -64,9 +117,19 @@ impl VhostUserDevice for Disk {
     const CAPABILITIES: &'static [&'static str] = &["read-only", "blk-file"];
 
     fn worker(&self, _queue: usize, features: u64) -> Worker {
-        let mut device = BlockDevice::new(Arc::clone(self.device.storage()), self.id);
+        let mut device = self.device.clone();
         device.accept(features);
-        Worker::serve(device)
+        if self.io == Io::Plain {
+            return Worker::serve(device);
+        }
+        // It was to be had before. If there are no resources now, there are still plain reads and writes.
+        UringDisk::new(device.clone(), DEPTH).map_or_else(
+            |error| {
+                report(format_args!("plain reads and writes are used, because there is no io_uring: {error}"));
+                Worker::serve(device)
+            },
+            UringDisk::into_worker,
+        )
     }
 
     fn features(&self) -> u64 {
@@ -77,6 +140,10 @@ impl VhostUserDevice for Disk {
         let mut config = self.device.config(self.queue_size.min(USUAL_QUEUE_SIZE));
         config.num_queues = self.queues.into();
         config.as_bytes().to_vec()
+    }
+
+    fn write_config(&self, offset: usize, bytes: &[u8]) -> bool {
+        self.device.write_config(offset, bytes)
     }
 
     fn num_queues(&self) -> usize {

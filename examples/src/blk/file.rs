@@ -13,6 +13,7 @@ use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate, ioctl_blksszget};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use virtio_mem_traits::DeviceRange;
 
+use super::direct::Direct;
 use super::storage::{Storage, write_zeroes};
 use super::straight;
 
@@ -25,6 +26,8 @@ pub struct FileStorage {
     read_only: bool,
     /// Whether the file system supports reads that fail instead of waiting.
     reads_now: bool,
+    /// The same file past the page cache, for requests that are aligned.
+    direct: Option<Direct>,
 }
 
 impl FileStorage {
@@ -63,7 +66,27 @@ impl FileStorage {
             if kind.is_block_device() { ioctl_blksszget(&file).map_err(|error| failed(error.into()))? } else { 512 };
         let reads_now =
             preadv2(&file, &mut [IoSliceMut::new(&mut [0])], 0, ReadWriteFlags::NOWAIT) != Err(Errno::OPNOTSUPP);
-        Ok(Self { file, size, block_size, read_only, reads_now })
+        Ok(Self { file, size, block_size, read_only, reads_now, direct: None })
+    }
+
+    /// Reads and writes past the page cache of the host from now on, as far as requests are aligned. Others go through
+    /// the page cache.
+    ///
+    /// # Errors
+    ///
+    /// If the file system cannot do that.
+    pub fn past_the_page_cache(mut self) -> io::Result<Self> {
+        let direct = Direct::new(&self.file, self.read_only)?;
+        self.block_size = self.block_size.max(direct.alignment().offset);
+        self.direct = Some(direct);
+        Ok(self)
+    }
+
+    /// Returns the file for a request: past the page cache, if that is wished and possible.
+    fn file_for(&self, pieces: &[DeviceRange<'_>], offset: u64) -> &File {
+        let fits = |direct: &&Direct| pieces.iter().all(|piece| direct.alignment().fits(&[(*piece).into()], offset));
+        let direct = self.direct.as_ref().filter(fits);
+        direct.map_or(&self.file, Direct::file)
     }
 }
 
@@ -72,9 +95,14 @@ impl Storage for FileStorage {
         self.size
     }
 
-    /// That of a block device is one that its host cannot do without. A file takes bytes anywhere.
+    /// That of a block device is one that its host cannot do without. A file takes bytes anywhere, unless requests are
+    /// to pass the page cache by.
     fn block_size(&self) -> u32 {
         self.block_size
+    }
+
+    fn physical_block_size(&self) -> Option<u32> {
+        self.direct.as_ref().map(Direct::physical_block_size)
     }
 
     fn read_only(&self) -> bool {
@@ -90,7 +118,7 @@ impl Storage for FileStorage {
     }
 
     fn read_into(&self, pieces: &[DeviceRange<'_>], offset: u64) -> io::Result<()> {
-        straight::read(&self.file, pieces, offset, 0)
+        straight::read(self.file_for(pieces, offset), pieces, offset, 0)
     }
 
     /// Reads bytes that are in the page cache.
@@ -98,6 +126,9 @@ impl Storage for FileStorage {
     /// If the bytes are not there, the kernel starts to read them. So many reads wait together. A read that does not
     /// wait costs one system call.
     fn read_now(&self, pieces: &[DeviceRange<'_>], offset: u64) -> io::Result<()> {
+        if !core::ptr::eq(self.file_for(pieces, offset), &raw const self.file) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         if self.reads_now && straight::read(&self.file, pieces, offset, RWF_NOWAIT).is_ok() {
             return Ok(());
         }
@@ -108,11 +139,15 @@ impl Storage for FileStorage {
     }
 
     fn write_from(&self, pieces: &[DeviceRange<'_>], offset: u64) -> io::Result<()> {
-        straight::write(&self.file, pieces, offset)
+        straight::write(self.file_for(pieces, offset), pieces, offset)
     }
 
     fn file(&self) -> Option<&File> {
         Some(&self.file)
+    }
+
+    fn direct(&self) -> Option<&Direct> {
+        self.direct.as_ref()
     }
 
     fn flush(&self) -> io::Result<()> {
@@ -124,6 +159,19 @@ impl Storage for FileStorage {
     fn write_zeroes(&self, offset: u64, len: u64) -> io::Result<()> {
         match fallocate(&self.file, FallocateFlags::ZERO_RANGE | FallocateFlags::KEEP_SIZE, offset, len) {
             Err(Errno::OPNOTSUPP | Errno::INVAL) => write_zeroes(self, offset, len),
+            result => result.map_err(io::Error::from),
+        }
+    }
+
+    fn can_release(&self) -> bool {
+        true
+    }
+
+    /// Makes a hole in the file, whose bytes are read as zeroes. What does not fill a block of the file system is
+    /// written.
+    fn release(&self, offset: u64, len: u64) -> io::Result<()> {
+        match fallocate(&self.file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, offset, len) {
+            Err(Errno::OPNOTSUPP | Errno::INVAL) => self.write_zeroes(offset, len),
             result => result.map_err(io::Error::from),
         }
     }

@@ -29,9 +29,9 @@ impl<S: Storage> BlockDevice<S> {
                 Ok(0)
             }
             RequestType::GetId => self.get_id(payload),
-            RequestType::Discard => self.clear(request, 0, S::discard),
+            RequestType::Discard => self.clear(request, 0, |storage, _, offset, len| storage.discard(offset, len)),
             RequestType::WriteZeroes => {
-                let len = self.clear(request, Segment::UNMAP, S::write_zeroes)?;
+                let len = self.clear(request, Segment::UNMAP, zero)?;
                 self.commit()?;
                 Ok(len)
             }
@@ -79,7 +79,7 @@ impl<S: Storage> BlockDevice<S> {
         &self,
         request: &mut Reader<impl ChainElements>,
         known_flags: u32,
-        clear: impl Fn(&S, u64, u64) -> io::Result<()>,
+        clear: impl Fn(&S, &Segment, u64, u64) -> io::Result<()>,
     ) -> Result<u64, RequestError> {
         let mut storage = Segments::new_zeroed();
         let segments = read_segments(request, known_flags, &mut storage)?;
@@ -91,7 +91,7 @@ impl<S: Storage> BlockDevice<S> {
         for segment in segments {
             let (offset, len) = self.range(segment)?;
             if len > 0 {
-                clear(&self.storage, offset, len)?;
+                clear(&self.storage, segment, offset, len)?;
             }
             bytes += len;
         }
@@ -127,13 +127,30 @@ impl<S: Storage> BlockDevice<S> {
         }
     }
 
+    /// Returns the offset of a payload of `len` bytes from `sector` on, if the storage has all of it, and if it is not
+    /// empty.
+    pub(super) fn place(&self, sector: u64, len: u64) -> Option<u64> {
+        let offset = self.offset(sector, len).ok()?;
+        (len > 0 && self.inside(offset, len) == len).then_some(offset)
+    }
+
     fn check_writable(&self) -> Result<(), RequestError> {
         if self.storage.read_only() { Err(RequestError::ReadOnly) } else { Ok(()) }
     }
 
     /// Makes written bytes stable, if the driver does not flush.
     fn commit(&self) -> io::Result<()> {
-        if self.writeback { Ok(()) } else { self.storage.flush() }
+        if self.writes_through() { self.storage.flush() } else { Ok(()) }
+    }
+}
+
+/// Sets the bytes of a segment to zero. Without the flag, they stay allocated: VIRTIO 1.4 §5.2.6.2 "Device
+/// Requirements: Device Operation".
+fn zero(storage: &impl Storage, segment: &Segment, offset: u64, len: u64) -> io::Result<()> {
+    if segment.flags.get() & Segment::UNMAP == 0 {
+        storage.write_zeroes(offset, len)
+    } else {
+        storage.release(offset, len)
     }
 }
 

@@ -136,7 +136,7 @@ impl<S: Storage> BlockDevice<S> {
     fn commit_writes(&self, requests: &mut [Request<'_>]) {
         let written = |request: &&mut Request<'_>| matches!(request.state, State::Written(Status::Ok));
         let mut written = requests.iter_mut().filter(written).peekable();
-        if !self.writeback && written.peek().is_some() && self.storage.flush().is_err() {
+        if self.writes_through() && written.peek().is_some() && self.storage.flush().is_err() {
             written.for_each(|request| request.state = State::Written(Status::IoErr));
         }
     }

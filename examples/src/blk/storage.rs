@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use virtio_mem_traits::DeviceRange;
 
+use super::direct::Direct;
+
 /// The number of bytes in one copy, if there is no better way.
 pub(super) const BLOCK_LEN: usize = 4096;
 
@@ -29,6 +31,12 @@ pub trait Storage {
     /// sector.
     fn block_size(&self) -> u32 {
         512
+    }
+
+    /// Returns the size of the blocks in which the medium works, in bytes, if that is known and requests should be
+    /// aligned to it. It is a power of two, and at least the [`block_size`](Self::block_size). The default is `None`.
+    fn physical_block_size(&self) -> Option<u32> {
+        None
     }
 
     /// Returns whether the storage is read-only. If so, the device calls no operation that changes it.
@@ -102,6 +110,12 @@ pub trait Storage {
         None
     }
 
+    /// Returns the same file past the page cache of the host, if requests should be done there as far as they are
+    /// aligned. The default is `None`.
+    fn direct(&self) -> Option<&Direct> {
+        None
+    }
+
     /// Makes all written bytes stable, so that they survive a crash.
     ///
     /// # Errors
@@ -127,6 +141,21 @@ pub trait Storage {
     /// If the bytes cannot be written.
     fn write_zeroes(&self, offset: u64, len: u64) -> io::Result<()> {
         write_zeroes(self, offset, len)
+    }
+
+    /// Returns whether [`release`](Self::release) can release space. By default, it cannot.
+    fn can_release(&self) -> bool {
+        false
+    }
+
+    /// Sets the `len` bytes at `offset` to zero, and releases their space if that is possible. `len` is at least 1. The
+    /// default does the same as [`write_zeroes`](Self::write_zeroes).
+    ///
+    /// # Errors
+    ///
+    /// If the bytes cannot be written.
+    fn release(&self, offset: u64, len: u64) -> io::Result<()> {
+        self.write_zeroes(offset, len)
     }
 }
 
@@ -164,6 +193,10 @@ macro_rules! forward {
                 (**self).block_size()
             }
 
+            fn physical_block_size(&self) -> Option<u32> {
+                (**self).physical_block_size()
+            }
+
             fn read_only(&self) -> bool {
                 (**self).read_only()
             }
@@ -192,6 +225,10 @@ macro_rules! forward {
                 (**self).file()
             }
 
+            fn direct(&self) -> Option<&Direct> {
+                (**self).direct()
+            }
+
             fn flush(&self) -> io::Result<()> {
                 (**self).flush()
             }
@@ -202,6 +239,14 @@ macro_rules! forward {
 
             fn write_zeroes(&self, offset: u64, len: u64) -> io::Result<()> {
                 (**self).write_zeroes(offset, len)
+            }
+
+            fn can_release(&self) -> bool {
+                (**self).can_release()
+            }
+
+            fn release(&self, offset: u64, len: u64) -> io::Result<()> {
+                (**self).release(offset, len)
             }
         }
     )+};

@@ -24,6 +24,10 @@ pub mod feature {
     pub const RO: u64 = 1 << 5;
     /// `blk_size` is the block size.
     pub const BLK_SIZE: u64 = 1 << 6;
+    /// There is a [`Topology`](super::Topology).
+    pub const TOPOLOGY: u64 = 1 << 10;
+    /// The driver can choose the mode of the write cache.
+    pub const CONFIG_WCE: u64 = 1 << 11;
     /// There are requests to flush.
     pub const FLUSH: u64 = 1 << 9;
     /// `num_queues` is the number of queues. It is for programs with several queues, each with its own device.
@@ -119,6 +123,32 @@ impl Segment {
     pub const UNMAP: u32 = 1;
 }
 
+/// How a driver should align its requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub struct Topology {
+    /// The number of blocks in a physical block, as a power of two.
+    pub physical_block_exp: u8,
+    /// The first aligned block.
+    pub alignment_offset: u8,
+    /// The number of blocks in the smallest request that is not slow.
+    pub min_io_size: U16,
+    /// The number of blocks in the best request, or 0.
+    pub opt_io_size: U32,
+}
+
+const_assert_eq!(size_of::<Topology>(), 8);
+
+impl Topology {
+    /// Returns that of a medium with `physical` bytes in a physical block.
+    pub(super) fn new(block_size: u32, physical: u32) -> Self {
+        let blocks = physical.checked_div(block_size).unwrap_or(1).max(1);
+        let exponent = u8::try_from(blocks.ilog2()).unwrap_or(0);
+        let min_io_size = u16::try_from(blocks).unwrap_or(u16::MAX).into();
+        Self { physical_block_exp: exponent, alignment_offset: 0, min_io_size, opt_io_size: 0.into() }
+    }
+}
+
 /// The device's configuration space, up to the last field that it has: `struct virtio_blk_config`.
 ///
 /// VIRTIO 1.4 §5.2.4 "Device configuration layout".
@@ -135,9 +165,9 @@ pub struct BlockConfig {
     pub geometry: [u8; 4],
     /// The block size in bytes.
     pub blk_size: U32,
-    /// Not there: how to align I/O.
-    pub topology: [u8; 8],
-    /// Not there: the mode of the cache.
+    /// How to align requests: there with [`feature::TOPOLOGY`].
+    pub topology: Topology,
+    /// The mode of the write cache: 0 to write through it, 1 if writes wait for a flush.
     pub writeback: u8,
     /// Zero.
     pub unused0: u8,
@@ -153,7 +183,7 @@ pub struct BlockConfig {
     pub max_write_zeroes_sectors: U32,
     /// [`MAX_SEGMENTS`].
     pub max_write_zeroes_seg: U32,
-    /// Zero: sectors that are set to zero stay allocated.
+    /// 1 if sectors that are set to zero can be released.
     pub write_zeroes_may_unmap: u8,
     /// Zero.
     pub unused1: [u8; 3],

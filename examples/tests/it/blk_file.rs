@@ -97,6 +97,28 @@ fn a_file_has_holes_where_it_was_discarded() {
     assert_eq!(file.bytes()[1 << 19..], vec![1; 1 << 19]);
 }
 
+/// With the flag UNMAP, space is released. Without it, it stays allocated.
+#[test]
+fn zeroes_release_the_space_of_a_file_if_the_driver_allows_it() {
+    use std::os::unix::fs::MetadataExt;
+
+    for unmap in [0, 1] {
+        let file = TempFile::new(&vec![1; 1 << 20]);
+        let blocks = || fs::metadata(file.path()).unwrap().blocks();
+        let before = blocks();
+        let mut disk = Disk::new(FileStorage::open(file.path()).unwrap());
+        assert_eq!(disk.device.config(16).write_zeroes_may_unmap, 1);
+        let segments = [segment(1, 1024, unmap), segment(2040, 8, unmap)].concat();
+        disk.send(&request(WRITE_ZEROES, 0, segments, 0)).check_ok(1032 * 512, 1);
+        let mut expected = vec![1; 1 << 20];
+        expected[512..1025 * 512].fill(0);
+        expected[2040 * 512..].fill(0);
+        assert!(file.bytes() == expected);
+        // Where the file system cannot make holes, both are the same.
+        assert!(if unmap == 0 { blocks() >= before } else { blocks() <= before }, "{unmap}: {} blocks", blocks());
+    }
+}
+
 /// In files whose size is no multiple of a page, nor of a sector, the zeroes end where the file does.
 #[test]
 fn zeroes_are_written_to_a_file_where_they_belong_and_nowhere_else() {

@@ -13,6 +13,7 @@ mod blk_model;
 mod blk_nonsense;
 mod blk_reports;
 mod blk_requests;
+mod blk_uring;
 mod disk;
 mod hostile;
 mod net;

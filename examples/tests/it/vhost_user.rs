@@ -16,4 +16,7 @@ mod recovery;
 mod rings;
 mod rng;
 mod traffic;
+mod uring;
 mod vsock;
+
+pub(crate) use back_end::wait_readable;

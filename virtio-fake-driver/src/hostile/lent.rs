@@ -84,6 +84,16 @@ impl Lent {
         }
     }
 
+    /// Adds what the used descriptors name that the device has just written in `written`.
+    ///
+    /// In a packed ring, they replace descriptors of the driver, and keep the addresses. A list of a hostile driver can
+    /// lead into them.
+    pub(super) fn add_used(&mut self, view: &DriverView, written: DriverRange) {
+        if let Some(layout) = self.layout.filter(|layout| layout.packed) {
+            self.scan_list(view, layout.descriptors, written, false);
+        }
+    }
+
     /// Looks at the descriptors of a list that have bytes in `poked`.
     fn scan_list(&mut self, view: &DriverView, list: DriverRange, poked: DriverRange, is_table: bool) {
         let Some(places) = self.clip(list) else { return };

@@ -220,6 +220,8 @@ impl HostileMem {
     pub(super) fn end(&self, len: usize) -> (Work, Touched, Vec<Breach>) {
         let now = self.view.peek(BASE, len.min(LEN));
         let mut state = self.state();
+        // A device that reports nothing has written used descriptors as well.
+        state.lent.add_used(&self.view, self.range());
         state.check(&now, self.reports);
         (state.work, state.touched, core::mem::take(&mut state.breaches))
     }
@@ -337,6 +339,7 @@ impl State {
         let places = places(range);
         let Some(known) = self.known.get_mut(places.clone()) else { return };
         known.copy_from_slice(&view.peek(range.start(), known.len()));
+        self.lent.add_used(view, range);
         self.written.get_mut(places).into_iter().flatten().for_each(|written| *written = true);
     }
 

@@ -24,7 +24,7 @@ use super::back_end::build;
 use super::matrix::Row;
 use blk::Disk;
 use case::Case;
-use device::GuestDevice;
+use device::{GuestDevice, Way};
 use net::Interface;
 use rng::Entropy;
 use system::System;
@@ -46,17 +46,20 @@ fn run_device<D: GuestDevice>(system: &System) -> Result<bool> {
     let program = build(D::PROGRAM)?;
     let cases: Vec<_> = Case::all().into_iter().filter(|case| case.queues <= D::QUEUES).collect();
     let mut passed = true;
-    for case in &cases {
-        passed &= row::<D>(case, "2 boots").report(&D::run(system, &program, case));
+    // Both formats in each way: the format is another one in every other case.
+    for (case, way) in cases.iter().zip(D::WAYS.iter().flat_map(|way| [way; 2]).cycle()) {
+        passed &= row::<D>(case, way, "2 boots").report(&D::run(system, &program, case, way));
     }
     // A back end has as many queues as it was started with.
     let cases: Vec<_> = cases.into_iter().filter(|case| case.queues == D::QUEUES).collect();
     let last = cases.last().context("there are cases with all queues")?;
-    passed &= row::<D>(last, "after 10 kills").report(&D::run_killed(system, &program, &cases));
+    for way in D::WAYS {
+        passed &= row::<D>(last, way, "10 kills").report(&D::run_killed(system, &program, &cases, way));
+    }
     Ok(passed)
 }
 
-fn row<D: GuestDevice>(case: &Case, about: &str) -> Row {
-    let about = format!("queues: {}, {about}", case.queues);
+fn row<D: GuestDevice>(case: &Case, way: &Way, about: &str) -> Row {
+    let about = format!("queues: {}, {about}{}", case.queues, way.about);
     Row { driver: "Linux", device: D::PROGRAM, features: case.features, about }
 }

@@ -1,6 +1,13 @@
 //! Devices of each shape serve both formats.
 
-use adapter_test_support::{REGIONS, answer, question, wait};
+use std::future::poll_fn;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::task::Poll;
+
+use adapter_test_support::{PATIENCE, REGIONS, answer, question, wait};
 use vhost::VhostBackend;
 use virtio_chain::WritableChain;
 use virtio_fake_driver::features::{EVENT_IDX, INDIRECT_DESC, RING_PACKED};
@@ -69,6 +76,45 @@ fn kept_chains_return_in_any_order() {
         let used = signals.receive(&mut driver, 3);
         let answers: Vec<_> = used.iter().map(|used| used.written()).collect();
         assert_eq!(answers, [&b"THREE"[..], b"TWO", b"ONE"]);
+    }
+}
+
+/// The future has seen the kick, and waits for something else.
+#[test]
+fn future_is_polled_when_what_it_waits_for_can_be_read() {
+    for ring in FORMATS {
+        let ((input, mut sender), (polls, polled)) = (UnixStream::pair().unwrap(), channel());
+        input.set_nonblocking(true).unwrap();
+        let input = Arc::new(input);
+        let device = TestDevice::new(move || {
+            let (input, polls) = (Arc::clone(&input), polls.clone());
+            Worker::asynchronous(move |mut chains| {
+                let (input, polls) = (Arc::clone(&input), polls.clone());
+                async move {
+                    chains.wake_on(Arc::new(input.try_clone().unwrap().into()));
+                    while chains.available().await {
+                        poll_fn(|_| {
+                            let read = (&*input).read(&mut [0]);
+                            polls.send(()).unwrap();
+                            if read.is_ok() { Poll::Ready(()) } else { Poll::Pending }
+                        })
+                        .await;
+                        chains.next_chain().await.into_iter().for_each(answer);
+                    }
+                }
+            })
+        });
+        let back_end = Running::new(device);
+        let mut front_end = FrontEnd::new(&back_end, ring);
+        let mut driver = front_end.driver(0, 8);
+        let signals = front_end.start(0, &driver);
+        for text in ["one", "two"] {
+            signals.send(&mut driver, &question(text));
+            polled.recv_timeout(PATIENCE).unwrap();
+            sender.write_all(b"x").unwrap();
+            assert_eq!(signals.receive(&mut driver, 1)[0].written(), text.to_uppercase().as_bytes());
+            polled.try_iter().for_each(drop);
+        }
     }
 }
 

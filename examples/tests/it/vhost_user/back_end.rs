@@ -86,7 +86,7 @@ impl BackEnd {
     }
 
     #[track_caller]
-    fn spawn(command: Command, socket: PathBuf) -> Self {
+    pub(crate) fn spawn(command: Command, socket: PathBuf) -> Self {
         Self::spawn_saying(command, socket, Stdio::piped())
     }
 

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
@@ -127,6 +128,12 @@ impl FrontEnd {
         let mut body = vec![0; len as usize];
         self.stream.read_exact(&mut body).unwrap();
         Some((request, body))
+    }
+
+    /// Returns whether there is an answer, after a moment in which there could have been one.
+    pub(crate) fn is_answered(&self) -> bool {
+        let moment = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+        poll(&mut [PollFd::new(&self.stream, PollFlags::IN)], Some(&moment)).unwrap() > 0
     }
 
     /// Asks for something.

@@ -39,6 +39,10 @@ impl Shared {
         bytes
     }
 
+    pub(crate) const fn file(&self) -> &File {
+        &self.file
+    }
+
     /// Makes it what it was.
     pub(crate) fn restore(&self, bytes: &[u8]) {
         self.file.write_all_at(bytes, 0).unwrap();
@@ -80,10 +84,14 @@ impl Guest {
     /// Connects to a back end, and shares the memory with it.
     pub(crate) fn connect(&self, socket: &Path) -> FrontEnd {
         let mut front_end = FrontEnd::agreed(socket, self.features);
-        let (guest, size) = (self.mem.range.start().0, self.mem.range.len());
-        let region = Region { guest, size, user: USER + guest, offset: 0 };
-        assert_eq!(front_end.add_memory(region, &self.mem.file), Yes);
+        assert_eq!(front_end.add_memory(self.region(), &self.mem.file), Yes);
         front_end
+    }
+
+    /// Returns all of its memory.
+    pub(crate) fn region(&self) -> Region {
+        let (guest, size) = (self.mem.range.start().0, self.mem.range.len());
+        Region { guest, size, user: USER + guest, offset: 0 }
     }
 
     /// Hands over the record of what is in flight, after it was made.

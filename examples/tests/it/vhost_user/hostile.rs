@@ -270,7 +270,7 @@ fn memory_that_cannot_be_is_refused() {
 }
 
 #[test]
-fn config_cannot_be_written_nor_read_beyond_its_end() {
+fn config_cannot_be_read_beyond_its_end_and_has_one_field_to_write() {
     let config = |offset: u32, size: u32, len: usize| [pair(offset, size), vec![0; 4 + len]].concat();
     let read = |offset, size, len| {
         move |front_end: &mut FrontEnd| match front_end.ask(GET_CONFIG, &config(offset, size, len)) {
@@ -286,7 +286,10 @@ fn config_cannot_be_written_nor_read_beyond_its_end() {
         ("beyond 2^32", Closed, &read(u32::MAX, 8, 8)),
         ("another size", Closed, &read(0, 8, 9)),
         ("nothing", Closed, &read(0, 0, 0)),
-        ("write", No, &|front_end| front_end.set(SET_CONFIG, &config(0, 8, 8))),
+        ("write the capacity", No, &|front_end| front_end.set(SET_CONFIG, &config(0, 8, 8))),
+        ("write the mode of the cache", Yes, &|front_end| front_end.set(SET_CONFIG, &config(32, 1, 1))),
+        ("write all", Yes, &|front_end| front_end.set(SET_CONFIG, &config(0, 60, 60))),
+        ("write beyond the end", No, &|front_end| front_end.set(SET_CONFIG, &config(60, 1, 1))),
     ]);
 }
 

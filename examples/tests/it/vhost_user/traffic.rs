@@ -24,18 +24,23 @@ fn check(args: &[&str], features: u64, queues: usize, size: u16, depth: usize) {
     assert!(file.bytes() == model, "the file holds something else");
 }
 
+/// How the file is read and written.
+const WAYS: [&[&str]; 2] = [&["--io", "plain"], &["--io", "uring"]];
+
 #[test]
 fn both_formats_serve_one_request_at_a_time() {
-    for features in [0, EVENT_IDX, PACKED, PACKED | EVENT_IDX] {
-        check(&[], features, 1, 64, 1);
+    for (features, io) in [0, EVENT_IDX, PACKED, PACKED | EVENT_IDX].into_iter().zip(WAYS.into_iter().cycle()) {
+        check(io, features, 1, 64, 1);
     }
 }
 
 #[test]
 fn both_formats_serve_full_queues() {
-    for features in [0, EVENT_IDX, PACKED, PACKED | EVENT_IDX] {
-        // Three descriptors for each request.
-        check(&[], features, 1, 128, 42);
+    for io in WAYS {
+        for features in [0, EVENT_IDX, PACKED, PACKED | EVENT_IDX] {
+            // Three descriptors for each request.
+            check(io, features, 1, 128, 42);
+        }
     }
 }
 

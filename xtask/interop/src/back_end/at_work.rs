@@ -16,8 +16,9 @@ use super::BackEnd;
 use crate::output::PATIENCE;
 
 /// The system calls that are made for a request alone, by their numbers on the host's architecture: `pread64`,
-/// `pwrite64`, `fsync`, `fdatasync`, `fallocate`, `preadv`, `pwritev`, `preadv2` and `pwritev2`.
-const FOR_REQUESTS: [&str; 9] = ["17", "18", "74", "75", "285", "295", "296", "327", "328"];
+/// `pwrite64`, `fsync`, `fdatasync`, `fallocate`, `preadv`, `pwritev`, `preadv2`, `pwritev2` and `io_uring_enter`.
+/// After the last one, the kernel has requests, or some are to be answered.
+const FOR_REQUESTS: [&str; 10] = ["17", "18", "74", "75", "285", "295", "296", "327", "328", "426"];
 
 /// How long a back end goes on before it is frozen again, at most.
 const STEP: Duration = Duration::from_millis(10);

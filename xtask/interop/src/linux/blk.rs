@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 
 use super::case::Case;
-use super::device::GuestDevice;
+use super::device::{GuestDevice, Way};
 use super::guest::Guest;
 use super::image::Image;
 use super::system::System;
@@ -22,14 +22,17 @@ impl GuestDevice for Disk {
     const BUSY_TASK: &'static str = "blk_busy";
     const QUEUES: u16 = 2;
     const MULTI_QUEUE: u64 = 1 << 12;
+    const WAYS: &'static [Way] =
+        &[Way { about: ", plain", args: &["--io", "plain"] }, Way { about: ", uring", args: &["--io", "uring"] }];
 
     fn new() -> Result<Self> {
         Ok(Self { image: Image::new()? })
     }
 
-    fn start(&self, program: &Path, queues: u16) -> Result<BackEnd> {
-        let image = self.image.path();
-        BackEnd::start(program, &["--blk-file", &image.to_string_lossy(), "--queues", &queues.to_string()])
+    fn start(&self, program: &Path, queues: u16, way: &Way) -> Result<BackEnd> {
+        let (image, queues) = (self.image.path(), queues.to_string());
+        let args = ["--blk-file", &image.to_string_lossy(), "--queues", &queues];
+        BackEnd::start(program, &[&args[..], way.args].concat())
     }
 
     fn boot(&self, system: &System, case: &Case, back_end: &BackEnd, task: &str) -> Result<Guest> {

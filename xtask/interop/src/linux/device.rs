@@ -12,6 +12,13 @@ use crate::back_end::BackEnd;
 /// How often a guest is killed.
 const KILLS: usize = 10;
 
+/// A way in which a back end does its work.
+pub(super) struct Way {
+    /// What is said of it in the table, after the other things.
+    pub(super) about: &'static str,
+    pub(super) args: &'static [&'static str],
+}
+
 /// A device of the guest, with what is behind it on the host.
 pub(super) trait GuestDevice: Sized {
     /// The program that serves it.
@@ -24,12 +31,14 @@ pub(super) trait GuestDevice: Sized {
     const QUEUES: u16;
     /// The feature of more than one queue.
     const MULTI_QUEUE: u64;
+    /// The ways in which a back end can do its work: what they are called, and what it is told. Cases take turns.
+    const WAYS: &'static [Way] = &[Way { about: "", args: &[] }];
 
     /// Makes what is behind the device.
     fn new() -> Result<Self>;
 
     /// Starts a back end with so many queues.
-    fn start(&self, program: &Path, queues: u16) -> Result<BackEnd>;
+    fn start(&self, program: &Path, queues: u16, way: &Way) -> Result<BackEnd>;
 
     /// Boots a guest.
     fn boot(&self, system: &System, case: &Case, back_end: &BackEnd, task: &str) -> Result<Guest>;
@@ -72,11 +81,11 @@ pub(super) trait GuestDevice: Sized {
     /// # Errors
     ///
     /// As for [`serve`](Self::serve).
-    fn run(system: &System, program: &Path, case: &Case) -> Result<u64> {
+    fn run(system: &System, program: &Path, case: &Case, way: &Way) -> Result<u64> {
         let mut device = Self::new()?;
         let mut requests = 0;
         for _ in 0..2 {
-            let mut back_end = device.start(program, case.queues)?;
+            let mut back_end = device.start(program, case.queues, way)?;
             requests += device.serve(system, case, &mut back_end)?;
             device.check_report(&mut back_end, case.queues)?;
         }
@@ -88,10 +97,10 @@ pub(super) trait GuestDevice: Sized {
     /// # Errors
     ///
     /// As for [`serve`](Self::serve), or if the back end still has anything of a guest that is gone.
-    fn run_killed(system: &System, program: &Path, cases: &[Case]) -> Result<u64> {
+    fn run_killed(system: &System, program: &Path, cases: &[Case], way: &Way) -> Result<u64> {
         let last = cases.last().context("there are cases")?;
         let mut device = Self::new()?;
-        let mut back_end = device.start(program, last.queues)?;
+        let mut back_end = device.start(program, last.queues, way)?;
         let at_rest = back_end.at_rest()?;
         for (kill, case) in cases.iter().cycle().take(KILLS).enumerate() {
             let mut guest = device.boot(system, case, &back_end, Self::BUSY_TASK)?;

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use rand::Rng;
 
 use super::case::Case;
-use super::device::GuestDevice;
+use super::device::{GuestDevice, Way};
 use super::guest::{Guest, PATIENCE};
 use super::network::Network;
 use super::system::System;
@@ -51,7 +51,7 @@ impl GuestDevice for Interface {
         Self::offering(LEN)
     }
 
-    fn start(&self, program: &Path, queues: u16) -> Result<BackEnd> {
+    fn start(&self, program: &Path, queues: u16, _way: &Way) -> Result<BackEnd> {
         self.start_at(BackEnd::new_socket(), program, TAP, queues, &[])
     }
 

@@ -99,9 +99,16 @@ impl<'a> Rig<'a> {
     pub(super) fn start_disk(&self, place: usize) -> Result<BackEnd> {
         let (socket, image) = (self.socket("disk", place), self.image.path());
         match self.servers {
-            Servers::Ours { disk, .. } => BackEnd::start_at(socket, disk, &["--image", &image.to_string_lossy()]),
+            Servers::Ours { disk, .. } => {
+                BackEnd::start_at(socket, disk, &["--image", &image.to_string_lossy(), "--io", self.io()])
+            }
             Servers::Peer => peer::start(socket, &peer_disk(&image)),
         }
+    }
+
+    /// Returns how the disk is read and written: in one format in the one way, in the other format in the other way.
+    pub(super) const fn io(&self) -> &'static str {
+        if self.features & RING_PACKED == 0 { "plain" } else { "uring" }
     }
 
     /// Starts a back end for the network, if there is one.

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::case::Case;
-use super::device::GuestDevice;
+use super::device::{GuestDevice, Way};
 use super::guest::Guest;
 use super::system::System;
 use crate::back_end::BackEnd;
@@ -24,7 +24,7 @@ impl GuestDevice for Entropy {
         Ok(Self)
     }
 
-    fn start(&self, program: &Path, _queues: u16) -> Result<BackEnd> {
+    fn start(&self, program: &Path, _queues: u16, _way: &Way) -> Result<BackEnd> {
         BackEnd::start(program, &[])
     }
 

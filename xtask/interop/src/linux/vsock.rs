@@ -14,7 +14,7 @@ use rand::Rng;
 use xtask_guest::{CONNECTIONS, Exchanged, GUEST_PORT, HOST_PORTS, LEN, content};
 
 use super::case::Case;
-use super::device::GuestDevice;
+use super::device::{GuestDevice, Way};
 use super::guest::{Guest, PATIENCE};
 use super::system::System;
 use crate::back_end::BackEnd;
@@ -46,7 +46,7 @@ impl GuestDevice for Sockets {
         Ok(sockets)
     }
 
-    fn start(&self, program: &Path, _queues: u16) -> Result<BackEnd> {
+    fn start(&self, program: &Path, _queues: u16, _way: &Way) -> Result<BackEnd> {
         BackEnd::start(program, &["--guest-cid", "3", "--uds-path", &self.path.to_string_lossy()])
     }
 

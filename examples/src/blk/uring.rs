@@ -1,0 +1,145 @@
+//! A block device whose file is read and written by io_uring.
+//!
+//! ```text
+//! the driver's chain                    taken apart, and checked        (request)
+//!     -> pieces of driver memory        lent to the kernel, no copy     (ring)
+//!     -> the kernel reads or writes     any number at a time, in any order
+//!     -> how many bytes were moved      settled: lend the rest, or answer
+//! ```
+//!
+//! A chain is owned while the kernel works for it, so its memory stays there even if the front end removes the memory.
+//! The thread of the queue waits for kicks and for the kernel at the same time. It never waits for the medium.
+//!
+//! Only reads, writes and flushes that are in order go to the kernel. [`BlockDevice`] answers all others at once: what
+//! is malformed or out of range, what is not all inside the file, the name of the device, and what clears sectors.
+//!
+//! A flush need not wait for requests that are in flight. It promises that the writes are stable that were answered
+//! before the driver sent it (VIRTIO 1.4 §5.2.6.2 "Device Requirements: Device Operation"). The kernel had ended those.
+//!
+//! The memory is not registered (`IORING_REGISTER_BUFFERS`). That would pin the memory of a guest, which comes and
+//! goes, and an operation on a registered buffer has room for a single piece. The file is registered.
+
+mod request;
+#[expect(unsafe_code, reason = "the kernel is handed pointers, and uses them later")]
+mod ring;
+mod serving;
+
+use core::fmt;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use virtio_mem_traits::StableMem;
+use virtio_vhost_user::{Device, GuestMem, KeptChain};
+
+use super::BlockDevice;
+use super::storage::Storage;
+use super::wire::Status;
+use request::{Next, Request};
+use ring::{Ended, Ring};
+
+/// A block device on a file, with many requests in flight.
+///
+/// It is served as a [`Worker`](virtio_vhost_user::Worker). It can also be driven by hand, with chains in any memory
+/// `M`: [`take`](Self::take) begins with a chain, and [`turn`](Self::turn) answers what has ended.
+pub struct UringDisk<S, M: StableMem = GuestMem> {
+    device: BlockDevice<S>,
+    ring: Ring<M>,
+}
+
+impl<S: Storage, M: StableMem> UringDisk<S, M> {
+    /// Creates a device that answers as `device` does, with at most `depth` requests in flight.
+    ///
+    /// # Errors
+    ///
+    /// If the storage is not a file, or if the system has no io_uring for this process: an old kernel, a sandbox, or no
+    /// resources.
+    pub fn new(device: BlockDevice<S>, depth: usize) -> io::Result<Self> {
+        let file = device.storage().file().ok_or_else(|| io::Error::other("the storage is not a file"))?;
+        let ring = Ring::new(file, device.storage().direct(), depth)?;
+        Ok(Self { device, ring })
+    }
+
+    /// Returns whether one more chain can be taken.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.ring.has_room()
+    }
+
+    /// Returns how many requests are in flight.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.ring.in_flight()
+    }
+
+    /// Returns a file descriptor that can be read while there is something for [`turn`](Self::turn) to do.
+    #[must_use]
+    pub const fn event(&self) -> &Arc<OwnedFd> {
+        self.ring.event()
+    }
+
+    /// Begins with a chain, or answers it at once. [`turn`](Self::turn) hands it to the kernel. Without
+    /// [room](Self::has_room), the chain is returned with nothing written.
+    pub fn take(&mut self, chain: KeptChain<M>) {
+        match Request::new(&self.device, chain) {
+            Ok(request) => self.next(request.begin()),
+            // The driver has been told what is wrong.
+            Err(Some(chain)) => drop(self.device.process(chain)),
+            // The memory has panicked, and the chain is gone.
+            Err(None) => {}
+        }
+    }
+
+    /// Hands to the kernel what was taken, and answers what has ended. Waits for nothing. Returns how many operations
+    /// have ended, and whether the kernel has to be asked again because it has no resources.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel does not take operations any more. The requests in flight are not answered.
+    pub fn turn(&mut self) -> io::Result<Progress> {
+        let submitted = self.ring.submit()?;
+        let mut progress = Progress { ended: 0, again: !submitted };
+        // Those that go on are handed to the kernel in the next turn.
+        while let Some(Ended { request, operation, result }) = self.ring.next_ended() {
+            progress.ended += 1;
+            self.next(request.go_on(operation, result));
+        }
+        Ok(progress)
+    }
+
+    fn next(&mut self, next: Next<M>) {
+        match next {
+            Next::Operation(request, operation) => self.ring.start(request, operation),
+            Next::Answer(request, status) => request.answer(status),
+        }
+    }
+
+    /// Waits until the kernel has no operation any more. Requests that are not done by then are answered with an error.
+    ///
+    /// If the kernel cannot be asked, their chains and the memory are never given back: the kernel can still use them.
+    pub fn finish(&mut self) {
+        while self.in_flight() > 0 && self.ring.wait() {
+            while let Some(Ended { request, operation, result }) = self.ring.next_ended() {
+                match request.go_on(operation, result) {
+                    Next::Operation(request, _) => request.answer(Status::IoErr),
+                    Next::Answer(request, status) => request.answer(status),
+                }
+            }
+        }
+    }
+}
+
+/// What happened in a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// How many operations have ended.
+    pub ended: usize,
+    /// Whether the kernel has refused to take operations for now. Nothing wakes the caller when it would take them.
+    pub again: bool,
+}
+
+impl<S: fmt::Debug, M: StableMem> fmt::Debug for UringDisk<S, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UringDisk").field("device", &self.device).finish_non_exhaustive()
+    }
+}

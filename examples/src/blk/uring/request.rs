@@ -1,0 +1,193 @@
+//! A request on its way, which knows nothing of io_uring.
+
+use std::io;
+
+use virtio_chain::{Lent, ReadableChain, Tail, WritableChain};
+use virtio_mem_traits::StableMem;
+use virtio_queue_core::ChainError;
+use virtio_vhost_user::KeptChain;
+
+use super::super::BlockDevice;
+use super::super::storage::Storage;
+use super::super::wire::{RequestHeader, RequestType, Status};
+
+/// How often an operation is begun again that has ended without a reason.
+const TRIES: u8 = 16;
+
+/// A request that was found to be in order. It owns its chain.
+pub(super) struct Request<M: StableMem> {
+    chain: Half<M>,
+    work: Work,
+    tries: u8,
+}
+
+/// The half of a chain that has the payload.
+enum Half<M: StableMem> {
+    /// What the driver wants to be written to the file.
+    Out(ReadableChain<KeptChain<M>>),
+    /// What the driver wants to have, and the status after it.
+    In(WritableChain<KeptChain<M>>, Tail<KeptChain<M>>),
+}
+
+/// What is left to do.
+#[derive(Clone, Copy)]
+enum Work {
+    /// To move so many bytes, from or to an offset of the file.
+    Move { offset: u64, left: u64, stable: bool },
+    /// To make written bytes stable.
+    Sync,
+}
+
+/// What the kernel is to do.
+pub(super) enum Operation {
+    /// To read bytes at an offset into these pieces.
+    Read(Box<Lent>, u64),
+    /// To write these pieces at an offset, and to make them stable if that is said.
+    Write(Box<Lent>, u64, bool),
+    /// To make written bytes stable.
+    Sync,
+}
+
+/// What is to happen with a request.
+pub(super) enum Next<M: StableMem> {
+    Operation(Request<M>, Operation),
+    Answer(Request<M>, Status),
+}
+
+impl<M: StableMem> Request<M> {
+    /// Takes a chain apart: once, so that the driver cannot change its mind. Hands it back if it is not a read, a write
+    /// or a flush that is in order. A chain whose memory has panicked is gone.
+    pub(super) fn new<S: Storage>(device: &BlockDevice<S>, chain: KeptChain<M>) -> Result<Self, Option<KeptChain<M>>> {
+        let mut has_status = false;
+        for element in chain.walk() {
+            match element {
+                Ok(element) => has_status |= element.access.writes() && !element.range.is_empty(),
+                Err(_) => return Err(Some(chain)),
+            }
+        }
+        let mut request = ReadableChain::new(chain);
+        let kind = if has_status { request.read_obj::<RequestHeader>().ok() } else { None };
+        let kind = kind.and_then(|header| Some((RequestType::from_number(header.kind.get())?, header.sector.get())));
+        match kind {
+            Some((RequestType::In, sector)) => Self::read(device, request, sector),
+            Some((RequestType::Out, sector)) => Self::write(device, request, sector),
+            Some((RequestType::Flush, _)) => Self::with_status(request, |_| Some(Work::Sync)),
+            _ => Err(request.into_chain()),
+        }
+    }
+
+    fn read<S: Storage>(
+        device: &BlockDevice<S>,
+        request: ReadableChain<KeptChain<M>>,
+        sector: u64,
+    ) -> Result<Self, Option<KeptChain<M>>> {
+        Self::with_status(request, |payload| {
+            let left = payload.remaining().ok()?.bytes;
+            Some(Work::Move { offset: device.place(sector, left)?, left, stable: false })
+        })
+    }
+
+    fn write<S: Storage>(
+        device: &BlockDevice<S>,
+        request: ReadableChain<KeptChain<M>>,
+        sector: u64,
+    ) -> Result<Self, Option<KeptChain<M>>> {
+        let left = request.remaining().map_or(0, |remaining| remaining.bytes);
+        match device.place(sector, left).filter(|_| !device.storage().read_only()) {
+            Some(offset) => {
+                let work = Work::Move { offset, left, stable: device.writes_through() };
+                Ok(Self { chain: Half::Out(request), work, tries: 0 })
+            }
+            None => Err(request.into_chain()),
+        }
+    }
+
+    /// Turns to the writable half, which ends with the status.
+    fn with_status(
+        request: ReadableChain<KeptChain<M>>,
+        work: impl FnOnce(&WritableChain<KeptChain<M>>) -> Option<Work>,
+    ) -> Result<Self, Option<KeptChain<M>>> {
+        let mut payload = WritableChain::from_incomplete_readable(request);
+        match payload.split_last(1).ok().and_then(|status| Some((work(&payload)?, status))) {
+            Some((work, status)) => Ok(Self { chain: Half::In(payload, status), work, tries: 0 }),
+            None => Err(payload.into_chain()),
+        }
+    }
+
+    /// Returns the first operation.
+    pub(super) fn begin(mut self) -> Next<M> {
+        let Work::Move { offset, left, stable } = self.work else { return Next::Operation(self, Operation::Sync) };
+        match self.lend(left).map(Box::new) {
+            Ok(lent) if !lent.is_empty() => {
+                let operation = match self.chain {
+                    Half::Out(_) => Operation::Write(lent, offset, stable),
+                    Half::In(..) => Operation::Read(lent, offset),
+                };
+                Next::Operation(self, operation)
+            }
+            // The driver named memory that does not exist.
+            _ => Next::Answer(self, Status::IoErr),
+        }
+    }
+
+    /// Goes on after an operation has ended, with the number of bytes that it has moved.
+    pub(super) fn go_on(mut self, operation: Operation, result: io::Result<usize>) -> Next<M> {
+        let moved = match result {
+            Ok(moved) => moved,
+            Err(error) if is_for_now(&error) && self.tries < TRIES => {
+                self.tries += 1;
+                return Next::Operation(self, operation);
+            }
+            Err(_) => return Next::Answer(self, Status::IoErr),
+        };
+        let Work::Move { offset, left, stable } = self.work else { return Next::Answer(self, Status::Ok) };
+        let (Operation::Read(lent, _) | Operation::Write(lent, ..)) = operation else {
+            return Next::Answer(self, Status::IoErr);
+        };
+        // Without any bytes, it is at the end of the file: the file was made shorter.
+        if moved == 0 || self.settle(*lent, moved).is_none() {
+            return Next::Answer(self, Status::IoErr);
+        }
+        let moved = moved as u64;
+        self.work = Work::Move { offset: offset.saturating_add(moved), left: left.saturating_sub(moved), stable };
+        if left <= moved { Next::Answer(self, Status::Ok) } else { self.begin() }
+    }
+
+    /// Writes the status into the last byte, and returns the chain. The used length has no hole: if a read has failed,
+    /// it counts the bytes before that, and not the status.
+    pub(super) fn answer(self, status: Status) {
+        let (mut answer, tail) = match self.chain {
+            Half::In(payload, tail) => (payload, tail),
+            Half::Out(request) => {
+                let mut answer = WritableChain::from_incomplete_readable(request);
+                // It was seen to be there. If it is not, the drop returns the chain.
+                let Ok(tail) = answer.split_last(1) else { return };
+                (answer, tail)
+            }
+        };
+        // It was split off here. Memory that is gone by now is the driver's loss, and a broken queue has been reported.
+        let _ = answer.join(tail);
+        let _ = answer.write_obj(&status);
+        let _ = answer.return_prefix();
+    }
+
+    fn lend(&mut self, limit: u64) -> Result<Lent, ChainError> {
+        match &mut self.chain {
+            Half::Out(request) => request.lend(limit),
+            Half::In(payload, _) => payload.lend(limit),
+        }
+    }
+
+    fn settle(&mut self, lent: Lent, count: usize) -> Option<()> {
+        let settled = match &mut self.chain {
+            Half::Out(request) => request.settle(lent, count),
+            Half::In(payload, _) => payload.settle(lent, count),
+        };
+        settled.ok()
+    }
+}
+
+/// Returns whether an operation can succeed if it is begun again.
+fn is_for_now(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock)
+}

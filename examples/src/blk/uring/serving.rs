@@ -1,0 +1,94 @@
+//! The device as what serves a queue.
+
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use futures_core::Stream;
+use virtio_vhost_user::{Chains, Worker, report};
+
+use super::{Progress, UringDisk};
+use crate::blk::storage::Storage;
+
+/// How many rounds there are before others have a look: the thread of the queue, which may have to stop.
+const ROUNDS: usize = 16;
+
+impl<S: Storage + Send + 'static> UringDisk<S> {
+    /// Returns what serves a queue with this device.
+    #[must_use]
+    pub fn into_worker(self) -> Worker {
+        let disk = Arc::new(Mutex::new(self));
+        Worker::asynchronous(move |mut chains| {
+            let disk = Arc::clone(&disk);
+            chains.wake_on(Arc::clone(lock(&disk).event()));
+            Serving { disk, chains, ended: false }
+        })
+    }
+}
+
+/// Serves a queue from a start to a stop. When it is dropped, the kernel has none of its memory any more.
+struct Serving<S: Storage> {
+    disk: Arc<Mutex<UringDisk<S>>>,
+    chains: Chains,
+    /// Whether there are no more chains.
+    ended: bool,
+}
+
+impl<S: Storage> Future for Serving<S> {
+    type Output = ();
+
+    /// Takes chains, and hands them to the kernel together, until there are no more and nothing has ended meanwhile.
+    /// Then the next chain wakes it, or the io_uring.
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let Self { disk, chains, ended } = &mut *self;
+        let mut disk = lock(disk);
+        for _ in 0..ROUNDS {
+            let took = take(&mut disk, chains, ended, context);
+            match disk.turn() {
+                Ok(Progress { ended: 0, again: false }) if !took => {
+                    return if *ended && disk.in_flight() == 0 { Poll::Ready(()) } else { Poll::Pending };
+                }
+                Ok(Progress { again, .. }) => {
+                    if again {
+                        thread::yield_now();
+                    }
+                }
+                Err(error) => {
+                    report(format_args!("io_uring takes no more requests: {error}"));
+                    return Poll::Ready(());
+                }
+            }
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// Takes chains while there is room, and returns whether there were any.
+fn take<S: Storage>(disk: &mut UringDisk<S>, chains: &mut Chains, ended: &mut bool, context: &mut Context<'_>) -> bool {
+    let mut took = false;
+    while !*ended && disk.has_room() {
+        match Pin::new(&mut *chains).poll_next(context) {
+            Poll::Ready(Some(chain)) => {
+                took = true;
+                disk.take(chain);
+            }
+            Poll::Ready(None) => *ended = true,
+            Poll::Pending => break,
+        }
+    }
+    took
+}
+
+/// The queue has stopped, or is broken, or is being reset.
+impl<S: Storage> Drop for Serving<S> {
+    fn drop(&mut self) {
+        lock(&self.disk).finish();
+    }
+}
+
+/// Nobody else has the lock: a queue is served by one future.
+fn lock<S>(disk: &Mutex<S>) -> MutexGuard<'_, S> {
+    disk.lock().unwrap_or_else(PoisonError::into_inner)
+}
