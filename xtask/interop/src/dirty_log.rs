@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use rand::RngExt;
@@ -35,6 +35,9 @@ const QUEUE_SIZE: u16 = 256;
 const READS: u64 = 64;
 const SECTORS: usize = 16;
 const STRIDE: u64 = PART / READS;
+
+/// How long the driver waits before it looks by itself.
+const STEP: Duration = Duration::from_millis(10);
 
 /// A driver of a disk, with its ring, and what the device sees of it.
 struct Driver {
@@ -112,7 +115,11 @@ impl Driver {
     }
 
     /// Waits until all is read, and sees whether it is what is on the disk.
+    ///
+    /// The driver cannot ask for another notification, because it does not write to the memory that the device sees.
+    /// So there can be one for the first of several bursts alone, and the driver looks again by itself.
     fn finish(&mut self, mut expected: HashMap<u16, &[u8]>) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
         loop {
             self.whole(Access::Write)?.write_bytes(0, &self.read_settled()?)?;
             let used = self.driver.reap_all().map_err(|error| anyhow!("the device breaks a rule: {error}"))?;
@@ -123,7 +130,9 @@ impl Driver {
             if expected.is_empty() {
                 return Ok(());
             }
-            self.front_end.wait_for_call()?;
+            let left = expected.len();
+            ensure!(Instant::now() < deadline, "the device does not answer {left} requests within {PATIENCE:?}");
+            self.front_end.wait_for_call(STEP)?;
         }
     }
 
