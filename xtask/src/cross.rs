@@ -124,6 +124,8 @@ impl Machine {
         let setting = |name| format!("CARGO_TARGET_{}_{name}", self.target.replace('-', "_").to_uppercase());
         let cargo = rust.cargo(&format!("{} --target {} -- {}", rust.test_layers(), self.target, self.skip));
         let cargo = cargo.env(&setting("LINKER"), self.linker()).env(&setting("RUNNER"), self.runner.0);
+        // An emulator takes longer for code that is not optimized than the compiler takes to optimize it.
+        let cargo = cargo.env("CARGO_PROFILE_DEV_OPT_LEVEL", "1");
         Ok(count(&cargo.run(spinner)?))
     }
 }
