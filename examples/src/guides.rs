@@ -6,6 +6,9 @@ struct Readme;
 #[doc = include_str!("../../docs/guides/which.md")]
 struct Which;
 
+#[doc = include_str!("../../docs/guides/async-disk.md")]
+struct AsyncDisk;
+
 #[doc = include_str!("../../docs/guides/from-virtio-device.md")]
 struct FromVirtioDevice;
 

@@ -45,7 +45,8 @@
 //! | [`vsock`], transmit | At once: the device moves the bytes of a packet into a socket, and returns the chain. |
 //! | [`vsock`], receive | At once: when a socket has bytes, the device moves them into a chain, and returns it. |
 //!
-//! No device here has tasks. The crate `virtio-util` shows a pool of threads and an `async` device, on owned chains.
+//! No device here has tasks. The guide `docs/guides/async-disk.md` shows a disk on tokio. The crate `virtio-util` shows
+//! a pool of threads and an `async` device, on owned chains.
 
 #![deny(unsafe_code)]
 #![expect(clippy::std_instead_of_alloc, reason = "the examples have the standard library")]

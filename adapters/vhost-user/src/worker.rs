@@ -152,6 +152,8 @@ impl Worker {
     /// });
     /// # Ok::<_, std::io::Error>(())
     /// ```
+    ///
+    /// The guide `docs/guides/async-disk.md` of the repository has a whole disk, with a bound for the number of tasks.
     pub fn asynchronous<F>(mut serve: impl FnMut(Chains) -> F + Send + 'static) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
