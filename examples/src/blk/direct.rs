@@ -8,7 +8,7 @@ use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use rustix::fs::{AtFlags, StatxFlags, ioctl_blkpbszget, ioctl_blksszget, statx};
 use virtio_mem_traits::IoVec;
 
-/// What suits every device that is known, if nobody says what is needed.
+/// The alignment if the kernel does not say which one is needed. No known device needs a larger one.
 const SAFE: u32 = 4096;
 
 /// A file that is open a second time, past the page cache of the host.

@@ -46,16 +46,28 @@ fn config_is_laid_out_as_specified() {
     assert_eq!(config.as_bytes(), expected.concat());
 }
 
-/// A storage with blocks of 4096 bytes.
-struct Coarse;
+/// A storage of 1 MiB with blocks of these sizes, in which nothing is kept.
+struct Blocks {
+    logical: u32,
+    physical: Option<u32>,
+    can_release: bool,
+}
 
-impl Storage for Coarse {
+impl Storage for Blocks {
     fn size(&self) -> u64 {
         1 << 20
     }
 
     fn block_size(&self) -> u32 {
-        4096
+        self.logical
+    }
+
+    fn physical_block_size(&self) -> Option<u32> {
+        self.physical
+    }
+
+    fn can_release(&self) -> bool {
+        self.can_release
     }
 
     fn read_at(&self, _: &mut [u8], _: u64) -> io::Result<()> {
@@ -73,43 +85,16 @@ impl Storage for Coarse {
 
 #[test]
 fn config_says_how_large_the_blocks_of_the_storage_are() {
-    let config = BlockDevice::new(&Coarse, id()).config(256);
+    let storage = Blocks { logical: 4096, physical: None, can_release: false };
+    let config = BlockDevice::new(&storage, id()).config(256);
     assert_eq!((config.blk_size.get(), config.discard_sector_alignment.get()), (4096, 8));
     assert_eq!(config.capacity.get(), 2048);
 }
 
-/// A medium that works in blocks of 4096 bytes, and takes sectors.
-struct Advanced;
-
-impl Storage for Advanced {
-    fn size(&self) -> u64 {
-        1 << 20
-    }
-
-    fn physical_block_size(&self) -> Option<u32> {
-        Some(4096)
-    }
-
-    fn can_release(&self) -> bool {
-        true
-    }
-
-    fn read_at(&self, _: &mut [u8], _: u64) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn write_at(&self, _: &[u8], _: u64) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn flush(&self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[test]
 fn config_says_how_the_medium_works() {
-    let device = BlockDevice::new(&Advanced, id());
+    let storage = Blocks { logical: 512, physical: Some(4096), can_release: true };
+    let device = BlockDevice::new(&storage, id());
     assert_eq!(device.features() & feature::TOPOLOGY, 1 << 10);
     let config = device.config(256);
     assert_eq!(config.topology.as_bytes(), [3, 0, 8, 0, 0, 0, 0, 0]);

@@ -152,20 +152,26 @@ fn device_is_reset_with_requests_in_flight_and_leaves_the_memory_alone() {
     }
 }
 
+/// Makes `requests` reads of a sector available, and waits for the first. The others wait for the medium.
+fn first_of(requests: usize, features: u64, socket: &Path, pipe: &Pipe) -> (Guest, FrontEnd) {
+    let mut guest = guest(features);
+    let mut front_end = guest.connect(socket);
+    guest.start(&mut front_end, guest.new_base());
+    let chain = DriverChain::new().readable(header(IN, 0)).writable(SECTOR as u32).writable(1);
+    (0..requests).for_each(|_| assert!(guest.add(&chain).is_some()));
+    guest.kick();
+    pipe.write(&[1; SECTOR]);
+    assert_eq!(guest.wait().len(), 1);
+    (guest, front_end)
+}
+
 /// GET_VRING_BASE is not answered before the last request is.
 #[test]
 fn ring_stops_when_nothing_is_in_flight() {
     for features in [0, PACKED] {
         let (medium, pipe) = Pipe::new();
         serve(medium, |socket| {
-            let mut guest = guest(features);
-            let mut front_end = guest.connect(socket);
-            guest.start(&mut front_end, guest.new_base());
-            let chain = DriverChain::new().readable(header(IN, 0)).writable(SECTOR as u32).writable(1);
-            (0..2).for_each(|_| assert!(guest.add(&chain).is_some()));
-            guest.kick();
-            pipe.write(&[1; SECTOR]);
-            assert_eq!(guest.wait().len(), 1, "the other one waits");
+            let (mut guest, mut front_end) = first_of(2, features, socket, &pipe);
             let feeder = thread::spawn(move || {
                 front_end.send_raw(&super::front_end::message(GET_VRING_BASE, 1, &pair(0, 0)), &[]).unwrap();
                 assert!(!front_end.is_answered());
@@ -187,14 +193,7 @@ fn memory_goes_and_comes_with_requests_in_flight() {
     for features in [0, PACKED] {
         let (medium, pipe) = Pipe::new();
         serve(medium, |socket| {
-            let mut guest = guest(features);
-            let mut front_end = guest.connect(socket);
-            guest.start(&mut front_end, guest.new_base());
-            let chain = DriverChain::new().readable(header(IN, 0)).writable(SECTOR as u32).writable(1);
-            (0..8).for_each(|_| assert!(guest.add(&chain).is_some()));
-            guest.kick();
-            pipe.write(&[1; SECTOR]);
-            assert_eq!(guest.wait().len(), 1, "the others wait");
+            let (mut guest, mut front_end) = first_of(8, features, socket, &pipe);
             assert_eq!(front_end.remove_memory(guest.region()), Answer::Yes);
             pipe.write(&[2; 7 * SECTOR]);
             assert_eq!(front_end.add_memory(guest.region(), guest.mem.file()), Answer::Yes);

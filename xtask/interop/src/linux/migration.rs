@@ -132,9 +132,9 @@ impl<'r> Home<'r> {
 /// Sends a guest that works to another place, and sees that much was sent more than once before it stops.
 ///
 /// Emulated processors of QEMU 7.2 do not report all that they write, with back ends of this project and with
-/// qemu-storage-daemon alike. One page is lost now and then, more often on a busy machine. Many are lost if QEMU looks
-/// for pages to send, finds only those that were to be sent already, and stops the guest soon after. So the guest is
-/// stopped before QEMU does it.
+/// qemu-storage-daemon alike. Dozens of pages were lost while QEMU stopped the guest, and a few if it is stopped here.
+/// Its source has one cause: where a pass finds only pages that were to be sent already, the processors are not told to
+/// report again.
 fn send(monitor: &mut Monitor, uri: &str) -> Result<()> {
     set_limits(monitor, SLOW, 1)?;
     monitor.execute("migrate", &json!({ "uri": uri }))?;
