@@ -184,7 +184,7 @@ impl Link {
         }
         let moved = match moved {
             Err(TransferFailed { moved: 0, cause: TransferCause::Work(_) }) => return Err(Lost),
-            // Bytes that were moved before an error come first. A malformed chain is the driver's fault, not the socket's.
+            // Bytes that were moved before an error come first. The driver is at fault for a malformed chain.
             Err(failed) => failed.moved,
             Ok(moved) => moved,
         };
