@@ -11,11 +11,9 @@ use super::request::Request;
 /// How a request ends.
 pub(super) enum End<M: StableMem> {
     /// The kernel has worked for it.
-    Done(Request<M>, Status),
-    /// The block device answers it by itself, when its turn has come.
-    ByItself(KeptChain<M>),
-    /// Its memory has panicked, and the chain is gone.
-    Gone,
+    Done(Box<Request<M>>, Status),
+    /// The block device answers it by itself. If its memory has panicked, there is no chain.
+    ByItself(Option<KeptChain<M>>),
 }
 
 /// The requests that were taken and not answered, in the order in which they were taken.
