@@ -7,7 +7,8 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_core::Stream;
-use virtio_util::{DescChainStream, NotifyThread, OwnedChain, SharedQueue};
+use virtio_queue_core::DriverNotify;
+use virtio_util::{DescChainStream, EventFd, NotifyThread, OwnedChain, SharedQueue};
 
 use crate::inflight::any::AnyRecordedRing;
 use crate::memory::GuestMem;
@@ -38,7 +39,29 @@ pub struct Chains {
 }
 
 /// What the thread of a queue waits for as well, if there is anything.
-pub(crate) type Event = Mutex<Option<Arc<OwnedFd>>>;
+#[derive(Debug)]
+pub(crate) struct Event {
+    named: Mutex<Option<Arc<OwnedFd>>>,
+    /// Wakes the thread.
+    wake: Arc<EventFd>,
+}
+
+impl Event {
+    pub(crate) fn new(wake: Arc<EventFd>) -> Self {
+        Self { named: Mutex::default(), wake }
+    }
+
+    /// Returns the file descriptor that was named last.
+    pub(crate) fn named(&self) -> Option<Arc<OwnedFd>> {
+        self.named.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Names another one. A thread that waits for the one before waits anew.
+    fn name(&self, event: Arc<OwnedFd>) {
+        *self.named.lock().unwrap_or_else(PoisonError::into_inner) = Some(event);
+        self.wake.notify();
+    }
+}
 
 impl Chains {
     pub(crate) fn new(queue: Shared, place: usize, useful: Arc<AtomicBool>, event: Arc<Event>) -> Self {
@@ -84,7 +107,7 @@ impl Chains {
     /// # }
     /// ```
     pub fn wake_on(&mut self, event: Arc<OwnedFd>) {
-        *self.event.lock().unwrap_or_else(PoisonError::into_inner) = Some(event);
+        self.event.name(event);
     }
 
     /// Waits for the next chain, and returns it, or `None` at the end.
