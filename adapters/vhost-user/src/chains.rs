@@ -72,7 +72,7 @@ impl Chains {
     ///
     /// So a device whose work ends elsewhere needs no thread to wait for that. `event` can be an io_uring, an eventfd
     /// or a socket. The future reads it until it would block. One that stays readable keeps the thread busy. There is
-    /// one such file descriptor: another call replaces it.
+    /// one such file descriptor: another call replaces it. The call can come from any thread.
     ///
     /// ```
     /// use std::future::poll_fn;

@@ -1,6 +1,7 @@
 //! The disk on io_uring: what is in flight, what goes wrong with it, and in which order it ends.
 
 mod clearing;
+mod given_up;
 mod medium;
 mod order;
 mod rig;
