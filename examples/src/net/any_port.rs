@@ -3,6 +3,7 @@
 use std::os::fd::BorrowedFd;
 
 use super::loopback::Loopback;
+use super::offloads::Offloads;
 use super::port::{Lost, Port};
 use super::sink::Sink;
 use super::source::Source;
@@ -34,12 +35,20 @@ macro_rules! each {
 }
 
 impl Port for AnyPort {
+    fn accept(&mut self, offloads: Offloads) {
+        each!(self, port => port.accept(offloads));
+    }
+
     fn start(&mut self) {
         each!(self, port => port.start());
     }
 
     fn rest(&mut self) {
         each!(self, port => port.rest());
+    }
+
+    fn set_used(&self, used: bool) {
+        each!(self, port => port.set_used(used));
     }
 
     #[inline]

@@ -3,13 +3,14 @@
 use virtio_mem_traits::{Access, DriverMem};
 use virtio_queue_core::{DriverNotify, FatalError, Piece, QueueState, Ring, Token};
 use virtio_vhost_user::Turn;
+use zerocopy::FromBytes;
 
 use super::NetDevice;
 use super::batch::{Batch, Packets, serve};
 use super::counters::Count;
 use super::merged_buffers::{MergedBuffers, Placed};
 use super::port::Port;
-use super::wire::HEADER_LEN;
+use super::wire::{HEADER_LEN, NetHeader, gso};
 use crate::prefetch::prefetch_to_write;
 
 impl<P: Port> NetDevice<P> {
@@ -25,10 +26,31 @@ impl<P: Port> NetDevice<P> {
         batch: &mut Batch<'m>,
         count: &mut Count,
     ) -> Result<Turn, FatalError> {
-        let limit = limit.min(self.port.packets());
+        let limit = limit.min(self.packets());
         let mut giving = Giving { port: &mut self.port, merged: &mut self.merged, count };
         serve(&mut giving, limit, ring, state, mem, batch)
     }
+
+    /// Returns how many packets there are for the driver, or fewer. If the driver wants only some of them, the others
+    /// before the first of these are given up.
+    #[inline]
+    fn packets(&mut self) -> usize {
+        let Some(settings) = &self.filtered else { return self.port.packets() };
+        let filter = settings.filter();
+        while self.port.packets() > 0 {
+            if self.port.packet().get(HEADER_LEN..).is_some_and(|frame| filter.passes(frame)) {
+                return 1;
+            }
+            self.port.done();
+        }
+        0
+    }
+}
+
+/// Returns the kind of the segments that a packet is to be cut into.
+#[inline]
+fn gso_type(packet: &[u8]) -> u8 {
+    NetHeader::ref_from_prefix(packet).map_or(gso::NONE, |(header, _)| header.gso_type)
 }
 
 /// Where packets come from, and how many came.
@@ -55,7 +77,7 @@ impl<P: Port> Packets for Giving<'_, P> {
             return None;
         }
         let written = write(piece, packet, mem);
-        self.count.packet(packet.len() - HEADER_LEN);
+        self.count.packet(packet.len() - HEADER_LEN, gso_type(packet));
         self.port.done();
         Some(written)
     }
@@ -64,7 +86,7 @@ impl<P: Port> Packets for Giving<'_, P> {
     fn in_chain<R: Ring, N: DriverNotify>(&mut self, token: Token, ring: &R, state: &mut QueueState<R, N>) {
         let packet = self.port.packet();
         match self.merged.gather(packet, token, ring, state) {
-            Placed::Whole => self.count.packet(packet.len() - HEADER_LEN),
+            Placed::Whole => self.count.packet(packet.len() - HEADER_LEN, gso_type(packet)),
             Placed::Nowhere => self.count.errors += 1,
             Placed::Waits => return,
         }

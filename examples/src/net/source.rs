@@ -3,6 +3,7 @@
 use zerocopy::IntoBytes;
 
 use super::frame::NumberedFrame;
+use super::offloads::Offloads;
 use super::port::{Lost, Port};
 use super::wire::{HEADER_LEN, MAX_FRAME, NetHeader};
 
@@ -37,6 +38,9 @@ impl Source {
 }
 
 impl Port for Source {
+    /// None of its packets leaves work to the driver.
+    fn accept(&mut self, _offloads: Offloads) {}
+
     fn capacity(&self) -> usize {
         0
     }

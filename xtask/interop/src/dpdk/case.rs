@@ -5,8 +5,9 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 
 use super::super::matrix::{INDIRECT_DESC, RING_PACKED, VERSION_1};
-use super::network::{Network, Report};
+use super::network::Network;
 use super::testpmd::Testpmd;
+use crate::packets::Report;
 
 const MRG_RXBUF: u64 = 1 << 15;
 const MQ: u64 = 1 << 22;
