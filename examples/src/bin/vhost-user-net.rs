@@ -72,7 +72,8 @@ fn main() -> ExitCode {
 
 /// Takes a hardware address apart: six numbers with two hexadecimal digits, with colons between them.
 fn mac_address(text: &str) -> Result<MacAddress, String> {
-    let byte = |part: &str| u8::from_str_radix(part, 16).ok().filter(|_| part.len() == 2);
+    let is_byte = |part: &str| part.len() == 2 && part.chars().all(|digit| digit.is_ascii_hexdigit());
+    let byte = |part| u8::from_str_radix(part, 16).ok().filter(|_| is_byte(part));
     let bytes: Option<Vec<_>> = text.split(':').map(byte).collect();
     let address = bytes.and_then(|bytes| MacAddress::try_from(bytes).ok());
     let address = address.ok_or("it must be six pairs of hexadecimal digits with colons between them")?;
