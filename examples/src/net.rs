@@ -48,9 +48,11 @@
 //!
 //! # After a migration
 //!
-//! A switch must learn where the guest is now. With GUEST_ANNOUNCE, QEMU asks the guest to send packets. The back end
-//! offers the feature, and does not do anything else.
+//! A switch must learn where the guest is now. With GUEST_ANNOUNCE, QEMU asks the guest to send packets, and the back
+//! end only offers the feature. For a driver without that feature, QEMU asks the back end (`SEND_RARP`), which sends an
+//! [`announcement`] to the port of the first pair.
 
+mod announcement;
 mod any_port;
 mod batch;
 mod command;
@@ -76,6 +78,7 @@ use std::sync::Arc;
 
 use virtio_queue_core::{DriverNotify, FatalError, QueueState, Ring};
 
+pub use announcement::announcement;
 pub use any_port::AnyPort;
 pub use command::{Command, ControlError};
 pub use control::{ControlQueue, Settings};

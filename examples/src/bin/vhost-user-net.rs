@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use clap::{Parser, ValueEnum, value_parser};
 use virtio_examples::net::{
-    AnyPort, ControlQueue, Counters, Loopback, MAX_FRAME, MacAddress, NetConfig, NetDevice, Settings, Sink, Source,
-    Tap, TapQueues, feature,
+    AnyPort, ControlQueue, Counters, Loopback, MAX_FRAME, MacAddress, NetConfig, NetDevice, Port, Settings, Sink,
+    Source, Tap, TapQueues, announcement, feature,
 };
 use virtio_vhost_user::{Options, VhostUserDevice, Worker};
 use zerocopy::IntoBytes;
@@ -145,6 +145,7 @@ fn port(args: &Args, index: u8) -> Result<AnyPort, Box<dyn Error + Send + Sync>>
 impl VhostUserDevice for Network {
     const TYPE: &'static str = "net";
     const QUEUES_PER_WORKER: usize = 2;
+    const ANNOUNCES: bool = true;
 
     fn worker(&self, queue: usize, features: u64) -> Worker {
         let settings = Arc::clone(&self.settings);
@@ -158,6 +159,16 @@ impl VhostUserDevice for Network {
                 let ports = self.pairs.iter().map(|pair| pair.port.clone()).collect();
                 Worker::serve(ControlQueue::new(settings, ports, features))
             }
+        }
+    }
+
+    fn announce(&self, address: MacAddress) {
+        let Some(mut port) = self.pairs.first().map(|pair| pair.port.clone()) else { return };
+        let packet = announcement(address);
+        if let Some(room) = port.room().get_mut(..packet.len()) {
+            room.copy_from_slice(&packet);
+            // It can be lost, as on every network.
+            let _ = port.transmit(packet.len());
         }
     }
 

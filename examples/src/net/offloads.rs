@@ -8,6 +8,10 @@ use zerocopy::{FromBytes, IntoBytes};
 use super::port::Lost;
 use super::wire::{HEADER_LEN, MAX_FRAME, MAX_GSO_FRAME, MIN_FRAME, NetHeader, feature, gso, header_flag};
 
+/// The segmentation of TCP, left to the device or to the driver.
+const HOST_TSO: u64 = feature::HOST_TSO4 | feature::HOST_TSO6;
+const GUEST_TSO: u64 = feature::GUEST_TSO4 | feature::GUEST_TSO6;
+
 /// The least length of a TCP header.
 const TCP_LEN: usize = 20;
 
@@ -27,18 +31,20 @@ impl Offloads {
     /// Returns the offloads of a driver that accepted `features`. One without the feature that it requires, by VIRTIO
     /// 1.4 §5.1.3.1 "Feature bit requirements", is none.
     #[must_use]
-    pub const fn new(features: u64) -> Self {
-        let mut features = features & feature::OFFLOADS;
-        if features & feature::CSUM == 0 {
-            features &= !(feature::HOST_TSO4 | feature::HOST_TSO6 | feature::HOST_ECN);
-        }
-        if features & feature::GUEST_CSUM == 0 {
-            features &= !(feature::GUEST_TSO4 | feature::GUEST_TSO6 | feature::GUEST_ECN);
-        }
+    pub fn new(features: u64) -> Self {
+        let requirements = [
+            (HOST_TSO, feature::CSUM),
+            (feature::HOST_ECN, HOST_TSO),
+            (GUEST_TSO, feature::GUEST_CSUM),
+            (feature::GUEST_ECN, GUEST_TSO),
+        ];
+        let features = requirements.into_iter().fold(features & feature::OFFLOADS, |features, (what, required)| {
+            if features & required == 0 { features & !what } else { features }
+        });
         Self { features }
     }
 
-    /// Returns whether they include `feature`.
+    /// Returns whether they include `feature`, or one of several.
     #[must_use]
     pub const fn include(self, feature: u64) -> bool {
         self.features & feature != 0
@@ -47,7 +53,7 @@ impl Offloads {
     /// Returns the largest length of a frame that the driver sends.
     #[must_use]
     pub const fn max_sent(self) -> usize {
-        if self.include(feature::HOST_TSO4 | feature::HOST_TSO6) { MAX_GSO_FRAME } else { MAX_FRAME }
+        if self.include(HOST_TSO) { MAX_GSO_FRAME } else { MAX_FRAME }
     }
 
     /// Checks the header of a packet that the driver sends, and returns it as a receiver gets it: VIRTIO 1.4 §5.1.6.2

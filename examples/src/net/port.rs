@@ -7,8 +7,8 @@ use super::offloads::Offloads;
 
 /// The far side of a network device. It takes packets from the driver, and supplies packets for the driver.
 ///
-/// A packet is a frame behind a [`NetHeader`](super::NetHeader), so that both are copied at once. The header of a packet
-/// is as its receiver gets it, in one buffer. It can leave work to the receiver: checksums, and segmentation.
+/// A packet is a frame behind a [`NetHeader`](super::NetHeader), so that both are copied at once. The header is as its
+/// receiver gets it, in one buffer. It can leave work to the receiver: checksums, and segmentation.
 pub trait Port {
     /// Takes note of what the driver and the device leave to each other: a packet for the driver must leave no more to
     /// it. Packets of the driver leave no more to the port.

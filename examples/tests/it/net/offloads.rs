@@ -99,6 +99,24 @@ fn header_is_checked_as_the_driver_may_write_it() {
 }
 
 #[test]
+fn offload_without_what_it_requires_is_none() {
+    use feature::{CSUM, GUEST_CSUM, GUEST_ECN, GUEST_TSO4, GUEST_TSO6, HOST_ECN, HOST_TSO4, HOST_TSO6};
+    let table = [
+        (0, 0),
+        (HOST_TSO4 | HOST_TSO6 | HOST_ECN | GUEST_TSO4 | GUEST_TSO6 | GUEST_ECN, 0),
+        (CSUM | HOST_ECN | GUEST_CSUM | GUEST_ECN, CSUM | GUEST_CSUM),
+        (CSUM | HOST_TSO4 | HOST_ECN | GUEST_TSO4, CSUM | HOST_TSO4 | HOST_ECN),
+        (GUEST_CSUM | GUEST_TSO6 | GUEST_ECN | HOST_TSO6, GUEST_CSUM | GUEST_TSO6 | GUEST_ECN),
+        (u64::MAX, feature::OFFLOADS),
+    ];
+    for (accepted, expected) in table {
+        let offloads = Offloads::new(accepted);
+        let included = (0..64).map(|bit| 1 << bit).filter(|bit| offloads.include(*bit)).sum::<u64>();
+        assert_eq!(included, expected, "{accepted:#x}");
+    }
+}
+
+#[test]
 fn packet_with_a_malformed_header_is_an_error_and_returned() {
     for format in FORMATS {
         for cut in [&[][..], &[12], &[5, 9], &[1; 60]] {

@@ -248,6 +248,22 @@ fn front_end_that_hands_over_the_control_queue_has_it_served() {
     back_end.end();
 }
 
+/// The first six bytes of the message are the address. A front end that did not negotiate it is refused.
+#[test]
+fn guest_is_announced_if_the_front_end_asks_for_it() {
+    for mode in ["sink", "source", "loopback"] {
+        let back_end = BackEnd::start_program(NET, &["--mode", mode]);
+        let mut front_end = FrontEnd::agreed(back_end.socket(), FEATURES);
+        assert_eq!(front_end.set(SET_PROTOCOL_FEATURES, &(PROTOCOL | RARP).to_le_bytes()), Answer::Yes);
+        assert_eq!(front_end.set(SEND_RARP, &[2, 0, 0, 0, 0, 1, 0, 0]), Answer::Yes);
+        assert_eq!(front_end.get(GET_QUEUE_NUM), 3);
+        drop(front_end);
+        let mut front_end = FrontEnd::agreed(back_end.socket(), FEATURES);
+        assert_eq!(front_end.set(SEND_RARP, &[2, 0, 0, 0, 0, 1, 0, 0]), Answer::Closed);
+        back_end.end_with(Signal::TERM);
+    }
+}
+
 /// QEMU counts pairs, and asks for as many as there are queues.
 #[test]
 fn front_end_that_asks_for_a_pair_too_many_is_told_and_goes_on_with_the_others() {
