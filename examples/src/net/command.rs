@@ -79,7 +79,7 @@ fn read_table(reader: &mut Reader<impl ChainElements>) -> Result<AddressTable, C
         return Err(ControlError::Table { entries: entries.get(), bytes: left });
     }
     let (mut table, end) = (AddressTable::default(), reader.position() + wanted);
-    for _ in 0..entries.get().min(MAX_ADDRESSES as u32 + 1) {
+    for _ in (0..entries.get()).take(MAX_ADDRESSES + 1) {
         table.extend([reader.read_obj()?]);
     }
     reader.skip(end - reader.position())?;

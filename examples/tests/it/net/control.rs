@@ -302,7 +302,9 @@ fn frames_that_the_driver_does_not_want_are_dropped() {
                 driver.add(&DriverChain::new().readable(command).writable(1)).unwrap();
                 control.process(queue.next_chain().unwrap().unwrap()).unwrap();
             }
-            (0..8).for_each(|_| drop(nic.add(&DriverChain::new().writable(100))));
+            for _ in 0..8 {
+                nic.add(&DriverChain::new().writable(100));
+            }
             let turn = nic.receive(8);
             let frames: Vec<_> = nic.reap().iter().map(|used| used.written()[12..].to_vec()).collect();
             if features == 0 {
