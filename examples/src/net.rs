@@ -22,13 +22,14 @@
 //!
 //! # Who serves the control queue
 //!
-//! Most front ends of vhost-user do not hand over the control queue. QEMU answers it itself: it lets the driver accept
-//! the features of the control queue whatever the back end offers, does not tell the back end that they were accepted,
-//! and enables and disables the rings of pairs. The driver of DPDK, virtio-user, does the same. For a guest under QEMU,
-//! the back end must offer only MQ and GUEST_ANNOUNCE: QEMU takes away a feature of these that the back end lacks.
+//! Most front ends of vhost-user do not hand over the control queue. QEMU answers it itself. It offers CTRL_VQ to the
+//! driver whatever the back end offers, does not tell the back end that the driver accepted it, and enables and disables
+//! the rings of pairs. It offers MQ and GUEST_ANNOUNCE only if the back end does. virtio-user, the driver of DPDK,
+//! answers the queue itself as well. It tells the back end that CTRL_RX was accepted, but not that CTRL_VQ was. So it is
+//! CTRL_VQ that decides.
 //!
-//! Others, such as crosvm, hand all queues over. For these, the control queue comes after the pairs, and the driver
-//! accepts CTRL_VQ. A [`ControlQueue`] knows these commands:
+//! Others, such as crosvm, hand all queues over, and the back end is told of CTRL_VQ. The control queue comes after the
+//! pairs. A [`ControlQueue`] knows these commands:
 //!
 //! | commands | the device |
 //! | --- | --- |

@@ -65,10 +65,19 @@ impl Offloads {
     /// # Errors
     ///
     /// If the header says what was not negotiated, or what cannot be true of the frame.
+    #[inline]
     pub fn check(self, sent: &NetHeader, frame: &[u8]) -> Result<NetHeader, HeaderError> {
-        let (mut header, len) = (NetHeader::received(1), frame.len());
-        let has_meaning = self.include(feature::CSUM);
-        if has_meaning && sent.flags & header_flag::NEEDS_CSUM != 0 {
+        match frame.len() {
+            len if self.include(feature::CSUM) => self.check_meaning(sent, len),
+            len if len > MAX_FRAME => Err(HeaderError::TooLong { len }),
+            _ => Ok(NetHeader::received(1)),
+        }
+    }
+
+    /// Checks a header that can leave work to the device, of a frame with `len` bytes.
+    fn check_meaning(self, sent: &NetHeader, len: usize) -> Result<NetHeader, HeaderError> {
+        let mut header = NetHeader::received(1);
+        if sent.flags & header_flag::NEEDS_CSUM != 0 {
             let (start, offset) = (sent.csum_start.get(), sent.csum_offset.get());
             let end = usize::from(start) + usize::from(offset) + SUM_LEN;
             if usize::from(start) < MIN_FRAME || end > len {
@@ -77,7 +86,7 @@ impl Offloads {
             (header.csum_start, header.csum_offset) = (sent.csum_start, sent.csum_offset);
             header.flags = header_flag::NEEDS_CSUM;
         }
-        if !has_meaning || sent.gso_type == gso::NONE {
+        if sent.gso_type == gso::NONE {
             return if len > MAX_FRAME { Err(HeaderError::TooLong { len }) } else { Ok(header) };
         }
         if !self.includes_gso(sent.gso_type, [feature::HOST_TSO4, feature::HOST_TSO6, feature::HOST_ECN]) {
