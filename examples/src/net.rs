@@ -23,10 +23,10 @@
 //! # Who serves the control queue
 //!
 //! Most front ends of vhost-user do not hand over the control queue. QEMU answers it itself. It offers CTRL_VQ to the
-//! driver whatever the back end offers, does not tell the back end that the driver accepted it, and enables and disables
-//! the rings of pairs. It offers MQ and GUEST_ANNOUNCE only if the back end does. virtio-user, the driver of DPDK,
-//! answers the queue itself as well. It tells the back end that CTRL_RX was accepted, but not that CTRL_VQ was. So it is
-//! CTRL_VQ that decides.
+//! driver whatever the back end offers, and does not tell the back end that the driver accepted it. It enables and
+//! disables the rings of pairs. It offers MQ and GUEST_ANNOUNCE only if the back end does. DPDK's driver virtio-user
+//! answers the queue itself as well. It tells the back end that CTRL_RX was accepted, but not that CTRL_VQ was. So
+//! CTRL_VQ decides.
 //!
 //! Others, such as crosvm, hand all queues over, and the back end is told of CTRL_VQ. The control queue comes after the
 //! pairs. A [`ControlQueue`] knows these commands:
@@ -62,6 +62,7 @@ mod counters;
 mod filter;
 mod frame;
 mod loopback;
+mod lost;
 mod merged_buffers;
 mod offloads;
 mod port;
@@ -86,8 +87,9 @@ pub use control::{ControlQueue, Settings};
 pub use counters::{Count, Counter, Counters};
 pub use filter::{AddressTable, Filter, MacAddress};
 pub use loopback::Loopback;
+pub use lost::Lost;
 pub use offloads::{HeaderError, Offloads};
-pub use port::{Lost, Port};
+pub use port::Port;
 pub use sink::Sink;
 pub use source::Source;
 pub use tap::Tap;

@@ -1,8 +1,8 @@
 //! What the crate that understands all other messages does not.
 //!
-//! The crate `vhost` refuses three messages that the vhost-user text has: SET_LOG_FD, SEND_RARP, and SET_VRING_ENABLE if
-//! it comes too early. QEMU 7.2 enables the rings of a network device before it says which features it accepts, and not
-//! again afterwards. It may: that rings can be enabled follows from what the back end offered.
+//! The crate `vhost` refuses three messages that the vhost-user text has. They are SET_LOG_FD, SEND_RARP, and
+//! SET_VRING_ENABLE if it comes too early. QEMU 7.2 enables the rings of a network device before it says which features
+//! it accepts, and not again afterwards. It may: that rings can be enabled follows from what the back end offered.
 
 use core::mem::MaybeUninit;
 use std::fs::File;

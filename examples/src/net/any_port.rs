@@ -3,8 +3,9 @@
 use std::os::fd::BorrowedFd;
 
 use super::loopback::Loopback;
+use super::lost::Lost;
 use super::offloads::Offloads;
-use super::port::{Lost, Port};
+use super::port::Port;
 use super::sink::Sink;
 use super::source::Source;
 use super::tap::Tap;

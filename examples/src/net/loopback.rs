@@ -1,7 +1,8 @@
 //! A port that gives everything back.
 
+use super::lost::Lost;
 use super::offloads::Offloads;
-use super::port::{Lost, Port};
+use super::port::Port;
 use super::wire::HEADER_LEN;
 
 /// The number of packets of the largest length that fit.

@@ -5,7 +5,7 @@ use core::fmt;
 
 use zerocopy::{FromBytes, IntoBytes};
 
-use super::port::Lost;
+use super::lost::Lost;
 use super::wire::{HEADER_LEN, MAX_FRAME, MAX_GSO_FRAME, MIN_FRAME, NetHeader, feature, gso, header_flag};
 
 /// The segmentation of TCP, left to the device or to the driver.

@@ -1,8 +1,8 @@
 //! The connections of a pair of queues.
 
-use core::fmt;
 use std::os::fd::BorrowedFd;
 
+use super::lost::Lost;
 use super::offloads::Offloads;
 
 /// The far side of a network device. It takes packets from the driver, and supplies packets for the driver.
@@ -57,15 +57,3 @@ pub trait Port {
         None
     }
 }
-
-/// The error of a packet that was lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lost;
-
-impl fmt::Display for Lost {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the packet is lost")
-    }
-}
-
-impl core::error::Error for Lost {}

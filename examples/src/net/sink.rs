@@ -1,8 +1,9 @@
 //! A port that takes everything.
 
 use super::frame::is_sound;
+use super::lost::Lost;
 use super::offloads::Offloads;
-use super::port::{Lost, Port};
+use super::port::Port;
 use super::wire::{HEADER_LEN, MAX_PACKET};
 
 /// Takes every packet, checks whether it is sound, and never has a packet for the driver.

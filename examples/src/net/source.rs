@@ -3,8 +3,9 @@
 use zerocopy::IntoBytes;
 
 use super::frame::NumberedFrame;
+use super::lost::Lost;
 use super::offloads::Offloads;
-use super::port::{Lost, Port};
+use super::port::Port;
 use super::wire::{HEADER_LEN, MAX_FRAME, NetHeader};
 
 /// Has UDP packets for the driver, numbered and all of the same length, and takes none from it.

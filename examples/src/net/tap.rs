@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use zerocopy::IntoBytes;
 
+use super::lost::Lost;
 use super::offloads::Offloads;
-use super::port::{Lost, Port};
+use super::port::Port;
 use super::tun::{TapQueues, attach_queue, detach_queue, open_tap, set_offloads};
 use super::wire::{MAX_PACKET, NetHeader};
 

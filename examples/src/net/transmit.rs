@@ -7,8 +7,9 @@ use virtio_queue_core::{Chain, DescChain, DriverNotify, FatalError, Piece, Queue
 use super::NetDevice;
 use super::batch::{Batch, Packets, serve};
 use super::counters::Count;
+use super::lost::Lost;
 use super::offloads::Offloads;
-use super::port::{Lost, Port};
+use super::port::Port;
 use super::wire::{HEADER_LEN, MIN_FRAME, NetHeader, feature};
 use crate::prefetch::prefetch_to_read;
 use crate::unpublished::Unpublished;
