@@ -2,7 +2,7 @@
 
 use virtio_mem_traits::{Access, DriverMem};
 use virtio_queue_core::{DriverNotify, FatalError, Piece, QueueState, Ring, Token};
-use virtio_vhost_user::Turn;
+use virtio_vhost_user::{Turn, WaitsFor};
 use zerocopy::FromBytes;
 
 use super::NetDevice;
@@ -12,6 +12,9 @@ use super::merged_buffers::{MergedBuffers, Placed};
 use super::port::Port;
 use super::wire::{HEADER_LEN, NetHeader, gso};
 use crate::prefetch::prefetch_to_write;
+
+/// The most packets that a driver does not want, in one turn. A port can have such packets without end.
+const MAX_UNWANTED: usize = 64;
 
 impl<P: Port> NetDevice<P> {
     /// Puts packets into the next buffers of the receive queue, as far as the port has any, but no more than `limit`
@@ -26,24 +29,28 @@ impl<P: Port> NetDevice<P> {
         batch: &mut Batch<'m>,
         count: &mut Count,
     ) -> Result<Turn, FatalError> {
-        let limit = limit.min(self.packets());
+        let Some(packets) = self.packets() else { return Ok(Turn { chains: 0, waits_for: WaitsFor::Turn }) };
+        let limit = limit.min(packets);
         let mut giving = Giving { port: &mut self.port, merged: &mut self.merged, count };
         serve(&mut giving, limit, ring, state, mem, batch)
     }
 
-    /// Returns how many packets there are for the driver, or fewer. If the driver wants only some of them, the others
-    /// before the first of these are given up.
+    /// Returns how many packets there are for the driver, or fewer. Those before them that the driver does not want are
+    /// given up. Returns `None` if there were so many of these that others must have their turn first.
     #[inline]
-    fn packets(&mut self) -> usize {
-        let Some(settings) = &self.filtered else { return self.port.packets() };
+    fn packets(&mut self) -> Option<usize> {
+        let Some(settings) = &self.filtered else { return Some(self.port.packets()) };
         let filter = settings.filter();
-        while self.port.packets() > 0 {
+        for _ in 0..MAX_UNWANTED {
+            if self.port.packets() == 0 {
+                return Some(0);
+            }
             if self.port.packet().get(HEADER_LEN..).is_some_and(|frame| filter.passes(frame)) {
-                return 1;
+                return Some(1);
             }
             self.port.done();
         }
-        0
+        None
     }
 }
 

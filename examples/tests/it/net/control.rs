@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use virtio_examples::net::{ControlError, ControlQueue, Filter, Lost, MacAddress, Offloads, Port, Settings, feature};
+use virtio_examples::net::{ControlError, ControlQueue, Filter, Lost, MacAddress, Offloads, Port, Settings, Source, feature};
 use virtio_examples::{Device, Turn, WaitsFor};
 use virtio_fake_driver::split::Descriptor;
 use virtio_fake_driver::{AnyFixtureOptions, AnyRaw, DriverChain, Fixture, features};
@@ -287,6 +287,34 @@ fn command_in_a_chain_without_an_end_is_not_obeyed() {
     assert_eq!(settings.address(), Some(OWN));
 }
 
+/// Lets a driver give a command, which is obeyed.
+fn give(control: &mut ControlQueue<Pair>, command: &[u8]) {
+    let Fixture { mut queue, mut driver, .. } = AnyFixtureOptions::default().build().unwrap();
+    driver.add(&DriverChain::new().readable(command).writable(1)).unwrap();
+    control.process(queue.next_chain().unwrap().unwrap()).unwrap();
+}
+
+/// All that the port has are broadcasts, and the driver wants none: that must not keep others from their turn.
+#[test]
+fn frames_without_end_that_the_driver_does_not_want_end_a_turn() {
+    let features = feature::CTRL_VQ | feature::CTRL_RX;
+    let mut nic = nic(Source::new(64, 1, u64::MAX).unwrap(), features);
+    let mut control = ControlQueue::new(Arc::clone(&nic.settings), Vec::<Pair>::new(), ALL);
+    for command in [[0, 0, 0], [0, 5, 1]] {
+        give(&mut control, &command);
+    }
+    for _ in 0..8 {
+        nic.add(&DriverChain::new().writable(100));
+    }
+    for _ in 0..3 {
+        assert_eq!(nic.receive(8), Turn { chains: 0, waits_for: WaitsFor::Turn });
+    }
+    assert!(nic.reap().is_empty());
+    give(&mut control, &[0, 5, 0]);
+    assert_eq!(nic.receive(4), Turn { chains: 4, waits_for: WaitsFor::Turn });
+    nic.check_received(4, 4 * 64, 0);
+}
+
 /// What the driver does not want takes no buffer, and what comes after it is not lost.
 #[test]
 fn frames_that_the_driver_does_not_want_are_dropped() {
@@ -297,11 +325,8 @@ fn frames_that_the_driver_does_not_want_are_dropped() {
             let frames = [&other, &own, &other, &other, &everybody, &other].map(Clone::clone);
             let mut nic = nic(TestPort::with(frames), format | features);
             let mut control = ControlQueue::new(Arc::clone(&nic.settings), Vec::<Pair>::new(), ALL);
-            for command in [&[0, 0, 0][..], &[&[1, 1][..], &OWN].concat()] {
-                let Fixture { mut queue, mut driver, .. } = AnyFixtureOptions::default().build().unwrap();
-                driver.add(&DriverChain::new().readable(command).writable(1)).unwrap();
-                control.process(queue.next_chain().unwrap().unwrap()).unwrap();
-            }
+            give(&mut control, &[0, 0, 0]);
+            give(&mut control, &[&[1, 1][..], &OWN].concat());
             for _ in 0..8 {
                 nic.add(&DriverChain::new().writable(100));
             }
