@@ -4,7 +4,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use virtio_examples::net::{ControlError, ControlQueue, Filter, Lost, MacAddress, Offloads, Port, Settings, Source, feature};
+use virtio_examples::net::{
+    ControlError, ControlQueue, Filter, Lost, MacAddress, Offloads, Port, Settings, Source, feature,
+};
 use virtio_examples::{Device, Turn, WaitsFor};
 use virtio_fake_driver::split::Descriptor;
 use virtio_fake_driver::{AnyFixtureOptions, AnyRaw, DriverChain, Fixture, features};
