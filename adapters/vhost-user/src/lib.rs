@@ -421,7 +421,6 @@
 //! | `STATUS` (`GET_STATUS`, `SET_STATUS`) | The device does not see the status of the driver. A ring that breaks signals its error eventfd instead of DEVICE_NEEDS_RESET. |
 //! | `CONFIG_CHANGE` (`BACKEND_CONFIG_CHANGE_MSG`) | The device cannot tell the driver that the configuration space has changed. |
 //! | `NET_MTU` | The front end does not set the MTU of a network device. |
-//! | `RARP` | After a migration, QEMU itself or the guest announces where a network device is. |
 //! | IOTLB messages, ACCESS_PLATFORM (feature bit 33) | There is no IOMMU between device and memory. A driver that accepts ACCESS_PLATFORM is refused. |
 //! | `INBAND_NOTIFICATIONS` | Kicks and calls come through eventfds. A ring without a kick is refused. |
 //!

@@ -13,6 +13,7 @@ mod front_end;
 mod linux;
 mod matrix;
 mod output;
+mod packets;
 mod peer;
 mod targets;
 mod virtio_driver;
