@@ -33,6 +33,8 @@ pub struct Chains {
     /// Whether there was a chain of late.
     useful: Arc<AtomicBool>,
     event: Arc<Event>,
+    /// Whether the driver may have been asked for a kick.
+    asked: bool,
 }
 
 /// What the thread of a queue waits for as well, if there is anything.
@@ -40,7 +42,7 @@ pub(crate) type Event = Mutex<Option<Arc<OwnedFd>>>;
 
 impl Chains {
     pub(crate) fn new(queue: Shared, place: usize, useful: Arc<AtomicBool>, event: Arc<Event>) -> Self {
-        Self { stream: DescChainStream::new(queue), place, useful, event }
+        Self { stream: DescChainStream::new(queue), place, useful, event, asked: true }
     }
 
     /// Lets the thread of the queue poll the future also while `event` can be read, until the queue stops.
@@ -93,6 +95,23 @@ impl Chains {
         core::future::poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
     }
 
+    /// Returns the next chain if one is available, and asks the driver for no kick: for a device that polls.
+    ///
+    /// Nothing wakes the future if this returns `None`, not even the end. A device that has looked for a while in vain
+    /// waits in [`next_chain`](Self::next_chain), or has its waker called and returns: the thread of the queue has
+    /// other things to see to.
+    pub fn try_next(&mut self) -> Option<KeptChain> {
+        let queue = self.stream.queue();
+        // Why a queue broke is reported by the thread that polls this.
+        let chain = queue.next_chain().ok().flatten()?;
+        if core::mem::take(&mut self.asked) {
+            queue.suppress_notifications();
+        }
+        // Relaxed: it is a hint.
+        self.useful.store(true, Ordering::Relaxed);
+        Some(chain)
+    }
+
     /// Waits until a chain is available, and takes none. Returns `true` then, and `false` at the end.
     ///
     /// Use it if the device must prepare something before it takes a chain. The chain stays with the driver meanwhile,
@@ -130,6 +149,7 @@ impl Stream for Chains {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<KeptChain>> {
         let next = Pin::new(&mut self.stream).poll_next(context);
+        self.asked = true;
         // Relaxed: it is a hint.
         self.useful.fetch_or(next.is_ready(), Ordering::Relaxed);
         // Why a queue broke is reported by the thread that polls this.

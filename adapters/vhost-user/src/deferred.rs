@@ -149,7 +149,12 @@ impl DeferredLane {
         Ok(())
     }
 
-    fn wait_until_idle(&self, device: &mut Deferred, patience: &Patience<'_>) -> io::Result<()> {
+    /// Waits until no chain is out, while nothing is fetched.
+    ///
+    /// # Errors
+    ///
+    /// If the device does not return all chains before patience ends.
+    pub(crate) fn wait_until_idle(&self, device: &mut Deferred, patience: &Patience<'_>) -> io::Result<()> {
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
         let mut context = Context::from_waker(&waker);
         let mut drained = pin!(self.queue.drained());

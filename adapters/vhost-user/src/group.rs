@@ -72,6 +72,20 @@ impl Group {
         Ok(())
     }
 
+    /// Waits until no chain of the paused rings is out, if the worker keeps the memory of chains.
+    ///
+    /// # Errors
+    ///
+    /// If the device does not return all chains before patience ends.
+    pub(crate) fn let_memory_go(&mut self, patience: &Patience<'_>) -> io::Result<()> {
+        match &mut self.worker {
+            Some(Shape::Deferred(device)) if device.keeps_memory => {
+                self.deferred.iter().flatten().try_for_each(|lane| lane.wait_until_idle(device, patience))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Stops the ring at `place`, which was paused, with nothing in flight, and takes note of where it is.
     ///
     /// # Errors

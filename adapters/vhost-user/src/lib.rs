@@ -351,7 +351,7 @@
 //! | the front end | a device that answers at once | chains of other devices |
 //! | --- | --- | --- |
 //! | starts a ring | its thread begins | its thread begins |
-//! | adds, removes or resizes a memory region | pauses between two chains | keep the old memory, and return as ever |
+//! | adds, removes or resizes a memory region | pauses between two chains | keep the old memory, and return as ever, or are waited for: see [`Worker::keeping_memory`] |
 //! | removes the region that contains a ring | serves the ring again when a region contains it | are fetched again when a region contains the ring |
 //! | disables a ring | serves the ring again when it is enabled | are fetched again when it is enabled |
 //! | names another eventfd for calls or errors | goes on | go on |
@@ -402,7 +402,8 @@
 //! there is work. It looks at its rings again and again, and tells the driver that kicks are not needed. After 10,000
 //! looks without a chain, which take a few milliseconds, it asks for kicks and waits. So a device without work takes no
 //! processor time. A device with work uses a whole processor for each worker. Use it if the driver has a processor of
-//! its own, and low latency is important. It has no effect on workers that answer later.
+//! its own, and low latency is important. It has no effect on workers that answer later: a future can poll by itself
+//! with [`Chains::try_next`].
 //!
 //! # Migration
 //!

@@ -82,6 +82,12 @@ impl Memory {
         self.table.regions().last().map_or(0, |(guest, _)| guest.start().0.saturating_add(guest.len()))
     }
 
+    /// Returns whether all of its regions are in `other`, too.
+    pub(crate) fn is_part_of(&self, other: &Self) -> bool {
+        let stays = |(_, region): &(_, Arc<Mapping>)| other.table.regions().iter().any(|(_, at)| at.is_as(region));
+        self.table.regions().iter().all(stays)
+    }
+
     /// Returns what the guest calls the address that the front end calls `user`. Rings are told by the latter.
     pub(crate) fn guest_addr(&self, user: u64) -> Option<DriverAddr> {
         self.table.regions().iter().find_map(|(guest, mapping)| {
@@ -122,6 +128,12 @@ pub struct Mapping {
 }
 
 impl Mapping {
+    /// Returns whether it is the same memory at the same place.
+    fn is_as(&self, other: &Self) -> bool {
+        let place = |mapping: &Self| (mapping.file, mapping.offset, mapping.guest, mapping.user);
+        place(self) == place(other)
+    }
+
     /// Maps `region`, which lies in `file`.
     fn new(region: &VhostUserMemoryRegion, file: &File) -> io::Result<(DriverRange, Arc<Self>)> {
         let (guest, user) = ranges(region)?;

@@ -211,12 +211,14 @@ impl<'d, D: VhostUserDevice> Session<'d, D> {
         if self.is_logging() {
             self.check_log(&memory)?;
         }
+        let goes = !self.memory.is_part_of(&memory);
         self.memory = memory;
         let (setup, patience) = (self.setup(&self.memory), Patience::new(self.socket));
         let mut result = Ok(());
         // All of them, whatever becomes of one: none may go on in the memory of before.
         for group in &mut self.groups {
             let paused = group.pause(&patience);
+            let paused = paused.and_then(|()| if goes { group.let_memory_go(&patience) } else { Ok(()) });
             let started = setup.as_ref().map_or(Ok(()), |setup| group.start(None, setup, self.device));
             result = result.and(paused).and(started);
         }

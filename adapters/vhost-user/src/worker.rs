@@ -52,6 +52,8 @@ pub(crate) struct Deferred {
     pub(crate) start: Box<dyn FnMut(Chains) -> Serving + Send>,
     /// Puts back what is held without work to do.
     pub(crate) put_back: PutBack,
+    /// Whether memory stays with the front end until the chains that were fetched from it have returned.
+    pub(crate) keeps_memory: bool,
 }
 
 impl Worker {
@@ -159,7 +161,7 @@ impl Worker {
         F: Future<Output = ()> + Send + 'static,
     {
         let start = Box::new(move |chains| Box::pin(serve(chains)) as Serving);
-        Self(Shape::Deferred(Deferred { start, put_back: Box::new(|_| ()) }))
+        Self(Shape::Deferred(Deferred { start, put_back: Box::new(|_| ()), keeps_memory: false }))
     }
 
     /// Serves queues with a device that is [`Serve`].
@@ -173,6 +175,28 @@ impl Worker {
     /// keep chains.
     pub fn on_stop(put_back: impl FnMut(usize) + Send + 'static) -> OnStop {
         OnStop(Box::new(put_back))
+    }
+
+    /// Keeps memory from being taken away while a chain is out.
+    ///
+    /// A front end that takes a region of memory away, or replaces it, gets its answer when no chain is out. So the
+    /// device writes nothing to memory that the front end has back. Use it if the device hands memory to a kernel or
+    /// to hardware, and can end all its work soon: after ten seconds, the front end loses the device. Without this,
+    /// chains keep the memory that they were fetched from, and the front end does not wait.
+    ///
+    /// It is the same as before for a worker that answers at once: that one has no chain while the memory changes.
+    ///
+    /// ```
+    /// use virtio_vhost_user::Worker;
+    ///
+    /// Worker::deferred(|chain| drop(chain)).keeping_memory();
+    /// ```
+    #[must_use]
+    pub fn keeping_memory(mut self) -> Self {
+        if let Shape::Deferred(deferred) = &mut self.0 {
+            deferred.keeps_memory = true;
+        }
+        self
     }
 
     fn putting_back(mut self, put_back: PutBack) -> Self {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use clap::{Parser, ValueEnum, value_parser};
 use virtio_examples::blk::uring::UringDisk;
 use virtio_examples::blk::{BlockDevice, DeviceId, FileStorage, NullStorage, Storage, feature};
+use virtio_queue_core::RingFeatures;
 use virtio_vhost_user::{GuestMem, Options, VhostUserDevice, Worker, report};
 use zerocopy::IntoBytes;
 
@@ -33,8 +34,8 @@ struct Args {
     /// A disk of so many bytes without a medium, rather than a file: nothing is stored, and nothing is put into buffers
     #[arg(long, value_name = "BYTES", conflicts_with = "blk_file", value_parser = value_parser!(u64).range(1..))]
     null: Option<u64>,
-    /// How the file is read and written. Without this option: by io_uring if it can be had and the requests may be
-    /// answered in any order, without polling
+    /// How the file is read and written. Without this option: by io_uring if it can be had, but by plain system calls
+    /// with --poll or --in-order
     #[arg(long, conflicts_with = "null")]
     io: Option<Io>,
     /// The number of queues, each with a thread of its own
@@ -45,7 +46,8 @@ struct Args {
 /// How a file is read and written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Io {
-    /// By io_uring: many requests are in flight, and are answered in any order
+    /// By io_uring: many requests are in flight, and are answered in any order, unless --in-order is given and the
+    /// driver accepts it
     Uring,
     /// By system calls that wait for the medium
     Plain,
@@ -60,9 +62,9 @@ fn main() -> ExitCode {
         let text = "a serial number has at most 20 ASCII characters, none of which is NUL";
         let id = DeviceId::new(&args.serial).ok_or_else(|| format!("--serial {}: {text}", args.serial))?;
         let device = BlockDevice::new(storage, id);
-        let io = io(&args, &device)?;
+        let io = io(&args, &device);
         let Args { options, queues, .. } = args;
-        Ok((options.clone(), Disk { device, io, queues, queue_size: options.queue_size }))
+        Ok((options.clone(), Disk { device, io, polls: options.poll, queues, queue_size: options.queue_size }))
     })
 }
 
@@ -76,20 +78,19 @@ fn open(path: &Path, args: &Args) -> Result<FileStorage, Box<dyn Error + Send + 
 }
 
 /// Chooses how the file of `device` is read and written. Says so if it is not as it was wished.
-fn io(args: &Args, device: &BlockDevice<SharedStorage>) -> Result<Io, Box<dyn Error + Send + Sync>> {
+fn io(args: &Args, device: &BlockDevice<SharedStorage>) -> Io {
     let Args { options, null, io, .. } = args;
     let plain = options.in_order || options.poll || null.is_some();
     match io {
-        Some(Io::Uring) if plain => Err("--io uring can be used neither with --in-order nor with --poll".into()),
-        None if plain => Ok(Io::Plain),
-        Some(Io::Plain) => Ok(Io::Plain),
-        Some(Io::Uring) | None => Ok(match UringDisk::<_, GuestMem>::new(BlockDevice::clone(device), 1) {
+        None if plain => Io::Plain,
+        Some(Io::Plain) => Io::Plain,
+        Some(Io::Uring) | None => match UringDisk::<_, GuestMem>::new(BlockDevice::clone(device), 1) {
             Ok(_) => Io::Uring,
             Err(error) => {
                 report(format_args!("plain reads and writes are used, because there is no io_uring: {error}"));
                 Io::Plain
             }
-        }),
+        },
     }
 }
 
@@ -108,6 +109,8 @@ struct Disk {
     /// What all of them say of themselves.
     device: BlockDevice<SharedStorage>,
     io: Io,
+    /// Whether the threads of the queues poll.
+    polls: bool,
     queues: u16,
     queue_size: u16,
 }
@@ -123,13 +126,16 @@ impl VhostUserDevice for Disk {
             return Worker::serve(device);
         }
         // It was to be had before. If there are no resources now, there are still plain reads and writes.
-        UringDisk::new(device.clone(), DEPTH).map_or_else(
-            |error| {
+        match UringDisk::new(device.clone(), DEPTH) {
+            Ok(disk) => {
+                let disk = if features & RingFeatures::IN_ORDER.bits() == 0 { disk } else { disk.in_order() };
+                if self.polls { disk.into_polling_worker() } else { disk.into_worker() }
+            }
+            Err(error) => {
                 report(format_args!("plain reads and writes are used, because there is no io_uring: {error}"));
                 Worker::serve(device)
-            },
-            UringDisk::into_worker,
-        )
+            }
+        }
     }
 
     fn features(&self) -> u64 {

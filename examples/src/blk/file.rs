@@ -14,7 +14,7 @@ use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use virtio_mem_traits::DeviceRange;
 
 use super::direct::Direct;
-use super::storage::{Storage, write_zeroes};
+use super::storage::{Storage, whole_blocks, write_zeroes};
 use super::straight;
 
 /// A storage in a regular file, or in a block device of the host. The file never becomes longer.
@@ -178,12 +178,8 @@ impl Storage for FileStorage {
 
     /// Makes a hole in the file, where the file system can: of whole blocks.
     fn discard(&self, offset: u64, len: u64) -> io::Result<()> {
-        let block = u64::from(self.block_size);
-        let (start, end) = (offset.next_multiple_of(block), (offset + len) / block * block);
-        if start >= end {
-            return Ok(());
-        }
-        match fallocate(&self.file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, start, end - start) {
+        let Some((start, len)) = whole_blocks(self.block_size, offset, len) else { return Ok(()) };
+        match fallocate(&self.file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, start, len) {
             Ok(()) | Err(Errno::OPNOTSUPP) => Ok(()),
             Err(error) => Err(error.into()),
         }

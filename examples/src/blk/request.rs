@@ -2,6 +2,7 @@
 
 use std::io;
 
+use arrayvec::ArrayVec;
 use virtio_chain::{Reader, TransferError, Writer};
 use virtio_queue_core::ChainElements;
 use zerocopy::{FromZeros, IntoBytes};
@@ -79,34 +80,40 @@ impl<S: Storage> BlockDevice<S> {
         &self,
         request: &mut Reader<impl ChainElements>,
         known_flags: u32,
-        clear: impl Fn(&S, &Segment, u64, u64) -> io::Result<()>,
+        clear: impl Fn(&S, bool, u64, u64) -> io::Result<()>,
     ) -> Result<u64, RequestError> {
-        let mut storage = Segments::new_zeroed();
-        let segments = read_segments(request, known_flags, &mut storage)?;
-        self.check_writable()?;
-        for segment in segments {
-            self.range(segment)?;
-        }
         let mut bytes = 0;
-        for segment in segments {
-            let (offset, len) = self.range(segment)?;
+        for Extent { offset, len, unmap } in self.extents(request, known_flags)? {
             if len > 0 {
-                clear(&self.storage, segment, offset, len)?;
+                clear(&self.storage, unmap, offset, len)?;
             }
             bytes += len;
         }
         Ok(bytes)
     }
 
-    /// Returns the offset and the length of a segment in the storage, without the padding of the last sector.
-    fn range(&self, segment: &Segment) -> Result<(u64, u64), RequestError> {
+    /// Returns what a request is to clear, if all of its segments are valid.
+    pub(super) fn extents(
+        &self,
+        request: &mut Reader<impl ChainElements>,
+        known_flags: u32,
+    ) -> Result<Extents, RequestError> {
+        let mut storage = Segments::new_zeroed();
+        let segments = read_segments(request, known_flags, &mut storage)?;
+        self.check_writable()?;
+        segments.iter().map(|segment| self.extent(segment)).collect()
+    }
+
+    /// Returns where a segment is in the storage, without the padding of the last sector.
+    fn extent(&self, segment: &Segment) -> Result<Extent, RequestError> {
         let sectors = segment.num_sectors.get();
         if sectors > MAX_SEGMENT_SECTORS {
             return Err(RequestError::SegmentTooLong { sectors });
         }
         let len = u64::from(sectors) * SECTOR_SIZE;
         let offset = self.offset(segment.sector.get(), len)?;
-        Ok((offset, self.inside(offset, len)))
+        let unmap = segment.flags.get() & Segment::UNMAP != 0;
+        Ok(Extent { offset, len: self.inside(offset, len), unmap })
     }
 
     /// Returns how many of the `len` bytes at `offset` the storage has. It has fewer if the last sector is padded.
@@ -144,15 +151,24 @@ impl<S: Storage> BlockDevice<S> {
     }
 }
 
-/// Sets the bytes of a segment to zero. Without the flag, they stay allocated: VIRTIO 1.4 §5.2.6.2 "Device
-/// Requirements: Device Operation".
-fn zero(storage: &impl Storage, segment: &Segment, offset: u64, len: u64) -> io::Result<()> {
-    if segment.flags.get() & Segment::UNMAP == 0 {
-        storage.write_zeroes(offset, len)
-    } else {
-        storage.release(offset, len)
-    }
+/// Sets bytes to zero. Unless the driver said that they can be released, they stay allocated: VIRTIO 1.4 §5.2.6.2
+/// "Device Requirements: Device Operation".
+fn zero(storage: &impl Storage, unmap: bool, offset: u64, len: u64) -> io::Result<()> {
+    if unmap { storage.release(offset, len) } else { storage.write_zeroes(offset, len) }
 }
+
+/// A part of the storage that is to be cleared.
+#[derive(Clone, Copy)]
+pub(super) struct Extent {
+    pub(super) offset: u64,
+    /// It is 0 if the segment is empty, or has only the padding of the last sector.
+    pub(super) len: u64,
+    /// Whether the driver said that the space can be released.
+    pub(super) unmap: bool,
+}
+
+/// What one request clears.
+pub(super) type Extents = ArrayVec<Extent, { MAX_SEGMENTS as usize }>;
 
 /// The segments of one request.
 type Segments = [Segment; MAX_SEGMENTS as usize];

@@ -170,6 +170,13 @@ pub(super) fn write_zeroes<S: Storage + ?Sized>(storage: &S, offset: u64, len: u
     Ok(())
 }
 
+/// Returns where the whole blocks of a part are, and how long they are together, if there are any.
+pub(super) const fn whole_blocks(block_size: u32, offset: u64, len: u64) -> Option<(u64, u64)> {
+    let block = block_size as u64;
+    let (start, end) = (offset.next_multiple_of(block), (offset + len) / block * block);
+    if start < end { Some((start, end - start)) } else { None }
+}
+
 /// Returns the pieces in blocks, each with its place in a storage in which they begin at `offset`.
 fn blocks<'m>(pieces: &[DeviceRange<'m>], offset: u64) -> impl Iterator<Item = (DeviceRange<'m>, u64)> {
     let blocks = pieces

@@ -10,15 +10,23 @@
 //! A chain is owned while the kernel works for it, so its memory stays there even if the front end removes the memory.
 //! The thread of the queue waits for kicks and for the kernel at the same time. It never waits for the medium.
 //!
-//! Only reads, writes and flushes that are in order go to the kernel. [`BlockDevice`] answers all others at once: what
-//! is malformed or out of range, what is not all inside the file, the name of the device, and what clears sectors.
+//! Only requests that are in order go to the kernel: reads, writes and flushes, and what discards or writes zeroes.
+//! [`BlockDevice`] answers all others at once: what is malformed or out of range, what is not all inside the file, and
+//! the name of the device.
 //!
-//! A flush need not wait for requests that are in flight. It promises that the writes are stable that were answered
-//! before the driver sent it (VIRTIO 1.4 §5.2.6.2 "Device Requirements: Device Operation"). The kernel had ended those.
+//! A flush need not wait for requests that are in flight. It promises that the writes and the zeroes are stable that
+//! were answered before the driver sent it (VIRTIO 1.4 §5.2.6.2 "Device Requirements: Device Operation"). The kernel had
+//! ended those. What else is in flight can become stable or not. The same holds for requests for the same sectors: a
+//! driver that wants one before the other waits for its answer.
+//!
+//! Answers go out as the kernel ends its operations. With [`in_order`](UringDisk::in_order), those that are early wait.
+//! The kernel still works for all of them at the same time.
 //!
 //! The memory is not registered (`IORING_REGISTER_BUFFERS`). That would pin the memory of a guest, which comes and
 //! goes, and an operation on a registered buffer has room for a single piece. The file is registered.
 
+mod clearing;
+mod order;
 mod request;
 #[expect(unsafe_code, reason = "the kernel is handed pointers, and uses them later")]
 mod ring;
@@ -35,6 +43,7 @@ use virtio_vhost_user::{Device, GuestMem, KeptChain};
 use super::BlockDevice;
 use super::storage::Storage;
 use super::wire::Status;
+use order::{End, Order};
 use request::{Next, Request};
 use ring::{Ended, Ring};
 
@@ -45,6 +54,8 @@ use ring::{Ended, Ring};
 pub struct UringDisk<S, M: StableMem = GuestMem> {
     device: BlockDevice<S>,
     ring: Ring<M>,
+    /// What has to be answered first, if that matters.
+    order: Option<Order<M>>,
 }
 
 impl<S: Storage, M: StableMem> UringDisk<S, M> {
@@ -57,19 +68,26 @@ impl<S: Storage, M: StableMem> UringDisk<S, M> {
     pub fn new(device: BlockDevice<S>, depth: usize) -> io::Result<Self> {
         let file = device.storage().file().ok_or_else(|| io::Error::other("the storage is not a file"))?;
         let ring = Ring::new(file, device.storage().direct(), depth)?;
-        Ok(Self { device, ring })
+        Ok(Self { device, ring, order: None })
+    }
+
+    /// Answers requests in the order in which they are taken: for a driver that accepted IN_ORDER.
+    #[must_use]
+    pub fn in_order(mut self) -> Self {
+        self.order = Some(Order::new(self.ring.depth()));
+        self
     }
 
     /// Returns whether one more chain can be taken.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.ring.has_room()
+        self.ring.has_room() && self.in_flight() < self.ring.depth()
     }
 
-    /// Returns how many requests are in flight.
+    /// Returns how many requests are in flight: taken, and not answered.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.ring.in_flight()
+        self.order.as_ref().map_or(self.ring.in_flight(), Order::len)
     }
 
     /// Returns a file descriptor that can be read while there is something for [`turn`](Self::turn) to do.
@@ -81,12 +99,13 @@ impl<S: Storage, M: StableMem> UringDisk<S, M> {
     /// Begins with a chain, or answers it at once. [`turn`](Self::turn) hands it to the kernel. Without
     /// [room](Self::has_room), the chain is returned with nothing written.
     pub fn take(&mut self, chain: KeptChain<M>) {
-        match Request::new(&self.device, chain) {
+        if !self.has_room() {
+            return;
+        }
+        let number = self.order.as_mut().map_or(0, Order::begin);
+        match Request::new(&self.device, chain, number) {
             Ok(request) => self.next(request.begin()),
-            // The driver has been told what is wrong.
-            Err(Some(chain)) => drop(self.device.process(chain)),
-            // The memory has panicked, and the chain is gone.
-            Err(None) => {}
+            Err(chain) => self.end(number, chain.map_or(End::Gone, End::ByItself)),
         }
     }
 
@@ -110,7 +129,16 @@ impl<S: Storage, M: StableMem> UringDisk<S, M> {
     fn next(&mut self, next: Next<M>) {
         match next {
             Next::Operation(request, operation) => self.ring.start(request, operation),
-            Next::Answer(request, status) => request.answer(status),
+            Next::Answer(request, status) => self.end(request.number, End::Done(request, status)),
+        }
+    }
+
+    /// Answers a request, or those whose turn has come with it.
+    fn end(&mut self, number: u64, end: End<M>) {
+        let Some(order) = &mut self.order else { return answer(&mut self.device, end) };
+        order.end(number, end);
+        while let Some(end) = order.next() {
+            answer(&mut self.device, end);
         }
     }
 
@@ -118,14 +146,24 @@ impl<S: Storage, M: StableMem> UringDisk<S, M> {
     ///
     /// If the kernel cannot be asked, their chains and the memory are never given back: the kernel can still use them.
     pub fn finish(&mut self) {
-        while self.in_flight() > 0 && self.ring.wait() {
+        while self.ring.in_flight() > 0 && self.ring.wait() {
             while let Some(Ended { request, operation, result }) = self.ring.next_ended() {
-                match request.go_on(operation, result) {
-                    Next::Operation(request, _) => request.answer(Status::IoErr),
-                    Next::Answer(request, status) => request.answer(status),
-                }
+                let (request, status) = match request.go_on(operation, result) {
+                    Next::Operation(request, _) => (request, Status::IoErr),
+                    Next::Answer(request, status) => (request, status),
+                };
+                self.end(request.number, End::Done(request, status));
             }
         }
+    }
+}
+
+/// Answers a request. The driver is told what is wrong.
+fn answer<S: Storage, M: StableMem>(device: &mut BlockDevice<S>, end: End<M>) {
+    match end {
+        End::Done(request, status) => request.answer(status),
+        End::ByItself(chain) => drop(device.process(chain)),
+        End::Gone => {}
     }
 }
 

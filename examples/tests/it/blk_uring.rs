@@ -1,6 +1,8 @@
 //! The disk on io_uring: what is in flight, what goes wrong with it, and in which order it ends.
 
+mod clearing;
 mod medium;
+mod order;
 mod rig;
 mod sandbox;
 

@@ -7,6 +7,7 @@ mod driver;
 mod front_end;
 mod guest;
 mod hostile;
+mod in_flight;
 mod kept;
 mod lifetime;
 mod limits;

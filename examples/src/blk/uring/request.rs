@@ -10,12 +10,15 @@ use virtio_vhost_user::KeptChain;
 use super::super::BlockDevice;
 use super::super::storage::Storage;
 use super::super::wire::{RequestHeader, RequestType, Status};
+use super::clearing::{Clearing, Step};
 
 /// How often an operation is begun again that has ended without a reason.
 const TRIES: u8 = 16;
 
 /// A request that was found to be in order. It owns its chain.
 pub(super) struct Request<M: StableMem> {
+    /// Its number in the order in which requests were taken, if that matters.
+    pub(super) number: u64,
     chain: Half<M>,
     work: Work,
     tries: u8,
@@ -30,10 +33,11 @@ enum Half<M: StableMem> {
 }
 
 /// What is left to do.
-#[derive(Clone, Copy)]
 enum Work {
     /// To move so many bytes, from or to an offset of the file.
     Move { offset: u64, left: u64, stable: bool },
+    /// To discard, or to write zeroes.
+    Clear(Box<Clearing>),
     /// To make written bytes stable.
     Sync,
 }
@@ -44,6 +48,8 @@ pub(super) enum Operation {
     Read(Box<Lent>, u64),
     /// To write these pieces at an offset, and to make them stable if that is said.
     Write(Box<Lent>, u64, bool),
+    /// To clear a part of the file.
+    Clear(Step),
     /// To make written bytes stable.
     Sync,
 }
@@ -55,9 +61,13 @@ pub(super) enum Next<M: StableMem> {
 }
 
 impl<M: StableMem> Request<M> {
-    /// Takes a chain apart: once, so that the driver cannot change its mind. Hands it back if it is not a read, a write
-    /// or a flush that is in order. A chain whose memory has panicked is gone.
-    pub(super) fn new<S: Storage>(device: &BlockDevice<S>, chain: KeptChain<M>) -> Result<Self, Option<KeptChain<M>>> {
+    /// Takes a chain apart: once, so that the driver cannot change its mind. Hands it back if it is not in order, or asks
+    /// for nothing that the kernel has to do. A chain whose memory has panicked is gone.
+    pub(super) fn new<S: Storage>(
+        device: &BlockDevice<S>,
+        chain: KeptChain<M>,
+        number: u64,
+    ) -> Result<Self, Option<KeptChain<M>>> {
         let mut has_status = false;
         for element in chain.walk() {
             match element {
@@ -68,12 +78,21 @@ impl<M: StableMem> Request<M> {
         let mut request = ReadableChain::new(chain);
         let kind = if has_status { request.read_obj::<RequestHeader>().ok() } else { None };
         let kind = kind.and_then(|header| Some((RequestType::from_number(header.kind.get())?, header.sector.get())));
-        match kind {
+        let begun = match kind {
             Some((RequestType::In, sector)) => Self::read(device, request, sector),
             Some((RequestType::Out, sector)) => Self::write(device, request, sector),
             Some((RequestType::Flush, _)) => Self::with_status(request, |_| Some(Work::Sync)),
-            _ => Err(request.into_chain()),
-        }
+            Some((RequestType::Discard, _)) => {
+                let clearing = Clearing::to_discard(device, &mut request);
+                Self::with_status(request, |_| clearing.map(Box::new).map(Work::Clear))
+            }
+            Some((RequestType::WriteZeroes, _)) => {
+                let clearing = Clearing::to_zero(device, &mut request);
+                Self::with_status(request, |_| clearing.map(Box::new).map(Work::Clear))
+            }
+            Some((RequestType::GetId, _)) | None => Err(request.into_chain()),
+        };
+        begun.map(|request| Self { number, ..request })
     }
 
     fn read<S: Storage>(
@@ -96,7 +115,7 @@ impl<M: StableMem> Request<M> {
         match device.place(sector, left).filter(|_| !device.storage().read_only()) {
             Some(offset) => {
                 let work = Work::Move { offset, left, stable: device.writes_through() };
-                Ok(Self { chain: Half::Out(request), work, tries: 0 })
+                Ok(Self { number: 0, chain: Half::Out(request), work, tries: 0 })
             }
             None => Err(request.into_chain()),
         }
@@ -109,14 +128,28 @@ impl<M: StableMem> Request<M> {
     ) -> Result<Self, Option<KeptChain<M>>> {
         let mut payload = WritableChain::from_incomplete_readable(request);
         match payload.split_last(1).ok().and_then(|status| Some((work(&payload)?, status))) {
-            Some((work, status)) => Ok(Self { chain: Half::In(payload, status), work, tries: 0 }),
+            Some((work, status)) => Ok(Self { number: 0, chain: Half::In(payload, status), work, tries: 0 }),
             None => Err(payload.into_chain()),
         }
     }
 
-    /// Returns the first operation.
-    pub(super) fn begin(mut self) -> Next<M> {
-        let Work::Move { offset, left, stable } = self.work else { return Next::Operation(self, Operation::Sync) };
+    /// Returns the first operation, or the next one.
+    pub(super) fn begin(self) -> Next<M> {
+        match &self.work {
+            Work::Move { offset, left, stable } => {
+                let (offset, left, stable) = (*offset, *left, *stable);
+                self.begin_to_move(offset, left, stable)
+            }
+            Work::Clear(clearing) => match clearing.next() {
+                Some(step) => Next::Operation(self, Operation::Clear(step)),
+                None if clearing.stable => Next::Operation(self, Operation::Sync),
+                None => Next::Answer(self, Status::Ok),
+            },
+            Work::Sync => Next::Operation(self, Operation::Sync),
+        }
+    }
+
+    fn begin_to_move(mut self, offset: u64, left: u64, stable: bool) -> Next<M> {
         match self.lend(left).map(Box::new) {
             Ok(lent) if !lent.is_empty() => {
                 let operation = match self.chain {
@@ -132,25 +165,40 @@ impl<M: StableMem> Request<M> {
 
     /// Goes on after an operation has ended, with the number of bytes that it has moved.
     pub(super) fn go_on(mut self, operation: Operation, result: io::Result<usize>) -> Next<M> {
-        let moved = match result {
-            Ok(moved) => moved,
-            Err(error) if is_for_now(&error) && self.tries < TRIES => {
-                self.tries += 1;
-                return Next::Operation(self, operation);
-            }
-            Err(_) => return Next::Answer(self, Status::IoErr),
-        };
-        let Work::Move { offset, left, stable } = self.work else { return Next::Answer(self, Status::Ok) };
-        let (Operation::Read(lent, _) | Operation::Write(lent, ..)) = operation else {
-            return Next::Answer(self, Status::IoErr);
-        };
-        // Without any bytes, it is at the end of the file: the file was made shorter.
-        if moved == 0 || self.settle(*lent, moved).is_none() {
+        if self.tries < TRIES && result.as_ref().is_err_and(is_for_now) {
+            self.tries += 1;
+            return Next::Operation(self, operation);
+        }
+        match operation {
+            Operation::Read(lent, _) | Operation::Write(lent, ..) => self.moved(*lent, result.unwrap_or(0)),
+            Operation::Clear(_) => self.cleared(result),
+            Operation::Sync => Next::Answer(self, result.map(drop).into()),
+        }
+    }
+
+    /// Goes on after a step of what clears has ended.
+    fn cleared(mut self, result: io::Result<usize>) -> Next<M> {
+        let Work::Clear(clearing) = &mut self.work else { return Next::Answer(self, Status::IoErr) };
+        match clearing.ended(result) {
+            Ok(()) => self.begin(),
+            Err(_) => Next::Answer(self, Status::IoErr),
+        }
+    }
+
+    /// Goes on after so many of the bytes that were lent have been moved. Without any, the medium has failed, or the
+    /// file was made shorter.
+    fn moved(mut self, lent: Lent, moved: usize) -> Next<M> {
+        if moved == 0 || self.settle(lent, moved).is_none() {
             return Next::Answer(self, Status::IoErr);
         }
         let moved = moved as u64;
-        self.work = Work::Move { offset: offset.saturating_add(moved), left: left.saturating_sub(moved), stable };
-        if left <= moved { Next::Answer(self, Status::Ok) } else { self.begin() }
+        match &mut self.work {
+            Work::Move { offset, left, .. } if moved < *left => {
+                (*offset, *left) = (offset.saturating_add(moved), *left - moved);
+                self.begin()
+            }
+            _ => Next::Answer(self, Status::Ok),
+        }
     }
 
     /// Writes the status into the last byte, and returns the chain. The used length has no hole: if a read has failed,

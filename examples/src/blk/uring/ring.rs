@@ -16,6 +16,7 @@ use io_uring::{IoUring, Probe, opcode, squeue, types};
 use virtio_chain::Lent;
 use virtio_mem_traits::StableMem;
 
+use super::clearing::{Step, Way};
 use super::request::{Operation, Request};
 use crate::blk::direct::{Alignment, Direct};
 
@@ -24,10 +25,14 @@ const FILE: types::Fixed = types::Fixed(0);
 const DIRECT: types::Fixed = types::Fixed(1);
 
 /// The operations that the kernel has to know.
-const OPCODES: [u8; 3] = [opcode::Readv::CODE, opcode::Writev::CODE, opcode::Fsync::CODE];
+const OPCODES: [u8; 5] =
+    [opcode::Readv::CODE, opcode::Writev::CODE, opcode::Write::CODE, opcode::Fsync::CODE, opcode::Fallocate::CODE];
 
 /// The most operations for which the kernel is entered once.
 const MAX_ENTRIES: usize = 64;
+
+/// What is written where a file system cannot write zeroes by itself.
+static ZEROES: [u8; 1 << 16] = [0; 1 << 16];
 
 /// A bounded number of requests, and the io_uring that works for them.
 pub(super) struct Ring<M: StableMem> {
@@ -87,6 +92,11 @@ impl<M: StableMem> Ring<M> {
 
     pub(super) fn in_flight(&self) -> usize {
         self.flights.len() - self.free.len()
+    }
+
+    /// Returns how many requests can be in flight.
+    pub(super) const fn depth(&self) -> usize {
+        self.flights.len()
     }
 
     pub(super) const fn event(&self) -> &Arc<OwnedFd> {
@@ -154,7 +164,8 @@ impl<M: StableMem> Ring<M> {
         while let Some(place) = self.waiting.front().copied() {
             let Some(Some(flight)) = self.flights.get(place) else { break };
             let entry = entry(&flight.operation, self.direct).user_data(place as u64);
-            // SAFETY: the kernel uses the file, which is registered, and for reads and writes:
+            // SAFETY: the kernel uses the file, which is registered. Zeroes are written from a static. For other reads and
+            // writes, it uses:
             // - the array of pieces, which is in a box, so that it does not move with the operation;
             // - the memory that the pieces stand for. They were lent by the chain of the request, which checked that
             //   the device may access the memory in this direction. The chain has a handle on its memory, which is
@@ -206,8 +217,23 @@ fn entry(operation: &Operation, direct: Option<Alignment>) -> squeue::Entry {
             let flags = if *stable { libc::RWF_DSYNC } else { 0 };
             opcode::Writev::new(file(lent, *offset), pieces, count).offset(*offset).rw_flags(flags).build()
         }
+        Operation::Clear(step) => clear(step),
         Operation::Sync => opcode::Fsync::new(FILE).flags(types::FsyncFlags::DATASYNC).build(),
     }
+}
+
+/// Returns what clears a part of the file, as the kernel takes it.
+#[expect(clippy::cast_possible_truncation, reason = "it is not more than there are zeroes")]
+fn clear(Step { way, offset, len }: &Step) -> squeue::Entry {
+    let mode = match way {
+        Way::Discard | Way::Release => libc::FALLOC_FL_PUNCH_HOLE,
+        Way::Zero => libc::FALLOC_FL_ZERO_RANGE,
+        Way::Write => {
+            let len = (ZEROES.len() as u64).min(*len) as u32;
+            return opcode::Write::new(FILE, ZEROES.as_ptr(), len).offset(*offset).build();
+        }
+    };
+    opcode::Fallocate::new(FILE, *len).offset(*offset).mode(mode | libc::FALLOC_FL_KEEP_SIZE).build()
 }
 
 /// Returns the array of pieces: an array of `IoVec` is one of `iovec`.

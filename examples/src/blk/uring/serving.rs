@@ -1,5 +1,6 @@
 //! The device as what serves a queue.
 
+use core::hint;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,16 +15,38 @@ use crate::blk::storage::Storage;
 /// How many rounds there are before others have a look: the thread of the queue, which may have to stop.
 const ROUNDS: usize = 16;
 
+/// How many rounds there are if the device polls, most of which are short.
+const POLLING_ROUNDS: usize = 256;
+
+/// How often a device that polls looks for something to do in vain before it waits: a few milliseconds.
+const LOOKS: u32 = 10_000;
+
+/// How many of these looks come in quick succession. After that the processor is offered to others between them.
+const SPINS: u32 = 1000;
+
 impl<S: Storage + Send + 'static> UringDisk<S> {
     /// Returns what serves a queue with this device.
     #[must_use]
     pub fn into_worker(self) -> Worker {
+        self.worker(0, ROUNDS)
+    }
+
+    /// Returns what serves a queue with this device, and does not wait while there is something to do. It looks for
+    /// requests and for the end of operations again and again, and needs no kicks meanwhile.
+    #[must_use]
+    pub fn into_polling_worker(self) -> Worker {
+        self.worker(LOOKS, POLLING_ROUNDS)
+    }
+
+    fn worker(self, looks: u32, rounds: usize) -> Worker {
         let disk = Arc::new(Mutex::new(self));
-        Worker::asynchronous(move |mut chains| {
+        let worker = Worker::asynchronous(move |mut chains| {
             let disk = Arc::clone(&disk);
             chains.wake_on(Arc::clone(lock(&disk).event()));
-            Serving { disk, chains, ended: false }
-        })
+            Serving { disk, chains, ended: false, rounds, looks, looked: 0 }
+        });
+        // The kernel writes to memory when it wants.
+        worker.keeping_memory()
     }
 }
 
@@ -33,6 +56,11 @@ struct Serving<S: Storage> {
     chains: Chains,
     /// Whether there are no more chains.
     ended: bool,
+    rounds: usize,
+    /// How often it looks in vain before it waits.
+    looks: u32,
+    /// How often it has.
+    looked: u32,
 }
 
 impl<S: Storage> Future for Serving<S> {
@@ -41,15 +69,21 @@ impl<S: Storage> Future for Serving<S> {
     /// Takes chains, and hands them to the kernel together, until there are no more and nothing has ended meanwhile.
     /// Then the next chain wakes it, or the io_uring.
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let Self { disk, chains, ended } = &mut *self;
+        let Self { disk, chains, ended, rounds, looks, looked } = &mut *self;
         let mut disk = lock(disk);
-        for _ in 0..ROUNDS {
-            let took = take(&mut disk, chains, ended, context);
+        for _ in 0..*rounds {
+            let waits = *looked >= *looks;
+            let took = if waits { take(&mut disk, chains, ended, context) } else { take_now(&mut disk, chains) };
             match disk.turn() {
-                Ok(Progress { ended: 0, again: false }) if !took => {
+                Ok(Progress { ended: 0, again: false }) if !took && waits => {
                     return if *ended && disk.in_flight() == 0 { Poll::Ready(()) } else { Poll::Pending };
                 }
+                Ok(Progress { ended: 0, again: false }) if !took => {
+                    *looked += 1;
+                    if *looked <= SPINS { hint::spin_loop() } else { thread::yield_now() }
+                }
                 Ok(Progress { again, .. }) => {
+                    *looked = 0;
                     if again {
                         thread::yield_now();
                     }
@@ -65,7 +99,7 @@ impl<S: Storage> Future for Serving<S> {
     }
 }
 
-/// Takes chains while there is room, and returns whether there were any.
+/// Takes chains while there is room, and returns whether there were any. If there is room left, the next one wakes.
 fn take<S: Storage>(disk: &mut UringDisk<S>, chains: &mut Chains, ended: &mut bool, context: &mut Context<'_>) -> bool {
     let mut took = false;
     while !*ended && disk.has_room() {
@@ -77,6 +111,17 @@ fn take<S: Storage>(disk: &mut UringDisk<S>, chains: &mut Chains, ended: &mut bo
             Poll::Ready(None) => *ended = true,
             Poll::Pending => break,
         }
+    }
+    took
+}
+
+/// Takes chains while there is room, and returns whether there were any.
+fn take_now<S: Storage>(disk: &mut UringDisk<S>, chains: &mut Chains) -> bool {
+    let mut took = false;
+    while disk.has_room() {
+        let Some(chain) = chains.try_next() else { break };
+        took = true;
+        disk.take(chain);
     }
     took
 }

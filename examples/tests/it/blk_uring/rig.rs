@@ -29,10 +29,19 @@ impl<S: Storage> Rig<S> {
     }
 
     pub(crate) fn with_device(device: BlockDevice<S>, features: u64, depth: usize) -> Self {
+        Self::with_disk(UringDisk::new(device, depth).unwrap(), features)
+    }
+
+    /// Returns one that answers in order.
+    pub(crate) fn in_order(device: BlockDevice<S>, features: u64, depth: usize) -> Self {
+        Self::with_disk(UringDisk::new(device, depth).unwrap().in_order(), features)
+    }
+
+    fn with_disk(disk: UringDisk<S, Arc<HeapMem>>, features: u64) -> Self {
         let options = AnyFixtureOptions { size: 512, features, memory_len: 4 << 20, ..Default::default() };
         let fixture = options.build_plain().unwrap();
         let queue = SharedQueue::new(fixture.queue);
-        Self { disk: UringDisk::new(device, depth).unwrap(), queue, driver: fixture.driver }
+        Self { disk, queue, driver: fixture.driver }
     }
 
     pub(crate) fn add(&mut self, chain: &DriverChain) {

@@ -215,11 +215,11 @@ impl FrontEnd {
 
     /// Shares memory, as one region.
     pub(crate) fn add_memory(&mut self, region: Region, file: impl AsFd) -> Answer {
-        self.set_with(ADD_MEM_REG, &[vec![0; 8], region.bytes()].concat(), &[file.as_fd()])
+        self.set_with(ADD_MEM_REG, &region.message(), &[file.as_fd()])
     }
 
     pub(crate) fn remove_memory(&mut self, region: Region) -> Answer {
-        self.set(REM_MEM_REG, &[vec![0; 8], region.bytes()].concat())
+        self.set(REM_MEM_REG, &region.message())
     }
 
     /// Shares all memory at once.
@@ -240,6 +240,11 @@ pub(crate) struct Region {
 }
 
 impl Region {
+    /// Returns what a message says that adds or removes it.
+    pub(crate) fn message(self) -> Vec<u8> {
+        [vec![0; 8], self.bytes()].concat()
+    }
+
     fn bytes(self) -> Vec<u8> {
         [self.guest, self.size, self.user, self.offset].iter().flat_map(|value| value.to_le_bytes()).collect()
     }

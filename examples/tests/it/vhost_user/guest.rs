@@ -43,6 +43,10 @@ impl Shared {
         &self.file
     }
 
+    pub(crate) const fn range(&self) -> DriverRange {
+        self.range
+    }
+
     /// Makes it what it was.
     pub(crate) fn restore(&self, bytes: &[u8]) {
         self.file.write_all_at(bytes, 0).unwrap();
@@ -83,15 +87,25 @@ impl Guest {
 
     /// Connects to a back end, and shares the memory with it.
     pub(crate) fn connect(&self, socket: &Path) -> FrontEnd {
+        self.connect_with(socket, &[self.region()])
+    }
+
+    /// Connects to a back end, and shares parts of the memory with it.
+    pub(crate) fn connect_with(&self, socket: &Path, regions: &[Region]) -> FrontEnd {
         let mut front_end = FrontEnd::agreed(socket, self.features);
-        assert_eq!(front_end.add_memory(self.region(), &self.mem.file), Yes);
+        regions.iter().for_each(|region| assert_eq!(front_end.add_memory(*region, &self.mem.file), Yes));
         front_end
     }
 
     /// Returns all of its memory.
     pub(crate) fn region(&self) -> Region {
-        let (guest, size) = (self.mem.range.start().0, self.mem.range.len());
-        Region { guest, size, user: USER + guest, offset: 0 }
+        self.part(self.mem.range)
+    }
+
+    /// Returns a part of its memory.
+    pub(crate) fn part(&self, range: DriverRange) -> Region {
+        let (guest, size) = (range.start().0, range.len());
+        Region { guest, size, user: USER + guest, offset: self.mem.range.offset_of(range.start()).unwrap() }
     }
 
     /// Hands over the record of what is in flight, after it was made.

@@ -47,15 +47,20 @@ fn both_formats_serve_full_queues() {
 /// The driver does not know that one used element can stand for several requests: they come one at a time.
 #[test]
 fn both_formats_serve_in_order() {
-    for features in [IN_ORDER, IN_ORDER | EVENT_IDX, PACKED | IN_ORDER, PACKED | IN_ORDER | EVENT_IDX] {
-        check(&["--in-order"], features, 1, 32, 1);
+    for io in WAYS {
+        for features in [IN_ORDER, IN_ORDER | EVENT_IDX, PACKED | IN_ORDER, PACKED | IN_ORDER | EVENT_IDX] {
+            check(&[io, &["--in-order"]].concat(), features, 1, 32, 8);
+        }
     }
 }
 
 #[test]
 fn both_formats_are_polled() {
-    for features in [EVENT_IDX, PACKED] {
-        check(&["--poll"], features, 1, 64, 16);
+    for io in WAYS {
+        for features in [0, EVENT_IDX, PACKED, PACKED | EVENT_IDX] {
+            check(&[io, &["--poll"]].concat(), features, 1, 64, 16);
+        }
+        check(&[io, &["--poll", "--in-order"]].concat(), PACKED | IN_ORDER, 1, 64, 16);
     }
 }
 
