@@ -42,10 +42,11 @@ enum Server {
 }
 
 /// All who have a turn, and what they are called.
-const SERVERS: [(&str, Server); 7] = [
+const SERVERS: [(&str, Server); 8] = [
     ("vhost-user-blk plain", Server::Ours(&["--io", "plain"])),
     ("vhost-user-blk plain, poll", Server::Ours(&["--io", "plain", "--poll"])),
     ("vhost-user-blk uring", Server::Ours(&["--io", "uring"])),
+    ("vhost-user-blk uring, poll", Server::Ours(&["--io", "uring", "--poll"])),
     ("qemu-storage-daemon threads", Server::Peer("threads")),
     ("qemu-storage-daemon io_uring", Server::Peer("io_uring")),
     ("pread", Server::Nobody(Loop::Pread)),
