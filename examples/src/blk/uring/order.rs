@@ -11,7 +11,7 @@ use super::request::Request;
 /// How a request ends.
 pub(super) enum End<M: StableMem> {
     /// The kernel has worked for it.
-    Done(Request<M>, Status),
+    Done(Box<Request<M>>, Status),
     /// The block device answers it by itself, when its turn has come.
     ByItself(KeptChain<M>),
     /// Its memory has panicked, and the chain is gone.
