@@ -5,6 +5,23 @@
 //! several devices can share a storage.
 //!
 //! A [`UringDisk`](uring::UringDisk) does the same on a file, with many requests in flight.
+//!
+//! # How to read it
+//!
+//! This file has what the driver sees of the device: its features, its configuration space, and a request with its
+//! answer. What a request does is in `request.rs`. That is all a block device needs. The rest is for speed, or is what
+//! the sectors are on:
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `wire.rs` | the structures and the numbers of the specification |
+//! | `request.rs` | what each type of request does |
+//! | `error.rs`, `cache.rs` | why a request fails; the mode of the write cache |
+//! | `storage.rs` | the trait [`Storage`]: what the sectors are on |
+//! | `file.rs`, `direct.rs`, `memory.rs`, `null.rs` | a file, past the page cache or not; memory; nothing |
+//! | `moving.rs`, `straight.rs` | bytes between a storage and a chain, without a copy in between |
+//! | `serve.rs`, `batch.rs` | many requests at a time, to wait for the medium once for all of them |
+//! | `uring.rs`, `uring/` | requests that are in flight, and are answered when the kernel has done them |
 
 mod batch;
 mod cache;
@@ -27,6 +44,8 @@ use core::mem::offset_of;
 
 use virtio_chain::{Reader, TransferError, Writer};
 use virtio_queue_core::{Chain, DriverNotify, FatalError, QueueState, Ring};
+use virtio_vhost_user::{Device, Served};
+use zerocopy::FromZeros;
 
 use cache::CacheMode;
 pub use direct::{Alignment, Direct};
@@ -39,9 +58,6 @@ pub use wire::{
     BlockConfig, DeviceId, MAX_SEGMENT_SECTORS, MAX_SEGMENTS, RequestHeader, RequestType, SECTOR_SIZE, Segment, Status,
     Topology, feature,
 };
-
-use virtio_vhost_user::{Device, Served};
-use zerocopy::FromZeros;
 
 /// A block device on a storage.
 ///

@@ -39,7 +39,7 @@
 //! | --- | --- |
 //! | [`rng`] | At once: [`process`](Device::process) fills a chain and returns it. |
 //! | [`blk`] | At once, in batches: up to 64 requests are held as tokens, and are answered in order. |
-//! | [`blk::uring`] | Deferred, by io_uring: up to 128 chains are owned, and are answered in any order. |
+//! | [`blk::uring`] | Deferred, by io_uring: up to 128 chains are owned, and are answered in any order, or in theirs. |
 //! | [`net`], transmit | At once: the device copies a packet out of its chain, and returns the chain. |
 //! | [`net`], receive | At once if a packet fits into one buffer. Otherwise deferred: the device keeps buffers as tokens. |
 //! | [`vsock`], transmit | At once: the device moves the bytes of a packet into a socket, and returns the chain. |

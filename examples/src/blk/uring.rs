@@ -105,7 +105,7 @@ impl<S: Storage, M: StableMem> UringDisk<S, M> {
         let number = self.order.as_mut().map_or(0, Order::begin);
         match Request::new(&self.device, chain, number) {
             Ok(request) => self.next(request.begin()),
-            Err(chain) => self.end(number, chain.map_or(End::Gone, End::ByItself)),
+            Err(chain) => self.by_itself(number, chain),
         }
     }
 
@@ -129,17 +129,44 @@ impl<S: Storage, M: StableMem> UringDisk<S, M> {
     fn next(&mut self, next: Next<M>) {
         match next {
             Next::Operation(request, operation) => self.ring.start(request, operation),
-            Next::Answer(request, status) => self.end(request.number, End::Done(request, status)),
+            Next::Answer(request, status) => self.done(request, status),
         }
     }
 
-    /// Answers a request, or those whose turn has come with it.
-    fn end(&mut self, number: u64, end: End<M>) {
-        let Some(order) = &mut self.order else { return answer(&mut self.device, end) };
-        order.end(number, end);
-        while let Some(end) = order.next() {
-            answer(&mut self.device, end);
+    /// Answers a request for which the kernel has worked, when its turn has come.
+    fn done(&mut self, request: Box<Request<M>>, status: Status) {
+        match &mut self.order {
+            None => request.answer(status),
+            Some(order) => {
+                order.end(request.number, End::Done(request, status));
+                self.answer_in_turn();
+            }
         }
+    }
+
+    /// Lets the block device answer a request, when its turn has come.
+    fn by_itself(&mut self, number: u64, chain: Option<KeptChain<M>>) {
+        match &mut self.order {
+            None => self.process(chain),
+            Some(order) => {
+                order.end(number, End::ByItself(chain));
+                self.answer_in_turn();
+            }
+        }
+    }
+
+    fn answer_in_turn(&mut self) {
+        while let Some(end) = self.order.as_mut().and_then(Order::next) {
+            match end {
+                End::Done(request, status) => request.answer(status),
+                End::ByItself(chain) => self.process(chain),
+            }
+        }
+    }
+
+    /// Lets the block device answer a request, unless its chain is gone. The driver is told what is wrong.
+    fn process(&mut self, chain: Option<KeptChain<M>>) {
+        chain.into_iter().for_each(|chain| drop(self.device.process(chain)));
     }
 
     /// Waits until the kernel has no operation any more. Requests that are not done by then are answered with an error.
@@ -152,18 +179,9 @@ impl<S: Storage, M: StableMem> UringDisk<S, M> {
                     Next::Operation(request, _) => (request, Status::IoErr),
                     Next::Answer(request, status) => (request, status),
                 };
-                self.end(request.number, End::Done(request, status));
+                self.done(request, status);
             }
         }
-    }
-}
-
-/// Answers a request. The driver is told what is wrong.
-fn answer<S: Storage, M: StableMem>(device: &mut BlockDevice<S>, end: End<M>) {
-    match end {
-        End::Done(request, status) => request.answer(status),
-        End::ByItself(chain) => drop(device.process(chain)),
-        End::Gone => {}
     }
 }
 

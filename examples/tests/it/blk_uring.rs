@@ -7,7 +7,7 @@ mod rig;
 mod sandbox;
 
 use std::cell::RefCell;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -25,11 +25,10 @@ use virtio_util::SharedQueue;
 use crate::blk_file::TempFile;
 use crate::disk::{FLUSH, GET_ID, IN, IOERR, OK, OUT, SECTOR, WRITE_ZEROES, header, pattern, request, segment};
 use crate::vhost_user::wait_readable;
-use medium::Files;
-use rig::{FORMATS, Rig, id};
 use sandbox::refuse_entering;
 
-pub(crate) use medium::Pipe;
+pub(crate) use medium::{Files, Pipe};
+pub(crate) use rig::{FORMATS, Rig, id};
 pub(crate) use sandbox::refuse_io_uring;
 
 /// Returns a read of so many sectors.
@@ -172,32 +171,6 @@ fn read_that_ends_too_early_counts_what_came() {
         let writable = used.writable();
         assert_eq!((used.len, writable.last()), (600, Some(&IOERR)));
         assert_eq!(writable[..600], [7; 600]);
-    }
-}
-
-/// SPLIT-USED-4
-#[test]
-fn failing_medium_is_ioerr() {
-    let (size, open) = (4 * SECTOR as u64, |path: &str| File::open(path).unwrap());
-    let short = TempFile::new(&[1; SECTOR]);
-    let writable = |path: &str| File::options().write(true).open(path).unwrap();
-    let short_file = || open(short.path().to_str().unwrap());
-    let table: [(&str, File, DriverChain, u32); 6] = [
-        ("nothing is mapped there", open("/proc/self/mem"), read(0, 1), 0),
-        ("the medium is full", writable("/dev/full"), write(0, &[1; 512]), 1),
-        ("the file was made shorter", short_file(), read(1, 1), 0),
-        ("the file ends within the payload", short_file(), read(0, 2), 512),
-        ("the file cannot be written", short_file(), write(0, &[1; 512]), 1),
-        ("the file cannot be flushed", open("/proc/self/mem"), flush(), 1),
-    ];
-    for (about, file, chain, len) in table {
-        for features in FORMATS {
-            let mut rig = Rig::new(Files::new(file.try_clone().unwrap(), size), features, 8);
-            rig.add(&chain);
-            let used = rig.finish(1).remove(0);
-            assert_eq!((used.writable().last(), used.len), (Some(&IOERR), len), "{about}");
-            assert_eq!(rig.disk.in_flight(), 0);
-        }
     }
 }
 

@@ -9,6 +9,7 @@ mod blk_cuts;
 mod blk_features;
 mod blk_file;
 mod blk_hostile;
+mod blk_medium;
 mod blk_model;
 mod blk_nonsense;
 mod blk_reports;

@@ -85,12 +85,21 @@ pub(crate) fn all() -> Vec<(&'static str, TestDevice)> {
     ]
 }
 
-/// Returns a device that hands its chains over to the test, and whether it was asked to put chains back.
-pub(crate) fn handing_over() -> (TestDevice, Receiver<KeptChain>, Receiver<()>) {
+/// A device, its chains, and whether it was asked to put chains back.
+pub(crate) type HandingOver = (TestDevice, Receiver<KeptChain>, Receiver<()>);
+
+/// Returns a device that hands its chains over to the test.
+pub(crate) fn handing_over() -> HandingOver {
+    handing_over_as(|worker| worker)
+}
+
+/// Returns one whose worker is made from another one.
+pub(crate) fn handing_over_as(make: impl Fn(Worker) -> Worker + Send + Sync + 'static) -> HandingOver {
     let ((sender, chains), (asks, asked)) = (channel(), channel());
     let device = TestDevice::new(move || {
         let (sender, asks) = (sender.clone(), asks.clone());
-        Worker::on_stop(move |_| asks.send(()).unwrap_or_default()).deferred(move |chain| drop(sender.send(chain)))
+        let begun = Worker::on_stop(move |_| asks.send(()).unwrap_or_default());
+        make(begun.deferred(move |chain| drop(sender.send(chain))))
     });
     (device, chains, asked)
 }

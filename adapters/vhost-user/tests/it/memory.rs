@@ -2,14 +2,16 @@
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
+use std::thread;
 
 use adapter_test_support::{REGIONS, answer, question, shared_file};
 use vhost::vhost_user::VhostUserFrontend;
 use vhost::{VhostBackend, VhostUserDirtyLogRegion, VhostUserMemoryRegionInfo};
 use virtio_fake_driver::DriverChain;
 use virtio_mem_traits::DriverAddr;
+use virtio_vhost_user::Worker;
 
-use crate::devices::{all, handing_over};
+use crate::devices::{all, handing_over, handing_over_as};
 use crate::front_end::{FrontEnd, Running};
 use crate::shapes::FORMATS;
 
@@ -94,6 +96,56 @@ fn memory_changes_with_chains_in_flight_and_none_is_waited_for() {
             assert_eq!([used[0].written(), used[1].written()], [&b"AWAY"[..], b"BEFORE"], "{what}, {ring:#x}");
             assert!(asked.try_recv().is_err());
         }
+    }
+}
+
+#[test]
+fn memory_stays_until_chains_have_returned_whose_worker_keeps_it() {
+    for (what, away, back) in AWAY {
+        for ring in FORMATS {
+            let (device, chains, asked) = handing_over_as(Worker::keeping_memory);
+            let back_end = Running::new(device);
+            let mut front_end = FrontEnd::new(&back_end, ring);
+            let mut driver = front_end.driver(0, 8);
+            let signals = front_end.start(0, &driver);
+            signals.send(&mut driver, &question("before"));
+            let kept = chains.recv().unwrap();
+            let mut front_end = thread::scope(|scope| {
+                let away = scope.spawn(move || {
+                    away(&mut front_end);
+                    front_end
+                });
+                asked.recv().unwrap();
+                assert!(!away.is_finished());
+                answer(kept);
+                away.join().unwrap()
+            });
+            assert_eq!(driver.reap_all().unwrap()[0].written(), b"BEFORE", "{what}, {ring:#x}");
+            back(&mut front_end);
+            signals.send(&mut driver, &question("after"));
+            answer(chains.recv().unwrap());
+            assert_eq!(signals.receive(&mut driver, 1)[0].written(), b"AFTER", "{what}, {ring:#x}");
+        }
+    }
+}
+
+/// Nothing goes away that a chain could be in.
+#[test]
+fn memory_that_comes_waits_for_no_chain() {
+    for ring in FORMATS {
+        let (device, chains, asked) = handing_over_as(Worker::keeping_memory);
+        let back_end = Running::new(device);
+        let mut front_end = FrontEnd::new(&back_end, ring);
+        let mut driver = front_end.driver(0, 8);
+        front_end.remove(REGIONS[2]);
+        let signals = front_end.start(0, &driver);
+        signals.send(&mut driver, &question("before"));
+        let kept = chains.recv().unwrap();
+        front_end.add(REGIONS[2]);
+        set_table(&mut front_end, &REGIONS);
+        answer(kept);
+        assert_eq!(signals.receive(&mut driver, 1)[0].written(), b"BEFORE", "{ring:#x}");
+        assert!(asked.try_recv().is_err());
     }
 }
 

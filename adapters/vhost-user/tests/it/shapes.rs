@@ -79,6 +79,62 @@ fn kept_chains_return_in_any_order() {
     }
 }
 
+/// Without EVENT_IDX, the driver sees at any time whether it has to kick.
+#[test]
+fn future_that_looks_for_chains_asks_for_no_kicks() {
+    for ring in FORMATS {
+        let (ends, ended) = channel();
+        let device = TestDevice::new(move || {
+            let ends = ends.clone();
+            Worker::asynchronous(move |mut chains| {
+                let ends = ends.clone();
+                async move {
+                    // The first one comes with a kick, and the others do not.
+                    chains.next_chain().await.into_iter().for_each(answer);
+                    for _ in 0..2 {
+                        loop {
+                            if let Some(chain) = chains.try_next() {
+                                break answer(chain);
+                            }
+                            yield_now().await;
+                        }
+                    }
+                    ends.send(()).unwrap();
+                    while let Some(chain) = chains.next_chain().await {
+                        answer(chain);
+                    }
+                }
+            })
+        });
+        let back_end = Running::new(device);
+        let mut front_end = FrontEnd::new(&back_end, ring);
+        let mut driver = front_end.driver(0, 8);
+        let signals = front_end.start(0, &driver);
+        assert_eq!(signals.ask(&mut driver, "kicked"), "KICKED");
+        // The future asks for no kicks from when it has found a chain by itself.
+        for text in ["one", "two"] {
+            driver.add(&question(text)).unwrap();
+            assert!(!driver.needs_kick() || text == "one", "{ring:#x}");
+            assert_eq!(signals.receive(&mut driver, 1)[0].written(), text.to_uppercase().as_bytes());
+        }
+        ended.recv_timeout(PATIENCE).unwrap();
+        assert_eq!(signals.ask(&mut driver, "kicked again"), "KICKED AGAIN");
+    }
+}
+
+/// Lets the thread of the queue see to other things, which calls the future again.
+async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
 /// The future has seen the kick, and waits for something else.
 #[test]
 fn future_is_polled_when_what_it_waits_for_can_be_read() {

@@ -12,10 +12,8 @@ use super::request::Request;
 pub(super) enum End<M: StableMem> {
     /// The kernel has worked for it.
     Done(Box<Request<M>>, Status),
-    /// The block device answers it by itself, when its turn has come.
-    ByItself(KeptChain<M>),
-    /// Its memory has panicked, and the chain is gone.
-    Gone,
+    /// The block device answers it by itself. If its memory has panicked, there is no chain.
+    ByItself(Option<KeptChain<M>>),
 }
 
 /// The requests that were taken and not answered, in the order in which they were taken.

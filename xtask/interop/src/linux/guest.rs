@@ -51,7 +51,8 @@ impl Guest {
         Self::run(command)
     }
 
-    /// Returns the beginning of a command line, without devices, for a guest that does `task`. Its memory is as QEMU's
+    /// Returns the beginning of a command line, without devices, for a guest that does `task`, which can be followed by
+    /// other parameters of the kernel. Its memory is as QEMU's
     /// option `-m` has it, of which 256 MiB are there from the beginning.
     pub(super) fn command(system: &System, task: &str, memory: &str) -> Command {
         let mut command = Command::new("qemu-system-x86_64");

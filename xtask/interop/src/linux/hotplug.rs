@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::rig::{Rig, Servers};
+use super::rig::{Rig, Root, Servers};
 use super::system::System;
 use super::worker::{Setup, Worker};
 use crate::extent::Extent;
@@ -47,7 +47,7 @@ pub(crate) fn run(extent: &Extent) -> Result<bool> {
     for &features in servers.formats() {
         let row =
             Row { driver: "Linux", device: servers.both(), features, about: "memory, stop, unbind, reset".into() };
-        let result = Rig::with_both(&system, &servers, features);
+        let result = Rig::with_both(&system, &servers, features, Root::Memory);
         passed &= row.report(&result.and_then(|rig| change(&rig)));
     }
     Ok(passed)

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use rand::Rng;
 use tempfile::TempDir;
 
+use super::system::System;
 use xtask_support::Hash;
 use xtask_support::command::run;
 
@@ -25,6 +26,21 @@ pub(super) struct Image {
 impl Image {
     /// Makes an image with random files in both directories.
     pub(super) fn new() -> Result<Self> {
+        Self::made_from(|_| Ok(()))
+    }
+
+    /// Makes one with 8 MiB behind the file system.
+    pub(super) fn with_room() -> Result<Self> {
+        Self::new()?.extended()
+    }
+
+    /// Makes one with room that a system is on, too: it can be the root of a guest.
+    pub(super) fn with_system(system: &System) -> Result<Self> {
+        Self::made_from(|root| system.install(root))?.extended()
+    }
+
+    /// Makes an image with random files in both directories, and with what `more` puts beside them.
+    fn made_from(more: impl FnOnce(&Path) -> Result<()>) -> Result<Self> {
         let image = Self { directory: TempDir::new()? };
         let root = image.directory.path().join("root");
         for name in ["host", "guest"] {
@@ -32,16 +48,15 @@ impl Image {
             fs::create_dir_all(&directory)?;
             LENGTHS.iter().try_for_each(|len| fs::write(directory.join(len.to_string()), random(*len)))?;
         }
+        more(&root)?;
         run(Command::new("mke2fs").args(["-q", "-t", "ext4", "-d"]).arg(root).arg(image.path()).arg(SIZE))?;
         Ok(image)
     }
 
-    /// Makes another one, with 8 MiB behind the file system.
-    pub(super) fn with_room() -> Result<Self> {
-        let image = Self::new()?;
-        let file = File::options().write(true).open(image.path())?;
+    fn extended(self) -> Result<Self> {
+        let file = File::options().write(true).open(self.path())?;
         file.set_len(file.metadata()?.len() + (8 << 20))?;
-        Ok(image)
+        Ok(self)
     }
 
     /// Returns where it is.

@@ -1,6 +1,7 @@
 #!/bin/busybox sh
 # The first process of the guest. The kernel's parameter `task` names a function, which does what is to be done. What is
-# meant for the host is in lines with a mark. If anything fails, the guest ends.
+# meant for the host is in lines with a mark. If anything fails, the guest ends. With `system=disk`, the system is also
+# on the disk, and what is in memory only mounts that and goes.
 
 /bin/busybox --install -s /bin
 mount -t devtmpfs none /dev
@@ -9,6 +10,15 @@ mount -t sysfs none /sys
 exec < /dev/null > /dev/ttyS0 2>&1
 set -eux -o pipefail
 trap 'reboot -f' EXIT
+
+if test "${system:-memory} ${1:-begins}" = "disk begins"; then
+    modprobe virtio_pci
+    modprobe virtio_blk
+    mount -t ext4 /dev/vda /mnt
+    exec switch_root /mnt /init goes-on
+fi
+# Nothing that is written there is to be on the disk.
+test "${system:-memory}" = memory || mount -t tmpfs none /tmp
 
 say() {
     echo "@@ $*"
@@ -254,6 +264,7 @@ check_disk() {
     say host-files "$(hash_all /mnt/host)"
     say guest-files "$(hash_all /mnt/guest)"
     umount /mnt
+    test "${system:-memory}" = memory || mount -o remount,ro /
     say disk "$(dd if=/dev/vda bs=256k iflag=direct | hash)"
     # Reads, writes, discards and flushes.
     say requests "$(awk '{ print $1 + $5 + $12 + $16 }' /sys/block/vda/stat)"

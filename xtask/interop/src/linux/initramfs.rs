@@ -8,10 +8,7 @@
 )]
 
 use std::fmt::Write as _;
-use std::fs;
-use std::path::{Component, Path};
-
-use anyhow::{Context, Result};
+use std::path::{Component, Path, PathBuf};
 
 const DIRECTORY: u32 = 0o040_755;
 const PROGRAM: u32 = 0o100_755;
@@ -34,16 +31,9 @@ impl Initramfs {
         parents.into_iter().for_each(|path| self.entry(path, DIRECTORY, &[]));
     }
 
-    /// Adds a file of the host's, at the same place or another.
-    pub(super) fn copy(&mut self, from: &Path, to: &Path) -> Result<()> {
-        let content = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
-        self.program(to, &content);
-        Ok(())
-    }
-
-    /// Adds a file that can be executed.
+    /// Adds a file that can be executed, and the directories that it is in.
     pub(super) fn program(&mut self, path: &Path, content: &[u8]) {
-        let path: std::path::PathBuf = path.components().filter(|part| *part != Component::RootDir).collect();
+        let path: PathBuf = path.components().filter(|part| *part != Component::RootDir).collect();
         path.parent().into_iter().for_each(|parent| self.directory(parent));
         self.entry(&path, PROGRAM, content);
     }

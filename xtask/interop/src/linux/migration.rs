@@ -12,7 +12,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use serde_json::{Value, json};
 
 use super::monitor::Monitor;
-use super::rig::{Rig, Servers, moments};
+use super::rig::{Rig, Root, Servers, moments};
 use super::system::System;
 use super::worker::{Setup, Worker};
 use crate::back_end::BackEnd;
@@ -50,10 +50,12 @@ pub(crate) fn run(extent: &Extent) -> Result<bool> {
     let (system, servers, mut moments) = (System::prepare()?, Servers::prepare(extent)?, moments(extent));
     let mut passed = true;
     for &features in servers.formats() {
-        let about = format!("guest migrated, times: {}", extent.migrations);
+        let root = Root::of(&servers, features);
+        let from = if root == Root::Disk { "with its root " } else { "" };
+        let about = format!("guest {from}migrated, times: {}", extent.migrations);
         let row = Row { driver: "Linux", device: servers.both(), features, about };
         let mut moments = Xoshiro256PlusPlus::from_rng(&mut moments);
-        let result = Rig::with_both(&system, &servers, features);
+        let result = Rig::with_both(&system, &servers, features, root);
         passed &= row.report(&result.and_then(|rig| migrate(&rig, extent.migrations, &mut moments)));
         passed &= compare_log(&system, &servers, features, &mut moments);
     }
@@ -63,7 +65,7 @@ pub(crate) fn run(extent: &Extent) -> Result<bool> {
 /// Looks at the log that guests depend on which are migrated.
 fn compare_log(system: &System, servers: &Servers, features: u64, rng: &mut Xoshiro256PlusPlus) -> bool {
     let row = Row { driver: "front end", device: servers.disk(), features, about: "log next to the memory".into() };
-    let result = Rig::with_disk(system, servers, features).and_then(|rig| {
+    let result = Rig::with_disk(system, servers, features, Root::Memory).and_then(|rig| {
         let _back_end = rig.start_disk(0)?;
         (0..FRONT_ENDS).try_fold(0, |requests, _| {
             Ok(requests + dirty_log::check(&rig.socket("disk", 0), features, &rig.image.path(), rng)?)

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 
-use super::rig::{Rig, Servers, moments};
+use super::rig::{Rig, Root, Servers, moments};
 use super::system::System;
 use super::worker::{Setup, Worker};
 use crate::back_end::BackEnd;
@@ -36,7 +36,7 @@ pub(crate) fn run(extent: &Extent) -> Result<bool> {
     for (&features, &victim) in
         servers.formats().iter().flat_map(|features| victims.iter().map(move |of| (features, of)))
     {
-        let about = format!("back end killed {} times", extent.kills);
+        let about = format!("{} killed {} times", victim.about(Root::of(&servers, features)), extent.kills);
         let row = Row { driver: "Linux", device: victim.device(&servers), features, about };
         let mut moments = Xoshiro256PlusPlus::from_rng(&mut moments);
         let result = victim.rig(&system, &servers, features);
@@ -73,10 +73,18 @@ impl Victim {
         }
     }
 
+    /// Returns what is killed of a guest that has its root there.
+    const fn about(self, root: Root) -> &'static str {
+        match (self, root) {
+            (Self::Disk, Root::Disk) => "root disk",
+            _ => "back end",
+        }
+    }
+
     fn rig<'a>(self, system: &'a System, servers: &'a Servers, features: u64) -> Result<Rig<'a>> {
         match self {
-            Self::Disk => Rig::with_disk(system, servers, features),
-            Self::Net => Rig::with_both(system, servers, features),
+            Self::Disk => Rig::with_disk(system, servers, features, Root::of(servers, features)),
+            Self::Net => Rig::with_both(system, servers, features, Root::Memory),
         }
     }
 

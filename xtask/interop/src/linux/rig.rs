@@ -27,12 +27,32 @@ pub(super) enum Servers {
     Peer,
 }
 
+/// Where a guest has its root file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Root {
+    /// In memory, where the kernel has unpacked it.
+    Memory,
+    /// On the disk.
+    Disk,
+}
+
+impl Root {
+    /// Returns where it is in cases that take turns. It is on the disks that are read and written by io_uring.
+    pub(super) const fn of(servers: &Servers, features: u64) -> Self {
+        match servers {
+            Servers::Ours { .. } if features & RING_PACKED != 0 => Self::Disk,
+            _ => Self::Memory,
+        }
+    }
+}
+
 /// A disk and, maybe, a network. Back ends are at places, which are numbers: 0 for the first of each.
 pub(super) struct Rig<'a> {
     pub(super) system: &'a System,
     servers: &'a Servers,
     /// What the guest negotiates of the rings.
     pub(super) features: u64,
+    pub(super) root: Root,
     pub(super) image: Image,
     pub(super) network: Option<Interface>,
     directory: TempDir,
@@ -76,14 +96,17 @@ impl Servers {
 
 impl<'a> Rig<'a> {
     /// Makes a disk, with files of the host on it.
-    pub(super) fn with_disk(system: &'a System, servers: &'a Servers, features: u64) -> Result<Self> {
-        let (image, directory) = (Image::with_room()?, TempDir::new()?);
-        Ok(Self { system, servers, features, image, network: None, directory })
+    pub(super) fn with_disk(system: &'a System, servers: &'a Servers, features: u64, root: Root) -> Result<Self> {
+        let image = match root {
+            Root::Memory => Image::with_room(),
+            Root::Disk => Image::with_system(system),
+        };
+        Ok(Self { system, servers, features, root, image: image?, network: None, directory: TempDir::new()? })
     }
 
     /// Makes a network as well, if there is somebody to serve it.
-    pub(super) fn with_both(system: &'a System, servers: &'a Servers, features: u64) -> Result<Self> {
-        let mut rig = Self::with_disk(system, servers, features)?;
+    pub(super) fn with_both(system: &'a System, servers: &'a Servers, features: u64, root: Root) -> Result<Self> {
+        let mut rig = Self::with_disk(system, servers, features, root)?;
         if let Servers::Ours { .. } = servers {
             rig.network = Some(Interface::for_workers()?);
         }

@@ -1,6 +1,8 @@
 //! What the guest is made of: the packages of the host's distribution.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -28,10 +30,15 @@ const MODULES: [&str; 5] = ["virtio_pci", "virtio_blk", "virtio_net", "virtio-rn
 /// The first process of the guest.
 const INIT: &str = include_str!("init.sh");
 
+/// The directories that the guest mounts something on.
+const MOUNT_POINTS: [&str; 5] = ["dev", "proc", "sys", "mnt", "tmp"];
+
 /// A system that can be booted, again and again.
 pub(super) struct System {
     pub(super) kernel: PathBuf,
     pub(super) initramfs: NamedTempFile,
+    /// What the guest has, and where.
+    programs: Vec<(PathBuf, Vec<u8>)>,
 }
 
 impl System {
@@ -48,9 +55,21 @@ impl System {
         }
         ensure_installed(&missing)?;
         let modules = modules.context("the kernel is there")?;
-        let initramfs = NamedTempFile::new()?;
-        fs::write(&initramfs, make_initramfs(&modules)?)?;
-        Ok(Self { kernel: kernel_of(&modules), initramfs })
+        let (initramfs, programs) = (NamedTempFile::new()?, programs(&modules)?);
+        fs::write(&initramfs, make_initramfs(&programs))?;
+        Ok(Self { kernel: kernel_of(&modules), initramfs, programs })
+    }
+
+    /// Puts all that a guest has in a directory of the host's, which is to be the root of its disk.
+    pub(super) fn install(&self, root: &Path) -> Result<()> {
+        MOUNT_POINTS.iter().try_for_each(|name| fs::create_dir_all(root.join(name)))?;
+        for (path, content) in &self.programs {
+            let path = root.join(path.strip_prefix("/").unwrap_or(path));
+            fs::create_dir_all(path.parent().context("it is in a directory")?)?;
+            let mut file = File::options().write(true).create(true).truncate(true).mode(0o755).open(path)?;
+            file.write_all(content)?;
+        }
+        Ok(())
     }
 }
 
@@ -78,22 +97,29 @@ fn numbers(path: &Path) -> Vec<u64> {
     name.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok()).collect()
 }
 
-fn make_initramfs(modules: &Path) -> Result<Vec<u8>> {
-    let mut initramfs = Initramfs::new();
-    for directory in ["dev", "proc", "sys", "mnt", "tmp"] {
-        initramfs.directory(Path::new(directory));
-    }
-    initramfs.program(Path::new("init"), INIT.as_bytes());
-    initramfs.copy(&find("busybox").context("it was there")?, Path::new("bin/busybox"))?;
-    initramfs.copy(&build_for_guests()?, Path::new("bin/sockets"))?;
+/// Returns all that the guest has, and where.
+fn programs(modules: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>> {
+    let read = |from: &Path| fs::read(from).with_context(|| format!("cannot read {}", from.display()));
+    let mut programs: Vec<(PathBuf, Vec<u8>)> = vec![
+        ("init".into(), INIT.into()),
+        ("bin/busybox".into(), read(&find("busybox").context("it was there")?)?),
+        ("bin/sockets".into(), read(&build_for_guests()?)?),
+    ];
     let list = modules.join("modules.dep");
-    initramfs.copy(&list, &list)?;
-    let list = fs::read_to_string(&list)?;
-    for file in MODULES.iter().flat_map(|module| files_of(module, &list)) {
+    let text = fs::read_to_string(&list)?;
+    programs.push((list, text.clone().into()));
+    for file in MODULES.iter().flat_map(|module| files_of(module, &text)) {
         let path = modules.join(file);
-        initramfs.copy(&path, &path)?;
+        programs.push((path.clone(), read(&path)?));
     }
-    Ok(initramfs.finish())
+    Ok(programs)
+}
+
+fn make_initramfs(programs: &[(PathBuf, Vec<u8>)]) -> Vec<u8> {
+    let mut initramfs = Initramfs::new();
+    MOUNT_POINTS.iter().for_each(|name| initramfs.directory(Path::new(name)));
+    programs.iter().for_each(|(path, content)| initramfs.program(path, content));
+    initramfs.finish()
 }
 
 /// Returns the files of a module and of those that it needs, which are none if it is a part of the kernel itself.

@@ -11,7 +11,7 @@ use super::device::GuestDevice;
 use super::guest::{Guest, properties};
 use super::monitor::Monitor;
 use super::net::Interface;
-use super::rig::Rig;
+use super::rig::{Rig, Root};
 
 /// A guest that does what it is asked to.
 pub(super) struct Worker<'r> {
@@ -45,7 +45,11 @@ impl<'r> Worker<'r> {
         let Setup { place, memory, socket, options } = setup;
         let path = rig.socket("monitor", *place);
         let listener = Monitor::listen(&path)?;
-        let mut command = Guest::command(rig.system, "obey", memory);
+        let task = match rig.root {
+            Root::Memory => "obey",
+            Root::Disk => "obey system=disk",
+        };
+        let mut command = Guest::command(rig.system, task, memory);
         command.args(*options).arg("-qmp").arg(format!("unix:{}", path.display()));
         let properties = properties(rig.features);
         let chardev = |name| format!("socket,id={name},path={}", rig.socket(name, *place).display());
