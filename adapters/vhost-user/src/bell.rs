@@ -76,6 +76,7 @@ impl Wake for Bell {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 mod tests {
+    use core::sync::atomic::AtomicU32;
     use std::thread;
 
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -106,7 +107,7 @@ mod tests {
     fn no_ring_is_lost() {
         const RINGS: u32 = 10_000;
         let bell = Arc::new(Bell::new().unwrap());
-        let done = Arc::new(std::sync::atomic::AtomicU32::new(0));
+        let done = Arc::new(AtomicU32::new(0));
         let (ringing, counted) = (Arc::clone(&bell), Arc::clone(&done));
         let ringer = thread::spawn(move || {
             for ring in 1..=RINGS {

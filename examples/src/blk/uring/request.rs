@@ -204,7 +204,7 @@ impl<M: StableMem> Request<M> {
 
     /// Writes the status into the last byte, and returns the chain. The used length has no hole: if a read has failed,
     /// it counts the bytes before that, and not the status.
-    pub(super) fn answer(self: Box<Self>, status: Status) {
+    pub(super) fn answer(self, status: Status) {
         let (mut answer, tail) = match self.chain {
             Half::In(payload, tail) => (payload, tail),
             Half::Out(request) => {
