@@ -15,7 +15,7 @@ use io_uring::{IoUring, opcode, types};
 use memmap2::MmapMut;
 
 use super::disk::load::Counts;
-use super::places::Places;
+use super::places::{Places, Reading};
 
 /// The file, among those that are registered.
 const FILE: types::Fixed = types::Fixed(0);
@@ -37,14 +37,13 @@ pub(crate) struct Reader<'f> {
     /// One buffer of `block_len` bytes for each read that may be under way. They are aligned to pages.
     buffers: MmapMut,
     block_len: usize,
-    /// What each buffer was last read into for: the place, and since when.
-    readings: Vec<(usize, Duration)>,
+    readings: Vec<Reading>,
 }
 
 impl<'f> Reader<'f> {
     pub(crate) fn new(file: &'f File, file_len: usize, depth: usize, block_len: usize) -> Result<Self> {
         let buffers = MmapMut::map_anon(depth * block_len)?;
-        Ok(Self { file, file_len, buffers, block_len, readings: vec![Default::default(); depth] })
+        Ok(Self { file, file_len, buffers, block_len, readings: vec![Reading::default(); depth] })
     }
 
     /// Reads at the places at which [`Disk::read_for`](super::disk::Disk::read_for) reads, for some time.
@@ -65,7 +64,7 @@ impl<'f> Reader<'f> {
     ///
     /// If it is anything else.
     pub(crate) fn check_last(&self, content: &[u8]) -> Result<()> {
-        for (buffer, (place, _)) in self.buffers.chunks(self.block_len).zip(&self.readings) {
+        for (buffer, Reading { place, .. }) in self.buffers.chunks(self.block_len).zip(&self.readings) {
             ensure!(content[*place..].starts_with(buffer), "what was read at {place} was not written");
         }
         Ok(())
@@ -77,10 +76,10 @@ impl<'f> Reader<'f> {
         let began = Instant::now();
         while counts.time < time {
             for (buffer, reading) in self.buffers.chunks_mut(self.block_len).zip(&mut self.readings) {
-                *reading = (places.random(), counts.time);
-                self.file.read_exact_at(buffer, reading.0 as u64)?;
+                *reading = Reading { place: places.random(), began: counts.time };
+                self.file.read_exact_at(buffer, reading.place as u64)?;
                 let now = began.elapsed();
-                counts.count(counts.time, now);
+                counts.count(reading.began, now);
                 counts.time = now;
             }
         }
@@ -117,7 +116,7 @@ impl<'f> Reader<'f> {
             for ended in ring.completion() {
                 ensure!(usize::try_from(ended.result()) == Ok(self.block_len), "a read gave {}", ended.result());
                 let index = usize::try_from(ended.user_data())?;
-                counts.count(self.readings[index].1, now);
+                counts.count(self.readings[index].began, now);
                 free.push(index);
             }
             counts.time = now;
@@ -142,7 +141,7 @@ impl<'f> Reader<'f> {
             // SAFETY: the buffer is in `self.buffers`. Nobody uses it until its read has ended: only then it is free
             // again. `uring_with` waits for all reads, and after an error `uring` keeps the buffers for ever.
             unsafe { queue.push(&entry) }.context("there is room for as many as there are buffers")?;
-            self.readings[index] = (place, began);
+            self.readings[index] = Reading { place, began };
         }
         Ok(())
     }

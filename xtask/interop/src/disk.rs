@@ -17,7 +17,7 @@ use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use virtio_driver::{VhostUser, VirtioBlkQueue, VirtioBlkTransport};
 
 use super::matrix::VERSION_1;
-use load::Reading;
+use super::places::Reading;
 
 pub(crate) const SECTOR: usize = 512;
 /// The bit by which vhost-user says that there are protocol features. It is no feature of the device.

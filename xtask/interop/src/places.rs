@@ -1,5 +1,7 @@
 //! Where a disk is read in a measurement.
 
+use std::time::Duration;
+
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 
@@ -21,4 +23,11 @@ impl Places {
     pub(crate) fn random(&mut self) -> usize {
         self.rng.random_range(0..self.blocks) * self.block_len
     }
+}
+
+/// What a buffer was last read into for, and since when.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Reading {
+    pub(crate) place: usize,
+    pub(crate) began: Duration,
 }

@@ -3,6 +3,7 @@
 mod bench;
 mod case;
 mod killed;
+mod place;
 mod reads;
 mod table;
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 
 use super::{Disk, PATIENCE};
-use crate::places::Places;
+use crate::places::{Places, Reading};
 
 /// What the driver does while nothing is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,13 +36,6 @@ impl Counts {
         self.requests += 1;
         self.latencies.push(done.saturating_sub(began).as_nanos() as f64);
     }
-}
-
-/// A read into a buffer: of which place, and since when.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Reading {
-    place: usize,
-    began: Duration,
 }
 
 impl Disk {

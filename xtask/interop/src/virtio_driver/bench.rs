@@ -7,9 +7,9 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Result, anyhow};
-use rustix::thread::{CpuSet, sched_setaffinity};
+use anyhow::Result;
 
+use super::place::{QUEUE_SIZE, REQUEST_LEN, TIME, WARM_UP, driver_processor, on_processor};
 use super::reads::Medium;
 use crate::back_end::{BackEnd, PROCESSOR};
 use crate::comparison::{Comparison, ROUNDS};
@@ -22,14 +22,7 @@ use xtask_support::Spinner;
 
 const OURS: &str = "vhost-user-blk";
 
-/// How long requests are counted in each, and how long they are not before that.
-pub(super) const TIME: Duration = Duration::from_millis(500);
-pub(super) const WARM_UP: Duration = Duration::from_millis(100);
-
 const DISK_LEN: usize = 64 << 20;
-pub(super) const REQUEST_LEN: usize = 4096;
-/// Room for 128 requests of three descriptors each.
-pub(super) const QUEUE_SIZE: u16 = 512;
 
 /// How long a back end is watched that has nothing to do, in each round.
 const IDLE: Duration = Duration::from_secs(1);
@@ -64,23 +57,6 @@ pub(crate) fn bench(program: &Path) -> Result<Vec<Case>> {
     cases.extend(rig.notifications("poll mode", Server::Polling)?);
     cases.push(rig.time_without_traffic()?);
     Ok(cases)
-}
-
-/// Does `work` on a thread of its own, which stays on that processor.
-pub(super) fn on_processor<T: Send>(processor: usize, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-    let pinned = || {
-        let mut processors = CpuSet::new();
-        processors.set(processor);
-        sched_setaffinity(None, &processors)?;
-        work()
-    };
-    thread::scope(|scope| scope.spawn(pinned).join())
-        .map_err(|_| anyhow!("a thread of the measurement has panicked"))?
-}
-
-/// Returns the processor of the drivers: the last.
-pub(super) fn driver_processor() -> Result<usize> {
-    Ok(thread::available_parallelism()?.get() - 1)
 }
 
 impl Rig<'_> {

@@ -14,7 +14,7 @@ use rand::{Rng, SeedableRng};
 use rustix::fs::{Advice, OFlags, fadvise};
 use tempfile::NamedTempFile;
 
-use super::bench::{QUEUE_SIZE, REQUEST_LEN, TIME, WARM_UP, driver_processor, on_processor};
+use super::place::{QUEUE_SIZE, REQUEST_LEN, TIME, WARM_UP, driver_processor, on_processor};
 use crate::back_end::{BackEnd, PROCESSOR, processor_time};
 use crate::bound::{Loop, Reader};
 use crate::comparison::ROUNDS;

@@ -31,7 +31,7 @@ const BOUND: &str = "bound";
 
 /// Returns the rates, latencies and processor times of all who have read a file, or nothing if nobody has.
 ///
-/// Each is the median of the rounds, with the least and the greatest. A ratio is the median of the ratios in the rounds.
+/// Each is the median of the rounds, with the least and the greatest. A ratio is the median of the rounds' ratios.
 pub(crate) fn table_of_reads(report: &Report) -> String {
     let rows: Vec<_> = READS.iter().flat_map(|(figure, reads)| rows(report, figure, reads)).collect();
     if rows.is_empty() { String::new() } else { markdown(&HEAD, TEXTS, rows) + "\n" }
