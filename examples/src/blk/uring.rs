@@ -15,9 +15,9 @@
 //! the name of the device.
 //!
 //! A flush need not wait for requests that are in flight. It promises that the writes and the zeroes are stable that
-//! were answered before the driver sent it (VIRTIO 1.4 §5.2.6.2 "Device Requirements: Device Operation"). The kernel had
-//! ended those. What else is in flight can become stable or not. The same holds for requests for the same sectors: a
-//! driver that wants one before the other waits for its answer.
+//! were answered before the driver sent it (VIRTIO 1.4 §5.2.6.2 "Device Requirements: Device Operation"). The kernel
+//! had ended those. What else is in flight can become stable or not. Requests in flight for the same sectors are done
+//! in any order: a driver that wants one before the other waits for its answer.
 //!
 //! Answers go out as the kernel ends its operations. With [`in_order`](UringDisk::in_order), those that are early wait.
 //! The kernel still works for all of them at the same time.

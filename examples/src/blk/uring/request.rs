@@ -62,8 +62,8 @@ pub(super) enum Next<M: StableMem> {
 }
 
 impl<M: StableMem> Request<M> {
-    /// Takes a chain apart: once, so that the driver cannot change its mind. Hands it back if it is not in order, or asks
-    /// for nothing that the kernel has to do. A chain whose memory has panicked is gone.
+    /// Takes a chain apart: once, so that the driver cannot change its mind. Hands it back if it is not in order, or
+    /// asks for nothing that the kernel has to do. A chain whose memory has panicked is gone.
     pub(super) fn new<S: Storage>(
         device: &BlockDevice<S>,
         chain: KeptChain<M>,

@@ -170,8 +170,8 @@ impl<M: StableMem> Ring<M> {
         while let Some(place) = self.waiting.front().copied() {
             let Some(Some(flight)) = self.flights.get(place) else { break };
             let entry = entry(&flight.operation, self.direct).user_data(place as u64);
-            // SAFETY: the kernel uses the file, which is registered. Zeroes are written from a static. For other reads and
-            // writes, it uses:
+            // SAFETY: the kernel uses the file, which is registered. Zeroes are written from a static. For other reads
+            // and writes, it uses:
             // - the array of pieces, if there are several. It is in a box, so that it does not move with the operation;
             // - the memory that the pieces stand for. They were lent by the chain of the request, which checked that
             //   the device may access the memory in this direction. The chain has a handle on its memory, which is

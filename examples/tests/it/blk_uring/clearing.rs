@@ -98,7 +98,6 @@ fn zeroes_are_followed_by_a_flush_without_the_feature() {
     }
 }
 
-/// SPLIT-USED-4
 #[test]
 fn what_cannot_be_cleared_is_refused() {
     let size = 64 * SECTOR as u64;

@@ -10,7 +10,8 @@ use super::{flush, read, write};
 use crate::blk_file::TempFile;
 use crate::disk::{GET_ID, IOERR, OK, SECTOR, pattern, request};
 
-/// What is early waits, and so does what needs no medium. Then all of it comes, as it was sent.
+/// FEAT-14, SPLIT-ORD-1, PACK-INO-1: what is early waits, and so does what needs no medium. Then all of it comes, as it
+/// was sent.
 #[test]
 fn requests_that_end_early_wait_for_those_before_them() {
     for features in FORMATS {

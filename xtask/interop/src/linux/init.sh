@@ -159,7 +159,8 @@ obey() {
     echo online_movable > /sys/devices/system/memory/auto_online_blocks
     head -c 4194304 /dev/urandom > /tmp/content
     workers=
-    say ready
+    # With the type of what is mounted there.
+    say ready "$(awk '$2 == "/" { type = $3 } END { print type }' /proc/mounts)"
     while read -r request <&3 && test "$request" != end; do
         # With its arguments.
         $request

@@ -51,8 +51,8 @@ pub(crate) fn run(extent: &Extent) -> Result<bool> {
     let mut passed = true;
     for &features in servers.formats() {
         let root = Root::of(&servers, features);
-        let from = if root == Root::Disk { "with its root " } else { "" };
-        let about = format!("guest {from}migrated, times: {}", extent.migrations);
+        let who = if root == Root::Disk { "guest and root" } else { "guest" };
+        let about = format!("{who} migrated: {}", extent.migrations);
         let row = Row { driver: "Linux", device: servers.both(), features, about };
         let mut moments = Xoshiro256PlusPlus::from_rng(&mut moments);
         let result = Rig::with_both(&system, &servers, features, root);

@@ -75,7 +75,8 @@ impl<'r> Worker<'r> {
 
     /// Waits until it has booted, and loads the drivers.
     pub(super) fn load(&mut self) -> Result<()> {
-        self.guest.said("ready")?;
+        let root = self.guest.said("ready")?;
+        ensure!((root == "ext4") == (self.rig.root == Root::Disk), "the root of the guest is of the type '{root}'");
         let case = Case { features: self.rig.features, queues: 1 };
         self.guest.ask("load virtio_blk virtio0")?;
         self.guest.said_features(&case, Disk::MULTI_QUEUE).context("the disk")?;
