@@ -449,6 +449,7 @@
 
 mod addresses;
 mod back_end;
+mod bell;
 mod chains;
 mod deferred;
 mod early;

@@ -4,6 +4,7 @@
 
 mod back_end;
 mod bench;
+mod bound;
 mod comparison;
 mod dirty_log;
 mod disk;
@@ -15,6 +16,7 @@ mod matrix;
 mod output;
 mod packets;
 mod peer;
+mod places;
 mod targets;
 mod virtio_driver;
 
@@ -33,6 +35,7 @@ const KIND: Kind = Kind {
     legend: "Two back ends serve the same driver in turns, each time as new processes: ours in blue, and another in \
              green. A bar is the median of the rounds; the whisker reaches from quartile to quartile.",
     targets: targets::TARGETS,
+    more: virtio_driver::table_of_reads,
     docs: "cargo xtask interop --bench --docs",
 };
 
