@@ -37,6 +37,7 @@ pub(crate) struct Args {
 }
 
 /// What came of a step.
+#[derive(Clone)]
 struct Outcome {
     number: usize,
     step: &'static str,
@@ -70,18 +71,19 @@ fn was_incremental() -> Result<bool> {
     Ok(crates.any(|name| name.is_ok_and(|name| name.file_name().to_string_lossy().starts_with("virtio_"))))
 }
 
-/// Runs the steps, those of both places at the same time.
+/// Runs the steps, those of all places at the same time.
 fn run_steps(args: &Args) -> Result<ExitCode> {
     let begin = Instant::now();
     let wanted = |step: &&Step| args.steps.is_empty() || args.steps.iter().any(|name| name == step.name);
     let steps = STEPS.iter().filter(wanted).collect();
-    let run = Run { steps, fail_fast: args.fail_fast, has_failed: AtomicBool::new(false) };
+    let run = &Run { steps, fail_fast: args.fail_fast, has_failed: AtomicBool::new(false) };
+    let places = [Place::Tests, Place::Checks, Place::Apart];
     let mut outcomes = thread::scope(|scope| {
-        let apart = scope.spawn(|| run.place(Place::Apart));
-        let mut outcomes = run.place(Place::Workspace);
-        outcomes.extend(apart.join().map_err(|_| anyhow!("a step panicked"))?);
-        anyhow::Ok(outcomes)
-    })?;
+        let running = places.map(|place| scope.spawn(move || run.place(place)));
+        let outcomes = running.into_iter().map(|place| place.join().map_err(|_| anyhow!("a step panicked")));
+        outcomes.collect::<Result<Vec<_>>>()
+    })?
+    .concat();
     outcomes.sort_by_key(|outcome| outcome.number);
     Ok(summarize(&outcomes, begin.elapsed()))
 }

@@ -19,40 +19,38 @@ pub(super) struct Step {
     pub(super) run: fn(&Spinner) -> Result<()>,
 }
 
-/// Where a step has cargo compile. Steps in one place follow each other, since cargo locks it. Those in two places run
-/// at the same time: most of them keep no more than one core busy.
+/// Steps that follow each other. Those in two places run at the same time: most of them keep no more than one core
+/// busy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// In the workspace.
-    Workspace,
-    /// Apart from it: packages that are no members.
+    /// What runs programs. Cargo compiles them, and is free for the checks while they run.
+    Tests,
+    /// What looks at the workspace. Cargo lets nobody else compile meanwhile.
+    Checks,
+    /// What has cargo compile packages that are no members of the workspace, in another folder.
     Apart,
 }
 
 pub(super) const STEPS: [Step; 14] = [
-    Step::new("format", "rustfmt", format),
-    Step::new("clippy", "all targets with all features, warnings denied", clippy),
-    Step::new("features", "each library without features, with each, and with all", features),
-    Step::new("tests", "unit and integration tests, with what the fuzzer has found", tests),
-    Step::new("benches", "each benchmark once, for what it computes", benches),
-    Step::new("doctests", "examples in the documentation", doctests),
-    Step::new("examples", "the examples of each library, and the commands that run them", examples),
-    Step::apart("guide", "the first device, made as its guide says", guide::follow),
-    Step::apart("no_std", "the layers in a program without the standard library", no_std),
-    Step::apart("outside", "a program elsewhere that keeps chains, with each lock", outside),
-    Step::new("edges", "who depends on whom", edges),
-    Step::new("rules", "unsafe code and house rules", rules),
-    Step::new("clauses", "every clause has a test or a reason, and code that names it", clauses),
-    Step::new("docs", "rustdoc with default, no and all features, warnings denied", docs),
+    Step::new("format", "rustfmt", Place::Checks, format),
+    Step::new("clippy", "all targets with all features, warnings denied", Place::Checks, clippy),
+    Step::new("features", "each library without features, with each, and with all", Place::Checks, features),
+    Step::new("tests", "unit and integration tests, with what the fuzzer has found", Place::Tests, tests),
+    Step::new("benches", "each benchmark once, for what it computes", Place::Tests, benches),
+    Step::new("doctests", "examples in the documentation", Place::Tests, doctests),
+    Step::new("examples", "the examples of each library, and the commands that run them", Place::Tests, examples),
+    Step::new("guide", "the first device, made as its guide says", Place::Apart, guide::follow),
+    Step::new("no_std", "the layers in a program without the standard library", Place::Apart, no_std),
+    Step::new("outside", "a program elsewhere that keeps chains, with each lock", Place::Apart, outside),
+    Step::new("edges", "who depends on whom", Place::Checks, edges),
+    Step::new("rules", "unsafe code and house rules", Place::Checks, rules),
+    Step::new("clauses", "every clause has a test or a reason, and code that names it", Place::Checks, clauses),
+    Step::new("docs", "rustdoc with default, no and all features, warnings denied", Place::Checks, docs),
 ];
 
 impl Step {
-    const fn new(name: &'static str, about: &'static str, run: fn(&Spinner) -> Result<()>) -> Self {
-        Self { name, about, place: Place::Workspace, run }
-    }
-
-    const fn apart(name: &'static str, about: &'static str, run: fn(&Spinner) -> Result<()>) -> Self {
-        Self { name, about, place: Place::Apart, run }
+    const fn new(name: &'static str, about: &'static str, place: Place, run: fn(&Spinner) -> Result<()>) -> Self {
+        Self { name, about, place, run }
     }
 }
 
