@@ -30,8 +30,7 @@ pub(crate) fn run(input: &[u8]) {
     let (Some(receive), Some(transmit), Some(control)) = all else { return };
     let mut queues = [receive, transmit, control];
     let (features, settings) = (input.one_of(&FEATURES), Arc::new(Settings::new(None)));
-    let mut device =
-        NetDevice::new(Loopback::new(), features, Arc::clone(&settings), Arc::<Counters>::default());
+    let mut device = NetDevice::new(Loopback::new(), features, Arc::clone(&settings), Arc::<Counters>::default());
     let mut commands = ControlQueue::new(settings, vec![Loopback::new(), Loopback::new()], features);
     if input.flag() {
         queues[input.below(3)].become_hostile(&mut input);
