@@ -47,14 +47,14 @@ impl Chains {
 
     /// Lets the thread of the queue poll the future also while `event` can be read. `None` ends that.
     ///
-    /// Use it if the work of the device ends at a file descriptor, such as an io_uring, an eventfd or a socket. Then the
-    /// device needs no runtime and no other thread to wait for it. The future returns `Pending` and need not keep its
-    /// waker: it is polled when there is a chain to wait for, when its waker is called, and when `event` can be read.
+    /// Use it if a file descriptor says that the work of the device has ended, such as an io_uring, an eventfd or a
+    /// socket. Then the device needs no runtime and no other thread to wait for it. The future returns `Pending`, and
+    /// need not keep its waker for that.
     ///
     /// * There is one such file descriptor for each queue: another call replaces it.
     /// * It is forgotten when the queue stops. The next future calls this again.
-    /// * The future must read `event` until it would block. While `event` stays readable, the future is polled again and
-    ///   again, and keeps a processor busy. So a future that waits for a chain, and does not read meanwhile, first
+    /// * The future must read `event` until it would block. While `event` stays readable, the future is polled again
+    ///   and again, and keeps a processor busy. So a future that waits for a chain, and does not read meanwhile, first
     ///   calls this with `None`, as below. Otherwise a driver without buffers keeps the processor busy.
     ///
     /// ```

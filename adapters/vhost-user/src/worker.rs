@@ -192,8 +192,8 @@ impl Worker {
     /// soon. Do not use it for chains that wait for input, unless [`on_stop`](Self::on_stop) puts them back: its
     /// function is called here as well.
     ///
-    /// A worker that answers at once does not need it: it has no chain while the memory changes. For such a worker, this
-    /// function changes nothing.
+    /// A worker that answers at once does not need it: it has no chain while the memory changes. For such a worker,
+    /// this function changes nothing.
     ///
     /// ```
     /// use virtio_vhost_user::Worker;

@@ -25,8 +25,8 @@ impl Listener {
     ///
     /// # Errors
     ///
-    /// If there is something else at `path`, if it cannot be made, or if it is so long that there is no room for `_` and
-    /// a port number after it.
+    /// If there is something else at `path`, if it cannot be made, or if it is so long that there is no room for `_`
+    /// and a port number after it.
     pub fn bind(path: impl Into<PathBuf>) -> io::Result<Self> {
         let path = path.into();
         // A guest that connects would be refused, and nobody would know why.
