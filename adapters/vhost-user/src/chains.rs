@@ -45,14 +45,20 @@ impl Chains {
         Self { stream: DescChainStream::new(queue), place, useful, event, asked: true }
     }
 
-    /// Lets the thread of the queue poll the future also while `event` can be read, until the queue stops.
+    /// Lets the thread of the queue poll the future also while `event` can be read. `None` ends that.
     ///
-    /// So a device whose work ends elsewhere needs no thread to wait for that. `event` can be an io_uring, an eventfd
-    /// or a socket. The future reads it until it would block. One that stays readable keeps the thread busy. There is
-    /// one such file descriptor: another call replaces it.
+    /// Use it if a file descriptor says that the work of the device has ended, such as an io_uring, an eventfd or a
+    /// socket. Then the device needs no runtime and no other thread to wait for it. The future returns `Pending`, and
+    /// need not keep its waker for that.
+    ///
+    /// * There is one such file descriptor for each queue: another call replaces it.
+    /// * It is forgotten when the queue stops. The next future calls this again.
+    /// * The future must read `event` until it would block. While `event` stays readable, the future is polled again
+    ///   and again, and keeps a processor busy. So a future that waits for a chain, and does not read meanwhile, first
+    ///   calls this with `None`, as below. Otherwise a driver without buffers keeps the processor busy.
     ///
     /// ```
-    /// use std::future::poll_fn;
+    /// use std::future::{pending, poll_fn};
     /// use std::io::{ErrorKind, Read};
     /// use std::os::unix::net::UnixStream;
     /// use std::sync::Arc;
@@ -67,24 +73,31 @@ impl Chains {
     /// let worker = Worker::asynchronous(move |mut chains| {
     ///     let (socket, event) = (Arc::clone(&socket), Arc::clone(&event));
     ///     async move {
-    ///         chains.wake_on(event);
     ///         let mut part = [0; 64];
     ///         while chains.available().await {
+    ///             chains.wake_on(Some(Arc::clone(&event)));
     ///             let len = poll_fn(|_| match (&*socket).read(&mut part) {
     ///                 Err(error) if error.kind() == ErrorKind::WouldBlock => Poll::Pending,
     ///                 result => Poll::Ready(result.unwrap_or(0)),
     ///             });
     ///             let len = len.await;
+    ///             // What comes from now on can wait until there is a chain for it.
+    ///             chains.wake_on(None);
+    ///             if len == 0 {
+    ///                 break;
+    ///             }
     ///             let Some(chain) = chains.next_chain().await else { return };
     ///             let _ = WritableChain::new(chain).write_all(&part[..len]);
     ///         }
+    ///         // The socket has ended. A future that ends before the queue does would leave it broken.
+    ///         pending().await
     ///     }
     /// });
     /// # Ok(worker)
     /// # }
     /// ```
-    pub fn wake_on(&mut self, event: Arc<OwnedFd>) {
-        *self.event.lock().unwrap_or_else(PoisonError::into_inner) = Some(event);
+    pub fn wake_on(&mut self, event: Option<Arc<OwnedFd>>) {
+        *self.event.lock().unwrap_or_else(PoisonError::into_inner) = event;
     }
 
     /// Waits for the next chain, and returns it, or `None` at the end.

@@ -177,8 +177,8 @@ impl DeferredLane {
         let (count, name) = (self.queue.chains_out(), &self.doors.name);
         let chains = if count == 1 { "chain" } else { "chains" };
         format!(
-            "the device still holds {count} {chains} of {name}; put them back in `Worker::on_stop`; \
-             an async device waits for input before it takes a chain"
+            "the device still holds {count} {chains} of {name}; a request needs a time limit, a chain that waits for \
+             input must be put back in `Worker::on_stop`, and an async device waits for input before it takes a chain"
         )
     }
 

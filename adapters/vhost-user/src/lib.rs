@@ -367,7 +367,8 @@
 //! has another worker: [`VhostUserDevice::worker`] has the exact rule.
 //!
 //! A device has ten seconds for a request that the front end waits for. After that the front end loses it, and the back
-//! end goes on with the next one.
+//! end goes on with the next one. When the program is to end, by SIGTERM or SIGINT, the device has one second. In both
+//! cases, a line on the standard error says which queue it is.
 //!
 //! # After a crash
 //!

@@ -42,7 +42,7 @@ const KIND: Kind = Kind {
 /// What a driver is called, and what it is.
 const DRIVERS: [(&str, &str); 6] = [
     ("virtio-driver", "vhost-user-blk against libblkio's driver, the crate virtio-driver, over a socket"),
-    ("linux", "vhost-user-blk, -net and -rng against the drivers of a Linux guest under QEMU"),
+    ("linux", "vhost-user-blk, -net, -rng and -vsock against the drivers of a Linux guest under QEMU"),
     ("dpdk", "vhost-user-net against DPDK's virtio-user, under testpmd"),
     ("recovery", "vhost-user-blk, -net and -rng, killed and started again while a Linux guest works"),
     ("migration", "vhost-user-blk and -net, while a Linux guest goes from one QEMU to another"),

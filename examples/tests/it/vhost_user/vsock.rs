@@ -266,12 +266,14 @@ fn three_queues_are_there_and_the_context_id() {
 fn wrong_arguments_are_one_line() {
     let taken = std::env::temp_dir();
     let taken = taken.to_str().unwrap();
+    let long = format!("/tmp/{}", "s".repeat(100));
     let table: &[(&[&str], &str)] = &[
         (&[], "--guest-cid <N>"),
         (&["--guest-cid", "3"], "--uds-path <PATH>"),
         (&["--guest-cid", "2", "--uds-path", "/x"], "2"),
         (&["--guest-cid", "4294967295", "--uds-path", "/x"], "4294967295"),
-        (&["--guest-cid", "3", "--uds-path", taken], taken),
+        (&["--guest-cid", "3", "--uds-path", taken], "there is something else than a socket"),
+        (&["--guest-cid", "3", "--uds-path", &long], "no room for `_4294967295` after it"),
         (&["--guest-cid", "3", "--uds-path", "/nonexistent/path"], "/nonexistent/path"),
     ];
     for (args, expected) in table {
