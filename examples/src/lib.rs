@@ -42,6 +42,7 @@
 //! | [`blk::uring`] | Deferred, by io_uring: up to 128 chains are owned, and are answered in any order, or in theirs. |
 //! | [`net`], transmit | At once: the device copies a packet out of its chain, and returns the chain. |
 //! | [`net`], receive | At once if a packet fits into one buffer. Otherwise deferred: the device keeps buffers as tokens. |
+//! | [`net`], control | At once: [`process`](Device::process) obeys a command and returns its chain. |
 //! | [`vsock`], transmit | At once: the device moves the bytes of a packet into a socket, and returns the chain. |
 //! | [`vsock`], receive | At once: when a socket has bytes, the device moves them into a chain, and returns it. |
 //!

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| virtio_fuzz::run("vsock", input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| virtio_fuzz_targets::run("vsock", input));

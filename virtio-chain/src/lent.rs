@@ -22,7 +22,8 @@ use crate::pieces::Pieces;
 ///
 /// A `Lent` contains the array of pieces, about 1 KiB. A move of the `Lent` moves the array. The kernel reads the array
 /// of an io_uring request later. In such a case, put the `Lent` into a box before you pass on its
-/// [pieces](Self::io_vecs), and leave it there until the operation has ended.
+/// [pieces](Self::io_vecs), and leave it there until the operation has ended. Then give back the box: `settle` takes
+/// one. To save the copy into the box, fill an empty `Lent` in it with `lend_into`.
 ///
 /// # A block device that answers later
 ///
@@ -74,7 +75,7 @@ use crate::pieces::Pieces;
 ///     let InFlight { sector, mut payload, status, lent } = request;
 ///     match count {
 ///         Ok(count) if count > 0 => {
-///             payload.settle(*lent, count)?;
+///             payload.settle(lent, count)?;
 ///             // More is left if the count was short, or if one `Lent` had no room for all pieces.
 ///             read_next(sector, payload, status)
 ///         }
@@ -132,9 +133,18 @@ impl Lent {
     /// The largest number of pieces in one `Lent`.
     pub const MAX_PIECES: usize = 32;
 
-    /// Returns an empty `Lent`, which belongs to no chain.
-    pub(crate) fn nothing() -> Self {
+    /// Returns an empty `Lent`, which belongs to no chain. [`Reader::lend_into`](crate::Reader::lend_into) and
+    /// [`Writer::lend_into`](crate::Writer::lend_into) fill it.
+    #[inline]
+    #[expect(clippy::new_without_default, reason = "nobody needs one by default")]
+    pub const fn new() -> Self {
         Self { id: 0, access: Access::Write, position: 0, pieces: Pieces::new() }
+    }
+
+    /// Forgets the pieces.
+    #[inline]
+    pub(crate) const fn clear(&mut self) {
+        self.pieces.clear();
     }
 
     /// Returns the pieces, in the order of the chain.
@@ -161,11 +171,16 @@ impl Lent {
 
 impl<P: Clone> Cursor<P> {
     /// Looks ahead at the next pieces, of at most `limit` bytes in total, and lends them.
-    pub(crate) fn lend(&mut self, chain: &impl ChainElements<Place = P>, limit: u64) -> Result<Lent, ChainError> {
-        let mut lent = Lent { id: chain.id(), access: self.access(), position: self.position(), ..Lent::nothing() };
+    pub(crate) fn lend(
+        &mut self,
+        chain: &impl ChainElements<Place = P>,
+        limit: u64,
+        lent: &mut Lent,
+    ) -> Result<(), ChainError> {
+        (lent.id, lent.access, lent.position) = (chain.id(), self.access(), self.position());
         let _ahead = self.gather(chain, limit, &mut lent.pieces)?;
         lent.pieces.before_transfer(chain.mem(), self.access());
-        Ok(lent)
+        Ok(())
     }
 
     /// Moves on by the first `count` bytes of `lent`, and reports written bytes to the memory.

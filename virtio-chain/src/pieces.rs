@@ -34,6 +34,12 @@ impl<const N: usize> Pieces<N> {
         self.count == N
     }
 
+    /// Forgets the pieces.
+    #[inline]
+    pub(crate) const fn clear(&mut self) {
+        (self.len, self.count) = (0, 0);
+    }
+
     fn ranges(&self) -> &[DriverRange] {
         self.ranges.get(..self.count).unwrap_or_default()
     }

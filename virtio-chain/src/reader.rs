@@ -1,5 +1,6 @@
 //! Reads the readable half of a chain.
 
+use core::borrow::Borrow;
 use core::fmt;
 
 use virtio_mem_traits::{Access, DeviceRange, DriverMem, IoVec};
@@ -290,8 +291,19 @@ impl<C: ChainElements> Reader<C> {
     ///
     /// If the chain is malformed at the next byte. If it is malformed later, the pieces end there.
     pub fn lend(&mut self, limit: u64) -> Result<Lent, ChainError> {
-        let Some(chain) = &self.chain else { return Ok(Lent::nothing()) };
-        self.cursor.lend(chain, limit)
+        let mut lent = Lent::new();
+        self.lend_into(limit, &mut lent).map(|()| lent)
+    }
+
+    /// Lends the next bytes as [`lend`](Self::lend) does, and puts the pieces into `lent`, in place of those before.
+    ///
+    /// # Errors
+    ///
+    /// As for [`lend`](Self::lend). Then `lent` is empty.
+    pub fn lend_into(&mut self, limit: u64, lent: &mut Lent) -> Result<(), ChainError> {
+        lent.clear();
+        let Some(chain) = &self.chain else { return Ok(()) };
+        self.cursor.lend(chain, limit, lent)
     }
 
     /// Moves on by the first `count` bytes of `lent`.
@@ -317,10 +329,9 @@ impl<C: ChainElements> Reader<C> {
     /// assert_eq!(reader.read_obj(), Ok(*b"gh"));
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
-    #[expect(clippy::needless_pass_by_value, reason = "a `Lent` is settled once")]
-    pub fn settle(&mut self, lent: Lent, count: usize) -> Result<(), SettleError> {
+    pub fn settle(&mut self, lent: impl Borrow<Lent>, count: usize) -> Result<(), SettleError> {
         let Some(chain) = &self.chain else { return Ok(()) };
-        self.cursor.settle(chain, &lent, count)
+        self.cursor.settle(chain, lent.borrow(), count)
     }
 }
 

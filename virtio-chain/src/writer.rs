@@ -2,6 +2,7 @@
 
 mod parts;
 
+use core::borrow::Borrow;
 use core::fmt;
 use core::mem::ManuallyDrop;
 
@@ -297,8 +298,19 @@ impl<C: ChainElements> Writer<C> {
     ///
     /// If the chain is malformed at the next byte. If it is malformed later, the pieces end there.
     pub fn lend(&mut self, limit: u64) -> Result<Lent, ChainError> {
-        let Some(chain) = &*self.chain else { return Ok(Lent::nothing()) };
-        self.cursor.lend(chain, limit)
+        let mut lent = Lent::new();
+        self.lend_into(limit, &mut lent).map(|()| lent)
+    }
+
+    /// Lends the next bytes as [`lend`](Self::lend) does, and puts the pieces into `lent`, in place of those before.
+    ///
+    /// # Errors
+    ///
+    /// As for [`lend`](Self::lend). Then `lent` is empty.
+    pub fn lend_into(&mut self, limit: u64, lent: &mut Lent) -> Result<(), ChainError> {
+        lent.clear();
+        let Some(chain) = &*self.chain else { return Ok(()) };
+        self.cursor.lend(chain, limit, lent)
     }
 
     /// Moves on by the first `count` bytes of `lent`, and counts them as written.
@@ -329,10 +341,9 @@ impl<C: ChainElements> Writer<C> {
     /// assert_eq!((writer.position(), writer.prefix()), (100, 100));
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
-    #[expect(clippy::needless_pass_by_value, reason = "a `Lent` is settled once")]
-    pub fn settle(&mut self, lent: Lent, count: usize) -> Result<(), SettleError> {
+    pub fn settle(&mut self, lent: impl Borrow<Lent>, count: usize) -> Result<(), SettleError> {
         let Some(chain) = &*self.chain else { return Ok(()) };
-        self.cursor.settle(chain, &lent, count)?;
+        self.cursor.settle(chain, lent.borrow(), count)?;
         self.wrote(count as u64);
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Implements driver memory for a memory of its own, and checks the implementation with the suite.
 //!
-//! `cargo run -p virtio-mem-traits --example own_memory --features conformance`
+//! `cargo run -p virtio-mem-traits --example own_memory`
 
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicU64;

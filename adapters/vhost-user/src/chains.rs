@@ -7,9 +7,9 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_core::Stream;
-use virtio_queue_core::DriverNotify;
-use virtio_util::{DescChainStream, EventFd, NotifyThread, OwnedChain, SharedQueue};
+use virtio_util::{DescChainStream, NotifyThread, OwnedChain, SharedQueue};
 
+use crate::bell::Bell;
 use crate::inflight::any::AnyRecordedRing;
 use crate::memory::GuestMem;
 
@@ -43,12 +43,12 @@ pub struct Chains {
 pub(crate) struct Event {
     named: Mutex<Option<Arc<OwnedFd>>>,
     /// Wakes the thread.
-    wake: Arc<EventFd>,
+    bell: Arc<Bell>,
 }
 
 impl Event {
-    pub(crate) fn new(wake: Arc<EventFd>) -> Self {
-        Self { named: Mutex::default(), wake }
+    pub(crate) fn new(bell: Arc<Bell>) -> Self {
+        Self { named: Mutex::default(), bell }
     }
 
     /// Returns the file descriptor that was named last.
@@ -56,10 +56,13 @@ impl Event {
         self.named.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Names another one. A thread that waits for the one before waits anew.
-    fn name(&self, event: Arc<OwnedFd>) {
-        *self.named.lock().unwrap_or_else(PoisonError::into_inner) = Some(event);
-        self.wake.notify();
+    /// Names another one, or none. A thread that waits already waits anew, unless it has only less to wait for.
+    fn name(&self, event: Option<Arc<OwnedFd>>) {
+        let is_some = event.is_some();
+        *self.named.lock().unwrap_or_else(PoisonError::into_inner) = event;
+        if is_some {
+            self.bell.ring();
+        }
     }
 }
 
@@ -68,14 +71,20 @@ impl Chains {
         Self { stream: DescChainStream::new(queue), place, useful, event, asked: true }
     }
 
-    /// Lets the thread of the queue poll the future also while `event` can be read, until the queue stops.
+    /// Lets the thread of the queue poll the future also while `event` can be read. `None` ends that.
     ///
-    /// So a device whose work ends elsewhere needs no thread to wait for that. `event` can be an io_uring, an eventfd
-    /// or a socket. The future reads it until it would block. One that stays readable keeps the thread busy. There is
-    /// one such file descriptor: another call replaces it. The call can come from any thread.
+    /// Use it if a file descriptor says that the work of the device has ended, such as an io_uring, an eventfd or a
+    /// socket. Then the device needs no runtime and no other thread to wait for it. The future returns `Pending`, and
+    /// need not keep its waker for that.
+    ///
+    /// * There is one such file descriptor for each queue: another call replaces it. The call can come from any thread.
+    /// * It is forgotten when the queue stops. The next future calls this again.
+    /// * The future must read `event` until it would block. While `event` stays readable, the future is polled again
+    ///   and again, and keeps a processor busy. So a future that waits for a chain, and does not read meanwhile, first
+    ///   calls this with `None`, as below. Otherwise a driver without buffers keeps the processor busy.
     ///
     /// ```
-    /// use std::future::poll_fn;
+    /// use std::future::{pending, poll_fn};
     /// use std::io::{ErrorKind, Read};
     /// use std::os::unix::net::UnixStream;
     /// use std::sync::Arc;
@@ -90,23 +99,30 @@ impl Chains {
     /// let worker = Worker::asynchronous(move |mut chains| {
     ///     let (socket, event) = (Arc::clone(&socket), Arc::clone(&event));
     ///     async move {
-    ///         chains.wake_on(event);
     ///         let mut part = [0; 64];
     ///         while chains.available().await {
+    ///             chains.wake_on(Some(Arc::clone(&event)));
     ///             let len = poll_fn(|_| match (&*socket).read(&mut part) {
     ///                 Err(error) if error.kind() == ErrorKind::WouldBlock => Poll::Pending,
     ///                 result => Poll::Ready(result.unwrap_or(0)),
     ///             });
     ///             let len = len.await;
+    ///             // What comes from now on can wait until there is a chain for it.
+    ///             chains.wake_on(None);
+    ///             if len == 0 {
+    ///                 break;
+    ///             }
     ///             let Some(chain) = chains.next_chain().await else { return };
     ///             let _ = WritableChain::new(chain).write_all(&part[..len]);
     ///         }
+    ///         // The socket has ended. A future that ends before the queue does would leave it broken.
+    ///         pending().await
     ///     }
     /// });
     /// # Ok(worker)
     /// # }
     /// ```
-    pub fn wake_on(&mut self, event: Arc<OwnedFd>) {
+    pub fn wake_on(&mut self, event: Option<Arc<OwnedFd>>) {
         self.event.name(event);
     }
 

@@ -17,6 +17,7 @@ use virtio_mem_traits::DriverAddr;
 use virtio_queue_core::{DriverNotify, Queue, SavedQueue};
 use virtio_util::{EventFd, NotifyThread, SharedQueue};
 
+use crate::bell::Bell;
 use crate::chains::{Chains, Event, Shared};
 use crate::event::{self, Call, Kick, STEP};
 use crate::inflight::Left;
@@ -45,8 +46,8 @@ struct Doors {
     kick: Mutex<Arc<EventFd>>,
     call: Call,
     error: Call,
-    /// Signalled when the future can go on, and when anything here has changed.
-    wake: Arc<EventFd>,
+    /// Rung when the future can go on, and when anything here has changed.
+    bell: Arc<Bell>,
     stopped: AtomicBool,
     /// Held while the future is polled: what it has fetched by then can be in its hands alone.
     turn: Mutex<()>,
@@ -71,12 +72,12 @@ impl DeferredLane {
     /// Begins to serve a queue.
     pub(crate) fn spawn(beginning: Beginning, device: &mut Deferred) -> io::Result<Self> {
         let Beginning { name, place, queue, left, areas, kick, call, error } = beginning;
-        let (wake, useful) = (Arc::new(EventFd::new()?), Arc::new(AtomicBool::new(false)));
-        let event = Arc::new(Event::new(Arc::clone(&wake)));
+        let (bell, useful) = (Arc::new(Bell::new()?), Arc::new(AtomicBool::new(false)));
+        let event = Arc::new(Event::new(Arc::clone(&bell)));
         let queue = SharedQueue::new(queue);
         let serving = (device.start)(Chains::new(queue.clone(), place, Arc::clone(&useful), Arc::clone(&event)));
         let (kick, stopped, turn) = (Mutex::new(kick), AtomicBool::new(false), Mutex::default());
-        let doors = Arc::new(Doors { name, kick, call, error, wake, stopped, turn, useful, event });
+        let doors = Arc::new(Doors { name, kick, call, error, bell, stopped, turn, useful, event });
         let (sender, ended) = mpsc::sync_channel(1);
         let (served, inside) = (queue.clone(), Arc::clone(&doors));
         thread::Builder::new().name(doors.name.clone()).spawn(move || {
@@ -92,7 +93,7 @@ impl DeferredLane {
         if !Arc::ptr_eq(&current, kick) {
             *current = Arc::clone(kick);
             drop(current);
-            self.doors.wake.notify();
+            self.doors.bell.ring();
         }
     }
 
@@ -176,8 +177,8 @@ impl DeferredLane {
         let (count, name) = (self.queue.chains_out(), &self.doors.name);
         let chains = if count == 1 { "chain" } else { "chains" };
         format!(
-            "the device still holds {count} {chains} of {name}; put them back in `Worker::on_stop`; \
-             an async device waits for input before it takes a chain"
+            "the device still holds {count} {chains} of {name}; a request needs a time limit, a chain that waits for \
+             input must be put back in `Worker::on_stop`, and an async device waits for input before it takes a chain"
         )
     }
 
@@ -204,7 +205,7 @@ impl Drop for DeferredLane {
 impl Doors {
     /// Polls a future whenever it can go on, until its end, and wakes it when the driver kicks.
     fn drive(&self, mut serving: Serving, queue: &Shared) {
-        let waker = Waker::from(Arc::clone(&self.wake));
+        let waker = Waker::from(Arc::clone(&self.bell));
         let mut context = Context::from_waker(&waker);
         let mut kick = Kick::new(Arc::clone(&self.kick()));
         loop {
@@ -234,16 +235,22 @@ impl Doors {
             kick.was_useful();
         }
         let useless = kick.is_useless();
-        let kicked = if useless { self.wake.as_fd() } else { kick.as_fd() };
+        let kicked = if useless { self.bell.as_fd() } else { kick.as_fd() };
         let other = self.event.named();
-        let other = other.as_ref().map_or(self.wake.as_fd(), AsFd::as_fd);
-        let mut events = [self.wake.as_fd(), kicked, other].map(|event| PollFd::from_borrowed_fd(event, PollFlags::IN));
-        event::wait(&mut events, useless);
-        let [_, kicked, _] = events.map(|event| event.revents().contains(PollFlags::IN));
-        let _ = self.wake.take();
+        let other = other.as_ref().map_or(self.bell.as_fd(), AsFd::as_fd);
+        let mut events = [self.bell.as_fd(), kicked, other].map(|event| PollFd::from_borrowed_fd(event, PollFlags::IN));
+        if self.bell.fall_asleep() {
+            event::wait(&mut events, useless);
+        } else {
+            event::look(&mut events);
+        }
+        let [rung, kicked, _] = events.map(|event| event.revents().contains(PollFlags::IN));
+        self.bell.wake_up(rung);
         if kicked && !useless {
             kick.take();
             queue.wake();
+            // The future is polled after this in any case.
+            self.bell.wake_up(false);
         }
         kick.replace(&self.kick());
     }
@@ -256,7 +263,7 @@ impl Doors {
 
     fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
-        self.wake.notify();
+        self.bell.ring();
     }
 
     fn stopped(&self) -> bool {

@@ -1,9 +1,8 @@
 //! What the crate that understands all other messages does not.
 //!
-//! The crate `vhost` refuses two messages that the vhost-user text has. One is SET_LOG_FD. The other is
-//! SET_VRING_ENABLE, if it comes too early: QEMU 7.2 enables the rings of a network device before it says which
-//! features it accepts, and not again afterwards. It may: that rings can be enabled follows from what the back end
-//! offered.
+//! The crate `vhost` refuses three messages that the vhost-user text has. They are SET_LOG_FD, SEND_RARP, and
+//! SET_VRING_ENABLE if it comes too early. QEMU 7.2 enables the rings of a network device before it says which features
+//! it accepts, and not again afterwards. It may: that rings can be enabled follows from what the back end offered.
 
 use core::mem::MaybeUninit;
 use std::fs::File;
@@ -63,6 +62,42 @@ impl SetLogFd {
         }
         let header = Header { flags: ANSWER.into(), len: 8.into(), ..self.header };
         connection.write_all(&[header.as_bytes(), &u64::from(!done).to_le_bytes()].concat())
+    }
+}
+
+/// The message `SEND_RARP`.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub(crate) struct SendRarp {
+    header: Header,
+    /// The hardware address of the guest.
+    pub(crate) address: [u8; 6],
+    _rest: [u8; 2],
+}
+
+impl SendRarp {
+    const REQUEST: u32 = 19;
+    const LEN: u32 = 8;
+
+    /// Waits for the next message, and takes it from the connection if it is this one.
+    pub(crate) fn take(mut connection: &UnixStream) -> io::Result<Option<Self>> {
+        let mut message = Self::new_zeroed();
+        // As for SET_VRING_ENABLE.
+        let (_, len) = recv(connection, message.as_mut_bytes(), RecvFlags::PEEK)?;
+        if len < size_of::<Self>() || message.header.request != Self::REQUEST || message.header.len != Self::LEN {
+            return Ok(None);
+        }
+        connection.read_exact(message.as_mut_bytes())?;
+        Ok(Some(message))
+    }
+
+    /// Says that it was done, if that was asked for.
+    pub(crate) fn answer(&self, mut connection: &UnixStream) -> io::Result<()> {
+        if self.header.flags.get() & NEEDS_ANSWER == 0 {
+            return Ok(());
+        }
+        let header = Header { flags: ANSWER.into(), ..self.header };
+        connection.write_all(&[header.as_bytes(), &[0; 8]].concat())
     }
 }
 

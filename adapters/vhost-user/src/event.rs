@@ -205,6 +205,11 @@ pub(crate) fn wait(events: &mut [PollFd<'_>], pause: bool) {
     let _ = poll(events, bound.as_ref());
 }
 
+/// Finds out which of `events` are readable, and does not wait.
+pub(crate) fn look(events: &mut [PollFd<'_>]) {
+    let _ = poll(events, Some(&Timespec::default()));
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 mod tests {

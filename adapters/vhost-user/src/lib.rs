@@ -367,7 +367,8 @@
 //! has another worker: [`VhostUserDevice::worker`] has the exact rule.
 //!
 //! A device has ten seconds for a request that the front end waits for. After that the front end loses it, and the back
-//! end goes on with the next one.
+//! end goes on with the next one. When the program is to end, by SIGTERM or SIGINT, the device has one second. In both
+//! cases, a line on the standard error says which queue it is.
 //!
 //! # After a crash
 //!
@@ -421,7 +422,6 @@
 //! | `STATUS` (`GET_STATUS`, `SET_STATUS`) | The device does not see the status of the driver. A ring that breaks signals its error eventfd instead of DEVICE_NEEDS_RESET. |
 //! | `CONFIG_CHANGE` (`BACKEND_CONFIG_CHANGE_MSG`) | The device cannot tell the driver that the configuration space has changed. |
 //! | `NET_MTU` | The front end does not set the MTU of a network device. |
-//! | `RARP` | After a migration, QEMU itself or the guest announces where a network device is. |
 //! | IOTLB messages, ACCESS_PLATFORM (feature bit 33) | There is no IOMMU between device and memory. A driver that accepts ACCESS_PLATFORM is refused. |
 //! | `INBAND_NOTIFICATIONS` | Kicks and calls come through eventfds. A ring without a kick is refused. |
 //!
@@ -450,6 +450,7 @@
 
 mod addresses;
 mod back_end;
+mod bell;
 mod chains;
 mod deferred;
 mod early;

@@ -1,9 +1,12 @@
 //! What back ends are told on the command line.
 
+use std::io;
 use std::path::PathBuf;
 
 use clap::{ArgGroup, value_parser};
 use virtio_queue_core::{QueueLimits, RingFeatures};
+
+use crate::own_record::OwnRecord;
 
 /// The argument that asks for what a back end can do.
 pub(crate) const PRINT_CAPABILITIES: &str = "--print-capabilities";
@@ -14,11 +17,12 @@ const DEFAULT_QUEUE_SIZE: u16 = 1024;
 /// The arguments that all back ends have.
 ///
 /// `--socket-path`, `--fd` and `--print-capabilities` are those of the vhost-user specification, "Backend program
-/// conventions". The other ones are for tests and measurements.
+/// conventions". `--record` and `--poll` are for guests that need them. The other ones limit what a driver can
+/// negotiate. They are for tests and measurements.
 #[derive(Clone, Debug, clap::Args)]
 #[command(group = ArgGroup::new("place").required(true).args(["socket_path", "fd"]))]
 pub struct Options {
-    /// Where front ends connect
+    /// Where front ends connect: a socket that this program makes, and removes at its end
     #[arg(long, value_name = "PATH", alias = "socket")]
     pub socket_path: Option<PathBuf>,
     /// The file descriptor of a socket that this program has inherited: one that listens, or one that is connected
@@ -27,7 +31,7 @@ pub struct Options {
     /// Print what this program can do, as JSON, and exit
     #[arg(long)]
     print_capabilities: bool,
-    /// The largest queue that a front end may set up
+    /// The largest queue that a front end may set up, in descriptors
     #[arg(
         long,
         value_name = "N",
@@ -44,11 +48,11 @@ pub struct Options {
     /// Do not offer indirect descriptors
     #[arg(long)]
     pub no_indirect: bool,
-    /// Offer to use buffers in order
+    /// Offer IN_ORDER: if the driver accepts it, requests are answered in the order in which they came
     #[arg(long)]
     pub in_order: bool,
     /// Record the chains in flight of packed rings in this file, so that the next process can continue after a crash;
-    /// for front ends that keep no record
+    /// for front ends that keep no record. The file is made if it does not exist, and must not have anything else in it
     #[arg(long, value_name = "PATH")]
     pub record: Option<PathBuf>,
     /// Do not wait for kicks while there are requests: a busy worker uses a whole processor, and waits for kicks after
@@ -94,6 +98,16 @@ impl Options {
             (None, Some(fd)) => format!("file descriptor {fd}"),
             (None, None) => "nowhere".into(),
         }
+    }
+
+    /// Checks that a record can be in the file that was named for it.
+    ///
+    /// # Errors
+    ///
+    /// If there is such a file, and it cannot be a record.
+    pub(crate) fn check_record(&self) -> io::Result<()> {
+        let Some(path) = &self.record else { return Ok(()) };
+        OwnRecord::check(path).map_err(|error| io::Error::other(format!("--record {}: {error}", path.display())))
     }
 
     /// Returns the features of the rings.

@@ -50,21 +50,30 @@ impl Header {
 }
 
 impl OwnRecord {
+    /// Checks that a record can be in the file `path`, and makes an empty file if there is none.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be made or written, or has something else in it.
+    pub(crate) fn check(path: &Path) -> io::Result<()> {
+        open(path).map(drop)
+    }
+
     /// Continues the record in the file `path` if it has this `header`. Otherwise begins a new record.
     ///
     /// # Errors
     ///
-    /// If the file cannot be made, written or mapped.
+    /// If the file cannot be made, written or mapped, or has something else in it.
     pub(crate) fn open(path: &Path, header: &Header) -> io::Result<Self> {
-        let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        let file = open(path)?;
         let [queues, size] = [header.queues, header.queue_size].map(|number| u16::try_from(number).unwrap_or(u16::MAX));
         let len = Inflight::len(queues, size);
         if read(&file).as_ref() != Some(header) || file.metadata()?.len() != BEGINNING + len {
-            // If the process is killed in between, the file has no header.
+            // If the process is killed in between, the file is empty or too short. The next process can tell from its
+            // first bytes that it is a record.
             file.set_len(0)?;
-            file.set_len(BEGINNING + len)?;
             file.write_all_at(header.as_bytes(), 0)?;
+            file.set_len(BEGINNING + len)?;
         }
         Ok(Self { inflight: Inflight::map(&file, BEGINNING, len, queues, size)?, queues })
     }
@@ -78,6 +87,15 @@ impl OwnRecord {
     pub(crate) fn forget_all(&self) {
         (0..self.queues.into()).for_each(|index| self.forget(index));
     }
+}
+
+/// Opens the file `path`, and makes it if there is none. A file with something else in it stays as it is: a wrong path
+/// must not cost anybody a file.
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    let is_record = file.metadata()?.len() == 0 || read(&file).is_some_and(|header| header.magic == MAGIC);
+    if is_record { Ok(file) } else { Err(io::Error::other("the file has something else in it, and no record")) }
 }
 
 /// Returns the header of a file, if it has one.

@@ -44,6 +44,7 @@ pub fn run<A: Parser, D: VhostUserDevice>(
     // A thread that panics is not held up by whoever does not read that.
     panic::set_hook(Box::new(|panic| report(format_args!("{panic}"))));
     let prepared = make(args).and_then(|(options, device)| {
+        options.check_record()?;
         sigbus::survive()?;
         // In this order: from the moment that there is a file, a signal removes it.
         let signals = Signals::new([SIGTERM, SIGINT, SIGUSR1])?;
@@ -82,10 +83,12 @@ fn capabilities<D: VhostUserDevice>() -> String {
     format!("{{\n  \"type\": {:?},\n  \"features\": {:?}\n}}\n", D::TYPE, D::CAPABILITIES)
 }
 
-/// Says what is wrong, in one line of what clap has to say.
+/// Says what is wrong, in one line of what clap has to say: what is wrong, and what was probably meant.
 fn wrong_arguments(message: &str) -> ExitCode {
-    let lines: Vec<_> = message.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
-    report(format_args!("{}", lines.join(" ")));
+    let mut lines = message.lines().map(str::trim);
+    let wrong: Vec<_> = lines.by_ref().take_while(|line| !line.is_empty()).collect();
+    let tip = lines.find(|line| line.starts_with("tip: ")).map(|tip| format!("; {tip}"));
+    report(format_args!("{}{}", wrong.join(" "), tip.unwrap_or_default()));
     finish();
     ExitCode::from(2)
 }

@@ -233,7 +233,7 @@ pub trait Serve {
     /// [`serve_queue`](Self::serve_queue) reads it until it would block. One that stays readable, as a pipe does at its
     /// end, keeps the thread busy: return `None` then. It is asked for before each wait.
     ///
-    /// There is no such thing where another queue is what such a queue waits for.
+    /// Return `None` if one queue of the worker waits for the other: after a turn of one, the other has a turn as well.
     fn wake(&self) -> Option<BorrowedFd<'_>> {
         None
     }
@@ -249,16 +249,26 @@ pub struct Turn {
 }
 
 /// What has to happen before there is something to do for a queue.
+///
+/// | | the driver is asked to notify | the thread waits for [`wake`](Serve::wake) | such as |
+/// | --- | --- | --- | --- |
+/// | [`Turn`](Self::Turn) | no | no: another turn comes at once | there were more chains than the budget |
+/// | [`Driver`](Self::Driver) | yes | no | all chains are answered |
+/// | [`Device`](Self::Device) | no | yes | a chain is there, but a socket has no input for it |
+/// | [`Either`](Self::Either) | yes | yes | all chains are answered, and a full socket still has to take their bytes |
+///
+/// A worker with two queues waits for all that its queues wait for. When any of it happens, both have a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WaitsFor {
-    /// Nothing: the budget is what ended its turn.
+    /// Nothing: the turn ended because of the budget.
     Turn,
     /// The driver has to make something available.
     Driver,
     /// The device has nothing for the driver, or no room for what the driver has. The driver need not notify.
     Device,
-    /// Either of both: the driver has to make something available, or the device has something to do that needs no
-    /// chain.
+    /// The driver has to make something available, or [`wake`](Serve::wake) has to become readable, whichever comes
+    /// first: the device takes all chains, and also has something to do that needs no chain. What is readable must be
+    /// read without a chain as well. Otherwise the thread is busy until the driver makes one available.
     Either,
 }
 

@@ -1,5 +1,6 @@
 //! A conversation with one front end.
 
+mod announcement;
 mod tracking;
 
 use std::fs::File;
@@ -43,8 +44,8 @@ const LOG_ALL: u64 = VhostUserVirtioFeatures::LOG_ALL.bits();
 /// The feature bit of devices behind an IOMMU.
 const ACCESS_PLATFORM: u64 = 1 << 33;
 
-/// What is offered of the protocol.
-const OFFERED: VhostUserProtocolFeatures = VhostUserProtocolFeatures::MQ
+/// What is offered of the protocol, whatever the device.
+const OFFERED_BY_ALL: VhostUserProtocolFeatures = VhostUserProtocolFeatures::MQ
     .union(REPLY_ACK)
     .union(VhostUserProtocolFeatures::CONFIG)
     .union(VhostUserProtocolFeatures::RESET_DEVICE)
@@ -249,7 +250,10 @@ impl<'d, D: VhostUserDevice> Session<'d, D> {
 fn converse<D: VhostUserDevice>(session: &Arc<Mutex<Session<'_, D>>>, connection: UnixStream, ahead: &UnixStream) {
     let mut handler = BackendReqHandler::from_stream(connection, Arc::clone(session));
     loop {
-        if session.lock().is_ok_and(|mut session| session.enable_early(ahead) || session.takes_log_fd(ahead)) {
+        let taken = session.lock().is_ok_and(|mut session| {
+            session.enable_early(ahead) || session.takes_log_fd(ahead) || session.takes_rarp(ahead)
+        });
+        if taken {
             continue;
         }
         let error = match handler.handle_request() {
@@ -479,11 +483,12 @@ impl<D: VhostUserDevice> VhostUserBackendReqHandlerMut for Session<'_, D> {
     }
 
     fn get_protocol_features(&mut self) -> Result<VhostUserProtocolFeatures> {
-        Ok(OFFERED)
+        Ok(Self::OFFERED)
     }
 
     fn set_protocol_features(&mut self, features: u64) -> Result<()> {
-        let accepted = VhostUserProtocolFeatures::from_bits(features).filter(|features| OFFERED.contains(*features));
+        let accepted = VhostUserProtocolFeatures::from_bits(features);
+        let accepted = accepted.filter(|features| Self::OFFERED.contains(*features));
         // Who accepts what was not offered cannot be told of anything any more.
         self.protocol = accepted.unwrap_or(VhostUserProtocolFeatures::empty());
         accepted.map(drop).ok_or_else(|| refused(format!("protocol features {features:#x} were not offered")))

@@ -66,6 +66,7 @@ impl Socket {
                 fs::remove_file(path)?;
                 UnixListener::bind(path)
             }
+            Err(error) if error.kind() == ErrorKind::AddrInUse => Err(io::Error::other(in_the_way(path))),
             result => result,
         };
         Self::new(Some(listener?), Some(path.into()), None)
@@ -184,6 +185,12 @@ fn is_shortage(error: &io::Error) -> bool {
     use rustix::io::Errno;
     let shortages = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
     shortages.iter().any(|shortage| error.raw_os_error() == Some(shortage.raw_os_error()))
+}
+
+/// Says why there can be no socket at `path`.
+fn in_the_way(path: &Path) -> &'static str {
+    let is_socket = fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
+    if is_socket { "another program listens there" } else { "there is something else than a socket" }
 }
 
 /// Returns whether `path` is the socket of a program that is gone.

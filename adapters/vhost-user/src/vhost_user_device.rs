@@ -28,6 +28,9 @@ pub trait VhostUserDevice: Send + Sync {
     /// and override [`num_queues`](Self::num_queues). What the workers share is in an `Arc` of the device.
     const QUEUES_PER_WORKER: usize = 1;
 
+    /// Whether the device can announce a guest: see [`announce`](Self::announce).
+    const ANNOUNCES: bool = false;
+
     /// Returns what serves a queue, for a driver that accepted `features`. `queue` is the number of the queue in the
     /// device, from 0 on, as the specification of the device type counts its queues.
     ///
@@ -119,6 +122,15 @@ pub trait VhostUserDevice: Send + Sync {
     fn write_config(&self, offset: usize, bytes: &[u8]) -> bool {
         let _ = (offset, bytes);
         false
+    }
+
+    /// Sends a packet to the network in the name of the guest, after a migration (`SEND_RARP`). So the switches learn
+    /// where the guest with this hardware address is now. By default, nothing happens.
+    ///
+    /// A front end asks for it if the device [can](Self::ANNOUNCES), and if the driver did not accept GUEST_ANNOUNCE.
+    /// It is called on the thread of the messages while workers serve.
+    fn announce(&self, address: [u8; 6]) {
+        let _ = address;
     }
 
     /// Returns the number of queues: virtqueues, not pairs of them. By default, there are as many as belong together.

@@ -28,6 +28,7 @@ pub type BorrowedChain<'b> = BurstChain<'b, AnyRecordedRing, Call>;
 /// | in tasks | [`asynchronous`](Self::asynchronous) |
 /// | while it is called, with input from a file descriptor | [`serve`](Self::serve): [`Serve`] with [`wake`](Serve::wake) |
 /// | while it is called, but cannot always take a chain | [`serve`](Self::serve): [`Serve`] with [`WaitsFor::Device`] |
+/// | when a file descriptor says that its work has ended, such as an io_uring | [`asynchronous`](Self::asynchronous) with [`Chains::wake_on`] |
 ///
 /// A device that keeps chains without work to do begins with [`on_stop`](Self::on_stop).
 ///
@@ -179,12 +180,20 @@ impl Worker {
 
     /// Keeps memory from being taken away while a chain is out.
     ///
-    /// A front end that takes a region of memory away, or replaces it, gets its answer when no chain is out. So the
-    /// device writes nothing to memory that the front end has back. Use it if the device hands memory to a kernel or
-    /// to hardware, and can end all its work soon: after ten seconds, the front end loses the device. Without this,
-    /// chains keep the memory that they were fetched from, and the front end does not wait.
+    /// | when a front end takes memory away, or replaces it | without this | with this |
+    /// | --- | --- | --- |
+    /// | the front end gets its answer | at once | when no chain of the worker is out |
+    /// | a chain that is out | keeps the old memory, and returns as ever | has returned before |
+    /// | after the answer, the device writes to the old memory | until the last chain has returned | never |
+    /// | a chain that is out for more than ten seconds | does no harm | costs the front end its device |
     ///
-    /// It is the same as before for a worker that answers at once: that one has no chain while the memory changes.
+    /// The memory stays mapped while a chain is out, in both cases: what the device writes never goes elsewhere. Use
+    /// this if the device hands memory to a kernel or to hardware, which write when they want, and can end all its work
+    /// soon. Do not use it for chains that wait for input, unless [`on_stop`](Self::on_stop) puts them back: its
+    /// function is called here as well.
+    ///
+    /// A worker that answers at once does not need it: it has no chain while the memory changes. For such a worker,
+    /// this function changes nothing.
     ///
     /// ```
     /// use virtio_vhost_user::Worker;
@@ -210,7 +219,8 @@ impl Worker {
 /// A worker that puts chains back when a queue stops: what [`Worker::on_stop`] returns.
 ///
 /// Its function is called when the front end waits until no chain is out: when it stops a queue, starts or ends a log
-/// of dirty pages, resets the device, or goes. The function is handed the place of the queue among those that belong
+/// of dirty pages, resets the device, or goes, and when it changes the memory of a worker that [keeps
+/// memory](Worker::keeping_memory). The function is handed the place of the queue among those that belong
 /// together: 0 if there is one queue per worker.
 ///
 /// A device that keeps chains until something happens elsewhere, such as buffers for input, must put these back, the

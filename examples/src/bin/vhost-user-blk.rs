@@ -19,13 +19,15 @@ use zerocopy::IntoBytes;
 struct Args {
     #[command(flatten)]
     options: Options,
-    /// The file that holds the sectors
+    /// The file that holds the sectors of 512 bytes: a regular file or a block device. If the last sector is not all in
+    /// the file, the rest of it is read as zeroes, and can be written with nothing else
     #[arg(long, value_name = "FILE", required_unless_present = "null", alias = "image")]
     blk_file: Option<PathBuf>,
     /// Make the disk read-only
     #[arg(long, conflicts_with = "null")]
     read_only: bool,
-    /// Read and write past the page cache of the host, as far as requests are aligned
+    /// Read and write past the page cache of the host (O_DIRECT), as far as requests are aligned. The program ends if
+    /// the file system has no such way
     #[arg(long, conflicts_with = "null")]
     direct: bool,
     /// The serial number, which the driver can read: up to 20 ASCII characters
@@ -35,10 +37,11 @@ struct Args {
     #[arg(long, value_name = "BYTES", conflicts_with = "blk_file", value_parser = value_parser!(u64).range(1..))]
     null: Option<u64>,
     /// How the file is read and written. Without this option: by io_uring if it can be had, but by plain system calls
-    /// with --poll or --in-order
+    /// with --poll or --in-order. If io_uring is wished and cannot be had, a line says so, and plain system calls are
+    /// used
     #[arg(long, conflicts_with = "null")]
     io: Option<Io>,
-    /// The number of queues, each with a thread of its own
+    /// The number of queues, each with a thread of its own. QEMU must ask for at most so many (num-queues=)
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u16).range(1..=256))]
     queues: u16,
 }
@@ -74,7 +77,9 @@ fn open(path: &Path, args: &Args) -> Result<FileStorage, Box<dyn Error + Send + 
     if !args.direct {
         return Ok(file);
     }
-    Ok(file.past_the_page_cache().map_err(|error| format!("--direct: {}: {error}", path.display()))?)
+    Ok(file.past_the_page_cache().map_err(|error| {
+        format!("--direct: {}: the file system does not let the page cache be passed by: {error}", path.display())
+    })?)
 }
 
 /// Chooses how the file of `device` is read and written. Says so if it is not as it was wished.

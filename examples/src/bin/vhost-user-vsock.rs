@@ -17,18 +17,19 @@ use zerocopy::IntoBytes;
 struct Args {
     #[command(flatten)]
     options: Options,
-    /// The context id of the guest
+    /// The context id of the guest: from 3 to 4294967294
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(3..0xffff_ffff))]
     guest_cid: u32,
-    /// Where programs of the host connect to ports of the guest; they listen for the guest at this path with `_` and a
-    /// port number after it
+    /// The socket at which programs of the host connect to the guest: they write `CONNECT`, a port and the end of the
+    /// line, and read `OK`. A program that waits for the guest at port 1234 listens at this path with `_1234` after it
     #[arg(long, value_name = "PATH")]
     uds_path: PathBuf,
 }
 
 fn main() -> ExitCode {
     virtio_vhost_user::run(|Args { options, guest_cid, uds_path }: Args| {
-        let listener = Listener::bind(&uds_path).map_err(|error| format!("{}: {error}", uds_path.display()))?;
+        let listener =
+            Listener::bind(&uds_path).map_err(|error| format!("--uds-path {}: {error}", uds_path.display()))?;
         let (listener, counters) = (Arc::new(listener), Arc::default());
         Ok((options, Vsock { guest_cid: guest_cid.into(), listener, counters }))
     })

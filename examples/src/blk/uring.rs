@@ -134,11 +134,11 @@ impl<S: Storage, M: StableMem> UringDisk<S, M> {
     }
 
     /// Answers a request for which the kernel has worked, when its turn has come.
-    fn done(&mut self, request: Request<M>, status: Status) {
+    fn done(&mut self, request: Box<Request<M>>, status: Status) {
         match &mut self.order {
             None => request.answer(status),
             Some(order) => {
-                order.end(request.number, End::Done(Box::new(request), status));
+                order.end(request.number, End::Done(request, status));
                 self.answer_in_turn();
             }
         }

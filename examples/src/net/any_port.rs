@@ -3,7 +3,9 @@
 use std::os::fd::BorrowedFd;
 
 use super::loopback::Loopback;
-use super::port::{Lost, Port};
+use super::lost::Lost;
+use super::offloads::Offloads;
+use super::port::Port;
 use super::sink::Sink;
 use super::source::Source;
 use super::tap::Tap;
@@ -34,12 +36,20 @@ macro_rules! each {
 }
 
 impl Port for AnyPort {
+    fn accept(&mut self, offloads: Offloads) {
+        each!(self, port => port.accept(offloads));
+    }
+
     fn start(&mut self) {
         each!(self, port => port.start());
     }
 
     fn rest(&mut self) {
         each!(self, port => port.rest());
+    }
+
+    fn set_used(&self, used: bool) {
+        each!(self, port => port.set_used(used));
     }
 
     #[inline]

@@ -30,15 +30,19 @@ pub(super) trait Packets {
 }
 
 /// Calls `serve` with how many chains it may take, again and again while it takes that many, but not beyond `budget`.
+/// If it takes none, other queues have their turn.
 #[inline]
 pub(super) fn in_batches(
     budget: usize,
     mut serve: impl FnMut(usize) -> Result<Turn, FatalError>,
 ) -> Result<Turn, FatalError> {
     let mut all = Turn { chains: 0, waits_for: WaitsFor::Turn };
-    while all.waits_for == WaitsFor::Turn && all.chains < budget {
+    while all.chains < budget {
         let batch = serve(BATCH.min(budget - all.chains))?;
         all = Turn { chains: all.chains + batch.chains, ..batch };
+        if batch.chains == 0 || batch.waits_for != WaitsFor::Turn {
+            break;
+        }
     }
     Ok(all)
 }

@@ -3,6 +3,8 @@
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use super::wire::gso;
+
 /// The packets that one pair of queues has moved. Any thread can read the counters.
 #[derive(Debug, Default)]
 pub struct Counters {
@@ -22,6 +24,7 @@ pub struct Counter {
     packets: AtomicU64,
     bytes: AtomicU64,
     errors: AtomicU64,
+    large: AtomicU64,
 }
 
 /// Counts to add, or counts so far.
@@ -33,6 +36,8 @@ pub struct Count {
     pub bytes: u64,
     /// The number of errors.
     pub errors: u64,
+    /// The number of packets that were to be cut into segments by their receiver.
+    pub large: u64,
 }
 
 impl Counter {
@@ -44,6 +49,7 @@ impl Counter {
             packets: self.packets.load(Relaxed),
             bytes: self.bytes.load(Relaxed),
             errors: self.errors.load(Relaxed),
+            large: self.large.load(Relaxed),
         }
     }
 
@@ -52,21 +58,24 @@ impl Counter {
             self.packets.fetch_add(count.packets, Relaxed);
             self.bytes.fetch_add(count.bytes, Relaxed);
             self.errors.fetch_add(count.errors, Relaxed);
+            self.large.fetch_add(count.large, Relaxed);
         }
     }
 }
 
 impl Count {
-    /// Counts a packet with a frame of so many bytes.
-    pub(super) fn packet(&mut self, frame: usize) {
+    /// Counts a packet with a frame of so many bytes, which is cut into segments of this [kind](super::gso).
+    #[inline]
+    pub(super) fn packet(&mut self, frame: usize, gso_type: u8) {
         self.packets += 1;
         self.bytes += frame as u64;
+        self.large += u64::from(gso_type != gso::NONE);
     }
 }
 
 impl fmt::Display for Count {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { packets, bytes, errors } = self;
-        write!(f, "{packets} packets, {bytes} bytes, {errors} errors")
+        let Self { packets, bytes, errors, large } = self;
+        write!(f, "{packets} packets, {bytes} bytes, {errors} errors, {large} large")
     }
 }

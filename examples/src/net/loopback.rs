@@ -1,17 +1,20 @@
 //! A port that gives everything back.
 
-use zerocopy::IntoBytes;
-
-use super::port::{Lost, Port};
-use super::wire::{MAX_PACKET, NetHeader};
+use super::lost::Lost;
+use super::offloads::Offloads;
+use super::port::Port;
+use super::wire::HEADER_LEN;
 
 /// The number of packets of the largest length that fit.
 const LARGEST: usize = 32;
 
-/// The length of a packet, in two bytes before it.
-const LEN: usize = 2;
+/// The length of a packet, in four bytes before it.
+const LEN: usize = 4;
 
 /// Returns the driver's own packets to the driver, in order. When it is full, packets wait in the queue.
+///
+/// A packet that leaves work to the device comes back with that work left to the driver, if the driver accepted to do
+/// it. Otherwise, the loopback writes the checksum. It cuts no packet into segments: such a packet is lost.
 #[derive(Clone, Debug)]
 pub struct Loopback {
     /// The packets one behind the other, between `first` and `end`. The beginning is free again when all are gone.
@@ -19,19 +22,30 @@ pub struct Loopback {
     first: usize,
     end: usize,
     packets: usize,
+    offloads: Offloads,
 }
 
 impl Loopback {
     /// Creates an empty loopback.
     #[must_use]
     pub fn new() -> Self {
-        Self { bytes: vec![0; LARGEST * (LEN + MAX_PACKET)].into(), first: 0, end: 0, packets: 0 }
+        Self::with(Offloads::default())
+    }
+
+    fn with(offloads: Offloads) -> Self {
+        let bytes = vec![0; LARGEST * record_len(offloads)].into();
+        Self { bytes, first: 0, end: 0, packets: 0, offloads }
     }
 
     /// Returns the bytes from a place on: the length of a packet, and what comes after it.
     fn record(&mut self, at: usize) -> Option<(&mut [u8; LEN], &mut [u8])> {
         self.bytes.get_mut(at..)?.split_first_chunk_mut()
     }
+}
+
+/// Returns how many bytes the largest packet takes, with its length.
+const fn record_len(offloads: Offloads) -> usize {
+    LEN + HEADER_LEN + offloads.max_sent()
 }
 
 impl Default for Loopback {
@@ -41,18 +55,27 @@ impl Default for Loopback {
 }
 
 impl Port for Loopback {
+    /// If that is something else than before, what it has kept is gone.
+    fn accept(&mut self, offloads: Offloads) {
+        if offloads != self.offloads {
+            *self = Self::with(offloads);
+        }
+    }
+
     fn capacity(&self) -> usize {
-        (self.bytes.len() - self.end) / (LEN + MAX_PACKET)
+        (self.bytes.len() - self.end) / record_len(self.offloads)
     }
 
     fn room(&mut self) -> &mut [u8] {
-        self.record(self.end).and_then(|(_, room)| room.get_mut(..MAX_PACKET)).unwrap_or_default()
+        let len = HEADER_LEN + self.offloads.max_sent();
+        self.record(self.end).and_then(|(_, room)| room.get_mut(..len)).unwrap_or_default()
     }
 
     fn transmit(&mut self, len: usize) -> Result<(), Lost> {
+        let offloads = self.offloads;
         let (stored, packet) = self.record(self.end).ok_or(Lost)?;
-        *stored = u16::try_from(len).map_err(|_| Lost)?.to_ne_bytes();
-        NetHeader::received(1).write_to_prefix(packet).map_err(|_| Lost)?;
+        offloads.receive(packet.get_mut(..len).ok_or(Lost)?)?;
+        *stored = u32::try_from(len).map_err(|_| Lost)?.to_ne_bytes();
         self.end += LEN + len;
         self.packets += 1;
         Ok(())
@@ -66,7 +89,8 @@ impl Port for Loopback {
         if self.packets == 0 {
             return &mut [];
         }
-        let packet = self.record(self.first).and_then(|(len, bytes)| bytes.get_mut(..u16::from_ne_bytes(*len).into()));
+        let packet =
+            self.record(self.first).and_then(|(len, bytes)| bytes.get_mut(..u32::from_ne_bytes(*len) as usize));
         packet.unwrap_or_default()
     }
 

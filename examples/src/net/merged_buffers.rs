@@ -2,7 +2,7 @@
 
 use virtio_chain::WritableChain;
 use virtio_queue_core::{ChainError, DescChain, DriverNotify, QueueState, Refused, Ring, Token, Walk};
-use zerocopy::IntoBytes;
+use zerocopy::FromBytes;
 
 use super::wire::{NetHeader, feature};
 use crate::unpublished::Unpublished;
@@ -86,7 +86,7 @@ impl MergedBuffers {
 
     /// Copies `packet` into the buffers and returns them.
     fn fill<R: Ring, N: DriverNotify>(&mut self, packet: &mut [u8], ring: &R, state: &mut QueueState<R, N>) -> Placed {
-        header(packet, u16::try_from(self.tokens.len()).unwrap_or_default());
+        set_num_buffers(packet, u16::try_from(self.tokens.len()).unwrap_or_default());
         let mut rest = &*packet;
         for token in self.tokens.drain(..) {
             let mut chain = WritableChain::new(DescChain::new(ring, token, Unpublished(state)));
@@ -99,14 +99,16 @@ impl MergedBuffers {
         }
         self.room = 0;
         let placed = if rest.is_empty() { Placed::Whole } else { Placed::Nowhere };
-        header(packet, 1);
+        set_num_buffers(packet, 1);
         placed
     }
 }
 
-/// Writes the header of a packet that takes so many buffers. There is room for one in every packet.
-fn header(packet: &mut [u8], num_buffers: u16) {
-    let _ = NetHeader::received(num_buffers).write_to_prefix(packet);
+/// Writes how many buffers a packet takes into its header, which every packet has.
+fn set_num_buffers(packet: &mut [u8], num_buffers: u16) {
+    if let Ok((header, _)) = NetHeader::mut_from_prefix(packet) {
+        header.num_buffers = num_buffers.into();
+    }
 }
 
 /// Returns the number of writable bytes in a chain. Skips the readable bytes.

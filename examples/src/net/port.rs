@@ -1,13 +1,19 @@
 //! The connections of a pair of queues.
 
-use core::fmt;
 use std::os::fd::BorrowedFd;
+
+use super::lost::Lost;
+use super::offloads::Offloads;
 
 /// The far side of a network device. It takes packets from the driver, and supplies packets for the driver.
 ///
-/// A packet is a frame behind a [`NetHeader`](super::NetHeader), so that both are copied at once. What is in the header
-/// of one for the driver is always the same: [`NetHeader::received(1)`](super::NetHeader::received).
+/// A packet is a frame behind a [`NetHeader`](super::NetHeader), so that both are copied at once. The header is as its
+/// receiver gets it, in one buffer. It can leave work to the receiver: checksums, and segmentation.
 pub trait Port {
+    /// Takes note of what the driver and the device leave to each other: a packet for the driver must leave no more to
+    /// it. Packets of the driver leave no more to the port.
+    fn accept(&mut self, offloads: Offloads);
+
     /// Starts the port: from now on, the device serves the queues of the driver. It is called again when the served
     /// queues change.
     fn start(&mut self) {}
@@ -15,14 +21,22 @@ pub trait Port {
     /// Pauses the port: no packets for the driver are taken until it [starts](Self::start) again.
     fn rest(&mut self) {}
 
+    /// Takes note of whether the driver uses the pair of queues. At first, it does. This is called on any thread, and
+    /// for any clone.
+    ///
+    /// By default, nothing happens. A port that shares flows with those of other pairs leaves them to these.
+    fn set_used(&self, used: bool) {
+        let _ = used;
+    }
+
     /// Returns the number of packets from the driver that fit now, if all have the largest length.
     fn capacity(&self) -> usize;
 
-    /// Returns where the next of them is to be put: [`MAX_PACKET`](super::MAX_PACKET) bytes, or fewer if there is no
-    /// room.
+    /// Returns where the next of them is to be put: room for a header and for the [longest
+    /// frame](Offloads::max_sent), or less if there is no room.
     fn room(&mut self) -> &mut [u8];
 
-    /// Takes the packet of `len` bytes from that room.
+    /// Takes the packet of `len` bytes from that room, the header of which was [checked](Offloads::check).
     ///
     /// # Errors
     ///
@@ -43,15 +57,3 @@ pub trait Port {
         None
     }
 }
-
-/// The error of a packet that was lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lost;
-
-impl fmt::Display for Lost {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the packet is lost")
-    }
-}
-
-impl core::error::Error for Lost {}

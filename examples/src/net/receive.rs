@@ -2,15 +2,19 @@
 
 use virtio_mem_traits::{Access, DriverMem};
 use virtio_queue_core::{DriverNotify, FatalError, Piece, QueueState, Ring, Token};
-use virtio_vhost_user::Turn;
+use virtio_vhost_user::{Turn, WaitsFor};
+use zerocopy::FromBytes;
 
 use super::NetDevice;
 use super::batch::{Batch, Packets, serve};
 use super::counters::Count;
 use super::merged_buffers::{MergedBuffers, Placed};
 use super::port::Port;
-use super::wire::HEADER_LEN;
+use super::wire::{HEADER_LEN, NetHeader, gso};
 use crate::prefetch::prefetch_to_write;
+
+/// The most packets that a driver does not want, in one turn. A port can have such packets without end.
+const MAX_UNWANTED: usize = 64;
 
 impl<P: Port> NetDevice<P> {
     /// Puts packets into the next buffers of the receive queue, as far as the port has any, but no more than `limit`
@@ -25,10 +29,35 @@ impl<P: Port> NetDevice<P> {
         batch: &mut Batch<'m>,
         count: &mut Count,
     ) -> Result<Turn, FatalError> {
-        let limit = limit.min(self.port.packets());
+        let Some(packets) = self.packets() else { return Ok(Turn { chains: 0, waits_for: WaitsFor::Turn }) };
+        let limit = limit.min(packets);
         let mut giving = Giving { port: &mut self.port, merged: &mut self.merged, count };
         serve(&mut giving, limit, ring, state, mem, batch)
     }
+
+    /// Returns how many packets there are for the driver, or fewer. Those before them that the driver does not want are
+    /// given up. Returns `None` if there were so many of these that others must have their turn first.
+    #[inline]
+    fn packets(&mut self) -> Option<usize> {
+        let Some(settings) = &self.filtered else { return Some(self.port.packets()) };
+        let filter = settings.filter();
+        for _ in 0..MAX_UNWANTED {
+            if self.port.packets() == 0 {
+                return Some(0);
+            }
+            if self.port.packet().get(HEADER_LEN..).is_some_and(|frame| filter.passes(frame)) {
+                return Some(1);
+            }
+            self.port.done();
+        }
+        None
+    }
+}
+
+/// Returns the kind of the segments that a packet is to be cut into.
+#[inline]
+fn gso_type(packet: &[u8]) -> u8 {
+    NetHeader::ref_from_prefix(packet).map_or(gso::NONE, |(header, _)| header.gso_type)
 }
 
 /// Where packets come from, and how many came.
@@ -55,7 +84,7 @@ impl<P: Port> Packets for Giving<'_, P> {
             return None;
         }
         let written = write(piece, packet, mem);
-        self.count.packet(packet.len() - HEADER_LEN);
+        self.count.packet(packet.len() - HEADER_LEN, gso_type(packet));
         self.port.done();
         Some(written)
     }
@@ -64,7 +93,7 @@ impl<P: Port> Packets for Giving<'_, P> {
     fn in_chain<R: Ring, N: DriverNotify>(&mut self, token: Token, ring: &R, state: &mut QueueState<R, N>) {
         let packet = self.port.packet();
         match self.merged.gather(packet, token, ring, state) {
-            Placed::Whole => self.count.packet(packet.len() - HEADER_LEN),
+            Placed::Whole => self.count.packet(packet.len() - HEADER_LEN, gso_type(packet)),
             Placed::Nowhere => self.count.errors += 1,
             Placed::Waits => return,
         }

@@ -3,7 +3,9 @@
 use zerocopy::IntoBytes;
 
 use super::frame::NumberedFrame;
-use super::port::{Lost, Port};
+use super::lost::Lost;
+use super::offloads::Offloads;
+use super::port::Port;
 use super::wire::{HEADER_LEN, MAX_FRAME, NetHeader};
 
 /// Has UDP packets for the driver, numbered and all of the same length, and takes none from it.
@@ -37,6 +39,9 @@ impl Source {
 }
 
 impl Port for Source {
+    /// None of its packets leaves work to the driver.
+    fn accept(&mut self, _offloads: Offloads) {}
+
     fn capacity(&self) -> usize {
         0
     }

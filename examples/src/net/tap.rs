@@ -1,36 +1,36 @@
 //! A port to the network of the host.
 
-use core::ffi::{c_int, c_short};
-use core::iter;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::fs::{Mode, OFlags, open};
-use rustix::ioctl::{Opcode, Updater, ioctl, opcode};
-use static_assertions::const_assert_eq;
 use zerocopy::IntoBytes;
 
-use super::port::{Lost, Port};
-use super::wire::{HEADER_LEN, MAX_FRAME, NetHeader};
+use super::lost::Lost;
+use super::offloads::Offloads;
+use super::port::Port;
+use super::tun::{TapQueues, attach_queue, detach_queue, open_tap, set_offloads};
+use super::wire::{MAX_PACKET, NetHeader};
 
 /// A TAP device of the host, or one of its queues.
 ///
-/// With several queues, a paused queue takes no frames, so that all flows go to the other queues: VIRTIO 1.4
-/// §5.1.6.5.6.1.
+/// Packets keep their headers on the way: what the driver leaves to the device is left to the kernel, and what the
+/// driver accepted to do, the kernel leaves to the driver.
+///
+/// With several queues, a queue that is paused or not used takes no frames, so that all flows go to the other queues:
+/// VIRTIO 1.4 §5.1.6.5.6.1.
 ///
 /// Packets that it cannot take immediately are lost, as on every network. A clone is another user of the same queue.
 ///
 /// The host can delete the device meanwhile. Then the driver gets no more packets, and its own packets are lost.
 #[derive(Clone, Debug)]
 pub struct Tap {
-    /// What reads and writes frames, while there is such a device.
-    file: Option<Arc<File>>,
-    /// Whether it is one queue of several.
-    queues: TapQueues,
-    /// One queue of several is attached until the last clone rests.
-    attached: Option<Arc<Attached>>,
+    /// What reads and writes packets, while there is such a device.
+    queue: Option<Arc<TapQueue>>,
+    /// The queue is served until the last clone rests.
+    served: Option<Arc<Served>>,
+    offloads: Offloads,
     transmitted: Box<[u8]>,
     /// A packet for the driver, if `len` is not 0.
     received: Box<[u8]>,
@@ -44,37 +44,40 @@ impl Tap {
     ///
     /// If the process lacks the permission, or the name is invalid.
     pub fn open(name: &str, queues: TapQueues) -> io::Result<Self> {
-        let mut request = InterfaceRequest::new(name, queues).ok_or(ErrorKind::InvalidInput)?;
-        let file = open("/dev/net/tun", OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?;
-        // SAFETY: what the kernel reads and writes for this opcode is an `ifreq`, whose layout `InterfaceRequest` has.
-        let attach = unsafe { Updater::<TUNSETIFF, InterfaceRequest>::new(&mut request) };
-        // SAFETY: the kernel writes a name into the request, for which any bytes will do, and nothing else.
-        unsafe { ioctl(&file, attach) }?;
-        if queues == TapQueues::Many {
-            set_queue(&file, DETACH_QUEUE)?;
-        }
-        Ok(Self::on(file.into(), queues))
+        Ok(Self::on(open_tap(name, queues)?, queues))
     }
 
     fn on(file: File, queues: TapQueues) -> Self {
-        let header = NetHeader::received(1);
-        let room = |len| header.as_bytes().iter().copied().chain(iter::repeat_n(0, len)).collect();
-        let (file, attached) = (Some(Arc::new(file)), None);
-        // The room is one byte longer than the longest frame, because the kernel cuts longer frames to the room.
-        Self { file, queues, attached, transmitted: room(MAX_FRAME), received: room(MAX_FRAME + 1), len: 0 }
+        let room = |len| {
+            let mut room = vec![0; len];
+            // It is longer than a header.
+            let _ = NetHeader::received(1).write_to_prefix(&mut room);
+            room.into()
+        };
+        let queue = TapQueue { file, queues, state: Mutex::new(QueueState { served: false, used: true }) };
+        Self {
+            queue: Some(Arc::new(queue)),
+            served: None,
+            offloads: Offloads::default(),
+            transmitted: room(MAX_PACKET),
+            // One byte longer than the longest packet, because the kernel cuts longer packets to the room.
+            received: room(MAX_PACKET + 1),
+            len: 0,
+        }
     }
 
-    /// Returns the length of the next frame, which is put behind the header, if there is one. One that is too long is
-    /// lost.
+    /// Returns the length of the next packet, if there is one. One that is not for this driver is lost.
     fn receive(&mut self) -> Option<usize> {
-        let (_, room) = self.received.split_at_mut(HEADER_LEN);
-        match self.file.as_deref()?.read(room) {
-            Ok(len) => Some(len).filter(|len| *len <= MAX_FRAME),
+        match (&self.queue.as_deref()?.file).read(&mut self.received) {
+            Ok(len) => {
+                let packet = self.received.get_mut(..len)?;
+                self.offloads.receive(packet).is_ok().then_some(len)
+            }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => None,
             Err(error) => {
                 // Every further read would return this error. `eprintln` panics if standard error is closed.
                 let _ = writeln!(io::stderr(), "the TAP device is gone: {error}");
-                self.file = None;
+                self.queue = None;
                 None
             }
         }
@@ -82,17 +85,28 @@ impl Tap {
 }
 
 impl Port for Tap {
+    fn accept(&mut self, offloads: Offloads) {
+        (self.offloads, self.len) = (offloads, 0);
+        let Some(queue) = &self.queue else { return };
+        if let Err(error) = set_offloads(&queue.file, offloads) {
+            let _ = writeln!(io::stderr(), "the TAP device leaves to the driver what it left before: {error}");
+        }
+    }
+
     fn start(&mut self) {
-        if let (TapQueues::Many, None, Some(file)) = (self.queues, &self.attached, &self.file) {
-            match Attached::new(Arc::clone(file)) {
-                Ok(attached) => self.attached = Some(Arc::new(attached)),
-                Err(error) => drop(writeln!(io::stderr(), "a queue of the TAP device cannot be attached: {error}")),
-            }
+        if let (None, Some(queue)) = (&self.served, &self.queue) {
+            self.served = Some(Arc::new(Served::new(Arc::clone(queue))));
         }
     }
 
     fn rest(&mut self) {
-        self.attached = None;
+        self.served = None;
+    }
+
+    fn set_used(&self, used: bool) {
+        if let Some(queue) = &self.queue {
+            queue.change(|state| state.used = used);
+        }
     }
 
     fn capacity(&self) -> usize {
@@ -104,13 +118,13 @@ impl Port for Tap {
     }
 
     fn transmit(&mut self, len: usize) -> Result<(), Lost> {
-        let frame = self.transmitted.get(HEADER_LEN..len).ok_or(Lost)?;
-        self.file.as_deref().ok_or(Lost)?.write_all(frame).map_err(|_| Lost)
+        let (queue, packet) = (self.queue.as_deref().ok_or(Lost)?, self.transmitted.get(..len).ok_or(Lost)?);
+        (&queue.file).write_all(packet).map_err(|_| Lost)
     }
 
     fn packets(&mut self) -> usize {
         if self.len == 0 {
-            self.len = self.receive().map_or(0, |len| HEADER_LEN + len);
+            self.len = self.receive().unwrap_or(0);
         }
         usize::from(self.len > 0)
     }
@@ -124,87 +138,66 @@ impl Port for Tap {
     }
 
     fn wake(&self) -> Option<BorrowedFd<'_>> {
-        self.file.as_ref().map(AsFd::as_fd)
+        self.queue.as_ref().map(|queue| queue.file.as_fd())
     }
 }
 
-/// A queue of several, while it takes frames.
+/// A TAP device, or one of its queues.
 #[derive(Debug)]
-struct Attached(Arc<File>);
+struct TapQueue {
+    file: File,
+    /// Whether it is one queue of several.
+    queues: TapQueues,
+    state: Mutex<QueueState>,
+}
 
-impl Attached {
-    fn new(file: Arc<File>) -> io::Result<Self> {
-        set_queue(&file, ATTACH_QUEUE)?;
-        Ok(Self(file))
+/// What decides whether one queue of several is attached: it must be both.
+#[derive(Clone, Copy, Debug)]
+struct QueueState {
+    /// The device serves the queues of the driver.
+    served: bool,
+    /// The driver uses them.
+    used: bool,
+}
+
+impl TapQueue {
+    /// Changes the state, and attaches or detaches the queue if that is another one now.
+    fn change(&self, change: impl FnOnce(&mut QueueState)) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = *state;
+        change(&mut state);
+        let result = match (self.queues, before.takes_frames(), state.takes_frames()) {
+            (TapQueues::Many, false, true) => attach_queue(&self.file),
+            (TapQueues::Many, true, false) => detach_queue(&self.file),
+            _ => Ok(()),
+        };
+        if let Err(error) = result {
+            // The device can be gone, and the queue with it.
+            let _ = writeln!(io::stderr(), "a queue of the TAP device is attached or detached as before: {error}");
+        }
     }
 }
 
-impl Drop for Attached {
+impl QueueState {
+    const fn takes_frames(self) -> bool {
+        self.served && self.used
+    }
+}
+
+/// A queue, while the device serves those of the driver.
+#[derive(Debug)]
+struct Served(Arc<TapQueue>);
+
+impl Served {
+    fn new(queue: Arc<TapQueue>) -> Self {
+        queue.change(|state| state.served = true);
+        Self(queue)
+    }
+}
+
+impl Drop for Served {
     fn drop(&mut self) {
-        // It fails if the device is gone, and the queue with it.
-        let _ = set_queue(&self.0, DETACH_QUEUE);
-    }
-}
-
-/// Attaches one queue of several to its TAP device, or detaches it.
-fn set_queue(file: impl AsFd, flags: c_short) -> io::Result<()> {
-    let mut request = InterfaceRequest { name: [0; 16], flags, _rest: [0; 22] };
-    // SAFETY: what the kernel reads for this opcode is an `ifreq`, whose layout `InterfaceRequest` has.
-    let set = unsafe { Updater::<TUNSETQUEUE, InterfaceRequest>::new(&mut request) };
-    // SAFETY: the kernel writes nothing into the request, for which any bytes would do.
-    Ok(unsafe { ioctl(file, set) }?)
-}
-
-/// The number of queues of a TAP device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TapQueues {
-    /// One.
-    One,
-    /// One for each open file.
-    Many,
-}
-
-/// Attaches an open file to a TAP device: `TUNSETIFF`. The size in its number is that of an `int`, for historical
-/// reasons.
-const TUNSETIFF: Opcode = opcode::write::<c_int>(b'T', 202);
-
-/// Attaches or detaches one queue of several: `TUNSETQUEUE`, with `IFF_ATTACH_QUEUE` or `IFF_DETACH_QUEUE`.
-const TUNSETQUEUE: Opcode = opcode::write::<c_int>(b'T', 217);
-const ATTACH_QUEUE: c_short = 0x0200;
-const DETACH_QUEUE: c_short = 0x0400;
-
-/// Frames with an Ethernet header, nothing before it, and more than one queue: `IFF_TAP`, `IFF_NO_PI`,
-/// `IFF_MULTI_QUEUE`.
-const TAP: c_short = 0x0002;
-const NO_PACKET_INFORMATION: c_short = 0x1000;
-const MULTI_QUEUE: c_short = 0x0100;
-
-/// What the kernel's `struct ifreq` is with flags in it.
-#[repr(C)]
-struct InterfaceRequest {
-    name: [u8; 16],
-    flags: c_short,
-    /// The rest of a union.
-    _rest: [u8; 22],
-}
-
-const_assert_eq!(size_of::<InterfaceRequest>(), 40);
-
-impl InterfaceRequest {
-    /// Returns what asks for the TAP device `name`, or `None` if that is too long, or asks the kernel to make up a
-    /// name.
-    fn new(name: &str, queues: TapQueues) -> Option<Self> {
-        let mut request = Self { name: [0; 16], flags: TAP | NO_PACKET_INFORMATION, _rest: [0; 22] };
-        // The last byte is the end.
-        let (room, _) = request.name.split_at_mut(15);
-        if name.is_empty() || name.contains(['%', '\0']) {
-            return None;
-        }
-        room.get_mut(..name.len())?.copy_from_slice(name.as_bytes());
-        if queues == TapQueues::Many {
-            request.flags |= MULTI_QUEUE;
-        }
-        Some(request)
+        self.0.change(|state| state.served = false);
     }
 }
 
@@ -213,20 +206,89 @@ mod tests {
     use std::os::fd::OwnedFd;
     use std::os::unix::net::{UnixDatagram, UnixStream};
 
+    use super::super::wire::{HEADER_LEN, MAX_FRAME, MAX_GSO_FRAME, feature, gso, header_flag};
     use super::*;
 
-    #[test]
-    fn a_frame_that_is_too_long_is_lost() {
+    /// Returns a TAP device of which a test is the host.
+    fn tap(features: u64) -> (Tap, UnixDatagram) {
         let (port, host) = UnixDatagram::pair().unwrap();
         port.set_nonblocking(true).unwrap();
         let mut tap = Tap::on(File::from(OwnedFd::from(port)), TapQueues::One);
-        for (len, packets) in [(MAX_FRAME, 1), (MAX_FRAME + 1, 0), (2 * MAX_FRAME, 0), (60, 1)] {
-            host.send(&vec![1; len]).unwrap();
+        // Nobody else knows the ioctl of a TAP device.
+        tap.accept(Offloads::new(features));
+        (tap, host)
+    }
+
+    /// Returns a packet as the kernel has it, which does not write the number of buffers.
+    fn packet(flags: u8, gso_type: u8, len: usize) -> Vec<u8> {
+        let (csum_start, csum_offset) = (14.into(), 16.into());
+        let header = NetHeader { flags, gso_type, csum_start, csum_offset, ..NetHeader::default() };
+        [header.as_bytes(), &vec![1; len]].concat()
+    }
+
+    #[test]
+    fn a_packet_that_is_too_long_or_too_short_is_lost() {
+        let (mut tap, host) = tap(feature::GUEST_CSUM | feature::GUEST_TSO4);
+        let (plain, large) = (packet(0, 0, 0), packet(1, gso::TCPV4, 0));
+        let table = [
+            (&plain, MAX_FRAME, 1),
+            (&plain, MAX_FRAME + 1, 0),
+            (&large, MAX_GSO_FRAME, 1),
+            (&large, MAX_GSO_FRAME + 1, 0),
+            (&large, MAX_GSO_FRAME + 2000, 0),
+            (&plain, 13, 0),
+            (&plain, 60, 1),
+        ];
+        for (header, len, packets) in table {
+            host.send(&[&header[..], &vec![1; len]].concat()).unwrap();
             assert_eq!(tap.packets(), packets, "{len} bytes");
             assert_eq!(tap.packet().len(), packets * (HEADER_LEN + len), "{len} bytes");
             tap.done();
         }
+        host.send(&[0; HEADER_LEN - 1]).unwrap();
         assert_eq!(tap.packets(), 0);
+    }
+
+    /// The kernel can have had packets since an earlier driver, which left it other work.
+    #[test]
+    fn a_packet_leaves_to_the_driver_what_the_driver_accepted() {
+        let tso = feature::GUEST_CSUM | feature::GUEST_TSO4;
+        // Features, flags and segments, and the flags that the driver sees if it sees the packet.
+        let table = [
+            (0, 0, gso::NONE, Some(0)),
+            (0, header_flag::DATA_VALID, gso::NONE, Some(0)),
+            (0, header_flag::NEEDS_CSUM, gso::NONE, Some(0)),
+            (0, header_flag::NEEDS_CSUM, gso::TCPV4, None),
+            (feature::GUEST_CSUM, header_flag::NEEDS_CSUM, gso::NONE, Some(header_flag::NEEDS_CSUM)),
+            (feature::GUEST_CSUM, header_flag::DATA_VALID, gso::NONE, Some(header_flag::DATA_VALID)),
+            (feature::GUEST_CSUM, header_flag::NEEDS_CSUM, gso::TCPV4, None),
+            (tso, header_flag::NEEDS_CSUM, gso::TCPV4, Some(header_flag::NEEDS_CSUM)),
+            (tso, header_flag::NEEDS_CSUM, gso::TCPV6, None),
+            (tso, header_flag::NEEDS_CSUM, gso::TCPV4 | gso::ECN, None),
+            (feature::GUEST_TSO4, header_flag::NEEDS_CSUM, gso::TCPV4, None),
+        ];
+        for (features, flags, gso_type, expected) in table {
+            let (mut tap, host) = tap(features);
+            host.send(&packet(flags, gso_type, 1000)).unwrap();
+            let seen = expected.map(|flags| (flags, gso_type, [1, 0]));
+            let there = tap.packets() == 1;
+            let packet = tap.packet();
+            assert_eq!(there.then(|| (packet[0], packet[1], [packet[10], packet[11]])), seen, "{features:#x} {flags}");
+            // Whoever does not write checksums gets them.
+            let written = there && flags == header_flag::NEEDS_CSUM && features == 0;
+            assert_eq!(there && packet[HEADER_LEN + 30..][..2] != [1, 1], written, "{features:#x} {flags}");
+        }
+    }
+
+    #[test]
+    fn a_packet_of_the_driver_is_written_with_its_header() {
+        let (mut tap, host) = tap(feature::CSUM);
+        let sent = packet(header_flag::NEEDS_CSUM, gso::NONE, 100);
+        tap.room()[..sent.len()].copy_from_slice(&sent);
+        tap.transmit(sent.len()).unwrap();
+        let mut written = [0; 200];
+        let len = host.recv(&mut written).unwrap();
+        assert_eq!(written[..len], sent);
     }
 
     #[test]

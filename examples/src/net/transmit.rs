@@ -7,18 +7,21 @@ use virtio_queue_core::{Chain, DescChain, DriverNotify, FatalError, Piece, Queue
 use super::NetDevice;
 use super::batch::{Batch, Packets, serve};
 use super::counters::Count;
-use super::port::{Lost, Port};
-use super::wire::{HEADER_LEN, MIN_FRAME};
+use super::lost::Lost;
+use super::offloads::Offloads;
+use super::port::Port;
+use super::wire::{HEADER_LEN, MIN_FRAME, NetHeader, feature};
 use crate::prefetch::prefetch_to_read;
 use crate::unpublished::Unpublished;
 use virtio_vhost_user::Turn;
+use zerocopy::FromBytes;
 
 impl<P: Port> NetDevice<P> {
     /// Takes the next packets from the transmit queue, as far as the port has room, but no more than `limit`: VIRTIO
     /// 1.4 §5.1.6.2 "Packet Transmission".
     ///
-    /// The device does not read their headers. Each field needs a feature that the device does not offer. If a frame
-    /// begins at a cache line, the line before it stays in the driver's processor.
+    /// The device does not read their headers if the driver did not accept that they have a meaning. If a frame begins
+    /// at a cache line, the line before it stays in the driver's processor then.
     #[inline]
     pub(super) fn transmit<'m, R: Ring, N: DriverNotify>(
         &mut self,
@@ -30,13 +33,15 @@ impl<P: Port> NetDevice<P> {
         count: &mut Count,
     ) -> Result<Turn, FatalError> {
         let limit = limit.min(self.port.capacity());
-        serve(&mut Taking { port: &mut self.port, count }, limit, ring, state, mem, batch)
+        let mut taking = Taking { port: &mut self.port, offloads: self.offloads, count };
+        serve(&mut taking, limit, ring, state, mem, batch)
     }
 }
 
 /// Where packets go, and how many went there.
 struct Taking<'d, P> {
     port: &'d mut P,
+    offloads: Offloads,
     count: &'d mut Count,
 }
 
@@ -45,51 +50,72 @@ impl<P: Port> Packets for Taking<'_, P> {
 
     #[inline]
     fn prefetch<'m>(&mut self, pieces: impl Iterator<Item = Piece<'m>>) {
-        pieces.for_each(|piece| prefetch_to_read(piece.memory.after(HEADER_LEN)));
+        let unread = self.unread();
+        pieces.for_each(|piece| prefetch_to_read(piece.memory.after(unread)));
     }
 
     #[inline]
     fn in_piece(&mut self, piece: &Piece<'_>, mem: &impl DriverMem) -> Option<u32> {
-        mem.before_read(piece.range.after(HEADER_LEN as u64));
-        self.take(|room| read_piece(piece.memory, room));
+        let unread = self.unread();
+        mem.before_read(piece.range.after(unread as u64));
+        self.take(|room| read_piece(piece.memory, unread, room));
         Some(0)
     }
 
     fn in_chain<R: Ring, N: DriverNotify>(&mut self, token: Token, ring: &R, state: &mut QueueState<R, N>) {
-        self.take(|room| read_chain(DescChain::new(ring, token, Unpublished(state)), room));
+        let unread = self.unread();
+        self.take(|room| read_chain(DescChain::new(ring, token, Unpublished(state)), unread, room));
     }
 }
 
 impl<P: Port> Taking<'_, P> {
+    /// Returns how much of the beginning of a packet is not read: its header, if nothing in it has a meaning.
+    #[inline]
+    const fn unread(&self) -> usize {
+        if self.offloads.include(feature::CSUM) { 0 } else { HEADER_LEN }
+    }
+
     /// Takes the packet that `read` puts into the room of the next one.
     #[inline]
     fn take(&mut self, read: impl FnOnce(&mut [u8]) -> Result<usize, Lost>) {
-        match read(self.port.room()).and_then(|len| self.port.transmit(len).map(|()| len)) {
-            Ok(len) => self.count.packet(len - HEADER_LEN),
-            Err(Lost) => self.count.errors += 1,
+        if self.try_take(read).is_err() {
+            self.count.errors += 1;
         }
+    }
+
+    #[inline]
+    fn try_take(&mut self, read: impl FnOnce(&mut [u8]) -> Result<usize, Lost>) -> Result<(), Lost> {
+        let room = self.port.room();
+        let len = read(room)?;
+        let (header, rest) = NetHeader::mut_from_prefix(room).map_err(|_| Lost)?;
+        let frame = rest.get(..len - HEADER_LEN).ok_or(Lost)?;
+        // The device reads its own copy, and the port gets what was checked.
+        let checked = self.offloads.check(header, frame).map_err(|_| Lost)?;
+        *header = checked;
+        self.port.transmit(len)?;
+        self.count.packet(len - HEADER_LEN, checked.gso_type);
+        Ok(())
     }
 }
 
-/// Copies the frame of a packet in one piece to its place in `room`, and says how long the packet is.
+/// Copies a packet in one piece to `room`, but for the beginning that is `unread`, and says how long it is.
 #[inline]
-fn read_piece(piece: DeviceRange<'_>, room: &mut [u8]) -> Result<usize, Lost> {
-    let frame = piece.after(HEADER_LEN);
-    let place = room.get_mut(HEADER_LEN..piece.len()).ok_or(Lost)?;
-    frame.read_bytes(0, place).map_err(|_| Lost)?;
+fn read_piece(piece: DeviceRange<'_>, unread: usize, room: &mut [u8]) -> Result<usize, Lost> {
+    let place = room.get_mut(unread..piece.len()).ok_or(Lost)?;
+    piece.after(unread).read_bytes(0, place).map_err(|_| Lost)?;
     check(piece.len())
 }
 
-/// Copies a packet that the driver has cut in any way. Skips the writable bytes of the chain.
-fn read_chain(chain: impl Chain, room: &mut [u8]) -> Result<usize, Lost> {
+/// Does so with a packet that the driver has cut in any way. Skips the writable bytes of the chain.
+fn read_chain(chain: impl Chain, unread: usize, room: &mut [u8]) -> Result<usize, Lost> {
     let mut chain = ReadableChain::new(chain);
-    let header = chain.skip(HEADER_LEN as u64).map_err(|_| Lost)?;
-    let place = room.get_mut(HEADER_LEN..).filter(|_| header == HEADER_LEN as u64).ok_or(Lost)?;
+    let skipped = chain.skip(unread as u64).map_err(|_| Lost)?;
+    let place = room.get_mut(unread..).filter(|_| skipped == unread as u64).ok_or(Lost)?;
     let len = chain.read(place).map_err(|_| Lost)?;
     if len == place.len() && chain.skip(1).map_err(|_| Lost)? != 0 {
         return Err(Lost);
     }
-    check(HEADER_LEN + len)
+    check(unread + len)
 }
 
 /// Returns `len` if it is a valid packet length.

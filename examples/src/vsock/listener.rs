@@ -25,14 +25,21 @@ impl Listener {
     ///
     /// # Errors
     ///
-    /// If there is something else at `path`, or it cannot be made.
+    /// If there is something else at `path`, if it cannot be made, or if it is so long that there is no room for `_`
+    /// and a port number after it.
     pub fn bind(path: impl Into<PathBuf>) -> io::Result<Self> {
         let path = path.into();
+        // A guest that connects would be refused, and nobody would know why.
+        if SocketAddrUnix::new(beside(&path, u32::MAX)).is_err() {
+            let text = format!("the path is too long: there is no room for `_{}` after it", u32::MAX);
+            return Err(io::Error::other(text));
+        }
         let socket = match UnixListener::bind(&path) {
             Err(error) if error.kind() == ErrorKind::AddrInUse && is_left_behind(&path) => {
                 fs::remove_file(&path)?;
                 UnixListener::bind(&path)
             }
+            Err(error) if error.kind() == ErrorKind::AddrInUse => Err(io::Error::other(in_the_way(&path))),
             result => result,
         }?;
         socket.set_nonblocking(true)?;
@@ -57,8 +64,7 @@ impl Listener {
     ///
     /// If there is none, or too many connections wait for it.
     pub(super) fn connect(&self, port: u32) -> io::Result<UnixStream> {
-        let mut path = OsString::from(&self.path);
-        path.push(format!("_{port}"));
+        let path = beside(&self.path, port);
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
         connect(&socket, &SocketAddrUnix::new(path)?)?;
@@ -77,6 +83,19 @@ impl Drop for Listener {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path);
     }
+}
+
+/// Returns where a program of the host listens for connections to `port`, if its guest is at `path`.
+fn beside(path: &Path, port: u32) -> OsString {
+    let mut path = OsString::from(path);
+    path.push(format!("_{port}"));
+    path
+}
+
+/// Says why there can be no socket at `path`.
+fn in_the_way(path: &Path) -> &'static str {
+    let is_socket = fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
+    if is_socket { "another program listens there" } else { "there is something else than a socket" }
 }
 
 /// Returns whether `path` is the socket of a program that is gone.

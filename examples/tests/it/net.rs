@@ -1,6 +1,8 @@
 //! The network device.
 
+mod control;
 mod nic;
+mod offloads;
 mod ports;
 mod receive;
 mod transmit;

@@ -37,6 +37,30 @@ fn lent_and_settled_moves_on_by_the_count() {
     }
 }
 
+/// A box that is used again has the pieces of the last time only, and is settled as it is.
+#[test]
+fn lent_into_a_box_again_forgets_the_pieces_before() {
+    let message = Message::new(&[b"abc", b"defgh", b"ij"], &[1; 3]);
+    let answer = Rig::new().serve(&message, |chain| {
+        let mem = std::rc::Rc::clone(chain.mem());
+        let (mut chain, mut lent) = (ReadableChain::new(chain), Box::new(Lent::new()));
+        assert!(lent.is_empty());
+        for (limit, expected, count) in [(u64::MAX, &[3, 5, 2][..], 2), (7, &[1, 5, 1], 7), (2, &[1], 1)] {
+            chain.lend_into(limit, &mut lent).unwrap();
+            assert_eq!(lens(&lent), expected);
+            chain.settle(&*lent, count).unwrap();
+        }
+        chain.lend_into(u64::MAX, &mut lent).unwrap();
+        assert_eq!((lens(&lent), lent.len()), (Vec::new(), 0));
+        let mut chain = chain.into_writable().unwrap();
+        chain.lend_into(2, &mut lent).unwrap();
+        assert_eq!((lens(&lent), scatter(&mem, lent.io_vecs(), &[7; 2])), (vec![1, 1], 2));
+        chain.settle(lent, 2).unwrap();
+        chain.return_prefix().unwrap();
+    });
+    answer.check(2, &[(0, &[7; 2])]);
+}
+
 /// Long chains are lent 32 pieces at a time.
 #[test]
 fn many_pieces_lent_in_turns() {

@@ -254,7 +254,7 @@ fn drive(mut driver: AnyDriver, queue: Shared, total: usize) -> thread::JoinHand
     })
 }
 
-const MANY: usize = 100_000;
+const MANY: usize = 20_000;
 
 /// BAR-2, INV-11
 #[test]

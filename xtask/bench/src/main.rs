@@ -30,6 +30,7 @@ const KIND: Kind = Kind {
              any check, or a plain copy. A mark is the median of seven rounds; the whisker reaches from quartile to \
              quartile.",
     targets: targets::TARGETS,
+    more: |_| String::new(),
     docs: "cargo xtask bench --docs",
 };
 

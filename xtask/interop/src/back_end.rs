@@ -33,6 +33,9 @@ pub(crate) fn build_for_guests() -> Result<PathBuf> {
     Ok(directory.join(host).join("release/xtask-guest").into_std_path_buf())
 }
 
+/// The processor that a back end has for itself when it is measured.
+pub(crate) const PROCESSOR: usize = 0;
+
 /// A message of vhost-user without a payload: its number, its flags with the version, and the length of the payload.
 const GET_FEATURES: [u32; 3] = [1, 1, 0];
 /// The answer is as long, with 64 bits more.
@@ -150,12 +153,7 @@ impl BackEnd {
 
     /// Returns how long the threads that it has now have used a processor.
     pub(crate) fn processor_time(&self) -> Result<Duration> {
-        let mut nanoseconds = 0;
-        for thread in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
-            let stat = fs::read_to_string(thread?.path().join("schedstat"))?;
-            nanoseconds += stat.split(' ').next().unwrap_or_default().parse::<u64>()?;
-        }
-        Ok(Duration::from_nanos(nanoseconds))
+        processor_time(&self.child.id().to_string())
     }
 
     /// Returns what it has of the system.
@@ -168,6 +166,16 @@ impl BackEnd {
             mappings: maps.lines().filter(|line| line.contains("/memfd:")).count(),
         })
     }
+}
+
+/// Returns how long the threads that a process has now have used a processor. The process is a number, or `self`.
+pub(crate) fn processor_time(process: &str) -> Result<Duration> {
+    let mut nanoseconds = 0;
+    for thread in fs::read_dir(format!("/proc/{process}/task"))? {
+        let stat = fs::read_to_string(thread?.path().join("schedstat"))?;
+        nanoseconds += stat.split(' ').next().unwrap_or_default().parse::<u64>()?;
+    }
+    Ok(Duration::from_nanos(nanoseconds))
 }
 
 impl Drop for BackEnd {

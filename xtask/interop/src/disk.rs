@@ -17,6 +17,7 @@ use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use virtio_driver::{VhostUser, VirtioBlkQueue, VirtioBlkTransport};
 
 use super::matrix::VERSION_1;
+use super::places::Reading;
 
 pub(crate) const SECTOR: usize = 512;
 /// The bit by which vhost-user says that there are protocol features. It is no feature of the device.
@@ -33,6 +34,8 @@ pub(crate) struct Disk {
     buffers: MmapMut,
     request_len: usize,
     in_flight: Vec<Option<Request>>,
+    /// What each buffer was last read into for, in a measurement.
+    readings: Vec<Reading>,
 }
 
 /// A request, and the part of the disk that it concerns.
@@ -78,7 +81,8 @@ impl Disk {
         // SAFETY: nobody makes the file shorter, and the device writes only to what is being read into.
         let buffers = unsafe { MmapMut::map_mut(&file) }?;
         transport.map_mem_region(buffers.as_ptr() as usize, buffers.len(), file.as_raw_fd(), 0)?;
-        Ok(Self { queue, transport, buffers, request_len, in_flight: vec![None; depth] })
+        let readings = vec![Reading::default(); depth];
+        Ok(Self { queue, transport, buffers, request_len, in_flight: vec![None; depth], readings })
     }
 
     /// Makes `count` random requests, each of which may overlap with earlier ones, as many at a time as there are

@@ -4,6 +4,7 @@
 
 mod back_end;
 mod bench;
+mod bound;
 mod comparison;
 mod dirty_log;
 mod disk;
@@ -13,7 +14,9 @@ mod front_end;
 mod linux;
 mod matrix;
 mod output;
+mod packets;
 mod peer;
+mod places;
 mod targets;
 mod virtio_driver;
 
@@ -32,13 +35,14 @@ const KIND: Kind = Kind {
     legend: "Two back ends serve the same driver in turns, each time as new processes: ours in blue, and another in \
              green. A bar is the median of the rounds; the whisker reaches from quartile to quartile.",
     targets: targets::TARGETS,
+    more: virtio_driver::table_of_reads,
     docs: "cargo xtask interop --bench --docs",
 };
 
 /// What a driver is called, and what it is.
 const DRIVERS: [(&str, &str); 6] = [
     ("virtio-driver", "vhost-user-blk against libblkio's driver, the crate virtio-driver, over a socket"),
-    ("linux", "vhost-user-blk, -net and -rng against the drivers of a Linux guest under QEMU"),
+    ("linux", "vhost-user-blk, -net, -rng and -vsock against the drivers of a Linux guest under QEMU"),
     ("dpdk", "vhost-user-net against DPDK's virtio-user, under testpmd"),
     ("recovery", "vhost-user-blk, -net and -rng, killed and started again while a Linux guest works"),
     ("migration", "vhost-user-blk and -net, while a Linux guest goes from one QEMU to another"),

@@ -3,6 +3,9 @@
 mod bench;
 mod case;
 mod killed;
+mod place;
+mod reads;
+mod table;
 
 use anyhow::Result;
 
@@ -12,6 +15,7 @@ pub(crate) use bench::bench;
 use case::{Case, FULL};
 use killed::Killed;
 pub(crate) use killed::drive;
+pub(crate) use table::table_of_reads;
 
 /// Runs all combinations and prints them as a table, and returns whether all of them passed.
 pub(crate) fn run() -> Result<bool> {

@@ -31,7 +31,21 @@ pub enum Line {
 pub const PEER: &str = "virtio-queue";
 
 /// Whole devices of ours, and what else serves the same drivers.
-const DEVICES: [(&str, &str); 2] = [("vhost-user-net", "net_vhost"), ("vhost-user-blk", "qemu-storage-daemon")];
+const DEVICES: [(&str, &str); 6] = [
+    ("vhost-user-net", "net_vhost"),
+    ("vhost-user-blk", "qemu-storage-daemon"),
+    ("vhost-user-blk plain", IO_URING_PEER),
+    ("vhost-user-blk plain, poll", IO_URING_PEER),
+    ("vhost-user-blk uring", IO_URING_PEER),
+    ("vhost-user-blk uring, poll", IO_URING_PEER),
+];
+
+/// The peer of disks on files.
+const IO_URING_PEER: &str = "qemu-storage-daemon io_uring";
+
+/// Reads of a file without virtio: by two loops, and by the faster one of them.
+const LOOPS: [&str; 2] = ["pread", "io_uring"];
+const BOUND: &str = "bound";
 
 /// Colours that people who see fewer of them can tell apart too (Okabe and Ito), made readable on black and on white.
 const BLUE: RGBColor = RGBColor(25, 125, 195);
@@ -72,6 +86,15 @@ const STYLES: &[(&str, Style)] = &[
     ("net_vhost", style(GREEN, Marker::Triangle, Line::Solid)),
     ("vhost-user-blk", style(BLUE, Marker::Circle, Line::Solid)),
     ("qemu-storage-daemon", style(GREEN, Marker::Triangle, Line::Solid)),
+    ("vhost-user-blk plain", style(SKY, Marker::Circle, Line::Solid)),
+    ("vhost-user-blk plain, poll", style(SKY, Marker::Cross, Line::Solid)),
+    ("vhost-user-blk uring", style(BLUE, Marker::Circle, Line::Solid)),
+    ("vhost-user-blk uring, poll", style(BLUE, Marker::Cross, Line::Solid)),
+    ("qemu-storage-daemon threads", style(GREEN, Marker::Cross, Line::Solid)),
+    (IO_URING_PEER, style(GREEN, Marker::Triangle, Line::Solid)),
+    ("pread", style(GREY, Marker::Circle, Line::Dashed)),
+    ("io_uring", style(GREY, Marker::Triangle, Line::Dashed)),
+    (BOUND, style(GREY, Marker::OpenCircle, Line::Dashed)),
 ];
 
 const fn style(colour: RGBColor, marker: Marker, line: Line) -> Style {
@@ -95,7 +118,7 @@ pub fn is_yardstick(contender: &str) -> bool {
 }
 
 fn is_peer(contender: &str) -> bool {
-    contender == PEER || DEVICES.iter().any(|(_, peer)| *peer == contender)
+    contender == PEER || contender == "net_vhost" || contender.starts_with("qemu-storage-daemon")
 }
 
 /// Returns what else does the work of `contender`, unless that is what it is itself.
@@ -105,13 +128,14 @@ pub fn peer(contender: &str) -> &'static str {
 }
 
 fn is_limit(contender: &str) -> bool {
-    contender.starts_with("raw-") || contender == "memcpy"
+    contender.starts_with("raw-") || ["memcpy", BOUND].contains(&contender) || LOOPS.contains(&contender)
 }
 
 /// Returns what `contender` can at best be as fast as. Which of them a figure has depends on what it is about.
 pub fn limits(contender: &str) -> [&'static str; 2] {
     match contender {
         limit if is_limit(limit) => ["", ""],
+        device if device.starts_with("vhost-user-blk") => [BOUND, ""],
         packed if packed.contains("packed") => ["raw-packed", "memcpy"],
         _ => ["raw-split", "memcpy"],
     }

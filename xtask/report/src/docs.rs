@@ -64,7 +64,8 @@ fn marks(kind: &Kind) -> [String; 2] {
 }
 
 fn figures(report: &Report, kind: &Kind) -> String {
-    format!("{}\n{}", target::table(kind.targets, report), list(&report.about.facts()))
+    let (targets, more) = (target::table(kind.targets, report), (kind.more)(report));
+    format!("{targets}\n{more}{}", list(&report.about.facts()))
 }
 
 #[cfg(test)]
@@ -77,7 +78,8 @@ mod tests {
         target("one", "split", "burst-1/split/1", "burst-1/raw-split/1", Bound::Shown),
         target("one", "packed", "burst-1/packed/1", "burst-1/raw-packed/1", Bound::Shown),
     ];
-    const KIND: Kind = Kind { title: "", legend: "", targets: &TARGETS, docs: "tool --docs" };
+    const KIND: Kind =
+        Kind { title: "", legend: "", targets: &TARGETS, more: |_| "more\n\n".to_owned(), docs: "tool --docs" };
     const BEGIN: &str = "<!-- begin: written by `tool --docs` -->\n";
     const END: &str = "<!-- end: written by `tool --docs` -->\n";
 
@@ -88,7 +90,13 @@ mod tests {
         let once = splice(&text, &report, &KIND).unwrap();
         assert_eq!(splice(&once, &report, &KIND).unwrap(), once);
         assert!(once.starts_with("# Title\n\n<!-- begin") && once.ends_with("-->\n\nprose\n"), "{once}");
-        assert!(once.contains("2.00 x") && once.contains("not measured") && !once.contains("old"), "{once}");
+        assert!(
+            once.contains("2.00 x")
+                && once.contains("\n\nmore\n\n* ")
+                && once.contains("not measured")
+                && !once.contains("old"),
+            "{once}"
+        );
     }
 
     #[test]

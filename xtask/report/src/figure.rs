@@ -31,12 +31,14 @@ pub enum Shows {
     Rows,
     /// As before, but what takes time is a round trip.
     RoundTrips,
+    /// As before, but what takes time is a request.
+    Requests,
 }
 
-use Shows::{Cost, RoundTrips, Rows, TimesMemcpy};
+use Shows::{Cost, Requests, RoundTrips, Rows, TimesMemcpy};
 
 /// All that are known, in the order in which they are shown.
-const FIGURES: [Figure<'static>; 26] = [
+const FIGURES: [Figure<'static>; 30] = [
     figure(
         "chain-direct",
         Cost,
@@ -156,18 +158,46 @@ const FIGURES: [Figure<'static>; 26] = [
     figure("net-to-driver", Rows, "Packets to the driver", "rings", "64 bytes each, made by the device."),
     figure("blk-null", Rows, "Reads of nothing", "requests at a time", "4 KiB each, of a disk that does nothing."),
     figure(
-        "blk-file",
-        Rows,
+        "blk-cached",
+        Requests,
         "Reads of a file in the page cache",
         "requests at a time",
-        "4 KiB each. The peer reads with threads.",
+        "4 KiB each, at random places.",
     ),
     figure(
-        "blk-file-io-uring",
-        Rows,
-        "Reads of a file in the page cache, with io_uring",
+        "blk-cached-latency",
+        Requests,
+        "Latency of reads of a file in the page cache",
         "requests at a time",
-        "As before, but the peer reads with io_uring.",
+        "As before.",
+    ),
+    figure(
+        "blk-cached-processor-time",
+        Requests,
+        "Processor time of reads of a file in the page cache",
+        "requests at a time",
+        "As before: how long whoever reads the file uses a processor for each request.",
+    ),
+    figure(
+        "blk-direct",
+        Requests,
+        "Reads of a file past the page cache",
+        "requests at a time",
+        "4 KiB each, at random places, with O_DIRECT.",
+    ),
+    figure(
+        "blk-direct-latency",
+        Requests,
+        "Latency of reads of a file past the page cache",
+        "requests at a time",
+        "As before.",
+    ),
+    figure(
+        "blk-direct-processor-time",
+        Requests,
+        "Processor time of reads of a file past the page cache",
+        "requests at a time",
+        "As before: how long whoever reads the file uses a processor for each request.",
     ),
     figure(
         "blk-notifications",
@@ -206,6 +236,7 @@ impl Figure<'_> {
             (Unit::Nanoseconds, Cost | Rows) => "ns per chain",
             (Unit::Nanoseconds, TimesMemcpy) => "ns per payload",
             (Unit::Nanoseconds, RoundTrips) => "ns per round trip",
+            (Unit::Nanoseconds, Requests) => "ns per request",
             (Unit::ChainsPerSecond, _) => "chains/s",
             (Unit::Instructions, _) => "instructions per chain",
             (Unit::PacketsPerSecond, _) => "packets/s",

@@ -31,6 +31,13 @@ impl Round {
         Some(Self { median, low, high, least, most, p99: None })
     }
 
+    /// Sums up how long things took, which [`of_samples`](Self::of_samples) does as well, but for the 99th percentile.
+    pub fn of_latencies(mut samples: Vec<f64>) -> Option<Self> {
+        samples.sort_unstable_by(f64::total_cmp);
+        let p99 = samples.get(samples.len() * 99 / 100).copied();
+        Some(Self { p99, ..Self::of_samples(samples)? })
+    }
+
     /// What is counted rather than measured.
     pub fn exact(value: f64) -> Self {
         Self { median: value, low: value, high: value, least: value, most: value, p99: None }
@@ -91,6 +98,15 @@ mod tests {
         assert_eq!((round.low, round.median, round.high), (1.75, 2.5, 3.25));
         assert_eq!(Round::of_samples(vec![7.0]), Some(Round::exact(7.0)));
         assert_eq!(Round::of_samples(Vec::new()), None);
+    }
+
+    #[test]
+    fn one_latency_in_a_hundred_exceeds_the_99th_percentile() {
+        let samples: Vec<_> = (1..=200).rev().map(f64::from).collect();
+        let round = Round::of_latencies(samples).unwrap();
+        assert_eq!((round.median, round.p99, round.most), (100.5, Some(199.0), 200.0));
+        assert_eq!(Round::of_latencies(vec![7.0]).unwrap().p99, Some(7.0));
+        assert_eq!(Round::of_latencies(Vec::new()), None);
     }
 
     #[test]

@@ -118,7 +118,7 @@ mod tests {
     use crate::contender::PEER;
     use crate::synthetic::{case, instructions, report};
 
-    const KIND: Kind = Kind { title: "", legend: "", targets: &[], docs: "" };
+    const KIND: Kind = Kind { title: "", legend: "", targets: &[], more: |_| String::new(), docs: "" };
 
     #[test]
     fn table_has_ratios_rates_and_counts() {

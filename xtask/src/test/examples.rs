@@ -1,23 +1,30 @@
-//! The examples of the libraries, run by the commands that stand in them.
+//! The examples of the libraries, and the commands that stand in them.
 
+use std::env::consts::EXE_SUFFIX;
 use std::fs;
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use cargo_metadata::Package;
 
 use crate::sources::sources;
 use xtask_support::Spinner;
-use xtask_support::cargo::Cargo;
+use xtask_support::cargo::{Cargo, metadata, workspace_root};
 
-/// Runs each example as its file says, and checks that other texts name the same commands.
+/// Runs each example, and checks that its file and other texts name the command that does that.
+///
+/// All are compiled together, with what the tests have compiled. The command of each would compile all libraries anew.
 pub(super) fn run(libraries: &[Package], spinner: &Spinner) -> Result<()> {
     let mut known = Vec::new();
+    Cargo::new("build --locked --workspace --all-features --examples").run(spinner)?;
     for package in libraries {
         for example in package.targets.iter().filter(|target| target.is_example()) {
             let text = fs::read_to_string(&example.src_path).with_context(|| example.src_path.to_string())?;
-            let usual = format!("run -p {} --example {}", package.name, example.name);
-            let own = commands(&text).find(|command| command.starts_with(&usual));
-            known.push(own.with_context(|| format!("{} must say `cargo {usual}`", example.src_path))?.to_owned());
+            let command = command(&package.name, &example.name, &example.required_features);
+            let says_it = commands(&text).any(|own| own == command);
+            ensure!(says_it, "{} must say `cargo {command}`", example.src_path);
+            known.push(command);
+            start(&example.name)?;
         }
     }
     for (file, text) in sources(&["*.md"])? {
@@ -25,9 +32,20 @@ pub(super) fn run(libraries: &[Package], spinner: &Spinner) -> Result<()> {
             ensure!(known.iter().any(|known| known == command), "{file}: no example says `cargo {command}`");
         }
     }
-    for command in known {
-        Cargo::new(command.replacen("run", "run --locked", 1)).run(spinner)?;
-    }
+    Ok(())
+}
+
+/// Returns the command that runs an example, without `cargo`.
+fn command(package: &str, example: &str, features: &[String]) -> String {
+    let features = if features.is_empty() { String::new() } else { format!(" --features {}", features.join(",")) };
+    format!("run -p {package} --example {example}{features}")
+}
+
+/// Starts the program that an example is, and waits for its end.
+fn start(example: &str) -> Result<()> {
+    let program = metadata()?.target_directory.join(format!("debug/examples/{example}{EXE_SUFFIX}"));
+    let output = Command::new(&program).current_dir(workspace_root()).output().context(program)?;
+    ensure!(output.status.success(), "{example}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
     Ok(())
 }
 
@@ -47,6 +65,6 @@ mod tests {
         let text = "//! `cargo run -p a --example b -- FILE`, `cargo test`, `run -p a --example b`\n\
                     //! `cargo run -p c --example d --features e`: `cargo run -p f`";
         let found: Vec<_> = commands(text).collect();
-        assert_eq!(found, ["run -p a --example b", "run -p c --example d --features e"]);
+        assert_eq!(found, [command("a", "b", &[]), command("c", "d", &["e".into()])]);
     }
 }

@@ -19,41 +19,38 @@ pub(super) struct Step {
     pub(super) run: fn(&Spinner) -> Result<()>,
 }
 
-/// Where a step has cargo compile. Steps in one place follow each other, since cargo locks it. Those in two places run
-/// at the same time: most of them keep no more than one core busy.
+/// Steps that follow each other. Those in two places run at the same time: most of them keep no more than one core
+/// busy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// In the workspace.
-    Workspace,
-    /// Apart from it: packages that are no members.
+    /// What runs programs. Cargo compiles them, and is free for the checks while they run.
+    Tests,
+    /// What looks at the workspace. Cargo lets nobody else compile meanwhile.
+    Checks,
+    /// What has cargo compile packages that are no members of the workspace, in another folder.
     Apart,
 }
 
-pub(super) const STEPS: [Step; 15] = [
-    Step::new("format", "rustfmt", format),
-    Step::new("clippy", "all targets with all features, warnings denied", clippy),
-    Step::new("features", "each library without features, with each, and with all", features),
-    Step::new("tests", "unit and integration tests", tests),
-    Step::new("benches", "each benchmark once, for what it computes", benches),
-    Step::new("doctests", "examples in the documentation", doctests),
-    Step::new("examples", "the examples of each library, run as they say", examples),
-    Step::apart("guide", "the first device, made as its guide says", guide::follow),
-    Step::apart("no_std", "the layers in a program without the standard library", no_std),
-    Step::apart("outside", "a program elsewhere that keeps chains, with each lock", outside),
-    Step::apart("corpus", "what the fuzzer has found, without the fuzzer", corpus),
-    Step::new("edges", "who depends on whom", edges),
-    Step::new("rules", "unsafe code and house rules", rules),
-    Step::new("clauses", "every clause has a test or a reason, and code that names it", clauses),
-    Step::new("docs", "rustdoc with default, no and all features, warnings denied", docs),
+pub(super) const STEPS: [Step; 14] = [
+    Step::new("format", "rustfmt", Place::Checks, format),
+    Step::new("clippy", "all targets with all features, warnings denied", Place::Checks, clippy),
+    Step::new("features", "each library without features, with each, and with all", Place::Checks, features),
+    Step::new("tests", "unit and integration tests, with what the fuzzer has found", Place::Tests, tests),
+    Step::new("benches", "each benchmark once, for what it computes", Place::Tests, benches),
+    Step::new("doctests", "examples in the documentation", Place::Tests, doctests),
+    Step::new("examples", "the examples of each library, and the commands that run them", Place::Tests, examples),
+    Step::new("guide", "the first device, made as its guide says", Place::Apart, guide::follow),
+    Step::new("no_std", "the layers in a program without the standard library", Place::Apart, no_std),
+    Step::new("outside", "a program elsewhere that keeps chains, with each lock", Place::Apart, outside),
+    Step::new("edges", "who depends on whom", Place::Checks, edges),
+    Step::new("rules", "unsafe code and house rules", Place::Checks, rules),
+    Step::new("clauses", "every clause has a test or a reason, and code that names it", Place::Checks, clauses),
+    Step::new("docs", "rustdoc with default, no and all features, warnings denied", Place::Checks, docs),
 ];
 
 impl Step {
-    const fn new(name: &'static str, about: &'static str, run: fn(&Spinner) -> Result<()>) -> Self {
-        Self { name, about, place: Place::Workspace, run }
-    }
-
-    const fn apart(name: &'static str, about: &'static str, run: fn(&Spinner) -> Result<()>) -> Self {
-        Self { name, about, place: Place::Apart, run }
+    const fn new(name: &'static str, about: &'static str, place: Place, run: fn(&Spinner) -> Result<()>) -> Self {
+        Self { name, about, place, run }
     }
 }
 
@@ -115,9 +112,8 @@ fn examples(spinner: &Spinner) -> Result<()> {
 }
 
 fn no_std(spinner: &Spinner) -> Result<()> {
-    for build in ["clippy", "build", "build --release"] {
-        let warnings = if build == "clippy" { "-- -D warnings" } else { "" };
-        apart(format!("{build} --locked {NO_STD} {warnings}"))?.run(spinner)?;
+    for build in ["build", "build --release"] {
+        apart(format!("{build} --locked {NO_STD}"))?.run(spinner)?;
     }
     Ok(())
 }
@@ -127,11 +123,6 @@ fn outside(spinner: &Spinner) -> Result<()> {
     for locks in ["", "parking_lot-0-12", "parking_lot-0-13", "parking_lot-0-12,parking_lot-0-13"] {
         apart(format!("run --locked {OUTSIDE} --features={locks}"))?.run(spinner)?;
     }
-    Ok(())
-}
-
-fn corpus(spinner: &Spinner) -> Result<()> {
-    apart(format!("test --locked {FUZZ}"))?.run(spinner)?;
     Ok(())
 }
 
@@ -161,10 +152,9 @@ fn clauses(_: &Spinner) -> Result<()> {
     unless_any(&conformance::check()?)
 }
 
-/// All together as docs.rs and a reader at home build them, then each library as far as its features go: a link must
-/// not lead to something that a feature hides.
+/// All together, then each library as far as its features go: a link must not lead to something that a feature hides.
 fn docs(spinner: &Spinner) -> Result<()> {
-    let everything = ["--workspace", "--workspace --all-features"].map(String::from);
+    let everything = ["--workspace --all-features".to_owned()];
     let alone = libraries()?.into_iter().flat_map(|package| {
         ["", "--no-default-features", "--all-features"].map(|features| format!("-p {} {features}", package.name))
     });

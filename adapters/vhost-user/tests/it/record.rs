@@ -94,6 +94,20 @@ fn record_of_a_ring_that_was_stopped_or_of_another_guest_is_forgotten() {
     }
 }
 
+/// A wrong path costs nobody a file.
+#[test]
+fn file_with_something_else_in_it_stays_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("precious");
+    for content in [vec![7; 100], vec![0; 1 << 16]] {
+        std::fs::write(&file, &content).unwrap();
+        let back_end = Running::recording(device(), Some(&file));
+        let mut front_end = FrontEnd::new(&back_end, RING_PACKED);
+        check_begins(&file, &mut front_end, RING_PACKED);
+        assert!(std::fs::read(&file).unwrap() == content);
+    }
+}
+
 #[test]
 fn record_that_cannot_be_made_is_done_without() {
     let back_end = Running::recording(device(), Some(Path::new("/nonexistent/record")));

@@ -2,8 +2,10 @@
 
 use std::future::poll_fn;
 use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::channel;
 use std::task::Poll;
 
@@ -147,7 +149,7 @@ fn future_is_polled_when_what_it_waits_for_can_be_read() {
             Worker::asynchronous(move |mut chains| {
                 let (input, polls) = (Arc::clone(&input), polls.clone());
                 async move {
-                    chains.wake_on(Arc::new(input.try_clone().unwrap().into()));
+                    chains.wake_on(Some(Arc::new(input.try_clone().unwrap().into())));
                     while chains.available().await {
                         poll_fn(|_| {
                             let read = (&*input).read(&mut [0]);
@@ -171,6 +173,43 @@ fn future_is_polled_when_what_it_waits_for_can_be_read() {
             assert_eq!(signals.receive(&mut driver, 1)[0].written(), text.to_uppercase().as_bytes());
             polled.try_iter().for_each(drop);
         }
+    }
+}
+
+/// What can be read keeps no thread busy while the future waits for a chain.
+#[test]
+fn future_is_not_polled_for_what_it_no_longer_waits_for() {
+    for ring in FORMATS {
+        let (input, mut sender) = UnixStream::pair().unwrap();
+        sender.write_all(b"x").unwrap();
+        let (input, polled) = (Arc::new(OwnedFd::from(input)), Arc::new(AtomicUsize::new(0)));
+        let counter = Arc::clone(&polled);
+        let device = TestDevice::new(move || {
+            let (input, counter) = (Arc::clone(&input), Arc::clone(&counter));
+            Worker::asynchronous(move |mut chains| {
+                let (input, counter) = (Arc::clone(&input), Arc::clone(&counter));
+                chains.wake_on(Some(input));
+                chains.wake_on(None);
+                let mut serving = Box::pin(async move {
+                    while let Some(chain) = chains.next_chain().await {
+                        answer(chain);
+                    }
+                });
+                poll_fn(move |context| {
+                    counter.fetch_add(1, Relaxed);
+                    serving.as_mut().poll(context)
+                })
+            })
+        });
+        let back_end = Running::new(device);
+        let mut front_end = FrontEnd::new(&back_end, ring);
+        let mut driver = front_end.driver(0, 8);
+        let signals = front_end.start(0, &driver);
+        for text in ["one", "two", "three"] {
+            assert_eq!(signals.ask(&mut driver, text), text.to_uppercase());
+        }
+        // Once at first, and a few times for each kick.
+        assert!(polled.load(Relaxed) <= 20, "{polled:?}");
     }
 }
 

@@ -85,7 +85,7 @@ fn serving(input: Input) -> Worker {
     let input = Arc::new(input);
     Worker::asynchronous(move |mut chains| {
         let input = Arc::clone(&input);
-        chains.wake_on(Arc::new(input.socket.try_clone().unwrap().into()));
+        chains.wake_on(Some(Arc::new(input.socket.try_clone().unwrap().into())));
         async move {
             loop {
                 let next = {
@@ -178,7 +178,7 @@ fn event_that_another_thread_names_wakes_as_well() {
         let (mut chains, event) = handed_over.recv_timeout(PATIENCE).unwrap();
         // Long enough for the thread to wait, nearly always. If it does not yet, there is nothing to see.
         (0..1000).for_each(|_| thread::yield_now());
-        chains.wake_on(event);
+        chains.wake_on(Some(event));
         sender.write_all(b"x").unwrap();
         assert_eq!(drained.recv_timeout(PATIENCE).unwrap(), 1);
     }

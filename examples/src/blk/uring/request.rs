@@ -16,6 +16,7 @@ use super::clearing::{Clearing, Step};
 const TRIES: u8 = 16;
 
 /// A request that was found to be in order. It owns its chain.
+// PERF: it is large, and goes through many hands. So it stays in a box (`blk-cached`).
 pub(super) struct Request<M: StableMem> {
     /// Its number in the order in which requests were taken, if that matters.
     pub(super) number: u64,
@@ -56,8 +57,8 @@ pub(super) enum Operation {
 
 /// What is to happen with a request.
 pub(super) enum Next<M: StableMem> {
-    Operation(Request<M>, Operation),
-    Answer(Request<M>, Status),
+    Operation(Box<Request<M>>, Operation),
+    Answer(Box<Request<M>>, Status),
 }
 
 impl<M: StableMem> Request<M> {
@@ -67,7 +68,7 @@ impl<M: StableMem> Request<M> {
         device: &BlockDevice<S>,
         chain: KeptChain<M>,
         number: u64,
-    ) -> Result<Self, Option<KeptChain<M>>> {
+    ) -> Result<Box<Self>, Option<KeptChain<M>>> {
         let mut has_status = false;
         for element in chain.walk() {
             match element {
@@ -92,7 +93,7 @@ impl<M: StableMem> Request<M> {
             }
             Some((RequestType::GetId, _)) | None => Err(request.into_chain()),
         };
-        begun.map(|request| Self { number, ..request })
+        begun.map(|request| Box::new(Self { number, ..request }))
     }
 
     fn read<S: Storage>(
@@ -134,7 +135,7 @@ impl<M: StableMem> Request<M> {
     }
 
     /// Returns the first operation, or the next one.
-    pub(super) fn begin(self) -> Next<M> {
+    pub(super) fn begin(self: Box<Self>) -> Next<M> {
         match &self.work {
             Work::Move { offset, left, stable } => {
                 let (offset, left, stable) = (*offset, *left, *stable);
@@ -149,8 +150,8 @@ impl<M: StableMem> Request<M> {
         }
     }
 
-    fn begin_to_move(mut self, offset: u64, left: u64, stable: bool) -> Next<M> {
-        match self.lend(left).map(Box::new) {
+    fn begin_to_move(mut self: Box<Self>, offset: u64, left: u64, stable: bool) -> Next<M> {
+        match self.lend(left) {
             Ok(lent) if !lent.is_empty() => {
                 let operation = match self.chain {
                     Half::Out(_) => Operation::Write(lent, offset, stable),
@@ -164,20 +165,20 @@ impl<M: StableMem> Request<M> {
     }
 
     /// Goes on after an operation has ended, with the number of bytes that it has moved.
-    pub(super) fn go_on(mut self, operation: Operation, result: io::Result<usize>) -> Next<M> {
+    pub(super) fn go_on(mut self: Box<Self>, operation: Operation, result: io::Result<usize>) -> Next<M> {
         if self.tries < TRIES && result.as_ref().is_err_and(is_for_now) {
             self.tries += 1;
             return Next::Operation(self, operation);
         }
         match operation {
-            Operation::Read(lent, _) | Operation::Write(lent, ..) => self.moved(*lent, result.unwrap_or(0)),
+            Operation::Read(lent, _) | Operation::Write(lent, ..) => self.moved(lent, result.unwrap_or(0)),
             Operation::Clear(_) => self.cleared(result),
             Operation::Sync => Next::Answer(self, result.map(drop).into()),
         }
     }
 
     /// Goes on after a step of what clears has ended.
-    fn cleared(mut self, result: io::Result<usize>) -> Next<M> {
+    fn cleared(mut self: Box<Self>, result: io::Result<usize>) -> Next<M> {
         let Work::Clear(clearing) = &mut self.work else { return Next::Answer(self, Status::IoErr) };
         match clearing.ended(result) {
             Ok(()) => self.begin(),
@@ -187,7 +188,7 @@ impl<M: StableMem> Request<M> {
 
     /// Goes on after so many of the bytes that were lent have been moved. Without any, the medium has failed, or the
     /// file was made shorter.
-    fn moved(mut self, lent: Lent, moved: usize) -> Next<M> {
+    fn moved(mut self: Box<Self>, lent: Box<Lent>, moved: usize) -> Next<M> {
         if moved == 0 || self.settle(lent, moved).is_none() {
             return Next::Answer(self, Status::IoErr);
         }
@@ -219,14 +220,16 @@ impl<M: StableMem> Request<M> {
         let _ = answer.return_prefix();
     }
 
-    fn lend(&mut self, limit: u64) -> Result<Lent, ChainError> {
+    fn lend(&mut self, limit: u64) -> Result<Box<Lent>, ChainError> {
+        let mut lent = Box::new(Lent::new());
         match &mut self.chain {
-            Half::Out(request) => request.lend(limit),
-            Half::In(payload, _) => payload.lend(limit),
+            Half::Out(request) => request.lend_into(limit, &mut lent)?,
+            Half::In(payload, _) => payload.lend_into(limit, &mut lent)?,
         }
+        Ok(lent)
     }
 
-    fn settle(&mut self, lent: Lent, count: usize) -> Option<()> {
+    fn settle(&mut self, lent: Box<Lent>, count: usize) -> Option<()> {
         let settled = match &mut self.chain {
             Half::Out(request) => request.settle(lent, count),
             Half::In(payload, _) => payload.settle(lent, count),

@@ -25,8 +25,14 @@ const FILE: types::Fixed = types::Fixed(0);
 const DIRECT: types::Fixed = types::Fixed(1);
 
 /// The operations that the kernel has to know.
-const OPCODES: [u8; 5] =
-    [opcode::Readv::CODE, opcode::Writev::CODE, opcode::Write::CODE, opcode::Fsync::CODE, opcode::Fallocate::CODE];
+const OPCODES: [u8; 6] = [
+    opcode::Read::CODE,
+    opcode::Readv::CODE,
+    opcode::Write::CODE,
+    opcode::Writev::CODE,
+    opcode::Fsync::CODE,
+    opcode::Fallocate::CODE,
+];
 
 /// The most operations for which the kernel is entered once.
 const MAX_ENTRIES: usize = 64;
@@ -50,13 +56,13 @@ pub(super) struct Ring<M: StableMem> {
 
 /// A request, and what the kernel uses for it: memory of its chain, and the array of pieces in the operation.
 struct Flight<M: StableMem> {
-    request: Request<M>,
+    request: Box<Request<M>>,
     operation: Operation,
 }
 
 /// A request whose operation has ended.
 pub(super) struct Ended<M: StableMem> {
-    pub(super) request: Request<M>,
+    pub(super) request: Box<Request<M>>,
     pub(super) operation: Operation,
     /// How many bytes were moved.
     pub(super) result: io::Result<usize>,
@@ -106,7 +112,7 @@ impl<M: StableMem> Ring<M> {
     }
 
     /// Takes a request, whose operation goes to the kernel in its turn. Without room, the request is dropped.
-    pub(super) fn start(&mut self, request: Request<M>, operation: Operation) {
+    pub(super) fn start(&mut self, request: Box<Request<M>>, operation: Operation) {
         let Some(place) = self.free.pop() else { return };
         if let Some(flight) = self.flights.get_mut(place) {
             *flight = Some(Flight { request, operation });
@@ -168,7 +174,7 @@ impl<M: StableMem> Ring<M> {
             let entry = entry(&flight.operation, self.direct).user_data(place as u64);
             // SAFETY: the kernel uses the file, which is registered. Zeroes are written from a static. For other reads
             // and writes, it uses:
-            // - the array of pieces, which is in a box, so that it does not move with the operation;
+            // - the array of pieces, if there are several. It is in a box, so that it does not move with the operation;
             // - the memory that the pieces stand for. They were lent by the chain of the request, which checked that
             //   the device may access the memory in this direction. The chain has a handle on its memory, which is
             //   `StableMem`: it keeps translations valid until it is dropped.
@@ -210,14 +216,22 @@ fn entry(operation: &Operation, direct: Option<Alignment>) -> squeue::Entry {
         _ => FILE,
     };
     match operation {
-        Operation::Read(lent, offset) => {
-            let (pieces, count) = pieces(lent);
-            opcode::Readv::new(file(lent, *offset), pieces, count).offset(*offset).build()
-        }
+        Operation::Read(lent, offset) => match single(lent) {
+            Some((base, len)) => opcode::Read::new(file(lent, *offset), base, len).offset(*offset).build(),
+            None => {
+                let (pieces, count) = pieces(lent);
+                opcode::Readv::new(file(lent, *offset), pieces, count).offset(*offset).build()
+            }
+        },
         Operation::Write(lent, offset, stable) => {
-            let (pieces, count) = pieces(lent);
-            let flags = if *stable { libc::RWF_DSYNC } else { 0 };
-            opcode::Writev::new(file(lent, *offset), pieces, count).offset(*offset).rw_flags(flags).build()
+            let (file, flags) = (file(lent, *offset), if *stable { libc::RWF_DSYNC } else { 0 });
+            match single(lent) {
+                Some((base, len)) => opcode::Write::new(file, base, len).offset(*offset).rw_flags(flags).build(),
+                None => {
+                    let (pieces, count) = pieces(lent);
+                    opcode::Writev::new(file, pieces, count).offset(*offset).rw_flags(flags).build()
+                }
+            }
         }
         Operation::Clear(step) => clear(step),
         Operation::Sync => opcode::Fsync::new(FILE).flags(types::FsyncFlags::DATASYNC).build(),
@@ -236,6 +250,12 @@ fn clear(Step { way, offset, len }: &Step) -> squeue::Entry {
         }
     };
     opcode::Fallocate::new(FILE, *len).offset(*offset).mode(mode | libc::FALLOC_FL_KEEP_SIZE).build()
+}
+
+/// Returns the piece if there is only one. The kernel needs no array for that, and copies none.
+fn single(lent: &Lent) -> Option<(*mut u8, u32)> {
+    let [piece] = lent.io_vecs() else { return None };
+    Some((piece.base().cast(), u32::try_from(piece.len()).ok()?))
 }
 
 /// Returns the array of pieces: an array of `IoVec` is one of `iovec`.

@@ -42,7 +42,7 @@ impl<S: Storage + Send + 'static> UringDisk<S> {
         let disk = Arc::new(Mutex::new(self));
         let worker = Worker::asynchronous(move |mut chains| {
             let disk = Arc::clone(&disk);
-            chains.wake_on(Arc::clone(lock(&disk).event()));
+            chains.wake_on(Some(Arc::clone(lock(&disk).event())));
             Serving { disk, chains, ended: false, rounds, looks, looked: 0 }
         });
         // The kernel writes to memory when it wants.

@@ -5,7 +5,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use virtio_examples::net::{
-    Count, Counter, Counters, Lost, MAX_PACKET, NetDevice, NetHeader, Port, RECEIVE, TRANSMIT, feature,
+    Count, Counter, Counters, Lost, MAX_PACKET, NetDevice, NetHeader, Offloads, Port, RECEIVE, Settings, TRANSMIT,
+    feature,
 };
 use virtio_examples::{Serve, Turn};
 use virtio_fake_driver::split::{Descriptor, RawSplit};
@@ -20,12 +21,16 @@ pub(crate) const FORMATS: [u64; 4] =
 
 pub(crate) const MERGEABLE: u64 = feature::MRG_RXBUF;
 
+/// The features of network devices, which come before all others.
+const DEVICE_FEATURES: u64 = (1 << 24) - 1;
+
 /// A device with one of its queues.
 pub(crate) struct Nic<P = TestPort> {
     pub(crate) device: NetDevice<P>,
     pub(crate) driver: AnyDriver,
     pub(crate) mem: Rc<TestMem>,
     pub(crate) notifications: Arc<NotificationCounter>,
+    pub(crate) settings: Arc<Settings>,
     counters: Arc<Counters>,
     ring: AnyRing<Rc<TestMem>>,
     state: QueueState<AnyRing<Rc<TestMem>>, Arc<NotificationCounter>>,
@@ -33,13 +38,13 @@ pub(crate) struct Nic<P = TestPort> {
 
 /// A queue of 256 descriptors on `port`.
 pub(crate) fn nic<P: Port>(port: P, features: u64) -> Nic<P> {
-    let rings = features::INDIRECT_DESC | features & !MERGEABLE;
+    let rings = features::INDIRECT_DESC | features & !DEVICE_FEATURES;
     let options = AnyFixtureOptions { features: rings, memory_len: 4 << 20, ..AnyFixtureOptions::default() };
     let Fixture { queue, driver, mem, notifications } = options.build().unwrap();
-    let counters = Arc::new(Counters::default());
+    let (settings, counters) = (Arc::new(Settings::new(None)), Arc::new(Counters::default()));
     let (ring, state) = queue.into_parts();
-    let device = NetDevice::new(port, features, Arc::clone(&counters));
-    Nic { device, driver, mem, notifications, counters, ring, state }
+    let device = NetDevice::new(port, features, Arc::clone(&settings), Arc::clone(&counters));
+    Nic { device, driver, mem, notifications, settings, counters, ring, state }
 }
 
 impl<P: Port> Nic<P> {
@@ -88,6 +93,11 @@ impl<P: Port> Nic<P> {
         raw.set_descriptor(0, Descriptor { next: 5000, ..raw.descriptor(0) });
     }
 
+    /// Returns how many packets for segmentation were transmitted and received.
+    pub(crate) fn large(&self) -> (u64, u64) {
+        (self.counters.transmitted.get().large, self.counters.received.get().large)
+    }
+
     #[track_caller]
     pub(crate) fn check_transmitted(&self, packets: u64, bytes: u64, errors: u64) {
         check_counter(&self.counters.transmitted, packets, bytes, errors);
@@ -101,7 +111,7 @@ impl<P: Port> Nic<P> {
 
 #[track_caller]
 fn check_counter(counter: &Counter, packets: u64, bytes: u64, errors: u64) {
-    assert_eq!(counter.get(), Count { packets, bytes, errors });
+    assert_eq!(Count { large: 0, ..counter.get() }, Count { packets, bytes, errors, large: 0 });
 }
 
 /// A port that remembers what it takes, and has what it is given.
@@ -110,6 +120,8 @@ pub(crate) struct TestPort {
     /// How many packets it still takes.
     takes: usize,
     pub(crate) taken: Vec<Vec<u8>>,
+    /// The headers of the frames that it took.
+    pub(crate) headers: Vec<NetHeader>,
     has: VecDeque<Vec<u8>>,
 }
 
@@ -120,17 +132,25 @@ impl TestPort {
 
     /// Returns one that has room for so many packets.
     pub(crate) fn taking(takes: usize) -> Self {
-        Self { room: vec![0xee; MAX_PACKET], takes, taken: Vec::new(), has: VecDeque::new() }
+        let (taken, headers, has) = (Vec::new(), Vec::new(), VecDeque::new());
+        Self { room: vec![0xee; MAX_PACKET], takes, taken, headers, has }
     }
 
     /// Returns one that has these frames.
     pub(crate) fn with(frames: impl IntoIterator<Item = Vec<u8>>) -> Self {
-        let has = frames.into_iter().map(|frame| [NetHeader::received(1).as_bytes(), &frame].concat()).collect();
+        Self::with_packets(frames.into_iter().map(|frame| (NetHeader::received(1), frame)))
+    }
+
+    /// Returns one that has these frames with these headers.
+    pub(crate) fn with_packets(packets: impl IntoIterator<Item = (NetHeader, Vec<u8>)>) -> Self {
+        let has = packets.into_iter().map(|(header, frame)| [header.as_bytes(), &frame].concat()).collect();
         Self { has, ..Self::new() }
     }
 }
 
 impl Port for TestPort {
+    fn accept(&mut self, _offloads: Offloads) {}
+
     fn capacity(&self) -> usize {
         self.takes - self.taken.len()
     }
@@ -141,6 +161,7 @@ impl Port for TestPort {
     }
 
     fn transmit(&mut self, len: usize) -> Result<(), Lost> {
+        self.headers.push(NetHeader::read_from_prefix(&self.room).unwrap().0);
         self.taken.push(self.room[12..len].to_vec());
         Ok(())
     }

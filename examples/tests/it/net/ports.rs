@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 
-use virtio_examples::net::{AnyPort, Loopback, MAX_FRAME, Port, Sink, Source, Tap, TapQueues};
+use virtio_examples::net::{AnyPort, Loopback, MAX_FRAME, Port, Sink, Source, Tap, TapQueues, announcement};
 use virtio_examples::{Turn, WaitsFor};
 use virtio_fake_driver::DriverChain;
 
@@ -104,6 +104,24 @@ fn a_full_loopback_lets_packets_wait() {
         }
         assert_eq!((port.capacity(), port.packets()), (32, 0));
     }
+}
+
+/// RFC 903, byte by byte.
+#[test]
+fn an_announcement_asks_for_an_address() {
+    let address = [2, 0, 0, 0, 0, 9];
+    let expected = [
+        &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0][..],
+        &[0xff; 6],
+        &address,
+        &[0x80, 0x35, 0, 1, 8, 0, 6, 4, 0, 3],
+        &address,
+        &[0; 4],
+        &address,
+        &[0; 4],
+        &[0; 18],
+    ];
+    assert_eq!(announcement(address)[..], expected.concat());
 }
 
 #[test]

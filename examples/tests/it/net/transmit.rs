@@ -125,11 +125,11 @@ fn a_turn_ends_with_the_budget_the_queue_or_the_room() {
     assert_eq!(nic.transmit(0), turn(0, WaitsFor::Turn));
     assert_eq!(nic.transmit(2), turn(2, WaitsFor::Turn));
     assert_eq!(nic.notifications.count(), 1);
-    nic.device = NetDevice::new(TestPort::taking(3), 0, Default::default());
+    nic.device = NetDevice::new(TestPort::taking(3), 0, nic.settings.clone(), Default::default());
     assert_eq!(nic.transmit(8), turn(3, WaitsFor::Device));
     assert_eq!(nic.transmit(8), turn(0, WaitsFor::Device));
     assert_eq!((nic.reap().len(), nic.in_flight()), (5, 0));
-    nic.device = NetDevice::new(TestPort::new(), 0, Default::default());
+    nic.device = NetDevice::new(TestPort::new(), 0, nic.settings.clone(), Default::default());
     assert_eq!(nic.transmit(8), turn(1, WaitsFor::Driver));
     assert_eq!(nic.transmit(8), turn(0, WaitsFor::Driver));
     assert_eq!(nic.notifications.count(), 3);

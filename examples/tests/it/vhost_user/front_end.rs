@@ -32,6 +32,7 @@ pub(crate) const GET_PROTOCOL_FEATURES: u32 = 15;
 pub(crate) const SET_PROTOCOL_FEATURES: u32 = 16;
 pub(crate) const GET_QUEUE_NUM: u32 = 17;
 pub(crate) const SET_VRING_ENABLE: u32 = 18;
+pub(crate) const SEND_RARP: u32 = 19;
 pub(crate) const GET_CONFIG: u32 = 24;
 pub(crate) const SET_CONFIG: u32 = 25;
 pub(crate) const GET_INFLIGHT_FD: u32 = 31;
@@ -42,6 +43,9 @@ pub(crate) const REM_MEM_REG: u32 = 38;
 
 /// MQ, LOG_SHMFD, REPLY_ACK, CONFIG, INFLIGHT_SHMFD, RESET_DEVICE, CONFIGURE_MEM_SLOTS.
 pub(crate) const PROTOCOL: u64 = 1 | 1 << 1 | 1 << 3 | 1 << 9 | 1 << 12 | 1 << 13 | 1 << 15;
+
+/// What devices offer that can announce a guest.
+pub(crate) const RARP: u64 = 1 << 2;
 
 /// VERSION_1 and PROTOCOL_FEATURES.
 pub(crate) const FEATURES: u64 = 1 << 32 | 1 << 30;
@@ -81,7 +85,7 @@ impl FrontEnd {
     pub(crate) fn agreed_on(stream: UnixStream, features: u64) -> Self {
         let mut front_end = Self::on(stream);
         assert_eq!(front_end.get(GET_FEATURES) & features, features);
-        assert_eq!(front_end.get(GET_PROTOCOL_FEATURES), PROTOCOL);
+        assert_eq!(front_end.get(GET_PROTOCOL_FEATURES) & !RARP, PROTOCOL);
         assert_eq!(front_end.set(SET_PROTOCOL_FEATURES, &PROTOCOL.to_le_bytes()), Answer::Yes);
         assert_eq!(front_end.set(SET_FEATURES, &features.to_le_bytes()), Answer::Yes);
         front_end

@@ -33,7 +33,7 @@ const MARK: u8 = 0xa5;
 
 /// Returns how often something happens in each case. The environment variable `IN_FLIGHT_TIMES` says how often in all.
 fn times() -> usize {
-    let times = std::env::var("IN_FLIGHT_TIMES").map_or(200, |times| times.parse().unwrap());
+    let times = std::env::var("IN_FLIGHT_TIMES").map_or(48, |times| times.parse().unwrap());
     times / CASES.len()
 }
 

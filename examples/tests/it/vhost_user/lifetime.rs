@@ -71,7 +71,7 @@ fn a_socket_that_was_left_behind_is_replaced() {
 fn a_socket_in_use_is_not_replaced() {
     let back_end = BackEnd::start(&["--null", "512"]);
     let said = refusal(command(back_end.socket(), &["--null", "512"]));
-    assert_eq!(said, format!("error: {}: Address already in use (os error 98)\n", back_end.socket().display()));
+    assert_eq!(said, format!("error: {}: another program listens there\n", back_end.socket().display()));
     drop(FrontEnd::agreed(back_end.socket(), FEATURES));
     back_end.end();
 }
@@ -79,13 +79,14 @@ fn a_socket_in_use_is_not_replaced() {
 #[test]
 fn a_file_in_the_way_stays() {
     let file = TempFile::new(b"precious");
-    refusal(command(file.path(), &["--null", "512"]));
+    let said = refusal(command(file.path(), &["--null", "512"]));
+    assert_eq!(said, format!("error: {}: there is something else than a socket\n", file.path().display()));
     assert_eq!(file.bytes(), b"precious");
 }
 
 #[test]
 fn wrong_arguments_are_one_line_and_leave_nothing() {
-    let empty = TempFile::new(&[]);
+    let (empty, precious) = (TempFile::new(&[]), TempFile::new(b"precious"));
     let unreadable = "/nonexistent/disk";
     let table: &[(&[&str], &str)] = &[
         (&[], "--blk-file <FILE>"),
@@ -106,6 +107,9 @@ fn wrong_arguments_are_one_line_and_leave_nothing() {
         (&["--null", "512", "--queue-size", "32769"], "32769"),
         (&["--null", "512", "--colour"], "--colour"),
         (&["--null", "512", "more"], "more"),
+        (&["--null", "512", "--in-ordr"], "; tip: a similar argument exists: '--in-order'"),
+        (&["--null", "512", "--record", "/nonexistent/record"], "--record /nonexistent/record: No such file"),
+        (&["--null", "512", "--record", precious.path().to_str().unwrap()], "something else in it, and no record"),
     ];
     for (args, expected) in table {
         let socket = socket_path();

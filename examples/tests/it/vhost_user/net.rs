@@ -11,6 +11,13 @@ use crate::net::frame;
 const MERGEABLE: u64 = 1 << 15;
 const MQ: u64 = 1 << 22;
 const RING_RESET: u64 = 1 << 40;
+const MAC: u64 = 1 << 5;
+/// CSUM, GUEST_CSUM, and TSO4, TSO6 and ECN of both sides.
+const OFFLOADS: u64 = 0b11 | 0b111 << 7 | 0b111 << 11;
+const CTRL_VQ: u64 = 1 << 17;
+const CTRL_MAC_ADDR: u64 = 1 << 23;
+/// Both of these, STATUS, CTRL_RX, CTRL_RX_EXTRA and GUEST_ANNOUNCE.
+const CONTROL: u64 = CTRL_VQ | CTRL_MAC_ADDR | 1 << 16 | 1 << 18 | 1 << 20 | 1 << 21;
 
 /// Returns a packet: a header with nothing in it, and a frame.
 fn packet(len: usize, seed: usize) -> Vec<u8> {
@@ -45,7 +52,7 @@ fn packets_come_back_from_a_loopback() {
             }
             assert_eq!(receive.wait(&memory), received(60 + seed, seed));
         }
-        let count = "40 packets, 3180 bytes, 0 errors";
+        let count = "40 packets, 3180 bytes, 0 errors, 0 large";
         let line = format!("pair 0: features 0x100008000; transmitted {count}; received {count}\n");
         // On demand, and when a front end has gone.
         for _ in 0..2 {
@@ -61,7 +68,7 @@ fn packets_come_back_from_a_loopback() {
 
 #[test]
 fn report_is_printed_at_the_end() {
-    let nothing = "0 packets, 0 bytes, 0 errors";
+    let nothing = "0 packets, 0 bytes, 0 errors, 0 large";
     let line = format!("pair 0: features 0x0; transmitted {nothing}; received {nothing}\n");
     // Nobody came.
     let back_end = BackEnd::start_program(NET, &["--mode", "sink"]);
@@ -186,7 +193,8 @@ fn buffers_of_a_broken_ring_are_forgotten() {
 fn pairs_are_counted_and_each_has_a_thread() {
     let mut back_end = BackEnd::start_program(NET, &["--mode", "source", "--packet-size", "100", "--queues", "3"]);
     let mut front_end = FrontEnd::agreed(back_end.socket(), FEATURES | MQ);
-    assert_eq!(front_end.get(GET_QUEUE_NUM), 6);
+    // The last one is the control queue.
+    assert_eq!(front_end.get(GET_QUEUE_NUM), 7);
     assert_eq!(front_end.ask(GET_CONFIG, &[8, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0]).unwrap()[12..], [3, 0]);
     let memory = Memory::share(&mut front_end);
     let mut rings: Vec<_> = [0, 4].map(|index| RawRing::start(&mut front_end, index)).into();
@@ -196,7 +204,7 @@ fn pairs_are_counted_and_each_has_a_thread() {
         assert_eq!(ring.wait(&memory).len(), 112);
     }
     drop(front_end);
-    let (none, one) = ("0 packets, 0 bytes, 0 errors", "1 packets, 100 bytes, 0 errors");
+    let (none, one) = ("0 packets, 0 bytes, 0 errors, 0 large", "1 packets, 100 bytes, 0 errors, 0 large");
     for (index, received) in [one, none, one].into_iter().enumerate() {
         let line = back_end.next_line();
         assert!(line.starts_with(&format!("pair {index}: ")), "{line}");
@@ -205,15 +213,66 @@ fn pairs_are_counted_and_each_has_a_thread() {
     back_end.end();
 }
 
+/// Returns the configuration space: the hardware address, the status, and the number of pairs.
+fn config(front_end: &mut FrontEnd) -> Vec<u8> {
+    let body = front_end.ask(GET_CONFIG, &[&[0; 4][..], &[10, 0, 0, 0], &[0; 14]].concat()).unwrap();
+    body[12..].to_vec()
+}
+
+/// The control queue comes after all pairs if the driver can use them, and otherwise after the first one.
+#[test]
+fn front_end_that_hands_over_the_control_queue_has_it_served() {
+    let args = ["--mode", "loopback", "--queues", "2", "--mac", "02:00:00:00:00:01"];
+    let mut back_end = BackEnd::start_program(NET, &args);
+    let control = FEATURES | CTRL_VQ | CTRL_MAC_ADDR | MAC;
+    for (features, index) in [(control | MQ, 4), (control, 2)] {
+        let mut front_end = FrontEnd::agreed(back_end.socket(), features);
+        assert_eq!(config(&mut front_end), [2, 0, 0, 0, 0, 1, 1, 0, 2, 0]);
+        let memory = Memory::share(&mut front_end);
+        let mut receive = RawRing::start(&mut front_end, 0);
+        let mut transmit = RawRing::start(&mut front_end, 1);
+        let mut ring = RawRing::start(&mut front_end, index);
+        // An address, a command that was not negotiated, and a number of pairs.
+        let pairs = u8::from(features & MQ == 0);
+        for (command, ack) in [(&[1, 1, 2, 0, 0, 0, 0, 9][..], 0), (&[0, 0, 1], 1), (&[4, 0, 2, 0], pairs)] {
+            assert_eq!(ring.ask(&memory, command), [ack], "{command:?}");
+        }
+        assert_eq!(config(&mut front_end)[..6], [2, 0, 0, 0, 0, 9]);
+        receive.add(&memory, Buffer::Writable(200));
+        transmit.add(&memory, Buffer::Readable(&packet(100, 1)));
+        assert_eq!(receive.wait(&memory), received(100, 1));
+        drop(front_end);
+        // The next driver finds the address of the device.
+        (0..2).for_each(|_| drop(back_end.next_line()));
+    }
+    back_end.end();
+}
+
+/// The first six bytes of the message are the address. A front end that did not negotiate it is refused.
+#[test]
+fn guest_is_announced_if_the_front_end_asks_for_it() {
+    for mode in ["sink", "source", "loopback"] {
+        let back_end = BackEnd::start_program(NET, &["--mode", mode]);
+        let mut front_end = FrontEnd::agreed(back_end.socket(), FEATURES);
+        assert_eq!(front_end.set(SET_PROTOCOL_FEATURES, &(PROTOCOL | RARP).to_le_bytes()), Answer::Yes);
+        assert_eq!(front_end.set(SEND_RARP, &[2, 0, 0, 0, 0, 1, 0, 0]), Answer::Yes);
+        assert_eq!(front_end.get(GET_QUEUE_NUM), 3);
+        drop(front_end);
+        let mut front_end = FrontEnd::agreed(back_end.socket(), FEATURES);
+        assert_eq!(front_end.set(SEND_RARP, &[2, 0, 0, 0, 0, 1, 0, 0]), Answer::Closed);
+        back_end.end_with(Signal::TERM);
+    }
+}
+
 /// QEMU counts pairs, and asks for as many as there are queues.
 #[test]
 fn front_end_that_asks_for_a_pair_too_many_is_told_and_goes_on_with_the_others() {
     let back_end = BackEnd::start_program(NET, &["--mode", "loopback"]);
     let mut front_end = FrontEnd::agreed(back_end.socket(), FEATURES);
-    assert_eq!(front_end.get(GET_QUEUE_NUM), 2);
+    assert_eq!(front_end.get(GET_QUEUE_NUM), 3);
     let memory = Memory::share(&mut front_end);
     let mut receive = RawRing::start(&mut front_end, 0);
-    for index in [2, 3, 255] {
+    for index in [3, 4, 255] {
         for request in [SET_VRING_NUM, SET_VRING_BASE, SET_VRING_ENABLE] {
             assert_eq!(front_end.set_ring(request, index, 1), Answer::No);
         }
@@ -228,7 +287,7 @@ fn front_end_that_asks_for_a_pair_too_many_is_told_and_goes_on_with_the_others()
     assert_eq!(receive.wait(&memory), received(100, 1));
     drop(front_end);
     let said = back_end.end_with(Signal::TERM);
-    assert!(said.contains("there is no ring 2: the device has 2"), "{said}");
+    assert!(said.contains("there is no ring 3: the device has 3"), "{said}");
 }
 
 #[test]
@@ -243,9 +302,9 @@ fn front_end_that_cannot_be_told_of_a_pair_too_many_goes_on() {
     say(&mut front_end, SET_PROTOCOL_FEATURES, &(PROTOCOL & !(1 << 3)).to_le_bytes());
     say(&mut front_end, SET_FEATURES, &FEATURES.to_le_bytes());
     for request in [SET_VRING_NUM, SET_VRING_BASE, SET_VRING_ENABLE] {
-        say(&mut front_end, request, &pair(2, 1));
+        say(&mut front_end, request, &pair(3, 1));
     }
-    assert_eq!(front_end.get(GET_QUEUE_NUM), 2);
+    assert_eq!(front_end.get(GET_QUEUE_NUM), 3);
     // Of anything else it would have to be told.
     say(&mut front_end, SET_VRING_NUM, &pair(0, 0));
     assert_eq!(front_end.ask(GET_QUEUE_NUM, &[]), None);
@@ -254,10 +313,11 @@ fn front_end_that_cannot_be_told_of_a_pair_too_many_goes_on() {
 
 #[test]
 fn features_are_what_the_arguments_say() {
-    let table: [(&[&str], u64, u64); 3] = [
-        (&[], MERGEABLE | RING_RESET | PACKED, MQ),
-        (&["--no-mergeable", "--no-packed"], 0, MERGEABLE | PACKED | MQ),
+    let table: [(&[&str], u64, u64); 4] = [
+        (&[], MERGEABLE | RING_RESET | PACKED | OFFLOADS | CONTROL, MQ | MAC),
+        (&["--no-mergeable", "--no-packed"], OFFLOADS | CONTROL, MERGEABLE | PACKED | MQ),
         (&["--queues", "2"], MERGEABLE | MQ, 0),
+        (&["--no-offloads", "--mac", "02:00:00:00:00:01"], MERGEABLE | MAC, OFFLOADS),
     ];
     for (args, there, absent) in table {
         let back_end = BackEnd::start_program(NET, &[&["--mode", "sink"], args].concat());
@@ -290,7 +350,10 @@ fn wrong_arguments_are_one_line() {
         (&["--mode", "source", "--packet-size", "49"], "49"),
         (&["--mode", "source", "--packet-size", "9217"], "9217"),
         (&["--mode", "sink", "--queues", "0"], "0"),
-        (&["--mode", "sink", "--queues", "129"], "129"),
+        (&["--mode", "sink", "--queues", "128"], "128"),
+        (&["--mode", "sink", "--mac", "02:00:00:00:00"], "six pairs"),
+        (&["--mode", "sink", "--mac", "02:00:00:00:00:+1"], "six pairs"),
+        (&["--mode", "sink", "--mac", "03:00:00:00:00:01"], "multicast"),
     ];
     for (args, expected) in table {
         let said = refusal(command_of(NET, &socket_path(), args));

@@ -106,14 +106,39 @@ impl RawRing {
             }
             Buffer::Writable(len) => (len, 2),
         };
-        let mut descriptor = (MEMORY.guest + place).to_le_bytes().to_vec();
+        self.describe(memory, slot, len, flags, 0);
+        self.offer(memory, slot);
+    }
+
+    /// Writes a descriptor of the buffer that belongs to it.
+    fn describe(&self, memory: &Memory, slot: u16, len: u32, flags: u16, next: u16) {
+        let mut descriptor = (MEMORY.guest + self.buffer(slot)).to_le_bytes().to_vec();
         descriptor.extend(len.to_le_bytes());
         descriptor.extend(flags.to_le_bytes());
-        let ring = u64::from(self.index) * RING;
-        memory.write(ring + u64::from(slot) * 16, &descriptor);
-        memory.write(ring + PAGE + 4 + u64::from(slot) * 2, &slot.to_le_bytes());
+        descriptor.extend(next.to_le_bytes());
+        memory.write(u64::from(self.index) * RING + u64::from(slot) * 16, &descriptor);
+    }
+
+    /// Makes what begins with a descriptor available in the next place, with a kick.
+    fn offer(&mut self, memory: &Memory, slot: u16) {
+        let place = u64::from(self.available % 16) * 2;
+        memory.write(u64::from(self.index) * RING + PAGE + 4 + place, &slot.to_le_bytes());
         self.available += 1;
         self.set_available(memory, self.available);
+    }
+
+    /// Makes a request available that has room for an answer of one byte, and waits for the answer. The answer has the
+    /// place of a later buffer.
+    #[track_caller]
+    pub(crate) fn ask(&mut self, memory: &Memory, request: &[u8]) -> Vec<u8> {
+        let slot = self.available % 8;
+        memory.write(self.buffer(slot), request);
+        self.describe(memory, slot, request.len() as u32, 1, slot + 8);
+        self.describe(memory, slot + 8, 1, 2, 0);
+        self.offer(memory, slot);
+        let mut answer = self.wait(memory);
+        memory.file.read_exact_at(&mut answer, self.buffer(slot + 8)).unwrap();
+        answer
     }
 
     /// Says that so much is available, and kicks.

@@ -18,7 +18,7 @@ fn check(args: &[&str], features: u64, queues: usize, size: u16, depth: usize) {
     let args = [&["--blk-file", file.path().to_str().unwrap()], args].concat();
     let back_end = BackEnd::start(&args);
     let mut driver = Driver::connect(back_end.socket(), features, queues, size);
-    driver.exercise(&mut model, 200, depth, || {});
+    driver.exercise(&mut model, 120, depth, || {});
     drop(driver);
     back_end.end();
     assert!(file.bytes() == model, "the file holds something else");

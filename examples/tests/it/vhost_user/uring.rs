@@ -240,7 +240,7 @@ fn queue_starts_as_well_as_it_can_with_few_files() {
         let mut guest = guest(0, 0x8_0000);
         let mut front_end = guest.connect(back_end.socket());
         guest.prepare(&mut front_end, guest.new_base());
-        let before = back_end.limit_files(Some((back_end.files() + spare) as u64));
+        let before = back_end.leave_files(spare);
         let answer = front_end.set_ring(SET_VRING_ENABLE, 0, 1);
         back_end.limit_files(before);
         if answer == Answer::No {

@@ -259,9 +259,7 @@ fn connections_are_refused_while_there_are_no_files_left() {
     let sockets = Sockets::start(&[]);
     let (listener, mut guest) = (sockets.listen(), sockets.guest());
     let program = guest.connect(&listener.socket);
-    let before = sockets.back_end.limit_files(Some(sockets.back_end.files() as u64));
-    // They can have the numbers of files that were closed.
-    let silent: Vec<_> = (0..8).map(|_| sockets.dial("")).collect();
+    let before = sockets.back_end.leave_files(0);
     let other = Address { guest_port: 1, ..ADDRESS };
     for _ in 0..3 {
         assert_eq!(sockets.dial("").read(&mut [0]).unwrap(), 0);
@@ -274,7 +272,7 @@ fn connections_are_refused_while_there_are_no_files_left() {
     assert_eq!(guest.next().header.op.get(), op::REQUEST);
     guest.send(other, op::REQUEST, &[]);
     guest.next().check(other, op::RESPONSE);
-    drop((silent, dialled, guest));
+    drop((dialled, guest));
     sockets.back_end.end();
 }
 
@@ -341,12 +339,14 @@ fn three_queues_are_there_and_the_context_id() {
 fn wrong_arguments_are_one_line() {
     let taken = std::env::temp_dir();
     let taken = taken.to_str().unwrap();
+    let long = format!("/tmp/{}", "s".repeat(100));
     let table: &[(&[&str], &str)] = &[
         (&[], "--guest-cid <N>"),
         (&["--guest-cid", "3"], "--uds-path <PATH>"),
         (&["--guest-cid", "2", "--uds-path", "/x"], "2"),
         (&["--guest-cid", "4294967295", "--uds-path", "/x"], "4294967295"),
-        (&["--guest-cid", "3", "--uds-path", taken], taken),
+        (&["--guest-cid", "3", "--uds-path", taken], "there is something else than a socket"),
+        (&["--guest-cid", "3", "--uds-path", &long], "no room for `_4294967295` after it"),
         (&["--guest-cid", "3", "--uds-path", "/nonexistent/path"], "/nonexistent/path"),
     ];
     for (args, expected) in table {

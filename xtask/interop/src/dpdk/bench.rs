@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use super::super::back_end::PROCESSOR;
 use super::super::comparison::Comparison;
 use super::case::{self, Format, Traffic, Waiting};
 use super::testpmd::Testpmd;
@@ -19,9 +20,6 @@ const TIME: Duration = Duration::from_millis(500);
 
 /// How many packets there are before that.
 const WARM_UP: u64 = 500_000;
-
-/// The processor of the back ends.
-const PROCESSOR: usize = 0;
 
 /// Who sends.
 #[derive(Clone, Copy)]

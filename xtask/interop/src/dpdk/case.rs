@@ -5,11 +5,14 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 
 use super::super::matrix::{INDIRECT_DESC, RING_PACKED, VERSION_1};
-use super::network::{Network, Report};
+use super::network::Network;
 use super::testpmd::Testpmd;
+use crate::packets::Report;
 
 const MRG_RXBUF: u64 = 1 << 15;
 const MQ: u64 = 1 << 22;
+/// CTRL_RX and CTRL_MAC_ADDR: what goes with the control queue, which virtio-user keeps to itself.
+const CONTROL: u64 = 1 << 18 | 1 << 23;
 const IN_ORDER: u64 = 1 << 35;
 
 /// How many descriptors each queue has.
@@ -90,7 +93,7 @@ impl Case {
             (IN_ORDER, in_order),
             (MRG_RXBUF, mergeable),
             (INDIRECT_DESC, self.indirect()),
-            (MQ, self.pairs > 1),
+            (MQ | CONTROL, self.pairs > 1),
         ];
         let chosen = chosen.into_iter().filter(|(_, wanted)| *wanted).map(|(feature, _)| feature);
         VERSION_1 | chosen.sum::<u64>()

@@ -1,4 +1,4 @@
-//! The back end `vhost-user-net`, and what it says of itself.
+//! The back end `vhost-user-net`.
 
 use std::path::Path;
 use std::time::Instant;
@@ -7,28 +7,12 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::super::back_end::{BackEnd, Resources};
 use super::super::output::PATIENCE;
+use crate::packets::Report;
 
 /// A running back end.
 pub(super) struct Network {
     pub(super) back_end: BackEnd,
     pairs: usize,
-}
-
-/// What it has done for all drivers, with all pairs of queues.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Report {
-    /// The features that the last driver has accepted.
-    pub(super) features: u64,
-    pub(super) transmitted: Count,
-    pub(super) received: Count,
-}
-
-/// One direction.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Count {
-    pub(super) packets: u64,
-    pub(super) bytes: u64,
-    pub(super) errors: u64,
 }
 
 impl Network {
@@ -97,51 +81,6 @@ impl Network {
             if began.elapsed() > PATIENCE {
                 bail!("the back end has come to a halt: {report:?}");
             }
-        }
-    }
-}
-
-impl Report {
-    /// Adds what another back end has done.
-    pub(super) fn add(&mut self, other: &Self) {
-        self.features = other.features;
-        self.transmitted.add(other.transmitted);
-        self.received.add(other.received);
-    }
-
-    /// Takes a line like `pair 0: features 0x1; transmitted 2 packets, 3 bytes, 4 errors; received ...` apart.
-    fn parse(line: &str) -> Option<Self> {
-        let (_, line) = line.split_once(": features 0x")?;
-        let (features, line) = line.split_once("; transmitted ")?;
-        let (transmitted, received) = line.split_once("; received ")?;
-        Some(Self {
-            features: u64::from_str_radix(features, 16).ok()?,
-            transmitted: Count::parse(transmitted)?,
-            received: Count::parse(received)?,
-        })
-    }
-}
-
-impl Count {
-    fn parse(text: &str) -> Option<Self> {
-        let (packets, text) = text.split_once(" packets, ")?;
-        let (bytes, errors) = text.split_once(" bytes, ")?;
-        let errors = errors.strip_suffix(" errors")?;
-        Some(Self { packets: packets.parse().ok()?, bytes: bytes.parse().ok()?, errors: errors.parse().ok()? })
-    }
-
-    fn add(&mut self, other: Self) {
-        self.packets += other.packets;
-        self.bytes += other.bytes;
-        self.errors += other.errors;
-    }
-
-    /// Returns what came since it was `before`.
-    pub(super) fn since(self, before: Self) -> Self {
-        Self {
-            packets: self.packets - before.packets,
-            bytes: self.bytes - before.bytes,
-            errors: self.errors - before.errors,
         }
     }
 }

@@ -11,9 +11,9 @@ use rand::rngs::Xoshiro256PlusPlus;
 
 use super::super::matrix::Row;
 use super::case::{Case, QUEUE_SIZE, Traffic};
-use super::network::Report;
 use super::pcap;
 use super::testpmd::Testpmd;
+use crate::packets::Report;
 
 /// The lengths of frames.
 const LENGTHS: [usize; 5] = [64, 65, 576, 1280, 1518];

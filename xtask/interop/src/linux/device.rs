@@ -33,6 +33,8 @@ pub(super) trait GuestDevice: Sized {
     const MULTI_QUEUE: u64;
     /// The ways in which a back end can do its work: what they are called, and what it is told. Cases take turns.
     const WAYS: &'static [Way] = &[Way { about: "", args: &[] }];
+    /// Those of the ways in which guests are killed.
+    const WAYS_TO_BE_KILLED: &'static [Way] = Self::WAYS;
 
     /// Makes what is behind the device.
     fn new() -> Result<Self>;
@@ -55,7 +57,7 @@ pub(super) trait GuestDevice: Sized {
     /// # Errors
     ///
     /// If it should have said something else.
-    fn check_report(&self, _back_end: &mut BackEnd, _queues: u16) -> Result<()> {
+    fn check_report(&self, _back_end: &mut BackEnd, _queues: u16, _way: &Way) -> Result<()> {
         Ok(())
     }
 
@@ -87,7 +89,7 @@ pub(super) trait GuestDevice: Sized {
         for _ in 0..2 {
             let mut back_end = device.start(program, case.queues, way)?;
             requests += device.serve(system, case, &mut back_end)?;
-            device.check_report(&mut back_end, case.queues)?;
+            device.check_report(&mut back_end, case.queues, way)?;
         }
         Ok(requests)
     }

@@ -16,6 +16,7 @@ use super::guest::{Guest, PATIENCE};
 use super::network::Network;
 use super::system::System;
 use crate::back_end::BackEnd;
+use crate::packets::Report;
 use xtask_support::Hash;
 
 /// How many bytes the guest fetches. It sends a third more.
@@ -28,6 +29,12 @@ const SHORT_LEN: usize = 1 << 20;
 const TAP: &str = "tap0";
 /// The guest knows this address, and has the next one.
 const ADDRESS: &str = "192.0.2.1/24";
+/// CSUM, GUEST_CSUM, and TSO4, TSO6 and ECN of both sides, which a Linux guest accepts if they are offered.
+const OFFLOADS: u64 = 0b11 | 0b111 << 7 | 0b111 << 11;
+
+/// Every packet is as long as the network allows, and has its checksum.
+const NO_OFFLOADS: Way = Way { about: ", no offloads", args: &["--no-offloads"] };
+
 /// The port that the guest fetches from, and the one that it sends to.
 const PORTS: [u16; 2] = [7001, 7002];
 
@@ -46,13 +53,20 @@ impl GuestDevice for Interface {
     const BUSY_TASK: &'static str = "net_busy";
     const QUEUES: u16 = 2;
     const MULTI_QUEUE: u64 = 1 << 22;
+    const WAYS: &'static [Way] = &[
+        Way { about: "", args: &[] },
+        // The buffers for packets of 64 KiB are as long, then.
+        Way { about: ", one buffer", args: &["--no-mergeable"] },
+        NO_OFFLOADS,
+    ];
+    const WAYS_TO_BE_KILLED: &'static [Way] = &[Way { about: "", args: &[] }];
 
     fn new() -> Result<Self> {
         Self::offering(LEN)
     }
 
-    fn start(&self, program: &Path, queues: u16, _way: &Way) -> Result<BackEnd> {
-        self.start_at(BackEnd::new_socket(), program, TAP, queues, &[])
+    fn start(&self, program: &Path, queues: u16, way: &Way) -> Result<BackEnd> {
+        self.start_at(BackEnd::new_socket(), program, TAP, queues, way.args)
     }
 
     fn boot(&self, system: &System, case: &Case, back_end: &BackEnd, task: &str) -> Result<Guest> {
@@ -74,11 +88,20 @@ impl GuestDevice for Interface {
         Ok(())
     }
 
-    fn check_report(&self, back_end: &mut BackEnd, queues: u16) -> Result<()> {
+    fn check_report(&self, back_end: &mut BackEnd, queues: u16, way: &Way) -> Result<()> {
+        let offered = if way.about == NO_OFFLOADS.about { 0 } else { OFFLOADS };
+        let mut large = [0; 2];
         for _ in 0..queues {
-            let pair = back_end.next_line()?;
-            ensure!(!pair.contains("ted 0 packets") && !pair.contains("ved 0 packets"), "a queue was not used: {pair}");
+            let line = back_end.next_line()?;
+            let pair = Report::parse(&line).with_context(|| format!("the back end says {line:?}"))?;
+            let counts = [pair.transmitted, pair.received];
+            ensure!(counts.iter().all(|count| count.packets > 0), "a queue was not used: {line}");
+            ensure!(pair.features & OFFLOADS == offered, "{offered:#x} of the offloads were offered: {line}");
+            for (large, count) in large.iter_mut().zip(counts) {
+                *large += count.large;
+            }
         }
+        ensure!(large.iter().all(|large| (*large > 0) == (offered > 0)), "{large:?} packets were longer than an MTU");
         Ok(())
     }
 }

@@ -60,7 +60,7 @@ impl GuestDevice for Sockets {
         (0..2).try_for_each(|_| self.exchange(guest))
     }
 
-    fn check_report(&self, back_end: &mut BackEnd, _queues: u16) -> Result<()> {
+    fn check_report(&self, back_end: &mut BackEnd, _queues: u16, _way: &Way) -> Result<()> {
         let (report, connections) = (back_end.next_line()?, 2 * CONNECTIONS);
         ensure!(
             report.contains(&format!("the host: {connections} connections, ")),

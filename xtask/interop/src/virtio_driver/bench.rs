@@ -3,18 +3,15 @@
 //! Each back end has the first processor for itself, and the driver the last. The two take turns, each time as new
 //! processes.
 
-use std::fs;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Result, anyhow};
-use rand::rngs::Xoshiro256PlusPlus;
-use rand::{Rng, SeedableRng};
-use rustix::thread::{CpuSet, sched_setaffinity};
-use tempfile::NamedTempFile;
+use anyhow::Result;
 
-use crate::back_end::BackEnd;
+use super::place::{QUEUE_SIZE, REQUEST_LEN, TIME, WARM_UP, driver_processor, on_processor};
+use super::reads::Medium;
+use crate::back_end::{BackEnd, PROCESSOR};
 use crate::comparison::{Comparison, ROUNDS};
 use crate::disk::Disk;
 use crate::disk::load::{Counts, Waiting};
@@ -25,60 +22,36 @@ use xtask_support::Spinner;
 
 const OURS: &str = "vhost-user-blk";
 
-/// How long requests are counted in each, and how long they are not before that.
-const TIME: Duration = Duration::from_millis(500);
-const WARM_UP: Duration = Duration::from_millis(100);
-
 const DISK_LEN: usize = 64 << 20;
-const REQUEST_LEN: usize = 4096;
-/// Room for 128 requests of three descriptors each.
-const QUEUE_SIZE: u16 = 512;
-
-/// The processor of the back ends.
-const PROCESSOR: usize = 0;
 
 /// How long a back end is watched that has nothing to do, in each round.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// What is behind the disk.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Medium {
-    /// Nothing: what is read is not written to the buffers either.
-    Null,
-    /// A file, all of which is in the page cache.
-    File,
-}
-
-/// Who serves it.
+/// Who serves a disk without a medium: what is read is not written to the buffers either.
 #[derive(Clone, Copy)]
 enum Server {
     /// `vhost-user-blk`, which waits for notifications.
     Kicked,
     /// `vhost-user-blk`, which looks for requests.
     Polling,
-    /// `qemu-storage-daemon`. A file is read as its parameter `aio` says.
-    Peer(&'static str),
+    /// `qemu-storage-daemon`.
+    Peer,
 }
 
-/// Everything that is made once.
+/// The program that is measured.
 struct Rig<'a> {
     program: &'a Path,
-    file: NamedTempFile,
-    content: Vec<u8>,
 }
 
 /// Measures both back ends with all media, and what nobody else does.
 pub(crate) fn bench(program: &Path) -> Result<Vec<Case>> {
-    let rig = Rig::new(program)?;
+    let rig = Rig { program };
     let mut cases = Vec::new();
-    for (figure, medium, aio) in [
-        ("blk-null", Medium::Null, "threads"),
-        ("blk-file", Medium::File, "threads"),
-        ("blk-file-io-uring", Medium::File, "io_uring"),
-    ] {
-        for depth in [1, 32, 128] {
-            cases.extend(rig.compare(figure, medium, aio, depth)?);
-        }
+    for depth in [1, 32, 128] {
+        cases.extend(rig.compare(depth)?);
+    }
+    for medium in [Medium::cached(program)?, Medium::direct(program)?] {
+        cases.extend(medium.measure()?);
     }
     cases.extend(rig.notifications("kick mode", Server::Kicked)?);
     cases.extend(rig.notifications("poll mode", Server::Polling)?);
@@ -86,26 +59,18 @@ pub(crate) fn bench(program: &Path) -> Result<Vec<Case>> {
     Ok(cases)
 }
 
-impl<'a> Rig<'a> {
-    fn new(program: &'a Path) -> Result<Self> {
-        let mut content = vec![0; DISK_LEN];
-        Xoshiro256PlusPlus::seed_from_u64(1).fill_bytes(&mut content);
-        let file = NamedTempFile::new()?;
-        fs::write(&file, &content)?;
-        Ok(Self { program, file, content })
-    }
-
+impl Rig<'_> {
     /// Lets both back ends have their turns.
-    fn compare(&self, figure: &str, medium: Medium, aio: &'static str, depth: usize) -> Result<[Case; 2]> {
+    fn compare(&self, depth: usize) -> Result<[Case; 2]> {
         let comparison = Comparison {
-            figure,
+            figure: "blk-null",
             value: &depth.to_string(),
             unit: Unit::RequestsPerSecond,
             ours: OURS,
             peer: "qemu-storage-daemon",
         };
-        let measure = |server| Ok(self.measure(server, medium, depth, Waiting::Polls)?.per_second());
-        comparison.measure(|| measure(Server::Polling), || measure(Server::Peer(aio)))
+        let measure = |server| Ok(self.measure(server, depth, Waiting::Polls)?.per_second());
+        comparison.measure(|| measure(Server::Polling), || measure(Server::Peer))
     }
 
     /// Counts notifications where both sides want to be notified.
@@ -114,7 +79,7 @@ impl<'a> Rig<'a> {
         let (mut by_driver, mut by_device) = (Vec::new(), Vec::new());
         for round in 1..=ROUNDS {
             spinner.show(&format!("round {round} of {ROUNDS}"));
-            let counts = self.measure(server, Medium::Null, 128, Waiting::Sleeps)?;
+            let counts = self.measure(server, 128, Waiting::Sleeps)?;
             by_driver.push(ratio(counts.kicks, counts.requests));
             by_device.push(ratio(counts.calls, counts.requests));
         }
@@ -127,7 +92,7 @@ impl<'a> Rig<'a> {
 
     /// Finds out how much `vhost-user-blk` uses a processor while a driver is connected that has made requests before.
     fn time_without_traffic(&self) -> Result<Case> {
-        let back_end = self.start(Server::Kicked, Medium::Null)?;
+        let back_end = self.start(Server::Kicked)?;
         let mut disk = Disk::connect(back_end.socket(), EVENT_IDX, QUEUE_SIZE, 1, REQUEST_LEN)?;
         disk.read_for(WARM_UP, DISK_LEN, Waiting::Sleeps)?;
         let rounds = (0..=ROUNDS).map(|_| {
@@ -142,41 +107,23 @@ impl<'a> Rig<'a> {
         Ok(Case::of_values(CaseId::new("blk-idle", OURS, "kick mode"), Unit::ProcessorTime, per_second))
     }
 
-    fn measure(&self, server: Server, medium: Medium, depth: usize, waiting: Waiting) -> Result<Counts> {
-        let back_end = self.start(server, medium)?;
+    fn measure(&self, server: Server, depth: usize, waiting: Waiting) -> Result<Counts> {
+        let back_end = self.start(server)?;
         back_end.run_on(PROCESSOR)?;
-        // The driver is on a thread of its own, which stays where it is put.
-        let measured = thread::scope(|scope| scope.spawn(|| self.drive(&back_end, medium, depth, waiting)).join());
-        measured.map_err(|_| anyhow!("the driver has panicked"))?
+        on_processor(driver_processor()?, || {
+            let mut disk = Disk::connect(back_end.socket(), EVENT_IDX, QUEUE_SIZE, depth, REQUEST_LEN)?;
+            disk.read_for(WARM_UP, DISK_LEN, waiting)?;
+            disk.read_for(TIME, DISK_LEN, waiting)
+        })
     }
 
-    fn drive(&self, back_end: &BackEnd, medium: Medium, depth: usize, waiting: Waiting) -> Result<Counts> {
-        let mut processors = CpuSet::new();
-        processors.set(thread::available_parallelism()?.get() - 1);
-        sched_setaffinity(None, &processors)?;
-        let mut disk = Disk::connect(back_end.socket(), EVENT_IDX, QUEUE_SIZE, depth, REQUEST_LEN)?;
-        disk.read_for(WARM_UP, DISK_LEN, waiting)?;
-        let counts = disk.read_for(TIME, DISK_LEN, waiting)?;
-        if medium == Medium::File {
-            disk.check_all(&self.content)?;
-        }
-        Ok(counts)
-    }
-
-    fn start(&self, server: Server, medium: Medium) -> Result<BackEnd> {
-        let (size, file) = (DISK_LEN.to_string(), self.file.path().to_string_lossy());
-        let medium_args = match medium {
-            Medium::Null => ["--null", &size],
-            Medium::File => ["--blk-file", &file],
-        };
+    fn start(&self, server: Server) -> Result<BackEnd> {
+        let size = DISK_LEN.to_string();
         match server {
-            Server::Kicked => BackEnd::start(self.program, &medium_args),
-            Server::Polling => BackEnd::start(self.program, &[&medium_args[..], &["--poll"]].concat()),
-            Server::Peer(aio) => {
-                let disk = match medium {
-                    Medium::Null => format!("driver=null-co,node-name=disk,read-zeroes=off,size={size}"),
-                    Medium::File => format!("driver=file,node-name=disk,aio={aio},filename={file}"),
-                };
+            Server::Kicked => BackEnd::start(self.program, &["--null", &size]),
+            Server::Polling => BackEnd::start(self.program, &["--null", &size, "--poll"]),
+            Server::Peer => {
+                let disk = format!("driver=null-co,node-name=disk,read-zeroes=off,size={size}");
                 peer::start(BackEnd::new_socket(), &disk)
             }
         }

@@ -6,6 +6,10 @@
 //! changed that was not reported as written; nothing reported to the driver that was not written; and accounts that
 //! balance.
 
+#![expect(clippy::std_instead_of_alloc, clippy::std_instead_of_core, reason = "it runs where there is a file system")]
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a panic is what tells of a finding")]
+#![expect(clippy::cast_possible_truncation, reason = "inputs are short, and programs that fuzz have 64 bits")]
+
 mod blk;
 mod chain;
 mod differential;

@@ -6,13 +6,13 @@ use std::path::Path;
 
 use rand::rngs::SmallRng;
 use rand::{Rng, RngExt, SeedableRng};
-use virtio_fuzz::{TARGETS, differential, run};
+use virtio_fuzz_targets::{TARGETS, differential, run};
 
 /// INV-5, HOST-1: nothing that a fuzzer has come to is a finding.
 #[test]
 fn corpus_of_every_target_has_no_finding() {
     for (target, _) in TARGETS {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../corpus").join(target);
         let inputs = fs::read_dir(&folder).expect("each target has a corpus");
         let inputs: Vec<_> = inputs.map(|entry| entry.unwrap().path()).collect();
         assert!(!inputs.is_empty(), "{target} has a corpus");

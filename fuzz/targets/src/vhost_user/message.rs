@@ -21,6 +21,7 @@ pub(crate) const SET_INFLIGHT_FD: u32 = 32;
 pub(crate) const ADD_MEM_REG: u32 = 37;
 
 const SET_MEM_TABLE: u32 = 5;
+const SEND_RARP: u32 = 19;
 const GET_CONFIG: u32 = 24;
 const SET_CONFIG: u32 = 25;
 const REM_MEM_REG: u32 = 38;
@@ -51,7 +52,7 @@ const KINDS: [u32; 40] = [
     SET_VRING_ENABLE,
     SET_VRING_ENABLE,
     SET_VRING_ENABLE,
-    20,
+    SEND_RARP,
     21,
     22,
     GET_CONFIG,
@@ -90,6 +91,7 @@ impl Message {
         let words = match request {
             SET_FEATURES => vec![features(input)],
             SET_PROTOCOL_FEATURES => vec![if input.flag() { PROTOCOL } else { input.u64() }],
+            SEND_RARP => vec![number(input, &[2])],
             SET_VRING_NUM => vec![state(input, &[8, 16, 4, 256, 0, 3])],
             SET_VRING_BASE => vec![state(input, &[0, 0x8000, 0x8000_8000, 1, 2])],
             SET_VRING_ENABLE => vec![state(input, &[1, 0])],
@@ -116,7 +118,7 @@ impl Message {
 }
 
 /// All protocol features that the back end offers.
-pub(crate) const PROTOCOL: u64 = 1 << 0 | 1 << 1 | 1 << 3 | 1 << 9 | 1 << 12 | 1 << 13 | 1 << 15;
+pub(crate) const PROTOCOL: u64 = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 3 | 1 << 9 | 1 << 12 | 1 << 13 | 1 << 15;
 
 /// Returns one of some numbers, or any.
 fn number(input: &mut Input<'_>, likely: &[u64]) -> u64 {

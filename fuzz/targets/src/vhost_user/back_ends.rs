@@ -40,6 +40,7 @@ struct Shape(Box<dyn Fn() -> Worker + Send + Sync>);
 impl VhostUserDevice for Shape {
     const TYPE: &'static str = "console";
     const QUEUES_PER_WORKER: usize = 2;
+    const ANNOUNCES: bool = true;
 
     fn worker(&self, _queue: usize, _features: u64) -> Worker {
         (self.0)()

@@ -157,7 +157,7 @@ impl Memory {
     fn step(&self) {
         let count = self.work.load(RELAXED) + 1;
         self.work.store(count, RELAXED);
-        if count % self.pace.load(RELAXED) == 0 {
+        if count.is_multiple_of(self.pace.load(RELAXED)) {
             let next = self.script.get().pop();
             if let Some((addr, bytes)) = next {
                 self.poke(addr, &bytes.to_le_bytes()[..1 + (bytes >> 61) as usize]);
@@ -205,7 +205,7 @@ impl DriverMem for Memory {
             return Err(TranslateError::Denied { addr, access });
         }
         let answer = match self.lie.load(RELAXED) {
-            lie if lie == 0 || self.work.load(RELAXED) % 5 != 0 => self.heap.translate(piece, access)?,
+            lie if lie == 0 || !self.work.load(RELAXED).is_multiple_of(5) => self.heap.translate(piece, access)?,
             lie if lie % 3 == 0 => self.heap.translate(piece, Access::Read)?,
             lie if lie % 3 == 1 => self.heap.translate(piece.prefix(0), access)?,
             // More than was asked for.

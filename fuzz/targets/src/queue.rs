@@ -57,7 +57,7 @@ fn run_on<R: FromConfig + Restorable + QueueRing<Mem = Mem>>(mut input: Input<'_
     if input.flag() {
         mem.deny(&mut input);
     }
-    if input.u8() % 8 == 0 {
+    if input.u8().is_multiple_of(8) {
         mem.lie(input.u8());
     }
     let ring = Ring::new(&mem, &config);
