@@ -71,7 +71,7 @@ pub(crate) struct Guest {
     features: u64,
     size: u16,
     kick: OwnedFd,
-    call: OwnedFd,
+    pub(crate) call: OwnedFd,
     /// What the back end made to record what is in flight, and what it said of it.
     pub(crate) record: Option<(Vec<u8>, File)>,
 }

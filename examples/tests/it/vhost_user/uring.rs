@@ -11,7 +11,7 @@ use virtio_examples::blk::{BlockDevice, DeviceId, FileStorage, Storage};
 use virtio_fake_driver::DriverChain;
 use virtio_vhost_user::{BackEnd, Options, VhostUserDevice, Worker};
 
-use super::back_end::{self, command, refusal, socket_path};
+use super::back_end::{self, command, refusal, socket_path, wait_readable};
 use super::driver::{Driver, EVENT_IDX, PACKED};
 use super::front_end::{
     Answer, FEATURES, FrontEnd, GET_CONFIG, GET_VRING_BASE, REM_MEM_REG, SET_CONFIG, SET_VRING_ENABLE, message, pair,
@@ -249,6 +249,8 @@ fn queue_starts_as_well_as_it_can_with_few_files() {
         answers.push(answer);
         assert!(guest.add(&read(1)).is_some());
         guest.kick();
+        // The driver is told, however often it took to start.
+        wait_readable(&guest.call, "the call");
         assert_eq!(guest.wait()[0].written(), [&file.bytes()[SECTOR..2 * SECTOR], &[OK]].concat());
     }
     let said = back_end.end_with(rustix::process::Signal::TERM);
