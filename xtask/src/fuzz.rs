@@ -79,8 +79,7 @@ fn build() -> Result<PathBuf> {
     let spinner = Spinner::new("the targets are built".to_owned());
     let host = host()?;
     let directory = metadata()?.target_directory.join("fuzz");
-    let line =
-        format!("build --locked --release --manifest-path fuzz/Cargo.toml --features=libfuzzer --bins --target {host}");
+    let line = format!("build --locked --release --manifest-path fuzz/Cargo.toml --bins --target {host}");
     let cargo = Cargo::new(line).env("CARGO_TARGET_DIR", &directory).env("RUSTC_BOOTSTRAP", "1");
     cargo.env("RUSTFLAGS", format!("{COVERAGE} {SANITIZER}")).run(&spinner)?;
     Ok(directory.join(host).join("release").into())

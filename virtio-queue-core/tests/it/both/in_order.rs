@@ -28,9 +28,11 @@ type Many = Vec<OrderSlot>;
 
 type Mem = Rc<TestMem>;
 
+type TestQueue<F, S> = Queue<InOrderRing<<F as QueueFormat>::Ring<Mem>, S>, Arc<NotificationCounter>>;
+
 /// A queue that keeps the order, and its driver.
 struct Rig<F: QueueFormat, S: OrderStorage> {
-    queue: Queue<InOrderRing<F::Ring<Mem>, S>, Arc<NotificationCounter>>,
+    queue: TestQueue<F, S>,
     driver: Driver<F>,
     mem: Mem,
     notifications: Arc<NotificationCounter>,

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 use virtio_fake_driver::features::{EVENT_IDX, INDIRECT_DESC};
-use virtio_fake_driver::{DriverChain, QueueFormat, Traffic};
-use virtio_queue_core::{Armed, FromConfig, OrderStorage, Queue, QueueLimits, Token};
+use virtio_fake_driver::{Driver, DriverChain, QueueFormat, Traffic};
+use virtio_queue_core::{Armed, FromConfig, Head, OrderStorage, Queue, QueueLimits, Token};
 
-use super::{Rig, chain, for_each_ring};
+use super::{Mem, Rig, chain, for_each_ring};
 use crate::support::{reply, serve};
 
 /// A buffer that the driver has made available.
@@ -107,6 +107,11 @@ fn random_traffic_stays_in_order() {
     for_each_ring!(check_traffic(0, EVENT_IDX, INDIRECT_DESC));
 }
 
+/// A ring for a queue that goes on where another one was.
+fn ring<F: QueueFormat, R: FromConfig<Mem = Mem>>(driver: &Driver<F>, mem: &Mem) -> R {
+    FromConfig::from_config(&driver.queue_config(QueueLimits::default()), Rc::clone(mem)).unwrap()
+}
+
 fn check_saved<F: QueueFormat, S: OrderStorage>(features: u64) {
     let mut rig = Rig::<F, S>::new(4, features);
     for round in 0..20_u32 {
@@ -119,9 +124,8 @@ fn check_saved<F: QueueFormat, S: OrderStorage>(features: u64) {
         let used: Vec<_> = rig.driver.reap_all().unwrap().iter().map(|used| used.len).collect();
         assert_eq!(used, [round % 2, 2]);
         let saved = draining.suspend().unwrap().save();
-        let ring =
-            FromConfig::from_config(&rig.driver.queue_config(QueueLimits::default()), Rc::clone(&rig.mem)).unwrap();
-        let (queue, armed) = Queue::restore(ring, Arc::clone(&rig.notifications), &saved).unwrap();
+        let (queue, armed) =
+            Queue::restore(ring(&rig.driver, &rig.mem), Arc::clone(&rig.notifications), &saved).unwrap();
         assert_eq!(armed, Armed::Waiting);
         rig.queue = queue;
     }
@@ -132,4 +136,29 @@ fn check_saved<F: QueueFormat, S: OrderStorage>(features: u64) {
 #[test]
 fn queue_in_order_suspended_and_restored() {
     for_each_ring!(check_saved(0, EVENT_IDX));
+}
+
+/// Three chains are fetched by a queue that is lost. The second one is completed before the third one is adopted.
+fn check_adopted<F: QueueFormat, S: OrderStorage>(features: u64) {
+    let mut rig = Rig::<F, S>::new(4, features);
+    let fetched = rig.fetch(&[1, 2, 3].map(|len| DriverChain::new().writable(len)));
+    let heads: Vec<_> = fetched.iter().flatten().map(|token| Head::new(token.id(), 0, 1)).collect();
+    let (ring, notifications) = (ring(&rig.driver, &rig.mem), Arc::clone(&rig.notifications));
+    (rig.queue, _) = Queue::restore(ring, notifications, &rig.queue.save()).unwrap();
+    let [first, second] = [heads[0], heads[1]].map(|head| rig.queue.adopt(head).unwrap());
+    rig.queue.complete(second, 2).unwrap();
+    let third = rig.queue.adopt(heads[2]).unwrap();
+    assert!(rig.queue.adopt(heads[0]).is_err(), "no more than were lost");
+    rig.queue.complete(third, 3).unwrap();
+    assert!(rig.reap().is_empty());
+    rig.queue.complete(first, 0).unwrap();
+    assert_eq!(rig.reap(), [0, 2, 3]);
+    rig.advance(5);
+}
+
+/// BASE-2, SPLIT-ORD-1, PACK-INO-1: a queue that keeps the order adopts chains in the order in which they were fetched,
+/// and returns them in that order.
+#[test]
+fn chains_of_an_earlier_life_are_completed_in_order() {
+    for_each_ring!(check_adopted(0, EVENT_IDX));
 }
