@@ -17,7 +17,8 @@
 //! The guest and the programs of the host can be hostile. Each side can have asked for [`MAX_CONNECTIONS`] connections.
 //! The device keeps at most [`BUF_ALLOC`] bytes of each, and only if the program of the host does not read. Bytes of
 //! the host stay in its sockets until the guest has a buffer and room for them. A connection has one packet in a turn.
-//! At most [`MAX_GREETINGS`] programs have not said yet what they want.
+//! At most [`MAX_GREETINGS`] programs have not said yet what they want. A connection that the guest has forgotten, but
+//! whose program has not read all bytes of the guest, ends when another one needs its place.
 //!
 //! A packet that belongs to no connection is refused by a packet with RST. A connection in which the guest does
 //! anything that it must not do is reset.

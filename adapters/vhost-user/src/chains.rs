@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_core::Stream;
 use virtio_util::{DescChainStream, NotifyThread, OwnedChain, SharedQueue};
 
+use crate::bell::Bell;
 use crate::inflight::any::AnyRecordedRing;
 use crate::memory::GuestMem;
 
@@ -38,7 +39,32 @@ pub struct Chains {
 }
 
 /// What the thread of a queue waits for as well, if there is anything.
-pub(crate) type Event = Mutex<Option<Arc<OwnedFd>>>;
+#[derive(Debug)]
+pub(crate) struct Event {
+    named: Mutex<Option<Arc<OwnedFd>>>,
+    /// Wakes the thread.
+    bell: Arc<Bell>,
+}
+
+impl Event {
+    pub(crate) fn new(bell: Arc<Bell>) -> Self {
+        Self { named: Mutex::default(), bell }
+    }
+
+    /// Returns the file descriptor that was named last.
+    pub(crate) fn named(&self) -> Option<Arc<OwnedFd>> {
+        self.named.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Names another one, or none. A thread that waits already waits anew, unless it has only less to wait for.
+    fn name(&self, event: Option<Arc<OwnedFd>>) {
+        let is_some = event.is_some();
+        *self.named.lock().unwrap_or_else(PoisonError::into_inner) = event;
+        if is_some {
+            self.bell.ring();
+        }
+    }
+}
 
 impl Chains {
     pub(crate) fn new(queue: Shared, place: usize, useful: Arc<AtomicBool>, event: Arc<Event>) -> Self {
@@ -51,7 +77,7 @@ impl Chains {
     /// socket. Then the device needs no runtime and no other thread to wait for it. The future returns `Pending`, and
     /// need not keep its waker for that.
     ///
-    /// * There is one such file descriptor for each queue: another call replaces it.
+    /// * There is one such file descriptor for each queue: another call replaces it. The call can come from any thread.
     /// * It is forgotten when the queue stops. The next future calls this again.
     /// * The future must read `event` until it would block. While `event` stays readable, the future is polled again
     ///   and again, and keeps a processor busy. So a future that waits for a chain, and does not read meanwhile, first
@@ -97,7 +123,7 @@ impl Chains {
     /// # }
     /// ```
     pub fn wake_on(&mut self, event: Option<Arc<OwnedFd>>) {
-        *self.event.lock().unwrap_or_else(PoisonError::into_inner) = event;
+        self.event.name(event);
     }
 
     /// Waits for the next chain, and returns it, or `None` at the end.

@@ -73,7 +73,7 @@ impl DeferredLane {
     pub(crate) fn spawn(beginning: Beginning, device: &mut Deferred) -> io::Result<Self> {
         let Beginning { name, place, queue, left, areas, kick, call, error } = beginning;
         let (bell, useful) = (Arc::new(Bell::new()?), Arc::new(AtomicBool::new(false)));
-        let event = Arc::new(Event::default());
+        let event = Arc::new(Event::new(Arc::clone(&bell)));
         let queue = SharedQueue::new(queue);
         let serving = (device.start)(Chains::new(queue.clone(), place, Arc::clone(&useful), Arc::clone(&event)));
         let (kick, stopped, turn) = (Mutex::new(kick), AtomicBool::new(false), Mutex::default());
@@ -236,7 +236,7 @@ impl Doors {
         }
         let useless = kick.is_useless();
         let kicked = if useless { self.bell.as_fd() } else { kick.as_fd() };
-        let other = self.event.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let other = self.event.named();
         let other = other.as_ref().map_or(self.bell.as_fd(), AsFd::as_fd);
         let mut events = [self.bell.as_fd(), kicked, other].map(|event| PollFd::from_borrowed_fd(event, PollFlags::IN));
         if self.bell.fall_asleep() {

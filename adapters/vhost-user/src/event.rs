@@ -72,13 +72,16 @@ impl Call {
 
     /// Passes on what was held back, on a thread that can be held up.
     pub(crate) fn release(&self) {
-        let mut signal = self.signal();
-        signal.held = false;
-        let pending = core::mem::take(&mut signal.pending);
-        drop(signal);
-        if pending {
+        if self.let_go() {
             self.notify();
         }
+    }
+
+    /// Holds nothing back any more, and returns whether something was. It is for the caller to pass that on.
+    pub(crate) fn let_go(&self) -> bool {
+        let mut signal = self.signal();
+        signal.held = false;
+        core::mem::take(&mut signal.pending)
     }
 
     /// Lets go whoever waits until there is room in a full eventfd, and returns whether there was one.

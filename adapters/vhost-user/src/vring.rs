@@ -216,6 +216,10 @@ impl Vring {
         let areas = self.areas_in_guest(&setup.memory).map_err(NotRunning::NotThere)?;
         let (call, error) = (self.call.clone(), self.error.clone());
         let notify = NotifyThread::new(call.clone()).map_err(NotRunning::NotThere)?;
+        // It was held if a thread was to serve the ring at once, and could not be made.
+        if call.let_go() {
+            notify.notify();
+        }
         let (queue, left) = self.queue(setup, notify)?;
         Ok(Some(Beginning { name, place, queue, left, areas, kick, call, error }))
     }

@@ -37,6 +37,8 @@ pub(super) struct Host {
     greetings: BTreeMap<Id, UnixStream>,
     /// Whether somebody can wait to be accepted.
     accepting: bool,
+    /// What is closed to refuse a program when the system has no file descriptor left.
+    spare: Option<OwnedFd>,
     last: Id,
 }
 
@@ -70,7 +72,8 @@ impl Host {
     /// If the system has no file descriptor left.
     pub(super) fn new(listener: Arc<Listener>) -> io::Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-        let host = Self { listener, epoll, greetings: BTreeMap::new(), accepting: true, last: LISTENER };
+        let spare = Some(epoll.try_clone()?);
+        let host = Self { listener, epoll, greetings: BTreeMap::new(), accepting: true, spare, last: LISTENER };
         host.add(&*host.listener, LISTENER)?;
         Ok(host)
     }
@@ -120,11 +123,20 @@ impl Host {
                     self.accepting = false;
                     return count > 0;
                 }
-                // It is gone already, or the system has no file descriptor left. The next time is soon enough.
+                Err(error) if is_out_of_files(&error) && self.refuse_next() => {}
+                // It is gone already, or nothing can be done for it now. The next time is soon enough.
                 Err(_) => return count > 0,
             }
         }
         true
+    }
+
+    /// Refuses the next program, which would not learn otherwise that nobody serves it. Returns whether there was one.
+    fn refuse_next(&mut self) -> bool {
+        drop(self.spare.take());
+        let refused = matches!(self.listener.accept(), Ok(Some(_)));
+        self.spare = self.epoll.try_clone().ok();
+        refused
     }
 
     /// Waits for what a program says. If it was said already, this is an event as well.
@@ -184,6 +196,11 @@ impl Change {
             gone,
         }
     }
+}
+
+/// Returns whether this process, or the system, has no file descriptor left.
+fn is_out_of_files(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
 fn input() -> EventFlags {

@@ -25,16 +25,25 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// Returns whether a side can have one more connection.
+    /// Returns whether a side can have one more connection. One that the guest has forgotten keeps no other out.
     pub(super) fn has_room(&self, side: Side) -> bool {
-        self.links.values().filter(|link| link.opened_by == side).count() < MAX_CONNECTIONS
+        self.of(side).filter(|(_, link)| !link.lingers).count() < MAX_CONNECTIONS
     }
 
-    /// Adds a connection, whose address is not used.
+    /// Adds a connection, whose address is not used, and for which there is room. If others are in its way that the
+    /// guest has forgotten, the oldest of them ends, with the bytes that its program did not read.
     pub(super) fn add(&mut self, id: Id, link: Link) {
+        if self.of(link.opened_by).count() >= MAX_CONNECTIONS {
+            let oldest = self.of(link.opened_by).filter(|(_, link)| link.lingers).map(|(id, _)| *id).min();
+            oldest.map(|id| self.remove(id));
+        }
         self.addresses.insert(link.connection.address(), id);
         self.links.insert(id, link);
         self.schedule(id);
+    }
+
+    fn of(&self, side: Side) -> impl Iterator<Item = (&Id, &Link)> {
+        self.links.iter().filter(move |(_, link)| link.opened_by == side)
     }
 
     pub(super) fn get_mut(&mut self, id: Id) -> Option<&mut Link> {

@@ -1,16 +1,18 @@
 //! The disk on io_uring: what is in flight, what goes wrong with it, and in which order it ends.
 
 mod clearing;
+mod given_up;
 mod medium;
 mod order;
 mod rig;
+mod same;
 mod sandbox;
 
 use std::cell::RefCell;
 use std::fs;
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread;
 
 use rand::rngs::SmallRng;
@@ -217,6 +219,39 @@ fn reset_with_requests_in_flight_waits_for_the_kernel() {
         feeder.join().unwrap();
         assert!(rig.driver.reap_all().unwrap().is_empty());
     }
+}
+
+/// The kernel can still write to memory of what is in flight, and of what was taken and not handed to it.
+#[test]
+fn disk_that_is_dropped_leaves_the_memory_of_requests_in_flight_where_it_is() {
+    for features in FORMATS {
+        for requests in [0, 1, 8] {
+            let (medium, pipe) = Pipe::new();
+            let mut rig = Rig::new(medium, features, 8);
+            (0..requests).for_each(|_| rig.add(&read(0, 1)));
+            if requests == 8 {
+                rig.take()
+            } else {
+                rig.serve()
+            }
+            assert_eq!(rig.disk.in_flight(), requests);
+            let mem = Weak::clone(&rig.mem);
+            drop((rig, pipe));
+            assert_eq!(mem.upgrade().is_some(), requests > 0);
+        }
+    }
+}
+
+/// A sandbox can let an io_uring be made that nobody may enter.
+#[test]
+fn kernel_that_is_never_entered_has_no_io_uring() {
+    let file = TempFile::new(&[0; SECTOR]);
+    let disk = thread::spawn(move || {
+        refuse_entering(libc::EPERM);
+        let device = BlockDevice::new(FileStorage::open(file.path()).unwrap(), id());
+        UringDisk::<_, Arc<HeapMem>>::new(device, 8).map(drop)
+    });
+    assert_eq!(disk.join().unwrap().unwrap_err().raw_os_error(), Some(libc::EPERM));
 }
 
 /// The kernel can refuse for a while, or for good.

@@ -3,6 +3,7 @@
 mod bounds;
 mod connection;
 mod credit;
+mod ends;
 mod packets;
 mod random;
 mod rig;

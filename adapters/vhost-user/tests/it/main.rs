@@ -14,3 +14,4 @@ mod record;
 mod shapes;
 mod signals;
 mod stop;
+mod waking;

@@ -77,6 +77,8 @@ impl<M: StableMem> Ring<M> {
         let ring = IoUring::builder()
             .setup_cqsize(ended.map_err(io::Error::other)?)
             .build(entries.map_err(io::Error::other)?)?;
+        // A sandbox can let an io_uring be made, and not be entered.
+        ring.submit()?;
         let mut known = Probe::new();
         ring.submitter().register_probe(&mut known)?;
         if !OPCODES.iter().all(|code| known.is_supported(*code)) {

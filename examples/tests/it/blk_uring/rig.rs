@@ -1,6 +1,6 @@
 //! A disk on io_uring with its driver, in one thread.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use virtio_examples::blk::uring::UringDisk;
 use virtio_examples::blk::{BlockDevice, DeviceId, Storage};
@@ -21,6 +21,7 @@ pub(crate) struct Rig<S> {
     pub(crate) disk: UringDisk<S, Arc<HeapMem>>,
     pub(crate) queue: SharedAnyQueue<Arc<HeapMem>, Arc<NotificationCounter>>,
     pub(crate) driver: AnyDriver,
+    pub(crate) mem: Weak<HeapMem>,
 }
 
 impl<S: Storage> Rig<S> {
@@ -40,8 +41,8 @@ impl<S: Storage> Rig<S> {
     fn with_disk(disk: UringDisk<S, Arc<HeapMem>>, features: u64) -> Self {
         let options = AnyFixtureOptions { size: 512, features, memory_len: 4 << 20, ..Default::default() };
         let fixture = options.build_plain().unwrap();
-        let queue = SharedQueue::new(fixture.queue);
-        Self { disk, queue, driver: fixture.driver }
+        let (mem, queue) = (Arc::downgrade(&fixture.mem), SharedQueue::new(fixture.queue));
+        Self { disk, queue, driver: fixture.driver, mem }
     }
 
     pub(crate) fn add(&mut self, chain: &DriverChain) {

@@ -1,5 +1,6 @@
 //! The process under test.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::AsFd;
@@ -109,6 +110,15 @@ impl BackEnd {
         let known = getrlimit(Resource::Nofile);
         let before = prlimit(Some(self.pid()), Resource::Nofile, Rlimit { current: limit, ..known });
         before.unwrap().current
+    }
+
+    /// Lets it open so many files more, and returns how many it could have open.
+    pub(crate) fn leave_files(&self, spare: usize) -> Option<u64> {
+        let open = fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
+        let open: HashSet<u64> =
+            open.map(|file| file.unwrap().file_name().to_str().unwrap().parse().unwrap()).collect();
+        // The limit is one for the numbers of files, and those that were closed can be used again.
+        self.limit_files((0..).filter(|number| !open.contains(number)).nth(spare))
     }
 
     /// Returns what the system knows of the files that it has mapped and that exist in memory only: for each of them

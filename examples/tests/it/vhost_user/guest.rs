@@ -71,7 +71,7 @@ pub(crate) struct Guest {
     features: u64,
     size: u16,
     kick: OwnedFd,
-    call: OwnedFd,
+    pub(crate) call: OwnedFd,
     /// What the back end made to record what is in flight, and what it said of it.
     pub(crate) record: Option<(Vec<u8>, File)>,
 }
@@ -132,12 +132,17 @@ impl Guest {
 
     /// Lets the queue run, which was at `base` as far as the front end knows.
     pub(crate) fn start(&self, front_end: &mut FrontEnd, base: u32) {
+        self.prepare(front_end, base);
+        assert_eq!(front_end.set_ring(SET_VRING_ENABLE, 0, 1), Yes);
+    }
+
+    /// Says everything of the queue, but does not let it run.
+    pub(crate) fn prepare(&self, front_end: &mut FrontEnd, base: u32) {
         assert_eq!(front_end.set_ring(SET_VRING_NUM, 0, self.size.into()), Yes);
         assert_eq!(front_end.set_ring(SET_VRING_BASE, 0, base), Yes);
         assert_eq!(front_end.set(SET_VRING_ADDR, &self.addresses(None)), Yes);
         assert_eq!(front_end.set_event(SET_VRING_CALL, 0, &self.call), Yes);
         assert_eq!(front_end.set_event(SET_VRING_KICK, 0, &self.kick), Yes);
-        assert_eq!(front_end.set_ring(SET_VRING_ENABLE, 0, 1), Yes);
     }
 
     /// Returns where the queue is, with the log address of what is used if that is to be marked.

@@ -11,10 +11,10 @@ use virtio_examples::blk::{BlockDevice, DeviceId, FileStorage, Storage};
 use virtio_fake_driver::DriverChain;
 use virtio_vhost_user::{BackEnd, Options, VhostUserDevice, Worker};
 
-use super::back_end::{self, command, refusal, socket_path};
+use super::back_end::{self, command, refusal, socket_path, wait_readable};
 use super::driver::{Driver, EVENT_IDX, PACKED};
 use super::front_end::{
-    Answer, FEATURES, FrontEnd, GET_CONFIG, GET_VRING_BASE, REM_MEM_REG, SET_CONFIG, message, pair,
+    Answer, FEATURES, FrontEnd, GET_CONFIG, GET_VRING_BASE, REM_MEM_REG, SET_CONFIG, SET_VRING_ENABLE, message, pair,
 };
 use super::guest::Guest;
 use crate::blk_file::TempFile;
@@ -228,6 +228,37 @@ fn serial_number_is_the_one_of_the_command_line() {
         drop(front_end);
         back_end.end();
     }
+}
+
+/// With some files left there are plain reads and writes. With none, the front end is told so, and can try again.
+#[test]
+fn queue_starts_as_well_as_it_can_with_few_files() {
+    let file = TempFile::new(&pattern(1 << 16));
+    let back_end = back_end::BackEnd::start(&["--blk-file", file.path().to_str().unwrap(), "--io", "uring"]);
+    let mut answers = Vec::new();
+    for spare in 0..6 {
+        let mut guest = guest(0, 0x8_0000);
+        let mut front_end = guest.connect(back_end.socket());
+        guest.prepare(&mut front_end, guest.new_base());
+        let before = back_end.leave_files(spare);
+        let answer = front_end.set_ring(SET_VRING_ENABLE, 0, 1);
+        back_end.limit_files(before);
+        if answer == Answer::No {
+            assert_eq!(front_end.set_ring(SET_VRING_ENABLE, 0, 1), Answer::Yes);
+        }
+        answers.push(answer);
+        assert!(guest.add(&read(1)).is_some());
+        guest.kick();
+        // The driver is told, however often it took to start.
+        wait_readable(&guest.call, "the call");
+        assert_eq!(guest.wait()[0].written(), [&file.bytes()[SECTOR..2 * SECTOR], &[OK]].concat());
+    }
+    let said = back_end.end_with(rustix::process::Signal::TERM);
+    assert!(answers.contains(&Answer::No) && answers.last() == Some(&Answer::Yes), "{answers:?}: {said}");
+    assert!(
+        said.contains("plain reads and writes are used, because there is no io_uring: Too many open files"),
+        "{said}"
+    );
 }
 
 /// Front ends that go with requests in flight leave nothing.

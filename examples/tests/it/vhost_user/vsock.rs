@@ -3,6 +3,8 @@
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Instant;
 
 use virtio_examples::vsock::{Address, BUF_ALLOC, HEADER_LEN, VsockHeader, op};
 use zerocopy::IntoBytes;
@@ -200,6 +202,77 @@ fn kept_bytes_go_on_while_the_receive_queue_is_full() {
     }
     check_next(&program, &sent);
     drop(guest);
+    sockets.back_end.end();
+}
+
+/// Connections begin and end in all ways, and many programs say nothing, or nonsense. What ends leaves no file open.
+#[test]
+fn storm_of_connections_leaves_no_file_open() {
+    let sockets = Sockets::start(&[]);
+    let (listener, mut guest) = (sockets.listen(), sockets.guest());
+    // The first connection makes what stays.
+    let first = guest.connect(&listener.socket);
+    guest.check_stream(&first, ADDRESS);
+    let before = sockets.back_end.files();
+    for round in 0..300 {
+        let address = Address { guest_port: 5000 + round, ..ADDRESS };
+        guest.send(address, op::REQUEST, &[]);
+        guest.next().check(address, op::RESPONSE);
+        let program = patient(listener.socket.accept().unwrap().0);
+        match round % 4 {
+            0 => guest.send(address, op::RST, &[]),
+            // What has no place in a connection ends it.
+            1 => guest.send(address, op::REQUEST, &[]),
+            2 => guest.send(address, op::RESPONSE, &[]),
+            _ => guest.send(address, 97, &[]),
+        }
+        if round % 4 > 0 {
+            guest.next().check(address, op::RST);
+        }
+        check_end(&program);
+        let line = ["CONNECT 5\n", "CONNECT\n", "", "CONNECT 4294967296\n"][round as usize % 4];
+        let dialled = sockets.dial(line);
+        if round % 4 == 0 {
+            let host_port = guest.next().header.src_port.get();
+            let address = Address { guest_port: 5, host_port };
+            guest.send(address, [op::RST, op::RW][round as usize / 4 % 2], &[]);
+            if round / 4 % 2 == 1 {
+                guest.next().check(address, op::RST);
+            }
+            check_end(&dialled);
+        }
+    }
+    guest.check_stream(&first, ADDRESS);
+    let began = Instant::now();
+    // Those that hang up are noticed when that comes to pass.
+    while sockets.back_end.files() != before {
+        assert!(began.elapsed() < PATIENCE, "{} files are open, and were {before}", sockets.back_end.files());
+        thread::yield_now();
+    }
+    drop(guest);
+    sockets.back_end.end();
+}
+
+/// Each is told so, and the others go on. Afterwards there are connections again.
+#[test]
+fn connections_are_refused_while_there_are_no_files_left() {
+    let sockets = Sockets::start(&[]);
+    let (listener, mut guest) = (sockets.listen(), sockets.guest());
+    let program = guest.connect(&listener.socket);
+    let before = sockets.back_end.leave_files(0);
+    let other = Address { guest_port: 1, ..ADDRESS };
+    for _ in 0..3 {
+        assert_eq!(sockets.dial("").read(&mut [0]).unwrap(), 0);
+        guest.send(other, op::REQUEST, &[]);
+        guest.next().check(other, op::RST);
+        guest.check_stream(&program, ADDRESS);
+    }
+    sockets.back_end.limit_files(before);
+    let dialled = sockets.dial("CONNECT 5\n");
+    assert_eq!(guest.next().header.op.get(), op::REQUEST);
+    guest.send(other, op::REQUEST, &[]);
+    guest.next().check(other, op::RESPONSE);
+    drop((dialled, guest));
     sockets.back_end.end();
 }
 

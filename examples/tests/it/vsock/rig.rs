@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use virtio_examples::vsock::{
-    Address, Counters, Credit, HEADER_LEN, HOST_CID, Listener, RECEIVE, STREAM, TRANSMIT, VsockDevice, VsockHeader, op,
+    Address, BUF_ALLOC, Counters, Credit, HEADER_LEN, HOST_CID, Listener, RECEIVE, STREAM, TRANSMIT, VsockDevice,
+    VsockHeader, op,
 };
 use virtio_examples::{Serve, Turn, WaitsFor};
 use virtio_fake_driver::{AnyFixture, AnyFixtureOptions, DriverChain, features};
@@ -340,6 +341,19 @@ pub(crate) fn write(mut program: &UnixStream, bytes: &[u8]) -> usize {
         }
     }
     done
+}
+
+/// Fills the socket of a program until bytes are kept, and returns all that was sent.
+pub(crate) fn fill(rig: &mut Rig, address: Address) -> Vec<u8> {
+    let mut sent = Vec::new();
+    loop {
+        let payload = pattern(BUF_ALLOC as usize / 2, sent.len());
+        rig.data(address, &payload);
+        sent.extend(&payload);
+        if rig.packets().is_empty() {
+            return sent;
+        }
+    }
 }
 
 /// Returns bytes that tell their place.

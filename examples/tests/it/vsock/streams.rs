@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use virtio_examples::vsock::{Address, BUF_ALLOC, Credit, RECEIVE, TRANSMIT, VsockHeader, op, shutdown};
 use virtio_examples::{Turn, WaitsFor};
 
-use super::rig::{FORMATS, Received, Rig, SentByGuest, header, pattern, read, write};
+use super::rig::{FORMATS, Received, Rig, SentByGuest, fill, header, pattern, read, write};
 
 const ADDRESS: Address = Address { guest_port: 4000, host_port: 7 };
 const BUF: usize = BUF_ALLOC as usize;
@@ -347,26 +347,13 @@ fn program_that_leaves_bytes_behind_resets_the_connection() {
     rig.check_packet(ADDRESS, op::RST);
 }
 
-/// Fills the socket of a program until bytes are kept, and returns all that was sent.
-fn fill(rig: &mut Rig) -> Vec<u8> {
-    let mut sent = Vec::new();
-    loop {
-        let payload = pattern(BUF / 2, sent.len());
-        rig.data(ADDRESS, &payload);
-        sent.extend(&payload);
-        if rig.packets().is_empty() {
-            return sent;
-        }
-    }
-}
-
 /// The socket has room, but not so much that it would say so.
 #[test]
 fn bytes_do_not_overtake_those_that_are_kept() {
     let mut rig = Rig::new(0);
     let listener = rig.listen(7);
     let mut program = rig.connect(&listener, ADDRESS);
-    let (mut sent, mut got) = (fill(&mut rig), Vec::new());
+    let (mut sent, mut got) = (fill(&mut rig, ADDRESS), Vec::new());
     rig.say(ADDRESS, op::CREDIT_REQUEST);
     rig.packets();
     for round in 0..20 {
@@ -390,7 +377,7 @@ fn reset_comes_after_the_host_has_taken_all() {
     let mut rig = Rig::new(0);
     let listener = rig.listen(7);
     let program = rig.connect(&listener, ADDRESS);
-    let sent = fill(&mut rig);
+    let sent = fill(&mut rig, ADDRESS);
     rig.shut(ADDRESS, shutdown::SEND | shutdown::RECEIVE);
     rig.check_nothing();
     let mut got = read(&program).unwrap();
@@ -407,7 +394,7 @@ fn guest_that_waits_no_longer_loses_nothing() {
     let mut rig = Rig::new(0);
     let listener = rig.listen(7);
     let program = rig.connect(&listener, ADDRESS);
-    let sent = fill(&mut rig);
+    let sent = fill(&mut rig, ADDRESS);
     rig.shut(ADDRESS, shutdown::SEND | shutdown::RECEIVE);
     rig.say(ADDRESS, op::RST);
     let other = rig.connect(&listener, ADDRESS);
@@ -425,7 +412,7 @@ fn guest_that_only_resets_is_the_end_at_once() {
     let mut rig = Rig::new(0);
     let listener = rig.listen(7);
     let program = rig.connect(&listener, ADDRESS);
-    let sent = fill(&mut rig);
+    let sent = fill(&mut rig, ADDRESS);
     rig.say(ADDRESS, op::RST);
     let mut got = Vec::new();
     while let Some(more) = read(&program) {
