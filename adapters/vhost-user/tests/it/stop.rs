@@ -95,7 +95,9 @@ fn chains_are_put_back_between_two_polls_alone() {
             if count == 1 {
                 holds.store(true, Ordering::SeqCst);
                 begun.send(()).unwrap();
-                (0..3).for_each(|_| wait_until_room_is_made(&rooms));
+                // Less than the patience of the back end, in all.
+                let deadline = Instant::now() + Duration::from_secs(6);
+                (0..3).for_each(|_| wait_until_room_is_made(&rooms, deadline));
                 holds.store(false, Ordering::SeqCst);
             }
         };
@@ -119,8 +121,7 @@ fn chains_are_put_back_between_two_polls_alone() {
 }
 
 /// Waits until somebody has taken what an eventfd counts, and fills it again.
-fn wait_until_room_is_made(event: &OwnedFd) {
-    let deadline = Instant::now() + Duration::from_secs(8);
+fn wait_until_room_is_made(event: &OwnedFd, deadline: Instant) {
     let mut events = [PollFd::new(event, PollFlags::IN)];
     while poll(&mut events, Some(&Timespec::default())).unwrap() == 1 && Instant::now() < deadline {
         thread::yield_now();
