@@ -11,7 +11,7 @@ use virtio_examples::{Serve, Turn, WaitsFor};
 use virtio_fake_driver::DriverChain;
 use zerocopy::IntoBytes;
 
-use super::rig::{CID, Rig, header, path, read};
+use super::rig::{CID, Rig, check_end, header, leave, path, read};
 
 fn address(port: usize) -> Address {
     Address { guest_port: port as u32, host_port: 7 }
@@ -41,7 +41,7 @@ fn host_has_a_bounded_number_of_connections() {
     one_more.write_all(b"CONNECT 1\n").unwrap();
     rig.check_nothing();
     one_more.set_nonblocking(true).unwrap();
-    assert_eq!(read(&one_more), None);
+    check_end(&one_more);
     let listener = rig.listen(7);
     let _other = rig.connect(&listener, address(1));
     rig.say(programs[3].1, op::RST);
@@ -76,16 +76,16 @@ fn programs_that_greet_wrongly_or_leave_are_forgotten() {
         program.shutdown(std::net::Shutdown::Write).unwrap();
         rig.check_nothing();
         program.set_nonblocking(true).unwrap();
-        assert_eq!(read(&program), None, "{line:?}");
+        check_end(&program);
         let mut program = rig.dial();
         program.write_all(line.as_bytes()).unwrap();
-        drop(program);
+        leave(program);
         rig.check_nothing();
     }
     // One that is gone is not worth a question.
     let mut program = rig.dial();
     program.write_all(b"CONNECT 1\n").unwrap();
-    drop(program);
+    leave(program);
     rig.check_nothing();
 }
 
@@ -95,7 +95,7 @@ fn program_that_leaves_before_the_guest_answers_is_the_end() {
     let mut program = rig.dial();
     program.write_all(b"CONNECT 1\n").unwrap();
     let request = rig.packet();
-    drop(program);
+    leave(program);
     let address = Address { guest_port: 1, host_port: request.header.src_port.get() };
     rig.check_packet(address, op::RST);
     rig.say(address, op::RESPONSE);
@@ -151,7 +151,7 @@ fn connections_end_with_their_device() {
     let (program, _) = rig.connect_to_guest(5);
     let socket = rig.path().to_owned();
     drop(rig);
-    assert_eq!(read(&program), None);
+    check_end(&program);
     assert!(!socket.exists());
 }
 

@@ -2,7 +2,7 @@
 
 use virtio_examples::vsock::{Address, Credit, MAX_CONNECTIONS, op, shutdown};
 
-use super::rig::{Rig, fill, read, write};
+use super::rig::{Rig, fill, leave, read, write};
 
 const ADDRESS: Address = Address { guest_port: 4000, host_port: 7 };
 const BOTH: u32 = shutdown::SEND | shutdown::RECEIVE;
@@ -18,7 +18,7 @@ fn program_that_is_gone_is_the_end_of_both_directions_when_the_guest_reads_no_mo
     let listener = rig.listen(7);
     let program = rig.connect_with(&listener, ADDRESS, Credit { buf_alloc: 0, fwd_cnt: 0 });
     write(&program, b"there is no room for this");
-    drop(program);
+    leave(program);
     rig.check_packet(ADDRESS, op::CREDIT_REQUEST);
     rig.shut(ADDRESS, shutdown::RECEIVE);
     assert_eq!(rig.check_packet(ADDRESS, op::SHUTDOWN).header.flags.get(), BOTH);

@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
+use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use virtio_examples::vsock::{
     Address, BUF_ALLOC, Counters, Credit, HEADER_LEN, HOST_CID, Listener, RECEIVE, STREAM, TRANSMIT, VsockDevice,
     VsockHeader, op,
@@ -328,6 +330,22 @@ pub(crate) fn read(mut program: &UnixStream) -> Option<Vec<u8>> {
             Err(error) => panic!("{error}"),
         }
     }
+}
+
+/// Waits until a program of the host reads the end, and nothing before it. Other tests start programs, which for a
+/// moment have all files of this process: the end comes after that.
+#[track_caller]
+pub(crate) fn check_end(program: &UnixStream) {
+    let patience = Timespec { tv_sec: 10, tv_nsec: 0 };
+    let _ = poll(&mut [PollFd::new(program, PollFlags::IN)], Some(&patience)).unwrap();
+    assert_eq!(read(program), None);
+}
+
+/// Lets a program of the host leave, which the device sees at once: whoever has a copy of the socket for a moment does
+/// not matter.
+pub(crate) fn leave(program: UnixStream) {
+    program.shutdown(Shutdown::Both).unwrap();
+    drop(program);
 }
 
 /// Lets a program of the host write as much of `bytes` as it can, and returns how much.

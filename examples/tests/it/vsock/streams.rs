@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use virtio_examples::vsock::{Address, BUF_ALLOC, Credit, RECEIVE, TRANSMIT, VsockHeader, op, shutdown};
 use virtio_examples::{Turn, WaitsFor};
 
-use super::rig::{FORMATS, Received, Rig, SentByGuest, fill, header, pattern, read, write};
+use super::rig::{FORMATS, Received, Rig, SentByGuest, check_end, fill, header, leave, pattern, read, write};
 
 const ADDRESS: Address = Address { guest_port: 4000, host_port: 7 };
 const BUF: usize = BUF_ALLOC as usize;
@@ -75,7 +75,7 @@ fn guest_that_refuses_closes_the_socket_of_the_program() {
     let request = rig.packet();
     rig.say(Address { guest_port: 9, host_port: request.header.src_port.get() }, op::RST);
     program.set_nonblocking(true).unwrap();
-    assert_eq!(read(&program), None);
+    check_end(&program);
     rig.check_nothing();
 }
 
@@ -250,11 +250,11 @@ fn guest_ends_what_it_sends_and_still_receives() {
         rig.data(ADDRESS, b"last words");
         rig.shut(ADDRESS, shutdown::SEND);
         assert_eq!(read(&program).unwrap(), b"last words");
-        assert_eq!(read(&program), None);
+        check_end(&program);
         rig.check_nothing();
         write(&program, b"answer");
         assert_eq!(bytes(&rig.packets(), ADDRESS), b"answer");
-        drop(program);
+        leave(program);
         let end = rig.check_packet(ADDRESS, op::SHUTDOWN);
         assert_eq!(end.header.flags.get(), shutdown::SEND | shutdown::RECEIVE);
         rig.shut(ADDRESS, shutdown::SEND | shutdown::RECEIVE);
@@ -272,7 +272,7 @@ fn guest_ends_what_it_receives_and_still_sends() {
     rig.data(ADDRESS, b"hello");
     assert_eq!(read(&program).unwrap(), b"hello");
     rig.check_nothing();
-    drop(program);
+    leave(program);
     let end = rig.check_packet(ADDRESS, op::SHUTDOWN);
     assert_eq!(end.header.flags.get(), shutdown::SEND | shutdown::RECEIVE);
 }
@@ -293,7 +293,7 @@ fn host_ends_what_it_sends_and_still_receives() {
         rig.data(ADDRESS, b"answer");
         assert_eq!(read(&program).unwrap(), b"answer");
         rig.shut(ADDRESS, shutdown::SEND | shutdown::RECEIVE);
-        assert_eq!(read(&program), None);
+        check_end(&program);
         rig.check_packet(ADDRESS, op::RST);
         // The ports can be used again.
         let program = rig.connect(&listener, ADDRESS);
@@ -324,7 +324,7 @@ fn program_that_is_gone_is_the_end_of_both_directions() {
     let listener = rig.listen(7);
     let program = rig.connect(&listener, ADDRESS);
     write(&program, b"last words");
-    drop(program);
+    leave(program);
     let packets = rig.packets();
     let (end, data) = packets.split_last().unwrap();
     assert_eq!(bytes(data, ADDRESS), b"last words");
@@ -343,7 +343,7 @@ fn program_that_leaves_bytes_behind_resets_the_connection() {
     let listener = rig.listen(7);
     let program = rig.connect(&listener, ADDRESS);
     rig.data(ADDRESS, b"never read");
-    drop(program);
+    leave(program);
     rig.check_packet(ADDRESS, op::RST);
 }
 
