@@ -253,29 +253,6 @@ fn storm_of_connections_leaves_no_file_open() {
     sockets.back_end.end();
 }
 
-/// Each is told so, and the others go on. Afterwards there are connections again.
-#[test]
-fn connections_are_refused_while_there_are_no_files_left() {
-    let sockets = Sockets::start(&[]);
-    let (listener, mut guest) = (sockets.listen(), sockets.guest());
-    let program = guest.connect(&listener.socket);
-    let before = sockets.back_end.leave_files(0);
-    let other = Address { guest_port: 1, ..ADDRESS };
-    for _ in 0..3 {
-        assert_eq!(sockets.dial("").read(&mut [0]).unwrap(), 0);
-        guest.send(other, op::REQUEST, &[]);
-        guest.next().check(other, op::RST);
-        guest.check_stream(&program, ADDRESS);
-    }
-    sockets.back_end.limit_files(before);
-    let dialled = sockets.dial("CONNECT 5\n");
-    assert_eq!(guest.next().header.op.get(), op::REQUEST);
-    guest.send(other, op::REQUEST, &[]);
-    guest.next().check(other, op::RESPONSE);
-    drop((dialled, guest));
-    sockets.back_end.end();
-}
-
 /// QEMU does not say that a guest has rebooted: the rings start at their beginning.
 #[test]
 fn streams_end_with_their_driver() {
