@@ -23,9 +23,9 @@ pub(super) struct Step {
 /// busy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// What has cargo compile the whole workspace, and then runs programs.
+    /// What runs programs. Cargo compiles them, and is free for the checks while they run.
     Tests,
-    /// What looks at the workspace, and compiles parts of it while those programs run. Cargo is busy before.
+    /// What looks at the workspace. Cargo lets nobody else compile meanwhile.
     Checks,
     /// What has cargo compile packages that are no members of the workspace, in another folder.
     Apart,
@@ -33,7 +33,7 @@ pub(super) enum Place {
 
 pub(super) const STEPS: [Step; 14] = [
     Step::new("format", "rustfmt", Place::Checks, format),
-    Step::new("clippy", "all targets with all features, warnings denied", Place::Tests, clippy),
+    Step::new("clippy", "all targets with all features, warnings denied", Place::Checks, clippy),
     Step::new("features", "each library without features, with each, and with all", Place::Checks, features),
     Step::new("tests", "unit and integration tests, with what the fuzzer has found", Place::Tests, tests),
     Step::new("benches", "each benchmark once, for what it computes", Place::Tests, benches),
