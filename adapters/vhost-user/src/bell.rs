@@ -117,7 +117,7 @@ mod tests {
                 ringing.ring();
             }
         });
-        // Each ring comes after the one before was seen: one that is lost is waited for in vain.
+        // Each ring comes after the one before was seen: one that is lost would never be seen.
         for ring in 1..=RINGS {
             let patience = Timespec { tv_sec: 20, tv_nsec: 0 };
             let rung = !bell.fall_asleep() || is_readable(&bell, patience);

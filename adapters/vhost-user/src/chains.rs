@@ -136,9 +136,9 @@ impl Chains {
 
     /// Returns the next chain if one is available, and asks the driver for no kick: for a device that polls.
     ///
-    /// Nothing wakes the future if this returns `None`, not even the end. A device that has looked for a while in vain
-    /// waits in [`next_chain`](Self::next_chain), or has its waker called and returns: the thread of the queue has
-    /// other things to see to.
+    /// Nothing wakes the future if this returns `None`, not even the end. A device that has found no chain for a while
+    /// waits in [`next_chain`](Self::next_chain). A device that goes on polling calls its waker and returns now and
+    /// then: the thread of the queue must also look whether the queue is stopped.
     pub fn try_next(&mut self) -> Option<KeptChain> {
         let queue = self.stream.queue();
         // Why a queue broke is reported by the thread that polls this.

@@ -14,7 +14,7 @@ use rustix::io::ioctl_fionbio;
 use virtio_queue_core::DriverNotify;
 use virtio_util::EventFd;
 
-/// How often a kick can come in vain, again and again, before it is looked at less often.
+/// How many useless kicks can follow each other before the kick is looked at less often.
 const USELESS: u32 = 64;
 
 /// How often it is looked at then.

@@ -30,7 +30,7 @@ pub(crate) const MAX_LANES: usize = 2;
 /// How many requests are published together.
 pub(crate) const BURST: usize = 64;
 
-/// How often a thread that polls looks for requests in vain before it waits: a few milliseconds.
+/// How often a thread that polls looks and finds no request before it waits: a few milliseconds.
 pub(crate) const POLLS: u32 = 10_000;
 
 /// How many of these looks come in quick succession. After that the processor is offered to others between them.

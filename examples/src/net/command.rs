@@ -30,7 +30,7 @@ impl Command {
     ///
     /// # Errors
     ///
-    /// If the driver may not give that command, or if it is too short or too long, or out of range.
+    /// If the driver did not negotiate that command, or if it is too short, too long or out of range.
     pub fn read(reader: &mut Reader<impl ChainElements>, features: u64, pairs: u16) -> Result<Self, ControlError> {
         let ControlHeader { class, command } = reader.read_obj()?;
         let feature = feature_of(class, command).filter(|feature| features & feature != 0);

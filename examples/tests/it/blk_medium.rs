@@ -61,9 +61,9 @@ fn failing_medium_is_ioerr_in_each_way() {
         ("a read over the end", &short, read(0, 2), 512),
         ("EBADF", &short, write(0, 1), 1),
         ("EBADF of zeroes", &short, zero(0, 1), 1),
-        ("a write after what there is room for", &room, write(16, 8), 1),
-        ("a write over what there is room for", &room, write(0, 16), 1),
-        ("zeroes over what there is room for", &room, zero(0, 16), 1),
+        ("a write behind the last byte that has room", &room, write(16, 8), 1),
+        ("a write across the last byte that has room", &room, write(0, 16), 1),
+        ("zeroes across the last byte that has room", &room, zero(0, 16), 1),
     ];
     for (about, file, chain, len) in table {
         let medium = || Files::new(file.try_clone().unwrap(), SIZE);

@@ -18,7 +18,7 @@ const ROUNDS: usize = 16;
 /// How many rounds there are if the device polls, most of which are short.
 const POLLING_ROUNDS: usize = 256;
 
-/// How often a device that polls looks for something to do in vain before it waits: a few milliseconds.
+/// How often a device that polls looks and finds nothing before it waits: a few milliseconds.
 const LOOKS: u32 = 10_000;
 
 /// How many of these looks come in quick succession. After that the processor is offered to others between them.
@@ -57,7 +57,7 @@ struct Serving<S: Storage> {
     /// Whether there are no more chains.
     ended: bool,
     rounds: usize,
-    /// How often it looks in vain before it waits.
+    /// How often it looks and finds nothing before it waits.
     looks: u32,
     /// How often it has.
     looked: u32,

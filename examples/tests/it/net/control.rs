@@ -155,7 +155,7 @@ fn driver_uses_one_pair_until_it_says_how_many() {
         control.obey(&[4, 0, pairs, 0]);
         assert_eq!(*control.used.borrow(), used);
     }
-    // The next driver may not have a control queue at all.
+    // The next driver can be one without a control queue.
     let used = Rc::clone(&control.used);
     drop(control);
     assert_eq!(*used.borrow(), [0, 1, 2]);

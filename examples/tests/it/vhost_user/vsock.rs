@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Instant;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use virtio_examples::vsock::{Address, BUF_ALLOC, HEADER_LEN, VsockHeader, op};
 use zerocopy::IntoBytes;
 
@@ -250,6 +251,39 @@ fn storm_of_connections_leaves_no_file_open() {
         thread::yield_now();
     }
     drop(guest);
+    sockets.back_end.end();
+}
+
+/// More programs connect than the back end can have open files: it holds some, which say nothing, and the others read
+/// the end. What is there goes on. Afterwards there are connections again.
+#[test]
+fn connections_are_refused_while_there_are_no_files_left() {
+    const PROGRAMS: usize = 100;
+    let sockets = Sockets::start(&[]);
+    let (listener, mut guest) = (sockets.listen(), sockets.guest());
+    let program = guest.connect(&listener.socket);
+    let limit = sockets.back_end.files() + 16;
+    assert!(limit < PROGRAMS, "{limit} files");
+    let before = sockets.back_end.limit_files(Some(limit as u64));
+    let mut silent: Vec<_> = (0..PROGRAMS).map(|_| sockets.dial("")).collect();
+    while silent.len() > limit {
+        let mut events: Vec<_> = silent.iter().map(|program| PollFd::new(program, PollFlags::IN)).collect();
+        let patience = Timespec { tv_sec: PATIENCE.as_secs() as i64, tv_nsec: 0 };
+        assert!(poll(&mut events, Some(&patience)).unwrap() > 0, "nobody answers {} programs", silent.len());
+        let mut ended = events.into_iter().map(|event| !event.revents().is_empty()).collect::<Vec<_>>().into_iter();
+        silent.retain(|_| !ended.next().unwrap());
+    }
+    let other = Address { guest_port: 1, ..ADDRESS };
+    guest.send(other, op::REQUEST, &[]);
+    guest.next().check(other, op::RST);
+    guest.check_stream(&program, ADDRESS);
+    drop(silent);
+    sockets.back_end.limit_files(before);
+    let dialled = sockets.dial("CONNECT 5\n");
+    assert_eq!(guest.next().header.op.get(), op::REQUEST);
+    guest.send(other, op::REQUEST, &[]);
+    guest.next().check(other, op::RESPONSE);
+    drop((dialled, guest));
     sockets.back_end.end();
 }
 

@@ -11,7 +11,8 @@ fn address(port: usize) -> Address {
     Address { guest_port: port as u32, host_port: 7 }
 }
 
-/// What the program has left behind is nobody's. Without an end, the guest keeps its half for ever.
+/// Nobody reads what the program has written. If the device did not end the connection, the guest would keep its half
+/// for ever.
 #[test]
 fn program_that_is_gone_is_the_end_of_both_directions_when_the_guest_reads_no_more() {
     let mut rig = Rig::new(0);
