@@ -302,7 +302,8 @@ impl<C: ChainElements> Writer<C> {
         self.lend_into(limit, &mut lent).map(|()| lent)
     }
 
-    /// Lends the next bytes as [`lend`](Self::lend) does, and puts the pieces into `lent`, in place of those before.
+    /// Lends the next bytes as [`lend`](Self::lend) does, and puts the pieces into `lent`, in place of those before. A
+    /// `Lent` has more than 500 bytes: use this for one in a box, which is not moved then.
     ///
     /// # Errors
     ///
