@@ -78,7 +78,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             // A change that makes a loop endless is noticed by the time that a test takes.
             mutants.args(["--minimum-test-timeout", "60", "--timeout-multiplier", "4"]);
             // Examples in the documentation take longer to link than all tests to run.
-            mutants.args(["--", "--lib", "--tests"]);
+            mutants.args(["--", "--tests"]);
         }
         caught &= mutants.status().context("cannot run cargo")?.success();
     }

@@ -82,7 +82,7 @@ impl OldestRust {
         let layers = self.metadata.packages.iter().filter(|package| LAYERS.contains(&package.name.as_str()));
         let features: Vec<_> = layers.flat_map(features).collect();
         let layers = LAYERS.map(|name| format!("-p {name}")).join(" ");
-        format!("test --locked --no-fail-fast --lib --tests {layers} --features {}", features.join(","))
+        format!("test --locked --no-fail-fast --tests {layers} --features {}", features.join(","))
     }
 }
 

@@ -10,6 +10,7 @@ mod house_rules;
 mod lexer;
 mod lines;
 mod steps;
+mod unit_tests;
 
 use std::env;
 use std::fs;

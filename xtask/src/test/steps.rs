@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use cargo_metadata::Package;
 
 use super::apart::apart;
-use super::{circles, code_map, edges, examples, guide, house_rules, lines};
+use super::{circles, code_map, edges, examples, guide, house_rules, lines, unit_tests};
 use crate::conformance;
 use xtask_support::Spinner;
 use xtask_support::cargo::{Cargo, metadata, workspace_root};
@@ -92,7 +92,7 @@ fn features(spinner: &Spinner) -> Result<()> {
 }
 
 fn tests(spinner: &Spinner) -> Result<()> {
-    Cargo::new("test --locked --workspace --all-features --lib --bins --tests").run(spinner)?;
+    Cargo::new("test --locked --workspace --all-features --tests").run(spinner)?;
     Ok(())
 }
 
@@ -139,6 +139,7 @@ fn rules(_: &Spinner) -> Result<()> {
     violations.extend(circles::check_tree(workspace_root())?);
     violations.extend(code_map::check_tree(workspace_root())?);
     violations.extend(lines::check_tree()?);
+    violations.extend(unit_tests::check_tree()?);
     unless_any(&violations)
 }
 
