@@ -268,7 +268,7 @@ fn connections_are_refused_while_there_are_no_files_left() {
     let mut silent: Vec<_> = (0..PROGRAMS).map(|_| sockets.dial("")).collect();
     while silent.len() > limit {
         let mut events: Vec<_> = silent.iter().map(|program| PollFd::new(program, PollFlags::IN)).collect();
-        let patience = Timespec { tv_sec: PATIENCE.as_secs() as i64, tv_nsec: 0 };
+        let patience = Timespec::try_from(PATIENCE).unwrap();
         assert!(poll(&mut events, Some(&patience)).unwrap() > 0, "nobody answers {} programs", silent.len());
         let mut ended = events.into_iter().map(|event| !event.revents().is_empty()).collect::<Vec<_>>().into_iter();
         silent.retain(|_| !ended.next().unwrap());
