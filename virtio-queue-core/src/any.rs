@@ -192,17 +192,12 @@ impl<M: StableMem> Ring for AnyRing<M> {
         either!(self, positions, (ring, own) => ring.suppress_notifications(own))
     }
 
-    fn enable_notifications(&self, positions: &mut AnyPositions, in_flight: u16) -> Result<Armed, FatalError> {
-        either!(self, positions, (ring, own) => ring.enable_notifications(own, in_flight))
+    fn enable_notifications(&self, positions: &mut AnyPositions) -> Result<Armed, FatalError> {
+        either!(self, positions, (ring, own) => ring.enable_notifications(own))
     }
 
-    fn enable_notifications_of_more(
-        &self,
-        positions: &mut AnyPositions,
-        in_flight: u16,
-        unfetched: u16,
-    ) -> Result<Armed, FatalError> {
-        either!(self, positions, (ring, own) => ring.enable_notifications_of_more(own, in_flight, unfetched))
+    fn enable_notifications_of_more(&self, positions: &mut AnyPositions, unfetched: u16) -> Result<Armed, FatalError> {
+        either!(self, positions, (ring, own) => ring.enable_notifications_of_more(own, unfetched))
     }
 }
 

@@ -429,18 +429,16 @@ impl<R: Ring, S: OrderStorage, const ALWAYS: bool> Ring for InOrderRing<R, S, AL
         self.ring.suppress_notifications(&mut positions.positions)
     }
 
-    fn enable_notifications(&self, positions: &mut Self::Positions, in_flight: u16) -> Result<Armed, FatalError> {
-        self.ring.enable_notifications(&mut positions.positions, in_flight + positions.order.held)
+    fn enable_notifications(&self, positions: &mut Self::Positions) -> Result<Armed, FatalError> {
+        self.ring.enable_notifications(&mut positions.positions)
     }
 
     fn enable_notifications_of_more(
         &self,
         positions: &mut Self::Positions,
-        in_flight: u16,
         unfetched: u16,
     ) -> Result<Armed, FatalError> {
-        let in_flight = in_flight + positions.order.held;
-        self.ring.enable_notifications_of_more(&mut positions.positions, in_flight, unfetched)
+        self.ring.enable_notifications_of_more(&mut positions.positions, unfetched)
     }
 }
 

@@ -261,20 +261,19 @@ impl<R: Record, K: Recorder + Clone> Ring for RecordedRing<R, K> {
         self.ring.suppress_notifications(&mut positions.positions)
     }
 
-    fn enable_notifications(&self, positions: &mut Self::Positions, in_flight: u16) -> Result<Armed, FatalError> {
-        let armed = self.ring.enable_notifications(&mut positions.positions, in_flight)?;
+    fn enable_notifications(&self, positions: &mut Self::Positions) -> Result<Armed, FatalError> {
+        let armed = self.ring.enable_notifications(&mut positions.positions)?;
         Ok(if positions.recorder.left_to_fetch_again() == 0 { armed } else { Armed::MoreAvailable })
     }
 
     fn enable_notifications_of_more(
         &self,
         positions: &mut Self::Positions,
-        in_flight: u16,
         unfetched: u16,
     ) -> Result<Armed, FatalError> {
         // The positions of the ring do not move for chains that are fetched again.
         let unfetched = unfetched.saturating_sub(positions.recorder.left_to_fetch_again());
-        self.ring.enable_notifications_of_more(&mut positions.positions, in_flight, unfetched)
+        self.ring.enable_notifications_of_more(&mut positions.positions, unfetched)
     }
 }
 
