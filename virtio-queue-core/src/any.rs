@@ -234,14 +234,6 @@ impl<M: StableMem> Restorable for AnyRing<M> {
         }
     }
 
-    fn disown(&self, positions: &mut AnyPositions, head: Head) {
-        match (self, positions) {
-            (Self::Split(ring), AnyPositions::Split(own)) => ring.disown(own, head),
-            (Self::Packed(ring), AnyPositions::Packed(own)) => ring.disown(own, head),
-            _ => {}
-        }
-    }
-
     fn walk_stored<'r>(
         &'r self,
         head: Head,
@@ -262,6 +254,14 @@ impl<M: StableMem> Record for AnyRing<M> {
             Self::Packed(ring) => Some(ring.stored(head)),
         };
         packed.into_iter().flatten()
+    }
+
+    fn disown(&self, positions: &mut AnyPositions, head: Head) {
+        match (self, positions) {
+            (Self::Split(ring), AnyPositions::Split(own)) => ring.disown(own, head),
+            (Self::Packed(ring), AnyPositions::Packed(own)) => ring.disown(own, head),
+            _ => {}
+        }
     }
 
     fn next_used(&self, positions: &AnyPositions) -> u16 {

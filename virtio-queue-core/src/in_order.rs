@@ -462,13 +462,6 @@ impl<R: Restorable, S: OrderStorage, const ALWAYS: bool> Restorable for InOrderR
         kept.then_some(head)
     }
 
-    fn disown(&self, positions: &mut Self::Positions, head: Head) {
-        self.ring.disown(&mut positions.positions, head);
-        if self.ordered {
-            positions.order.len = positions.order.len.saturating_sub(1);
-        }
-    }
-
     fn walk_stored<'r>(
         &'r self,
         head: Head,

@@ -85,6 +85,11 @@ pub trait Record: Restorable {
     /// If the area cannot be accessed.
     fn stored(&self, head: Head) -> impl Iterator<Item = Result<Descriptor, FatalError>>;
 
+    /// Undoes an [`adopt`](Restorable::adopt): the chain can be adopted again.
+    ///
+    /// The chain must be in flight, and must be the last one that was adopted.
+    fn disown(&self, positions: &mut Self::Positions, head: Head);
+
     /// Returns the used position that the driver will see when all completed chains are published.
     fn next_used(&self, positions: &Self::Positions) -> u16;
 }
@@ -295,10 +300,6 @@ impl<R: Record, K: Recorder + Clone> Restorable for RecordedRing<R, K> {
 
     fn adopt(&self, positions: &mut Self::Positions, head: Head, in_flight: u16) -> Option<Head> {
         self.ring.adopt(&mut positions.positions, head, in_flight)
-    }
-
-    fn disown(&self, positions: &mut Self::Positions, head: Head) {
-        self.ring.disown(&mut positions.positions, head);
     }
 
     fn walk_stored<'r>(

@@ -104,6 +104,30 @@ fn gathered_chains_are_in_flight_and_returned_together() {
     for_each_format!(check(EVENT_IDX));
 }
 
+/// REG-6, PACK-WRAP-9: chains that are in flight all the time let the used positions lag behind. So chains that are
+/// returned together are used on both sides of the ring's end.
+#[test]
+fn gathered_chains_are_used_across_end_of_ring() {
+    fn check<F: QueueFormat>(features: u64) {
+        let mut rig = Rig::<F::Ring<Mem>, F>::new(8, features, QueueLimits::default());
+        let mem = Arc::clone(&rig.mem);
+        rig.add(&[(); 3].map(|()| writable(1)));
+        let _in_flight = [(); 3].map(|()| fetch(&mut rig.queue));
+        for round in 0..20 {
+            let ids = rig.add(&[(); 5].map(|()| writable(20)));
+            let mut chains = Vec::new();
+            while let Some(gathered) = Some(rig.gather(&mem, 8, Access::Write)).filter(|chains| !chains.is_empty()) {
+                chains.push(gathered);
+            }
+            for gathered in &mut chains {
+                rig.complete(gathered, &[round; 8]).unwrap();
+            }
+            assert_eq!(rig.reap(), ids.into_iter().map(|id| (id, round)).collect::<Vec<_>>());
+        }
+    }
+    for_each_format!(check(0));
+}
+
 /// REG-6: a chain that the device does not complete with the others stays in flight, and so do those after it. It can
 /// be taken out and completed by itself, in any order.
 #[test]
