@@ -45,6 +45,7 @@ pub struct Kit {
     size: u16,
     limit: Option<u64>,
     only: Vec<String>,
+    only_variant: Option<usize>,
     formats: [bool; 2],
     keeps_chains: bool,
 }
@@ -66,6 +67,7 @@ impl Kit {
             size: 8,
             limit: None,
             only: Vec::new(),
+            only_variant: None,
             formats: [true, true],
             keeps_chains: false,
         }
@@ -133,6 +135,22 @@ impl Kit {
         let is_known = cases().any(|case| [false, true].iter().any(|packed| case.id(*packed) == Some(id)));
         assert!(is_known, "there is no attack {id}: the id must be one of `hostile::ids`");
         self.only.push(id.to_string());
+        self
+    }
+
+    /// Leaves out all variants of the attacks but this one, to run a device in a debugger.
+    ///
+    /// A [`Finding`](super::Finding) has the number of its variant.
+    ///
+    /// ```
+    /// use virtio_fake_driver::hostile::Kit;
+    ///
+    /// let kit = Kit::new().only_split().only("HOST-20").only_variant(17);
+    /// # assert!(kit.run(|queue| Ok(while queue.next_chain()?.is_some() {})).passed());
+    /// ```
+    #[must_use]
+    pub const fn only_variant(mut self, variant: usize) -> Self {
+        self.only_variant = Some(variant);
         self
     }
 
@@ -237,6 +255,10 @@ impl Kit {
         self.only.is_empty() || self.only.iter().any(|only| only == id)
     }
 
+    fn has_variant(&self, variant: usize) -> bool {
+        self.only_variant.is_none_or(|only| only == variant)
+    }
+
     /// Runs all variants. A device that passes them must also pass without reports, where queues take other paths.
     fn run_case(
         &self,
@@ -249,7 +271,7 @@ impl Kit {
     ) {
         let format = if scene.features & RING_PACKED == 0 { RingFormat::Split } else { RingFormat::Packed };
         let row = report.row_mut(id, format);
-        for variant in 0..counts.of(case.runs) {
+        for variant in (0..counts.of(case.runs)).filter(|variant| self.has_variant(*variant)) {
             let outcome = attack(case, variant, scene, start);
             let is_good = outcome.breaches.is_empty();
             row.add(case.name, variant, scene.features, outcome);
