@@ -177,7 +177,8 @@ impl Kit {
     /// Runs the attacks against a device that serves an [`AnyQueue`](virtio_queue_core::AnyQueue).
     ///
     /// `serve` is called on each kick, with a new queue for each attack. It must return an error if the queue is
-    /// broken, and only then. A malformed chain is no such error.
+    /// broken, and only then. A malformed chain is no such error. It is called again after the error, and must not access
+    /// the rings any more.
     #[must_use]
     pub fn run(&self, serve: impl FnMut(&mut HostileQueue) -> DeviceResult) -> Report {
         let serve = Rc::new(RefCell::new(serve));
@@ -191,8 +192,9 @@ impl Kit {
     ///
     /// `start` is called once for each attack. It must return an error if it refuses the configuration. Otherwise, it
     /// returns the running device as a closure, which is called on each kick. The closure must return an error if the
-    /// queue is broken, and only then. When it returns, the device must have used the chains, unless the kit
-    /// [knows](Self::keeps_chains) that it keeps them. The device is dropped at the end of the attack.
+    /// queue is broken, and only then. It is called again after that, and must not access the rings any more. When it
+    /// returns without an error, the device must have used the chains, unless the kit [knows](Self::keeps_chains) that
+    /// it keeps them. The device is dropped at the end of the attack.
     ///
     /// [`Setup`] has an example.
     #[must_use]
