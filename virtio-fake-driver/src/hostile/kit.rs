@@ -177,8 +177,8 @@ impl Kit {
     /// Runs the attacks against a device that serves an [`AnyQueue`](virtio_queue_core::AnyQueue).
     ///
     /// `serve` is called on each kick, with a new queue for each attack. It must return an error if the queue is
-    /// broken, and only then. A malformed chain is no such error. It is called again after the error, and must not access
-    /// the rings any more.
+    /// broken, and only then. A malformed chain is no such error. It is called again after the error, and must not
+    /// access the rings any more.
     #[must_use]
     pub fn run(&self, serve: impl FnMut(&mut HostileQueue) -> DeviceResult) -> Report {
         let serve = Rc::new(RefCell::new(serve));

@@ -36,9 +36,9 @@ impl fmt::Display for RingFormat {
 /// The result of all attacks.
 ///
 /// It is printed as a table with a row for each rule and format, and a list of the breaches. `runs` is the number of
-/// attacks, `came back` is how the device reacted to them, and `work` is the largest number of accesses and translations
-/// of one call. The column after it splits the accesses of that call: `2r 1w` are two reads and one write. [`Row`]
-/// has the same values as fields.
+/// attacks, `came back` is how the device reacted to them, and `work` is the largest number of accesses and
+/// translations of one call. The column after it splits the accesses of that call: `2r 1w` are two reads and one write.
+/// [`Row`] has the same values as fields.
 ///
 /// A breach is printed with the number of its variant. [`Kit::only`](super::Kit::only) and
 /// [`Kit::only_variant`](super::Kit::only_variant) run that attack alone.
