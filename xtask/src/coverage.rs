@@ -56,7 +56,7 @@ pub(crate) fn run() -> Result<ExitCode> {
     let seen = folder.join("seen");
     let spinner = Spinner::new("coverage".into());
     for flags in BUILDS {
-        let line = format!("test --offline --manifest-path {folder}/Cargo.toml --all-features --lib --tests");
+        let line = format!("test --manifest-path {folder}/Cargo.toml --all-features --lib --tests");
         let cargo = Cargo::new(line).env("RUSTFLAGS", flags).env("CARGO_TARGET_DIR", folder.join("target"));
         cargo.env("VIRTIO_COVERAGE", &seen).run(&spinner)?;
     }
