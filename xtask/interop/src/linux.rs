@@ -1,8 +1,10 @@
 //! A Linux guest under QEMU, against the vhost-user back ends.
 
+mod bench;
 mod blk;
 mod case;
 mod device;
+mod flow;
 mod guest;
 pub(crate) mod hotplug;
 mod image;
@@ -22,6 +24,7 @@ use anyhow::{Context, Result};
 
 use super::back_end::build;
 use super::matrix::Row;
+pub(crate) use bench::bench;
 use blk::Disk;
 use case::Case;
 use device::{GuestDevice, Way};
