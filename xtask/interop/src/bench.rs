@@ -21,9 +21,9 @@ struct Bench {
 }
 
 const BENCHES: [Bench; 3] = [
+    Bench { driver: "linux", program: "vhost-user-net", measure: linux::bench },
     Bench { driver: "virtio-driver", program: "vhost-user-blk", measure: virtio_driver::bench },
     Bench { driver: "dpdk", program: "vhost-user-net", measure: dpdk::bench },
-    Bench { driver: "linux", program: "vhost-user-net", measure: linux::bench },
 ];
 
 /// The packages that are measured, and measured with.

@@ -17,6 +17,7 @@ pub(crate) mod recovery;
 mod rig;
 mod rng;
 mod system;
+mod table;
 mod vsock;
 mod worker;
 
@@ -31,6 +32,7 @@ use device::{GuestDevice, Way};
 use net::Interface;
 use rng::Entropy;
 use system::System;
+pub(crate) use table::table_of_flows;
 use vsock::Sockets;
 
 /// Boots guests with each device, prints a table, and returns whether all went well.
