@@ -27,7 +27,7 @@ const BENCHES: [Bench; 3] = [
 ];
 
 /// The packages that are measured, and measured with.
-const PACKAGES: [&str; 3] = ["dpdk-dev", "qemu-system-common", "qemu-system-x86"];
+const PACKAGES: [&str; 4] = ["dpdk-dev", "linux-image-cloud-amd64", "qemu-system-common", "qemu-system-x86"];
 const CRATES: [&str; 1] = ["virtio-driver"];
 
 /// Measures with these drivers, or with all.
