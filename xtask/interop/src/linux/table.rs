@@ -14,10 +14,11 @@ const TEXTS: usize = 2;
 
 /// Returns the rates and processor times of all flows, or nothing if there were none.
 ///
-/// Each is the median of the rounds, with the least and the greatest.
+/// Each is the median of the rounds, with the least and the greatest. Those in one direction are together.
 pub(crate) fn table_of_flows(report: &Report) -> String {
-    let flows = report.cases.iter().filter(|case| case.figure() == FIGURE);
-    let rows: Vec<_> = flows.map(|case| row(report, case)).collect();
+    let mut flows: Vec<_> = report.cases.iter().filter(|case| case.figure() == FIGURE).collect();
+    flows.sort_by(|one, other| one.value().cmp(other.value()));
+    let rows: Vec<_> = flows.into_iter().map(|case| row(report, case)).collect();
     if rows.is_empty() { String::new() } else { markdown(&HEAD, TEXTS, rows) + "\n" }
 }
 
@@ -50,6 +51,15 @@ mod tests {
         let cells: Vec<_> = line.split('|').map(str::trim).collect();
         let expected = ["to the guest", "vhost-user-net TAP", "200 M (100 M to 300 M)", "2000 (1000 to 4000)"];
         assert_eq!(cells[1..5], expected);
+    }
+
+    #[test]
+    fn flows_in_one_direction_are_together() {
+        let names = [("ours", "from"), ("ours", "to"), ("theirs", "from"), ("theirs", "to")];
+        let text = table_of_flows(&report(names.map(|(by, direction)| case(FIGURE, by, direction, [1.0]))));
+        let cells = text.lines().skip(2).map(|line| line.split('|').map(str::trim).skip(1).take(2).collect());
+        let rows: Vec<Vec<_>> = cells.filter(|row: &Vec<_>| !row.is_empty()).collect();
+        assert_eq!(rows, [["from", "ours"], ["from", "theirs"], ["to", "ours"], ["to", "theirs"]]);
     }
 
     #[test]
