@@ -10,6 +10,13 @@
 //!
 //! # Examples
 //!
+//! The module needs a feature:
+//!
+//! ```toml
+//! [dev-dependencies]
+//! virtio-fake-driver = { version = "0.1", features = ["hostile"] }
+//! ```
+//!
 //! A test for a device:
 //!
 //! ```
@@ -24,9 +31,15 @@
 //! assert!(report.passed(), "{report}");
 //! ```
 //!
+//! If the device has requests of its own, give a good one to a [`Kit`]. If it has no queue of virtio-queue-core, use
+//! [`Kit::run_device`].
+//!
 //! # Limits
 //!
+//! * A hook for panics keeps the panics of an attacked device out of the output. They are in the report. The hook stays
+//!   for the rest of the process, and leaves all other threads alone.
 //! * The kit stops a device when it makes too many accesses or translations. It cannot stop a loop that makes none.
+//! * It does not see how much memory a device takes. Bound a length from a request before you allocate so much.
 //! * It does not check notifications.
 //! * It attacks one queue at a time.
 //! * If a packed list changes while the device works, the kit does not check whether the buffer was lost.
@@ -44,6 +57,7 @@ mod liberties;
 mod lists;
 mod memory;
 mod packed;
+mod panics;
 mod report;
 mod ring;
 mod schedule;

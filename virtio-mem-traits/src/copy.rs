@@ -88,7 +88,19 @@ mod x86_64 {
             // SAFETY: as above, and the processor has AVX.
             AVX_FROM.. if std::arch::is_x86_feature_detected!("avx") => unsafe { copy_avx(from, to, len) },
             // SAFETY: as above.
-            65..STRING_MOVE_FROM => unsafe { copy_from_64(from, to, len) },
+            65.. => unsafe { copy_without_avx(from, to, len) },
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`copy`], with `64 < len`.
+    #[inline(always)]
+    pub(super) unsafe fn copy_without_avx(from: *const u8, to: *mut u8, len: usize) {
+        // SAFETY, of each arm: as for the caller.
+        match len {
+            // SAFETY: as above.
+            ..STRING_MOVE_FROM => unsafe { copy_from_64(from, to, len) },
             // SAFETY: as above.
             STRING_MOVE_FROM.. => unsafe { copy_string(from, to, len) },
         }
@@ -428,7 +440,7 @@ mod tests {
 
     use super::portable;
 
-    /// The longest copy. `rep movsb` and AVX are used from much shorter copies on.
+    /// The longest copy. `rep movsb` or AVX is used from much shorter copies on.
     const LONGEST: usize = if cfg!(miri) { 40 } else { 2100 };
     /// The size of the buffers. It has room for a copy at any alignment, and for bytes around it that must not change.
     const SIZE: usize = LONGEST + 64;
@@ -495,6 +507,32 @@ mod tests {
         for_every_start_and_length(|start, len| {
             let expected = copied_out(super::copy_out, &private, start, len);
             assert_eq!(copied_out(portable::copy_out, &private, start, len), expected, "{len} bytes at {start}");
+        });
+    }
+
+    /// With AVX, the default has no use for it.
+    #[cfg(all(
+        target_arch = "x86_64",
+        target_pointer_width = "64",
+        target_feature = "sse2",
+        not(any(miri, virtio_portable))
+    ))]
+    #[test]
+    fn copy_without_avx_does_what_the_default_does() {
+        unsafe fn copy_in(shared: NonNull<u8>, private: &mut [u8]) {
+            let len = private.len();
+            if len > 64 {
+                // SAFETY: as for the caller; longer than 64.
+                unsafe { super::x86_64::copy_without_avx(shared.as_ptr(), private.as_mut_ptr(), len) }
+            } else {
+                // SAFETY: as for the caller.
+                unsafe { super::copy_in(shared, private) }
+            }
+        }
+        let shared = Shared::new(pattern());
+        for_every_start_and_length(|start, len| {
+            let expected = copied_in(portable::copy_in, &shared, start, len);
+            assert_eq!(copied_in(copy_in, &shared, start, len), expected, "{len} bytes at {start}");
         });
     }
 }

@@ -192,17 +192,12 @@ impl<M: StableMem> Ring for AnyRing<M> {
         either!(self, positions, (ring, own) => ring.suppress_notifications(own))
     }
 
-    fn enable_notifications(&self, positions: &mut AnyPositions, in_flight: u16) -> Result<Armed, FatalError> {
-        either!(self, positions, (ring, own) => ring.enable_notifications(own, in_flight))
+    fn enable_notifications(&self, positions: &mut AnyPositions) -> Result<Armed, FatalError> {
+        either!(self, positions, (ring, own) => ring.enable_notifications(own))
     }
 
-    fn enable_notifications_of_more(
-        &self,
-        positions: &mut AnyPositions,
-        in_flight: u16,
-        unfetched: u16,
-    ) -> Result<Armed, FatalError> {
-        either!(self, positions, (ring, own) => ring.enable_notifications_of_more(own, in_flight, unfetched))
+    fn enable_notifications_of_more(&self, positions: &mut AnyPositions, unfetched: u16) -> Result<Armed, FatalError> {
+        either!(self, positions, (ring, own) => ring.enable_notifications_of_more(own, unfetched))
     }
 }
 
@@ -239,14 +234,6 @@ impl<M: StableMem> Restorable for AnyRing<M> {
         }
     }
 
-    fn disown(&self, positions: &mut AnyPositions, head: Head) {
-        match (self, positions) {
-            (Self::Split(ring), AnyPositions::Split(own)) => ring.disown(own, head),
-            (Self::Packed(ring), AnyPositions::Packed(own)) => ring.disown(own, head),
-            _ => {}
-        }
-    }
-
     fn walk_stored<'r>(
         &'r self,
         head: Head,
@@ -267,6 +254,14 @@ impl<M: StableMem> Record for AnyRing<M> {
             Self::Packed(ring) => Some(ring.stored(head)),
         };
         packed.into_iter().flatten()
+    }
+
+    fn disown(&self, positions: &mut AnyPositions, head: Head) {
+        match (self, positions) {
+            (Self::Split(ring), AnyPositions::Split(own)) => ring.disown(own, head),
+            (Self::Packed(ring), AnyPositions::Packed(own)) => ring.disown(own, head),
+            _ => {}
+        }
     }
 
     fn next_used(&self, positions: &AnyPositions) -> u16 {

@@ -429,18 +429,16 @@ impl<R: Ring, S: OrderStorage, const ALWAYS: bool> Ring for InOrderRing<R, S, AL
         self.ring.suppress_notifications(&mut positions.positions)
     }
 
-    fn enable_notifications(&self, positions: &mut Self::Positions, in_flight: u16) -> Result<Armed, FatalError> {
-        self.ring.enable_notifications(&mut positions.positions, in_flight + positions.order.held)
+    fn enable_notifications(&self, positions: &mut Self::Positions) -> Result<Armed, FatalError> {
+        self.ring.enable_notifications(&mut positions.positions)
     }
 
     fn enable_notifications_of_more(
         &self,
         positions: &mut Self::Positions,
-        in_flight: u16,
         unfetched: u16,
     ) -> Result<Armed, FatalError> {
-        let in_flight = in_flight + positions.order.held;
-        self.ring.enable_notifications_of_more(&mut positions.positions, in_flight, unfetched)
+        self.ring.enable_notifications_of_more(&mut positions.positions, unfetched)
     }
 }
 
@@ -462,13 +460,6 @@ impl<R: Restorable, S: OrderStorage, const ALWAYS: bool> Restorable for InOrderR
         let head = self.ring.adopt(&mut positions.positions, head, in_flight + positions.order.held)?;
         let kept = !self.ordered || positions.order.push(head, self.ring.size(), None);
         kept.then_some(head)
-    }
-
-    fn disown(&self, positions: &mut Self::Positions, head: Head) {
-        self.ring.disown(&mut positions.positions, head);
-        if self.ordered {
-            positions.order.len = positions.order.len.saturating_sub(1);
-        }
     }
 
     fn walk_stored<'r>(

@@ -85,6 +85,11 @@ pub trait Record: Restorable {
     /// If the area cannot be accessed.
     fn stored(&self, head: Head) -> impl Iterator<Item = Result<Descriptor, FatalError>>;
 
+    /// Undoes an [`adopt`](Restorable::adopt): the chain can be adopted again.
+    ///
+    /// The chain must be in flight, and must be the last one that was adopted.
+    fn disown(&self, positions: &mut Self::Positions, head: Head);
+
     /// Returns the used position that the driver will see when all completed chains are published.
     fn next_used(&self, positions: &Self::Positions) -> u16;
 }
@@ -261,20 +266,19 @@ impl<R: Record, K: Recorder + Clone> Ring for RecordedRing<R, K> {
         self.ring.suppress_notifications(&mut positions.positions)
     }
 
-    fn enable_notifications(&self, positions: &mut Self::Positions, in_flight: u16) -> Result<Armed, FatalError> {
-        let armed = self.ring.enable_notifications(&mut positions.positions, in_flight)?;
+    fn enable_notifications(&self, positions: &mut Self::Positions) -> Result<Armed, FatalError> {
+        let armed = self.ring.enable_notifications(&mut positions.positions)?;
         Ok(if positions.recorder.left_to_fetch_again() == 0 { armed } else { Armed::MoreAvailable })
     }
 
     fn enable_notifications_of_more(
         &self,
         positions: &mut Self::Positions,
-        in_flight: u16,
         unfetched: u16,
     ) -> Result<Armed, FatalError> {
         // The positions of the ring do not move for chains that are fetched again.
         let unfetched = unfetched.saturating_sub(positions.recorder.left_to_fetch_again());
-        self.ring.enable_notifications_of_more(&mut positions.positions, in_flight, unfetched)
+        self.ring.enable_notifications_of_more(&mut positions.positions, unfetched)
     }
 }
 
@@ -296,10 +300,6 @@ impl<R: Record, K: Recorder + Clone> Restorable for RecordedRing<R, K> {
 
     fn adopt(&self, positions: &mut Self::Positions, head: Head, in_flight: u16) -> Option<Head> {
         self.ring.adopt(&mut positions.positions, head, in_flight)
-    }
-
-    fn disown(&self, positions: &mut Self::Positions, head: Head) {
-        self.ring.disown(&mut positions.positions, head);
     }
 
     fn walk_stored<'r>(

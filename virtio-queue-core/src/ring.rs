@@ -201,7 +201,7 @@ pub trait Ring {
     /// # Errors
     ///
     /// As for [`fetch`](Self::fetch).
-    fn enable_notifications(&self, positions: &mut Self::Positions, in_flight: u16) -> Result<Armed, FatalError>;
+    fn enable_notifications(&self, positions: &mut Self::Positions) -> Result<Armed, FatalError>;
 
     /// Asks the driver to notify of chains beyond the next `unfetched` slots, and returns whether one is available
     /// already.
@@ -212,7 +212,6 @@ pub trait Ring {
     fn enable_notifications_of_more(
         &self,
         positions: &mut Self::Positions,
-        in_flight: u16,
         unfetched: u16,
     ) -> Result<Armed, FatalError>;
 }

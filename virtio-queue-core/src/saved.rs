@@ -163,11 +163,6 @@ pub trait Restorable: Ring + Sized {
     /// flight without it.
     fn adopt(&self, positions: &mut Self::Positions, head: Head, in_flight: u16) -> Option<Head>;
 
-    /// Undoes an [`adopt`](Self::adopt): the chain can be adopted again.
-    ///
-    /// The chain must be in flight, and must be the last one that was adopted.
-    fn disown(&self, positions: &mut Self::Positions, head: Head);
-
     /// Returns the elements of a chain that an earlier life of the queue left in flight.
     ///
     /// In a split ring, the descriptors of the chain are still in the ring. In a packed ring, used descriptors can have

@@ -340,7 +340,7 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
     #[inline]
     pub fn enable_notifications(&mut self, ring: &R) -> Result<Armed, FatalError> {
         if self.fault.is_none() {
-            match ring.enable_notifications(&mut self.positions, self.in_flight) {
+            match ring.enable_notifications(&mut self.positions) {
                 Ok(armed) => return Ok(armed),
                 Err(error) => self.latch(error),
             };
@@ -355,7 +355,7 @@ impl<R: Ring, N: DriverNotify> QueueState<R, N> {
     /// As for [`enable_notifications`](Self::enable_notifications).
     pub fn enable_notifications_of_more(&mut self, ring: &R) -> Result<Armed, FatalError> {
         if self.fault.is_none() {
-            match ring.enable_notifications_of_more(&mut self.positions, self.in_flight, self.unfetched) {
+            match ring.enable_notifications_of_more(&mut self.positions, self.unfetched) {
                 Ok(armed) => return Ok(armed),
                 Err(error) => self.latch(error),
             };

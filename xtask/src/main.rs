@@ -3,6 +3,7 @@
 #![expect(clippy::std_instead_of_alloc, clippy::std_instead_of_core, reason = "it runs where there is a terminal")]
 
 mod conformance;
+mod coverage;
 mod cross;
 mod delegate;
 mod fuzz;
@@ -53,6 +54,7 @@ enum Verb {
     Cross(cross::Args),
     Fuzz(fuzz::Args),
     Sanitize(sanitize::Args),
+    Coverage(coverage::Args),
     Mutants(mutants::Args),
 }
 
@@ -78,6 +80,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Some(Verb::Cross(args)) => cross::run(args),
         Some(Verb::Fuzz(args)) => fuzz::run(args),
         Some(Verb::Sanitize(args)) => sanitize::run(args),
+        Some(Verb::Coverage(_)) => coverage::run(),
         Some(Verb::Mutants(args)) => mutants::run(args),
     }
 }

@@ -6,11 +6,8 @@ use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::any::Any;
 use core::mem;
-use core::panic::AssertUnwindSafe;
 use core::sync::atomic::{AtomicBool, Ordering};
-use std::panic::catch_unwind;
 use std::thread;
 
 use rand::SeedableRng;
@@ -20,7 +17,8 @@ use virtio_util::NotificationCounter;
 
 use super::breach::Breach;
 use super::ledger::{Ledger, Trust};
-use super::memory::{HostileMem, Overrun};
+use super::memory::HostileMem;
+use super::panics::{Unwound, catch};
 use super::ring::Ring;
 use super::schedule::random_poke;
 use super::setup::{DeviceResult, Setup};
@@ -176,12 +174,12 @@ impl Attack<'_, '_> {
         self.mem.set_layout(self.setup.layout());
         self.mem.begin(self.limit(), usize::MAX, &[]);
         let setup = self.setup.clone();
-        let started = catch_unwind(AssertUnwindSafe(|| (self.start)(setup)));
+        let started = catch(|| (self.start)(setup));
         self.note_work(self.used_len());
         match started {
             Ok(Ok(device)) => self.device = Some(device),
             Ok(Err(error)) => self.note_error(Reaction::Refused, error.to_string()),
-            Err(payload) => self.note_panic(payload),
+            Err(unwound) => self.note_unwound(unwound),
         }
     }
 
@@ -198,13 +196,13 @@ impl Attack<'_, '_> {
         let Some(mut device) = self.device.take().filter(|_| !self.is_over) else { return };
         self.ledger.find(&mut self.ring, &self.mem);
         self.mem.begin(self.limit(), self.used_len(), &self.ledger.elements());
-        let served = self.beside_racer(|| catch_unwind(AssertUnwindSafe(&mut device)));
+        let served = self.beside_racer(|| catch(&mut device));
         self.device = Some(device);
         self.note_work(self.used_len());
         match served {
             Ok(Ok(())) => {}
             Ok(Err(error)) => self.note_error(Reaction::Fatal, error.to_string()),
-            Err(payload) => return self.note_panic(payload),
+            Err(unwound) => return self.note_unwound(unwound),
         }
         if !self.is_idle && self.outcome.reaction != Reaction::Fatal {
             self.ledger.find(&mut self.ring, &self.mem);
@@ -237,11 +235,11 @@ impl Attack<'_, '_> {
     fn stop(&mut self) {
         self.mem.begin(self.limit(), self.used_len(), &self.ledger.elements());
         let device = self.device.take();
-        let stopped = catch_unwind(AssertUnwindSafe(|| drop(device)));
+        let stopped = catch(|| drop(device));
         let is_over = self.is_over;
         self.note_work(usize::MAX);
-        if let Err(payload) = stopped.or_else(|payload| if is_over { Ok(()) } else { Err(payload) }) {
-            self.note_panic(payload);
+        if let Err(unwound) = stopped.or_else(|unwound| if is_over { Ok(()) } else { Err(unwound) }) {
+            self.note_unwound(unwound);
         }
     }
 
@@ -340,15 +338,11 @@ impl Attack<'_, '_> {
         }
     }
 
-    fn note_panic(&mut self, payload: Box<dyn Any + Send>) {
+    fn note_unwound(&mut self, unwound: Unwound) {
         self.is_over = true;
-        if payload.is::<Overrun>() {
-            return;
+        if let Unwound::Panicked(message) = unwound {
+            self.outcome.breaches.push(Breach::Panicked { message });
         }
-        let text = payload.downcast_ref::<String>().cloned();
-        let message = text.or_else(|| payload.downcast_ref::<&str>().map(ToString::to_string));
-        let message = message.unwrap_or_else(|| String::from("the payload is not a text"));
-        self.outcome.breaches.push(Breach::Panicked { message });
     }
 
     /// Returns the work of the most expensive call so far, and the memory in use.

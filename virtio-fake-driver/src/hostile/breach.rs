@@ -22,7 +22,7 @@ use virtio_mem_traits::{Access, DriverAddr, DriverRange};
 pub enum Breach {
     /// The device panicked.
     Panicked {
-        /// The message of the panic.
+        /// The message of the panic, after its place in the source.
         message: String,
     },
     /// The device did not come to an end. The memory stopped it.

@@ -45,6 +45,7 @@ pub struct Kit {
     size: u16,
     limit: Option<u64>,
     only: Vec<String>,
+    only_variant: Option<usize>,
     formats: [bool; 2],
     keeps_chains: bool,
 }
@@ -66,6 +67,7 @@ impl Kit {
             size: 8,
             limit: None,
             only: Vec::new(),
+            only_variant: None,
             formats: [true, true],
             keeps_chains: false,
         }
@@ -136,6 +138,22 @@ impl Kit {
         self
     }
 
+    /// Leaves out all variants of the attacks but this one, to run a device in a debugger.
+    ///
+    /// A [`Finding`](super::Finding) has the number of its variant.
+    ///
+    /// ```
+    /// use virtio_fake_driver::hostile::Kit;
+    ///
+    /// let kit = Kit::new().only_split().only("HOST-20").only_variant(17);
+    /// # assert!(kit.run(|queue| Ok(while queue.next_chain()?.is_some() {})).passed());
+    /// ```
+    #[must_use]
+    pub const fn only_variant(mut self, variant: usize) -> Self {
+        self.only_variant = Some(variant);
+        self
+    }
+
     /// Sets the largest number of accesses and translations of one call. The default grows with the queue size and the
     /// bytes of a request.
     #[must_use]
@@ -159,7 +177,8 @@ impl Kit {
     /// Runs the attacks against a device that serves an [`AnyQueue`](virtio_queue_core::AnyQueue).
     ///
     /// `serve` is called on each kick, with a new queue for each attack. It must return an error if the queue is
-    /// broken, and only then. A malformed chain is no such error.
+    /// broken, and only then. A malformed chain is no such error. It is called again after the error, and must not
+    /// access the rings any more.
     #[must_use]
     pub fn run(&self, serve: impl FnMut(&mut HostileQueue) -> DeviceResult) -> Report {
         let serve = Rc::new(RefCell::new(serve));
@@ -173,8 +192,9 @@ impl Kit {
     ///
     /// `start` is called once for each attack. It must return an error if it refuses the configuration. Otherwise, it
     /// returns the running device as a closure, which is called on each kick. The closure must return an error if the
-    /// queue is broken, and only then. When it returns, the device must have used the chains, unless the kit
-    /// [knows](Self::keeps_chains) that it keeps them. The device is dropped at the end of the attack.
+    /// queue is broken, and only then. It is called again after that, and must not access the rings any more. When it
+    /// returns without an error, the device must have used the chains, unless the kit [knows](Self::keeps_chains) that
+    /// it keeps them. The device is dropped at the end of the attack.
     ///
     /// [`Setup`] has an example.
     #[must_use]
@@ -237,6 +257,10 @@ impl Kit {
         self.only.is_empty() || self.only.iter().any(|only| only == id)
     }
 
+    fn has_variant(&self, variant: usize) -> bool {
+        self.only_variant.is_none_or(|only| only == variant)
+    }
+
     /// Runs all variants. A device that passes them must also pass without reports, where queues take other paths.
     fn run_case(
         &self,
@@ -249,7 +273,7 @@ impl Kit {
     ) {
         let format = if scene.features & RING_PACKED == 0 { RingFormat::Split } else { RingFormat::Packed };
         let row = report.row_mut(id, format);
-        for variant in 0..counts.of(case.runs) {
+        for variant in (0..counts.of(case.runs)).filter(|variant| self.has_variant(*variant)) {
             let outcome = attack(case, variant, scene, start);
             let is_good = outcome.breaches.is_empty();
             row.add(case.name, variant, scene.features, outcome);

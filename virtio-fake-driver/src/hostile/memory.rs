@@ -174,9 +174,15 @@ impl HostileMem {
         self.state().poke(&self.view, addr, bytes);
     }
 
+    /// Returns the part of an element before the end of the memory.
+    fn reachable(&self, element: DriverRange) -> DriverRange {
+        let offset = self.range().offset_of(element.start());
+        element.prefix(offset.map_or(0, |offset| self.range().len() - offset))
+    }
+
     /// Forgets that the device has written these bytes.
     pub(super) fn forget(&self, range: DriverRange) {
-        let places = places(range);
+        let places = places(self.reachable(range));
         self.state().written.get_mut(places).into_iter().flatten().for_each(|written| *written = false);
     }
 
@@ -188,7 +194,7 @@ impl HostileMem {
         }
         let state = self.state();
         let written = |range: &DriverRange| {
-            let places = state.written.get(places(*range)).unwrap_or_default();
+            let places = state.written.get(places(self.reachable(*range))).unwrap_or_default();
             places.iter().take_while(|written| **written).count() as u64
         };
         let mut sum = 0;

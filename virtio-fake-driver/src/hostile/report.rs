@@ -35,7 +35,13 @@ impl fmt::Display for RingFormat {
 
 /// The result of all attacks.
 ///
-/// It is printed as a table with a row for each rule and format, and a list of the breaches.
+/// It is printed as a table with a row for each rule and format, and a list of the breaches. `runs` is the number of
+/// attacks, `came back` is how the device reacted to them, and `work` is the largest number of accesses and
+/// translations of one call. The column after it splits the accesses of that call: `2r 1w` are two reads and one write.
+/// [`Row`] has the same values as fields.
+///
+/// A breach is printed with the number of its variant. [`Kit::only`](super::Kit::only) and
+/// [`Kit::only_variant`](super::Kit::only_variant) run that attack alone.
 ///
 /// ```
 /// use virtio_fake_driver::hostile::Kit;
@@ -196,11 +202,11 @@ impl fmt::Display for Finding {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (id, came_back, touched) = ("rule", "came back", "touched in that call");
-        writeln!(f, "{id:<13} {:<6} {:>5}  {came_back:<28} {:>5}  {touched:<32} verdict", "ring", "runs", "work")?;
+        writeln!(f, "{id:<13} {:<6} {:>5}  {came_back:<34} {:>5}  {touched:<36} verdict", "ring", "runs", "work")?;
         for row in &self.rows {
             let Row { id, format, runs, failed, .. } = row;
             let (reactions, touched, work) = (row.reactions(), format!("{}", row.touched), row.work.total());
-            write!(f, "{id:<13} {format:<6} {runs:>5}  {reactions:<28} {work:>5}  {touched:<32} ")?;
+            write!(f, "{id:<13} {format:<6} {runs:>5}  {reactions:<34} {work:>5}  {touched:<36} ")?;
             match failed {
                 0 => writeln!(f, "ok")?,
                 failed => writeln!(f, "{failed} failed")?,

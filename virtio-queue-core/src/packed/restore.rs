@@ -48,10 +48,6 @@ impl<M: StableMem> Restorable for PackedRing<M> {
         Some(Head::new(head.id(), first, head.slots()))
     }
 
-    fn disown(&self, positions: &mut PackedPositions, head: Head) {
-        positions.lost = positions.lost.saturating_add(head.slots());
-    }
-
     fn walk_stored<'r>(
         &'r self,
         head: Head,
@@ -93,6 +89,10 @@ impl<M: StableMem> Record for PackedRing<M> {
             (0..head.slots()).map(move |count| first.advanced(count, self.descriptors.size).slot())
         });
         slots.map(|slot| self.descriptors.table().get(DescriptorIndex(slot)).map_err(lost))
+    }
+
+    fn disown(&self, positions: &mut PackedPositions, head: Head) {
+        positions.lost = positions.lost.saturating_add(head.slots());
     }
 
     fn next_used(&self, positions: &PackedPositions) -> u16 {

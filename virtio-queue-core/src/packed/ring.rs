@@ -356,14 +356,13 @@ impl<M: StableMem> Ring for PackedRing<M> {
         Ok(())
     }
 
-    fn enable_notifications(&self, positions: &mut PackedPositions, in_flight: u16) -> Result<Armed, FatalError> {
-        self.enable_notifications_of_more(positions, in_flight, 0)
+    fn enable_notifications(&self, positions: &mut PackedPositions) -> Result<Armed, FatalError> {
+        self.enable_notifications_of_more(positions, 0)
     }
 
     fn enable_notifications_of_more(
         &self,
         positions: &mut PackedPositions,
-        _in_flight: u16,
         unfetched: u16,
     ) -> Result<Armed, FatalError> {
         let next = positions.next_available.advanced(unfetched, self.descriptors.size);

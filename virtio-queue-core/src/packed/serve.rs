@@ -50,11 +50,8 @@ impl<M: StableMem> PackedRing<M> {
         work: &mut impl ServeChain,
     ) -> (usize, u16) {
         let (available, used) = (positions.next_available, positions.next_used);
-        let to_end = |position: RingPosition| self.descriptors.size.get() - position.slot();
         let most = self.descriptors.limits.elements();
-        let count = room.min(to_end(available)).min(to_end(used));
-        let lists = self.descriptors.area.slots(available.slot(), count);
-        let places = self.descriptors.area.slots(used.slot(), count);
+        let [lists, places] = [available, used].map(|start| self.descriptors.area.slots(start.slot(), room));
         let (lists, places) = (lists.prefix(places.len()), places.prefix(lists.len()));
         let walk = PackedWalk::new(&self.descriptors, BufferId(0), available.slot(), 0);
         // The first used descriptor is held back, because it publishes the batch.
@@ -62,7 +59,7 @@ impl<M: StableMem> PackedRing<M> {
         let (mut served, mut slots) = (0, 0);
         while served < limit {
             let Some((id, list)) = next_quick_list(lists, slots, available.wrap(), most) else { break };
-            let written = work.serve(walk.of(id, available.slot() + narrow(slots), list));
+            let written = work.serve(walk.of(id, list));
             let descriptor = UsedDescriptor::new(id, written, used.wrap());
             if slots == held_back {
                 positions.unpublished = Some((used, descriptor));
@@ -99,7 +96,7 @@ impl<M: StableMem> PackedRing<M> {
         let next_used = used.advanced(slots, self.descriptors.size);
         positions.next_available = available.advanced(slots, self.descriptors.size);
         let walk = PackedWalk::new(&self.descriptors, id, available.slot(), 0);
-        let written = work.serve(walk.of(id, available.slot(), list));
+        let written = work.serve(walk.of(id, list));
         self.descriptors.area.set_used(used, UsedDescriptor::new(id, written, used.wrap()))?;
         positions.next_used = next_used;
         // As in `publish`: the flags are stored before the driver's wish is loaded (BAR-7).
@@ -183,8 +180,7 @@ impl<M: StableMem> PackedRing<M> {
     ) -> Result<u16, FatalError> {
         let first = positions.next_available;
         let Some(only) = self.descriptors.limits.only_available(access, first.wrap()) else { return Ok(0) };
-        let room = self.room(positions, in_flight).min(self.descriptors.size.get() - first.slot());
-        let slots = self.descriptors.area.slots(first.slot(), room).prefix(limit);
+        let slots = self.descriptors.area.slots(first.slot(), self.room(positions, in_flight)).prefix(limit);
         let mut done = 0;
         while let Some(word) = slots.first(done) {
             if !only.accepts(word) {
@@ -211,8 +207,7 @@ impl<M: StableMem> PackedRing<M> {
             let Some((head, written)) = heads.next() else { return Ok(()) };
             self.complete_list(positions, BufferId(head.id()), head.slots(), written)?;
         }
-        let places =
-            |used: RingPosition| self.descriptors.area.slots(used.slot(), self.descriptors.size.get() - used.slot());
+        let places = |used: RingPosition| self.descriptors.area.slots(used.slot(), self.descriptors.size.get());
         let (mut used, mut done) = (positions.next_used, 0);
         let mut slots = places(used);
         for (head, written) in heads {

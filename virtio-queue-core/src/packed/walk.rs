@@ -164,12 +164,13 @@ impl<'r, M: StableMem> PackedWalk<'r, M> {
     }
 
     /// Returns a walk along another list, in a memory that wants no reports. The list must not be too long, and must be
-    /// readable at once. Values that are the same for all lists are not looked up again.
+    /// readable at once: the walk does not know where in the ring it is. Values that are the same for all lists are not
+    /// looked up again.
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "a ring has at most 2^15 slots")]
-    pub(super) fn of(&self, id: BufferId, first: u16, list: DeviceArray<'r, [u64; 2]>) -> Self {
+    pub(super) fn of(&self, id: BufferId, list: DeviceArray<'r, [u64; 2]>) -> Self {
         let (left, rules) = (list.len() as u32, PackedRules::new(&self.plain));
-        let place = PackedPlace { indirect: None, next: first, left, id, slots: left as u16, rules };
+        let place = PackedPlace { indirect: None, next: 0, left, id, slots: left as u16, rules };
         Self { list, reports: false, place, ..*self }
     }
 

@@ -49,10 +49,6 @@ impl<M: StableMem> Restorable for SplitRing<M> {
         Some(Head::new(head.id(), positions.next_used.advanced(in_flight).get(), 1))
     }
 
-    fn disown(&self, positions: &mut SplitPositions, head: Head) {
-        positions.lost = positions.lost.saturating_add(head.slots());
-    }
-
     fn walk_stored<'r>(
         &'r self,
         head: Head,
@@ -66,6 +62,10 @@ impl<M: StableMem> Restorable for SplitRing<M> {
 impl<M: StableMem> Record for SplitRing<M> {
     fn stored(&self, _head: Head) -> impl Iterator<Item = Result<Descriptor, FatalError>> {
         iter::empty()
+    }
+
+    fn disown(&self, positions: &mut SplitPositions, head: Head) {
+        positions.lost = positions.lost.saturating_add(head.slots());
     }
 
     fn next_used(&self, positions: &SplitPositions) -> u16 {

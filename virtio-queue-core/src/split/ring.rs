@@ -310,14 +310,13 @@ impl<M: StableMem> Ring for SplitRing<M> {
         Ok(())
     }
 
-    fn enable_notifications(&self, positions: &mut SplitPositions, _in_flight: u16) -> Result<Armed, FatalError> {
+    fn enable_notifications(&self, positions: &mut SplitPositions) -> Result<Armed, FatalError> {
         self.arm(positions, positions.next_available)
     }
 
     fn enable_notifications_of_more(
         &self,
         positions: &mut SplitPositions,
-        _in_flight: u16,
         unfetched: u16,
     ) -> Result<Armed, FatalError> {
         self.arm(positions, positions.next_available.advanced(unfetched))

@@ -2,6 +2,7 @@
 
 mod bases;
 mod config;
+mod debug;
 mod features;
 mod fold;
 mod foreign;

@@ -99,6 +99,27 @@ impl<R: Make> Rig<R> {
         self.tokens.drain(..).for_each(|token| burst.complete(token, 1).unwrap());
     }
 
+    /// Puts back what a burst has fetched.
+    fn unfetch_in_burst(&mut self) {
+        let token = self.tokens.remove(0);
+        let mut burst = self.queue.burst();
+        burst.unfetch(token).unwrap();
+        burst.finish().unwrap();
+    }
+
+    /// Publishes one chain, and then nothing.
+    fn flush_twice(&mut self) {
+        let token = self.tokens.remove(0);
+        let mut burst = self.queue.burst();
+        burst.complete(token, 1).unwrap();
+        burst.flush().unwrap();
+        burst.flush().unwrap();
+    }
+
+    fn into_mem_and_queue(self) -> (Mem, Queue<R, Arc<NotificationCounter>>) {
+        (self.mem, self.queue)
+    }
+
     fn walk(&mut self) {
         let chain = self.queue.next_chain().unwrap().unwrap();
         self.mem.reset_work();
@@ -206,14 +227,47 @@ fn measure(packed: bool) -> Vec<(&'static str, u64)> {
                 let _ = gather(rig, usize::MAX);
             }),
         ),
+        ("complete all that were gathered", {
+            let mut rig = Rig::<Any>::with(packed, Offer::Packets, 0, false);
+            let (mem, mut chains) = (Rc::clone(&rig.mem), Gathered::<16>::new());
+            rig.queue.gather(usize::MAX, &*mem, Access::Write, &mut chains).unwrap();
+            rig.work(|rig| rig.queue.complete_gathered(&mut chains, |_| Some(1)))
+        }),
         ("complete", all(Offer::Tables).work(|rig| rig.queue.complete(rig.tokens.remove(3), 1))),
         ("complete all", all(Offer::Tables).work(|rig| rig.complete_all(false))),
         ("put back the longest", all(Offer::Longest).work(|rig| rig.queue.unfetch(rig.tokens.remove(0)))),
+        ("put back the longest, in a burst", all(Offer::Longest).work(Rig::unfetch_in_burst)),
+        ("flush a burst", all(Offer::Tables).work(Rig::flush_twice)),
         ("suppress", all(Offer::Tables).work(|rig| rig.queue.suppress_notifications())),
         ("enable", all(Offer::Tables).work(|rig| rig.queue.enable_notifications())),
         ("enable for more", rig(Offer::Tables).work(|rig| rig.queue.enable_notifications_of_more())),
         ("save", all(Offer::Tables).work(|rig| rig.queue.save())),
         ("replace the memory", all(Offer::Tables).work(|rig| rig.queue.replace_mem(Rc::clone(&rig.mem)))),
+        ("suspend", {
+            let (mem, queue) = rig(Offer::Tables).into_mem_and_queue();
+            mem.counted(|| queue.drain().suspend().is_ok()).1
+        }),
+        ("drain, complete all and suspend", {
+            let mut rig = all(Offer::Tables);
+            let tokens = core::mem::take(&mut rig.tokens);
+            let (mem, queue) = rig.into_mem_and_queue();
+            mem.counted(|| {
+                let mut draining = queue.drain();
+                tokens.into_iter().for_each(|token| draining.complete(token, 1).unwrap());
+                draining.suspend().is_ok()
+            })
+            .1
+        }),
+        ("resume", {
+            let (mem, queue) = rig(Offer::Tables).into_mem_and_queue();
+            let suspended = queue.drain().suspend().unwrap();
+            mem.counted(|| suspended.resume().map(drop)).1
+        }),
+        ("restore a queue", {
+            let rig = rig(Offer::Tables);
+            let (saved, ring) = (rig.queue.save(), Any::make(&rig.config, Rc::clone(&rig.mem)));
+            rig.mem.counted(|| Queue::restore(ring, Arc::new(NotificationCounter::new()), &saved).map(drop)).1
+        }),
         ("restore", restore(packed, None)),
         ("restore a base", restore(packed, Some(0))),
         ("adopt", all(Offer::Longest).work(|rig| rig.queue.adopt(Head::new(0, 0, 1)))),
@@ -270,7 +324,7 @@ const PACKED_CHAIN: u64 = PACKED_TABLE + L + 2;
 const NOTHING: u64 = 3;
 
 /// The most work of each operation, with a split and with a packed ring.
-const MOST: [(&str, u64, u64); 28] = [
+const MOST: [(&str, u64, u64); 35] = [
     ("make a queue", 3 + 2, 3 + 1),
     ("fetch nothing", 1, 1),
     ("fetch nothing after chains", NOTHING, NOTHING),
@@ -284,14 +338,22 @@ const MOST: [(&str, u64, u64); 28] = [
     ("gather with reports", 1, 0),
     ("gather three", 3, 3),
     ("gather without a limit", N, N),
+    // Without reports, only translations are counted.
+    ("complete all that were gathered", 0, 0),
     ("complete", 1 + 2, 1 + 1),
     ("complete all", N + 2, N + 1),
     ("put back the longest", 1, N),
+    ("put back the longest, in a burst", 1, N),
+    ("flush a burst", 1 + 2, 1 + 1),
     ("suppress", 0, 1),
     ("enable", 2, 2),
     ("enable for more", 2, 2),
     ("save", 0, 0),
     ("replace the memory", 3, 3),
+    ("suspend", 0, 0),
+    ("drain, complete all and suspend", N * (1 + 2), N * (1 + 1)),
+    ("resume", 2, 2),
+    ("restore a queue", 2, 2),
     ("restore", 0, 0),
     ("restore a base", 2, N),
     ("adopt", 0, 0),

@@ -107,8 +107,8 @@ impl Ring for Interrupted {
         self.ring.suppress_notifications(positions)
     }
 
-    fn enable_notifications(&self, positions: &mut SplitPositions, in_flight: u16) -> Result<Armed, FatalError> {
-        let armed = self.ring.enable_notifications(positions, in_flight)?;
+    fn enable_notifications(&self, positions: &mut SplitPositions) -> Result<Armed, FatalError> {
+        let armed = self.ring.enable_notifications(positions)?;
         if armed == Armed::Waiting {
             self.reached(Moment::AfterArming);
         }
@@ -118,9 +118,8 @@ impl Ring for Interrupted {
     fn enable_notifications_of_more(
         &self,
         positions: &mut SplitPositions,
-        in_flight: u16,
         unfetched: u16,
     ) -> Result<Armed, FatalError> {
-        self.ring.enable_notifications_of_more(positions, in_flight, unfetched)
+        self.ring.enable_notifications_of_more(positions, unfetched)
     }
 }

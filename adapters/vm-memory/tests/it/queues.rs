@@ -2,6 +2,11 @@
 
 use std::sync::Arc;
 
+use virtio_mem_traits::DriverAddr;
+use virtio_queue::desc::RawDescriptor;
+use virtio_queue::desc::split::Descriptor;
+use virtio_queue::mock::MockSplitQueue;
+use virtio_queue_core::{QueueConfig, RingFeatures};
 use virtio_vm_memory::{Handle, Memory};
 use vm_memory::bitmap::AtomicBitmap;
 use vm_memory::{Bytes, GuestAddress, GuestMemory, GuestMemoryMmap};
@@ -36,6 +41,34 @@ fn send<H: Handle<Target = M>, M: Memory + GuestMemory>(handle: H, mut driver: i
 fn split_queue_in_arc_runs() {
     let memory: Arc<GuestMemoryMmap> = Arc::new(memory());
     send(Arc::clone(&memory), SplitDriver::new(&*memory));
+}
+
+/// The whole queue that rust-vmm tests devices with, as its driver sets it up.
+#[test]
+fn queue_of_mock_split_queue_runs() {
+    let memory: Arc<GuestMemoryMmap> = Arc::new(memory());
+    let mock = MockSplitQueue::create(&*memory, GuestAddress(0x1_0000), 16);
+    let areas = [mock.desc_table_addr(), mock.avail_addr(), mock.used_addr()].map(|addr| DriverAddr(addr.0));
+    let [descriptors, driver, device] = areas;
+    let features = RingFeatures::from_negotiated(1 << 32).unwrap();
+    let mut queue = queue(&QueueConfig::new(16, features, descriptors, driver, device), Arc::clone(&memory));
+    memory.write_slice(b"hello", GuestAddress(SEAM - 2)).unwrap();
+    for round in 0..2_u16 {
+        let first = 8 * round;
+        let chains = (first..first + 8).step_by(2).flat_map(|head| {
+            let writable = Descriptor::new(0x2_0000 + 16 * u64::from(head), 16, 2, 0);
+            [Descriptor::new(SEAM - 2, 5, 1, head + 1), writable].map(RawDescriptor::from)
+        });
+        mock.add_desc_chains(&chains.collect::<Vec<_>>(), first).unwrap();
+        assert_eq!((serve(&mut queue), mock.used().idx().load()), (4, 4 * (round + 1)));
+    }
+    for nth in 0..8_u8 {
+        let used = mock.used().ring().ref_at(nth.into()).unwrap().load();
+        assert_eq!((used.id(), used.len()), (2 * u32::from(nth), 5));
+        let mut answer = [0; 6];
+        memory.read_slice(&mut answer, GuestAddress(0x2_0000 + 32 * u64::from(nth))).unwrap();
+        assert_eq!(&answer, b"HELLO\0");
+    }
 }
 
 #[test]

@@ -84,7 +84,8 @@ fn missing_header_check_is_found() {
         }
         Ok(())
     });
-    check(&report, |breach| matches!(breach, Breach::Panicked { message } if message.contains("range end index 8")));
+    let is_it = |message: &str| message.contains("planted.rs:") && message.contains(": range end index 8");
+    check(&report, |breach| matches!(breach, Breach::Panicked { message } if is_it(message)));
 }
 
 /// It writes a status byte behind the last writable byte.

@@ -67,32 +67,37 @@ impl OwnQueue {
                 return Err("a head outside of the table".into());
             }
             self.next = self.next.wrapping_add(1);
-            self.walk(head)?;
-            self.complete(head)?;
+            let len = self.walk(head)?;
+            self.complete(head, len)?;
             if self.mistake == Mistake::UsesTwice {
-                self.complete(head)?;
+                self.complete(head, len)?;
             }
         }
     }
 
-    /// Reads the descriptors, and no bytes.
-    fn walk(&self, head: u16) -> DeviceResult {
-        let (mut next, mut steps) = (head, 0);
+    /// Reads the descriptors, and writes a byte to the first writable element, which can go on beyond memory.
+    fn walk(&self, head: u16) -> DeviceResult<u32> {
+        let (mut next, mut steps, mut written) = (head, 0, None);
         loop {
             let descriptor: [u8; 16] = self.read(self.areas[0] + 16 * u64::from(next))?;
             let flags = u16::from_le_bytes([descriptor[12], descriptor[13]]);
             next = u16::from_le_bytes([descriptor[14], descriptor[15]]);
             steps += 1;
+            let is_writable = flags & 6 == 2 && descriptor[8..12] != [0; 4];
+            if is_writable && written.is_none() {
+                let addr = u64::from_le_bytes(descriptor[..8].try_into()?);
+                written = Some(self.mem.write(DriverAddr(addr), &[7]).map_or(0, |()| 1));
+            }
             let is_bad = next >= self.size || steps == self.size;
             if flags & 1 == 0 || (is_bad && self.mistake != Mistake::FollowsLoops) || next >= self.size {
-                return Ok(());
+                return Ok(written.unwrap_or(0));
             }
         }
     }
 
-    fn complete(&mut self, head: u16) -> DeviceResult {
+    fn complete(&mut self, head: u16, len: u32) -> DeviceResult {
         let element = self.areas[2] + 4 + 8 * u64::from(self.used % self.size);
-        let bytes = [u32::from(head).to_le_bytes(), [0; 4]].concat();
+        let bytes = [u32::from(head).to_le_bytes(), len.to_le_bytes()].concat();
         self.mem.write(DriverAddr(element), &bytes)?;
         self.used = self.used.wrapping_add(1);
         Ok(self.mem.write(DriverAddr(self.areas[2] + 2), &self.used.to_le_bytes())?)
@@ -100,7 +105,11 @@ impl OwnQueue {
 }
 
 fn run(mistake: Mistake) -> Report {
-    Kit::new().offers(0).run_device(move |setup| {
+    run_kit(&Kit::new().offers(0), mistake)
+}
+
+fn run_kit(kit: &Kit, mistake: Mistake) -> Report {
+    kit.run_device(move |setup| {
         let (mut queue, mut is_broken) = (OwnQueue::new(&setup, mistake)?, false);
         Ok(move || {
             if is_broken {
@@ -128,6 +137,18 @@ fn good_queue_passes() {
 #[test]
 fn double_completion_is_found() {
     check_found(Mistake::UsesTwice, |breach| matches!(breach, Breach::UsedTwice { .. }));
+}
+
+/// A variant alone is what it was among all others.
+#[test]
+fn one_variant_alone_is_found_again() {
+    let report = run(Mistake::TrustsHeads);
+    let first = report.findings().next().unwrap();
+    let kit = Kit::new().offers(0).only_split().only(first.id).only_variant(first.variant);
+    let again = run_kit(&kit, Mistake::TrustsHeads);
+    assert!(again.findings().any(|finding| finding.to_string() == first.to_string()), "{again}");
+    assert!(again.findings().all(|finding| finding.variant == first.variant), "{again}");
+    assert!(again.rows().iter().all(|row| row.runs <= 2), "{again}");
 }
 
 /// It must not hang, either.

@@ -28,7 +28,7 @@ fn positions_of_other_format_refused() {
         assert_eq!(ring.complete_all(foreign, core::iter::empty(), |_| {}), Err(error));
         assert_eq!(ring.publish(foreign), Err(error));
         assert_eq!(ring.suppress_notifications(foreign), Err(error));
-        assert_eq!(ring.enable_notifications(foreign, 0), Err(error));
+        assert_eq!(ring.enable_notifications(foreign), Err(error));
     }
 }
 

@@ -104,6 +104,30 @@ fn gathered_chains_are_in_flight_and_returned_together() {
     for_each_format!(check(EVENT_IDX));
 }
 
+/// REG-6, PACK-WRAP-9: chains that are in flight all the time let the used positions lag behind. So chains that are
+/// returned together are used on both sides of the ring's end.
+#[test]
+fn gathered_chains_are_used_across_end_of_ring() {
+    fn check<F: QueueFormat>(features: u64) {
+        let mut rig = Rig::<F::Ring<Mem>, F>::new(8, features, QueueLimits::default());
+        let mem = Arc::clone(&rig.mem);
+        rig.add(&[(); 3].map(|()| writable(1)));
+        let _in_flight = [(); 3].map(|()| fetch(&mut rig.queue));
+        for round in 0..20 {
+            let ids = rig.add(&[(); 5].map(|()| writable(20)));
+            let mut chains = Vec::new();
+            while let Some(gathered) = Some(rig.gather(&mem, 8, Access::Write)).filter(|chains| !chains.is_empty()) {
+                chains.push(gathered);
+            }
+            for gathered in &mut chains {
+                rig.complete(gathered, &[round; 8]).unwrap();
+            }
+            assert_eq!(rig.reap(), ids.into_iter().map(|id| (id, round)).collect::<Vec<_>>());
+        }
+    }
+    for_each_format!(check(0));
+}
+
 /// REG-6: a chain that the device does not complete with the others stays in flight, and so do those after it. It can
 /// be taken out and completed by itself, in any order.
 #[test]
@@ -237,6 +261,26 @@ fn chains_that_tokens_returned_are_refused() {
     for_each_format!(check(0));
 }
 
+/// INV-3, SPLIT-ORD-1: a gathered chain that a made-up token has returned is refused, and is not counted again.
+#[test]
+fn chain_that_made_up_token_returned_is_refused_in_order() {
+    fn check<F: QueueFormat>(features: u64) {
+        let mut rig = Rig::<Ordered<F>, F>::new(8, features | IN_ORDER, QueueLimits::default());
+        let mem = Arc::clone(&rig.mem);
+        let ids = rig.add(&[writable(7), writable(8)]);
+        let mut chains = rig.gather(&mem, 8, Access::Write);
+        let first = chains.pop().unwrap().into_u64();
+        // The second chain was fetched one position later.
+        let second = first + (1 << 16) - u64::from(ids[0]) + u64::from(ids[1]);
+        rig.queue.complete(Token::from_u64(second), 8).unwrap();
+        assert_eq!(rig.complete(&mut chains, &[8]), Err(ReturnError::Stale { id: ids[1] }));
+        assert_eq!((rig.queue.in_flight(), chains.len()), (1, 0));
+        rig.queue.complete(Token::from_u64(first), 7).unwrap();
+        assert_eq!((rig.queue.in_flight(), rig.reap()), (0, vec![(ids[0], 7), (ids[1], 8)]));
+    }
+    for_each_format!(check(0));
+}
+
 /// INV-3: a device that panics while it completes leaves a queue that is broken.
 #[test]
 fn panic_while_completing_breaks_queue() {
@@ -265,10 +309,30 @@ fn chain_that_is_left_out_holds_later_ones_back() {
         let mut chains = rig.gather(&mem, 8, Access::Write);
         rig.complete(&mut chains, &[4]).unwrap();
         let alone = chains.pop().unwrap();
-        rig.complete(&mut chains, &[6, 2]).unwrap();
+        rig.complete(&mut chains, &[2, 7]).unwrap();
         assert_eq!((rig.queue.in_flight(), rig.reap()), (1, vec![(ids[0], 4)]));
         rig.queue.complete(alone, 5).unwrap();
-        assert_eq!((rig.queue.in_flight(), rig.reap()), (0, vec![(ids[1], 5), (ids[2], 6), (ids[3], 2)]));
+        // The short one has a used element of its own.
+        assert_eq!((rig.queue.in_flight(), rig.reap()), (0, vec![(ids[1], 5), (ids[2], 2), (ids[3], 7)]));
+    }
+    for_each_format!(check(0));
+}
+
+/// INV-5, SPLIT-ORD-1, PACK-INO-1: what is held back is in flight for the driver. The rest of the ring can be gathered.
+#[test]
+fn as_much_is_gathered_as_is_left_beside_chains_held_back() {
+    fn check<F: QueueFormat>(features: u64) {
+        let mut rig = Rig::<Ordered<F>, F>::new(8, features | IN_ORDER, QueueLimits::default());
+        let mem = Arc::clone(&rig.mem);
+        rig.add(&[(); 5].map(|()| writable(1)));
+        let [first, second, third, fourth, fifth] = [(); 5].map(|()| fetch(&mut rig.queue));
+        [second, third, fourth].into_iter().for_each(|token| rig.queue.complete(token, 1).unwrap());
+        rig.add(&[6, 7, 8].map(writable));
+        let mut chains = rig.gather(&mem, 8, Access::Write);
+        assert_eq!((lens(&chains), rig.queue.in_flight()), (vec![6, 7, 8], 5));
+        [first, fifth].into_iter().for_each(|token| rig.queue.complete(token, 1).unwrap());
+        rig.complete(&mut chains, &[6, 7, 8]).unwrap();
+        assert_eq!(rig.reap().iter().map(|used| used.1).collect::<Vec<_>>(), [1, 1, 1, 1, 1, 6, 7, 8]);
     }
     for_each_format!(check(0));
 }

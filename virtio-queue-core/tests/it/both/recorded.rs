@@ -7,7 +7,7 @@ use std::sync::Arc;
 use virtio_fake_driver::features::EVENT_IDX;
 use virtio_fake_driver::{DriverChain, Fixture, MemEvent, Packed, QueueFormat, Split, TestMem};
 use virtio_queue_core::{
-    ChainElements, FromConfig, Head, Queue, QueueLimits, Record, RecordedRing, Recorder, Restorable, SavedQueue,
+    Armed, ChainElements, FromConfig, Head, Queue, QueueLimits, Record, RecordedRing, Recorder, Restorable, SavedQueue,
 };
 use virtio_ring::packed::Descriptor;
 use virtio_util::NotificationCounter;
@@ -289,12 +289,10 @@ impl Recorder for Earlier {
 }
 
 /// A process has fetched three of four chains, and returned the second. The next one begins with the others.
-fn check_fetched_again(features: u64) {
-    use virtio_queue_core::Armed;
-
-    let mut fixture = start::<Split>(8, features);
+fn check_fetched_again<F: QueueFormat<Ring<Mem>: Record>>(features: u64, stored: usize) {
+    let mut fixture = start::<F>(8, features);
     let config = fixture.driver.queue_config(QueueLimits::default());
-    let ring = || <virtio_queue_core::split::SplitRing<Mem>>::from_config(&config, Rc::clone(&fixture.mem)).unwrap();
+    let ring = || <F::Ring<Mem> as FromConfig>::from_config(&config, Rc::clone(&fixture.mem)).unwrap();
     let ids = [(); 4].map(|()| fixture.driver.add(&DriverChain::new().writable(1)).unwrap());
     let mut first = Queue::from_ring(ring(), NotificationCounter::new()).unwrap();
     let mut tokens = [(); 3].map(|()| Some(fetch(&mut first)));
@@ -311,7 +309,7 @@ fn check_fetched_again(features: u64) {
     let [a, c, d] = [(); 3].map(|()| queue.next_chain().unwrap().unwrap().into_token());
     assert_eq!([a.id(), c.id(), d.id()], [ids[0], ids[2], ids[3]]);
     // Those of before are recorded already.
-    assert_eq!(log.take(), [Event::Fetched(ids[3], 0)]);
+    assert_eq!((log.take(), queue.size()), (vec![Event::Fetched(ids[3], stored)], 8));
     assert_eq!(queue.enable_notifications().unwrap(), Armed::Waiting);
     // All are put back, and are fetched in the same order.
     queue.unfetch(d).unwrap();
@@ -338,8 +336,10 @@ fn check_fetched_again(features: u64) {
 /// RECORD-3, BACK-1
 #[test]
 fn chains_of_an_earlier_process_are_fetched_first() {
-    check_fetched_again(0);
-    check_fetched_again(EVENT_IDX);
+    for features in [0, EVENT_IDX] {
+        check_fetched_again::<Split>(features, 0);
+        check_fetched_again::<Packed>(features, 1);
+    }
 }
 
 /// RECORD-3: what a recorder makes up is left out.

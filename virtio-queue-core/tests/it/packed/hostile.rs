@@ -7,14 +7,14 @@ use std::sync::Arc;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, RngExt, SeedableRng};
 use virtio_fake_driver::packed::{Descriptor, EventSuppression, PackedAreas, RawPacked};
-use virtio_fake_driver::{DriverOptions, MemEvent, PackedDriver, TestMem};
+use virtio_fake_driver::{DriverChain, DriverOptions, MemEvent, PackedDriver, TestMem};
 use virtio_mem_traits::{DriverAddr, HeapMem};
 use virtio_queue_core::packed::PackedRing;
-use virtio_queue_core::{FromConfig, InOrderRing, OrderSlot, Queue, QueueLimits, Ring, Token};
+use virtio_queue_core::{FatalError, FromConfig, InOrderRing, OrderSlot, PackedQueue, Queue, QueueLimits, Ring, Token};
 use virtio_util::NotificationCounter;
 
-use crate::support::packed::{available, place};
-use crate::support::{EVENT_IDX, IN_ORDER, INDIRECT, SPACE, WAYS, walk_once};
+use crate::support::packed::{Hand, available, place};
+use crate::support::{EVENT_IDX, IN_ORDER, INDIRECT, SPACE, WAYS, fetch, readable, serve_chains, walk_once};
 
 type Mem = Rc<TestMem>;
 type Plain = PackedRing<Mem>;
@@ -225,5 +225,31 @@ fn noise_does_no_harm() {
         }
         let (reads, writes) = count_accesses(&mem, raw.areas());
         assert!(fetched <= 4 && reads <= 4 * (4 + 6) + 6 && writes <= 4, "{fetched} {reads} {writes}");
+    }
+}
+
+/// HOST-5, INV-5: a list is made available that takes more slots than are free beside a list in flight, or beside one
+/// that an earlier life of the queue has left in flight. Served by itself, from memory that is accessed without
+/// reports, it breaks the queue as any other.
+#[test]
+fn list_beyond_free_slots_is_not_served() {
+    for restored in [false, true] {
+        let mem = Arc::new(HeapMem::new(DriverAddr(0x1000_0000), 1 << 16).unwrap());
+        let mut driver = PackedDriver::new(Arc::clone(&mem), 8, DriverOptions::default());
+        let config = driver.queue_config(QueueLimits::default());
+        let mut queue = PackedQueue::new(&config, Arc::clone(&mem), NotificationCounter::new()).unwrap();
+        driver.add(&DriverChain::new().writable(1)).unwrap();
+        assert_eq!(serve_chains(&mut queue, 1, |_| 1), Ok(1));
+        driver.reap_all().unwrap();
+        driver.add(&DriverChain::new().writable_cut(7, &[1; 6])).unwrap();
+        let _in_flight = fetch(&mut queue);
+        if restored {
+            let ring = PackedRing::from_config(&config, mem).unwrap();
+            (queue, _) = Queue::restore(ring, NotificationCounter::new(), &queue.save()).unwrap();
+        }
+        let mut hand = Hand { raw: driver.raw().clone(), next: 8 };
+        hand.offer(9, &[readable(SPACE, 1), readable(SPACE, 1)]);
+        let fault = FatalError::Oversubscribed { available: 2, in_flight: 7, size: 8 };
+        assert_eq!(serve_chains(&mut queue, 1, |_| 0), Err(fault));
     }
 }

@@ -50,13 +50,12 @@ fn table_of_bad_length_refused() {
 /// slots are skipped. Elements without bytes count.
 #[test]
 fn list_longer_than_limit_refused() {
-    for limit in 0..4 {
-        for len in [0, 1] {
-            let (mut fixture, mut hand) = with_chain_len(5, limit.max(1));
-            let list = vec![readable(1, len); limit.max(1) as usize + 1];
-            let found = vec![(1, 1, false); if len == 0 { 0 } else { limit.max(1) as usize }];
-            let kind = ChainErrorKind::TooManyElements { limit: limit.max(1) };
-            check_malformed(&mut fixture, &mut hand, &list, &found, kind);
+    for limit in 1..4 {
+        for (len, more) in [(0, 1), (0, 2), (1, 1), (1, 2)] {
+            let (mut fixture, mut hand) = with_chain_len(5, limit);
+            let list = vec![readable(1, len); limit as usize + more];
+            let found = vec![(1, 1, false); if len == 0 { 0 } else { limit as usize }];
+            check_malformed(&mut fixture, &mut hand, &list, &found, ChainErrorKind::TooManyElements { limit });
         }
     }
 }

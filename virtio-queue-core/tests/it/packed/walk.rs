@@ -30,6 +30,11 @@ fn flags_in_table_ignored_but_for_write() {
             check_table(&entries, &found);
         }
     }
+    for (bit, flags) in (1..32).flat_map(|bit| (0..64).map(move |flags| (bit, flags))) {
+        let len = 1 + (u32::MAX << bit);
+        let found = [(1, len.into(), flags & Descriptor::WRITE != 0)];
+        check_table(&[Descriptor { addr: DriverAddr(1), len, id: 0, flags }], &found);
+    }
     for others in [Descriptor::NEXT, Descriptor::INDIRECT, 5, BOTH, 0xfffd] {
         let entries = [readable(1, 1), readable(2, 2), writable(3, 3), writable(4, 4)];
         check_table(&entries.map(|entry| with_flags(entry, others)), &found);

@@ -91,6 +91,22 @@ fn undefined_flags_ignored() {
     }
 }
 
+/// SPLIT-DESC-8, SPLIT-DESC-7: they have none together with a length near 4 GiB either.
+#[test]
+fn undefined_flags_ignored_whatever_the_length() {
+    let mut fixture = fixture(4, INDIRECT);
+    for (bit, flags) in (1..32).flat_map(|bit| (0..64).step_by(2).map(move |flags| (bit, flags))) {
+        let len = 1 + (u32::MAX << bit);
+        fixture.driver.raw().set_descriptor(0, Descriptor { addr: DriverAddr(1), len, flags, next: 0 });
+        offer(fixture.driver.raw(), &[0]);
+        let expected = match flags & Descriptor::INDIRECT {
+            0 => (vec![(1, len.into(), flags & Descriptor::WRITE != 0)], None),
+            _ => (vec![], Some(ChainError { id: 0, kind: ChainErrorKind::TableLen { len } })),
+        };
+        assert_eq!(walk_next(&mut fixture.queue), expected, "{flags:#b}");
+    }
+}
+
 /// SPLIT-IND-2, SPLIT-IND-4, SPLIT-IND-5, FRAME-1, REG-10: however a chain is spread over the two tables, it is the
 /// same chain.
 #[test]

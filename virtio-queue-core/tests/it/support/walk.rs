@@ -3,7 +3,9 @@
 use std::sync::OnceLock;
 
 use virtio_mem_traits::{Access, DeviceRange, DriverAddr, DriverMem, DriverRange, HeapMem, TranslateError};
-use virtio_queue_core::{ChainError, DescChain, DriverNotify, Element, Piece, Queue, ReturnTo, Ring, Walk};
+use virtio_queue_core::{
+    ChainElements, ChainError, DescChain, DriverNotify, Element, Piece, Queue, ReturnTo, Ring, Walk,
+};
 
 /// An element as plain values: its address, its length, and whether the device may write it.
 pub(crate) type Plain = (u64, u64, bool);
@@ -27,9 +29,11 @@ pub(crate) enum Way {
     Fold,
     /// As an iterator for the first element, and as a fold for the others.
     Mixed,
+    /// Place by place.
+    Step,
 }
 
-pub(crate) const WAYS: [Way; 3] = [Way::Loop, Way::Fold, Way::Mixed];
+pub(crate) const WAYS: [Way; 4] = [Way::Loop, Way::Fold, Way::Mixed, Way::Step];
 
 /// Memory that has something at every address, in pieces of odd length: all of them are the same.
 pub(crate) struct Everywhere(HeapMem);
@@ -62,9 +66,8 @@ impl DriverMem for Everywhere {
 
 /// Walks along a chain, to its end or its error, which is final; in all ways, which are the same.
 pub(crate) fn walk<R: Ring, T: ReturnTo<R>>(chain: &DescChain<'_, R, T>) -> (Vec<Plain>, Option<ChainError>) {
-    let [found, folded, mixed] = WAYS.map(|way| walk_once(chain, way));
-    assert_eq!(found, folded);
-    assert_eq!(found, mixed);
+    let [found, others @ ..] = WAYS.map(|way| walk_once(chain, way));
+    others.iter().for_each(|other| assert_eq!(*other, found));
     found
 }
 
@@ -73,13 +76,14 @@ pub(crate) fn walk_once<R: Ring, T: ReturnTo<R>>(
     chain: &DescChain<'_, R, T>,
     way: Way,
 ) -> (Vec<Plain>, Option<ChainError>) {
-    let mut walk = chain.walk();
-    let mut elements = Vec::new();
     let singly = match way {
         Way::Loop => usize::MAX,
         Way::Fold => 0,
         Way::Mixed => 1,
+        Way::Step => return step(chain),
     };
+    let mut walk = chain.walk();
+    let mut elements = Vec::new();
     for element in walk.by_ref().take(singly) {
         match element {
             Ok(element) => elements.push(plain(element)),
@@ -98,6 +102,20 @@ pub(crate) fn walk_once<R: Ring, T: ReturnTo<R>>(
         assert_eq!((result, walk.next()), (Ok(()), None), "a walk that has ended stays so");
     }
     (elements, result.err())
+}
+
+/// Walks along a chain place by place.
+fn step<R: Ring, T: ReturnTo<R>>(chain: &DescChain<'_, R, T>) -> (Vec<Plain>, Option<ChainError>) {
+    let (mut place, mut elements) = (chain.start(), Vec::new());
+    let error = loop {
+        match chain.next_element(&mut place) {
+            Some(Ok(element)) => elements.push(plain(element)),
+            Some(Err(error)) => break Some(error),
+            None => break None,
+        }
+    };
+    assert_eq!(chain.next_element(&mut place), None, "nothing comes after the end");
+    (elements, error)
 }
 
 /// Walks along the next chain, which has to be there, and returns it with nothing written.

@@ -1,8 +1,8 @@
 //! Drivers that keep to no order, or make more available than there is room for.
 
 use virtio_fake_driver::features::INDIRECT_DESC;
-use virtio_fake_driver::{DriverChain, Split};
-use virtio_queue_core::{FatalError, Token};
+use virtio_fake_driver::{DriverChain, Packed, QueueFormat, Split};
+use virtio_queue_core::{FatalError, OrderSlot, OrderStorage, Token};
 
 use super::{Many, Rig, packed_rig, split_rig};
 use crate::support::packed::Hand;
@@ -44,6 +44,37 @@ fn packed_lists_held_back_count_as_in_flight() {
     assert_eq!(rig.queue.next_chain().unwrap_err(), fault);
     let token = tokens[0].take().unwrap();
     check_dead(&mut rig.queue, &rig.mem, fault, true, vec![token]);
+}
+
+/// Has room for two chains, whatever it is asked for.
+struct Two([OrderSlot; 2]);
+
+impl OrderStorage for Two {
+    const CAPACITY: u16 = 8;
+
+    fn with_len(_len: u16) -> Self {
+        Self(Default::default())
+    }
+}
+
+impl AsMut<[OrderSlot]> for Two {
+    fn as_mut(&mut self) -> &mut [OrderSlot] {
+        &mut self.0
+    }
+}
+
+/// INV-1: a storage with less room than it says breaks the queue when it is full, and no chain is forgotten.
+#[test]
+fn storage_that_is_too_small_breaks_queue() {
+    fn check<F: QueueFormat>() {
+        let mut rig = Rig::<F, Two>::new(8, 0);
+        let _tokens = rig.fetch(&[(); 2].map(|()| DriverChain::new().writable(1)));
+        rig.driver.add(&DriverChain::new().writable(1)).unwrap();
+        let fault = FatalError::Oversubscribed { available: 1, in_flight: 2, size: 8 };
+        assert_eq!(rig.queue.next_chain().unwrap_err(), fault);
+    }
+    check::<Split>();
+    check::<Packed>();
 }
 
 /// HOST-6: one head made available as often as the queue is long, and returned from the last to the first: each is
