@@ -1,6 +1,8 @@
-//! A program for a Linux guest without libraries: the guest's side of sockets of the family `AF_VSOCK`.
+//! A program for a Linux guest without libraries: the guest's side of sockets of the family `AF_VSOCK`, and of TCP.
 //!
 //! What is meant for the host is in lines with a mark.
+
+mod flow;
 
 use core::iter;
 use std::env;
@@ -14,13 +16,21 @@ use vsock::{VMADDR_CID_ANY, VMADDR_CID_HOST, VsockListener, VsockStream};
 use xtask_guest::{CONNECTIONS, Exchanged, GUEST_PORT, HOST_PORTS, LEN, content};
 
 fn main() -> Result<()> {
+    let args: Vec<_> = env::args().skip(1).collect();
+    let args: Vec<_> = args.iter().map(String::as_str).collect();
+    match args[..] {
+        ["exchange"] => exchange(&random()?),
+        ["busy"] => be_busy(&random()?),
+        ["send", address] => flow::send(address),
+        ["receive", address] => flow::receive(address),
+        _ => bail!("the arguments must be 'exchange', 'busy', 'send ADDRESS' or 'receive ADDRESS'"),
+    }
+}
+
+fn random() -> Result<Vec<u8>> {
     let mut random = vec![0; LEN];
     File::open("/dev/urandom")?.read_exact(&mut random)?;
-    match env::args().nth(1).as_deref() {
-        Some("exchange") => exchange(&random),
-        Some("busy") => be_busy(&random),
-        _ => bail!("the argument must be 'exchange' or 'busy'"),
-    }
+    Ok(random)
 }
 
 /// Opens connections to the host, while the host opens connections to the guest.

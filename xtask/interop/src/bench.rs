@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 
 use super::back_end::build;
 use super::comparison::ROUNDS;
-use super::{dpdk, virtio_driver};
+use super::{dpdk, linux, virtio_driver};
 use xtask_report::about::Extent;
 use xtask_report::machine::{locked_version, printed};
 use xtask_report::{Beginning, Case, Report};
@@ -20,13 +20,14 @@ struct Bench {
     measure: fn(&Path) -> Result<Vec<Case>>,
 }
 
-const BENCHES: [Bench; 2] = [
+const BENCHES: [Bench; 3] = [
+    Bench { driver: "linux", program: "vhost-user-net", measure: linux::bench },
     Bench { driver: "virtio-driver", program: "vhost-user-blk", measure: virtio_driver::bench },
     Bench { driver: "dpdk", program: "vhost-user-net", measure: dpdk::bench },
 ];
 
 /// The packages that are measured, and measured with.
-const PACKAGES: [&str; 2] = ["dpdk-dev", "qemu-system-common"];
+const PACKAGES: [&str; 4] = ["dpdk-dev", "linux-image-cloud-amd64", "qemu-system-common", "qemu-system-x86"];
 const CRATES: [&str; 1] = ["virtio-driver"];
 
 /// Measures with these drivers, or with all.

@@ -1,8 +1,10 @@
 //! A Linux guest under QEMU, against the vhost-user back ends.
 
+mod bench;
 mod blk;
 mod case;
 mod device;
+mod flow;
 mod guest;
 pub(crate) mod hotplug;
 mod image;
@@ -15,6 +17,7 @@ pub(crate) mod recovery;
 mod rig;
 mod rng;
 mod system;
+mod table;
 mod vsock;
 mod worker;
 
@@ -22,12 +25,14 @@ use anyhow::{Context, Result};
 
 use super::back_end::build;
 use super::matrix::Row;
+pub(crate) use bench::bench;
 use blk::Disk;
 use case::Case;
 use device::{GuestDevice, Way};
 use net::Interface;
 use rng::Entropy;
 use system::System;
+pub(crate) use table::table_of_flows;
 use vsock::Sockets;
 
 /// Boots guests with each device, prints a table, and returns whether all went well.

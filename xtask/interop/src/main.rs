@@ -35,7 +35,7 @@ const KIND: Kind = Kind {
     legend: "Two back ends serve the same driver in turns, each time as new processes: ours in blue, and another in \
              green. A bar is the median of the rounds; the whisker reaches from quartile to quartile.",
     targets: targets::TARGETS,
-    more: virtio_driver::table_of_reads,
+    more: tables,
     docs: "cargo xtask interop --bench --docs",
 };
 
@@ -98,6 +98,11 @@ fn run(args: &Args) -> Result<ExitCode> {
         return drive(socket, args.features);
     }
     if args.bench { run_benchmarks(args) } else { run_drivers(args) }
+}
+
+/// Returns the tables beside that of the targets.
+fn tables(report: &Report) -> String {
+    linux::table_of_flows(report) + &virtio_driver::table_of_reads(report)
 }
 
 fn drive(socket: &Path, features: u64) -> Result<ExitCode> {

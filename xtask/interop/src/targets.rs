@@ -5,6 +5,8 @@ use xtask_report::target::{Target, alone, target};
 
 const TO_DEVICE: &str = "64 B packets to the device";
 const TO_DRIVER: &str = "64 B packets to the driver";
+const FLOW: &str = "one TCP flow, TAP, to QEMU's virtio-net";
+const FLOW_TIME: &str = "processor time, TAP, to QEMU's virtio-net";
 const NULL: &str = "4 KiB reads, --null";
 const CACHED: &str = "4 KiB reads, cached file, to QEMU";
 const CACHED_TO_BOUND: &str = "4 KiB reads, cached file, to bound";
@@ -23,6 +25,19 @@ macro_rules! packets {
             concat!($figure, "/vhost-user-net/", $rings),
             concat!($figure, "/net_vhost/", $rings),
             AtLeast(1.0),
+        )
+    };
+}
+
+/// A target for `vhost-user-net` next to QEMU's own network device, both on a TAP device.
+macro_rules! flow {
+    ($what:expr, $figure:literal, $direction:literal, $bound:expr) => {
+        target(
+            $what,
+            $direction,
+            concat!($figure, "/vhost-user-net TAP/", $direction),
+            concat!($figure, "/QEMU's virtio-net/", $direction),
+            $bound,
         )
     };
 }
@@ -106,6 +121,10 @@ pub(crate) const TARGETS: &[Target] = &[
     packets!(TO_DRIVER, "net-to-driver", "split in-order"),
     packets!(TO_DRIVER, "net-to-driver", "packed"),
     packets!(TO_DRIVER, "net-to-driver", "packed in-order"),
+    flow!(FLOW, "tap-flow", "from the guest", AtLeast(1.0)),
+    flow!(FLOW, "tap-flow", "to the guest", AtLeast(1.0)),
+    flow!(FLOW_TIME, "tap-flow-processor-time", "from the guest", Shown),
+    flow!(FLOW_TIME, "tap-flow-processor-time", "to the guest", Shown),
     requests!(NULL, "blk-null", "1", Shown),
     requests!(NULL, "blk-null", "32", AtLeast(1.5)),
     requests!(NULL, "blk-null", "128", AtLeast(1.5)),

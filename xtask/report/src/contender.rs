@@ -31,14 +31,18 @@ pub enum Line {
 pub const PEER: &str = "virtio-queue";
 
 /// Whole devices of ours, and what else serves the same drivers.
-const DEVICES: [(&str, &str); 6] = [
+const DEVICES: [(&str, &str); 7] = [
     ("vhost-user-net", "net_vhost"),
+    ("vhost-user-net TAP", TAP_PEER),
     ("vhost-user-blk", "qemu-storage-daemon"),
     ("vhost-user-blk plain", IO_URING_PEER),
     ("vhost-user-blk plain, poll", IO_URING_PEER),
     ("vhost-user-blk uring", IO_URING_PEER),
     ("vhost-user-blk uring, poll", IO_URING_PEER),
 ];
+
+/// The peer of network devices on a TAP device.
+const TAP_PEER: &str = "QEMU's virtio-net";
 
 /// The peer of disks on files.
 const IO_URING_PEER: &str = "qemu-storage-daemon io_uring";
@@ -84,6 +88,8 @@ const STYLES: &[(&str, Style)] = &[
     (PEER, style(GREEN, Marker::Triangle, Line::Solid)),
     ("vhost-user-net", style(BLUE, Marker::Circle, Line::Solid)),
     ("net_vhost", style(GREEN, Marker::Triangle, Line::Solid)),
+    ("vhost-user-net TAP", style(BLUE, Marker::Circle, Line::Solid)),
+    (TAP_PEER, style(GREEN, Marker::Triangle, Line::Solid)),
     ("vhost-user-blk", style(BLUE, Marker::Circle, Line::Solid)),
     ("qemu-storage-daemon", style(GREEN, Marker::Triangle, Line::Solid)),
     ("vhost-user-blk plain", style(SKY, Marker::Circle, Line::Solid)),
@@ -118,7 +124,7 @@ pub fn is_yardstick(contender: &str) -> bool {
 }
 
 fn is_peer(contender: &str) -> bool {
-    contender == PEER || contender == "net_vhost" || contender.starts_with("qemu-storage-daemon")
+    [PEER, "net_vhost", TAP_PEER].contains(&contender) || contender.starts_with("qemu-storage-daemon")
 }
 
 /// Returns what else does the work of `contender`, unless that is what it is itself.

@@ -33,12 +33,14 @@ pub enum Shows {
     RoundTrips,
     /// As before, but what takes time is a request.
     Requests,
+    /// As before, but what takes time is a KiB.
+    Flows,
 }
 
-use Shows::{Cost, Requests, RoundTrips, Rows, TimesMemcpy};
+use Shows::{Cost, Flows, Requests, RoundTrips, Rows, TimesMemcpy};
 
 /// All that are known, in the order in which they are shown.
-const FIGURES: [Figure<'static>; 30] = [
+const FIGURES: [Figure<'static>; 32] = [
     figure(
         "chain-direct",
         Cost,
@@ -156,6 +158,20 @@ const FIGURES: [Figure<'static>; 30] = [
     ),
     figure("net-to-device", Rows, "Packets to the device", "rings", "64 bytes each, looked at and dropped there."),
     figure("net-to-driver", Rows, "Packets to the driver", "rings", "64 bytes each, made by the device."),
+    figure(
+        "tap-flow",
+        Flows,
+        "One TCP flow through a TAP device",
+        "direction",
+        "Between a Linux guest and the host, with checksums and segmentation left to the other side.",
+    ),
+    figure(
+        "tap-flow-processor-time",
+        Flows,
+        "Processor time of one TCP flow through a TAP device",
+        "direction",
+        "As before: how long QEMU, with its guest, and the back end use a processor for each KiB.",
+    ),
     figure("blk-null", Rows, "Reads of nothing", "requests at a time", "4 KiB each, of a disk that does nothing."),
     figure(
         "blk-cached",
@@ -237,10 +253,12 @@ impl Figure<'_> {
             (Unit::Nanoseconds, TimesMemcpy) => "ns per payload",
             (Unit::Nanoseconds, RoundTrips) => "ns per round trip",
             (Unit::Nanoseconds, Requests) => "ns per request",
+            (Unit::Nanoseconds, Flows) => "ns per KiB",
             (Unit::ChainsPerSecond, _) => "chains/s",
             (Unit::Instructions, _) => "instructions per chain",
             (Unit::PacketsPerSecond, _) => "packets/s",
             (Unit::RequestsPerSecond, _) => "requests/s",
+            (Unit::BytesPerSecond, _) => "bytes/s",
             (Unit::Notifications, _) => "notifications per request",
             (Unit::ProcessorTime, _) => "ms of a processor per s",
         }

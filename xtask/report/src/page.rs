@@ -61,7 +61,7 @@ fn lines<'r>(report: &'r Report, figure: &Figure<'r>, cases: &[&'r Case]) -> Opt
     let y = match figure.shows {
         Shows::Cost => figure.unit(Unit::Nanoseconds),
         Shows::TimesMemcpy => "time, in times of memcpy",
-        Shows::Rows | Shows::RoundTrips | Shows::Requests => return None,
+        Shows::Rows | Shows::RoundTrips | Shows::Requests | Shows::Flows => return None,
     };
     let point = |case: &Case| {
         let y = match figure.shows {

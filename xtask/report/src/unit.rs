@@ -17,6 +17,8 @@ pub enum Unit {
     PacketsPerSecond,
     #[serde(rename = "requests/s")]
     RequestsPerSecond,
+    #[serde(rename = "bytes/s")]
+    BytesPerSecond,
     /// Notifications in one direction for one request.
     #[serde(rename = "notifications")]
     Notifications,
@@ -27,18 +29,19 @@ pub enum Unit {
 
 impl Unit {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Nanoseconds,
         Self::ChainsPerSecond,
         Self::Instructions,
         Self::PacketsPerSecond,
         Self::RequestsPerSecond,
+        Self::BytesPerSecond,
         Self::Notifications,
         Self::ProcessorTime,
     ];
 
     /// Returns whether more is better.
     pub fn is_rate(self) -> bool {
-        matches!(self, Self::ChainsPerSecond | Self::PacketsPerSecond | Self::RequestsPerSecond)
+        matches!(self, Self::ChainsPerSecond | Self::PacketsPerSecond | Self::RequestsPerSecond | Self::BytesPerSecond)
     }
 }

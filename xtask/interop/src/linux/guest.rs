@@ -9,7 +9,7 @@ use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 
 use super::case::Case;
 use super::system::{KERNEL_PACKAGE, System};
-use crate::back_end::BackEnd;
+use crate::back_end::{BackEnd, processor_time};
 use crate::matrix::{EVENT_IDX, INDIRECT_DESC, RING_PACKED, VERSION_1};
 use crate::output::Output;
 
@@ -94,6 +94,11 @@ impl Guest {
         bail!("QEMU has no file of the guest's memory")
     }
 
+    /// Returns how long the threads that QEMU has now have used a processor, for the guest and for its devices.
+    pub(super) fn processor_time(&self) -> Result<Duration> {
+        processor_time(&self.qemu.id().to_string())
+    }
+
     /// Asks a guest for something whose task is to obey.
     pub(super) fn ask(&mut self, request: &str) -> Result<()> {
         writeln!(self.input, "{request}").map_err(|error| self.failure(&format!("it cannot be asked: {error}")))
@@ -129,13 +134,13 @@ impl Guest {
         said.parse().with_context(|| format!("the guest says that '{key}' is '{said}'"))
     }
 
-    /// Waits for the features that the driver and the device agreed on, and sees whether they are those of the case.
-    /// `multi_queue` is the bit that is to be there with more than one queue.
+    /// Waits for the features that the driver and the device agreed on, sees whether they are those of the case, and
+    /// returns all of them. `multi_queue` is the bit that is to be there with more than one queue.
     ///
     /// # Errors
     ///
     /// If they are not.
-    pub(super) fn said_features(&mut self, case: &Case, multi_queue: u64) -> Result<()> {
+    pub(super) fn said_features(&mut self, case: &Case, multi_queue: u64) -> Result<u64> {
         // One digit for each bit, the lowest first.
         let booting = || format!("a guest with the kernel of the package {KERNEL_PACKAGE} does not come up");
         let said = self.said("features").with_context(booting)?;
@@ -146,7 +151,7 @@ impl Guest {
             features & known == asked,
             "features {features:#x} were negotiated, of which {asked:#x} were asked for"
         );
-        Ok(())
+        Ok(features)
     }
 
     /// Waits until the guest has done what it was to do.

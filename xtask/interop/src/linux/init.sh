@@ -100,6 +100,13 @@ net() {
     say requests $(($(cat $counted/rx_packets) + $(cat $counted/tx_packets)))
 }
 
+# Sends to the host, and receives from it after that, until the host ends the connection.
+net_flows() {
+    set_up_network
+    sockets send 192.0.2.1:7003
+    sockets receive 192.0.2.1:7003
+}
+
 # Sends and receives until the guest is killed.
 net_busy() {
     set_up_network

@@ -26,11 +26,11 @@ const LEN: usize = 16 << 20;
 const SHORT_LEN: usize = 1 << 20;
 
 /// What the device is connected to on the host.
-const TAP: &str = "tap0";
+pub(super) const TAP: &str = "tap0";
 /// The guest knows this address, and has the next one.
-const ADDRESS: &str = "192.0.2.1/24";
+pub(super) const ADDRESS: &str = "192.0.2.1/24";
 /// CSUM, GUEST_CSUM, and TSO4, TSO6 and ECN of both sides, which a Linux guest accepts if they are offered.
-const OFFLOADS: u64 = 0b11 | 0b111 << 7 | 0b111 << 11;
+pub(super) const OFFLOADS: u64 = 0b11 | 0b111 << 7 | 0b111 << 11;
 
 /// Every packet is as long as the network allows, and has its checksum.
 const NO_OFFLOADS: Way = Way { about: ", no offloads", args: &["--no-offloads"] };

@@ -37,6 +37,11 @@ impl Network {
         thread::scope(|scope| scope.spawn(inside).join()).map_err(|_| anyhow!("a panic in a network"))?
     }
 
+    /// Makes a TAP device, which is there as long as the network.
+    pub(super) fn add_tap(&self, interface: &str) -> Result<()> {
+        run(Command::new("ip").args(["-n", &self.name, "tuntap", "add", "dev", interface, "mode", "tap", "vnet_hdr"]))
+    }
+
     /// Gives an interface an address, and lets it run. All interfaces have the same hardware address: a guest that goes
     /// from one to another learns nothing of that.
     pub(super) fn bring_up(&self, interface: &str, address: &str) -> Result<()> {
