@@ -1,8 +1,9 @@
 //! `cargo xtask fuzz`: drivers made of bytes that a fuzzer chooses.
 
 use std::fs;
-use std::path::PathBuf;
-use std::process::{Command, ExitCode, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Output, Stdio};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -24,6 +25,9 @@ const SANITIZER: &str = "-Zsanitizer=address --cfg virtio_portable";
 /// The longest input, in bytes.
 const MAX_LEN: &str = "-max_len=4096";
 
+/// The exit code of libFuzzer for an input that took too long.
+const TIMED_OUT: i32 = 70;
+
 /// How many inputs of a target are committed: the shortest ones.
 const COMMITTED: usize = 100;
 
@@ -44,8 +48,8 @@ pub(crate) struct Args {
 /// What came of a target.
 struct Outcome {
     target: &'static str,
-    executions: String,
-    per_second: String,
+    executions: u64,
+    per_second: u64,
     edges: String,
     found: bool,
 }
@@ -107,31 +111,44 @@ impl Target {
         if self.name == "vhost-user" { "-timeout=30" } else { "-timeout=1" }
     }
 
+    /// Runs the target for so long, or until it finds something.
     fn fuzz(&self, seconds: u32) -> Result<Outcome> {
-        let (corpus, found) = (self.corpus(), self.found());
-        fs::create_dir_all(&corpus)?;
-        fs::create_dir_all(&found)?;
-        let artifacts = format!("-artifact_prefix={}-", self.program.display());
+        fs::create_dir_all(self.corpus())?;
+        fs::create_dir_all(self.found())?;
         let spinner = Spinner::new(format!("{}, for {seconds} s", self.name));
-        let output = Command::new(&self.program)
-            .args([MAX_LEN, "-print_final_stats=1", self.timeout(), "-rss_limit_mb=2048", &artifacts])
-            .arg(format!("-max_total_time={seconds}"))
-            .args([&found, &corpus])
-            .stdin(Stdio::null())
-            .output()
-            .with_context(|| format!("cannot run {}", self.program.display()))?;
-        let printed = String::from_utf8_lossy(&output.stderr);
-        let found = !output.status.success();
-        if found {
-            spinner.print(&printed);
+        let (begin, mut executions) = (Instant::now(), 0);
+        loop {
+            let left = u64::from(seconds).saturating_sub(begin.elapsed().as_secs()).max(1);
+            let output = self.run(&[&format!("-max_total_time={left}")], &[&self.found(), &self.corpus()])?;
+            let printed = String::from_utf8_lossy(&output.stderr);
+            executions += number_of_executions(&printed).unwrap_or(0);
+            // On a busy machine, a target can wait for the processor. An input is slow if it is slow again.
+            let had_to_wait =
+                output.status.code() == Some(TIMED_OUT) && self.run(&[], &[&self.input()])?.status.success();
+            if had_to_wait && begin.elapsed().as_secs() < seconds.into() {
+                continue;
+            }
+            let found = !output.status.success() && !had_to_wait;
+            if found {
+                spinner.print(&printed);
+            }
+            let edges = printed.lines().rev().find_map(|line| word_after(line, "cov:")).unwrap_or("?").to_owned();
+            let per_second = executions / begin.elapsed().as_secs().max(1);
+            return Ok(Outcome { target: self.name, executions, per_second, edges, found });
         }
-        let statistic = |name: &str| {
-            let value = printed.lines().find_map(|line| line.strip_prefix("stat::")?.strip_prefix(name));
-            value.map_or("?", |value| value.trim_start_matches(':').trim()).to_owned()
-        };
-        let edges = printed.lines().rev().find_map(|line| word_after(line, "cov:")).unwrap_or("?").to_owned();
-        let (executions, per_second) = (statistic("number_of_executed_units"), statistic("average_exec_per_sec"));
-        Ok(Outcome { target: self.name, executions, per_second, edges, found })
+    }
+
+    /// The input at which the target stopped.
+    fn input(&self) -> PathBuf {
+        self.program.with_extension("input")
+    }
+
+    fn run(&self, flags: &[&str], inputs: &[&Path]) -> Result<Output> {
+        let stopped_at = format!("-exact_artifact_path={}", self.input().display());
+        let mut program = Command::new(&self.program);
+        program.args([MAX_LEN, "-print_final_stats=1", self.timeout(), "-rss_limit_mb=2048", &stopped_at]);
+        let output = program.args(flags).args(inputs).stdin(Stdio::null()).output();
+        output.with_context(|| format!("cannot run {}", self.program.display()))
     }
 
     /// Takes the shortest inputs that together reach all that was reached as the committed corpus.
@@ -160,6 +177,12 @@ impl Target {
     }
 }
 
+/// Returns how many inputs libFuzzer says that it has run.
+fn number_of_executions(printed: &str) -> Option<u64> {
+    let statistic = |line| word_after(line, "stat::number_of_executed_units:");
+    printed.lines().find_map(statistic)?.parse().ok()
+}
+
 /// Returns the word that comes after `mark` in a line.
 fn word_after<'l>(line: &'l str, mark: &str) -> Option<&'l str> {
     line.split_once(mark)?.1.split_whitespace().next()
@@ -174,5 +197,8 @@ mod tests {
         let line = "#2097152\tpulse  cov: 1234 ft: 5678 corp: 90/1Kb";
         assert_eq!(word_after(line, "cov:"), Some("1234"));
         assert_eq!(word_after("Done 7 runs", "cov:"), None);
+        let printed = "Done 7 runs\nstat::number_of_executed_units: 15602\nstat::average_exec_per_sec:     678\n";
+        assert_eq!(number_of_executions(printed), Some(15602));
+        assert_eq!(number_of_executions("Done 7 runs"), None);
     }
 }
