@@ -131,6 +131,8 @@ impl<P: Clone> Cursor<P> {
 
     /// Returns the next `len` bytes, if the memory translates them at once in one piece. The cursor does not move until
     /// a [`pass`](Self::pass). After `None`, call [`peek`](Self::peek) for the reason.
+    ///
+    /// A copy checks the length and the access of the piece, which are the memory's word.
     #[inline(always)]
     pub(crate) fn peek_whole<'c>(&mut self, chain: &'c impl ChainElements<Place = P>, len: usize) -> Option<Piece<'c>> {
         let bytes = u32::try_from(len).ok()?;
@@ -142,8 +144,7 @@ impl<P: Clone> Cursor<P> {
             return None;
         }
         let range = self.rest.slice(0, bytes.into())?;
-        let piece = chain.mem().translate_at_once(range.start(), bytes, self.access)?;
-        (piece.len() == len && piece.access().allows(self.access)).then_some((range, piece))
+        Some((range, chain.mem().translate_at_once(range.start(), bytes, self.access)?))
     }
 
     /// Takes the next piece, of at most `max` bytes, or `None` at the end.
