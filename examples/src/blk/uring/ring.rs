@@ -73,10 +73,7 @@ impl<M: StableMem> Ring<M> {
     /// if that is there.
     pub(super) fn new(file: &File, direct: Option<&Direct>, depth: usize) -> io::Result<Self> {
         let [entries, ended] = [depth.min(MAX_ENTRIES), depth].map(u32::try_from);
-        // There is room for all that can have ended.
-        let ring = IoUring::builder()
-            .setup_cqsize(ended.map_err(io::Error::other)?)
-            .build(entries.map_err(io::Error::other)?)?;
+        let ring = set_up(entries.map_err(io::Error::other)?, ended.map_err(io::Error::other)?)?;
         // A sandbox can let an io_uring be made, and not be entered.
         ring.submit()?;
         let mut known = Probe::new();
@@ -127,11 +124,15 @@ impl<M: StableMem> Ring<M> {
     ///
     /// If the kernel does not take operations any more.
     pub(super) fn submit(&mut self) -> io::Result<bool> {
+        // What has ended can wait in the kernel until it is entered: once, because the kernel says so for ever if that
+        // was begun by a thread that is gone.
+        let mut ended = self.ring.submission().taskrun();
         loop {
             self.push();
-            if self.ring.submission().is_empty() {
+            if self.ring.submission().is_empty() && !ended {
                 return Ok(true);
             }
+            ended = false;
             if !self.enter(0)? {
                 return Ok(false);
             }
@@ -210,6 +211,20 @@ impl<M: StableMem> Drop for Ring<M> {
         if self.in_flight() > 0 {
             mem::forget(mem::take(&mut self.flights));
         }
+    }
+}
+
+/// Sets up an io_uring with room for all that can have ended.
+///
+/// Linux 5.19 and later do not interrupt the thread when an operation ends. They say that there is something to do, and
+/// do it when the kernel is entered.
+// PERF: a device that polls reads a tenth to a third more past the page cache (`blk-direct`).
+fn set_up(entries: u32, ended: u32) -> io::Result<IoUring> {
+    let mut builder = IoUring::builder();
+    builder.setup_cqsize(ended);
+    match builder.clone().setup_coop_taskrun().setup_taskrun_flag().build(entries) {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => builder.build(entries),
+        result => result,
     }
 }
 
