@@ -227,7 +227,7 @@ impl<S: Storage, M: StableMem> UringDisk<S, M> {
 }
 
 /// What happened in a turn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     /// How many operations have ended.
     pub ended: usize,

@@ -17,6 +17,10 @@ use crate::blk::storage::Storage;
 /// Most of them are short. A queue that is to stop gives no chains, so that there is soon nothing to do.
 const ROUNDS: usize = 256;
 
+/// How many chains are taken before these are handed to the kernel: with a few, the driver is at work with some while
+/// the device is with others. Without this, there were 3 % to 14 % fewer requests of a cached file, with 32 at a time.
+const GROUP: usize = 16;
+
 /// How often the device looks for a request and finds none before it waits for a kick: some microseconds. To fall
 /// asleep and to be woken takes about as long, and a driver often makes its next request right after an answer.
 // PERF: a read of a cached file, one at a time, needs one system call, and not three (`blk-cached`).
@@ -79,7 +83,11 @@ impl<S: Storage> Future for Serving<S> {
             let looks = if disk.in_flight() == 0 { LOOKS } else { 1 };
             let waits = *looked >= looks.max(*polls);
             let took = if waits { take(&mut disk, chains, ended, context) } else { take_now(&mut disk, chains) };
-            match disk.turn() {
+            let progress = match disk.in_flight() {
+                0 => Ok(Progress::default()),
+                _ => chains.publish_together(|| disk.turn()),
+            };
+            match progress {
                 Ok(Progress { ended: 0, again: false }) if !took && waits => {
                     *looked = 0;
                     return if *ended && disk.in_flight() == 0 { Poll::Ready(()) } else { Poll::Pending };
@@ -108,7 +116,10 @@ impl<S: Storage> Future for Serving<S> {
 /// Takes chains while there is room, and returns whether there were any. If there is room left, the next one wakes.
 fn take<S: Storage>(disk: &mut UringDisk<S>, chains: &mut Chains, ended: &mut bool, context: &mut Context<'_>) -> bool {
     let mut took = false;
-    while !*ended && disk.has_room() {
+    for _ in 0..GROUP {
+        if *ended || !disk.has_room() {
+            break;
+        }
         match Pin::new(&mut *chains).poll_next(context) {
             Poll::Ready(Some(chain)) => {
                 took = true;
@@ -124,7 +135,10 @@ fn take<S: Storage>(disk: &mut UringDisk<S>, chains: &mut Chains, ended: &mut bo
 /// Takes chains while there is room, and returns whether there were any.
 fn take_now<S: Storage>(disk: &mut UringDisk<S>, chains: &mut Chains) -> bool {
     let mut took = false;
-    while disk.has_room() {
+    for _ in 0..GROUP {
+        if !disk.has_room() {
+            break;
+        }
         let Some(chain) = chains.try_next() else { break };
         took = true;
         disk.take(chain);
