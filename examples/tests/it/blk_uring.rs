@@ -176,6 +176,24 @@ fn read_that_ends_too_early_counts_what_came() {
     }
 }
 
+#[test]
+fn write_that_is_done_in_parts_goes_on_where_it_stopped() {
+    const ROOM: usize = 4096;
+    for features in FORMATS {
+        let (medium, pipe) = Pipe::with_room(ROOM);
+        let mut device = BlockDevice::new(medium, id());
+        device.accept(feature::FLUSH);
+        let mut rig = Rig::with_device(device, features, 8);
+        let bytes = pattern(2 * ROOM);
+        rig.add(&write(0, &bytes));
+        rig.serve();
+        assert!(pipe.read(ROOM) == bytes[..ROOM]);
+        let used = rig.finish(1).remove(0);
+        assert_eq!((used.len, used.writable()), (1, &[OK][..]));
+        assert!(pipe.read(ROOM) == bytes[ROOM..]);
+    }
+}
+
 /// A request is what it was when it was taken, also if its first operation moved only a part of it.
 #[test]
 fn header_that_changes_in_flight_changes_nothing() {
