@@ -20,7 +20,7 @@ use virtio_ring::packed::Descriptor;
 pub use self::burst::SharedBurst;
 pub use self::ring::SharedRing;
 
-use self::inner::Inner;
+use self::inner::{Inner, LetGo};
 use self::state::State;
 #[cfg(feature = "std")]
 use crate::lock::DefaultLock;
@@ -246,6 +246,38 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> SharedQueue<R, N,
         done
     }
 
+    /// Publishes the chains together that are returned during `work`, at its end, and notifies the driver once.
+    ///
+    /// Use it if several requests have ended at the same time. Unlike in a [burst](Self::burst), the queue is not
+    /// locked, and `work` can return [owned chains](OwnedChain). The chains that other threads return meanwhile are
+    /// published at the end as well: do not wait in `work`. Until then, the queue does not count as
+    /// [drained](Self::drain).
+    ///
+    #[cfg_attr(feature = "std", doc = "```")]
+    #[cfg_attr(not(feature = "std"), doc = "```ignore")]
+    /// # use virtio_fake_driver::{AnyFixtureOptions, DriverChain};
+    /// # use virtio_util::SharedQueue;
+    /// # let fixture = AnyFixtureOptions::default().build_plain()?;
+    /// # let (queue, mut driver) = (SharedQueue::new(fixture.queue), fixture.driver);
+    /// # for _ in 0..2 {
+    /// #     driver.add(&DriverChain::new().writable(8))?;
+    /// # }
+    /// let first = queue.next_chain()?.ok_or("nothing is available")?;
+    /// let second = queue.next_chain()?.ok_or("only one is available")?;
+    /// queue.publish_together(|| {
+    ///     second.return_written(0)?;
+    ///     first.return_written(0)
+    /// })?;
+    /// # assert_eq!(driver.reap_all()?.len(), 2);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    #[inline]
+    pub fn publish_together<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.with(State::hold);
+        let _let_go = LetGo(&self.inner);
+        work()
+    }
+
     /// Returns the chain of a token to the driver. The first `written` writable bytes of the chain must have been
     /// written.
     ///
@@ -327,7 +359,11 @@ impl<R: SharedRing + Restorable, N: DriverNotify + Send + 'static, L: Lock> Shar
     /// taken out.
     #[must_use]
     pub fn save(&self) -> Option<SavedQueue> {
-        self.with(|state| state.queue().map(|queue| queue.save()))
+        self.with(|state| {
+            // A broken queue is saved as it is.
+            let _ = state.publish();
+            state.queue().map(|queue| queue.save())
+        })
     }
 
     /// Moves the queue to other memory, as [`Queue::replace_mem`] does. Chains that are out keep their old memory.
@@ -338,7 +374,11 @@ impl<R: SharedRing + Restorable, N: DriverNotify + Send + 'static, L: Lock> Shar
     ///
     /// As for [`Queue::replace_mem`].
     pub fn replace_mem(&self, mem: R::Mem) -> Result<(), ConfigError> {
-        self.with(|state| state.queue().map_or(Ok(()), |queue| queue.replace_mem(mem)))
+        self.with(|state| {
+            // What was returned in the old memory is published there. A broken queue stays broken.
+            let _ = state.publish();
+            state.queue().map_or(Ok(()), |queue| queue.replace_mem(mem))
+        })
     }
 
     /// Takes over a chain that an earlier run of the queue fetched, as [`Queue::adopt`] does.

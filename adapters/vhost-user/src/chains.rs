@@ -7,14 +7,15 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_core::Stream;
-use virtio_util::{DescChainStream, NotifyThread, OwnedChain, SharedQueue};
+use virtio_util::{DescChainStream, OwnedChain, SharedQueue};
 
 use crate::bell::Bell;
+use crate::event::Later;
 use crate::inflight::any::AnyRecordedRing;
 use crate::memory::GuestMem;
 
 /// A queue whose chains are out while others are fetched. Nobody is held up by the eventfd of its front end.
-pub(crate) type Shared = SharedQueue<AnyRecordedRing, NotifyThread>;
+pub(crate) type Shared = SharedQueue<AnyRecordedRing, Arc<Later>>;
 
 /// A chain that can be kept and sent to other threads: one of a device that answers [later](crate::Worker::deferred).
 ///
@@ -29,7 +30,8 @@ pub type KeptChain<M = GuestMem> = OwnedChain<M>;
 /// back end tells whoever has to know. Chains that were taken from it are returned as ever.
 #[derive(Debug)]
 pub struct Chains {
-    stream: DescChainStream<AnyRecordedRing, NotifyThread>,
+    stream: DescChainStream<AnyRecordedRing, Arc<Later>>,
+    notify: Arc<Later>,
     place: usize,
     /// Whether there was a chain of late.
     useful: Arc<AtomicBool>,
@@ -67,8 +69,14 @@ impl Event {
 }
 
 impl Chains {
-    pub(crate) fn new(queue: Shared, place: usize, useful: Arc<AtomicBool>, event: Arc<Event>) -> Self {
-        Self { stream: DescChainStream::new(queue), place, useful, event, asked: true }
+    pub(crate) fn new(
+        queue: Shared,
+        notify: Arc<Later>,
+        place: usize,
+        useful: Arc<AtomicBool>,
+        event: Arc<Event>,
+    ) -> Self {
+        Self { stream: DescChainStream::new(queue), notify, place, useful, event, asked: true }
     }
 
     /// Lets the thread of the queue poll the future also while `event` can be read. `None` ends that.
@@ -149,6 +157,24 @@ impl Chains {
         // Relaxed: it is a hint.
         self.useful.store(true, Ordering::Relaxed);
         Some(chain)
+    }
+
+    /// Publishes the chains together that are returned during `work`, at its end, and notifies the driver once, on this
+    /// thread.
+    ///
+    /// Use it if several requests have ended at the same time, such as those of an io_uring. Without this, each chain
+    /// is published by itself, and another thread notifies the driver. The chains that other threads return meanwhile
+    /// are published at the end as well: do not wait in `work`.
+    ///
+    /// ```
+    /// use virtio_vhost_user::{Chains, KeptChain};
+    ///
+    /// fn answer(chains: &Chains, ended: Vec<KeptChain>) {
+    ///     chains.publish_together(|| drop(ended));
+    /// }
+    /// ```
+    pub fn publish_together<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.notify.after(|| self.stream.queue().publish_together(work))
     }
 
     /// Waits until a chain is available, and takes none. Returns `true` then, and `false` at the end.

@@ -15,11 +15,11 @@ use std::thread::{self, Thread};
 use rustix::event::{PollFd, PollFlags};
 use virtio_mem_traits::DriverAddr;
 use virtio_queue_core::{DriverNotify, Queue, SavedQueue};
-use virtio_util::{EventFd, NotifyThread, SharedQueue};
+use virtio_util::{EventFd, SharedQueue};
 
 use crate::bell::Bell;
 use crate::chains::{Chains, Event, Shared};
-use crate::event::{self, Call, Kick, STEP};
+use crate::event::{self, Call, Kick, Later, STEP};
 use crate::inflight::Left;
 use crate::inflight::any::AnyRecordedRing;
 use crate::memory::GuestMem;
@@ -60,10 +60,11 @@ struct Doors {
 pub(crate) struct Beginning {
     pub(crate) name: String,
     pub(crate) place: usize,
-    pub(crate) queue: Queue<AnyRecordedRing, NotifyThread>,
+    pub(crate) queue: Queue<AnyRecordedRing, Arc<Later>>,
     pub(crate) left: Left,
     pub(crate) areas: [DriverAddr; 3],
     pub(crate) kick: Arc<EventFd>,
+    pub(crate) notify: Arc<Later>,
     pub(crate) call: Call,
     pub(crate) error: Call,
 }
@@ -71,11 +72,12 @@ pub(crate) struct Beginning {
 impl DeferredLane {
     /// Begins to serve a queue.
     pub(crate) fn spawn(beginning: Beginning, device: &mut Deferred) -> io::Result<Self> {
-        let Beginning { name, place, queue, left, areas, kick, call, error } = beginning;
+        let Beginning { name, place, queue, left, areas, kick, notify, call, error } = beginning;
         let (bell, useful) = (Arc::new(Bell::new()?), Arc::new(AtomicBool::new(false)));
         let event = Arc::new(Event::new(Arc::clone(&bell)));
         let queue = SharedQueue::new(queue);
-        let serving = (device.start)(Chains::new(queue.clone(), place, Arc::clone(&useful), Arc::clone(&event)));
+        let chains = Chains::new(queue.clone(), notify, place, Arc::clone(&useful), Arc::clone(&event));
+        let serving = (device.start)(chains);
         let (kick, stopped, turn) = (Mutex::new(kick), AtomicBool::new(false), Mutex::default());
         let doors = Arc::new(Doors { name, kick, call, error, bell, stopped, turn, useful, event });
         let (sender, ended) = mpsc::sync_channel(1);
@@ -185,6 +187,7 @@ impl DeferredLane {
     /// Waits for the end of the thread. It has nothing to do any more, and can do no harm.
     fn end_thread(&self, patience: &Patience<'_>) {
         while self.ended.recv_timeout(STEP) == Err(RecvTimeoutError::Timeout) {
+            self.doors.call.make_room();
             self.doors.error.make_room();
             if patience.check(|| format!("{} is still being served", self.doors.name)).is_err() {
                 return;

@@ -1,5 +1,6 @@
 //! The eventfds that a front end sends.
 
+use core::sync::atomic::{AtomicU8, Ordering};
 use core::time::Duration;
 use std::fs::{self, File};
 use std::io;
@@ -12,7 +13,7 @@ use std::time::Instant;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::ioctl_fionbio;
 use virtio_queue_core::DriverNotify;
-use virtio_util::EventFd;
+use virtio_util::{EventFd, NotifyThread};
 
 /// How many useless kicks can follow each other before the kick is looked at less often.
 const USELESS: u32 = 64;
@@ -142,6 +143,63 @@ impl DriverNotify for Call {
         drop(signal);
         if let Some(event) = event {
             event.notify();
+        }
+    }
+}
+
+/// How the driver of a queue is notified whose chains are out: under the lock of the queue, so that nobody must be held
+/// up there.
+#[derive(Debug)]
+pub(crate) struct Later {
+    call: Call,
+    thread: NotifyThread,
+    state: AtomicU8,
+}
+
+/// Another thread notifies.
+const APART: u8 = 0;
+/// Whoever holds notifications back notifies at its end, and need not yet.
+const HELD: u8 = 1;
+/// It does need to.
+const DUE: u8 = 2;
+
+impl Later {
+    /// # Errors
+    ///
+    /// If there is no other thread.
+    pub(crate) fn new(call: Call) -> io::Result<Self> {
+        Ok(Self { thread: NotifyThread::new(call.clone())?, call, state: AtomicU8::new(APART) })
+    }
+
+    /// Holds notifications back during `work`, which ends without the lock, and then notifies once, if that is due. The
+    /// caller can be held up.
+    // PERF: a notification needs one system call, and not three, and no other thread has to wake up.
+    pub(crate) fn after<T>(&self, work: impl FnOnce() -> T) -> T {
+        let mine = self.state.compare_exchange(APART, HELD, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        // Another one notifies at its own end, or hands it to the thread.
+        let _notify = mine.then(|| AtEnd(self));
+        work()
+    }
+}
+
+impl DriverNotify for Later {
+    #[inline]
+    fn notify(&self) {
+        // Relaxed: what is published is ordered by the lock of the queue, and a notification by the system call.
+        let held = self.state.compare_exchange(HELD, DUE, Ordering::Relaxed, Ordering::Relaxed);
+        if held == Err(APART) {
+            self.thread.notify();
+        }
+    }
+}
+
+/// Notifies at its drop, if that is due.
+struct AtEnd<'l>(&'l Later);
+
+impl Drop for AtEnd<'_> {
+    fn drop(&mut self) {
+        if self.0.state.swap(APART, Ordering::Relaxed) == DUE {
+            self.0.call.notify();
         }
     }
 }
@@ -289,6 +347,31 @@ mod tests {
         call.notify();
         assert_eq!(event.take().unwrap(), 0);
         call.release();
+        assert_eq!(event.take().unwrap(), 1);
+    }
+
+    #[test]
+    fn notifications_that_are_held_back_become_one_on_the_thread_that_holds_them() {
+        let event = event_fd(File::from(eventfd(0, EventfdFlags::empty()).unwrap())).unwrap();
+        let later = Later::new(call(Arc::clone(&event))).unwrap();
+        later.after(|| {
+            later.notify();
+            // One inside of another leaves it to that.
+            later.after(|| later.notify());
+            assert_eq!(event.take().unwrap(), 0);
+        });
+        assert_eq!(event.take().unwrap(), 1);
+        later.after(|| ());
+        assert_eq!(event.take().unwrap(), 0);
+    }
+
+    #[test]
+    fn notification_that_is_not_held_back_comes_from_another_thread() {
+        let event = event_fd(File::from(eventfd(0, EventfdFlags::empty()).unwrap())).unwrap();
+        let later = Later::new(call(Arc::clone(&event))).unwrap();
+        later.after(|| ());
+        later.notify();
+        wait(&mut [PollFd::new(&event, PollFlags::IN)], false);
         assert_eq!(event.take().unwrap(), 1);
     }
 

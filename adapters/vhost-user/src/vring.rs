@@ -10,10 +10,10 @@ use virtio_queue_core::{
     AnyRing, DriverNotify, FromConfig, Queue, QueueConfig, QueueLimits, Restorable, RestoreError, RingFeatures,
     SavedQueue,
 };
-use virtio_util::{EventFd, NotifyThread};
+use virtio_util::EventFd;
 
 use crate::deferred::{Beginning, DeferredLane};
-use crate::event::Call;
+use crate::event::{Call, Later};
 use crate::inflight::any::{AnyRecordedRing, AnyRecorder};
 use crate::inflight::{Inflight, Left};
 use crate::lanes::{Lane, Signals};
@@ -215,13 +215,13 @@ impl Vring {
         let Some(kick) = self.ready().cloned() else { return Ok(None) };
         let areas = self.areas_in_guest(&setup.memory).map_err(NotRunning::NotThere)?;
         let (call, error) = (self.call.clone(), self.error.clone());
-        let notify = NotifyThread::new(call.clone()).map_err(NotRunning::NotThere)?;
+        let notify = Arc::new(Later::new(call.clone()).map_err(NotRunning::NotThere)?);
         // It was held if a thread was to serve the ring at once, and could not be made.
         if call.let_go() {
             notify.notify();
         }
-        let (queue, left) = self.queue(setup, notify)?;
-        Ok(Some(Beginning { name, place, queue, left, areas, kick, call, error }))
+        let (queue, left) = self.queue(setup, Arc::clone(&notify))?;
+        Ok(Some(Beginning { name, place, queue, left, areas, kick, notify, call, error }))
     }
 
     /// Goes on with what serves the ring already, if it is to run.

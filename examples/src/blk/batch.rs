@@ -158,7 +158,7 @@ impl<'m> Payloads<'m> {
 
 /// Returns an element in both terms, if it has that access and length and is in one piece.
 #[inline]
-fn piece<'m>(element: Element, access: Access, len: usize, mem: &'m impl DriverMem) -> Option<Piece<'m>> {
+pub(super) fn piece<'m>(element: Element, access: Access, len: usize, mem: &'m impl DriverMem) -> Option<Piece<'m>> {
     if element.access != access || element.range.len() != len as u64 {
         return None;
     }

@@ -7,6 +7,8 @@
 //!     -> how many bytes were moved      settled: lend the rest, or answer
 //! ```
 //!
+//! Most small reads and writes have one layout. They take a shorter way (usual), until one does not end as it should.
+//!
 //! A chain is owned while the kernel works for it, so its memory stays there even if the front end removes the memory.
 //! The thread of the queue waits for kicks and for the kernel at the same time. It never waits for the medium.
 //!
@@ -31,6 +33,7 @@ mod request;
 #[expect(unsafe_code, reason = "the kernel is handed pointers, and uses them later")]
 mod ring;
 mod serving;
+mod usual;
 
 use core::fmt;
 use std::io;
@@ -45,7 +48,8 @@ use super::storage::Storage;
 use super::wire::Status;
 use order::{End, Order};
 use request::{Next, Request};
-use ring::{Ended, Ring};
+use ring::{Ended, Flight, Ring};
+use usual::Usual;
 
 /// A block device on a file, with many requests in flight.
 ///
@@ -103,6 +107,14 @@ impl<S: Storage, M: StableMem> UringDisk<S, M> {
             return;
         }
         let number = self.order.as_mut().map_or(0, Order::begin);
+        match Usual::new(&self.device, chain, number) {
+            Ok(usual) => self.ring.start(Flight::Usual(usual)),
+            Err(chain) => self.take_other(chain, number),
+        }
+    }
+
+    /// Begins with a chain that is no read or write with the usual layout, or answers it at once.
+    fn take_other(&mut self, chain: KeptChain<M>, number: u64) {
         match Request::new(&self.device, chain, number) {
             Ok(request) => self.next(request.begin()),
             Err(chain) => self.by_itself(number, chain),
@@ -119,17 +131,45 @@ impl<S: Storage, M: StableMem> UringDisk<S, M> {
         let submitted = self.ring.submit()?;
         let mut progress = Progress { ended: 0, again: !submitted };
         // Those that go on are handed to the kernel in the next turn.
-        while let Some(Ended { request, operation, result }) = self.ring.next_ended() {
+        while let Some(ended) = self.ring.next_ended() {
             progress.ended += 1;
-            self.next(request.go_on(operation, result));
+            if let Some(next) = self.ended(ended) {
+                self.next(next);
+            }
         }
         Ok(progress)
     }
 
+    /// Answers a usual request of which all was done. Otherwise, returns how it goes on.
+    fn ended(&mut self, Ended { flight, result }: Ended<M>) -> Option<Next<M>> {
+        match flight {
+            Flight::Usual(usual) if usual.is_done(&result) => {
+                self.usual_done(usual);
+                None
+            }
+            Flight::Usual(usual) => {
+                let number = usual.number;
+                Request::go_on_with(usual, result).map_err(|chain| self.by_itself(number, chain)).ok()
+            }
+            Flight::Other(request, operation) => Some(request.go_on(operation, result)),
+        }
+    }
+
     fn next(&mut self, next: Next<M>) {
         match next {
-            Next::Operation(request, operation) => self.ring.start(request, operation),
+            Next::Operation(request, operation) => self.ring.start(Flight::Other(request, operation)),
             Next::Answer(request, status) => self.done(request, status),
+        }
+    }
+
+    /// Answers a usual request of which all was done, when its turn has come.
+    fn usual_done(&mut self, usual: Usual<M>) {
+        match &mut self.order {
+            None => usual.answer(),
+            Some(order) => {
+                order.end(usual.number, End::Usual(usual));
+                self.answer_in_turn();
+            }
         }
     }
 
@@ -158,6 +198,7 @@ impl<S: Storage, M: StableMem> UringDisk<S, M> {
     fn answer_in_turn(&mut self) {
         while let Some(end) = self.order.as_mut().and_then(Order::next) {
             match end {
+                End::Usual(usual) => usual.answer(),
                 End::Done(request, status) => request.answer(status),
                 End::ByItself(chain) => self.process(chain),
             }
@@ -174,19 +215,19 @@ impl<S: Storage, M: StableMem> UringDisk<S, M> {
     /// If the kernel cannot be asked, their chains and the memory are never given back: the kernel can still use them.
     pub fn finish(&mut self) {
         while self.ring.in_flight() > 0 && self.ring.wait() {
-            while let Some(Ended { request, operation, result }) = self.ring.next_ended() {
-                let (request, status) = match request.go_on(operation, result) {
-                    Next::Operation(request, _) => (request, Status::IoErr),
-                    Next::Answer(request, status) => (request, status),
-                };
-                self.done(request, status);
+            while let Some(ended) = self.ring.next_ended() {
+                match self.ended(ended) {
+                    Some(Next::Operation(request, _)) => self.done(request, Status::IoErr),
+                    Some(Next::Answer(request, status)) => self.done(request, status),
+                    None => {}
+                }
             }
         }
     }
 }
 
 /// What happened in a turn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     /// How many operations have ended.
     pub ended: usize,

@@ -21,7 +21,7 @@ use virtio_examples::blk::uring::UringDisk;
 use virtio_examples::blk::{BlockDevice, FileStorage, MemStorage, Storage, feature};
 use virtio_fake_driver::hostile::{DeviceResult, HostileMem, Kit, Setup};
 use virtio_fake_driver::{DriverChain, features};
-use virtio_mem_traits::HeapMem;
+use virtio_mem_traits::{Access, DriverMem, HeapMem};
 use virtio_util::SharedQueue;
 
 use crate::blk_file::TempFile;
@@ -173,6 +173,45 @@ fn read_that_ends_too_early_counts_what_came() {
         let writable = used.writable();
         assert_eq!((used.len, writable.last()), (600, Some(&IOERR)));
         assert_eq!(writable[..600], [7; 600]);
+    }
+}
+
+#[test]
+fn write_that_is_done_in_parts_goes_on_where_it_stopped() {
+    const ROOM: usize = 4096;
+    for features in FORMATS {
+        let (medium, pipe) = Pipe::with_room(ROOM);
+        let mut device = BlockDevice::new(medium, id());
+        device.accept(feature::FLUSH);
+        let mut rig = Rig::with_device(device, features, 8);
+        let bytes = pattern(2 * ROOM);
+        rig.add(&write(0, &bytes));
+        rig.serve();
+        assert!(pipe.read(ROOM) == bytes[..ROOM]);
+        let used = rig.finish(1).remove(0);
+        assert_eq!((used.len, used.writable()), (1, &[OK][..]));
+        assert!(pipe.read(ROOM) == bytes[ROOM..]);
+    }
+}
+
+/// A request is what it was when it was taken, also if its first operation moved only a part of it.
+#[test]
+fn header_that_changes_in_flight_changes_nothing() {
+    for features in FORMATS {
+        let (medium, pipe) = Pipe::new();
+        let mut rig = Rig::new(medium, features, 8);
+        let place = rig.driver.pool().alloc(16, 16).unwrap();
+        rig.add(&DriverChain::new().readable(header(IN, 0)).at(place.start()).writable(1024).writable(1));
+        rig.serve();
+        let mem = rig.mem.upgrade().unwrap();
+        let header = mem.translate_all(place, Access::Write).unwrap();
+        header.write_bytes(0, &[0xff; 16]).unwrap();
+        pipe.write(&[7; 600]);
+        rig.serve();
+        pipe.write(&[8; 424]);
+        let used = rig.finish(1).remove(0);
+        assert_eq!((used.len, used.writable().last()), (1025, Some(&OK)));
+        assert_eq!((&used.writable()[..600], &used.writable()[600..1024]), (&[7; 600][..], &[8; 424][..]));
     }
 }
 

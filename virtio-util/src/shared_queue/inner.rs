@@ -105,6 +105,17 @@ impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> Home<R::Mem> for 
     }
 }
 
+/// Publishes, on its drop, the chains that were held back.
+pub(super) struct LetGo<'q, R: SharedRing, N: DriverNotify + Send + 'static, L: Lock>(pub(super) &'q Inner<R, N, L>);
+
+impl<R: SharedRing, N: DriverNotify + Send + 'static, L: Lock> Drop for LetGo<'_, R, N, L> {
+    #[inline]
+    fn drop(&mut self) {
+        // A broken queue has reported its fault, or will report it.
+        let _ = self.0.returning(State::let_go);
+    }
+}
+
 /// Wakes, on its drop, the threads and tasks that wait for returned chains.
 struct WakeAfter<'q, R: SharedRing, N: DriverNotify + Send + 'static, L: Lock>(&'q Inner<R, N, L>);
 

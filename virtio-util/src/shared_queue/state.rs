@@ -30,6 +30,10 @@ pub(super) struct State<R: SharedRing, N> {
     unseen: bool,
     /// Whether a thread or task waits until no chain is in flight.
     idle_awaited: bool,
+    /// The number of those that hold returned chains back.
+    holders: usize,
+    /// Whether returned chains are held back, so that the driver does not see them yet.
+    unpublished: bool,
 }
 
 /// The owned chains that are out.
@@ -74,7 +78,17 @@ impl<R: SharedRing, N: DriverNotify> State<R, N> {
     pub(super) const fn new(queue: Queue<R, N>, budget: usize) -> Self {
         let phase = Phase::Running(queue);
         let out = Out { chains: 0, elements: 0 };
-        Self { phase, paused: false, budget, out, full: false, unseen: false, idle_awaited: false }
+        Self {
+            phase,
+            paused: false,
+            budget,
+            out,
+            full: false,
+            unseen: false,
+            idle_awaited: false,
+            holders: 0,
+            unpublished: false,
+        }
     }
 
     /// Fetches the next chain, if one is available and has room in the budget. The chain will return to `home`.
@@ -167,9 +181,34 @@ impl<R: SharedRing, N: DriverNotify> State<R, N> {
     #[inline]
     pub(super) fn complete(&mut self, token: Token, written: u32) -> Result<(), ReturnError> {
         match &mut self.phase {
+            Phase::Running(queue) if self.holders > 0 => {
+                self.unpublished = true;
+                let (ring, state) = queue.parts_mut();
+                state.complete(ring, token, written)
+            }
             Phase::Running(queue) => queue.complete(token, written),
             other => other.discard(token),
         }
+    }
+
+    /// Holds returned chains back, until [`let_go`](Self::let_go) is called as often as this.
+    pub(super) const fn hold(&mut self) {
+        self.holders += 1;
+    }
+
+    /// Publishes what was held back, unless somebody else still holds it back.
+    pub(super) fn let_go(&mut self) -> Result<(), FatalError> {
+        self.holders -= 1;
+        if self.holders == 0 { self.publish() } else { Ok(()) }
+    }
+
+    /// Publishes what is held back, if there is anything. Notifies the driver if the driver wants it.
+    pub(super) fn publish(&mut self) -> Result<(), FatalError> {
+        // A notifier can panic.
+        let unpublished = core::mem::take(&mut self.unpublished);
+        let Some(queue) = self.queue().filter(|_| unpublished) else { return Ok(()) };
+        let (ring, state) = queue.parts_mut();
+        state.publish(ring)
     }
 
     /// Returns an owned chain to the driver, and drops its memory handle. A refused chain stays out, because its holder
@@ -303,9 +342,9 @@ impl<R: SharedRing, N: DriverNotify> State<R, N> {
         idle
     }
 
-    /// Returns whether no chain is in flight, and no refused chain is out.
+    /// Returns whether no chain is in flight or held back, and no refused chain is out.
     fn is_idle(&self) -> bool {
-        self.in_flight() == 0 && self.out.chains == 0
+        self.in_flight() == 0 && self.out.chains == 0 && !self.unpublished
     }
 
     /// Returns the number of owned chains that are out.
@@ -336,6 +375,8 @@ impl<R: SharedRing, N: DriverNotify> State<R, N> {
             Phase::Running(queue) => Phase::Resetting(queue.reset()),
             other => other,
         };
+        // The driver will see none of them.
+        self.unpublished = false;
     }
 
     /// Takes the queue out if it runs and no chain is in flight.

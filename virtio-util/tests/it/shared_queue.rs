@@ -73,6 +73,87 @@ fn burst_publishes_and_notifies_once_at_its_end() {
 }
 
 #[test]
+fn chains_returned_together_are_published_with_one_notification_at_the_end() {
+    for format in FORMATS {
+        let mut rig = Rig::new(format);
+        let chains: Vec<_> = (1..4).map(|byte| rig.fetch(byte)).collect();
+        rig.queue.clone().publish_together(|| {
+            rig.queue.publish_together(|| chains.into_iter().for_each(answer));
+            assert_eq!((rig.used().len(), rig.notifications.count()), (0, 0));
+        });
+        assert_eq!((rig.used().len(), rig.notifications.count()), (3, 1));
+        answer(rig.fetch(4));
+        assert_eq!((rig.used().len(), rig.notifications.count()), (1, 2));
+    }
+}
+
+#[test]
+fn chains_held_back_are_published_although_the_work_panics() {
+    for format in FORMATS {
+        let mut rig = Rig::new(format);
+        let chain = rig.fetch(1);
+        let work = || {
+            answer(chain);
+            panic!("the work");
+        };
+        assert!(catch_unwind(AssertUnwindSafe(|| rig.queue.publish_together(work))).is_err());
+        assert_eq!((rig.used().len(), rig.notifications.count()), (1, 1));
+    }
+}
+
+#[test]
+fn queue_is_not_drained_while_chains_are_held_back() {
+    for format in FORMATS {
+        let mut rig = Rig::new(format);
+        let (chain, queue) = (rig.fetch(1), rig.queue.clone());
+        let wakes = Arc::new(Wakes::default());
+        let mut drained = Box::pin(queue.drained());
+        rig.queue.publish_together(|| {
+            answer(chain);
+            assert!(poll_future(&mut drained, &wakes).is_pending());
+            assert!(rig.queue.clone().try_into_queue().is_err());
+        });
+        assert_eq!(wakes.count(), 1);
+        assert!(poll_future(&mut drained, &wakes).is_ready());
+        assert!(rig.queue.clone().try_into_queue().is_ok());
+        assert_eq!(rig.used().len(), 1);
+    }
+}
+
+#[test]
+fn chains_held_back_are_saved_and_stay_in_the_old_memory_as_published() {
+    for format in FORMATS {
+        let mut rig = Rig::new(format);
+        let chains = [1, 2].map(|byte| rig.fetch(byte));
+        let [first, second] = chains;
+        let queue = rig.queue.clone();
+        queue.publish_together(|| {
+            answer(first);
+            assert!(queue.save().is_some());
+            assert_eq!(rig.used().len(), 1);
+            answer(second);
+            queue.replace_mem(Arc::clone(&rig.mem)).unwrap();
+            assert_eq!(rig.used().len(), 1);
+        });
+        assert_eq!(rig.notifications.count(), 2);
+    }
+}
+
+#[test]
+fn chains_held_back_at_a_reset_do_not_hold_it_up() {
+    for format in FORMATS {
+        let mut rig = Rig::new(format);
+        let (chain, queue) = (rig.fetch(1), rig.queue.clone());
+        queue.publish_together(|| {
+            answer(chain);
+            queue.reset();
+            assert!(queue.clone().finish_reset().is_ok());
+        });
+        assert_eq!((rig.used().len(), rig.notifications.count()), (0, 0));
+    }
+}
+
+#[test]
 fn burst_that_panics_stops_neither_the_queue_nor_a_drain() {
     let _watchdog = Watchdog::new();
     for format in FORMATS {

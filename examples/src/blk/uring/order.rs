@@ -7,9 +7,12 @@ use virtio_vhost_user::KeptChain;
 
 use super::super::wire::Status;
 use super::request::Request;
+use super::usual::Usual;
 
 /// How a request ends.
 pub(super) enum End<M: StableMem> {
+    /// The kernel has done all of it.
+    Usual(Usual<M>),
     /// The kernel has worked for it.
     Done(Box<Request<M>>, Status),
     /// The block device answers it by itself. If its memory has panicked, there is no chain.

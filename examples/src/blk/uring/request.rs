@@ -11,6 +11,7 @@ use super::super::BlockDevice;
 use super::super::storage::Storage;
 use super::super::wire::{RequestHeader, RequestType, Status};
 use super::clearing::{Clearing, Step};
+use super::usual::{Kind, Transfer, Usual};
 
 /// How often an operation is begun again that has ended without a reason.
 const TRIES: u8 = 16;
@@ -94,6 +95,25 @@ impl<M: StableMem> Request<M> {
             Some((RequestType::GetId, _)) | None => Err(request.into_chain()),
         };
         begun.map(|request| Box::new(Self { number, ..request }))
+    }
+
+    /// Goes on with a request that was begun in the usual way: its header was read, and its first operation has ended.
+    /// Without a place for the status, its chain is handed back.
+    pub(super) fn go_on_with(usual: Usual<M>, result: io::Result<usize>) -> Result<Next<M>, Option<KeptChain<M>>> {
+        let Usual { number, chain, transfer: Transfer { kind, offset, len, .. } } = usual;
+        let mut request = ReadableChain::new(chain);
+        if request.skip(size_of::<RequestHeader>() as u64).is_err() {
+            return Err(request.into_chain());
+        }
+        let work = Work::Move { offset, left: len.into(), stable: kind == Kind::Write { stable: true } };
+        let request = match kind {
+            Kind::Read => Self::with_status(request, |_| Some(work))?,
+            Kind::Write { .. } => Self { number: 0, chain: Half::Out(request), work, tries: 0 },
+        };
+        Ok(match Box::new(Self { number, ..request }).begin() {
+            Next::Operation(request, operation) => request.go_on(operation, result),
+            answer => answer,
+        })
     }
 
     fn read<S: Storage>(

@@ -13,13 +13,21 @@ use super::{Progress, UringDisk};
 use crate::blk::storage::Storage;
 
 /// How many rounds there are before others have a look: the thread of the queue, which may have to stop.
-const ROUNDS: usize = 16;
+///
+/// Most of them are short. A queue that is to stop gives no chains, so that there is soon nothing to do.
+const ROUNDS: usize = 256;
 
-/// How many rounds there are if the device polls, most of which are short.
-const POLLING_ROUNDS: usize = 256;
+/// How many chains are taken before these are handed to the kernel: with a few, the driver is at work with some while
+/// the device is with others. Without this, there were 3 % to 14 % fewer requests of a cached file, with 32 at a time.
+const GROUP: usize = 16;
 
-/// How often a device that polls looks and finds nothing before it waits: a few milliseconds.
-const LOOKS: u32 = 10_000;
+/// How often the device looks for a request and finds none before it waits for a kick: some microseconds. To fall
+/// asleep and to be woken takes about as long, and a driver often makes its next request right after an answer.
+// PERF: a read of a cached file, one at a time, needs one system call, and not three (`blk-cached`).
+const LOOKS: u32 = 100;
+
+/// How often a device that polls does, whether or not the kernel has work: a few milliseconds.
+const POLLS: u32 = 10_000;
 
 /// How many of these looks come in quick succession. After that the processor is offered to others between them.
 const SPINS: u32 = 1000;
@@ -28,22 +36,22 @@ impl<S: Storage + Send + 'static> UringDisk<S> {
     /// Returns what serves a queue with this device.
     #[must_use]
     pub fn into_worker(self) -> Worker {
-        self.worker(0, ROUNDS)
+        self.worker(0)
     }
 
     /// Returns what serves a queue with this device, and does not wait while there is something to do. It looks for
     /// requests and for the end of operations again and again, and needs no kicks meanwhile.
     #[must_use]
     pub fn into_polling_worker(self) -> Worker {
-        self.worker(LOOKS, POLLING_ROUNDS)
+        self.worker(POLLS)
     }
 
-    fn worker(self, looks: u32, rounds: usize) -> Worker {
+    fn worker(self, polls: u32) -> Worker {
         let disk = Arc::new(Mutex::new(self));
         let worker = Worker::asynchronous(move |mut chains| {
             let disk = Arc::clone(&disk);
             chains.wake_on(Some(Arc::clone(lock(&disk).event())));
-            Serving { disk, chains, ended: false, rounds, looks, looked: 0 }
+            Serving { disk, chains, ended: false, polls, looked: 0 }
         });
         // The kernel writes to memory when it wants.
         worker.keeping_memory()
@@ -56,9 +64,8 @@ struct Serving<S: Storage> {
     chains: Chains,
     /// Whether there are no more chains.
     ended: bool,
-    rounds: usize,
-    /// How often it looks and finds nothing before it waits.
-    looks: u32,
+    /// How often it looks and finds nothing before it waits, if it polls.
+    polls: u32,
     /// How often it has.
     looked: u32,
 }
@@ -69,13 +76,20 @@ impl<S: Storage> Future for Serving<S> {
     /// Takes chains, and hands them to the kernel together, until there are no more and nothing has ended meanwhile.
     /// Then the next chain wakes it, or the io_uring.
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let Self { disk, chains, ended, rounds, looks, looked } = &mut *self;
+        let Self { disk, chains, ended, polls, looked } = &mut *self;
         let mut disk = lock(disk);
-        for _ in 0..*rounds {
-            let waits = *looked >= *looks;
+        for _ in 0..ROUNDS {
+            // The kernel can need long. One look after each end of operations is enough then.
+            let looks = if disk.in_flight() == 0 { LOOKS } else { 1 };
+            let waits = *looked >= looks.max(*polls);
             let took = if waits { take(&mut disk, chains, ended, context) } else { take_now(&mut disk, chains) };
-            match disk.turn() {
+            let progress = match disk.in_flight() {
+                0 => Ok(Progress::default()),
+                _ => chains.publish_together(|| disk.turn()),
+            };
+            match progress {
                 Ok(Progress { ended: 0, again: false }) if !took && waits => {
+                    *looked = 0;
                     return if *ended && disk.in_flight() == 0 { Poll::Ready(()) } else { Poll::Pending };
                 }
                 Ok(Progress { ended: 0, again: false }) if !took => {
@@ -102,7 +116,10 @@ impl<S: Storage> Future for Serving<S> {
 /// Takes chains while there is room, and returns whether there were any. If there is room left, the next one wakes.
 fn take<S: Storage>(disk: &mut UringDisk<S>, chains: &mut Chains, ended: &mut bool, context: &mut Context<'_>) -> bool {
     let mut took = false;
-    while !*ended && disk.has_room() {
+    for _ in 0..GROUP {
+        if *ended || !disk.has_room() {
+            break;
+        }
         match Pin::new(&mut *chains).poll_next(context) {
             Poll::Ready(Some(chain)) => {
                 took = true;
@@ -118,7 +135,10 @@ fn take<S: Storage>(disk: &mut UringDisk<S>, chains: &mut Chains, ended: &mut bo
 /// Takes chains while there is room, and returns whether there were any.
 fn take_now<S: Storage>(disk: &mut UringDisk<S>, chains: &mut Chains) -> bool {
     let mut took = false;
-    while disk.has_room() {
+    for _ in 0..GROUP {
+        if !disk.has_room() {
+            break;
+        }
         let Some(chain) = chains.try_next() else { break };
         took = true;
         disk.take(chain);

@@ -1,7 +1,7 @@
 //! Media that the tests are in charge of.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
 
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
@@ -57,7 +57,21 @@ impl Pipe {
         (Files::new(reader.into(), 1 << 30), Self(writer.into()))
     }
 
+    /// Returns a medium that takes `room` bytes at a time, and the pipe that it feeds.
+    pub(crate) fn with_room(room: usize) -> (Files, Self) {
+        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        assert_eq!(fcntl_setpipe_size(&writer, room).unwrap(), room);
+        (Files::new(writer.into(), 1 << 30), Self(reader.into()))
+    }
+
     pub(crate) fn write(&self, bytes: &[u8]) {
         (&self.0).write_all(bytes).unwrap();
+    }
+
+    /// Returns the next bytes.
+    pub(crate) fn read(&self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        (&self.0).read_exact(&mut bytes).unwrap();
+        bytes
     }
 }
