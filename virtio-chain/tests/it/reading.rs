@@ -54,6 +54,22 @@ fn read_beyond_the_end_returns_what_there_is() {
     });
 }
 
+/// INV-2: nothing is accessed for nothing, not even the next descriptor.
+#[test]
+fn read_of_no_bytes_accesses_nothing() {
+    let mut rig = Rig::new();
+    let mem = rig.mem.clone();
+    rig.add(&Message::new(CUT, &[]));
+    let chain = rig.fetch();
+    let mut reader = Reader::new(&chain);
+    for read in [3, 5, 7] {
+        mem.start_log();
+        assert_eq!((reader.read(&mut []), reader.read_exact(&mut []), reader.skip(0)), (Ok(0), Ok(()), Ok(0)));
+        assert_eq!(mem.take_log(), []);
+        assert_eq!(reader.skip(read), Ok(read));
+    }
+}
+
 /// USER-2: what is missing of a command counts as zeros.
 #[test]
 fn read_padded_beyond_the_end_is_zero() {
@@ -161,5 +177,17 @@ fn split_last_cuts_from_the_end() {
         assert_eq!(chain.split_last(7).unwrap_err(), TransferError::Short { wanted: 7, available: 6 });
         assert_eq!(chain.split_last(2).unwrap().read_obj(), Ok(*b"ee"));
         assert_eq!(chain.read_obj(), Ok(*b"ethr"));
+    });
+}
+
+#[test]
+fn reader_shows_chain_and_position() {
+    check(|mut chain| {
+        chain.skip(4).unwrap();
+        let shown = format!("{chain:?}");
+        assert!(
+            shown.starts_with("Reader { id: Some(0), cursor: Cursor {") && shown.contains("position: 4,"),
+            "{shown}"
+        );
     });
 }

@@ -165,3 +165,12 @@ fn write_after_reading_in_part_reaches_writable_bytes_alone() {
         assert_eq!(rig.mem.view().peek(readable[1].start(), 4), b"read");
     }
 }
+
+#[test]
+fn writer_shows_chain_and_what_was_written() {
+    check(4, &[(0, &[7; 4])], |chain| {
+        chain.fill(4, 7).unwrap();
+        let shown = format!("{chain:?}");
+        assert!(shown.starts_with("Writer { id: Some(0), cursor: Cursor {") && shown.contains("prefix: 4,"), "{shown}");
+    });
+}
