@@ -7,7 +7,8 @@ use std::sync::Arc;
 use virtio_fake_driver::features::EVENT_IDX;
 use virtio_fake_driver::{DriverChain, Fixture, MemEvent, Packed, QueueFormat, Split, TestMem};
 use virtio_queue_core::{
-    Armed, ChainElements, FromConfig, Head, Queue, QueueLimits, Record, RecordedRing, Recorder, Restorable, SavedQueue,
+    Armed, ChainElements, FromConfig, Head, InOrderRing, OrderSlot, Queue, QueueLimits, Record, RecordedRing, Recorder,
+    Restorable, SavedQueue,
 };
 use virtio_ring::packed::Descriptor;
 use virtio_util::NotificationCounter;
@@ -167,10 +168,12 @@ fn check_goes_on<F: QueueFormat<Ring<Mem>: Record>>() {
 
     let found = store.0.take();
     assert_eq!(found.iter().map(|(head, _)| head.id()).collect::<Vec<_>>(), ids[..2]);
+    let wrapped = InOrderRing::<_, Vec<OrderSlot>>::new(RecordedRing::new(ring(), store.clone()), true).unwrap();
     let (ring, mut queue) = (ring(), Queue::restore(ring(), NotificationCounter::new(), &saved).unwrap().0);
     for (at, (head, stored)) in found.iter().enumerate().rev() {
         let walked: Vec<_> = ring.walk_stored(*head, stored).map(Result::unwrap).collect();
         assert_eq!(walked, elements[at]);
+        assert!(wrapped.walk_stored(*head, stored).map(Result::unwrap).eq(walked));
         let token = queue.adopt(*head).unwrap();
         queue.complete(token, 4 + at as u32).unwrap();
     }
