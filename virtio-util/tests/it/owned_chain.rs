@@ -21,6 +21,20 @@ const_assert!(size_of::<OwnedChain<Arc<HeapMem>>>() <= 128);
 
 fn is_static(_: &(impl Send + Sync + 'static)) {}
 
+/// A kept chain has the id of the chain, also for code that takes any chain.
+#[test]
+fn id_is_that_of_the_chain() {
+    fn id(chain: &impl ChainElements) -> u16 {
+        chain.id()
+    }
+    for format in FORMATS {
+        let mut rig = Rig::new(format);
+        let ids = [(); 3].map(|()| rig.driver.add(&DriverChain::new().writable(1)).unwrap());
+        let chains = [(); 3].map(|()| rig.queue.next_chain().unwrap().unwrap());
+        assert_eq!(chains.each_ref().map(|chain| (chain.id(), id(chain))), ids.map(|id| (id, id)));
+    }
+}
+
 /// KEEP-1
 #[test]
 fn chains_returned_in_any_order_are_used_in_that_order() {

@@ -5,6 +5,7 @@
 mod hostile;
 mod kills;
 mod layouts;
+mod left;
 
 use core::cell::{Cell, RefCell};
 use std::rc::Rc;
