@@ -17,10 +17,10 @@ pub type AnyRecordedRing = RecordedRing<AnyRing<GuestMem>, AnyRecorder>;
 
 /// Writes the record of a ring of either format, if the front end wants one.
 #[derive(Clone, Debug)]
-pub struct AnyRecorder(Kind);
+pub struct AnyRecorder(pub(super) Kind);
 
 #[derive(Clone, Debug)]
-enum Kind {
+pub(super) enum Kind {
     None,
     Split(SplitRecorder<Arc<Shm>>),
     Packed(PackedRecorder<Arc<Shm>>),

@@ -2,6 +2,7 @@
 
 #![expect(clippy::cast_possible_truncation, reason = "what a test makes is small")]
 
+mod files;
 mod hostile;
 mod kills;
 mod layouts;
