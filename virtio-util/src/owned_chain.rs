@@ -270,7 +270,7 @@ impl<M> fmt::Debug for OwnedChain<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OwnedChain")
             .field("id", &self.id())
-            .field("elements", &self.way_home.elements)
+            .field("elements", &self.way_home.elements.len())
             .finish_non_exhaustive()
     }
 }

@@ -21,7 +21,7 @@ const_assert!(size_of::<OwnedChain<Arc<HeapMem>>>() <= 128);
 
 fn is_static(_: &(impl Send + Sync + 'static)) {}
 
-/// A kept chain has the id of the chain, also for code that takes any chain.
+/// A kept chain has the id of the chain, also for code that takes any chain, and shows it.
 #[test]
 fn id_is_that_of_the_chain() {
     fn id(chain: &impl ChainElements) -> u16 {
@@ -32,6 +32,7 @@ fn id_is_that_of_the_chain() {
         let ids = [(); 3].map(|()| rig.driver.add(&DriverChain::new().writable(1)).unwrap());
         let chains = [(); 3].map(|()| rig.queue.next_chain().unwrap().unwrap());
         assert_eq!(chains.each_ref().map(|chain| (chain.id(), id(chain))), ids.map(|id| (id, id)));
+        assert_eq!(format!("{:?}", chains[2]), format!("OwnedChain {{ id: {}, elements: 1, .. }}", ids[2]));
     }
 }
 
