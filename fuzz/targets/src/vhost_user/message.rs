@@ -145,7 +145,10 @@ fn state(input: &mut Input<'_>, likely: &[u64]) -> u64 {
 
 fn vring_addr(input: &mut Input<'_>) -> Vec<u64> {
     let index = number(input, &[0, 1, 2]) & 0xffff_ffff | u64::from(input.u8() % 3) << 32;
-    let mut addr = || USER + input.one_of(&REGIONS) + number(input, &[0, 0x100, 0x400, 0x800, 0x1000, REGION_LEN - 4]);
+    let mut addr = || {
+        let region = USER + input.one_of(&REGIONS);
+        region.wrapping_add(number(input, &[0, 0x100, 0x400, 0x800, 0x1000, REGION_LEN - 4]))
+    };
     vec![index, addr(), addr(), addr(), number(input, &[0x1_0000, 0x10_0000, 0])]
 }
 
