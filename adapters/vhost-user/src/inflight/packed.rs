@@ -330,7 +330,7 @@ impl<M: StableMem> PackedRecorder<M> {
     /// Stores a descriptor in an entry.
     fn store_descriptor(&self, index: u16, descriptor: &Descriptor) {
         let (id, flags) = (descriptor.id().0, descriptor.flags().0);
-        let entry = PackedEntry { id, flags, len: descriptor.len(), addr: 0, ..PackedEntry::default() };
+        let entry = PackedEntry { id, flags, len: descriptor.len(), ..PackedEntry::default() };
         let [_, _, word, _] = entry.words();
         self.record.0.store(PackedEntry::at(index) + PackedEntry::DESCRIPTOR, word);
         self.record.0.store(PackedEntry::at(index) + PackedEntry::ADDR, descriptor.addr().0);

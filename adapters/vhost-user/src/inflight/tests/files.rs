@@ -7,7 +7,8 @@ use std::sync::Arc;
 use rustix::fs::{SealFlags, fcntl_get_seals};
 use rustix::io::{FdFlags, fcntl_getfd};
 use virtio_fake_driver::{DriverChain, Packed, Split};
-use virtio_queue_core::{Armed, Recorder};
+use virtio_queue_core::{Armed, Head, Recorder};
+use virtio_ring::packed::Descriptor;
 
 use super::*;
 use crate::inflight::any::{AnyRecorder, Kind};
@@ -15,7 +16,7 @@ use crate::inflight::{Inflight, layout};
 use crate::shm::Shm;
 
 /// A record, which is one part for a queue after the other.
-fn create(queues: u16, queue_size: u16) -> (File, Inflight) {
+pub(super) fn create(queues: u16, queue_size: u16) -> (File, Inflight) {
     let (file, size) = Inflight::create(queues, queue_size).unwrap();
     let record = Inflight::map(&file, 0, size, queues, queue_size).unwrap();
     (file, record)
@@ -84,6 +85,7 @@ fn lives<F: Recorded, K: Recorder + Clone>(
             tokens.extend(next(&mut queue));
             steps.push(read(&file));
         }
+        armed.push(queue.enable_notifications().unwrap());
         let mut burst = queue.burst();
         burst.complete(tokens.remove(1), 0).unwrap();
         steps.push(read(&file));
@@ -93,9 +95,25 @@ fn lives<F: Recorded, K: Recorder + Clone>(
     (steps, fetched, armed)
 }
 
+/// Returns what the record is when returned chains are about to be published.
+fn publishing<F: Recorded, K: Recorder>(wrap: impl Fn(<RingOf<F> as Recordable>::Recorder<Arc<Shm>>) -> K) -> Vec<u8> {
+    let mem = Memory::new();
+    let config = config(&driver::<F>(&mem, 4, None));
+    let (file, record) = create(1, 4);
+    let ring = RingOf::<F>::from_config(&config, Rc::clone(&mem)).unwrap();
+    let part = record.queue::<RingOf<F>>(0).unwrap();
+    let mut recorder = wrap(ring.resume(&config, part, start::<F>(&config, None)).unwrap().0);
+    recorder.fetched(Head::new(1, if F::PACKED { 0x8000 } else { 0 }, 1), [Descriptor::default()].into_iter());
+    recorder.completed(Head::new(1, if F::PACKED { 0x8000 } else { 0 }, 1));
+    recorder.publishing(if F::PACKED { 0x8001 } else { 1 });
+    read(&file)
+}
+
 /// RECORD-1, RECORD-2, RECORD-3: the recorder of a queue in either format is the recorder of its format.
 #[test]
 fn recorder_of_either_format_records_the_same() {
     assert_eq!(lives::<Split, _>(|own| own), lives::<Split, _>(|own| AnyRecorder(Kind::Split(own))));
     assert_eq!(lives::<Packed, _>(|own| own), lives::<Packed, _>(|own| AnyRecorder(Kind::Packed(own))));
+    assert_eq!(publishing::<Split, _>(|own| own), publishing::<Split, _>(|own| AnyRecorder(Kind::Split(own))));
+    assert_eq!(publishing::<Packed, _>(|own| own), publishing::<Packed, _>(|own| AnyRecorder(Kind::Packed(own))));
 }

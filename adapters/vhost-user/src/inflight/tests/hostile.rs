@@ -151,3 +151,25 @@ fn buffer_id_of_two_chains_takes_no_entry_that_is_not_there() {
         assert_eq!(mem.peek(behind, 32), [7; 32], "{lens:?}");
     }
 }
+
+/// Each error says what was wrong, and what would be right.
+#[test]
+fn errors_say_what_is_wrong() {
+    let errors = [
+        (InflightError::Queue { index: 2, queues: 1 }, "it has no part for queue 2, only for 1 queues"),
+        (InflightError::RingSize { size: 8, room: 4 }, "the ring has 8 descriptors, but the record has room for 4"),
+        (InflightError::Version(7), "its version is 7, and must be 1"),
+        (InflightError::Features(1), "it has features 0x1, and must have none"),
+        (InflightError::Entries { entries: 4, expected: 8 }, "it has 4 entries, and must have 8"),
+        (
+            InflightError::UsedIndex { recorded: 1, used: 9, size: 4 },
+            "used index 1 was recorded, which must be at most 4 less than the ring's, 9",
+        ),
+        (InflightError::Position { slot: 9, size: 8 }, "used position 9 must be a slot of a ring with 8"),
+        (InflightError::Entry { entry: 3 }, "entry 3 is in flight, and is no chain of this ring"),
+        (InflightError::TooMany { in_flight: 9, size: 8 }, "9 descriptors are in flight in a ring with 8"),
+    ];
+    for (error, text) in errors {
+        assert_eq!(error.to_string(), format!("the record of what is in flight makes no sense: {text}"));
+    }
+}
