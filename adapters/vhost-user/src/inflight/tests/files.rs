@@ -95,6 +95,32 @@ fn lives<F: Recorded, K: Recorder + Clone>(
     (steps, fetched, armed)
 }
 
+/// RECORD-1: what is in flight is recorded, and what was put back is not.
+#[test]
+fn chain_that_is_put_back_is_not_recorded() {
+    fn check<F: Recorded>(header: usize) {
+        let mem = Memory::new();
+        let mut driver = driver::<F>(&mem, 4, None);
+        let config = config(&driver);
+        let (file, record) = create(1, 4);
+        let ring = RingOf::<F>::from_config(&config, Rc::clone(&mem)).unwrap();
+        let part = record.queue::<RingOf<F>>(0).unwrap();
+        let (recorder, saved) = ring.resume(&config, part, start::<F>(&config, None)).unwrap();
+        let again = RecordedRing::new(ring, recorder);
+        let mut queue = Queue::restore(again, NotificationCounter::new(), &saved).unwrap().0;
+        driver.add(&DriverChain::new().writable(1)).unwrap();
+        let in_flight = |file: &File| read(file)[header..].iter().step_by(header).filter(|byte| **byte == 1).count();
+        for _ in 0..2 {
+            let token = queue.next_chain().unwrap().unwrap().into_token();
+            assert_eq!(in_flight(&file), 1);
+            queue.unfetch(token).unwrap();
+            assert_eq!(in_flight(&file), 0);
+        }
+    }
+    check::<Split>(16);
+    check::<Packed>(32);
+}
+
 /// Returns what the record is when returned chains are about to be published.
 fn publishing<F: Recorded, K: Recorder>(wrap: impl Fn(<RingOf<F> as Recordable>::Recorder<Arc<Shm>>) -> K) -> Vec<u8> {
     let mem = Memory::new();

@@ -1,6 +1,7 @@
 //! Chains of an earlier process that are left to be fetched again.
 
 use virtio_fake_driver::{DriverChain, Split};
+use virtio_queue_core::Armed;
 
 use super::files::create;
 use super::*;
@@ -34,12 +35,17 @@ fn chains_are_left_until_they_were_fetched_again() {
 
         let (mut queue, left) = begin();
         let in_order = returned == 0;
-        assert_eq!(left.is_nothing(), in_order);
+        assert_eq!((left.is_nothing(), queue.enable_notifications()), (in_order, Ok(Armed::MoreAvailable)));
         let _first = queue.next_chain().unwrap().unwrap().into_token();
         assert_eq!(left.is_nothing(), in_order);
         let second = queue.next_chain().unwrap().unwrap().into_token();
-        assert!(left.is_nothing());
+        assert_eq!((left.is_nothing(), queue.enable_notifications()), (true, Ok(Armed::Waiting)));
         queue.unfetch(second).unwrap();
         assert_eq!(left.is_nothing(), in_order);
+        let _second = queue.next_chain().unwrap().unwrap().into_token();
+        // A chain of this process is not one of the other's.
+        driver.add(&DriverChain::new().writable(1)).unwrap();
+        queue.next_chain().unwrap().unwrap().unfetch().unwrap();
+        assert!(left.is_nothing());
     }
 }
