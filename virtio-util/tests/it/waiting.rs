@@ -8,7 +8,7 @@ use std::task::Wake;
 use std::thread;
 
 use futures::FutureExt;
-use virtio_queue_core::{Chain, Queue, Refused, ReturnError};
+use virtio_queue_core::{Armed, Chain, Queue, Refused, ReturnError};
 use virtio_util::{DescChainStream, NotificationCounter, SharedQueue};
 
 use crate::interrupted::{Interrupted, LOST, Moment};
@@ -361,5 +361,29 @@ fn drain_ends_when_the_last_chain_has_given_up_its_handle_on_the_memory() {
         way(chain);
         assert_eq!(handles.1.load(Ordering::Relaxed), without_chain);
         assert!(poll_future(&mut drained, &handles).is_ready());
+    }
+}
+
+/// A queue that fetches nothing wants no kicks: not while it is paused, and not while the budget is spent.
+#[test]
+fn queue_that_does_not_fetch_wants_no_kick() {
+    for format in FORMATS {
+        let mut rig = Rig::new(format);
+        rig.queue.suppress_notifications();
+        rig.queue.pause();
+        assert_eq!(rig.queue.enable_notifications(), Ok(Armed::Waiting));
+        assert!(!rig.offer(1), "paused");
+        rig.queue.resume();
+        assert_eq!(rig.queue.enable_notifications(), Ok(Armed::MoreAvailable));
+
+        let mut rig = Rig::with_budget(format, 2);
+        let held = rig.fetch(1);
+        rig.offer(2);
+        assert!(rig.queue.next_chain().unwrap().is_none(), "the budget is spent");
+        rig.queue.suppress_notifications();
+        assert_eq!(rig.queue.enable_notifications(), Ok(Armed::Waiting));
+        assert!(!rig.offer(3), "the budget is spent");
+        answer(held);
+        assert_eq!(rig.queue.enable_notifications(), Ok(Armed::MoreAvailable));
     }
 }
