@@ -70,7 +70,7 @@ impl AnyRecorder {
 }
 
 /// Does so in one format.
-fn resume<R: Recordable>(
+pub(super) fn resume<R: Recordable>(
     ring: &R,
     config: &QueueConfig,
     record: &Inflight,

@@ -12,7 +12,7 @@ use virtio_ring::packed::Descriptor;
 
 use super::*;
 use crate::inflight::any::{AnyRecorder, Kind};
-use crate::inflight::{Inflight, layout};
+use crate::inflight::{Inflight, any, layout};
 use crate::shm::Shm;
 
 /// A record, which is one part for a queue after the other.
@@ -119,6 +119,20 @@ fn chain_that_is_put_back_is_not_recorded() {
     }
     check::<Split>(16);
     check::<Packed>(32);
+}
+
+/// BASE-2, HOST-30: a base that the ring cannot be at matters where nothing was recorded, and nowhere else.
+#[test]
+fn impossible_base_is_refused_if_there_is_no_record() {
+    let mem = Memory::new();
+    let config = config(&driver::<Packed>(&mem, 4, None));
+    let (_, record) = create(1, 4);
+    let ring = RingOf::<Packed>::from_config(&config, Rc::clone(&mem)).unwrap();
+    let resume = |base| any::resume(&ring, &config, &record, 0, base).map(|(_, saved)| saved);
+    let (impossible, start) = (SavedQueue::at(0x8009, 0x8009, config.features), start::<Packed>(&config, None));
+    assert!(resume(impossible).is_err());
+    assert_eq!(resume(start).unwrap(), start);
+    assert_eq!(resume(impossible).unwrap(), start);
 }
 
 /// Returns what the record is when returned chains are about to be published.
