@@ -4,50 +4,19 @@ use core::time::Duration;
 use std::sync::mpsc;
 use std::thread;
 
+use tokio::sync::oneshot;
 use virtio_queue_core::FatalError;
 use virtio_util::DescChainStream;
 
 use crate::rig::{FORMATS, Owned, Rig, answer, byte_of};
 use crate::watchdog::Watchdog;
 
-/// How many hundredths of a second each request takes: far enough from each other for a machine that is busy.
+/// How many hundredths of a second each request takes.
 const TIMES: [u8; 5] = [50, 10, 30, 0, 20];
 const IN_ORDER: [(u8, u32); 5] = [(0, 1), (10, 1), (20, 1), (30, 1), (50, 1)];
 
 fn time_of(chain: &Owned) -> Duration {
     Duration::from_millis(10 * u64::from(byte_of(chain)))
-}
-
-/// INV-4
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn requests_of_an_asynchronous_device_end_in_the_order_of_their_times() {
-    let _watchdog = Watchdog::new();
-    for format in FORMATS {
-        let mut rig = Rig::new(format);
-        let mut chains = DescChainStream::new(rig.queue.clone());
-        let device = tokio::spawn(async move {
-            while let Some(chain) = chains.next_chain().await? {
-                tokio::spawn(async move {
-                    tokio::time::sleep(time_of(&chain)).await;
-                    answer(chain);
-                });
-            }
-            Ok::<_, FatalError>(())
-        });
-        for time in TIMES {
-            if rig.offer(time) {
-                rig.queue.wake();
-            }
-        }
-        let mut used = Vec::new();
-        while used.len() < TIMES.len() {
-            used.extend(rig.used());
-            tokio::task::yield_now().await;
-        }
-        assert_eq!(used, IN_ORDER);
-        rig.queue.reset();
-        device.await.unwrap().unwrap();
-    }
 }
 
 /// The order is that of the virtual time alone.
@@ -70,21 +39,54 @@ async fn requests_end_in_the_order_of_a_clock_that_is_paused() {
 }
 
 /// A request that is being worked on: its time, and what ends it.
-type Begun = (u8, mpsc::Sender<()>);
+type Begun<D> = (u8, D);
 
 /// Waits until so many requests more are being worked on.
-fn begun_in(waiting: &mpsc::Receiver<Begun>, count: usize) -> Vec<Begun> {
+fn begun_in<D>(waiting: &mpsc::Receiver<Begun<D>>, count: usize) -> Vec<Begun<D>> {
     waiting.iter().take(count).collect()
 }
 
 /// Ends a request, and returns what the driver sees of that.
-fn end((_, done): Begun, rig: &mut Rig) -> (u8, u32) {
+fn end<D>((_, done): Begun<D>, rig: &mut Rig) -> (u8, u32) {
     drop(done);
     loop {
         if let Some(used) = rig.used().pop() {
             return used;
         }
         thread::yield_now();
+    }
+}
+
+/// INV-4: the order is that in which the requests end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_of_an_asynchronous_device_end_in_the_order_of_their_times() {
+    let _watchdog = Watchdog::new();
+    for format in FORMATS {
+        let mut rig = Rig::new(format);
+        let mut chains = DescChainStream::new(rig.queue.clone());
+        let (begun, waiting) = mpsc::channel();
+        let device = tokio::spawn(async move {
+            while let Some(chain) = chains.next_chain().await? {
+                let (done, wait) = oneshot::channel::<()>();
+                begun.send((byte_of(&chain), done)).unwrap();
+                tokio::spawn(async move {
+                    let _ = wait.await;
+                    answer(chain);
+                });
+            }
+            Ok::<_, FatalError>(())
+        });
+        for time in TIMES {
+            if rig.offer(time) {
+                rig.queue.wake();
+            }
+        }
+        let mut requests = begun_in(&waiting, TIMES.len());
+        requests.sort_unstable_by_key(|(time, _)| *time);
+        let used: Vec<_> = requests.into_iter().map(|request| end(request, &mut rig)).collect();
+        assert_eq!(used, IN_ORDER);
+        rig.queue.reset();
+        device.await.unwrap().unwrap();
     }
 }
 
