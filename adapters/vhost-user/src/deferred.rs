@@ -19,7 +19,7 @@ use virtio_util::{EventFd, SharedQueue};
 
 use crate::bell::Bell;
 use crate::chains::{Chains, Event, Shared};
-use crate::event::{self, Call, Kick, Later, STEP};
+use crate::event::{self, Call, Kick, LastNotification, Later, STEP};
 use crate::inflight::Left;
 use crate::inflight::any::AnyRecordedRing;
 use crate::memory::GuestMem;
@@ -38,6 +38,7 @@ pub(crate) struct DeferredLane {
     areas: [DriverAddr; 3],
     doors: Arc<Doors>,
     ended: Receiver<()>,
+    _last: LastNotification,
 }
 
 /// What the thread of a queue is told by.
@@ -73,7 +74,7 @@ impl DeferredLane {
     /// Begins to serve a queue.
     pub(crate) fn spawn(beginning: Beginning, device: &mut Deferred) -> io::Result<Self> {
         let Beginning { name, place, queue, left, areas, kick, notify, call, error } = beginning;
-        let (bell, useful) = (Arc::new(Bell::new()?), Arc::new(AtomicBool::new(false)));
+        let (bell, useful, last) = (Arc::new(Bell::new()?), Arc::new(AtomicBool::new(false)), notify.last());
         let event = Arc::new(Event::new(Arc::clone(&bell)));
         let queue = SharedQueue::new(queue);
         let chains = Chains::new(queue.clone(), notify, place, Arc::clone(&useful), Arc::clone(&event));
@@ -86,7 +87,7 @@ impl DeferredLane {
             inside.drive(serving, &served);
             drop(sender);
         })?;
-        Ok(Self { queue, left, place, areas, doors, ended })
+        Ok(Self { queue, left, place, areas, doors, ended, _last: last })
     }
 
     /// Goes by another kick.
@@ -196,12 +197,11 @@ impl DeferredLane {
     }
 }
 
-/// Stops at once, and waits for nothing.
+/// Stops at once, and waits for the last notification alone.
 impl Drop for DeferredLane {
     fn drop(&mut self) {
         self.doors.stop();
         self.queue.reset();
-        self.doors.call.settle();
     }
 }
 

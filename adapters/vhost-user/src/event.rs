@@ -24,6 +24,9 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// How long the main thread waits for a signal that another thread gives.
 const SIGNAL_PATIENCE: Duration = Duration::from_millis(100);
 
+/// How long the end of a queue waits for the last notification, which a front end can hold up.
+const LAST_PATIENCE: Duration = Duration::from_secs(1);
+
 /// How often somebody who waits looks whether a full eventfd is what holds up the other one.
 pub(crate) const STEP: Duration = Duration::from_millis(2);
 
@@ -154,6 +157,37 @@ pub(crate) struct Later {
     call: Call,
     thread: NotifyThread,
     state: AtomicU8,
+    writing: Weak<()>,
+}
+
+/// Waits at its drop until the other thread has ended, if the queue has: a full eventfd would keep it for ever from what
+/// it still has to do. Drop it last.
+#[derive(Debug)]
+pub(crate) struct LastNotification {
+    call: Call,
+    writing: Weak<()>,
+}
+
+impl Drop for LastNotification {
+    fn drop(&mut self) {
+        let since = Instant::now();
+        while self.writing.strong_count() > 0 && since.elapsed() < LAST_PATIENCE {
+            self.call.make_room();
+            thread::sleep(STEP);
+        }
+    }
+}
+
+/// What notifies on the other thread, which drops it at its end.
+struct Writer {
+    call: Call,
+    _writing: Arc<()>,
+}
+
+impl DriverNotify for Writer {
+    fn notify(&self) {
+        self.call.notify();
+    }
 }
 
 /// Another thread notifies.
@@ -168,7 +202,14 @@ impl Later {
     ///
     /// If there is no other thread.
     pub(crate) fn new(call: Call) -> io::Result<Self> {
-        Ok(Self { thread: NotifyThread::new(call.clone())?, call, state: AtomicU8::new(APART) })
+        let alive = Arc::new(());
+        let (writing, state) = (Arc::downgrade(&alive), AtomicU8::new(APART));
+        let thread = NotifyThread::new(Writer { call: call.clone(), _writing: alive })?;
+        Ok(Self { call, thread, state, writing })
+    }
+
+    pub(crate) fn last(&self) -> LastNotification {
+        LastNotification { call: self.call.clone(), writing: Weak::clone(&self.writing) }
     }
 
     /// Holds notifications back during `work`, which ends without the lock, and then notifies once, if that is due. The
@@ -363,6 +404,20 @@ mod tests {
         assert_eq!(event.take().unwrap(), 1);
         later.after(|| ());
         assert_eq!(event.take().unwrap(), 0);
+    }
+
+    /// A queue ends while the eventfd is full and in blocking mode, with notifications that nobody has waited for.
+    #[test]
+    fn full_eventfd_keeps_no_thread_when_its_queue_has_ended() {
+        let event = full(EventfdFlags::empty());
+        ioctl_fionbio(&*event, false).unwrap();
+        let later = Later::new(call(event)).unwrap();
+        let (last, writing) = (later.last(), Weak::clone(&later.writing));
+        later.notify();
+        drop(later);
+        assert_eq!(writing.strong_count(), 1);
+        drop(last);
+        assert_eq!(writing.strong_count(), 0);
     }
 
     #[test]
