@@ -160,8 +160,8 @@ pub(crate) struct Later {
     writing: Weak<()>,
 }
 
-/// Waits at its drop until the other thread has ended, if the queue has: a full eventfd would keep it for ever from what
-/// it still has to do. Drop it last.
+/// Waits at its drop until the other thread has ended, if the queue has. A full eventfd would keep that thread for ever
+/// from what it still has to do. Drop it last.
 #[derive(Debug)]
 pub(crate) struct LastNotification {
     call: Call,
