@@ -80,9 +80,29 @@ impl About {
     }
 }
 
-/// Returns facts as a list in Markdown.
+/// Returns facts as a list in Markdown, with lines of at most 120 columns.
 pub fn list(facts: &[(&str, String)]) -> String {
-    facts.iter().map(|(name, fact)| format!("* {name}: {fact}\n")).collect()
+    facts.iter().map(|(name, fact)| wrap(&format!("* {name}: {fact}"))).collect()
+}
+
+/// Breaks a line of a list between words.
+fn wrap(line: &str) -> String {
+    let mut lines = String::new();
+    let mut columns = 0;
+    for word in line.split(' ') {
+        let more = word.chars().count() + 1;
+        let separator = if columns == 0 {
+            ""
+        } else if columns + more > 120 {
+            "\n  "
+        } else {
+            " "
+        };
+        columns = if separator == "\n  " { more + 1 } else { columns + more };
+        lines += separator;
+        lines += word;
+    }
+    lines + "\n"
 }
 
 impl Commit {
@@ -96,5 +116,20 @@ impl Machine {
         let Self { processor, cores, memory, kernel, virtualised } = self;
         let kind = if *virtualised { "virtual machine" } else { "bare metal" };
         format!("{processor}, {cores} cores, {memory}, {kernel}, {kind}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_facts_are_broken_between_words() {
+        let fact = ["word"; 30].join(" ");
+        let listed = list(&[("short", "1".into()), ("long", fact.clone())]);
+        let lines: Vec<_> = listed.lines().collect();
+        assert_eq!(lines[0], "* short: 1");
+        assert!(lines.iter().all(|line| line.len() <= 120) && lines[1].len() > 110, "{listed}");
+        assert_eq!(lines[1..].join(" ").replace("   ", " "), format!("* long: {fact}"));
     }
 }
