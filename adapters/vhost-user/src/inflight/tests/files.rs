@@ -46,7 +46,10 @@ fn parts_of_queues_are_apart() {
             let part = record.queue::<RingOf<F>>(index).unwrap();
             part.store(layout::Common::VERSION, index as u16 + 1);
         }
-        let versions = |bytes: &[u8]| [0, 1, 2].map(|index| bytes[index * stride + layout::Common::VERSION]);
+        let versions = |bytes: &[u8]| {
+            let places = [0, 1, 2].map(|index| index * stride + layout::Common::VERSION);
+            places.map(|at| u16::from_ne_bytes([bytes[at], bytes[at + 1]]))
+        };
         assert_eq!(versions(&read(&file)), [1, 2, 3]);
         record.forget::<RingOf<F>>(1);
         assert_eq!((versions(&read(&file)), read(&file).iter().filter(|byte| **byte != 0).count()), ([1, 0, 3], 2));
