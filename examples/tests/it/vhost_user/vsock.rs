@@ -245,8 +245,8 @@ fn storm_of_connections_leaves_no_file_open() {
     }
     guest.check_stream(&first, ADDRESS);
     let began = Instant::now();
-    // Those that hang up are noticed when that comes to pass.
-    while sockets.back_end.files() != before {
+    // Those that hang up are noticed when that comes to pass. What the start has needed can have been counted before.
+    while sockets.back_end.files() > before {
         assert!(began.elapsed() < PATIENCE, "{} files are open, and were {before}", sockets.back_end.files());
         thread::yield_now();
     }
