@@ -67,9 +67,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         if let Some(gone) = files.iter().find(|file| !workspace_root().join(file).is_file()) {
             bail!("there is no {gone}: the list of files in {} must name those that there are", file!());
         }
-        unnoticed.check(&files, &list(package, &files)?)?;
+        let unnoticed = unnoticed.patterns(&files, &list(package, &files)?)?;
         let mut mutants = mutants(package, &files);
-        mutants.args(unnoticed.patterns(&files).flat_map(|pattern| ["--exclude-re".to_owned(), pattern]));
+        mutants.args(unnoticed.into_iter().flat_map(|pattern| ["--exclude-re".to_owned(), pattern]));
         mutants.args(args.shard.iter().flat_map(|shard| ["--shard", shard]));
         if args.list {
             mutants.arg("--list");
