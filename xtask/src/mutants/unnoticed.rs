@@ -26,8 +26,8 @@ impl Unnoticed {
         Self::parse(&fs::read_to_string(workspace_root().join(LIST)).context(LIST)?)
     }
 
-    /// Reads paragraphs. Each begins with its reason, in lines that begin with `#`, and has one change in each line. The
-    /// number of a change comes after ` #`.
+    /// Reads paragraphs. Each begins with its reason, in lines that begin with `#`, and has one change in each line.
+    /// The number of a change comes after ` #`.
     fn parse(list: &str) -> Result<Self> {
         let mut changes = Vec::new();
         for paragraph in list.split("\n\n") {
