@@ -1,6 +1,7 @@
 //! The changes that no test can notice, as xtask/mutants.txt lists them.
 
 use std::fs;
+use std::num::NonZero;
 
 use anyhow::{Context, Result, ensure};
 
@@ -18,7 +19,7 @@ pub(super) struct Unnoticed(Vec<Change>);
 struct Change {
     file: String,
     words: String,
-    number: Option<usize>,
+    number: Option<NonZero<usize>>,
 }
 
 impl Unnoticed {
@@ -60,7 +61,7 @@ impl Unnoticed {
         let mut patterns = Vec::new();
         for Change { file, words, number } in self.of(files) {
             let is_it = |line: &&str| line.starts_with(&format!("{file}:")) && line.ends_with(&format!(": {words}"));
-            let (skipped, count) = number.map_or((0, usize::MAX), |number| (number - 1, 1));
+            let (skipped, count) = number.map_or((0, usize::MAX), |number| (number.get() - 1, 1));
             let before = patterns.len();
             let names = list.lines().filter(is_it).skip(skipped).take(count);
             patterns.extend(names.map(|name| format!("^{}$", regex_lite::escape(name))));
